@@ -1,0 +1,1 @@
+"""kube-ordeal: replay published Kubernetes incidents and judge the cluster's promises."""

@@ -1,0 +1,268 @@
+"""What a cluster is to a suite: a small protocol, its shape, and abilities that only some clusters have."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from kubernetes.client import ApiClient
+
+from chaos.hosts.command import Output
+
+KIND, SIMULATED, EXISTING = "kind", "simulated", "existing"
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """The node life cycle's timers and rates, in seconds and nodes per second; the defaults are Kubernetes' own.
+
+    Sources: kube-controller-manager flags `--node-monitor-grace-period` (50 s from 1.32, 40 s before),
+    `--node-monitor-period`, `--node-eviction-rate`, `--secondary-node-eviction-rate`,
+    `--large-cluster-size-threshold`, `--unhealthy-zone-threshold`; kube-apiserver flags
+    `--default-not-ready-toleration-seconds` and `--default-unreachable-toleration-seconds`.
+    """
+
+    monitor_grace_s: float = 50.0
+    monitor_period_s: float = 5.0
+    toleration_s: int = 300
+    eviction_rate: float = 0.1
+    secondary_eviction_rate: float = 0.01
+    large_cluster_size: int = 50
+    unhealthy_zone_threshold: float = 0.55
+
+    @property
+    def eviction_deadline_s(self) -> float:
+        """After a node's last heartbeat, the time by which a pod with default tolerations is deleted (rates aside)."""
+        return self.monitor_grace_s + self.monitor_period_s + self.toleration_s
+
+    def controller_manager_flags(self) -> dict[str, str]:
+        """As kube-controller-manager flags, without the leading dashes."""
+        return {
+            "node-monitor-grace-period": f"{self.monitor_grace_s:g}s",
+            "node-monitor-period": f"{self.monitor_period_s:g}s",
+            "node-eviction-rate": f"{self.eviction_rate:g}",
+            "secondary-node-eviction-rate": f"{self.secondary_eviction_rate:g}",
+            "large-cluster-size-threshold": str(self.large_cluster_size),
+            "unhealthy-zone-threshold": f"{self.unhealthy_zone_threshold:g}",
+        }
+
+    def apiserver_flags(self) -> dict[str, str]:
+        """As kube-apiserver flags, without the leading dashes."""
+        return {
+            "default-not-ready-toleration-seconds": str(self.toleration_s),
+            "default-unreachable-toleration-seconds": str(self.toleration_s),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A zone of simulated nodes: its name (label topology.kubernetes.io/zone) and how many nodes it has."""
+
+    name: str
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a suite asks a cluster provider for. Two suites that agree on it can share a cluster.
+
+    `zones` is for simulated clusters, `workers` for kind. `disruption_excluded`: control-plane nodes carry the label
+    node.kubernetes.io/exclude-disruption. `controller_manager`/`apiserver` are further flags, without dashes.
+    """
+
+    workers: int = 2
+    zones: tuple[Zone, ...] = ()
+    timers: Timers = field(default_factory=Timers)
+    controller_manager: tuple[tuple[str, str], ...] = ()
+    apiserver: tuple[tuple[str, str], ...] = ()
+    kubelets_pinned_to_address: bool = False  # kubelets know the API server by IP address, not by name
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRef:
+    """Enough to find a cluster again after a crash; kept in the journal as JSON."""
+
+    kind: str
+    name: str
+    kubeconfig: str
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node as the API shows it now. `ready` is "True", "False" or "Unknown"."""
+
+    name: str
+    control_plane: bool
+    ready: str
+    address: str
+    zone: str
+    taints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Images that the cluster's nodes can run: a busybox (sh, httpd, wget, nc)."""
+
+    busybox: str
+
+
+class Cluster(Protocol):
+    """A running cluster. Methods raise OrdealError where the cluster does not answer."""
+
+    @property
+    def ref(self) -> ClusterRef: ...
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def kubernetes(self) -> str:
+        """The API server's version, such as "1.34.4"."""
+        ...
+
+    @property
+    def images(self) -> Images: ...
+    def api(self) -> ApiClient:
+        """A client of its own for the caller, who closes it. It never waits for a dead API server for ever."""
+        ...
+
+    def nodes(self) -> tuple[Node, ...]: ...
+    def facts(self) -> Mapping[str, str]:
+        """What a reader of the results wants to know: provider, versions, flags, images."""
+        ...
+
+    def delete(self) -> None:
+        """Take the cluster away with all that was made for it. Safe to repeat. An existing cluster is left alone."""
+        ...
+
+
+# --- abilities: optional protocols. A suite names those it needs; where they lack it is skipped with the reason.
+
+
+@runtime_checkable
+class RunsContainers(Protocol):
+    """Pods are real: containers run, serve and can be restarted."""
+
+    def container_runtime(self, node: str) -> str: ...
+
+
+@runtime_checkable
+class NodeExec(Protocol):
+    """A command on a node, from the host's side (works without the API server and without the network)."""
+
+    def node_exec(
+        self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
+    ) -> Output: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """A node's power as the machine beneath it says: running, paused or off; since when; at which address."""
+
+    state: str
+    started_at: str
+    address: str
+
+
+@runtime_checkable
+class NodePower(Protocol):
+    """Power off (not shut down), on again (also with another address), pause and resume."""
+
+    def power(self, node: str) -> Power: ...
+    def power_off(self, node: str) -> None: ...
+    def power_on(self, node: str, *, address: str | None = None) -> None:
+        """Start the node. `address`: an IPv4 address of the node network; None keeps the node's own."""
+        ...
+
+    def free_address(self) -> str: ...
+    def pause(self, node: str) -> None: ...
+    def unpause(self, node: str) -> None: ...
+
+
+@runtime_checkable
+class NodeNetwork(Protocol):
+    """A node's network namespace, entered from the host."""
+
+    def in_network_of(self, node: str, argv: Sequence[str]) -> list[str]:
+        """The argument list that runs `argv`, a program of the host, inside the node's network namespace."""
+        ...
+
+    def addresses(self, node: str) -> tuple[str, ...]:
+        """The node's IPv4 and IPv6 addresses on the node network."""
+        ...
+
+
+@runtime_checkable
+class Heartbeats(Protocol):
+    """Kubelets whose heartbeats can be stopped and resumed, by group (a zone). Simulated nodes only."""
+
+    def heartbeat_groups(self) -> tuple[str, ...]: ...
+    def nodes_of(self, group: str) -> tuple[str, ...]: ...
+    def stop_heartbeats(self, group: str) -> None: ...
+    def resume_heartbeats(self, group: str) -> None: ...
+    def heartbeats_stopped(self, group: str) -> bool:
+        """What the kernel says of the process that sends them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SecondControlPlane:
+    """A control plane beside the first on the same etcd: how to talk to it."""
+
+    kubeconfig: str
+    controllers: str  # the value of --controllers
+
+
+@runtime_checkable
+class ControlPlaneSwap(Protocol):
+    """The first control plane's components can be stopped (etcd stays) and a second one started on the same etcd.
+
+    The second listens where the kubelets do not look: they know only the first one's address.
+    """
+
+    def stop_first_control_plane(self) -> None: ...
+    def first_control_plane_running(self) -> bool: ...
+    def start_first_control_plane(self) -> None: ...
+    def start_second_control_plane(self, timers: Timers, controllers: str) -> SecondControlPlane:
+        """Start apiserver, controller manager, scheduler; `controllers` as in --controllers (such as "*,-taint...")."""
+        ...
+
+    def stop_second_control_plane(self) -> None: ...
+    def second_control_plane_running(self) -> bool: ...
+
+
+@runtime_checkable
+class EtcdBehind(Protocol):
+    """etcd can be read, written, saved and restored behind the API server's back. Restores keep the API server up."""
+
+    def etcd_get(self, key: str) -> bytes: ...
+    def etcd_put(self, key: str, value: bytes) -> int:
+        """Returns the new revision."""
+        ...
+
+    def etcd_revision(self) -> int: ...
+    def etcd_snapshot(self, name: str) -> str:
+        """Save a snapshot; returns its path."""
+        ...
+
+    def etcd_restore(self, snapshot: str, *, bump_revision: int = 0) -> None:
+        """Stop etcd, restore with `etcdutl snapshot restore` (with --bump-revision N --mark-compacted where N > 0), start.
+
+        The API server keeps running throughout. The data directory that was there is kept aside.
+        """
+        ...
+
+
+ABILITIES: tuple[type, ...] = (
+    RunsContainers,
+    NodeExec,
+    NodePower,
+    NodeNetwork,
+    Heartbeats,
+    ControlPlaneSwap,
+    EtcdBehind,
+)
+
+
+def missing(cluster: Cluster, needs: Sequence[type]) -> tuple[str, ...]:
+    """The names of the abilities in `needs` that this cluster lacks."""
+    return tuple(need.__name__ for need in needs if not isinstance(cluster, need))

@@ -1,0 +1,155 @@
+"""How a fault is injected: plan, journal, apply, confirm it landed; and afterwards, whatever happened, undo and confirm.
+
+A fault knows how to harm and how to put back. Safety is here, once, for all of them.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from chaos.clusters.base import Cluster, ClusterRef
+from chaos.errors import OrdealError
+from chaos.history import FaultStep, History
+from chaos.journal import Journal, Pending, Saved, adopt
+from chaos.waiting import WaitedInVainError, eventually
+
+__all__ = ["Fault", "FaultError", "fault", "inject", "registered", "undo_pending"]
+
+
+class FaultError(OrdealError):
+    """The fault did not land, or could not be undone: whatever was seen says nothing about the cluster."""
+
+
+class Fault(Protocol):
+    """Harm with a plan and an undo. `C` is a cluster that has the abilities in `needs`.
+
+    `plan` only reads, and returns as JSON all that undo will need. `landed` asks the kernel, the runtime or the API,
+    never our own call. `undo` works from `saved` alone, from outside the fault's reach, and may be repeated; it must
+    also be right where the harm was planned and never done. `undone` asks again, after undo.
+    """
+
+    kind: ClassVar[str]
+    needs: ClassVar[tuple[type, ...]]
+
+    def plan(self, cluster: Any) -> Saved: ...
+    def apply(self, cluster: Any, saved: Saved) -> None: ...
+    def landed(self, cluster: Any, saved: Saved) -> bool: ...
+    @staticmethod
+    def undo(cluster: Any, saved: Saved) -> None: ...
+    @staticmethod
+    def undone(cluster: Any, saved: Saved) -> bool: ...
+
+
+F = TypeVar("F", bound=type)
+_REGISTRY: dict[str, type] = {}
+
+
+def fault(cls: F) -> F:
+    """Register a fault's class by its kind, so that its undo is found again after a crash."""
+    kind: str = cls.kind  # type: ignore[attr-defined]
+    if kind in _REGISTRY:
+        raise ValueError(f"two faults are called {kind!r}")
+    _REGISTRY[kind] = cls
+    return cls
+
+
+def registered() -> dict[str, type]:
+    """All faults by kind."""
+    return dict(sorted(_REGISTRY.items()))
+
+
+@contextmanager
+def inject(
+    harm: Fault, cluster: Cluster, journal: Journal, history: History, *, landing_within_s: float = 60.0
+) -> Iterator[Saved]:
+    """Do the harm for the length of the block. Yields what was saved for undo.
+
+    Raises FaultError where the cluster lacks an ability, the fault did not land within `landing_within_s`, or was not
+    undone within the same time. In every case undo has been tried before the error leaves; what could not be undone
+    stays in the journal.
+    """
+    lacking = [need.__name__ for need in harm.needs if not isinstance(cluster, need)]
+    if lacking:
+        raise FaultError(f"{harm.kind} needs a cluster with {', '.join(lacking)}; {cluster.ref.kind} has it not")
+    saved = harm.plan(cluster)
+    entry = journal.planned(harm.kind, cluster.ref, saved)
+    history.add(FaultStep(history.now(), harm.kind, "planned"))
+    try:
+        _land(harm, cluster, saved, history, landing_within_s)
+        yield saved
+    finally:
+        with _uninterrupted():
+            _take_back(harm, cluster, journal, history, entry, saved, within_s=landing_within_s)
+
+
+def undo_pending(found: Pending, cluster: Cluster, within_s: float = 60.0) -> bool:
+    """Undo what a run that is over left behind. False where its journal is being handled by somebody else.
+
+    Raises FaultError where the undo fails; the entry then stays pending with the error.
+    """
+    with adopt(found.path) as journal:
+        if journal is None:
+            return False
+        cls = _REGISTRY.get(found.kind)
+        if cls is None:
+            raise FaultError(f"{found.path} names a fault {found.kind!r} that this version does not know")
+        with _uninterrupted():
+            _take_back(cls, cluster, journal, History(), found.entry, found.saved, within_s=within_s)
+        return True
+
+
+def _land(harm: Fault, cluster: Cluster, saved: Saved, history: History, within_s: float) -> None:
+    try:
+        harm.apply(cluster, saved)
+        history.add(FaultStep(history.now(), harm.kind, "applied"))
+        eventually(lambda: harm.landed(cluster, saved), within_s=within_s, what=f"{harm.kind} to land", every_s=0.1)
+    except Exception as error:
+        history.add(FaultStep(history.now(), harm.kind, "not-landed", str(error)))
+        raise FaultError(f"the fault {harm.kind} did not land: {error}") from error
+    history.add(FaultStep(history.now(), harm.kind, "landed"))
+
+
+def _take_back(
+    harm: Fault | type,
+    cluster: Cluster,
+    journal: Journal,
+    history: History,
+    entry: int,
+    saved: Saved,
+    *,
+    within_s: float,
+) -> None:
+    kind: str = harm.kind  # type: ignore[union-attr]
+    history.add(FaultStep(history.now(), kind, "undoing"))
+
+    def back() -> bool:
+        harm.undo(cluster, saved)  # type: ignore[union-attr]
+        return bool(harm.undone(cluster, saved))  # type: ignore[union-attr]
+
+    try:
+        eventually(back, within_s=within_s, what=f"{kind} to be undone")
+    except WaitedInVainError as error:
+        journal.failed(entry, str(error))
+        history.add(FaultStep(history.now(), kind, "not-undone", str(error)))
+        raise FaultError(
+            f"the fault {kind} on cluster {cluster.ref.name} could not be undone ({error}); "
+            "it stays in the journal: mend the cause and run `kube-ordeal undo`"
+        ) from error
+    history.add(FaultStep(history.now(), kind, "undone"))
+    journal.undone(entry)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back while something is put right; the signal is delivered afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held = {signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

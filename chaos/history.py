@@ -1,0 +1,306 @@
+"""The history of one run: typed records in the order in which they were seen, in memory and as JSON lines on disk.
+
+Only the recorder and the fault injector write to it; only invariants and reports read it. `at` is seconds since the
+history began, on the monotonic clock; `wall` on disk is Unix time, for people.
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import ClassVar, Self, TypeVar, get_args
+
+import orjson
+
+from chaos.errors import OrdealError
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChange:
+    """A node as the API showed it; `change` is added, modified, deleted or listed (the first sight in a list)."""
+
+    kind: ClassVar[str] = "node"
+    at: float
+    name: str
+    change: str
+    ready: str  # "True", "False" or "Unknown"
+    taints: tuple[str, ...] = ()  # "key:Effect"
+    zone: str = ""
+    address: str = ""
+    unschedulable: bool = False
+    resource_version: str = ""
+
+    @property
+    def object(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class PodChange:
+    """A pod as the API showed it. `deleting` is true from the deletion timestamp on, `change` "deleted" ends it.
+
+    `containers` holds the running containers' ids: a restart shows as another id even where a counter was lost.
+    """
+
+    kind: ClassVar[str] = "pod"
+    at: float
+    namespace: str
+    name: str
+    uid: str
+    change: str
+    workload: str = ""  # label kube-ordeal/workload
+    phase: str = ""
+    node: str = ""
+    ready: bool = False
+    deleting: bool = False
+    restarts: int = 0
+    containers: tuple[str, ...] = ()
+    reason: str = ""  # status.reason, or the DisruptionTarget condition's reason
+    resource_version: str = ""
+
+    @property
+    def object(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterEvent:
+    """A Kubernetes Event; `regarding` is "Kind/namespace/name"."""
+
+    kind: ClassVar[str] = "event"
+    at: float
+    regarding: str
+    reason: str
+    message: str
+    type: str = "Normal"
+    count: int = 1
+    resource_version: str = ""
+
+    @property
+    def object(self) -> str:
+        return self.regarding
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One request to a Service, sent `at` from `node`'s own network."""
+
+    kind: ClassVar[str] = "probe"
+    at: float
+    node: str
+    target: str
+    ok: bool
+    took_s: float
+    answered_by: str = ""
+    error: str = ""
+
+    @property
+    def object(self) -> str:
+        return f"{self.node}->{self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A number measured `at`: what it is, of whom, how much. The name says the unit."""
+
+    kind: ClassVar[str] = "sample"
+    at: float
+    name: str
+    subject: str
+    value: float
+
+    @property
+    def object(self) -> str:
+        return self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Something a suite or a sampler saw that is no number: what it is, of whom, what was seen."""
+
+    kind: ClassVar[str] = "observation"
+    at: float
+    name: str
+    subject: str
+    seen: str
+
+    @property
+    def object(self) -> str:
+        return self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class FaultStep:
+    """A step in a fault's life: planned, applied, landed, not-landed, undoing, undone, not-undone."""
+
+    kind: ClassVar[str] = "fault"
+    at: float
+    fault: str
+    step: str
+    detail: str = ""
+
+    @property
+    def object(self) -> str:
+        return self.fault
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """The run entered a phase: deploy, fault, hold, heal, recover, judge."""
+
+    kind: ClassVar[str] = "phase"
+    at: float
+    name: str
+    detail: str = ""
+
+    @property
+    def object(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """From `at` until `until` the recorder could not see `source` ("watch:pods", "probe:NODE"), and why.
+
+    `complete` is true where a full list afterwards showed every object that came or went unseen (what was seen again
+    is compared by uid and resource version), so that only the exact times inside the gap are unknown.
+    """
+
+    kind: ClassVar[str] = "blind"
+    at: float
+    source: str
+    until: float
+    why: str
+    complete: bool = False
+
+    @property
+    def object(self) -> str:
+        return self.source
+
+
+Record = NodeChange | PodChange | ClusterEvent | Probe | Sample | Observation | FaultStep | Phase | Blind
+R = TypeVar("R", NodeChange, PodChange, ClusterEvent, Probe, Sample, Observation, FaultStep, Phase, Blind)
+
+_TYPES: dict[str, type[Record]] = {t.kind: t for t in get_args(Record)}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of a history, in seconds since it began; `end` is infinite while it lasts."""
+
+    start: float
+    end: float
+
+    def __contains__(self, at: float) -> bool:
+        return self.start <= at <= self.end
+
+    @property
+    def length_s(self) -> float:
+        return self.end - self.start
+
+
+class History:
+    """Records of one run. Safe to add to from several threads. With a path every record is also a line on disk."""
+
+    def __init__(self, path: Path | None = None, *, began: float | None = None, began_wall: float | None = None) -> None:
+        """`began`: the monotonic time that is zero here (default: now); `began_wall`: the Unix time of that moment."""
+        self.path = path
+        self.began = time.monotonic() if began is None else began
+        self.began_wall = time.time() if began_wall is None else began_wall
+        self._lock = threading.Lock()
+        self._records: dict[str, list[Record]] = {kind: [] for kind in _TYPES}
+        self._file = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
+
+    @classmethod
+    def of_records(cls, records: Iterable[Record]) -> Self:
+        """A history in memory, from literal records: what a unit test judges."""
+        history = cls(began=0.0, began_wall=0.0)
+        for record in records:
+            history.add(record)
+        return history
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a history from disk. A last line cut short by a kill is left out; any other bad line is an error."""
+        history = cls(began=0.0, began_wall=0.0)
+        lines = path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            if not line:
+                continue
+            try:
+                history.add(_from_line(line))
+            except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+                if number == len(lines):
+                    break
+                raise OrdealError(f"{path} line {number} is not a history record ({error}); was it edited?") from error
+        return history
+
+    def now(self) -> float:
+        """Seconds since this history began."""
+        return time.monotonic() - self.began
+
+    def add(self, record: Record) -> None:
+        """Append a record; on disk before this returns (in the page cache: a killed process loses nothing)."""
+        with self._lock:
+            self._records[record.kind].append(record)
+            if self._file is not None:
+                self._file.write(_to_line(record, self.began_wall))
+
+    def of(self, kind: type[R], window: Window | None = None) -> list[R]:
+        """All records of one type, in time order, within `window` where one is given."""
+        with self._lock:
+            records = list(self._records[kind.kind])
+        found: list[R] = [r for r in records if isinstance(r, kind) and (window is None or r.at in window)]
+        found.sort(key=lambda r: r.at)
+        return found
+
+    def fault_window(self, fault: str | None = None) -> Window | None:
+        """From the moment a fault landed to the moment it was undone, over all faults or one kind; None: none landed."""
+        steps = [s for s in self.of(FaultStep) if fault is None or s.fault == fault]
+        landed = [s.at for s in steps if s.step == "landed"]
+        if not landed:
+            return None
+        undone = [s.at for s in steps if s.step == "undone" and s.at >= landed[0]]
+        return Window(landed[0], max(undone) if undone else float("inf"))
+
+    def __iter__(self) -> Iterator[Record]:
+        with self._lock:
+            everything = [r for records in self._records.values() for r in records]
+        return iter(sorted(everything, key=lambda r: r.at))
+
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(len(records) for records in self._records.values())
+
+    def close(self) -> None:
+        """Close the file on disk; the records stay readable."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+
+_SOURCES = {"node": "watch", "pod": "watch", "event": "watch", "probe": "probe", "fault": "fault", "phase": "run"}
+
+
+def _to_line(record: Record, began_wall: float) -> bytes:
+    data = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "at"}
+    line = {
+        "at": round(record.at, 6),
+        "wall": round(began_wall + record.at, 6),
+        "source": _SOURCES.get(record.kind, "sampler"),
+        "kind": record.kind,
+        "object": record.object,
+        "data": data,
+    }
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _from_line(line: bytes) -> Record:
+    raw = orjson.loads(line)
+    data = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["data"].items()}
+    return _TYPES[raw["kind"]](at=raw["at"], **data)

@@ -1,0 +1,162 @@
+"""The write-ahead journal: what is needed to undo a fault is on disk before the fault does harm.
+
+One file a run, JSON lines, each written and fsynced before the call returns. A run holds a lock (flock) on its file
+for as long as it lives; the kernel lets go of it however the process ends. So a file that can be locked belongs to a
+run that is over, and what is pending in it is undone at the next start or by `kube-ordeal undo`.
+
+The journal holds data, never code: an entry names an undo by kind, and the code that fits it is looked up there.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from chaos.clusters.base import ClusterRef
+from chaos.errors import OrdealError
+
+JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
+Saved = Mapping[str, JSON]
+
+CLUSTER = "cluster"  # the kind of the entry that stands for a cluster we made; its undo deletes the cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Something that was, or may have been, done and is not yet undone."""
+
+    path: Path
+    entry: int
+    kind: str
+    cluster: ClusterRef
+    saved: Saved
+    wall: float
+    last_error: str = ""
+
+
+class Journal:
+    """The journal of a live run. Use as a context manager; the lock is held until it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        """Create and lock the journal file. Raises OrdealError where the disk does not take it."""
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: BinaryIO = path.open("ab", buffering=0)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _fsync_directory(path.parent)
+        except OSError as error:
+            raise OrdealError(f"no journal can be written at {path} ({error.strerror}); no fault is injected") from error
+        self._entries = sum(1 for _ in _read(path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def planned(self, kind: str, cluster: ClusterRef, saved: Saved) -> int:
+        """Write down what undo will need; on disk when this returns. Returns the entry's number."""
+        self._entries += 1
+        entry = {"entry": self._entries, "state": "planned", "kind": kind, "cluster": asdict(cluster), "saved": saved}
+        self._append({**entry, "wall": time.time()})
+        return self._entries
+
+    def undone(self, entry: int) -> None:
+        """The entry's undo is confirmed."""
+        self._append({"entry": entry, "state": "undone", "wall": time.time()})
+
+    def failed(self, entry: int, error: str) -> None:
+        """The entry's undo failed: it stays pending."""
+        self._append({"entry": entry, "state": "failed", "error": error, "wall": time.time()})
+
+    def close(self) -> None:
+        """Let go of the lock; a journal with nothing pending is removed."""
+        if self._file.closed:
+            return
+        if not _pending_in(self.path):
+            self.path.unlink(missing_ok=True)
+        self._file.close()
+
+    def _append(self, entry: Mapping[str, object]) -> None:
+        try:
+            self._file.write(json.dumps(entry).encode() + b"\n")
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OrdealError(f"the journal at {self.path} can't be written ({error.strerror}): free the disk") from error
+
+
+def pending(directory: Path) -> tuple[Pending, ...]:
+    """What runs that are over have left undone, newest first (the order in which to undo it)."""
+    found: list[Pending] = []
+    for path in sorted(directory.glob("*.jsonl")):
+        with adopt(path) as journal:
+            if journal is not None:
+                found.extend(_pending_in(path))
+    return tuple(sorted(found, key=lambda p: (p.wall, p.entry), reverse=True))
+
+
+@contextmanager
+def adopt(path: Path) -> Iterator[Journal | None]:
+    """Take over the journal of a run that is over, to undo what it left; None where its run is alive or it is gone."""
+    try:
+        probe = path.open("rb+")
+    except FileNotFoundError:
+        yield None
+        return
+    with probe:
+        try:
+            fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        fcntl.flock(probe, fcntl.LOCK_UN)
+    try:
+        journal = Journal(path)
+    except OrdealError:  # another process adopted it in between
+        yield None
+        return
+    with journal:
+        yield journal
+
+
+def _pending_in(path: Path) -> list[Pending]:
+    open_entries: dict[int, Pending] = {}
+    for raw in _read(path):
+        number = raw["entry"]
+        if raw["state"] == "planned":
+            cluster = ClusterRef(**raw["cluster"])
+            open_entries[number] = Pending(path, number, raw["kind"], cluster, raw["saved"], raw["wall"])
+        elif raw["state"] == "undone":
+            open_entries.pop(number, None)
+        elif raw["state"] == "failed" and (was := open_entries.get(number)):
+            open_entries[number] = Pending(path, number, was.kind, was.cluster, was.saved, was.wall, raw["error"])
+    return list(open_entries.values())
+
+
+def _read(path: Path) -> Iterator[dict]:  # type: ignore[type-arg]
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError as error:
+            # A cut line can only be the last: the kill came before the fsync, so its harm was never done.
+            if number == len(lines):
+                return
+            raise OrdealError(f"the journal {path} is damaged at line {number}; read it and undo by hand") from error
+
+
+def _fsync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
