@@ -6,7 +6,7 @@ history began, on the monotonic clock; `wall` on disk is Unix time, for people.
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar, Self, TypeVar, get_args
@@ -203,7 +203,9 @@ class Window:
 class History:
     """Records of one run. Safe to add to from several threads. With a path every record is also a line on disk."""
 
-    def __init__(self, path: Path | None = None, *, began: float | None = None, began_wall: float | None = None) -> None:
+    def __init__(
+        self, path: Path | None = None, *, began: float | None = None, began_wall: float | None = None
+    ) -> None:
         """`began`: the monotonic time that is zero here (default: now); `began_wall`: the Unix time of that moment."""
         self.path = path
         self.began = time.monotonic() if began is None else began
@@ -259,7 +261,7 @@ class History:
         return found
 
     def fault_window(self, fault: str | None = None) -> Window | None:
-        """From the moment a fault landed to the moment it was undone, over all faults or one kind; None: none landed."""
+        """From the moment a fault landed until it was undone, over all faults or of one kind; None where none landed."""
         steps = [s for s in self.of(FaultStep) if fault is None or s.fault == fault]
         landed = [s.at for s in steps if s.step == "landed"]
         if not landed:
@@ -303,4 +305,5 @@ def _to_line(record: Record, began_wall: float) -> bytes:
 def _from_line(line: bytes) -> Record:
     raw = orjson.loads(line)
     data = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["data"].items()}
-    return _TYPES[raw["kind"]](at=raw["at"], **data)
+    make: Callable[..., Record] = _TYPES[raw["kind"]]
+    return make(at=raw["at"], **data)

@@ -52,7 +52,9 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _fsync_directory(path.parent)
         except OSError as error:
-            raise OrdealError(f"no journal can be written at {path} ({error.strerror}); no fault is injected") from error
+            raise OrdealError(
+                f"no journal can be written at {path}, so no fault is injected: {error.strerror}"
+            ) from error
         self._entries = sum(1 for _ in _read(path))
 
     def __enter__(self) -> Self:
@@ -89,7 +91,7 @@ class Journal:
             self._file.write(json.dumps(entry).encode() + b"\n")
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise OrdealError(f"the journal at {self.path} can't be written ({error.strerror}): free the disk") from error
+            raise OrdealError(f"the journal {self.path} can't be written ({error.strerror}): free the disk") from error
 
 
 def pending(directory: Path) -> tuple[Pending, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from kubernetes.client import ApiClient
@@ -245,7 +244,7 @@ class EtcdBehind(Protocol):
         ...
 
     def etcd_restore(self, snapshot: str, *, bump_revision: int = 0) -> None:
-        """Stop etcd, restore with `etcdutl snapshot restore` (with --bump-revision N --mark-compacted where N > 0), start.
+        """Stop etcd, `etcdutl snapshot restore` (with --bump-revision N --mark-compacted where N > 0), start etcd.
 
         The API server keeps running throughout. The data directory that was there is kept aside.
         """

@@ -1,4 +1,4 @@
-"""How a fault is injected: plan, journal, apply, confirm it landed; and afterwards, whatever happened, undo and confirm.
+"""How a fault is injected: plan, journal, apply, confirm it landed; afterwards, in any case, undo and confirm.
 
 A fault knows how to harm and how to put back. Safety is here, once, for all of them.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from chaos.clusters.base import Cluster, ClusterRef
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.history import FaultStep, History
 from chaos.journal import Journal, Pending, Saved, adopt
