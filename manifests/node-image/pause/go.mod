@@ -1,0 +1,3 @@
+module kube-ordeal/pause
+
+go 1.24.0
