@@ -1,0 +1,112 @@
+"""Nodes that are Docker containers, as kind makes them: power, network and commands, all from the host's side."""
+
+import ipaddress
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chaos.clusters.base import Power
+from chaos.errors import OrdealError
+from chaos.hosts.command import Output, run
+
+STATES = {"running": "running", "paused": "paused", "exited": "off", "created": "off", "dead": "off"}
+CLUSTER_LABEL = "io.x-k8s.kind.cluster"
+ROLE_LABEL = "io.x-k8s.kind.role"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A node's container: what the engine says of it now."""
+
+    name: str
+    state: str
+    started_at: str
+    pid: int
+    network: str
+    address: str
+    address6: str
+
+
+def inspect(name: str) -> Container:
+    """Ask the engine. Raises CommandError where there is no such container or the engine does not answer."""
+    raw = json.loads(run(["docker", "inspect", "--type", "container", name], timeout_s=20).out)[0]
+    state = raw["State"]
+    networks = raw["NetworkSettings"]["Networks"]
+    network = next(iter(networks), "")
+    of_network = networks.get(network) or {}
+    return Container(
+        name=name,
+        state=STATES.get(state["Status"], state["Status"]),
+        started_at=state["StartedAt"],
+        pid=int(state["Pid"]),
+        network=network,
+        address=of_network.get("IPAddress") or "",
+        address6=of_network.get("GlobalIPv6Address") or "",
+    )
+
+
+def names_in_cluster(cluster: str, role: str | None = None) -> tuple[str, ...]:
+    """The node containers of a kind cluster, running or not; `role` is control-plane or worker."""
+    argv = ["docker", "ps", "--all", "--filter", f"label={CLUSTER_LABEL}={cluster}", "--format", "{{.Names}}"]
+    argv += ["--filter", f"label={ROLE_LABEL}={role}"] if role else []
+    return tuple(sorted(run(argv, timeout_s=20).out.split()))
+
+
+def execute(name: str, argv: Sequence[str], *, timeout_s: float, check: bool, stdin: str | None) -> Output:
+    """A command inside the container."""
+    flags = ["--interactive"] if stdin is not None else []
+    return run(["docker", "exec", *flags, name, *argv], timeout_s=timeout_s, check=check, stdin=stdin)
+
+
+def power(name: str) -> Power:
+    """Running, paused or off, since when, at which address."""
+    container = inspect(name)
+    return Power(container.state, container.started_at, container.address)
+
+
+def power_off(name: str) -> None:
+    """End every process of the node at once, as a power cut does."""
+    run(["docker", "kill", "--signal", "KILL", name], timeout_s=30)
+
+
+def power_on(name: str, address: str | None) -> None:
+    """Start the node, with another IPv4 address where one is given."""
+    container = inspect(name)
+    if container.state == "paused":
+        unpause(name)
+        return
+    if container.state == "off" and address is not None:
+        network = container.network or "kind"
+        run(["docker", "network", "disconnect", network, name], timeout_s=30, check=False)
+        run(["docker", "network", "connect", "--ip", address, network, name], timeout_s=30)
+    run(["docker", "start", name], timeout_s=60)
+
+
+def pause(name: str) -> None:
+    """Freeze every process of the node."""
+    run(["docker", "pause", name], timeout_s=30)
+
+
+def unpause(name: str) -> None:
+    """Let a frozen node go on; one that is not frozen is no error."""
+    if inspect(name).state == "paused":
+        run(["docker", "unpause", name], timeout_s=30)
+
+
+def free_address(network: str) -> str:
+    """An IPv4 address of the network that no container has, from the end of its range.
+
+    Raises OrdealError where the network was made without a subnet of its own: the engine then takes no wishes.
+    """
+    raw = json.loads(run(["docker", "network", "inspect", network], timeout_s=20).out)[0]
+    subnets = [ipaddress.ip_network(c["Subnet"]) for c in raw["IPAM"]["Config"] or [] if "Subnet" in c]
+    ours = next((s for s in subnets if isinstance(s, ipaddress.IPv4Network)), None)
+    if ours is None:
+        raise OrdealError(f"the docker network {network} has no IPv4 subnet, so a node can't be given another address")
+    taken = {c["IPv4Address"].split("/")[0] for c in raw["Containers"].values() if c.get("IPv4Address")}
+    last = int(ours.broadcast_address)
+    for number in range(last - 1, int(ours.network_address) + 1, -1):
+        candidate = str(ipaddress.IPv4Address(number))
+        if candidate not in taken:
+            return candidate
+    raise OrdealError(f"the docker network {network} has no free address")

@@ -1,0 +1,357 @@
+"""kind clusters: real kubelets in containers on this machine. Also kind clusters that somebody else made."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
+
+from chaos.clusters import docker, pytestkind
+from chaos.clusters.base import KIND, ClusterRef, Images, Node, Power, SecondControlPlane, Shape, Timers
+from chaos.clusters.client import api_client, read_nodes, server_version
+from chaos.clusters.pytestkind import KindTools
+from chaos.errors import OrdealError
+from chaos.hosts.command import Output, run
+from chaos.hosts.places import state_dir
+from chaos.waiting import eventually
+
+POD_SUBNET = "10.244.0.0/16"
+SERVICE_SUBNET = "10.96.0.0/16"
+READY_WITHIN_S = 180.0
+MANIFESTS = "/etc/kubernetes/manifests"
+ASIDE = "/etc/kubernetes/kube-ordeal"
+CONTROL_PLANE_PARTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+FIRST_PORT, SECOND_PORT = 6443, 7443
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class KindSetup:
+    """What a kind cluster is made with: the node image (None: kind's published default), its programs, images."""
+
+    tools: KindTools
+    version: str
+    node_image: str | None
+    images: Images
+    cgroup_v1: bool
+
+
+class KindCluster:
+    """A kind cluster. Has the abilities RunsContainers, NodeExec, NodePower, NodeNetwork and ControlPlaneSwap."""
+
+    def __init__(self, ref: ClusterRef, shape: Shape, images: Images, tools: KindTools | None) -> None:
+        """`tools` is None for a cluster that is not ours: it is never deleted."""
+        self._ref, self._shape, self._images, self._tools = ref, shape, images, tools
+
+    @classmethod
+    def create(cls, name: str, shape: Shape, setup: KindSetup, report: Callable[[str], None]) -> "KindCluster":
+        """Make the cluster and wait until every node and CoreDNS are Ready.
+
+        Raises OrdealError where a cluster of this name is there already, CommandError where kind fails. Whatever was
+        made by then is for the caller to delete: it has the name in its journal.
+        """
+        if docker.names_in_cluster(name):
+            raise OrdealError(
+                f"there is a kind cluster {name} already, not of this run; choose another --cluster-name or delete it"
+            )
+        home = home_of(name)
+        home.mkdir(parents=True, exist_ok=True)
+        config = home / "kind.yaml"
+        config.write_text(kind_config(shape, setup))
+        kubeconfig = home / "kubeconfig"
+        report(f"kind creates {name}: 1 control plane, {shape.workers} workers, Kubernetes {setup.version}")
+        pytestkind.create(name, kubeconfig, setup.node_image, config, setup.tools)
+        cluster = cls(ClusterRef(KIND, name, str(kubeconfig)), shape, setup.images, setup.tools)
+        if setup.node_image is None:
+            cluster._load(setup.images.busybox)
+        if shape.kubelets_pinned_to_address:
+            cluster._pin_kubelets()
+        report("waiting for every node and CoreDNS to be Ready")
+        cluster.wait_ready(READY_WITHIN_S)
+        return cluster
+
+    @property
+    def ref(self) -> ClusterRef:
+        return self._ref
+
+    @property
+    def shape(self) -> Shape:
+        return self._shape
+
+    @property
+    def images(self) -> Images:
+        return self._images
+
+    @cached_property
+    def kubernetes(self) -> str:
+        with self.api() as client:
+            return server_version(client)
+
+    def api(self) -> ApiClient:
+        return api_client(Path(self._ref.kubeconfig), self._ref.context)
+
+    def nodes(self) -> tuple[Node, ...]:
+        with self.api() as client:
+            return read_nodes(client)
+
+    def facts(self) -> Mapping[str, str]:
+        image = run(
+            ["docker", "inspect", "--format", "{{.Config.Image}}", self.control_plane], timeout_s=20
+        ).out.strip()
+        timers = self._shape.timers
+        return {
+            "provider": "kind",
+            "node image": image,
+            "kubernetes": self.kubernetes,
+            "workers": str(self._shape.workers),
+            "grace": f"{timers.monitor_grace_s:g} s",
+            "monitor period": f"{timers.monitor_period_s:g} s",
+            "toleration": f"{timers.toleration_s} s",
+            "eviction rate": f"{timers.eviction_rate:g}/s, secondary {timers.secondary_eviction_rate:g}/s",
+            "container runtime": self.container_runtime(self.control_plane),
+        }
+
+    def delete(self) -> None:
+        if self._tools is None:
+            return
+        pytestkind.delete(self._ref.name, Path(self._ref.kubeconfig), self._tools)
+        shutil.rmtree(home_of(self._ref.name), ignore_errors=True)
+
+    @cached_property
+    def control_plane(self) -> str:
+        """The control-plane node's name. Raises OrdealError where there is not exactly one."""
+        names = docker.names_in_cluster(self._ref.name, "control-plane")
+        if len(names) != 1:
+            raise OrdealError(f"cluster {self._ref.name} has {len(names)} control-plane nodes; these faults need one")
+        return names[0]
+
+    @cached_property
+    def workers(self) -> tuple[str, ...]:
+        """The worker nodes' names."""
+        return docker.names_in_cluster(self._ref.name, "worker")
+
+    def wait_ready(self, within_s: float) -> None:
+        """Wait until every node is Ready and CoreDNS serves. Raises WaitedInVainError."""
+
+        def ready() -> bool:
+            with self.api() as client:
+                dns = AppsV1Api(client).read_namespaced_deployment_status("coredns", "kube-system").status
+                nodes = read_nodes(client)
+            want = 1 + len(self.workers)
+            return len(nodes) == want and all(n.ready == "True" for n in nodes) and bool(dns.ready_replicas)
+
+        eventually(ready, within_s=within_s, what=f"cluster {self._ref.name} to be Ready", every_s=0.5)
+
+    # --- RunsContainers
+
+    def container_runtime(self, node: str) -> str:
+        with self.api() as client:
+            return str(CoreV1Api(client).read_node(node).status.node_info.container_runtime_version)
+
+    # --- NodeExec
+
+    def node_exec(
+        self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
+    ) -> Output:
+        return docker.execute(node, argv, timeout_s=timeout_s, check=check, stdin=stdin)
+
+    # --- NodePower
+
+    def power(self, node: str) -> Power:
+        return docker.power(node)
+
+    def power_off(self, node: str) -> None:
+        docker.power_off(node)
+
+    def power_on(self, node: str, *, address: str | None = None) -> None:
+        docker.power_on(node, address)
+
+    def free_address(self) -> str:
+        return docker.free_address(docker.inspect(self.control_plane).network)
+
+    def pause(self, node: str) -> None:
+        docker.pause(node)
+
+    def unpause(self, node: str) -> None:
+        docker.unpause(node)
+
+    # --- NodeNetwork
+
+    def in_network_of(self, node: str, argv: Sequence[str]) -> list[str]:
+        pid = docker.inspect(node).pid
+        if not pid:
+            raise OrdealError(f"node {node} is not running, so it has no network to enter")
+        return ["nsenter", f"--net=/proc/{pid}/ns/net", "--", *argv]
+
+    def addresses(self, node: str) -> tuple[str, ...]:
+        container = docker.inspect(node)
+        return tuple(a for a in (container.address, container.address6) if a)
+
+    # --- ControlPlaneSwap: static pods are moved aside, and a second set is put beside them, on the same etcd
+
+    def stop_first_control_plane(self) -> None:
+        moves = "; ".join(
+            f"[ ! -e {MANIFESTS}/{part}.yaml ] || mv {MANIFESTS}/{part}.yaml {ASIDE}/" for part in CONTROL_PLANE_PARTS
+        )
+        self._on_control_plane(f"mkdir -p {ASIDE}; {moves}")
+
+    def first_control_plane_running(self) -> bool:
+        return self._listens(FIRST_PORT)
+
+    def start_first_control_plane(self) -> None:
+        moves = "; ".join(
+            f"[ ! -e {ASIDE}/{part}.yaml ] || mv {ASIDE}/{part}.yaml {MANIFESTS}/" for part in CONTROL_PLANE_PARTS
+        )
+        self._on_control_plane(moves)
+
+    def start_second_control_plane(self, timers: Timers, controllers: str) -> SecondControlPlane:
+        for part in CONTROL_PLANE_PARTS:
+            pod = yaml.safe_load(self._on_control_plane(f"cat {ASIDE}/{part}.yaml").out)
+            second = second_static_pod(pod, part, timers, controllers)
+            self._on_control_plane(f"cat > {ASIDE}/{part}-second.yaml", stdin=yaml.safe_dump(second))
+        rewrite = f"sed 's#server: .*#server: https://localhost:{SECOND_PORT}#'"
+        confs = "; ".join(
+            f"{rewrite} /etc/kubernetes/{c}.conf > /etc/kubernetes/{c}-second.conf"
+            for c in ("controller-manager", "scheduler")
+        )
+        moves = "; ".join(f"mv {ASIDE}/{part}-second.yaml {MANIFESTS}/" for part in CONTROL_PLANE_PARTS)
+        self._on_control_plane(f"{confs}; {moves}")
+        return SecondControlPlane(self._second_kubeconfig(), controllers)
+
+    def stop_second_control_plane(self) -> None:
+        names = " ".join(f"{MANIFESTS}/{part}-second.yaml" for part in CONTROL_PLANE_PARTS)
+        confs = " ".join(f"/etc/kubernetes/{c}-second.conf" for c in ("controller-manager", "scheduler"))
+        self._on_control_plane(f"rm -f {names} {confs}")
+
+    def second_control_plane_running(self) -> bool:
+        return self._listens(SECOND_PORT)
+
+    # --- inside
+
+    def _on_control_plane(self, script: str, stdin: str | None = None) -> Output:
+        return self.node_exec(self.control_plane, ["sh", "-ec", script], stdin=stdin)
+
+    def _listens(self, port: int) -> bool:
+        argv = self.in_network_of(self.control_plane, ["ss", "-Hltn", f"sport = :{port}"])
+        return bool(run(argv, timeout_s=10).out.strip())
+
+    def _second_kubeconfig(self) -> str:
+        config = yaml.safe_load(Path(self._ref.kubeconfig).read_text())
+        address = docker.inspect(self.control_plane).address
+        for entry in config["clusters"]:
+            entry["cluster"]["server"] = f"https://{address}:{SECOND_PORT}"
+        path = home_of(self._ref.name) / "kubeconfig-second"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(0o600)
+        path.write_text(yaml.safe_dump(config))
+        return str(path)
+
+    def _pin_kubelets(self) -> None:
+        address = docker.inspect(self.control_plane).address
+        for worker in self.workers:
+            script = (
+                f"sed -i 's#server: .*#server: https://{address}:{FIRST_PORT}#' /etc/kubernetes/kubelet.conf; "
+                "systemctl restart kubelet"
+            )
+            self.node_exec(worker, ["sh", "-ec", script])
+
+    def _load(self, image: str) -> None:
+        assert self._tools is not None
+        run(["docker", "pull", image], timeout_s=300)
+        argv = [str(self._tools.kind), "load", "docker-image", "--name", self._ref.name, image]
+        run(argv, timeout_s=120)
+
+
+def home_of(name: str) -> Path:
+    """Where a cluster's kubeconfig and kind config are kept."""
+    return state_dir() / "clusters" / name
+
+
+def kind_config(shape: Shape, setup: KindSetup) -> str:
+    """kind's configuration for a shape, as YAML. Times become whole seconds where the flag takes no fraction."""
+    timers = shape.timers
+    manager = {**timers.controller_manager_flags(), **dict(shape.controller_manager)}
+    apiserver = {**timers.apiserver_flags(), **dict(shape.apiserver)}
+    kubelet: Manifest = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        # A quarter of it is the kubelet's renew interval (pkg/kubelet/kubelet.go, nodeLeaseRenewIntervalFraction):
+        # four renewals must fit into the grace period, or a healthy node would be declared lost.
+        "nodeLeaseDurationSeconds": min(40, max(4, int(timers.monitor_grace_s))),
+    }
+    if setup.cgroup_v1 and _minor(setup.version) >= 35:
+        kubelet["failCgroupV1"] = False
+    cluster = {
+        "kind": "ClusterConfiguration",
+        "apiServer": {"extraArgs": _extra_args(apiserver, setup.version)},
+        "controllerManager": {"extraArgs": _extra_args(manager, setup.version)},
+    }
+    node = {"image": setup.node_image} if setup.node_image else {}
+    config = {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "networking": {"ipFamily": "ipv4", "podSubnet": POD_SUBNET, "serviceSubnet": SERVICE_SUBNET},
+        "kubeadmConfigPatches": [yaml.safe_dump(cluster), yaml.safe_dump(kubelet)],
+        "nodes": [{"role": "control-plane", **node}, *({"role": "worker", **node} for _ in range(shape.workers))],
+    }
+    return yaml.safe_dump(config, sort_keys=False)
+
+
+def second_static_pod(pod: Manifest, part: str, timers: Timers, controllers: str) -> Manifest:
+    """The static pod of a second control plane made from the first one's: other name, other ports, other flags."""
+    settings = {
+        "kube-apiserver": {"secure-port": str(SECOND_PORT), **timers.apiserver_flags()},
+        "kube-controller-manager": {
+            "secure-port": "20257",
+            "kubeconfig": "/etc/kubernetes/controller-manager-second.conf",
+            "authentication-kubeconfig": "/etc/kubernetes/controller-manager-second.conf",
+            "authorization-kubeconfig": "/etc/kubernetes/controller-manager-second.conf",
+            "controllers": controllers,
+            **timers.controller_manager_flags(),
+        },
+        "kube-scheduler": {
+            "secure-port": "20259",
+            "kubeconfig": "/etc/kubernetes/scheduler-second.conf",
+            "authentication-kubeconfig": "/etc/kubernetes/scheduler-second.conf",
+            "authorization-kubeconfig": "/etc/kubernetes/scheduler-second.conf",
+        },
+    }[part]
+    spec = pod["spec"]
+    container = spec["containers"][0]
+    program, *flags = container["command"]
+    kept = [f for f in flags if f.lstrip("-").split("=", 1)[0] not in settings]
+    moved = [f"--{name}={value}" for name, value in settings.items()]
+    container = {k: v for k, v in container.items() if not k.endswith("Probe")}
+    container["command"] = [program, *kept, *moved]
+    container["ports"] = []
+    volumes = [
+        {**v, "hostPath": {**v["hostPath"], "path": v["hostPath"]["path"].replace(".conf", "-second.conf")}}
+        if v.get("hostPath", {}).get("path", "").endswith(".conf")
+        else v
+        for v in spec["volumes"]
+    ]
+    container["volumeMounts"] = [
+        {**m, "mountPath": m["mountPath"].replace(".conf", "-second.conf")} for m in container["volumeMounts"]
+    ]
+    name = pod["metadata"]["name"] + "-second"
+    labels = {"component": f"{part}-second", "tier": "control-plane"}
+    return {
+        **pod,
+        "metadata": {"name": name, "namespace": "kube-system", "labels": labels},
+        "spec": {**spec, "containers": [container], "volumes": volumes},
+    }
+
+
+def _extra_args(flags: Mapping[str, str], version: str) -> object:
+    """kubeadm v1beta3 takes a map; kind uses v1beta4, which takes a list, from Kubernetes 1.36 on."""
+    if _minor(version) >= 36:
+        return [{"name": name, "value": value} for name, value in flags.items()]
+    return dict(flags)
+
+
+def _minor(version: str) -> int:
+    return int(version.removeprefix("v").split(".")[1])
