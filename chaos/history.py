@@ -261,7 +261,7 @@ class History:
         return found
 
     def fault_window(self, fault: str | None = None) -> Window | None:
-        """From the moment a fault landed until it was undone, over all faults or of one kind; None where none landed."""
+        """From when a fault landed until it was undone, over all faults or of one kind; None where none landed."""
         steps = [s for s in self.of(FaultStep) if fault is None or s.fault == fault]
         landed = [s.at for s in steps if s.step == "landed"]
         if not landed:

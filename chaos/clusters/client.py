@@ -1,5 +1,6 @@
 """The Kubernetes API client: made from a kubeconfig, never waiting for ever, its failures one sentence."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def api_client(kubeconfig: Path, context: str = "") -> ApiClient:
     settings = Configuration()
     settings.retries = Retry(0, redirect=False)
     try:
-        config.load_kube_config(str(kubeconfig), context=context or None, client_configuration=settings)
+        load: Callable[..., None] = config.load_kube_config
+        load(str(kubeconfig), context=context or None, client_configuration=settings)
     except (config.ConfigException, yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise OrdealError(f"{kubeconfig} is not a usable kubeconfig: {first}") from error
@@ -71,7 +73,7 @@ def _node(item: Any) -> Node:
 
 def _give_deadline(client: ApiClient) -> None:
     """Make the deadline the default: the generated client has none, and would wait for ever for a cut-off server."""
-    rest = client.rest_client
+    rest: Any = client.rest_client
     request = rest.request
 
     def with_deadline(*args: Any, **kwargs: Any) -> Any:

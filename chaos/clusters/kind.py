@@ -25,6 +25,7 @@ READY_WITHIN_S = 180.0
 MANIFESTS = "/etc/kubernetes/manifests"
 ASIDE = "/etc/kubernetes/kube-ordeal"
 CONTROL_PLANE_PARTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+SECOND_CONFS = ("controller-manager", "scheduler")
 FIRST_PORT, SECOND_PORT = 6443, 7443
 Manifest = dict[str, Any]
 
@@ -139,7 +140,7 @@ class KindCluster:
 
         def ready() -> bool:
             with self.api() as client:
-                dns = AppsV1Api(client).read_namespaced_deployment_status("coredns", "kube-system").status
+                dns: Any = AppsV1Api(client).read_namespaced_deployment_status("coredns", "kube-system").status
                 nodes = read_nodes(client)
             want = 1 + len(self.workers)
             return len(nodes) == want and all(n.ready == "True" for n in nodes) and bool(dns.ready_replicas)
@@ -150,7 +151,8 @@ class KindCluster:
 
     def container_runtime(self, node: str) -> str:
         with self.api() as client:
-            return str(CoreV1Api(client).read_node(node).status.node_info.container_runtime_version)
+            status: Any = CoreV1Api(client).read_node(node).status
+            return str(status.node_info.container_runtime_version)
 
     # --- NodeExec
 
@@ -214,17 +216,14 @@ class KindCluster:
             second = second_static_pod(pod, part, timers, controllers)
             self._on_control_plane(f"cat > {ASIDE}/{part}-second.yaml", stdin=yaml.safe_dump(second))
         rewrite = f"sed 's#server: .*#server: https://localhost:{SECOND_PORT}#'"
-        confs = "; ".join(
-            f"{rewrite} /etc/kubernetes/{c}.conf > /etc/kubernetes/{c}-second.conf"
-            for c in ("controller-manager", "scheduler")
-        )
+        confs = "; ".join(f"{rewrite} /etc/kubernetes/{c}.conf > /etc/kubernetes/{c}-second.conf" for c in SECOND_CONFS)
         moves = "; ".join(f"mv {ASIDE}/{part}-second.yaml {MANIFESTS}/" for part in CONTROL_PLANE_PARTS)
         self._on_control_plane(f"{confs}; {moves}")
         return SecondControlPlane(self._second_kubeconfig(), controllers)
 
     def stop_second_control_plane(self) -> None:
         names = " ".join(f"{MANIFESTS}/{part}-second.yaml" for part in CONTROL_PLANE_PARTS)
-        confs = " ".join(f"/etc/kubernetes/{c}-second.conf" for c in ("controller-manager", "scheduler"))
+        confs = " ".join(f"/etc/kubernetes/{c}-second.conf" for c in SECOND_CONFS)
         self._on_control_plane(f"rm -f {names} {confs}")
 
     def second_control_plane_running(self) -> bool:
