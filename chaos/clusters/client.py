@@ -89,3 +89,13 @@ def _brief(error: Exception) -> str:
 
 
 __all__ = ["api_client", "read_nodes", "server_version"]
+
+
+def raw_get(client: ApiClient, path: str) -> bytes:
+    """The bytes that the API server answers for a path. Raises ApiException or a urllib3 error."""
+    response: Any = client.call_api(
+        path, "GET", auth_settings=["BearerToken"], response_type="object", _preload_content=False
+    )
+    answer = response[0] if isinstance(response, tuple) else response
+    data: bytes = answer.data
+    return data

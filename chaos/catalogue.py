@@ -1,0 +1,104 @@
+"""The incidents: what happened, what is claimed, which known-bad configurations must break the claim.
+
+This is the one place that defines an incident; suites name it by id, `kube-ordeal list` prints it.
+"""
+
+from dataclasses import dataclass
+
+from chaos.errors import OrdealError
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A known-bad configuration. The invariant `breaks` must be violated in it, with the reason code `because`."""
+
+    id: str
+    what: str
+    breaks: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A published failure. `claim` is the promise in MUST words; `remedy` what a reader should do about it."""
+
+    id: str
+    title: str
+    level: str
+    claim: str
+    story: str
+    source: str
+    remedy: str
+    controls: tuple[Control, ...]
+
+    def control(self, control_id: str) -> Control:
+        """The control of that id. Raises KeyError."""
+        return next(c for c in self.controls if c.id == control_id)
+
+
+CONTROL_PLANE_POSTMORTEM = (
+    "post-mortem 002_f6a8e22b632b599b (Kubernetes 1.3 and 1.5): the control plane's one machine died"
+)
+
+INCIDENTS: tuple[Incident, ...] = (
+    Incident(
+        id="mass-termination",
+        title="Every kubelet loses the API server, and the pods are terminated",
+        level="MUST",
+        claim=(
+            "When kubelets lose the API server for longer than grace period and toleration, no pod of a disrupted zone "
+            "MUST be deleted beyond the documented rates; when the network returns no container MUST restart and the "
+            "Service MUST have answered throughout."
+        ),
+        story=(
+            "A new control plane saw every node down. After the eviction timeout it marked all pods for deletion while "
+            "their containers still ran; when the old network came back the kubelets obeyed and killed everything."
+        ),
+        source=CONTROL_PLANE_POSTMORTEM,
+        remedy=(
+            "Give workloads that must survive tolerations for node.kubernetes.io/not-ready and /unreachable without "
+            "tolerationSeconds, or run kube-controller-manager with --node-eviction-rate=0 and "
+            "--secondary-node-eviction-rate=0 on small clusters; keep the controller manager away from a control plane "
+            "that the kubelets can't reach."
+        ),
+        controls=(
+            Control(
+                "default-tolerations",
+                "1 control plane and 2 workers, both workers cut off, pods with the default tolerations: the zone's "
+                "state stays Normal, because the control-plane node counts, and the pods are deleted",
+                breaks="nothing-terminated",
+                because="taint-eviction",
+            ),
+        ),
+    ),
+    Incident(
+        id="apiserver-node-loss",
+        title="The control-plane node loses power and comes back",
+        level="MUST",
+        claim=(
+            "When the control-plane node is killed, stays away past the eviction deadline and comes back, also with "
+            "another IP address, workloads MUST serve all the time, nothing MUST be deleted or restarted, every node "
+            "MUST be Ready again and a new pod MUST be able to start."
+        ),
+        story="The one machine with API server, controller manager and scheduler died, and was built anew elsewhere.",
+        source=CONTROL_PLANE_POSTMORTEM,
+        remedy="Let kubelets know the API server by a name or a load balancer's address that outlives the machine.",
+        controls=(
+            Control(
+                "pinned-address",
+                "the kubelets know the API server by its IP address, and it comes back with another one",
+                breaks="nodes-ready-again",
+                because="not-ready",
+            ),
+        ),
+    ),
+)
+
+
+def find(incident_id: str) -> Incident:
+    """The incident of that id. Raises OrdealError that names those there are."""
+    for incident in INCIDENTS:
+        if incident.id == incident_id:
+            return incident
+    known = ", ".join(i.id for i in INCIDENTS)
+    raise OrdealError(f"there is no incident {incident_id!r}; there are: {known}")

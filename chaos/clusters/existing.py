@@ -1,0 +1,80 @@
+"""Existing clusters: whatever a kubeconfig names. They are never made and never deleted here.
+
+A cluster whose nodes are kind containers on this machine (providerID kind://docker/CLUSTER/NODE) is reached from the
+host's side like one of our own, and so has kind's abilities; any other has what the API gives.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from kubernetes.client import ApiClient, CoreV1Api
+
+from chaos.clusters import docker
+from chaos.clusters.base import EXISTING, Cluster, ClusterRef, Images, Node, Shape
+from chaos.clusters.client import api_client, read_nodes, server_version
+from chaos.clusters.kind import KindCluster
+from chaos.hosts.command import CommandError
+
+
+class ExistingCluster:
+    """A cluster known by its kubeconfig alone. Has no ability that the API does not give."""
+
+    def __init__(self, ref: ClusterRef, shape: Shape, images: Images) -> None:
+        self._ref, self._shape, self._images = ref, shape, images
+
+    @property
+    def ref(self) -> ClusterRef:
+        return self._ref
+
+    @property
+    def shape(self) -> Shape:
+        return self._shape
+
+    @property
+    def images(self) -> Images:
+        return self._images
+
+    @cached_property
+    def kubernetes(self) -> str:
+        with self.api() as client:
+            return server_version(client)
+
+    def api(self) -> ApiClient:
+        return api_client(Path(self._ref.kubeconfig), self._ref.context)
+
+    def nodes(self) -> tuple[Node, ...]:
+        with self.api() as client:
+            return read_nodes(client)
+
+    def facts(self) -> Mapping[str, str]:
+        return {"provider": "existing", "kubernetes": self.kubernetes, "nodes": str(len(self.nodes()))}
+
+    def delete(self) -> None:
+        """Does nothing: the cluster is not ours."""
+
+
+def attach(kubeconfig: Path, context: str, shape: Shape, images: Images) -> Cluster:
+    """The cluster that a kubeconfig names. Raises OrdealError where the file is unusable or nothing answers."""
+    with api_client(kubeconfig, context) as client:
+        server_version(client)
+        providers = [n.spec.provider_id or "" for n in CoreV1Api(client).list_node().items if n.spec]
+    name = _local_kind_cluster(providers)
+    ref = ClusterRef(EXISTING, name or context or "current-context", str(kubeconfig), context)
+    if name is not None:
+        return KindCluster(ref, shape, images, tools=None)
+    return ExistingCluster(ref, shape, images)
+
+
+def _local_kind_cluster(providers: list[str]) -> str | None:
+    """The kind cluster's name, if every node is a container of it on this machine's engine."""
+    parts = [p.removeprefix("kind://docker/").split("/") for p in providers if p.startswith("kind://docker/")]
+    names = {p[0] for p in parts if len(p) == 2}
+    if not providers or len(parts) != len(providers) or len(names) != 1:
+        return None
+    name = names.pop()
+    try:
+        local = set(docker.names_in_cluster(name))
+    except CommandError:
+        return None
+    return name if {p[1] for p in parts} <= local else None

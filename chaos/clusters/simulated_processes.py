@@ -1,0 +1,153 @@
+"""The processes of a simulated cluster: started so that they outlive us, ended only when they are surely ours.
+
+A process is known by its pid and the kernel's start time of it, and by a mark in its environment. The mark is there
+from the first instant and is inherited, so that also what was started in the moment of a crash is found.
+"""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.errors import OrdealError
+from chaos.hosts.command import run
+from chaos.waiting import eventually
+
+MARK = "KUBE_ORDEAL_SIMULATED_CLUSTER"  # the value is the cluster's directory
+KILL_WITHIN_S = 10.0
+
+# Writes down who it is (one line of /proc/PID/stat), then becomes the program: pid and start time stay the same, so
+# the record is on disk before the program's first instruction.
+_BECOME = (
+    'record=$1 log=$2; shift 2; read -r stat < /proc/$$/stat; echo "$stat" > "$record.new"; mv "$record.new" "$record"; '
+    'exec "$@" >> "$log" 2>&1 < /dev/null'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of ours: its pid, and its start time in clock ticks since boot (/proc/PID/stat, field 22)."""
+
+    pid: int
+    started: int
+
+    def state(self) -> str:
+        """What the kernel says of it: "running", "stopped" (by a signal) or "gone"."""
+        fields = _stat(self.pid)
+        if fields is None or fields.started != self.started or fields.state in "ZX":
+            return "gone"
+        return "stopped" if fields.state in "Tt" else "running"
+
+    def send(self, number: signal.Signals) -> bool:
+        """Signal this very process, never one that got its pid later; False where it is gone."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return False
+        try:
+            if self.state() == "gone":  # asked while the handle is open: from here on the pid can't mean another
+                return False
+            signal.pidfd_send_signal(handle, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(handle)
+        return True
+
+
+def start(
+    record: Path, argv: Sequence[str], *, log: Path, cwd: Path, mark: str, env: Mapping[str, str] | None = None
+) -> Process:
+    """Start a program in a session of its own; `record` holds its pid and start time before it runs.
+
+    It is no child of ours: it goes on when we end, and leaves no zombie. Raises CommandError where it can't start.
+    """
+    record.unlink(missing_ok=True)
+    run(
+        ["setsid", "--fork", "sh", "-c", _BECOME, "sh", str(record), str(log), *argv],
+        timeout_s=10,
+        cwd=cwd,
+        env={**(env or {}), MARK: mark},
+    )
+    eventually(record.exists, within_s=10, what=f"{argv[0]} to start", every_s=0.01)
+    process = read(record)
+    if process is None:
+        raise OrdealError(f"{record} does not name a process; is the disk full?")
+    return process
+
+
+def read(record: Path) -> Process | None:
+    """The process that a record names, alive or not; None where there is no record."""
+    try:
+        fields = _parse(record.read_text())
+    except FileNotFoundError:
+        return None
+    return None if fields is None else Process(fields.pid, fields.started)
+
+
+def marked(mark: str) -> tuple[Process, ...]:
+    """Every live process that carries the mark, however it was started."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes()
+        except OSError:  # it ended, or belongs to another user: not ours
+            continue
+        if wanted in environment.split(b"\0"):
+            fields = _stat(int(entry.name))
+            if fields is not None and fields.state not in "ZX":
+                found.append(Process(fields.pid, fields.started))
+    return tuple(found)
+
+
+def kill(processes: Iterable[Process]) -> None:
+    """End processes without a word (SIGKILL), and wait until they are gone. Raises OrdealError where one stays."""
+    handles: list[int] = []
+    try:
+        for process in processes:
+            try:
+                handle = os.pidfd_open(process.pid)
+            except ProcessLookupError:
+                continue
+            handles.append(handle)
+            if process.state() != "gone":
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+            else:
+                os.close(handles.pop())
+        end = time.monotonic() + KILL_WITHIN_S
+        for handle in handles:
+            ready, _, _ = select.select([handle], [], [], max(0.0, end - time.monotonic()))
+            if not ready:
+                raise OrdealError(f"a process was killed and is still there after {KILL_WITHIN_S:g} s; see `dmesg`")
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    pid: int
+    state: str
+    started: int
+
+
+def _stat(pid: int) -> _Stat | None:
+    try:
+        return _parse(Path(f"/proc/{pid}/stat").read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _parse(text: str) -> _Stat | None:
+    """Of a /proc/PID/stat line; the name, in parentheses, may itself hold spaces and parentheses."""
+    head, _, rest = text.rpartition(")")
+    fields = rest.split()
+    if len(fields) < 20:
+        return None
+    return _Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[19]))

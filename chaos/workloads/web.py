@@ -1,0 +1,94 @@
+"""A web server in several replicas behind a Service: what goes on serving, or does not, while a fault lasts."""
+
+import json
+from dataclasses import dataclass
+from string import Template
+from typing import Any
+
+import yaml
+from kubernetes.client import AppsV1Api, CoreV1Api
+from kubernetes.client.exceptions import ApiException
+from kubernetes.utils import create_from_dict
+
+from chaos.clusters.base import Cluster
+from chaos.errors import OrdealError
+from chaos.hosts.places import manifests_dir
+from chaos.waiting import eventually
+
+READY_WITHIN_S = 120.0
+GONE_WITHIN_S = 120.0
+NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """`tolerate_for_ever`: the pods tolerate not-ready and unreachable nodes without seconds, so that the taint
+    eviction controller never deletes them (pkg/controller/tainteviction); else the cluster's defaults are put in by
+    the DefaultTolerationSeconds admission plugin.
+    """
+
+    name: str = "web"
+    replicas: int = 6
+    tolerate_for_ever: bool = False
+
+    @property
+    def namespace(self) -> str:
+        return f"ordeal-{self.name}"
+
+    def deploy(self, cluster: Cluster, run: str) -> "Deployed":
+        """Create it and wait until every replica is Ready. Raises OrdealError, WaitedInVainError."""
+        tolerations = [{"key": key, "operator": "Exists", "effect": "NoExecute"} for key in (NOT_READY, UNREACHABLE)]
+        filled = Template((manifests_dir() / "web.yaml").read_text()).substitute(
+            name=self.name,
+            namespace=self.namespace,
+            run=run,
+            replicas=self.replicas,
+            image=cluster.images.busybox,
+            tolerations=json.dumps(tolerations if self.tolerate_for_ever else []),
+        )
+        with cluster.api() as client:
+            try:
+                for manifest in yaml.safe_load_all(filled):
+                    create_from_dict(client, manifest)
+                service: Any = CoreV1Api(client).read_namespaced_service(self.name, self.namespace)
+            except Exception as error:
+                raise OrdealError(
+                    f"the workload {self.name} can't be created on {cluster.ref.name}: {error}"
+                ) from error
+        deployed = Deployed(self.name, self.namespace, f"http://{service.spec.cluster_ip}/", self.replicas, cluster)
+        eventually(deployed.ready, within_s=READY_WITHIN_S, what=f"{self.replicas} replicas of {self.name} to be Ready")
+        return deployed
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A workload that runs: its name (the value of the label kube-ordeal/workload), its Service's URL."""
+
+    name: str
+    namespace: str
+    url: str
+    replicas: int
+    cluster: Cluster
+
+    def ready(self) -> bool:
+        """Whether every replica is Ready now, and none is left over."""
+        with self.cluster.api() as client:
+            status: Any = AppsV1Api(client).read_namespaced_deployment_status(self.name, self.namespace).status
+        return status.ready_replicas == self.replicas and status.replicas == self.replicas
+
+    def remove(self) -> None:
+        """Delete it with its namespace, and wait until it is gone."""
+        with self.cluster.api() as client:
+            core = CoreV1Api(client)
+
+            def gone() -> bool:
+                try:
+                    core.delete_namespace(self.namespace)
+                except ApiException as error:
+                    if error.status == 404:
+                        return True
+                    if error.status != 409:
+                        raise
+                return False
+
+            eventually(gone, within_s=GONE_WITHIN_S, what=f"namespace {self.namespace} to be gone", every_s=0.5)
