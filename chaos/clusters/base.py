@@ -55,10 +55,14 @@ class Timers:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A zone of simulated nodes: its name (label topology.kubernetes.io/zone) and how many nodes it has."""
+    """A zone of simulated nodes: its name (label topology.kubernetes.io/zone) and how many nodes it has.
+
+    `parts` are the sizes of the heartbeat groups inside it, called NAME-1, NAME-2 ...; without, the zone is one group.
+    """
 
     name: str
     nodes: int
+    parts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +231,20 @@ class ControlPlaneSwap(Protocol):
 
     def stop_second_control_plane(self) -> None: ...
     def second_control_plane_running(self) -> bool: ...
+    def second_api(self) -> ApiClient:
+        """A client of the second control plane, as `Cluster.api` is one of the first."""
+        ...
+
+
+@runtime_checkable
+class ControllerManagerSwitch(Protocol):
+    """The controller manager can be kept away while the API server goes on."""
+
+    def stop_controller_manager(self) -> None: ...
+    def start_controller_manager(self) -> None: ...
+    def controller_manager_running(self) -> bool:
+        """What the machine beneath it says."""
+        ...
 
 
 @runtime_checkable
@@ -241,6 +259,10 @@ class EtcdBehind(Protocol):
     def etcd_revision(self) -> int: ...
     def etcd_snapshot(self, name: str) -> str:
         """Save a snapshot; returns its path."""
+        ...
+
+    def etcd_snapshot_path(self, name: str) -> str:
+        """Where a snapshot of that name is, or would be."""
         ...
 
     def etcd_restore(self, snapshot: str, *, bump_revision: int = 0) -> None:
@@ -258,6 +280,7 @@ ABILITIES: tuple[type, ...] = (
     NodeNetwork,
     Heartbeats,
     ControlPlaneSwap,
+    ControllerManagerSwitch,
     EtcdBehind,
 )
 

@@ -22,8 +22,8 @@ KILL_WITHIN_S = 10.0
 # Writes down who it is (one line of /proc/PID/stat), then becomes the program: pid and start time stay the same, so
 # the record is on disk before the program's first instruction.
 _BECOME = (
-    'record=$1 log=$2; shift 2; read -r stat < /proc/$$/stat; echo "$stat" > "$record.new"; mv "$record.new" "$record"; '
-    'exec "$@" >> "$log" 2>&1 < /dev/null'
+    "record=$1 log=$2; shift 2; read -r stat < /proc/$$/stat; "
+    'echo "$stat" > "$record.new"; mv "$record.new" "$record"; exec "$@" >> "$log" 2>&1 < /dev/null'
 )
 
 
@@ -112,13 +112,10 @@ def kill(processes: Iterable[Process]) -> None:
     try:
         for process in processes:
             try:
-                handle = os.pidfd_open(process.pid)
+                handles.append(os.pidfd_open(process.pid))
             except ProcessLookupError:
                 continue
-            handles.append(handle)
-            if process.state() != "gone":
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-            else:
+            if not process.send(signal.SIGKILL):
                 os.close(handles.pop())
         end = time.monotonic() + KILL_WITHIN_S
         for handle in handles:
