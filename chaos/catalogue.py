@@ -37,7 +37,7 @@ class Incident:
 
 
 CONTROL_PLANE_POSTMORTEM = (
-    "post-mortem 002_f6a8e22b632b599b (Kubernetes 1.3 and 1.5): the control plane's one machine died"
+    "post-mortem 002_f6a8e22b632b599b (Kubernetes 1.3, later 1.5): the only control-plane machine died"
 )
 
 INCIDENTS: tuple[Incident, ...] = (

@@ -15,6 +15,10 @@ import orjson
 
 from chaos.errors import OrdealError
 
+# The Sample that a recorder writes about each of its sources ("watch:pods"): 1 where it has seen all that had happened
+# until `at`, 0 where it could not make sure. Without a 1 at the end of what is judged, nothing can be called held.
+IN_SYNC = "recorder-in-sync"
+
 
 @dataclass(frozen=True, slots=True)
 class NodeChange:

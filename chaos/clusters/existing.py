@@ -13,7 +13,7 @@ from kubernetes.client import ApiClient, CoreV1Api
 from chaos.clusters import docker
 from chaos.clusters.base import EXISTING, Cluster, ClusterRef, Images, Node, Shape
 from chaos.clusters.client import api_client, read_nodes, server_version
-from chaos.clusters.kind import KindCluster
+from chaos.clusters.kind import PUBLISHED_BUSYBOX, KindCluster, images_of
 from chaos.hosts.command import CommandError
 
 
@@ -54,7 +54,7 @@ class ExistingCluster:
         """Does nothing: the cluster is not ours."""
 
 
-def attach(kubeconfig: Path, context: str, shape: Shape, images: Images) -> Cluster:
+def attach(kubeconfig: Path, context: str, shape: Shape, busybox_image: str = "") -> Cluster:
     """The cluster that a kubeconfig names. Raises OrdealError where the file is unusable or nothing answers."""
     with api_client(kubeconfig, context) as client:
         server_version(client)
@@ -62,8 +62,9 @@ def attach(kubeconfig: Path, context: str, shape: Shape, images: Images) -> Clus
     name = _local_kind_cluster(providers)
     ref = ClusterRef(EXISTING, name or context or "current-context", str(kubeconfig), context)
     if name is not None:
+        images = Images(busybox_image) if busybox_image else images_of(ref)
         return KindCluster(ref, shape, images, tools=None)
-    return ExistingCluster(ref, shape, images)
+    return ExistingCluster(ref, shape, Images(busybox_image or PUBLISHED_BUSYBOX))
 
 
 def _local_kind_cluster(providers: list[str]) -> str | None:

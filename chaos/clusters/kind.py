@@ -16,6 +16,7 @@ from chaos.clusters.client import api_client, read_nodes, server_version
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output, run
+from chaos.hosts.image import REPOSITORY, WORKLOAD_IMAGE
 from chaos.hosts.places import state_dir
 from chaos.waiting import eventually
 
@@ -26,6 +27,7 @@ MANIFESTS = "/etc/kubernetes/manifests"
 ASIDE = "/etc/kubernetes/kube-ordeal"
 CONTROL_PLANE_PARTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 SECOND_CONFS = ("controller-manager", "scheduler")
+PUBLISHED_BUSYBOX = "busybox:1.37"
 FIRST_PORT, SECOND_PORT = 6443, 7443
 Manifest = dict[str, Any]
 
@@ -263,6 +265,14 @@ class KindCluster:
         run(["docker", "pull", image], timeout_s=300)
         argv = [str(self._tools.kind), "load", "docker-image", "--name", self._ref.name, image]
         run(argv, timeout_s=120)
+
+
+def images_of(ref: ClusterRef) -> Images:
+    """The images that a running kind cluster was given: ours where its nodes came from our node image."""
+    node = next(iter(docker.names_in_cluster(ref.name)), "")
+    argv = ["docker", "inspect", "--format", "{{.Config.Image}}", node]
+    image = run(argv, timeout_s=20, check=False).out.strip() if node else ""
+    return Images(WORKLOAD_IMAGE if image.startswith(REPOSITORY) else PUBLISHED_BUSYBOX)
 
 
 def home_of(name: str) -> Path:

@@ -21,3 +21,10 @@ def manifests_dir() -> Path:
     """The manifests folder: beside the package in a checkout, inside it in an installed wheel."""
     checkout = Path(__file__).resolve().parents[2] / "manifests"
     return checkout if checkout.is_dir() else Path(__file__).resolve().parents[1] / "_manifests"
+
+
+def journals_dir() -> Path:
+    """Where the journals of runs are."""
+    path = state_dir() / "journals"
+    path.mkdir(parents=True, exist_ok=True)
+    return path

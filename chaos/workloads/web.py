@@ -1,12 +1,13 @@
 """A web server in several replicas behind a Service: what goes on serving, or does not, while a fault lasts."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from string import Template
 from typing import Any
 
 import yaml
-from kubernetes.client import AppsV1Api, CoreV1Api
+from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 from kubernetes.utils import create_from_dict
 
@@ -48,8 +49,9 @@ class Web:
         )
         with cluster.api() as client:
             try:
+                create: Callable[[ApiClient, object], object] = create_from_dict
                 for manifest in yaml.safe_load_all(filled):
-                    create_from_dict(client, manifest)
+                    create(client, manifest)
                 service: Any = CoreV1Api(client).read_namespaced_service(self.name, self.namespace)
             except Exception as error:
                 raise OrdealError(
@@ -74,7 +76,7 @@ class Deployed:
         """Whether every replica is Ready now, and none is left over."""
         with self.cluster.api() as client:
             status: Any = AppsV1Api(client).read_namespaced_deployment_status(self.name, self.namespace).status
-        return status.ready_replicas == self.replicas and status.replicas == self.replicas
+        return bool(status.ready_replicas == self.replicas and status.replicas == self.replicas)
 
     def remove(self) -> None:
         """Delete it with its namespace, and wait until it is gone."""

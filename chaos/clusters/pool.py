@@ -1,0 +1,177 @@
+"""The clusters of one run: made when a suite first asks for a shape, shared by suites that agree on it, taken down."""
+
+import fcntl
+import hashlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from chaos.clusters import docker, existing, kind, simulated
+from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef, Shape
+from chaos.errors import OrdealError
+from chaos.hosts import ready
+from chaos.hosts.places import state_dir
+from chaos.journal import CLUSTER, Journal
+
+PROVIDERS: dict[str, type] = {KIND: kind.KindCluster, SIMULATED: simulated.SimulatedCluster}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user's options say of clusters. Empty strings and None: not given."""
+
+    kubernetes: str
+    name: str = ""
+    keep: bool = False
+    kubeconfig: Path | None = None
+    context: str = ""
+    kind_image: str = ""
+    kind_bin: Path | None = None
+    kubectl_bin: Path | None = None
+    busybox_image: str = ""
+
+
+@dataclass(slots=True)
+class _Held:
+    cluster: Cluster
+    shape: Shape
+    entry: int | None  # its entry in the journal; None where it is not ours to delete, or is to be kept
+    lock: BinaryIO | None
+
+
+class Pool:
+    """Holds at most one cluster of each kind at a time: two kind clusters would share this machine's cores."""
+
+    def __init__(self, wishes: Wishes, journal: Journal, run: str, report: Callable[[str], None]) -> None:
+        self._wishes, self._journal, self._run, self._report = wishes, journal, run, report
+        self._held: dict[str, _Held] = {}
+        self._made = 0
+
+    def acquire(self, kind_of: str, shape: Shape) -> Cluster:
+        """A cluster of that kind and shape: the one there is, or a new one in its place.
+
+        Raises OrdealError where it can't be made; what was half-made is taken down, or stays in the journal.
+        """
+        held = self._held.get(kind_of)
+        if held is not None and held.shape == shape:
+            return held.cluster
+        self.discard(kind_of)
+        if kind_of == EXISTING:
+            cluster = self._existing(shape)
+            self._held[kind_of] = _Held(cluster, shape, None, None)
+        else:
+            self._held[kind_of] = self._kept(kind_of, shape) if self._wishes.keep else self._new(kind_of, shape)
+        return self._held[kind_of].cluster
+
+    def discard(self, kind_of: str) -> None:
+        """Take down the cluster of that kind, if there is one and it is not to be kept."""
+        held = self._held.pop(kind_of, None)
+        if held is None:
+            return
+        if held.entry is not None:
+            self._report(f"deleting cluster {held.cluster.ref.name}")
+            held.cluster.delete()
+            self._journal.undone(held.entry)
+        if held.lock is not None:
+            held.lock.close()
+
+    def spoiled(self, kind_of: str) -> None:
+        """The cluster did not come back to what it was: no other incident may meet it."""
+        held = self._held.get(kind_of)
+        if held is not None and held.entry is None and self._wishes.keep and kind_of != EXISTING:
+            held.cluster.delete()  # a kept cluster is only worth keeping while it is sound
+        self.discard(kind_of)
+
+    def close(self) -> None:
+        """Take down all that is ours and not to be kept. Every one is tried; the first error is raised at the end."""
+        with ExitStack() as stack:
+            for kind_of in list(self._held):
+                stack.callback(self.discard, kind_of)
+
+    def _new(self, kind_of: str, shape: Shape) -> _Held:
+        self._made += 1
+        name = f"{self._wishes.name or 'ordeal'}-{self._run[-4:]}-{self._made}"
+        ref = ClusterRef(kind_of, name, str(kind.home_of(name) / "kubeconfig"))
+        lock = _lock(name)
+        entry = self._journal.planned(CLUSTER, ref, {})
+        try:
+            cluster = self._make(kind_of, name, shape)
+        except BaseException:
+            self._report(f"taking back the half-made cluster {name}")
+            attach(ref).delete()
+            self._journal.undone(entry)
+            lock.close()
+            raise
+        return _Held(cluster, shape, entry, lock)
+
+    def _kept(self, kind_of: str, shape: Shape) -> _Held:
+        digest = hashlib.sha256(f"{shape!r} {self._wishes!r}".encode()).hexdigest()[:6]
+        name = f"{self._wishes.name or 'ordeal'}-{kind_of}-{digest}"
+        lock = _lock(name)
+        marker = kind.home_of(name) / "shape"
+        if marker.is_file() and marker.read_text() == repr(shape):
+            self._report(f"using the kept cluster {name}")
+            return _Held(self._attached(kind_of, name, shape), shape, None, lock)
+        ref = ClusterRef(kind_of, name, str(kind.home_of(name) / "kubeconfig"))
+        entry = self._journal.planned(CLUSTER, ref, {})
+        try:
+            cluster = self._make(kind_of, name, shape)
+        except BaseException:
+            attach(ref).delete()
+            self._journal.undone(entry)
+            lock.close()
+            raise
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.write_text(repr(shape))
+        self._journal.undone(entry)  # it is whole now, and to be kept: nothing of it is to be taken back
+        return _Held(cluster, shape, None, lock)
+
+    def _make(self, kind_of: str, name: str, shape: Shape) -> Cluster:
+        if kind_of == SIMULATED:
+            return simulated.SimulatedCluster.create(name, shape, self._wishes.kubernetes, self._report)
+        wishes = self._wishes
+        setup = ready.kind_setup(wishes.kubernetes, wishes.kind_image, wishes.kind_bin, wishes.kubectl_bin)
+        return kind.KindCluster.create(name, shape, setup, self._report)
+
+    def _attached(self, kind_of: str, name: str, shape: Shape) -> Cluster:
+        ref = ClusterRef(kind_of, name, str(kind.home_of(name) / "kubeconfig"))
+        return attach(ref, shape)
+
+    def _existing(self, shape: Shape) -> Cluster:
+        if self._wishes.kubeconfig is None:
+            raise OrdealError("--cluster existing needs --kubeconfig FILE, the cluster that you want to test")
+        return existing.attach(self._wishes.kubeconfig, self._wishes.context, shape, self._wishes.busybox_image)
+
+
+def attach(ref: ClusterRef, shape: Shape | None = None) -> Cluster:
+    """A cluster that was made before, from its reference alone: to use it again, or to undo what was done to it."""
+    shape = shape or Shape()
+    if ref.kind == SIMULATED:
+        return simulated.SimulatedCluster.attach(ref)
+    if ref.kind == EXISTING:
+        return existing.attach(Path(ref.kubeconfig), ref.context, shape)
+    return kind.KindCluster(ref, shape, kind.images_of(ref), ready.kind_tools())
+
+
+def exists(ref: ClusterRef) -> bool:
+    """Whether there is anything left of that cluster on this machine; an existing cluster is taken to be there."""
+    if ref.kind == KIND:
+        return bool(docker.names_in_cluster(ref.name))
+    return simulated.SimulatedCluster.exists(ref.name) if ref.kind == SIMULATED else True
+
+
+def _lock(name: str) -> BinaryIO:
+    """Hold a cluster's name for this process. Raises OrdealError where another run has it."""
+    path = state_dir() / "locks" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise OrdealError(
+            f"another run uses the cluster {name} now; wait for it, or give another --cluster-name"
+        ) from None
+    return file

@@ -1,0 +1,51 @@
+"""What set-up has made ready, as the cluster providers take it. Nothing is built or started here."""
+
+from pathlib import Path
+
+from chaos.clusters.base import Images
+from chaos.clusters.kind import PUBLISHED_BUSYBOX, KindSetup
+from chaos.clusters.pytestkind import KindTools
+from chaos.errors import OrdealError
+from chaos.hosts import binaries, engine, image
+from chaos.hosts.image import WORKLOAD_IMAGE
+
+PUBLISHED_NODE = "kindest/node"
+SETUP = "run `kube-ordeal setup`"
+
+
+def kind_setup(version: str, node_image: str = "", kind: Path | None = None, kubectl: Path | None = None) -> KindSetup:
+    """What a kind cluster of that Kubernetes version is made with.
+
+    `node_image`, `kind`, `kubectl` are the user's own, where given. Else the node image that was built here, or the
+    published one where the engine has it. Raises OrdealError where set-up has not been run.
+    """
+    running = engine.require()
+    ours = next((i.tag for i in image.list_images() if i.kubernetes == version), "")
+    published = f"{PUBLISHED_NODE}:v{version}"
+    if not node_image and not ours and not running.docker("images", "-q", published, timeout_s=20).out.strip():
+        raise OrdealError(f"there is no node image for Kubernetes {version} yet: {SETUP} --kubernetes {version}")
+    chosen = node_image or ours or published
+    offline = chosen.startswith(image.REPOSITORY)
+    images = Images(WORKLOAD_IMAGE if offline else PUBLISHED_BUSYBOX)
+    cgroup_v1 = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    return KindSetup(kind_tools(kind, kubectl), version, chosen, images, cgroup_v1)
+
+
+def kind_tools(kind: Path | None = None, kubectl: Path | None = None) -> KindTools:
+    """The programs that pytest-kind is given. Raises OrdealError where a given path is none, or none were built."""
+    for given in (kind, kubectl):
+        if given is not None and not given.is_file():
+            raise OrdealError(f"there is no program at {given}")
+    built_kind, built_kubernetes = binaries.built("kind"), binaries.built("kubernetes")
+    if (kind is None and built_kind is None) or (kubectl is None and built_kubernetes is None):
+        raise OrdealError(f"kind and kubectl are not there yet: {SETUP}, or give --kind-bin and --kind-kubectl-bin")
+    return KindTools(
+        kind or _path(built_kind, "kind"),
+        kubectl or _path(built_kubernetes, "kubectl"),
+    )
+
+
+def _path(built: binaries.Binaries | None, name: str) -> Path:
+    if built is None:
+        raise OrdealError(f"{name} is not built yet: {SETUP}")
+    return built.path(name)

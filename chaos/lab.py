@@ -1,0 +1,234 @@
+"""The lab: what a suite function is handed. It deploys, records, injects, holds, and takes findings."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from chaos import evidence
+from chaos.catalogue import Incident
+from chaos.clusters.base import KIND, SIMULATED, Cluster, NodeNetwork, Shape, Timers
+from chaos.clusters.pool import Pool
+from chaos.errors import OrdealError
+from chaos.evidence import Piece
+from chaos.faults.base import Fault, inject
+from chaos.history import History, Observation, Phase, Sample
+from chaos.invariants.base import Figure, Finding, Invariant, judge
+from chaos.invariants.start import NOT_STARTED, STARTED
+from chaos.journal import Journal, Saved
+from chaos.probing import ServiceProbes
+from chaos.profile import Profile
+from chaos.recorder import Recorder
+from chaos.report.results import Row
+from chaos.waiting import WaitedInVainError, eventually, hold
+from chaos.workloads.starter import start_pod
+from chaos.workloads.web import Deployed
+
+
+class Workload(Protocol):
+    """Something that can be put on a cluster."""
+
+    def deploy(self, cluster: Cluster, run: str) -> Deployed: ...
+
+
+class Lab:
+    """One replay of one incident in one variant. `control` is None when hardened, else the control's id."""
+
+    def __init__(
+        self,
+        incident: Incident,
+        control: str | None,
+        cluster_kind: str,
+        profile: Profile,
+        *,
+        needs: Sequence[type],
+        pool: Pool,
+        journal: Journal,
+        run: str,
+        directory: Path,
+        report: Callable[[str], None],
+    ) -> None:
+        self.incident, self.control, self.cluster_kind, self.profile = incident, control, cluster_kind, profile
+        self.journal = journal
+        self.findings: list[Finding] = []
+        self.facts: dict[str, Figure] = {}
+        self.tables: dict[str, Sequence[Row]] = {}
+        self.histories: list[Path] = []
+        self.evidence: list[Piece] = []
+        self._needs, self._pool, self._run, self._directory, self._report = needs, pool, run, directory, report
+        self._cluster: Cluster | None = None
+        self._deployed: list[Deployed] = []
+        self._history: History | None = None
+        self._recorder: Recorder | None = None
+        self._began = time.monotonic()
+
+    # --- the cluster
+
+    def cluster(self, shape: Shape) -> Cluster:
+        """The cluster of that shape, made where there is none. Raises OrdealError, LacksAbilityError."""
+        self.phase("cluster")
+        self._cluster = self._pool.acquire(self.cluster_kind, shape)
+        lacking = [need.__name__ for need in self._needs if not isinstance(self._cluster, need)]
+        if lacking:
+            raise LacksAbilityError(f"{self.incident.id} needs {', '.join(lacking)}, which this cluster has not")
+        return self._cluster
+
+    @property
+    def current(self) -> Cluster:
+        """The cluster in use. Raises OrdealError before the suite asked for one."""
+        if self._cluster is None:
+            raise OrdealError("the suite has asked for no cluster yet: call lab.cluster(shape) first")
+        return self._cluster
+
+    @property
+    def used_cluster(self) -> Cluster | None:
+        """The cluster in use, or None."""
+        return self._cluster
+
+    @property
+    def timers(self) -> Timers:
+        """The profile's timers for this kind of cluster; an existing cluster has the shipped defaults until told."""
+        if self.cluster_kind == SIMULATED:
+            return self.profile.simulated_timers
+        return self.profile.kind_timers if self.cluster_kind == KIND else Timers()
+
+    def deploy(self, workload: Workload) -> Deployed:
+        """Put a workload on the cluster and wait until it is Ready. It is removed after the replay."""
+        self.phase("deploy")
+        deployed = workload.deploy(self.current, self._run)
+        self._deployed.append(deployed)
+        return deployed
+
+    # --- the story
+
+    @contextmanager
+    def record(self, probe: Deployed | None = None) -> Iterator[History]:
+        """Record nodes, pods and events, and probe a workload's Service from every worker, for the block's length."""
+        path = self._directory / "history" / f"{len(self.histories)}.jsonl"
+        history = History(path)
+        self.histories.append(path)
+        self._history = history
+        cluster = self.current
+        self._recorder = Recorder(history, cluster.api)
+        try:
+            with self._recorder:
+                if probe is None:
+                    yield history
+                else:
+                    if not isinstance(cluster, NodeNetwork):
+                        raise LacksAbilityError(f"probing {probe.name} from every node needs NodeNetwork")
+                    nodes = tuple(n.name for n in cluster.nodes() if not n.control_plane)
+                    with ServiceProbes(cluster, history, target=probe.name, url=probe.url, nodes=nodes):
+                        yield history
+        finally:
+            history.close()
+            self._history = None
+            self._recorder = None
+
+    @property
+    def recorder(self) -> Recorder:
+        """The recorder that is on. Raises OrdealError outside `record`."""
+        if self._recorder is None:
+            raise OrdealError("nothing is being recorded: use lab.record(...) around it")
+        return self._recorder
+
+    @contextmanager
+    def inject(self, fault: Fault) -> Iterator[Saved]:
+        """Do harm for the length of the block. Evidence is taken at its end, before the harm is undone."""
+        if self._history is None:
+            raise OrdealError("a fault without a recording proves nothing: use lab.record(...) around it")
+        history = self._history
+        nodes = tuple(n.name for n in self.current.nodes())
+        self.phase("fault", fault.kind)
+        with inject(fault, self.current, self.journal, history) as saved:
+            yield saved
+            self.phase("evidence")
+            where = self._directory / "evidence" / f"{len(self.histories) - 1}-{fault.kind}"
+            self.evidence.extend(evidence.collect(self.current, nodes, where))
+            self.phase("heal", fault.kind)
+
+    def hold(self, for_s: float, because: str) -> None:
+        """Let the fault last on purpose."""
+        self.phase("hold", f"{for_s:g} s: {because}")
+        hold(for_s)
+
+    def recover(self, condition: Callable[[], bool], *, within_s: float, what: str) -> bool:
+        """Wait for recovery. Where it does not come this returns False and the history says so; invariants judge it."""
+        self.phase("recover", what)
+        try:
+            eventually(condition, within_s=within_s, what=what)
+        except WaitedInVainError as error:
+            self._observe("recovery", what, str(error))
+            return False
+        self._observe("recovery", what, "recovered")
+        return True
+
+    def start_new_pods(self, *, within_s: float = 60.0) -> None:
+        """Try to start a pod on every worker that is Ready; the history says how long it took, or that it failed."""
+        self.phase("recover", "starting a new pod on every worker")
+        history = self._history
+        if history is None:
+            raise OrdealError("nothing is being recorded: use lab.record(...) around it")
+        for node in self.current.nodes():
+            if node.control_plane:
+                continue
+            took_s = start_pod(self.current, node.name, within_s=within_s) if node.ready == "True" else None
+            if took_s is None:
+                self._observe(NOT_STARTED, node.name, f"not Ready within {within_s:g} s (node ready: {node.ready})")
+            else:
+                history.add(Sample(history.now(), STARTED, node.name, took_s))
+
+    def expect(self, history: History, *invariants: Invariant) -> None:
+        """Judge the history by each invariant. The verdict of the replay is made of all findings at its end."""
+        for invariant in invariants:
+            finding = judge(invariant, history)
+            self.findings.append(finding)
+            self._report(f"  {finding.verdict}: {finding.invariant}: {finding.sentence}")
+
+    def fact(self, name: str, value: Figure) -> None:
+        """Put a measured figure or a setting into the results."""
+        self.facts[name] = value
+
+    def table(self, name: str, rows: Sequence[Row]) -> None:
+        """Put a table into the results and the summary."""
+        self.tables[name] = rows
+
+    def phase(self, name: str, detail: str = "") -> None:
+        """Say, and record, what is going on now."""
+        self._report(f"{name}{': ' if detail else ''}{detail}")
+        if self._history is not None:
+            self._history.add(Phase(self._history.now(), name, detail))
+
+    # --- the end
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds since the replay began."""
+        return time.monotonic() - self._began
+
+    def clean_up(self) -> None:
+        """Remove what was deployed; a cluster that is not sound afterwards is not used again."""
+        cluster, deployed = self._cluster, self._deployed
+        if cluster is None:
+            return
+        try:
+            for one in reversed(deployed):
+                if one.cluster is cluster:
+                    one.remove()
+            eventually(lambda: _sound(cluster), within_s=30, what=f"every node of {cluster.ref.name} to be Ready")
+        except OrdealError as error:
+            self._report(f"cluster {cluster.ref.name} is not used again: {error}")
+            self._pool.spoiled(self.cluster_kind)
+
+    def _observe(self, name: str, subject: str, seen: str) -> None:
+        if self._history is not None:
+            self._history.add(Observation(self._history.now(), name, subject, seen))
+
+
+class LacksAbilityError(OrdealError):
+    """The cluster can't do what the incident needs: the replay is skipped with this reason."""
+
+
+def _sound(cluster: Cluster) -> bool:
+    return all(n.ready == "True" for n in cluster.nodes())

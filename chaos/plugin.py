@@ -1,0 +1,362 @@
+"""The pytest plugin: options, the parametrization of incidents over clusters and controls, verdicts, the summary."""
+
+import signal
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from chaos import undo
+from chaos.catalogue import Incident
+from chaos.clusters.base import EXISTING, KIND, SIMULATED
+from chaos.clusters.pool import PROVIDERS, Pool, Wishes
+from chaos.errors import OrdealError
+from chaos.faults import load_all
+from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
+from chaos.hosts.places import journals_dir
+from chaos.incident import Replay, replay_of
+from chaos.invariants.base import Finding, Verdict, overall
+from chaos.journal import Journal
+from chaos.lab import Lab, LacksAbilityError
+from chaos.profile import PROFILES
+from chaos.profile import find as find_profile
+from chaos.report.results import Outcome, Results
+
+AUTO = "auto"
+CHOICES = (AUTO, KIND, SIMULATED, EXISTING)
+ORDER = (SIMULATED, KIND, EXISTING)  # the cheapest first, so that the first verdict comes early
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One replay: a suite function on one kind of cluster, hardened (`control` is None) or in a control."""
+
+    cluster: str
+    control: str | None
+
+    def __str__(self) -> str:
+        return f"{self.cluster}-{'control:' + self.control if self.control else 'hardened'}"
+
+
+class Run:
+    """What one pytest run has once: its journal, its clusters, its results."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        load_all()
+        self.profile = find_profile(config.getoption("--profile"))
+        self.id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+        self.report = _reporter(config)
+        undo.undo_all(self.report)
+        wishes = _wishes(config)
+        self.results = Results(
+            Path(config.getoption("--results")),
+            self.id,
+            {
+                "cluster": config.getoption("--cluster"),
+                "profile": self.profile.name,
+                "kubernetes": wishes.kubernetes,
+                "controls": "yes" if config.getoption("--controls") else "no",
+            },
+        )
+        self.journal = Journal(journals_dir() / f"{self.id}.jsonl")
+        self.pool = Pool(wishes, self.journal, self.id, self.report)
+
+    def close(self) -> None:
+        """Take the clusters down and let go of the journal."""
+        try:
+            self.pool.close()
+        finally:
+            self.journal.close()
+
+
+RUN = pytest.StashKey[Run]()
+LAB = pytest.StashKey[Lab]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options beside pytest-kind's own (--cluster-name, --keep-cluster, --kubeconfig, --kind-image, --kind-bin...)."""
+    group = parser.getgroup("kube-ordeal")
+    group.addoption(
+        "--cluster",
+        choices=CHOICES,
+        default=AUTO,
+        help="auto (default): each incident on the cheapest cluster that can; kind; simulated; existing: --kubeconfig",
+    )
+    group.addoption("--context", default="", help="the kubeconfig's context, with --cluster existing")
+    group.addoption("--kubernetes", default=DEFAULT_KUBERNETES, help="Kubernetes version of clusters that are made")
+    group.addoption("--profile", choices=sorted(PROFILES), default="smoke", help="how long and how large (smoke, full)")
+    group.addoption("--controls", action="store_true", default=True, help="run the controls too (default)")
+    group.addoption("--no-controls", action="store_false", dest="controls", help="run only the hardened variants")
+    group.addoption("--results", default="results", metavar="DIR", help="where results/<run>/ goes")
+    group.addoption("--busybox-image", default="", help="image of the workloads (default: what the nodes hold)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse wrong option values before anything is made."""
+    try:
+        normal_version(config.getoption("--kubernetes"))
+    except OrdealError as error:
+        raise pytest.UsageError(str(error)) from error
+    if config.getoption("--cluster") == EXISTING and not config.getoption("--kubeconfig"):
+        raise pytest.UsageError("--cluster existing needs --kubeconfig FILE, the cluster that you want to test")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """An incident becomes a test for each kind of cluster it is defined on, hardened and in each control."""
+    replay = replay_of(metafunc.function)
+    if replay is None:
+        return
+    choice = metafunc.config.getoption("--cluster")
+    controls = [None, *replay.controls] if metafunc.config.getoption("--controls") else [None]
+    params = [
+        pytest.param(Case(kind, control), id=str(Case(kind, control)))
+        for kind in _kinds(replay, choice)
+        for control in controls
+    ]
+    if not params:
+        reason = _why_not(replay, choice)
+        params = [pytest.param(Case(choice, None), id=choice, marks=pytest.mark.skip(reason=reason))]
+    metafunc.parametrize("lab", params, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Cheapest cluster first; the order within one kind of cluster stays as collected."""
+
+    def rank(item: pytest.Item) -> int:
+        case = _case(item)
+        return -1 if case is None else ORDER.index(case.cluster)
+
+    items.sort(key=rank)
+
+
+@pytest.fixture(scope="session")
+def ordeal_run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """The run: journal, clusters, results. What earlier runs left behind is undone first."""
+
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, ended)
+    try:
+        run = Run(request.config)
+    except OrdealError as error:
+        signal.signal(signal.SIGTERM, before)
+        pytest.exit(str(error), returncode=2)
+    request.config.stash[RUN] = run
+    try:
+        yield run
+    finally:
+        run.close()
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
+    """The lab of one replay; see chaos.lab.Lab."""
+    replay = replay_of(request.function)
+    case = _case(request.node)
+    if replay is None or case is None:
+        pytest.fail("the fixture `lab` is for functions marked with @incident", pytrace=False)
+    where = ordeal_run.results.directory / _file_name(request.node.name)
+    made = Lab(
+        replay.incident,
+        case.control,
+        case.cluster,
+        ordeal_run.profile,
+        needs=replay.needs,
+        pool=ordeal_run.pool,
+        journal=ordeal_run.journal,
+        run=ordeal_run.id,
+        directory=where,
+        report=ordeal_run.report,
+    )
+    request.node.stash[LAB] = made
+    ordeal_run.report(f"=== {replay.incident.id} [{case}]")
+    yield made
+    made.clean_up()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Turn what a suite function found, or its failure, into a verdict; fail the test where it did not pass."""
+    lab_of_item = pyfuncitem.stash.get(LAB, None)
+    if lab_of_item is None:
+        return (yield)
+    run = pyfuncitem.config.stash[RUN]
+    problem = ""
+    try:
+        yield
+    except LacksAbilityError as error:
+        pytest.skip(str(error))
+    except OrdealError as error:
+        problem = str(error)
+    except KeyboardInterrupt:
+        _conclude(run, lab_of_item, pyfuncitem.nodeid, "the run was interrupted")
+        raise
+    except Exception as error:
+        _conclude(run, lab_of_item, pyfuncitem.nodeid, f"the suite itself failed: {error!r}")
+        raise
+    outcome = _conclude(run, lab_of_item, pyfuncitem.nodeid, problem)
+    if not outcome.passed:
+        pytest.fail(f"{outcome.id} [{_case(pyfuncitem)}] {outcome.verdict}: {outcome.why}", pytrace=False)
+    return True
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The table of verdicts, the tables that suites made, and where the results are."""
+    run = config.stash.get(RUN, None)
+    if run is None or not run.results.outcomes:
+        return
+    terminalreporter.section("verdicts")
+    console = Console(file=terminalreporter._tw._file, width=max(terminalreporter._tw.fullwidth, 100))
+    console.print(_verdicts(run.results.outcomes))
+    for outcome in run.results.outcomes:
+        for name, rows in outcome.tables.items():
+            table = Table(title=name)
+            for column in rows[0] if rows else ():
+                table.add_column(column)
+            for row in rows:
+                table.add_row(*(str(v) for v in row.values()))
+            console.print(table)
+    terminalreporter.write_line(f"results: {run.results.path}")
+
+
+def verdict_of(
+    incident: Incident, control: str | None, findings: list[Finding], problem: str
+) -> tuple[Verdict, bool, str]:
+    """The verdict of a replay, whether it passed, and the sentence that says why.
+
+    Hardened passes if every finding held. A control passes if the invariant that it names was violated for the
+    reason that it names. A problem (a fault that did not land, an error) makes it unknown, whatever was found.
+    """
+    if problem:
+        return Verdict.UNKNOWN, False, problem
+    verdict = overall(findings)
+    if control is None:
+        worst = [f for f in findings if f.verdict is verdict] if verdict is not Verdict.HELD else []
+        why = "; ".join(f"{f.invariant}: {f.sentence}" for f in worst) or f"{len(findings)} invariants held"
+        return verdict, verdict is Verdict.HELD, why if findings else "nothing was judged"
+    wanted = incident.control(control)
+    named = next((f for f in findings if f.invariant == wanted.breaks), None)
+    if named is None:
+        return Verdict.UNKNOWN, False, f"the control's invariant {wanted.breaks} was not judged"
+    if named.verdict is not Verdict.VIOLATED:
+        why = f"the control must violate {wanted.breaks}, but it was {named.verdict}: {named.sentence}"
+        return named.verdict, False, why
+    if named.reason != wanted.because:
+        why = f"{wanted.breaks} was violated because of {named.reason}, expected {wanted.because}: {named.sentence}"
+        return Verdict.VIOLATED, False, why
+    return Verdict.VIOLATED, True, f"as it must be: {wanted.breaks}: {named.sentence}"
+
+
+def _conclude(run: Run, lab: Lab, test: str, problem: str) -> Outcome:
+    verdict, passed, why = verdict_of(lab.incident, lab.control, lab.findings, problem)
+    cluster = lab.used_cluster
+    try:
+        facts = dict(cluster.facts()) if cluster else {}
+        kubernetes = cluster.kubernetes if cluster else ""
+    except OrdealError as error:
+        facts, kubernetes = {"not to be had": str(error)}, ""
+    outcome = Outcome(
+        id=lab.incident.id,
+        variant="control" if lab.control else "hardened",
+        control=lab.control or "",
+        test=test,
+        cluster=lab.cluster_kind,
+        kubernetes=kubernetes,
+        profile=run.profile.name,
+        verdict=verdict,
+        passed=passed,
+        why=why,
+        duration_s=lab.duration_s,
+        findings=tuple(lab.findings),
+        cluster_facts=facts,
+        facts=lab.facts,
+        tables=lab.tables,
+        histories=tuple(lab.histories),
+        evidence=tuple(lab.evidence),
+    )
+    run.results.add(outcome)
+    run.report(f"=== {lab.incident.id}: {verdict}, {'passed' if passed else 'FAILED'}: {why}")
+    return outcome
+
+
+def _verdicts(outcomes: list[Outcome]) -> Table:
+    table = Table()
+    for column in ("incident", "cluster", "variant", "verdict", "passed", "s", "why"):
+        table.add_column(column, overflow="fold", justify="right" if column == "s" else "left")
+    for o in outcomes:
+        variant = f"control: {o.control}" if o.control else "hardened"
+        passed = "yes" if o.passed else "NO"
+        table.add_row(o.id, o.cluster, variant, str(o.verdict), passed, f"{o.duration_s:.0f}", o.why)
+    return table
+
+
+def _kinds(replay: Replay, choice: str) -> list[str]:
+    if choice == AUTO:
+        return sorted(replay.on, key=ORDER.index)
+    if choice == EXISTING:
+        return [EXISTING] if KIND in replay.on else []
+    return [choice] if choice in replay.on else []
+
+
+def _why_not(replay: Replay, choice: str) -> str:
+    provider = PROVIDERS.get(choice)
+    lacking = [need.__name__ for need in replay.needs if provider is not None and not issubclass(provider, need)]
+    if lacking:
+        return f"{replay.incident.id} needs {', '.join(lacking)}, which {choice} clusters have not"
+    return f"this replay of {replay.incident.id} is made for {' and '.join(replay.on)} clusters"
+
+
+def _case(item: pytest.Item) -> Case | None:
+    callspec = getattr(item, "callspec", None)
+    found = callspec.params.get("lab") if callspec else None
+    return found if isinstance(found, Case) else None
+
+
+def _wishes(config: pytest.Config) -> Wishes:
+    def path(option: str) -> Path | None:
+        value = config.getoption(option)
+        return Path(value) if value else None
+
+    name = config.getoption("--cluster-name")
+    return Wishes(
+        kubernetes=normal_version(config.getoption("--kubernetes")),
+        name="" if name == "pytest-kind" else name,  # pytest-kind's default: not given
+        keep=config.getoption("--keep-cluster"),
+        kubeconfig=path("--kubeconfig"),
+        context=config.getoption("--context"),
+        kind_image=config.getoption("--kind-image") or "",
+        kind_bin=path("--kind-bin"),
+        kubectl_bin=path("--kind-kubectl-bin"),
+        busybox_image=config.getoption("--busybox-image"),
+    )
+
+
+def _reporter(config: pytest.Config) -> Callable[[str], None]:
+    """Timestamped lines, past pytest's capture; with -q none."""
+    if config.getoption("verbose") < 0:
+        return lambda _: None
+    capture = config.pluginmanager.getplugin("capturemanager")
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+
+    def report(line: str) -> None:
+        if capture is None or terminal is None:
+            return
+        with capture.global_and_fixture_disabled():
+            terminal.ensure_newline()
+            terminal.write_line(f"{datetime.now(UTC):%H:%M:%S} {line}")
+
+    return report
+
+
+def _file_name(test: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in test).strip("-")
+
+
+__all__ = ["Case", "Run", "lab", "ordeal_run", "verdict_of"]

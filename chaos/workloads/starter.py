@@ -1,0 +1,63 @@
+"""Can this node still start a pod? The question after every incident."""
+
+import time
+from contextlib import suppress
+from typing import Any
+
+from kubernetes.client import CoreV1Api
+from kubernetes.client.exceptions import ApiException
+
+from chaos.clusters.base import Cluster
+from chaos.waiting import WaitedInVainError, eventually
+
+NAMESPACE = "default"
+
+
+def start_pod(cluster: Cluster, node: str, *, within_s: float) -> float | None:
+    """Create a pod bound to `node` by affinity, wait until it is Ready, delete it.
+
+    Returns the seconds from the request to Ready; None where it was not Ready within `within_s`.
+    """
+    name = f"ordeal-start-{node}"[:63].rstrip("-.")
+    field = {"key": "metadata.name", "operator": "In", "values": [node]}
+    pod: Any = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"kube-ordeal/workload": "starter"}},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "affinity": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": [field]}]}
+                }
+            },
+            "containers": [{"name": "sleep", "image": cluster.images.busybox, "command": ["sleep", "600"]}],
+        },
+    }
+    with cluster.api() as client:
+        core = CoreV1Api(client)
+        began = time.monotonic()
+
+        def create() -> bool:
+            try:
+                core.create_namespaced_pod(NAMESPACE, pod)
+            except ApiException as error:
+                if error.status != 409:
+                    raise
+            return True
+
+        def ready() -> bool:
+            status: Any = core.read_namespaced_pod(name, NAMESPACE).status
+            return any(c.type == "Ready" and c.status == "True" for c in status.conditions or [])
+
+        try:
+            # The service account's token may not be there yet when an API server has just come up.
+            eventually(create, within_s=within_s, what=f"pod {name} to be accepted")
+            left_s = max(1.0, within_s - (time.monotonic() - began))
+            eventually(ready, within_s=left_s, what=f"pod {name} to be Ready", every_s=0.1)
+            return time.monotonic() - began
+        except WaitedInVainError:
+            return None
+        finally:
+            with suppress(ApiException):
+                core.delete_namespaced_pod(name, NAMESPACE, grace_period_seconds=0)

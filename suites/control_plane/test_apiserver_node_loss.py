@@ -1,0 +1,56 @@
+"""apiserver-node-loss: the control-plane node's power goes, stays away past the deadline, and comes back."""
+
+from chaos.invariants.availability import outage_at_most
+from chaos.invariants.nodes_ready import nodes_ready_again
+from chaos.invariants.pods import no_container_restarted, nothing_terminated
+
+from chaos.clusters.base import Cluster, NodeNetwork, NodePower, RunsContainers, Shape
+from chaos.errors import OrdealError
+from chaos.faults.node import PowerOff
+from chaos.incident import incident
+from chaos.invariants.start import new_pods_start
+from chaos.lab import Lab
+from chaos.workloads.web import Web
+
+NEEDS = (RunsContainers, NodePower, NodeNetwork)
+
+
+@incident("apiserver-node-loss", on=("kind",), needs=NEEDS, variant="same address")
+def test_the_control_plane_comes_back_at_its_address(lab: Lab) -> None:
+    """When the control-plane node is killed and comes back, workloads MUST have served all the time, nothing MUST be
+    deleted or restarted, every node MUST be Ready again and a new pod MUST be able to start.
+    """
+    _lose_the_control_plane(lab, lab.cluster(Shape(workers=2, timers=lab.timers)), new_address=False)
+
+
+@incident("apiserver-node-loss", on=("kind",), needs=NEEDS, controls=("pinned-address",), variant="new address")
+def test_the_control_plane_comes_back_at_another_address(lab: Lab) -> None:
+    """When the control-plane node is killed and comes back with another IP address, the same MUST hold."""
+    shape = Shape(workers=2, timers=lab.timers, kubelets_pinned_to_address=lab.control == "pinned-address")
+    _lose_the_control_plane(lab, lab.cluster(shape), new_address=True)
+
+
+def _lose_the_control_plane(lab: Lab, cluster: Cluster, *, new_address: bool) -> None:
+    control_plane = next(n.name for n in cluster.nodes() if n.control_plane)
+    names = tuple(n.name for n in cluster.nodes())
+    web = lab.deploy(Web(replicas=6))
+    with lab.record(probe=web) as history:
+        with lab.inject(PowerOff(control_plane, new_address=new_address)):
+            lab.hold(lab.timers.eviction_deadline_s + 10, "past grace period and toleration")
+        lab.recover(lambda: _all_ready(cluster) and web.ready(), within_s=90, what="every node and replica Ready")
+        lab.start_new_pods()
+    lab.expect(
+        history,
+        nothing_terminated(web.name),
+        no_container_restarted(web.name),
+        outage_at_most(2.0),
+        nodes_ready_again(names, within_s=90),
+        new_pods_start(within_s=60),
+    )
+
+
+def _all_ready(cluster: Cluster) -> bool:
+    try:
+        return all(n.ready == "True" for n in cluster.nodes())
+    except OrdealError:
+        return False

@@ -1,0 +1,43 @@
+"""mass-termination on real kubelets: the containers must go on serving through the cut, and after it."""
+
+from chaos.invariants.availability import outage_at_most
+from chaos.invariants.nodes_ready import nodes_ready_again
+from chaos.invariants.pods import no_container_restarted, nothing_terminated
+
+from chaos.clusters.base import NodeNetwork, NodePower, RunsContainers, Shape
+from chaos.faults.network import CutOff
+from chaos.incident import incident
+from chaos.lab import Lab
+from chaos.workloads.web import Web
+
+
+@incident(
+    "mass-termination",
+    on=("kind",),
+    needs=(RunsContainers, NodeNetwork, NodePower),
+    controls=("default-tolerations",),
+)
+def test_nodes_that_lose_the_apiserver_keep_their_pods(lab: Lab) -> None:
+    """When every kubelet loses the API server for longer than grace and toleration, the control plane MUST NOT
+    terminate their pods, no container MUST restart when the network returns, and the Service MUST answer throughout.
+    """
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
+    control_plane = tuple(n.name for n in cluster.nodes() if n.control_plane)
+    web = lab.deploy(Web(replicas=6, tolerate_for_ever=lab.control != "default-tolerations"))
+    with lab.record(probe=web) as history:
+        with lab.inject(CutOff(nodes=workers, peers=control_plane)):
+            lab.hold(lab.timers.eviction_deadline_s + 10, "past grace period and toleration")
+        lab.recover(
+            lambda: all(n.ready == "True" for n in cluster.nodes()) and web.ready(),
+            within_s=90,
+            what="every node and replica Ready",
+        )
+        lab.hold(5, "a kubelet that obeys a deletion does so when it syncs again")
+    lab.expect(
+        history,
+        nothing_terminated(web.name),
+        no_container_restarted(web.name),
+        outage_at_most(2.0),
+        nodes_ready_again(workers, within_s=60),
+    )
