@@ -213,7 +213,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if run is None or not run.results.outcomes:
         return
     terminalreporter.section("verdicts")
-    console = Console(file=terminalreporter._tw._file, width=max(terminalreporter._tw.fullwidth, 100))
+    writer = config.get_terminal_writer()
+    console = Console(file=writer._file, width=max(writer.fullwidth, 100))
     console.print(_verdicts(run.results.outcomes))
     for outcome in run.results.outcomes:
         for name, rows in outcome.tables.items():

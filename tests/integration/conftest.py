@@ -1,0 +1,45 @@
+"""Real clusters for the integration tests, made once a session and taken down at its end."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from chaos.clusters.base import KIND, Cluster, Shape
+from chaos.clusters.pool import Pool, Wishes
+from chaos.faults import load_all
+from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.places import journals_dir
+from chaos.journal import Journal
+from chaos.profile import PROFILES
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs a cluster."""
+    for item in items:
+        if "integration" in item.path.parts:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def journal() -> Iterator[Journal]:
+    """The journal of the test session."""
+    load_all()
+    with Journal(journals_dir() / f"tests-{uuid.uuid4().hex[:8]}.jsonl") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def pool(journal: Journal) -> Iterator[Pool]:
+    """The clusters of the test session."""
+    made = Pool(Wishes(kubernetes=DEFAULT_KUBERNETES, name="it"), journal, uuid.uuid4().hex, print)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def kind_cluster(pool: Pool) -> Cluster:
+    """One control plane, two workers, the smoke profile's timers."""
+    return pool.acquire(KIND, Shape(workers=2, timers=PROFILES["smoke"].kind_timers))

@@ -1,0 +1,31 @@
+"""A run in a process of its own, made to be killed: it injects one fault into a cluster and holds it.
+
+python -m tests.integration.harm CLUSTER_JSON FAULT_KIND FAULT_JSON RUN
+"""
+
+import json
+import sys
+
+from chaos.clusters.base import ClusterRef
+from chaos.clusters.pool import attach
+from chaos.faults import load_all
+from chaos.faults.base import inject, registered
+from chaos.history import History
+from chaos.hosts.places import journals_dir
+from chaos.journal import Journal
+from chaos.waiting import hold
+
+
+def main() -> None:
+    load_all()
+    ref, kind, arguments, run = sys.argv[1:5]
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(arguments).items()}
+    fault = registered()[kind](**given)
+    cluster = attach(ClusterRef(**json.loads(ref)))
+    with Journal(journals_dir() / f"{run}.jsonl") as journal, inject(fault, cluster, journal, History()):
+        print("landed", flush=True)
+        hold(120)
+
+
+if __name__ == "__main__":
+    main()

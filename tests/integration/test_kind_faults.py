@@ -1,0 +1,78 @@
+"""Faults on a real kind cluster: each lands, each is undone, and a run killed in the middle leaves nothing behind."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from chaos.clusters.kind import KindCluster
+from chaos.faults.base import inject, registered
+from chaos.faults.network import CutOff
+from chaos.faults.node import Pause, PowerOff
+from chaos.history import FaultStep, History
+from chaos.hosts.command import run
+from chaos.journal import Journal
+from chaos.waiting import eventually
+from tests.integration.crash import kill_in_the_middle, undo_as_a_user
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A node as the kernel, the engine and the API show it; counters left out."""
+
+    ready: dict[str, str]
+    taints: dict[str, tuple[str, ...]]
+    power: dict[str, tuple[str, str]]
+    rules: dict[str, str]
+    routes: dict[str, str]
+
+
+def picture(cluster: KindCluster) -> Picture:
+    names = [n.name for n in cluster.nodes()]
+
+    def inside(node: str, *argv: str) -> str:
+        return run(cluster.in_network_of(node, argv), timeout_s=10).out
+
+    return Picture(
+        ready={n.name: n.ready for n in cluster.nodes()},
+        taints={n.name: n.taints for n in cluster.nodes()},
+        power={n: (cluster.power(n).state, cluster.power(n).address) for n in names},
+        rules={n: inside(n, "iptables", "-S", "INPUT") + inside(n, "ip6tables", "-S") for n in names},
+        routes={n: "\n".join(sorted(inside(n, "ip", "route").splitlines())) for n in names},
+    )
+
+
+def faults_of(cluster: KindCluster) -> dict[str, dict[str, Any]]:
+    worker = cluster.workers[0]
+    return {
+        PowerOff.kind: {"node": worker},
+        Pause.kind: {"node": worker},
+        CutOff.kind: {"nodes": list(cluster.workers), "peers": [cluster.control_plane]},
+    }
+
+
+KINDS = (PowerOff.kind, Pause.kind, CutOff.kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, kind: str) -> None:
+    before = picture(kind_cluster)
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in faults_of(kind_cluster)[kind].items()}
+    history = History()
+    with inject(registered()[kind](**given), kind_cluster, journal, history):
+        during = picture(kind_cluster) if kind == CutOff.kind else None
+    assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
+    if during is not None:
+        assert during.rules != before.rules
+    eventually(lambda: picture(kind_cluster) == before, within_s=90, what="every node to be as before")
+
+
+@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_run_is_undone(kind_cluster: KindCluster, kind: str, attempt: int) -> None:
+    before = picture(kind_cluster)
+    killed = kill_in_the_middle(kind_cluster, kind, faults_of(kind_cluster)[kind], within_s=3.0)
+    assert killed.left == 1
+    assert killed.run
+    undo_as_a_user()
+    eventually(lambda: picture(kind_cluster) == before, within_s=90, what="every node to be as before")
