@@ -164,6 +164,10 @@ class Lab:
         self._observe("recovery", what, "recovered")
         return True
 
+    def nodes_ready(self) -> bool:
+        """Whether every node is Ready now. Raises OrdealError where the API server does not answer."""
+        return all(n.ready == "True" for n in self.current.nodes())
+
     def start_new_pods(self, *, within_s: float = 60.0) -> None:
         """Try to start a pod on every worker that is Ready; the history says how long it took, or that it failed."""
         self.phase("recover", "starting a new pod on every worker")
@@ -216,7 +220,7 @@ class Lab:
             for one in reversed(deployed):
                 if one.cluster is cluster:
                     one.remove()
-            eventually(lambda: _sound(cluster), within_s=30, what=f"every node of {cluster.ref.name} to be Ready")
+            eventually(self.nodes_ready, within_s=30, what=f"every node of {cluster.ref.name} to be Ready")
         except OrdealError as error:
             self._report(f"cluster {cluster.ref.name} is not used again: {error}")
             self._pool.spoiled(self.cluster_kind)
@@ -228,7 +232,3 @@ class Lab:
 
 class LacksAbilityError(OrdealError):
     """The cluster can't do what the incident needs: the replay is skipped with this reason."""
-
-
-def _sound(cluster: Cluster) -> bool:
-    return all(n.ready == "True" for n in cluster.nodes())

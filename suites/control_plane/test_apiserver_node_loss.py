@@ -5,7 +5,6 @@ from chaos.invariants.nodes_ready import nodes_ready_again
 from chaos.invariants.pods import no_container_restarted, nothing_terminated
 
 from chaos.clusters.base import Cluster, NodeNetwork, NodePower, RunsContainers, Shape
-from chaos.errors import OrdealError
 from chaos.faults.node import PowerOff
 from chaos.incident import incident
 from chaos.invariants.start import new_pods_start
@@ -37,7 +36,7 @@ def _lose_the_control_plane(lab: Lab, cluster: Cluster, *, new_address: bool) ->
     with lab.record(probe=web) as history:
         with lab.inject(PowerOff(control_plane, new_address=new_address)):
             lab.hold(lab.timers.eviction_deadline_s + 10, "past grace period and toleration")
-        lab.recover(lambda: _all_ready(cluster) and web.ready(), within_s=90, what="every node and replica Ready")
+        lab.recover(lambda: lab.nodes_ready() and web.ready(), within_s=90, what="every node and replica Ready")
         lab.start_new_pods()
     lab.expect(
         history,
@@ -47,10 +46,3 @@ def _lose_the_control_plane(lab: Lab, cluster: Cluster, *, new_address: bool) ->
         nodes_ready_again(names, within_s=90),
         new_pods_start(within_s=60),
     )
-
-
-def _all_ready(cluster: Cluster) -> bool:
-    try:
-        return all(n.ready == "True" for n in cluster.nodes())
-    except OrdealError:
-        return False

@@ -28,11 +28,7 @@ def test_nodes_that_lose_the_apiserver_keep_their_pods(lab: Lab) -> None:
     with lab.record(probe=web) as history:
         with lab.inject(CutOff(nodes=workers, peers=control_plane)):
             lab.hold(lab.timers.eviction_deadline_s + 10, "past grace period and toleration")
-        lab.recover(
-            lambda: all(n.ready == "True" for n in cluster.nodes()) and web.ready(),
-            within_s=90,
-            what="every node and replica Ready",
-        )
+        lab.recover(lambda: lab.nodes_ready() and web.ready(), within_s=90, what="every node and replica Ready")
         lab.hold(5, "a kubelet that obeys a deletion does so when it syncs again")
     lab.expect(
         history,
