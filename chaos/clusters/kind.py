@@ -231,6 +231,9 @@ class KindCluster:
     def second_control_plane_running(self) -> bool:
         return self._listens(SECOND_PORT)
 
+    def second_api(self) -> ApiClient:
+        return api_client(Path(self._second_kubeconfig()))
+
     # --- inside
 
     def _on_control_plane(self, script: str, stdin: str | None = None) -> Output:

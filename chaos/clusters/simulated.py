@@ -15,7 +15,7 @@ import re
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -38,7 +38,7 @@ from chaos.clusters.base import (
     Zone,
 )
 from chaos.clusters.client import CONTROL_PLANE_LABEL, ZONE_LABEL, api_client
-from chaos.clusters.simulated_processes import MARK, Process, kill, marked, read, start
+from chaos.clusters.simulated_processes import MARK, Process, adopt, kill, marked, read, start
 from chaos.errors import OrdealError
 from chaos.hosts import binaries
 from chaos.hosts.command import CommandError, run
@@ -124,6 +124,9 @@ class SimulatedCluster:
                 record = _claim(directory, shape, programs)
                 _bring_up(directory, record, programs, report)
                 cluster = cls(directory)
+                # Not before the API server is done with starting: a flood of nodes would hold it up, and the
+                # controllers give up on one that is not healthy after 10 s. One that did so is started again here.
+                cluster.start_first_control_plane()
                 cluster._bring_nodes(report)
                 _write_record(directory, dataclasses.replace(record, whole=True))
             except BaseException:
@@ -648,27 +651,24 @@ def _bring_up(directory: Path, record: _Record, programs: _Programs, report: Cal
         run(
             command,
             timeout_s=UP_WITHIN_S + 30,
-            env={"KWOK_WORKDIR": str(directory / "kwok"), "KWOK_KUBE_VERSION": f"v{record.kubernetes}",
-                 MARK: str(directory)},
-        )  # fmt: skip
+            # HOME: kubectl, which kwokctl runs, would leave a cache in the user's.
+            env={"KWOK_WORKDIR": str(directory / "kwok"), "HOME": str(directory), MARK: str(directory)},
+        )
     except CommandError as error:
+        _adopt(directory)
         raise OrdealError(f"the simulated control plane did not start: {error}{_said(directory)}") from error
-    work = _workdir(directory)
-    for name, binary in _started_by_kwokctl(programs):
-        pid_file = work / "pids" / f"{binary.name}.pid"
-        process = next((p for p in marked(str(directory)) if str(p.pid) == pid_file.read_text().strip()), None)
-        if process is None:
-            raise OrdealError(f"{name} ended as soon as it was started{_said(directory)}")
-        stat = Path(f"/proc/{process.pid}/stat").read_text()
-        _record_of(directory, name).write_text(stat)
-    shutil.copyfile(work / "kubeconfig.yaml", directory / "kubeconfig")
+    for name in _adopt(directory):
+        raise OrdealError(f"{name} ended as soon as it was started{_said(directory)}")
+    shutil.copyfile(_workdir(directory) / "kubeconfig.yaml", directory / "kubeconfig")
     (directory / "kubeconfig").chmod(0o600)
 
 
-def _started_by_kwokctl(programs: _Programs) -> Iterable[tuple[str, Path]]:
-    yield ETCD, programs.etcd_bundle.path(ETCD)
-    for name in CONTROL_PLANE:
-        yield name, programs.kubernetes.path(name)
+def _adopt(directory: Path) -> list[str]:
+    """Write down the processes that kwokctl started; returns the names of those that are gone already."""
+    pids = {path.stem: int(path.read_text()) for path in _workdir(directory).glob("pids/*.pid")}
+    return [
+        name for name, pid in sorted(pids.items()) if not adopt(_record_of(directory, name), pid, mark=str(directory))
+    ]
 
 
 def _kwokctl_configuration(record: _Record, programs: _Programs) -> dict[str, object]:
@@ -680,10 +680,17 @@ def _kwokctl_configuration(record: _Record, programs: _Programs) -> dict[str, ob
             # Loopback can't be published as the kubernetes Service's endpoint, and nobody in here asks for it.
             "endpoint-reconciler-type": "none",
             "advertise-address": _LOOPBACK,
+            # It taints a node that is not Ready yet; taking the taint off again is half of the time a start takes.
+            "disable-admission-plugins": "TaintNodesByCondition",
             **shape.timers.apiserver_flags(),
             **dict(shape.apiserver),
         },
-        CONTROLLER_MANAGER: {**shape.timers.controller_manager_flags(), **dict(shape.controller_manager)},
+        CONTROLLER_MANAGER: {
+            # It annotates every node anew whenever their number passes a limit, for caches that no node here has.
+            "controllers": "*,-ttl-controller",
+            **shape.timers.controller_manager_flags(),
+            **dict(shape.controller_manager),
+        },
     }
     return {
         "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
@@ -739,10 +746,13 @@ def _kill_marked(directory: Path) -> bool:
 def _said(directory: Path) -> str:
     """The last lines of the logs of what has ended, for an error."""
     text = ""
-    for log in sorted([*_workdir(directory).glob("logs/*.log"), *directory.glob("logs/*.log")]):
-        lines = log.read_text(errors="replace").strip().splitlines()[-LOG_LINES:]
-        if lines:
-            text += f"\n  {log.stem} said:\n" + "\n".join(f"    {line[:300]}" for line in lines)
+    for record in sorted(directory.glob("processes/*")):
+        process = read(record)
+        if process is not None and process.state() != "gone":
+            continue
+        for log in (directory / "logs" / f"{record.name}.log", _workdir(directory) / "logs" / f"{record.name}.log"):
+            lines = log.read_text(errors="replace").strip().splitlines()[-LOG_LINES:] if log.exists() else []
+            text += f"\n  {record.name} is gone; it said:\n" + "\n".join(f"    {line[:300]}" for line in lines)
     return text
 
 
@@ -755,11 +765,12 @@ def _lease_duration_s(timers: Timers) -> int:
 
 
 def _manifest(group: Group, name: str) -> dict[str, object]:
+    system = {"os": "linux", "arch": binaries.goarch()}
     labels = {
         "kubernetes.io/hostname": name,
-        "kubernetes.io/os": "linux",
-        "kubernetes.io/arch": binaries.goarch(),
         GROUP_LABEL: group.name,
+        **{f"kubernetes.io/{key}": value for key, value in system.items()},
+        **{f"beta.kubernetes.io/{key}": value for key, value in system.items()},  # or the controller adds them later
     }
     spec: dict[str, object] = {}
     if group.zone:

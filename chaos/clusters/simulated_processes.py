@@ -88,22 +88,33 @@ def read(record: Path) -> Process | None:
     return None if fields is None else Process(fields.pid, fields.started)
 
 
+def adopt(record: Path, pid: int, *, mark: str) -> bool:
+    """Write down a process that another program of ours started; False where it is gone, or is none of ours."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        line = stat.read_text()
+        ours = _carries(pid, mark)
+    except (FileNotFoundError, ProcessLookupError):
+        ours = False
+    record.write_text(line if ours else f"{pid} () X" + " 0" * 20)
+    return ours
+
+
 def marked(mark: str) -> tuple[Process, ...]:
     """Every live process that carries the mark, however it was started."""
-    wanted = f"{MARK}={mark}".encode()
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            environment = (entry / "environ").read_bytes()
-        except OSError:  # it ended, or belongs to another user: not ours
-            continue
-        if wanted in environment.split(b"\0"):
-            fields = _stat(int(entry.name))
-            if fields is not None and fields.state not in "ZX":
-                found.append(Process(fields.pid, fields.started))
+    for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        fields = _stat(pid)  # before its environment: a process that takes the pid later has another start time
+        if fields is not None and fields.state not in "ZX" and _carries(pid, mark):
+            found.append(Process(fields.pid, fields.started))
     return tuple(found)
+
+
+def _carries(pid: int, mark: str) -> bool:
+    try:
+        return f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # it ended, or belongs to another user: not ours
+        return False
 
 
 def kill(processes: Iterable[Process]) -> None:
