@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from chaos import undo
-from chaos.catalogue import Incident
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.clusters.pool import PROVIDERS, Pool, Wishes
 from chaos.errors import OrdealError
@@ -20,12 +19,12 @@ from chaos.faults import load_all
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.places import journals_dir
 from chaos.incident import Replay, replay_of
-from chaos.invariants.base import Finding, Verdict, overall
 from chaos.journal import Journal
 from chaos.lab import Lab, LacksAbilityError
 from chaos.profile import PROFILES
 from chaos.profile import find as find_profile
 from chaos.report.results import Outcome, Results
+from chaos.verdict import outcome_of
 
 AUTO = "auto"
 CHOICES = (AUTO, KIND, SIMULATED, EXISTING)
@@ -227,63 +226,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line(f"results: {run.results.path}")
 
 
-def verdict_of(
-    incident: Incident, control: str | None, findings: list[Finding], problem: str
-) -> tuple[Verdict, bool, str]:
-    """The verdict of a replay, whether it passed, and the sentence that says why.
-
-    Hardened passes if every finding held. A control passes if the invariant that it names was violated for the
-    reason that it names. A problem (a fault that did not land, an error) makes it unknown, whatever was found.
-    """
-    if problem:
-        return Verdict.UNKNOWN, False, problem
-    verdict = overall(findings)
-    if control is None:
-        worst = [f for f in findings if f.verdict is verdict] if verdict is not Verdict.HELD else []
-        why = "; ".join(f"{f.invariant}: {f.sentence}" for f in worst) or f"{len(findings)} invariants held"
-        return verdict, verdict is Verdict.HELD, why if findings else "nothing was judged"
-    wanted = incident.control(control)
-    named = next((f for f in findings if f.invariant == wanted.breaks), None)
-    if named is None:
-        return Verdict.UNKNOWN, False, f"the control's invariant {wanted.breaks} was not judged"
-    if named.verdict is not Verdict.VIOLATED:
-        why = f"the control must violate {wanted.breaks}, but it was {named.verdict}: {named.sentence}"
-        return named.verdict, False, why
-    if named.reason != wanted.because:
-        why = f"{wanted.breaks} was violated because of {named.reason}, expected {wanted.because}: {named.sentence}"
-        return Verdict.VIOLATED, False, why
-    return Verdict.VIOLATED, True, f"as it must be: {wanted.breaks}: {named.sentence}"
-
-
 def _conclude(run: Run, lab: Lab, test: str, problem: str) -> Outcome:
-    verdict, passed, why = verdict_of(lab.incident, lab.control, lab.findings, problem)
-    cluster = lab.used_cluster
-    try:
-        facts = dict(cluster.facts()) if cluster else {}
-        kubernetes = cluster.kubernetes if cluster else ""
-    except OrdealError as error:
-        facts, kubernetes = {"not to be had": str(error)}, ""
-    outcome = Outcome(
-        id=lab.incident.id,
-        variant="control" if lab.control else "hardened",
-        control=lab.control or "",
-        test=test,
-        cluster=lab.cluster_kind,
-        kubernetes=kubernetes,
-        profile=run.profile.name,
-        verdict=verdict,
-        passed=passed,
-        why=why,
-        duration_s=lab.duration_s,
-        findings=tuple(lab.findings),
-        cluster_facts=facts,
-        facts=lab.facts,
-        tables=lab.tables,
-        histories=tuple(lab.histories),
-        evidence=tuple(lab.evidence),
-    )
+    outcome = outcome_of(lab, test, problem)
     run.results.add(outcome)
-    run.report(f"=== {lab.incident.id}: {verdict}, {'passed' if passed else 'FAILED'}: {why}")
+    run.report(f"=== {outcome.id}: {outcome.verdict}, {'passed' if outcome.passed else 'FAILED'}: {outcome.why}")
     return outcome
 
 
@@ -360,4 +306,4 @@ def _file_name(test: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in test).strip("-")
 
 
-__all__ = ["Case", "Run", "lab", "ordeal_run", "verdict_of"]
+__all__ = ["Case", "Run", "lab", "ordeal_run"]
