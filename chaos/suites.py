@@ -1,0 +1,57 @@
+"""The suites as they come with this distribution: where they are, and which incidents they replay."""
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from chaos.catalogue import INCIDENTS, Incident
+from chaos.errors import OrdealError
+from chaos.incident import Replay, replay_of
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One suite function: its pytest node id below the suites folder, and what it replays."""
+
+    test: str
+    replay: Replay
+
+
+def suites_dir() -> Path:
+    """The suites folder: beside the package in a checkout, inside it in an installed wheel."""
+    checkout = Path(__file__).resolve().parents[1] / "suites"
+    return checkout if checkout.is_dir() else Path(__file__).resolve().parent / "_suites"
+
+
+def suites(directory: Path | None = None) -> tuple[Suite, ...]:
+    """Every suite function, by file and then as written. Raises OrdealError for a file that can't be imported."""
+    root = directory or suites_dir()
+    found = []
+    for path in sorted(root.rglob("test_*.py")):
+        for name, function in vars(_import(path, root)).items():
+            replay = replay_of(function)
+            if replay is not None:
+                found.append(Suite(f"{path.relative_to(root)}::{name}", replay))
+    return tuple(found)
+
+
+def by_incident(directory: Path | None = None) -> dict[Incident, tuple[Suite, ...]]:
+    """The catalogue, and for each incident the suites that replay it (none where it has no suite yet)."""
+    there = suites(directory)
+    return {each: tuple(s for s in there if s.replay.incident == each) for each in INCIDENTS}
+
+
+def _import(path: Path, root: Path) -> ModuleType:
+    name = "_kube_ordeal_suites." + ".".join(path.relative_to(root).with_suffix("").parts)
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise OrdealError(f"the suite {path} is no Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses in a suite look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise OrdealError(f"the suite {path} can't be imported: {error!r}") from error
+    return module
