@@ -31,6 +31,7 @@ PINNED_KUBERNETES = ("1.34.4", "1.36.3")
 BUILD_TIMEOUT_S = 3600.0
 RESOLVE_TIMEOUT_S = 900.0
 RECORD = "build.json"
+_OLDEST_GO = (1, 24, 0)  # knows the `tool` directive of a go.mod
 _VERSION = re.compile(r"\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?")
 
 
@@ -42,8 +43,8 @@ def silent(_: str) -> None:
 class Bundle:
     """Programs that are built together from one module version.
 
-    `commands` maps a program's name to its Go package; `modules` are the modules that carry the bundle's version;
-    `extra` are those with a version of their own. `stamps` are linker variables (Go's `-X`): `{version}`, `{major}`
+    `commands` maps a program's name to its Go package; `modules` are the modules that carry the bundle's version.
+    `stamps` are linker variables (Go's `-X`): `{version}`, `{major}`
     and `{minor}` are filled in. `staging` says that the module replaces others by its own `./staging` directories,
     which are published as `v0.MINOR.PATCH` (only k8s.io/kubernetes does).
     """
@@ -53,7 +54,6 @@ class Bundle:
     modules: tuple[str, ...]
     commands: Mapping[str, str]
     pinned: tuple[str, ...] = ()
-    extra: Mapping[str, str] = field(default_factory=dict)
     stamps: Mapping[str, str] = field(default_factory=dict)
     staging: bool = False
 
@@ -125,10 +125,8 @@ _ALL = (
         "flannel",
         "0.28.4",
         ("github.com/flannel-io/flannel",),
-        {"flanneld": "github.com/flannel-io/flannel"},
-        # Of a back end that is not used here; the version that flannel asks for cannot be had from the module proxy.
-        extra={"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common": "v1.3.103"},
-        stamps={"github.com/flannel-io/flannel/pkg/version.Version": "v{version}"},
+        # Our own main of flannel's packages, beside its go.mod: flannel's links a back end that needs a C compiler.
+        {"flanneld": "kube-ordeal/flannel"},
     ),
     Bundle(
         "local-path-provisioner",
@@ -220,6 +218,14 @@ def built(bundle: str, version: str | None = None) -> Binaries | None:
     return _read(known, wanted, cache_dir() / "bin" / known.name / f"{wanted}-{_digest(known, wanted, source)}")
 
 
+def toolchain(bundle: str, version: str | None = None) -> str:
+    """The Go that would build the bundle, as "go1.26.3 (/usr/local/go/bin/go)". Raises OrdealError where none can."""
+    known = _bundle(bundle)
+    source = _pinned_source(known, _version(known, version))
+    go = _toolchain(_needed_go(source / "go.mod") if source else _OLDEST_GO)
+    return f"go{'.'.join(map(str, go.version))} ({go.program})"
+
+
 def normal_version(text: str) -> str:
     """`v1.34.4` or `1.34.4` as `1.34.4`. Raises OrdealError for what is not a version."""
     bare = text.strip().removeprefix("v")
@@ -250,12 +256,12 @@ def resolve(bundle: str, version: str, directory: Path) -> None:
     if known.staging:
         go_line, directives, replaces = _upstream(known, wanted)
     required = [f"\t{module} v{wanted}" for module in known.modules]
-    required += [f"\t{module} {at}" for module, at in known.extra.items()]
+    own = f"kube-ordeal/{known.name}"
     lines = [
-        f"module kube-ordeal/{known.name}",
+        f"module {own}",
         f"go {go_line}",
         directives,
-        "tool (\n" + "\n".join(f"\t{package}" for package in known.commands.values()) + "\n)",
+        "tool (\n" + "\n".join(f"\t{package}" for package in known.commands.values() if package != own) + "\n)",
         "require (\n" + "\n".join(required) + "\n)",
     ]
     if replaces:
@@ -443,6 +449,11 @@ def _toolchain(needed: tuple[int, int, int]) -> _Go:
     )
 
 
+def _needed_go(mod: Path) -> tuple[int, int, int]:
+    line = re.search(r"^go (\S+)", mod.read_text(), re.MULTILINE) if mod.is_file() else None
+    return _go_version(line.group(1)) if line else _OLDEST_GO
+
+
 def _candidates() -> list[tuple[Path, Path | None]]:
     found: list[tuple[Path, Path | None]] = []
     system = shutil.which("go")
@@ -472,9 +483,7 @@ def _go(
     check: bool = True,
 ) -> Output:
     """Run the go command in `cwd` with the toolchain that the go.mod there asks for."""
-    mod = cwd / "go.mod"
-    line = re.search(r"^go (\S+)", mod.read_text(), re.MULTILINE) if mod.is_file() else None
-    go = _toolchain(_go_version(line.group(1)) if line else (1, 24, 0))
+    go = _toolchain(_needed_go(cwd / "go.mod"))
     # GOTOOLCHAIN=local: Go must not fetch another Go.
     environment = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""} | (
         {"GOROOT": str(go.root)} if go.root else {}

@@ -49,9 +49,16 @@ class Engine:
     version: str
     ours: bool
 
-    def docker(self, *arguments: str, timeout_s: float = 120.0, check: bool = True, stdin: str | None = None) -> Output:
+    def docker(
+        self,
+        *arguments: str,
+        timeout_s: float = 120.0,
+        check: bool = True,
+        stdin: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Output:
         """Run the client. Raises CommandError as `run` does."""
-        return run([str(self.client), *arguments], timeout_s=timeout_s, check=check, stdin=stdin)
+        return run([str(self.client), *arguments], timeout_s=timeout_s, check=check, stdin=stdin, env=env)
 
     def environment(self) -> dict[str, str]:
         """What a program that calls `docker` by name (kind does) needs to find this client first."""
