@@ -261,8 +261,12 @@ class EtcdBehind(Protocol):
         """Save a snapshot; returns its path."""
         ...
 
-    def etcd_snapshot_path(self, name: str) -> str:
-        """Where a snapshot of that name is, or would be."""
+    def etcd_snapshot_of(self, name: str) -> str | None:
+        """The path of a snapshot of that name; None where none was saved."""
+        ...
+
+    def start_etcd(self) -> None:
+        """Start etcd where it does not run, as after a restore that was cut short."""
         ...
 
     def etcd_restore(self, snapshot: str, *, bump_revision: int = 0) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,16 +95,15 @@ class Group:
 
 
 class SimulatedCluster:
-    """A cluster of simulated nodes. Abilities: Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, EtcdBehind."""
+    """A cluster of simulated nodes.
 
-    def __init__(self, directory: Path) -> None:
-        """Of a directory that `create` has made. Raises OrdealError where it does not hold a simulated cluster."""
-        record = _read_record(directory)
-        if record is None:
-            raise OrdealError(f"there is no simulated cluster in {directory}")
-        self._directory = directory
-        self._record = record
-        self._ref = ClusterRef(SIMULATED, directory.name, str(directory / "kubeconfig"))
+    Abilities: Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, EtcdBehind.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Of a name; nothing is read or asked yet. Raises OrdealError for what can't be a name."""
+        self._directory = _directory(name)
+        self._ref = ClusterRef(SIMULATED, name, str(self._directory / "kubeconfig"))
 
     @classmethod
     def create(
@@ -123,7 +123,7 @@ class SimulatedCluster:
             try:
                 record = _claim(directory, shape, programs)
                 _bring_up(directory, record, programs, report)
-                cluster = cls(directory)
+                cluster = cls(name)
                 # Not before the API server is done with starting: a flood of nodes would hold it up, and the
                 # controllers give up on one that is not healthy after 10 s. One that did so is started again here.
                 cluster.start_first_control_plane()
@@ -132,31 +132,31 @@ class SimulatedCluster:
             except BaseException:
                 _remove(directory)
                 raise
-        return cls(directory)
+        return cluster
 
     @classmethod
     def attach(cls, ref: ClusterRef) -> "SimulatedCluster":
-        """The cluster that a reference names, running or not. Raises OrdealError where it is gone."""
-        return cls(Path(ref.kubeconfig).parent)
+        """The cluster that a reference names, running, half-made or gone: what it is asked tells."""
+        return cls(ref.name)
 
     @staticmethod
     def exists(name: str) -> bool:
-        """True where a whole cluster of that name was made by `create` and not deleted."""
-        record = _read_record(_directory(name))
-        return record is not None and record.whole
-
-    @staticmethod
-    def remove(name: str) -> None:
-        """Delete by name, also what an interrupted create left. Nothing happens where there is nothing."""
+        """True where anything is left of a cluster of that name, also of an interrupted create or delete."""
         directory = _directory(name)
-        with locked(_lock_of(directory)):
-            _remove(directory)
+        return directory.exists() or _removing(directory).exists()
 
     # --- Cluster
 
     @property
     def ref(self) -> ClusterRef:
         return self._ref
+
+    @cached_property
+    def _record(self) -> "_Record":
+        record = _read_record(self._directory)
+        if record is None:
+            raise OrdealError(f"there is no simulated cluster {self._ref.name}: {self._directory} does not exist")
+        return record
 
     @property
     def shape(self) -> Shape:
@@ -196,7 +196,8 @@ class SimulatedCluster:
         }
 
     def delete(self) -> None:
-        self.remove(self._ref.name)
+        with locked(_lock_of(self._directory)):
+            _remove(self._directory)
 
     # --- Heartbeats
 
@@ -301,18 +302,19 @@ class SimulatedCluster:
         return int(self._etcd("maintenance/status", {})["header"]["revision"])
 
     def etcd_snapshot(self, name: str) -> str:
-        path = self.etcd_snapshot_path(name)
-        Path(path).parent.mkdir(exist_ok=True)
-        etcdctl = self._programs().etcdctl
-        run([str(etcdctl), "--endpoints", self._etcd_url, "snapshot", "save", path], timeout_s=60)
-        return path
+        path = self._snapshot(name)
+        path.parent.mkdir(exist_ok=True)
+        etcdctl = self._programs().etcdctl  # it writes to another name first: a snapshot is whole or not there
+        run([str(etcdctl), "--endpoints", self._etcd_url, "snapshot", "save", str(path)], timeout_s=60)
+        return str(path)
 
-    def etcd_snapshot_path(self, name: str) -> str:
-        return str(self._directory / "snapshots" / f"{name}.db")
+    def etcd_snapshot_of(self, name: str) -> str | None:
+        path = self._snapshot(name)
+        return str(path) if path.exists() else None
 
     def etcd_restore(self, snapshot: str, *, bump_revision: int = 0) -> None:
-        data = self._directory / "kwok" / "clusters" / self._ref.name / ETCD
-        made, aside = data.with_name("etcd-new"), data.with_name("etcd-aside")
+        data, aside = self._etcd_data, self._etcd_aside
+        made = data.with_name("etcd-new")
         shutil.rmtree(made, ignore_errors=True)
         peer = f"http://{_LOOPBACK}:{self._record.ports.etcd_peer}"
         bump = ["--bump-revision", str(bump_revision), "--mark-compacted"] if bump_revision else []
@@ -331,6 +333,8 @@ class SimulatedCluster:
     def start_etcd(self) -> None:
         """Start etcd where it does not run, and wait until it answers."""
         if not self._runs(ETCD):
+            if not self._etcd_data.exists():  # a restore was cut short between its two renames
+                self._etcd_aside.rename(self._etcd_data)
             self._start(ETCD, self._component(ETCD))
         eventually(self.etcd_revision, within_s=ANSWER_WITHIN_S, what="etcd to answer", every_s=0.05)
 
@@ -347,6 +351,17 @@ class SimulatedCluster:
     @property
     def _etcd_url(self) -> str:
         return f"http://{_LOOPBACK}:{self._record.ports.etcd}"
+
+    @property
+    def _etcd_data(self) -> Path:
+        return _workdir(self._directory) / ETCD
+
+    @property
+    def _etcd_aside(self) -> Path:
+        return _workdir(self._directory) / "etcd-aside"
+
+    def _snapshot(self, name: str) -> Path:
+        return self._directory / "snapshots" / f"{name}.db"
 
     def _process(self, name: str) -> Process | None:
         return read(_record_of(self._directory, name))
@@ -546,6 +561,10 @@ def _workdir(directory: Path) -> Path:
     return directory / "kwok" / "clusters" / directory.name
 
 
+def _removing(directory: Path) -> Path:
+    return directory.parent / f".removing-{directory.name}"
+
+
 def _lock_of(directory: Path) -> Path:
     return directory.parent / f".{directory.name}.lock"
 
@@ -726,7 +745,7 @@ def _kwokctl_configuration(record: _Record, programs: _Programs) -> dict[str, ob
 
 def _remove(directory: Path) -> None:
     """End every process that carries the cluster's mark, then take its directory away. The caller holds the lock."""
-    removing = directory.parent / f".removing-{directory.name}"
+    removing = _removing(directory)
     shutil.rmtree(removing, ignore_errors=True)
     if _read_record(directory) is None:
         return
