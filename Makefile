@@ -1,0 +1,81 @@
+# The two commands: `make run` replays the incidents, `make test` tests this project. Both do all the set-up they need.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+STAMP := $(VENV)/.ready
+BIN := $(VENV)/bin
+# Any python3 that is new enough; override with `make PYTHON=/usr/bin/python3.12 ...`
+PYTHON ?= $(shell for each in python3 python3.11 python3.12 python3.13 python3.14; do \
+	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$each"; exit; }; done)
+ARGS ?=
+KUBERNETES ?= 1.34.4
+NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
+
+.PHONY: help run test unit integration bench nightly lint format lock setup clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup ## replay the incidents, profile smoke (ARGS="-k mass" adds pytest options)
+	$(BIN)/pytest suites/ --profile smoke --kubernetes $(KUBERNETES) $(ARGS)
+
+test: lint unit integration ## lint, unit tests, then integration tests on real clusters
+
+unit: $(STAMP) ## unit tests: no cluster, no root, under a minute
+	$(BIN)/pytest tests -m "not integration" $(ARGS)
+
+integration: setup ## integration tests on a kind and a simulated cluster
+	$(BIN)/pytest tests/integration $(ARGS)
+
+bench: setup ## measure, and print the figures with the machine's facts
+	@for each in tests/bench/bench_*.py; do module="$${each%.py}"; $(BIN)/python -m "$${module//\//.}"; done
+
+nightly: $(STAMP) ## replay everything, profile full, over several Kubernetes versions
+	@failed=""; for version in $(NIGHTLY_KUBERNETES); do \
+		echo "=== Kubernetes $$version"; \
+		$(BIN)/kube-ordeal setup --yes --kubernetes "$$version" \
+			&& $(BIN)/pytest suites/ --profile full --kubernetes "$$version" $(ARGS) || failed="$$failed $$version"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed with Kubernetes$$failed"; exit 1; fi
+
+setup: $(STAMP) ## get this machine ready (an engine, programs, a node image); only what is missing
+	$(BIN)/kube-ordeal setup --yes --kubernetes $(KUBERNETES)
+
+lint: $(STAMP) ## ruff and mypy strict
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy chaos
+
+format: $(STAMP) ## let ruff mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --upgrade --generate-hashes --allow-unsafe --strip-extras \
+		--all-extras --build-deps-for editable --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--quiet --output-file requirements.lock pyproject.toml
+
+clean: ## remove what was made in this folder; the cache and the machine stay (see kube-ordeal teardown)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+
+# Made again when the lock or the metadata changes. The stamp is written last: a half-made environment is made anew.
+$(STAMP): requirements.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Python 3.11 or newer is needed, and no python3 here is that new; on Debian: apt-get install python3 python3-venv" >&2; \
+		exit 2; \
+	fi
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) can't make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 2; }
+	@rm -f $@
+	@if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo "making $(VENV)"; rm -rf $(VENV); "$(PYTHON)" -m venv $(VENV); \
+	fi
+	@echo "installing the Python packages of requirements.lock"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
