@@ -22,6 +22,7 @@ import orjson
 from kubernetes.client import ApiClient, CoreV1Api, VersionApi
 from kubernetes.client.exceptions import ApiException
 from urllib3.connection import HTTPConnection
+from urllib3.exceptions import MaxRetryError
 
 from chaos.errors import OrdealError
 from chaos.history import IN_SYNC, Blind, ClusterEvent, History, NodeChange, PodChange, Sample
@@ -36,6 +37,7 @@ HURRIED_WATCH_FOR_S = 3  # so that the bookmark comes within a second or two: wh
 PULSE_EVERY_S = 1.0
 PULSE_TIMEOUT_S = 3.0
 LATE_S = 1.0  # a break that is mended sooner is no blindness: what it delayed is late by less than this
+QUICK_S = 0.5  # a watch that ends sooner is asked for again with a pause
 SYNC_WITHIN_S = 60.0
 CATCH_UP_WITHIN_S = 15.0
 JOIN_WITHIN_S = 10.0
@@ -61,8 +63,10 @@ class Recorder:
         client: Callable[[], ApiClient],
         *,
         resources: Sequence[str] = ("nodes", "pods", "events"),
+        sync_within_s: float = SYNC_WITHIN_S,
     ) -> None:
         """`client` makes an API client of the recorder's own, which the recorder closes; it is called again at need."""
+        self._sync_within_s = sync_within_s
         self._history = history
         self._line = _Line(client)
         self._streams = [_Stream(_RESOURCES[name], history, self._line) for name in resources]
@@ -75,7 +79,7 @@ class Recorder:
             stream.start()
         self._pulse.start()
         try:
-            self.wait_synced()
+            self.wait_synced(self._sync_within_s)
         except BaseException:
             self._end()
             raise
@@ -123,8 +127,10 @@ class Recorder:
         asked = self._history.now()
         goals: dict[str, int] = {}
         for stream in self._streams:
-            with suppress(Exception):
+            try:
                 goals[stream.source] = stream.aim()
+            except Exception:  # noqa: BLE001  (it does not answer: asking for the next resource would only take time)
+                break
 
         def reached() -> bool:
             return all(stream.reached(goals[stream.source]) for stream in self._streams if stream.source in goals)
@@ -248,6 +254,7 @@ class _Stream:
             None  # blind until the watch that now runs; not yet known whether it has all
         )
         self._goal = 0  # while catching up
+        self._failures = 0  # since the stream last ran
 
     def start(self) -> None:
         self._heard = self._history.now()
@@ -296,6 +303,10 @@ class _Stream:
     def at_ease(self) -> None:
         self._goal = 0
 
+    @property
+    def _behind(self) -> bool:
+        return self._goal > int(self._position or 0)
+
     def _cut(self, why: str) -> None:
         with self._lock:
             if self._answer is None:
@@ -309,22 +320,23 @@ class _Stream:
     def _run(self) -> None:
         pause_s = 0.0
         while not self._stopped.wait(pause_s):
+            pause_s = 0.0
             began = self._history.now()
             try:
                 if self._must_list:
                     self._list()
                 self._watch()
-                # A server that ends watches at once (it shuts down) is not asked in a tight loop.
-                pause_s = 0.0 if self._history.now() - began > 0.5 or self._goal else 0.1
             except _GoneError as error:
                 self._go_blind(str(error), since=self._resumed_after)
                 with self._lock:
                     self._must_list = True
-                pause_s = 0.0 if pause_s == 0.0 else min(pause_s * 2, 1.0)
             except Exception as error:  # noqa: BLE001  (whatever broke: the recording must go on)
                 self._go_blind(_brief(error))
                 self._note_refusal(error)
-                pause_s = min(max(pause_s * 2, 0.1), 1.0)
+                self._failures += 1
+                pause_s = min(0.05 * 2**self._failures, 1.0) if self._failures > 1 else 0.0
+            if self._history.now() - began < QUICK_S and self._cut_why != "":
+                pause_s = max(pause_s, 0.1)  # a server that ends every watch at once is not asked in a tight loop
         if self._blind_since is not None:
             why = f"{self._blind_why}; the recording ended meanwhile"
             self._history.add(Blind(self._blind_since, self.source, self._history.now(), why, complete=False))
@@ -351,6 +363,7 @@ class _Stream:
         since, self._blind_since = self._blind_since, None
         now = self._history.now()
         self._heard = now
+        self._failures = 0
         self.trouble = ""
         if since is None:
             return
@@ -359,9 +372,9 @@ class _Stream:
         if listed or now - since >= LATE_S:
             self._history.add(Blind(since, self.source, now, f"{self._blind_why}; {how}", complete=True))
 
-    def _call(self, *, read_timeout_s: float = ANSWER_TIMEOUT_S, **query: object) -> Any:
+    def _call(self, **query: object) -> Any:
         call = getattr(CoreV1Api(self._line.client()), self._resource.method)
-        return call(_preload_content=False, _request_timeout=(CONNECT_TIMEOUT_S, read_timeout_s), **query)
+        return call(_preload_content=False, _request_timeout=(CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S), **query)
 
     def _list(self) -> None:
         """List all, compare with what is known, and write down the differences."""
@@ -416,7 +429,7 @@ class _Stream:
         """Follow the stream until the server ends it. Raises _GoneError, _BrokenError, or what the client raises."""
         if self._must_list or self._stopped.is_set():
             return
-        hurried = self._goal > int(self._position or 0)
+        hurried = self._behind
         watch_for_s = HURRIED_WATCH_FOR_S if hurried else WATCH_FOR_S
         try:
             answer = self._call(
@@ -431,7 +444,12 @@ class _Stream:
             raise
         with self._lock:
             self._answer, self._cut_why = answer, None
+            # Whoever wanted another watch before there was one to cut off is heard now.
+            unwanted = self._must_list or self._stopped.is_set() or (not hurried and self._behind)
         try:
+            if unwanted:
+                self._cut_why = ""
+                return
             _set_read_timeout(answer, watch_for_s + 2 * ANSWER_TIMEOUT_S)
             self._see_again("the stream went on where it broke", listed=False)
             for line in _lines(answer):
@@ -613,5 +631,7 @@ def _brief(error: Exception) -> str:
         return f"{error.status} {error.reason}"
     if isinstance(error, _BrokenError):
         return str(error)
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+    cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+    text = str(cause).strip().splitlines()
+    # urllib3 begins with the connection's or the pool's repr, which tells a reader nothing.
+    return f"{type(cause).__name__}: {text[0].split('): ', 1)[-1][:200]}" if text else type(cause).__name__

@@ -1,0 +1,234 @@
+"""An API server that only lists and watches, over real HTTP on loopback, and misbehaves when told to."""
+
+import json
+import socket
+import threading
+import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+from kubernetes.client import ApiClient
+
+from chaos.clusters.client import api_client
+
+RESOURCES = ("nodes", "pods", "events")
+
+
+class FakeApiServer:
+    """Objects, a log of their changes, and knobs for what can go wrong between a server and its watchers."""
+
+    def __init__(self, directory: Path) -> None:
+        self.objects: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in RESOURCES}
+        self.log: dict[str, list[tuple[str, dict[str, Any]]]] = {name: [] for name in RESOURCES}
+        self.version = 100
+        self.compacted = 0  # watches from before this version are answered with 410
+        self.gone_as_event = False  # 410 as an ERROR event in a stream of status 200, as older servers do
+        self.refuse = 0  # answer every request with this status
+        self.hanging = threading.Event()
+        self.page_size = 0  # a smaller page than the client asks for
+        self.requests: list[str] = []
+        self.bookmarks = True
+        self.changed = threading.Condition(threading.RLock())
+        self._open: set[socket.socket] = set()
+        self._closed = False
+        handler = type("Handler", (_Handler,), {"api": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.kubeconfig = directory / f"kubeconfig-{self._server.server_address[1]}"
+        self.kubeconfig.write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "fake",
+                    "clusters": [{"name": "fake", "cluster": {"server": self.url}}],
+                    "users": [{"name": "fake", "user": {}}],
+                    "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
+                }
+            )
+        )
+
+    def client(self) -> ApiClient:
+        return api_client(self.kubeconfig)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self.changed:
+            self._closed = True
+            self.hanging.clear()
+            self.changed.notify_all()
+        self.cut()
+        self._server.shutdown()
+        self._server.server_close()
+
+    # --- what happens in the cluster
+
+    def put(self, resource: str, uid: str, **fields: Any) -> None:
+        """Create an object, or change it where it is there."""
+        with self.changed:
+            self.version += 1
+            known = self.objects[resource].get(uid)
+            metadata = {"name": uid, "uid": uid, "namespace": "default", **fields.pop("metadata", {})}
+            item = {**fields, "metadata": {**metadata, "resourceVersion": str(self.version)}}
+            self.objects[resource][uid] = item
+            self.log[resource].append(("ADDED" if known is None else "MODIFIED", item))
+            self.changed.notify_all()
+
+    def delete(self, resource: str, uid: str) -> None:
+        with self.changed:
+            self.version += 1
+            item = self.objects[resource].pop(uid)
+            item = {**item, "metadata": {**item["metadata"], "resourceVersion": str(self.version)}}
+            self.log[resource].append(("DELETED", item))
+            self.changed.notify_all()
+
+    def say_again(self, resource: str) -> None:
+        """Send the last change a second time."""
+        with self.changed:
+            self.log[resource].extend(self.log[resource][-1:])
+            self.changed.notify_all()
+
+    def send(self, resource: str, event: str, item: dict[str, Any]) -> None:
+        """Send any event, whatever the state is."""
+        with self.changed:
+            self.log[resource].append((event, item))
+            self.changed.notify_all()
+
+    # --- what goes wrong
+
+    def compact(self) -> None:
+        with self.changed:
+            self.compacted = self.version
+
+    def cut(self) -> None:
+        """Break every open connection, in the middle of whatever it carries."""
+        with self.changed:
+            for connection in list(self._open):
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def answer_again(self) -> None:
+        """End the hanging."""
+        with self.changed:
+            self.hanging.clear()
+            self.changed.notify_all()
+
+    def stall(self) -> None:
+        """Keep every connection open and say nothing more on any, as a frozen server does."""
+        self.hanging.set()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    api: FakeApiServer
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class calls it so)
+        pass
+
+    def setup(self) -> None:
+        super().setup()
+        with self.api.changed:
+            self.api._open.add(self.connection)
+
+    def finish(self) -> None:
+        with self.api.changed:
+            self.api._open.discard(self.connection)
+        with suppress(OSError):
+            super().finish()
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except OSError:
+            self.close_connection = True
+
+    def do_GET(self) -> None:
+        api = self.api
+        with api.changed:
+            api.requests.append(self.path)
+            api.changed.wait_for(lambda: not api.hanging.is_set())
+            if api._closed:
+                self.close_connection = True
+                return
+        url = urlsplit(self.path)
+        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
+        if api.refuse:
+            self._answer(api.refuse, {"kind": "Status", "code": api.refuse, "message": "refused"})
+        elif url.path.startswith("/version"):
+            self._answer(200, {"gitVersion": "v1.34.4"})
+        elif query.get("watch", "").lower() == "true":
+            self._watch(url.path.rsplit("/", 1)[-1], query)
+        else:
+            self._list(url.path.rsplit("/", 1)[-1], query)
+
+    def _list(self, resource: str, query: dict[str, str]) -> None:
+        with self.api.changed:
+            items = list(self.api.objects[resource].values())
+            version = self.api.version
+        start = int(query.get("continue", "0"))
+        limit = self.api.page_size or int(query.get("limit", "0")) or len(items)
+        metadata = {"resourceVersion": str(version)}
+        if start + limit < len(items):
+            metadata["continue"] = str(start + limit)
+        self._answer(200, {"kind": "List", "metadata": metadata, "items": items[start : start + limit]})
+
+    def _watch(self, resource: str, query: dict[str, str]) -> None:
+        api, since = self.api, int(query["resourceVersion"])
+        gone = {"kind": "Status", "code": 410, "message": "too old resource version", "metadata": {}}
+        with api.changed:
+            log = api.log[resource]
+            position = next(
+                (i for i, (_, o) in enumerate(log) if int(o["metadata"]["resourceVersion"]) > since), len(log)
+            )
+            too_old = since < api.compacted
+        if too_old and not api.gone_as_event:
+            self._answer(410, gone)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        if too_old:
+            self._chunk({"type": "ERROR", "object": gone})
+            self._chunk(None)
+            return
+        end = time.monotonic() + int(query["timeoutSeconds"])
+        hurried = int(query["timeoutSeconds"]) <= 3
+        while time.monotonic() < end and not api._closed:
+            with api.changed:
+                if len(log) == position:
+                    api.changed.wait(0.02 if hurried else 0.2)
+                api.changed.wait_for(lambda: not api.hanging.is_set())
+                news, position = log[position:], len(log)
+                version = api.version
+            for kind, item in news:
+                self._chunk({"type": kind, "object": item})
+            if hurried and api.bookmarks:
+                self._chunk({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(version)}}})
+        self._chunk(None)
+
+    def _answer(self, status: int, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _chunk(self, event: dict[str, Any] | None) -> None:
+        """One event as one chunk, in two writes so that a cut can fall into the middle of a line; None ends it all."""
+        data = b"" if event is None else json.dumps(event).encode() + b"\n"
+        raw = f"{len(data):x}\r\n".encode() + data + b"\r\n"
+        self.wfile.write(raw[: len(raw) // 2])
+        self.wfile.write(raw[len(raw) // 2 :])

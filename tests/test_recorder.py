@@ -1,0 +1,339 @@
+"""The recorder against an API server that plays its part over real HTTP: it loses nothing and doubles nothing."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chaos.errors import OrdealError
+from chaos.history import IN_SYNC, Blind, ClusterEvent, History, NodeChange, PodChange, Sample
+from chaos.recorder import Recorder
+from chaos.waiting import WaitedInVainError, eventually
+from tests.fake_apiserver import FakeApiServer
+
+
+@pytest.fixture
+def api(tmp_path: Path):
+    with FakeApiServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Shorter deadlines, so that a test need not wait for them."""
+    monkeypatch.setattr("chaos.recorder.ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("chaos.recorder.PULSE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("chaos.recorder.PULSE_EVERY_S", 0.1)
+
+
+def changes(history: History) -> list[tuple[str, str, str]]:
+    return [(p.name, p.change, p.resource_version) for p in history.of(PodChange)]
+
+
+def words(history: History) -> dict[str, float]:
+    return {s.subject: s.value for s in history.of(Sample) if s.name == IN_SYNC}
+
+
+def soon(condition: Callable[[], object], what: str = "the recorder to see it") -> None:
+    eventually(condition, within_s=15, what=what, every_s=0.01)
+
+
+def test_first_list_is_in_the_history_on_entry(api):
+    for number in range(5):
+        api.put("pods", f"p{number}")
+    api.put("nodes", "n")
+    api.page_size = 2
+    history = History()
+    with Recorder(history, api.client):
+        assert [(p.name, p.change) for p in history.of(PodChange)] == [(f"p{n}", "listed") for n in range(5)]
+        assert [n.name for n in history.of(NodeChange)] == ["n"]
+
+
+def test_changes_are_recorded_once_in_order(api):
+    api.put("pods", "a")
+    history = History()
+    with Recorder(history, api.client):
+        api.put("pods", "a", status={"phase": "Running"})
+        api.put("pods", "b")
+        api.delete("pods", "a")
+    assert changes(history) == [
+        ("a", "listed", "101"),
+        ("a", "modified", "102"),
+        ("b", "added", "103"),
+        ("a", "deleted", "104"),
+    ]
+    assert words(history) == {"watch:nodes": 1, "watch:pods": 1, "watch:events": 1}
+    assert not history.of(Blind)
+
+
+def test_events_from_before_are_not_recorded(api):
+    about = {"kind": "Pod", "namespace": "default", "name": "a"}
+    api.put("events", "old", reason="TaintManagerEviction", involvedObject=about)
+    history = History()
+    with Recorder(history, api.client):
+        api.put("events", "new", reason="Killing", message="m", type="Warning", count=2, involvedObject=about)
+        api.delete("events", "old")
+    (event,) = history.of(ClusterEvent)
+    assert (event.reason, event.regarding, event.message, event.type, event.count) == (
+        "Killing",
+        "Pod/default/a",
+        "m",
+        "Warning",
+        2,
+    )
+
+
+def test_a_doubled_event_is_recorded_once(api):
+    history = History()
+    with Recorder(history, api.client):
+        api.put("pods", "a")
+        api.say_again("pods")
+        api.delete("pods", "a")
+        api.say_again("pods")
+    assert changes(history) == [("a", "added", "101"), ("a", "deleted", "102")]
+
+
+def test_a_server_that_goes_back_in_time_is_recorded_as_it_is(api):
+    history = History()
+    with Recorder(history, api.client):
+        api.put("pods", "a", status={"phase": "Pending"})
+        api.put("pods", "a", status={"phase": "Running"})
+        old = api.log["pods"][0][1]
+        api.send("pods", "MODIFIED", old)
+        soon(lambda: len(history.of(PodChange)) == 3)
+        seen = [(p.phase, p.resource_version) for p in history.of(PodChange)]
+    assert seen == [("Pending", "101"), ("Running", "102"), ("Pending", "101")]
+
+
+def test_a_broken_watch_goes_on_where_it_broke(api):
+    history = History()
+    with Recorder(history, api.client) as recorder:
+        for number in range(6):
+            api.put("pods", f"p{number}")
+            api.cut()
+            api.put("pods", f"q{number}")
+            assert recorder.catch_up()
+    assert [name for name, _, _ in changes(history)] == [f"{kind}{n}" for n in range(6) for kind in "pq"]
+    assert not [b for b in history.of(Blind) if not b.complete]
+
+
+@pytest.mark.parametrize("as_event", [False, True])
+def test_410_lists_again_and_compares(api, as_event):
+    for name in ("stays", "changes", "goes"):
+        api.put("pods", name)
+    api.gone_as_event = as_event
+    history = History()
+    with Recorder(history, api.client) as recorder:
+        with api.changed:
+            api.put("pods", "changes", status={"phase": "Running"})
+            api.delete("pods", "goes")
+            api.put("pods", "comes")
+            api.log["pods"].clear()  # nobody is told
+            api.compact()
+            api.cut()
+        soon(lambda: len(changes(history)) == 6)
+        assert recorder.catch_up()
+        api.put("pods", "later")
+    assert sorted(changes(history)[3:6]) == [
+        ("changes", "modified", "104"),
+        ("comes", "added", "106"),
+        ("goes", "deleted", "106"),
+    ]
+    assert changes(history)[6:] == [("later", "added", "107")]
+    blind = [b for b in history.of(Blind) if b.source == "watch:pods"]
+    assert blind
+    assert all(b.complete and b.until >= b.at for b in blind)
+
+
+def test_a_server_that_freezes_is_a_blindness_that_ends(api, impatient):
+    history = History()
+    with Recorder(history, api.client) as recorder:
+        api.stall()
+        frozen = history.now()
+        api.put("pods", "unseen")
+        threading.Event().wait(1.5)  # longer than a pulse waits for its answer
+        api.answer_again()
+        soon(lambda: history.of(Blind), "the blindness to be written down")
+        thawed = history.now()
+        assert recorder.catch_up()
+    pods = [b for b in history.of(Blind) if b.source == "watch:pods"]
+    assert len(pods) == 1
+    assert pods[0].complete
+    assert pods[0].at <= frozen + 0.5
+    assert frozen < pods[0].until <= thawed
+    assert [name for name, _, _ in changes(history)] == ["unseen"]
+
+
+def test_a_recording_that_ends_blind_says_so(api, impatient):
+    history = History()
+    with Recorder(history, api.client):
+        api.hanging.set()
+        api.cut()
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("recorder")]
+    assert words(history) == {"watch:nodes": 0, "watch:pods": 0, "watch:events": 0}
+    blind = {b.source for b in history.of(Blind) if not b.complete}
+    assert blind == {"watch:nodes", "watch:pods", "watch:events"}
+
+
+def test_a_server_without_bookmarks_is_not_called_in_sync(api):
+    api.bookmarks = False
+    history = History()
+    with Recorder(history, api.client) as recorder:
+        api.put("nodes", "n")
+        soon(lambda: history.of(NodeChange))
+        assert not recorder.catch_up(within_s=0.5)
+        assert words(history) == {"watch:nodes": 1, "watch:pods": 0, "watch:events": 0}
+        api.bookmarks = True
+
+
+def test_switch_lists_on_the_other_server_and_compares(api, tmp_path):
+    api.put("pods", "both")
+    api.put("pods", "only-first")
+    history = History()
+    with FakeApiServer(tmp_path) as second:
+        second.put("pods", "both")
+        second.put("pods", "only-second")
+        with Recorder(history, api.client) as recorder:
+            recorder.switch(second.client)
+            recorder.wait_synced()
+            api.put("pods", "not-watched-any-more")
+            second.put("pods", "watched")
+    assert changes(history) == [
+        ("both", "listed", "101"),
+        ("only-first", "listed", "102"),
+        ("only-second", "added", "102"),
+        ("only-first", "deleted", "102"),
+        ("watched", "added", "103"),
+    ]
+    assert all(b.complete for b in history.of(Blind))
+
+
+def test_a_refusal_is_one_sentence(api):
+    api.refuse = 403
+    with pytest.raises(OrdealError, match="may not read nodes: 403"), Recorder(History(), api.client):
+        pass
+
+
+def test_a_server_that_never_answers_is_given_up(api, impatient):
+    api.stall()
+    with (
+        pytest.raises(WaitedInVainError, match="could not list everything"),
+        Recorder(History(), api.client, sync_within_s=0.5),
+    ):
+        pass
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("recorder")]
+
+
+def test_a_pod_is_read_as_the_api_means_it(api):
+    api.put(
+        "pods",
+        "p",
+        metadata={"deletionTimestamp": "2026-01-01T00:00:00Z", "labels": {"kube-ordeal/workload": "web"}},
+        spec={"nodeName": "worker"},
+        status={
+            "phase": "Running",
+            "conditions": [
+                {"type": "Ready", "status": "True"},
+                {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"},
+            ],
+            "containerStatuses": [
+                {"containerID": "containerd://b", "restartCount": 2, "state": {"running": {}}},
+                {"containerID": "containerd://a", "restartCount": 1, "state": {"running": {"startedAt": "x"}}},
+                {"containerID": "containerd://dead", "restartCount": 0, "state": {"terminated": {}}},
+            ],
+        },
+    )
+    history = History()
+    with Recorder(history, api.client):
+        pass
+    (pod,) = history.of(PodChange)
+    assert (pod.workload, pod.phase, pod.node, pod.ready, pod.deleting) == ("web", "Running", "worker", True, True)
+    assert (pod.restarts, pod.containers) == (3, ("containerd://a", "containerd://b"))
+    assert pod.reason == "DeletionByTaintManager"
+
+
+def test_a_node_is_read_as_the_api_means_it(api):
+    api.put(
+        "nodes",
+        "n",
+        metadata={"labels": {"topology.kubernetes.io/zone": "a"}},
+        spec={"unschedulable": True, "taints": [{"key": "k", "effect": "NoExecute"}]},
+        status={
+            "addresses": [{"type": "Hostname", "address": "n"}, {"type": "InternalIP", "address": "10.0.0.1"}],
+            "conditions": [{"type": "Ready", "status": "Unknown"}],
+        },
+    )
+    history = History()
+    with Recorder(history, api.client):
+        pass
+    (node,) = history.of(NodeChange)
+    assert (node.zone, node.ready, node.taints, node.address, node.unschedulable) == (
+        "a",
+        "Unknown",
+        ("k:NoExecute",),
+        "10.0.0.1",
+        True,
+    )
+
+
+ACTIONS = st.lists(
+    st.sampled_from(
+        ["put", "put", "put", "change", "change", "delete", "delete", "cut", "again", "gone", "gone-as-event"]
+    ),
+    min_size=5,
+    max_size=40,
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actions=ACTIONS)
+def test_whatever_breaks_the_recorder_ends_with_the_servers_state(tmp_path, actions):
+    history = History()
+    with FakeApiServer(tmp_path) as api:
+        for number in range(3):
+            api.put("pods", f"old{number}")
+        with Recorder(history, api.client) as recorder:
+            compacted = _play(api, actions)
+            assert recorder.catch_up()
+        server = {uid: item["metadata"]["resourceVersion"] for uid, item in api.objects["pods"].items()}
+        told = [(k, o["metadata"]["resourceVersion"]) for k, o in api.log["pods"]]
+    seen: dict[str, str] = {}
+    for change in history.of(PodChange):
+        if change.change == "deleted":
+            assert seen.pop(change.uid, None) is not None, "deleted without having been seen"
+        else:
+            assert (change.change == "modified") == (change.uid in seen)
+            seen[change.uid] = change.resource_version
+    assert seen == server
+    doubles = [d for d, n in Counter((p.uid, p.resource_version) for p in history.of(PodChange)).items() if n > 1]
+    assert not doubles
+    if not compacted:  # then not one change may be missing, whatever was cut
+        assert [p.resource_version for p in history.of(PodChange)] == list(dict.fromkeys(rv for _, rv in told))
+    assert all(b.complete for b in history.of(Blind))
+
+
+def _play(api: FakeApiServer, actions: list[str]) -> bool:
+    """Do them all; whether versions were compacted away."""
+    compacted = False
+    for number, action in enumerate(actions):
+        alive = sorted(api.objects["pods"])
+        if action == "put":
+            api.put("pods", f"new{number}")
+        elif action == "change" and alive:
+            api.put("pods", alive[number % len(alive)], status={"phase": f"phase {number}"})
+        elif action == "delete" and alive:
+            api.delete("pods", alive[number % len(alive)])
+        elif action == "again":
+            api.say_again("pods")
+        elif action == "cut":
+            api.cut()
+        elif action.startswith("gone"):
+            compacted = True
+            api.gone_as_event = action == "gone-as-event"
+            api.compact()
+            api.cut()
+    return compacted
