@@ -1,0 +1,405 @@
+"""The faults as Chaos Toolkit actions, each with the one that takes it back, and what else an incident's story needs.
+
+Arguments are plain JSON. Nodes are named in one string: names with commas between them, or the words `workers` or
+`control-plane`. A mapping with the key `hardened` is a choice by variant: `{hardened: true, CONTROL: false}` is false
+while the configuration's `control` is CONTROL.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+
+from chaos.clusters.base import EXISTING, ControlPlaneSwap, EtcdBehind, Heartbeats, Shape, Timers, Zone
+from chaos.errors import OrdealError
+from chaos.faults.control_plane import ReplaceControlPlane, StopControllerManager
+from chaos.faults.etcd import EditEtcdBehind, RestoreSnapshot
+from chaos.faults.heartbeats import StopHeartbeats
+from chaos.faults.network import CutOff
+from chaos.faults.node import Pause, PowerOff
+from chaos.toolkit.session import SESSION, Configuration, activity, always, by_variant
+from chaos.workloads.web import Web
+
+__all__ = [
+    "bring_back_control_plane",
+    "clean_up",
+    "cut_off",
+    "deploy_web",
+    "edit_etcd_behind",
+    "hold",
+    "hold_past_eviction_deadline",
+    "pause",
+    "power_off",
+    "power_on",
+    "reconnect",
+    "remove_workloads",
+    "replace_control_plane",
+    "restore_snapshot",
+    "resume_heartbeats",
+    "return_from_snapshot",
+    "revert_etcd_edit",
+    "save_snapshot",
+    "start_controller_manager",
+    "start_new_pods",
+    "start_recording",
+    "stop_controller_manager",
+    "stop_heartbeats",
+    "stop_recording",
+    "take_back_everything",
+    "unpause",
+    "use_cluster",
+    "wait_until_recovered",
+]
+
+# The action that takes a fault back, by the fault's kind; the action that does it is called as the kind is.
+COUNTERPARTS = {
+    CutOff.kind: "reconnect",
+    EditEtcdBehind.kind: "revert_etcd_edit",
+    Pause.kind: "unpause",
+    PowerOff.kind: "power_on",
+    ReplaceControlPlane.kind: "bring_back_control_plane",
+    RestoreSnapshot.kind: "return_from_snapshot",
+    StopControllerManager.kind: "start_controller_manager",
+    StopHeartbeats.kind: "resume_heartbeats",
+}
+
+Setting = str | int | float | bool
+
+
+# --- the cluster and what runs on it
+
+
+@activity
+def use_cluster(
+    workers: int | Mapping[str, int] = 2,
+    zones: list[dict[str, object]] | Mapping[str, list[dict[str, object]]] | None = None,
+    timers: Mapping[str, float] | Mapping[str, Mapping[str, float]] | None = None,
+    controller_manager: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None = None,
+    apiserver: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None = None,
+    kubelets_pinned_to_address: bool | Mapping[str, bool] = False,
+    configuration: Configuration | None = None,
+) -> dict[str, Setting]:
+    """Use the cluster that the configuration names. `cluster: existing` (the default) is the kubeconfig's; `kind` and
+    `simulated` are made here in the shape that the arguments say, and deleted by clean_up.
+
+    zones: simulated nodes, [{"name": "a", "nodes": 100, "parts": [50, 50]}, ...]. timers: what differs from the
+    profile's, by the names of the fields of Timers, in seconds and nodes per second. controller_manager, apiserver:
+    further flags without dashes. Each argument may be a choice by variant. Returns what the cluster says of itself.
+    """
+    SESSION.open(configuration)
+    lab = SESSION.lab
+    control = lab.control
+    shape = Shape(
+        workers=by_variant(workers, control),
+        zones=tuple(_zone(z) for z in by_variant(zones or [], control)),
+        timers=_timers(lab.timers, by_variant(timers or {}, control)),
+        controller_manager=_flags(by_variant(controller_manager or {}, control)),
+        apiserver=_flags(by_variant(apiserver or {}, control)),
+        kubelets_pinned_to_address=by_variant(kubelets_pinned_to_address, control),
+    )
+    if SESSION.settings.cluster == EXISTING and shape.kubelets_pinned_to_address:
+        raise OrdealError("an existing cluster's kubelets can't be pinned here: run it with `cluster: kind`")
+    cluster = lab.cluster(shape)
+    return {"name": cluster.ref.name, **cluster.facts()}
+
+
+@always
+def clean_up() -> str:
+    """Remove the workloads, and delete the cluster if use_cluster made it; safe to repeat."""
+    SESSION.take_back_all()
+    SESSION.stop_recording()
+    SESSION.clean_up()
+    return "clean"
+
+
+@activity
+def deploy_web(
+    name: str = "web",
+    replicas: int = 6,
+    tolerate_for_ever: bool | Mapping[str, bool] = False,
+    configuration: Configuration | None = None,
+) -> dict[str, Setting]:
+    """Put a web server with a Service on the cluster and wait until every replica is Ready.
+
+    tolerate_for_ever: its pods tolerate not-ready and unreachable nodes without seconds. May be a choice by variant.
+    """
+    SESSION.open(configuration).cluster()
+    chosen = by_variant(tolerate_for_ever, SESSION.lab.control)
+    web = SESSION.deploy(Web(name=name, replicas=replicas, tolerate_for_ever=chosen))
+    return {"name": web.name, "namespace": web.namespace, "url": web.url, "replicas": web.replicas}
+
+
+@always
+def remove_workloads() -> int:
+    """Remove what deploy_web made; safe to repeat. Returns how many workloads there were."""
+    return SESSION.remove_workloads()
+
+
+# --- the story
+
+
+@activity
+def start_recording(probe_workload: bool = True, configuration: Configuration | None = None) -> str:
+    """Record nodes, pods and events from here on, and the workload's Service ten times a second from every worker."""
+    SESSION.open(configuration).cluster()
+    SESSION.start_recording(SESSION.workload() if probe_workload else None)
+    return str(SESSION.history.path)
+
+
+@always
+def stop_recording() -> bool:
+    """End the recording once all that had happened is seen; safe to repeat. The invariants judge what it saw."""
+    return SESSION.stop_recording()
+
+
+@activity
+def hold(for_s: float, because: str = "as the experiment says") -> None:
+    """Let the fault last for so many seconds."""
+    SESSION.lab.hold(float(for_s), because)
+
+
+@activity
+def hold_past_eviction_deadline(plus_s: float = 10.0) -> float:
+    """Let the fault last past grace period and toleration, and `plus_s` seconds more. Returns the seconds.
+
+    For an existing cluster with other timers than the shipped ones, say the configuration's `eviction_deadline_s`.
+    """
+    told = SESSION.settings.eviction_deadline_s
+    try:
+        deadline_s = float(told) if told else SESSION.cluster().shape.timers.eviction_deadline_s
+    except ValueError:
+        raise OrdealError(f"the configuration's eviction_deadline_s is {told!r}; it must be seconds") from None
+    SESSION.lab.hold(deadline_s + float(plus_s), "past grace period and toleration")
+    return deadline_s + float(plus_s)
+
+
+@activity
+def wait_until_recovered(within_s: float = 90.0) -> bool:
+    """Wait until every node, and every replica of the workload, is Ready. False where not: the invariants judge it."""
+    cluster = SESSION.cluster()
+
+    def recovered() -> bool:
+        nodes_ready = all(n.ready == "True" for n in cluster.nodes())
+        return nodes_ready and (not SESSION.has_workload or SESSION.workload().ready())
+
+    return SESSION.lab.recover(recovered, within_s=float(within_s), what="every node and replica Ready")
+
+
+@activity
+def start_new_pods(within_s: float = 60.0) -> None:
+    """Try to start a pod on every worker; the probe new_pods_start judges how it went."""
+    SESSION.lab.start_new_pods(within_s=float(within_s))
+
+
+# --- the faults, each followed by what takes it back
+
+
+@activity
+def power_off(
+    node: str = "control-plane",
+    new_address: bool | Mapping[str, bool] = False,
+    configuration: Configuration | None = None,
+) -> str:
+    """Cut the power of one node, without a shutdown. new_address: it will come back with another IP address."""
+    SESSION.open(configuration)
+    SESSION.inject(PowerOff(_one(node), new_address=by_variant(new_address, SESSION.lab.control)))
+    return "landed"
+
+
+@always
+def power_on() -> int:
+    """Start every node that power_off switched off; safe to repeat. Returns how many there were."""
+    return SESSION.take_back(PowerOff.kind)
+
+
+@activity
+def pause(node: str, configuration: Configuration | None = None) -> str:
+    """Freeze every process of one node."""
+    SESSION.open(configuration)
+    SESSION.inject(Pause(_one(node)))
+    return "landed"
+
+
+@always
+def unpause() -> int:
+    """Let every node that pause froze go on; safe to repeat. Returns how many there were."""
+    return SESSION.take_back(Pause.kind)
+
+
+@activity
+def cut_off(nodes: str = "workers", peers: str = "control-plane", configuration: Configuration | None = None) -> str:
+    """Drop all traffic between nodes and peers, both ways, IPv4 and IPv6. Their other traffic goes on."""
+    SESSION.open(configuration)
+    SESSION.inject(CutOff(nodes=nodes_named(nodes), peers=nodes_named(peers)))
+    return "landed"
+
+
+@always
+def reconnect() -> int:
+    """Let the traffic that cut_off drops through again; safe to repeat. Returns how many cuts there were."""
+    return SESSION.take_back(CutOff.kind)
+
+
+@activity
+def stop_heartbeats(groups: str = "all", configuration: Configuration | None = None) -> str:
+    """Stop the heartbeats of groups of simulated nodes: a zone's name, several with commas between them, or all."""
+    cluster = SESSION.open(configuration).cluster()
+    if not isinstance(cluster, Heartbeats):
+        raise OrdealError(f"only simulated nodes have heartbeats to stop; {cluster.ref.name} is {cluster.ref.kind}")
+    there = cluster.heartbeat_groups()
+    chosen = there if groups == "all" else tuple(name for part in groups.split(",") if (name := part.strip()))
+    unknown = [name for name in chosen if name not in there]
+    if unknown or not chosen:
+        raise OrdealError(f"there is no group {', '.join(unknown) or groups}; there are: {', '.join(there)}")
+    SESSION.inject(StopHeartbeats(groups=chosen))
+    return "landed"
+
+
+@always
+def resume_heartbeats() -> int:
+    """Let the heartbeats that stop_heartbeats stopped go on; safe to repeat. Returns how many stops there were."""
+    return SESSION.take_back(StopHeartbeats.kind)
+
+
+@activity
+def replace_control_plane(
+    timers: Mapping[str, float] | Mapping[str, Mapping[str, float]] | None = None,
+    controllers: str | Mapping[str, str] = "*",
+    configuration: Configuration | None = None,
+) -> str:
+    """Stop the control plane and start a second one on the same etcd, where the kubelets do not look.
+
+    timers: where the second one's differ from the first one's. controllers: as in --controllers, such as
+    "*,-taint-eviction-controller". Each may be a choice by variant. A recording goes on through the second one.
+    """
+    cluster = SESSION.open(configuration).cluster()
+    control = SESSION.lab.control
+    its_timers = _timers(cluster.shape.timers, by_variant(timers or {}, control))
+    SESSION.inject(ReplaceControlPlane(timers=its_timers, controllers=str(by_variant(controllers, control))))
+    if SESSION.is_recording and isinstance(cluster, ControlPlaneSwap):
+        SESSION.lab.recorder.switch(cluster.second_api)
+        SESSION.lab.recorder.wait_synced()
+    return "landed"
+
+
+@always
+def bring_back_control_plane() -> int:
+    """Stop the second control plane and start the first; safe to repeat. Returns how many replacements there were."""
+    undone = SESSION.take_back(ReplaceControlPlane.kind)
+    if undone and SESSION.is_recording:
+        SESSION.lab.recorder.switch(SESSION.cluster().api)
+        SESSION.lab.recorder.wait_synced()
+    return undone
+
+
+@activity
+def stop_controller_manager(configuration: Configuration | None = None) -> str:
+    """Keep the controller manager away while the API server goes on."""
+    SESSION.open(configuration)
+    SESSION.inject(StopControllerManager())
+    return "landed"
+
+
+@always
+def start_controller_manager() -> int:
+    """Let the controller manager in again; safe to repeat. Returns how often it was stopped."""
+    return SESSION.take_back(StopControllerManager.kind)
+
+
+@activity
+def edit_etcd_behind(key: str, old: str, new: str, configuration: Configuration | None = None) -> str:
+    """Change text of a stored object in etcd, behind the API server's back, to other text of the same length in UTF-8.
+
+    key: etcd's, such as /registry/configmaps/default/NAME.
+    """
+    SESSION.open(configuration)
+    SESSION.inject(EditEtcdBehind(key=key, old=old.encode(), new=new.encode()))
+    return "landed"
+
+
+@always
+def revert_etcd_edit() -> int:
+    """Put back what edit_etcd_behind changed; safe to repeat. Returns how many edits there were."""
+    return SESSION.take_back(EditEtcdBehind.kind)
+
+
+@activity
+def save_snapshot(name: str = "before", configuration: Configuration | None = None) -> str:
+    """Save a snapshot of etcd under a name, for restore_snapshot. Returns its path."""
+    return _etcd(configuration).etcd_snapshot(name)
+
+
+@activity
+def restore_snapshot(
+    name: str = "before", bump_revision: int | Mapping[str, int] = 0, configuration: Configuration | None = None
+) -> str:
+    """Set etcd back to the snapshot of that name while the API server runs on.
+
+    bump_revision: more than 0 restores with --bump-revision and --mark-compacted. May be a choice by variant.
+    """
+    path = _etcd(configuration).etcd_snapshot_of(name)
+    if path is None:
+        raise OrdealError(f"there is no snapshot {name!r}: run the action save_snapshot before")
+    SESSION.inject(RestoreSnapshot(snapshot=path, bump_revision=int(by_variant(bump_revision, SESSION.lab.control))))
+    return "landed"
+
+
+@always
+def return_from_snapshot() -> int:
+    """Put back what was in etcd before restore_snapshot; safe to repeat. Returns how many restores there were."""
+    return SESSION.take_back(RestoreSnapshot.kind)
+
+
+@always
+def take_back_everything() -> str:
+    """Take back every fault of this run that is still in place; safe to repeat."""
+    SESSION.take_back_all()
+    return "nothing in place"
+
+
+def nodes_named(named: str) -> tuple[str, ...]:
+    """The nodes that a string names; see the module's text; `all` are all. Raises OrdealError for one that is not."""
+    there = SESSION.cluster().nodes()
+    if named == "all":
+        found = tuple(n.name for n in there)
+    elif named in {"workers", "control-plane"}:
+        found = tuple(n.name for n in there if n.control_plane == (named == "control-plane"))
+    else:
+        found = tuple(name for part in named.split(",") if (name := part.strip()))
+    unknown = [name for name in found if name not in {n.name for n in there}]
+    if unknown or not found:
+        raise OrdealError(f"there is no node {', '.join(unknown) or named} in cluster {SESSION.cluster().ref.name}")
+    return found
+
+
+def _etcd(configuration: Configuration | None) -> EtcdBehind:
+    cluster = SESSION.open(configuration).cluster()
+    if not isinstance(cluster, EtcdBehind):
+        raise OrdealError(f"etcd of {cluster.ref.name} ({cluster.ref.kind}) can't be reached behind the API server")
+    return cluster
+
+
+def _one(named: str) -> str:
+    found = nodes_named(named)
+    if len(found) != 1:
+        raise OrdealError(f"{named} names {len(found)} nodes, and the action is for one: {', '.join(found)}")
+    return found[0]
+
+
+def _timers(base: Timers, given: Mapping[str, object]) -> Timers:
+    known = {f.name: type(getattr(base, f.name)) for f in fields(base)}
+    changed = base
+    for name, value in given.items():
+        if name not in known or not isinstance(value, int | float):
+            raise OrdealError(f"timers has {name}={value!r}; it may have numbers for {', '.join(known)}")
+        changed = replace(changed, **{name: known[name](value)})
+    return changed
+
+
+def _flags(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, str(value)) for name, value in given.items()))
+
+
+def _zone(given: Mapping[str, object]) -> Zone:
+    name, nodes, parts = given.get("name"), given.get("nodes"), given.get("parts", [])
+    if not isinstance(name, str) or not isinstance(nodes, int) or not isinstance(parts, list):
+        raise OrdealError(f"a zone is {{name: TEXT, nodes: NUMBER, parts: [NUMBER, ...]}}, not {dict(given)!r}")
+    return Zone(name, nodes, tuple(int(p) for p in parts))

@@ -1,0 +1,69 @@
+"""The guard: a Chaos Toolkit control that every experiment here names, so that `chaos run` can't pass by mistake.
+
+Chaos Toolkit by itself calls a run completed, and exits with 0, although an action or a rollback failed, or the
+hypothesis was not met before the method. The guard looks at every activity's status at the end, takes back what is
+left, and puts the verdict into Chaos Toolkit's journal under "kube-ordeal". The journal's `status` and `deviated` are:
+
+    held      completed, not deviated
+    violated  completed, deviated
+    unknown   failed (aborted or interrupted where it was)
+
+Chaos Toolkit swallows what a control raises: so the status is set to failed first, and to a better one at the end.
+"""
+
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+from chaos.invariants.base import Verdict
+from chaos.toolkit.probes import reported
+from chaos.toolkit.session import SESSION
+
+__all__ = ["after_activity_control", "after_experiment_control"]
+
+logger = logging.getLogger("chaostoolkit")
+
+Activity = MutableMapping[str, Any]  # Chaos Toolkit's own types: JSON objects
+Journal = MutableMapping[str, Any]
+
+
+def after_activity_control(context: Activity, state: Activity | None = None) -> None:
+    """A failed activity, also one that is not ours, makes the verdict unknown."""
+    if state is not None and state.get("status") == "failed":
+        SESSION.note(_failure(context, state))
+
+
+def after_experiment_control(context: object, state: Journal) -> None:  # noqa: ARG001  (Chaos Toolkit passes it by name)
+    """Take back what is left and set the journal's status by the verdict."""
+    if state["experiment"].get("dry"):
+        return
+    status = state["status"]
+    if status == "completed":
+        state["status"] = "failed"
+    outcome, problem = SESSION.close(_problem_in(state))
+    if outcome is not None:
+        state["kube-ordeal"] = reported(outcome)
+        state["deviated"] = state["deviated"] or outcome.verdict is Verdict.VIOLATED
+        logger.info("kube-ordeal: %s: %s", outcome.verdict, outcome.why)
+    if problem:
+        logger.error("kube-ordeal: %s", problem)
+    known = outcome is None or outcome.verdict is not Verdict.UNKNOWN
+    if status == "completed" and known and not problem:
+        state["status"] = "completed"
+
+
+def _problem_in(journal: Journal) -> str:
+    """The first activity that did not succeed; a run that broke off; empty where there is neither."""
+    runs = [*(journal["run"] or []), *(journal["rollbacks"] or [])]
+    failures = [_failure(run["activity"], run) for run in runs if run.get("status") != "succeeded"]
+    before = journal["steady_states"]["before"]
+    if not failures and before is not None and not before["steady_state_met"]:
+        return "the hypothesis was not met before the method, so nothing was done"
+    if not failures and journal["status"] not in {"completed", "failed"}:
+        return f"Chaos Toolkit says that the experiment {journal['status']}"
+    return failures[0] if failures else ""
+
+
+def _failure(activity: Activity, run: Activity) -> str:
+    exception = run.get("exception") or ["it did not end"]
+    return f"{activity.get('name')}: {str(exception[-1]).strip()}"

@@ -1,0 +1,202 @@
+"""The measures as Chaos Toolkit probes: invariants that return findings, figures that return numbers, the verdict.
+
+An invariant's finding is {"invariant", "verdict": "held" | "violated" | "unknown", "sentence", "reason", "figures"};
+the verdict is made of all findings of the run. A figure that can't be had is a failed probe, never a number.
+"""
+
+from collections.abc import Mapping
+
+from chaos.errors import OrdealError
+from chaos.history import NodeChange
+from chaos.invariants import availability, pods, start
+from chaos.invariants import nodes_ready as nodes_invariants
+from chaos.invariants.base import Figure, Finding, Invariant, Verdict, judge
+from chaos.report.results import Outcome
+from chaos.toolkit.actions import nodes_named
+from chaos.toolkit.session import SESSION, Configuration, activity, always
+
+__all__ = [
+    "all_nodes_ready",
+    "answered_throughout",
+    "containers_restarted",
+    "longest_outage_ms",
+    "new_pods_start",
+    "no_container_restarted",
+    "nodes_ready",
+    "nodes_ready_again",
+    "nothing_terminated",
+    "outage_at_most",
+    "pods_terminated",
+    "same_pods",
+    "slowest_pod_start_s",
+    "taints_per_s",
+    "verdict",
+]
+
+UNREACHABLE_NO_EXECUTE = "node.kubernetes.io/unreachable:NoExecute"
+FOR_EVER_S = float("inf")
+
+Reported = dict[str, object]
+
+
+# --- invariants: each takes the recording, and its finding counts for the verdict
+
+
+@activity
+def nothing_terminated(workload: str = "web") -> Reported:
+    """No pod of the workload was marked for deletion, deleted, evicted, or failed."""
+    return _judged(pods.nothing_terminated(workload))
+
+
+@activity
+def no_container_restarted(workload: str = "web") -> Reported:
+    """Every container of the workload's pods is the one that ran before."""
+    return _judged(pods.no_container_restarted(workload))
+
+
+@activity
+def same_pods(workload: str = "web") -> Reported:
+    """The workload's pods at the end are those of the beginning."""
+    return _judged(pods.same_pods(workload))
+
+
+@activity
+def outage_at_most(limit_s: float = 2.0) -> Reported:
+    """No node saw the workload's Service away for longer than `limit_s` seconds."""
+    return _judged(availability.outage_at_most(float(limit_s)))
+
+
+@activity
+def answered_throughout() -> Reported:
+    """Every probe of the workload's Service was answered."""
+    return _judged(availability.answered_throughout())
+
+
+@activity
+def nodes_ready_again(nodes: str = "all", within_s: float = 60.0) -> Reported:
+    """The nodes were Ready for good within `within_s` seconds after the last fault was undone.
+
+    nodes: names with commas between them, or the words all, workers, control-plane.
+    """
+    return _judged(nodes_invariants.nodes_ready_again(nodes_named(nodes), within_s=float(within_s)))
+
+
+@activity
+def new_pods_start(within_s: float = 60.0) -> Reported:
+    """On every node that start_new_pods tried a new pod was Ready within `within_s` seconds."""
+    return _judged(start.new_pods_start(within_s=float(within_s)))
+
+
+# --- figures
+
+
+@activity
+def nodes_ready(configuration: Configuration | None = None) -> int:
+    """How many nodes are Ready now."""
+    return sum(n.ready == "True" for n in SESSION.open(configuration).cluster().nodes())
+
+
+@activity
+def all_nodes_ready(configuration: Configuration | None = None) -> bool:
+    """Whether every node is Ready now."""
+    there = SESSION.open(configuration).cluster().nodes()
+    return bool(there) and all(n.ready == "True" for n in there)
+
+
+@activity
+def longest_outage_ms(node: str = "") -> int:
+    """The longest time, in milliseconds, for which the workload's Service did not answer, from any node or from one."""
+    figures = _figures(availability.outage_at_most(FOR_EVER_S, nodes=(node,) if node else None))
+    return int(figures["longest_outage_ms"])
+
+
+@activity
+def pods_terminated(workload: str = "web") -> int:
+    """How many pods of the workload were marked for deletion, deleted, evicted, or failed."""
+    return int(_figures(pods.nothing_terminated(workload))["terminated"])
+
+
+@activity
+def containers_restarted(workload: str = "web") -> int:
+    """In how many pods of the workload a container restarted."""
+    return int(_figures(pods.no_container_restarted(workload)).get("pods_restarted", 0))
+
+
+@activity
+def slowest_pod_start_s() -> float:
+    """The longest time, in seconds, that a pod of start_new_pods took from the request to Ready."""
+    figures = _figures(start.new_pods_start(within_s=FOR_EVER_S), allow_violated=False)
+    return float(figures["slowest_s"])
+
+
+@activity
+def taints_per_s(zone: str = "", taint: str = UNREACHABLE_NO_EXECUTE) -> float:
+    """The pace at which nodes of the zone (default: all) got the taint, from the first node to the last.
+
+    0 where fewer than two nodes got it. taint: "key:Effect".
+    """
+    seen = SESSION.history.of(NodeChange)
+    if not seen:
+        raise OrdealError("no node was recorded, so no pace of taints can be told")
+    first: dict[str, float] = {}
+    for change in seen:
+        if taint in change.taints and zone in {"", change.zone}:
+            first.setdefault(change.name, change.at)
+    if len(first) < 2:
+        return 0.0
+    span_s = max(first.values()) - min(first.values())
+    if span_s == 0:
+        raise OrdealError(f"{len(first)} nodes were seen with {taint} at the same moment, so no pace can be told")
+    return (len(first) - 1) / span_s
+
+
+# --- the verdict
+
+
+@always
+def verdict() -> Reported:
+    """The verdict of the run by all its findings: held, violated or unknown, with the sentence that says why.
+
+    Unknown where any activity failed before, where a fault is still in place, or where nothing was judged. As a
+    hypothesis give it the tolerance {type: regex, target: verdict, pattern: "^held$"}, and run it after the method.
+    """
+    if not SESSION.is_open:
+        return {"verdict": str(Verdict.UNKNOWN), "passed": False, "why": "nothing was done yet", "findings": []}
+    return reported(SESSION.verdict())
+
+
+def _judged(invariant: Invariant) -> Reported:
+    SESSION.lab.expect(SESSION.history, invariant)
+    return reported_finding(SESSION.lab.findings[-1])
+
+
+def _figures(invariant: Invariant, *, allow_violated: bool = True) -> Mapping[str, Figure]:
+    """The figures that the invariant measures, without a finding. Raises OrdealError where nothing vouches for them."""
+    finding = judge(invariant, SESSION.history)
+    if finding.verdict is Verdict.UNKNOWN or (finding.verdict is Verdict.VIOLATED and not allow_violated):
+        raise OrdealError(f"this can't be measured: {finding.sentence}")
+    return finding.figures
+
+
+def reported(outcome: Outcome) -> Reported:
+    """As JSON, for Chaos Toolkit's journal."""
+    return {
+        "verdict": str(outcome.verdict),
+        "passed": outcome.passed,
+        "why": outcome.why,
+        "incident": outcome.id,
+        "control": outcome.control,
+        "findings": [reported_finding(f) for f in outcome.findings],
+        "histories": [str(path) for path in outcome.histories],
+    }
+
+
+def reported_finding(finding: Finding) -> Reported:
+    """As JSON, for Chaos Toolkit's journal."""
+    return {
+        "invariant": finding.invariant,
+        "verdict": str(finding.verdict),
+        "sentence": finding.sentence,
+        "reason": finding.reason,
+        "figures": dict(finding.figures),
+    }

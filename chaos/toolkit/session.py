@@ -1,0 +1,407 @@
+"""What the activities of one `chaos run` share: the lab, the recording, the faults in place, the first problem.
+
+Chaos Toolkit calls one plain function after another and hands nothing from one to the next. What must live between
+them is therefore kept in this one place, `SESSION`, and nowhere else. A module's variable is right for it, because
+Chaos Toolkit runs one experiment a process, in the main thread. It is safe, because nothing that must survive the
+process is in it: that is in the journal on disk, and the next start undoes it from there.
+"""
+
+import atexit
+import logging
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, ParamSpec, TypeVar
+
+from chaos import undo
+from chaos.catalogue import Incident
+from chaos.catalogue import find as find_incident
+from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Shape
+from chaos.clusters.pool import Pool, Wishes
+from chaos.errors import OrdealError
+from chaos.faults import load_all
+from chaos.faults.base import Fault, inject, registered
+from chaos.history import History
+from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
+from chaos.hosts.places import journals_dir
+from chaos.invariants.base import Verdict
+from chaos.journal import Journal, Saved
+from chaos.lab import Lab, Workload
+from chaos.profile import find as find_profile
+from chaos.report.results import Outcome, Results
+from chaos.verdict import outcome_of
+from chaos.workloads.web import Deployed
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Configuration = Mapping[str, object]
+
+HARDENED = "hardened"
+logger = logging.getLogger("chaostoolkit")  # so that our lines stand among Chaos Toolkit's own
+
+# For the experiments that a user writes: our faults and probes, without a claim of ours.
+OWN = Incident("own-experiment", "An experiment of your own", "", "", "", "", "", controls=())
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The keys of an experiment's `configuration` that are ours; each may be missing or empty."""
+
+    incident: str = ""
+    control: str = ""
+    cluster: str = EXISTING
+    kubeconfig: str = ""
+    context: str = ""
+    profile: str = "smoke"
+    kubernetes: str = DEFAULT_KUBERNETES
+    cluster_name: str = ""
+    busybox_image: str = ""
+    results: str = "results"
+    eviction_deadline_s: str = ""
+
+    @classmethod
+    def of(cls, configuration: Configuration | None) -> "Settings":
+        """From what Chaos Toolkit hands over; other keys are the user's own. Raises OrdealError."""
+        given = {f.name: (configuration or {}).get(f.name) for f in fields(cls)}
+        found = cls(**{name: str(value) for name, value in given.items() if value not in (None, "")})
+        if found.cluster not in {EXISTING, KIND, SIMULATED}:
+            raise OrdealError(
+                f"the configuration's `cluster` is {found.cluster!r}; it may be {EXISTING}, {KIND} or {SIMULATED}"
+            )
+        return found
+
+    def wishes(self) -> Wishes:
+        """What the pool of clusters wants to know. An existing cluster is found as kubectl finds it."""
+        kubeconfig = self.kubeconfig or os.environ.get("KUBECONFIG", "") or str(Path.home() / ".kube" / "config")
+        if os.pathsep in kubeconfig:
+            raise OrdealError(
+                f"KUBECONFIG names several files ({kubeconfig}); name the one of the cluster that you want to test"
+            )
+        return Wishes(
+            kubernetes=normal_version(self.kubernetes),
+            name=self.cluster_name,
+            kubeconfig=Path(kubeconfig) if self.cluster == EXISTING else None,
+            context=self.context,
+            busybox_image=self.busybox_image,
+        )
+
+    def replayed(self) -> Incident:
+        """The incident that the experiment replays. Raises OrdealError where it, or its control, is not known."""
+        incident = find_incident(self.incident) if self.incident else OWN
+        known = [c.id for c in incident.controls]
+        if self.control and self.control not in known:
+            raise OrdealError(
+                f"{incident.id} has no control {self.control!r}; it has {', '.join(known) if known else 'none'}"
+            )
+        return incident
+
+
+class _Run:
+    """A session that is open: what pytest's plugin has for a run and a test, for one `chaos run`."""
+
+    def __init__(self, settings: Settings) -> None:
+        profile, incident, wishes = find_profile(settings.profile), settings.replayed(), settings.wishes()
+        load_all()
+        undo.undo_all(logger.info)
+        run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+        self.settings = settings
+        self.results = Results(
+            Path(settings.results),
+            run,
+            {"cluster": settings.cluster, "profile": profile.name, "kubernetes": wishes.kubernetes, "by": "chaos run"},
+        )
+        self.journal = Journal(journals_dir() / f"{run}.jsonl")
+        self.pool = Pool(wishes, self.journal, run, logger.info)
+        self.lab = Lab(
+            incident,
+            settings.control or None,
+            settings.cluster,
+            profile,
+            needs=(),
+            pool=self.pool,
+            journal=self.journal,
+            run=run,
+            directory=self.results.directory / incident.id,
+            report=logger.info,
+        )
+        self.history: History | None = None
+        self.recording: ExitStack | None = None
+        self.faults: dict[str, list[ExitStack]] = {}
+        self.deployed: list[Deployed] = []
+        self.outcome: Outcome | None = None
+
+
+class Session:
+    """The one `chaos run` of this process. Closed it costs nothing; the first activity opens it."""
+
+    def __init__(self) -> None:
+        self.problem = ""  # the first thing that went wrong: the verdict is unknown from then on
+        self._run: _Run | None = None
+        self._lock = threading.Lock()
+
+    # --- opening and closing
+
+    def open(self, configuration: Configuration | None = None) -> "Session":
+        """Open it, if it is not: undo what earlier runs left behind, begin results and journal. Raises OrdealError."""
+        with self._lock:
+            if self._run is None:
+                self._run = _Run(Settings.of(configuration))
+        return self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an activity has opened it."""
+        return self._run is not None
+
+    def note(self, problem: str) -> None:
+        """Something went wrong. The first problem is kept, because it explains the others."""
+        self.problem = self.problem or problem
+
+    def close(self, problem: str = "") -> tuple[Outcome | None, str]:
+        """Take back all that is still there, write the results, forget everything.
+
+        Returns the outcome, None where nothing was to be judged, and the first problem. Nothing is raised: what could
+        not be taken back is the problem, makes the outcome unknown, and stays in the journal.
+        """
+        self.note(problem)
+        run = self._run
+        try:
+            outcome = None if run is None else self._wind_up(run)
+            return outcome, self.problem
+        finally:
+            self._run, self.problem = None, ""
+
+    def _wind_up(self, run: "_Run") -> Outcome | None:
+        self._tried(self.take_back_all)
+        self._tried(self.stop_recording)
+        self._tried(self.clean_up)
+        self._tried(run.journal.close)
+        if run.journal.path.exists():  # something stayed; now that the journal is free, it is tried once more
+            self._tried(lambda: undo.undo_all(logger.info))
+        outcome = run.outcome
+        if outcome is None:
+            return None
+        if self.problem:
+            outcome = replace(outcome, verdict=Verdict.UNKNOWN, passed=False, why=self.problem)
+        self._tried(lambda: run.results.add(outcome))
+        return outcome
+
+    # --- what activities use
+
+    @property
+    def lab(self) -> Lab:
+        """The lab. Raises OrdealError where no activity has opened the session."""
+        return self._opened.lab
+
+    @property
+    def settings(self) -> Settings:
+        """The experiment's settings. Raises OrdealError where no activity has opened the session."""
+        return self._opened.settings
+
+    @property
+    def history(self) -> History:
+        """What was recorded, or is being. Raises OrdealError where nothing was."""
+        history = self._opened.history
+        if history is None:
+            raise OrdealError("nothing was recorded: run the action start_recording before the faults")
+        return history
+
+    def cluster(self) -> Cluster:
+        """The cluster in use; where no activity chose one, the one that the configuration names."""
+        return self.lab.used_cluster or self.lab.cluster(Shape(timers=self.lab.timers))
+
+    def deploy(self, workload: Workload) -> Deployed:
+        """Put a workload on the cluster and wait until it is Ready."""
+        deployed = self.lab.deploy(workload)
+        self._opened.deployed.append(deployed)
+        return deployed
+
+    def workload(self, name: str = "") -> Deployed:
+        """The workload of that name, or the last one. Raises OrdealError where there is none."""
+        found = [d for d in self._opened.deployed if name in {"", d.name}]
+        if not found:
+            raise OrdealError(f"no workload {name} was deployed: run the action deploy_web first".replace("  ", " "))
+        return found[-1]
+
+    @property
+    def has_workload(self) -> bool:
+        """Whether one was deployed and not removed since."""
+        return bool(self._opened.deployed)
+
+    def remove_workloads(self) -> int:
+        """Remove what was deployed; harmless where nothing is. Returns how many."""
+        removed = 0
+        while self._run is not None and self._run.deployed:
+            self._run.deployed[-1].remove()
+            self._run.deployed.pop()
+            removed += 1
+        return removed
+
+    def start_recording(self, probe: Deployed | None) -> None:
+        """Record nodes, pods and events, and probe the Service where one is given, until `stop_recording`."""
+        run = self._opened
+        if run.recording is not None:
+            raise OrdealError("it is being recorded already: run the action stop_recording first")
+        stack = ExitStack()
+        run.history = stack.enter_context(self.lab.record(probe))
+        run.recording = stack
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether a recording is on."""
+        return self._run is not None and self._run.recording is not None
+
+    def stop_recording(self) -> bool:
+        """End the recording once all is seen. False where nothing was being recorded."""
+        if self._run is None or self._run.recording is None:
+            return False
+        recording, self._run.recording = self._run.recording, None
+        recording.close()
+        return True
+
+    def inject(self, fault: Fault) -> Saved:
+        """Do harm that lasts until it is taken back. Returns what undo will use. Raises FaultError, OrdealError."""
+        run = self._opened
+        cluster = self.cluster()
+        stack = ExitStack()
+        # Without a recording the experiment measures by its own means; our invariants would find nothing to judge.
+        unrecorded = inject(fault, cluster, run.journal, History())
+        saved = stack.enter_context(unrecorded if run.recording is None else self.lab.inject(fault))
+        run.faults.setdefault(fault.kind, []).append(stack)
+        return saved
+
+    def take_back(self, kind: str) -> int:
+        """Undo every fault of that kind, the last one first; harmless where there is none. Returns how many there were.
+
+        Raises FaultError where one could not be undone; it then stays in the journal.
+        """
+        if kind not in registered() and self.is_open:
+            raise OrdealError(f"there is no fault {kind!r}; there are: {', '.join(registered())}")
+        undone = 0
+        while self._run is not None and (stacks := self._run.faults.get(kind)):
+            stacks.pop().close()
+            undone += 1
+        return undone
+
+    def take_back_all(self) -> None:
+        """Undo every fault that is in place. Each is tried; the first error is raised at the end."""
+        kinds = list(self._run.faults) if self._run is not None else []
+        with ExitStack() as stack:
+            for kind in kinds:
+                stack.callback(self.take_back, kind)
+
+    @property
+    def in_place(self) -> tuple[str, ...]:
+        """The kinds of the faults that are in place now."""
+        return tuple(kind for kind, stacks in self._run.faults.items() if stacks) if self._run is not None else ()
+
+    def verdict(self) -> Outcome:
+        """The verdict by all that was judged so far. Unknown where anything went wrong, or harm is still in place."""
+        run = self._opened
+        if self.in_place:
+            self.note(f"the verdict was asked for while {', '.join(self.in_place)} was in place")
+        run.outcome = self._concluded()
+        return run.outcome
+
+    def clean_up(self) -> None:
+        """Remove workloads, and delete the cluster that was made for this run. Raises the first error at the end."""
+        run = self._run
+        if run is None:
+            return
+        if run.outcome is None and (run.lab.incident is not OWN or run.lab.findings):
+            run.outcome = self._concluded()  # while the cluster can still be asked for its facts
+        if run.settings.cluster != EXISTING:
+            run.deployed.clear()  # they go with their cluster
+        with ExitStack() as stack:
+            stack.callback(run.pool.close)
+            stack.callback(self.remove_workloads)
+
+    def results_path(self) -> Path:
+        """The results file of this run."""
+        return self._opened.results.path
+
+    @property
+    def _opened(self) -> _Run:
+        if self._run is None:
+            raise OrdealError("no cluster was chosen: run the action use_cluster first")
+        return self._run
+
+    def _concluded(self) -> Outcome:
+        return outcome_of(self.lab, f"chaos run {self.lab.incident.id}", self.problem)
+
+    def _tried(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001  (the other steps must be tried too; the problem is in the outcome)
+            logger.error("%s", error)  # noqa: TRY400  (a sentence, no traceback)
+            self.note(str(error))
+
+
+SESSION: Final = Session()
+atexit.register(SESSION.close)
+
+
+def by_variant(value: object, control: str | None) -> Any:
+    """A mapping with the key "hardened" is a choice: the value of the control that is on, else the hardened one."""
+    if isinstance(value, Mapping) and HARDENED in value:
+        return value.get(control or HARDENED, value[HARDENED])
+    return value
+
+
+def activity(function: Callable[P, R]) -> Callable[P, R]:
+    """Make an activity of a function: it is not begun after an earlier one failed, and its own failure is kept.
+
+    Chaos Toolkit goes on with the method after a failed action; a fault that did not land must not be held, nor judged.
+    """
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        name = function.__name__
+        if SESSION.problem:
+            raise OrdealError(f"{name} was not done, because something failed before: {SESSION.problem}")
+        with _watched(name):
+            return function(*args, **kwargs)
+
+    return run
+
+
+def always(function: Callable[P, R]) -> Callable[P, R]:
+    """Make an activity of a function that puts something right: it is done whatever failed before."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _watched(function.__name__):
+            return function(*args, **kwargs)
+
+    return run
+
+
+@contextmanager
+def _watched(name: str) -> Iterator[None]:
+    """Note a failure. SIGTERM ends the activity: Chaos Toolkit's own handler raises what counts as a failure there."""
+    if threading.current_thread() is not threading.main_thread():
+        SESSION.note(f"{name} was started in the background")
+        raise OrdealError(f"{name} can't run in the background: take `background: true` out of the experiment")
+
+    def ended(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, ended)
+    try:
+        yield
+    except Exception as error:
+        SESSION.note(f"{name}: {error}")
+        raise
+    except BaseException:
+        SESSION.note(f"the run was interrupted in {name}")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
