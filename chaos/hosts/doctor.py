@@ -20,6 +20,7 @@ from chaos.errors import OrdealError
 from chaos.hosts import binaries, engine, image
 from chaos.hosts.places import APP, cache_dir
 from chaos.hosts.ready import PUBLISHED_NODE
+from chaos.hosts.target import Target
 
 GIB = 2**30
 # Measured on the machine of docs/machine.md, from nothing, for one Kubernetes version: 0.9 GiB of programs, a Go
@@ -113,9 +114,9 @@ class Machine:
     lacking_packages: tuple[str, ...]
 
 
-def examine(versions: Sequence[str] = (binaries.DEFAULT_KUBERNETES,)) -> tuple[Check, ...]:
+def examine(versions: Sequence[str] = (binaries.DEFAULT_KUBERNETES,), target: Target = Target.ALL) -> tuple[Check, ...]:
     """Look at the machine and judge it, for these Kubernetes versions. Raises OrdealError for what is no version."""
-    return judge(look(tuple(binaries.normal_version(v) for v in versions)))
+    return judge(look(tuple(binaries.normal_version(v) for v in versions)), target)
 
 
 def as_json(checks: Sequence[Check]) -> dict[str, object]:
@@ -128,31 +129,35 @@ def is_ready(checks: Sequence[Check]) -> bool:
     return all(check.status is not Status.MISSING for check in checks)
 
 
-def judge(machine: Machine) -> tuple[Check, ...]:
-    """The checks, in the order in which a person would mend what they find."""
-    return (
-        _root(machine),
+def judge(machine: Machine, target: Target = Target.ALL) -> tuple[Check, ...]:
+    """The checks, in the order in which a person would mend what they find; those that the target needs."""
+    everywhere = (
         _architecture(machine),
         _kernel(machine),
-        _cgroup(machine),
-        _capabilities(machine),
         _nofile(machine),
-        _inotify(machine),
         _memory(machine),
         _disk("disk for programs", machine.cache_disk, BOTH),
-        _disk("disk for node images and nodes", machine.engine_disk, KIND_ABILITY),
         _packages(machine),
+        _go(machine),
+        _bundle("kind", KIND_ABILITY, machine) if target.kind else None,
+        _bundle("etcd", SIMULATED_ABILITY, machine) if target.simulated else None,
+        _bundle("kwok", SIMULATED_ABILITY, machine) if target.simulated else None,
+        *(_kubernetes(wanted) for wanted in machine.kubernetes),
+    )
+    for_kind = (
+        _root(machine),
+        _cgroup(machine),
+        _capabilities(machine),
+        _inotify(machine),
+        _disk("disk for node images and nodes", machine.engine_disk, KIND_ABILITY),
         *(_program(name, machine) for name in PROGRAMS),
         _engine(machine),
         _registry(machine),
         _preparations(machine),
-        _go(machine),
-        _bundle("kind", KIND_ABILITY, machine),
-        _bundle("etcd", SIMULATED_ABILITY, machine),
-        _bundle("kwok", SIMULATED_ABILITY, machine),
-        *(check for wanted in machine.kubernetes for check in _kubernetes(wanted, machine)),
         _debootstrap(machine),
+        *(_node_image(wanted, machine) for wanted in machine.kubernetes),
     )
+    return tuple(check for check in everywhere if check is not None) + (for_kind if target.kind else ())
 
 
 # --- judging
@@ -287,17 +292,19 @@ def _bundle(name: str, needed_for: str, m: Machine) -> Check:
     return Check(name, Status.MISSING, "not built", needed_for, SETUP)
 
 
-def _kubernetes(wanted: Kubernetes, m: Machine) -> tuple[Check, Check]:
-    setup = f"{SETUP} --kubernetes {wanted.version}"
-    programs, node_image = f"Kubernetes {wanted.version}", f"node image {wanted.version}"
-    if wanted.node_image:
-        there = Check(node_image, Status.OK, wanted.node_image, KIND_ABILITY)
-    else:
-        found = "none" if m.engine else "not asked: no engine answers"
-        there = Check(node_image, Status.MISSING, found, KIND_ABILITY, setup)
+def _kubernetes(wanted: Kubernetes) -> Check:
+    title = f"Kubernetes {wanted.version}"
     if wanted.built:
-        return Check(programs, Status.OK, "built", BOTH), there
-    return Check(programs, Status.MISSING, "not built", BOTH, setup), there
+        return Check(title, Status.OK, "built", BOTH)
+    return Check(title, Status.MISSING, "not built", BOTH, f"{SETUP} --kubernetes {wanted.version}")
+
+
+def _node_image(wanted: Kubernetes, m: Machine) -> Check:
+    title = f"node image {wanted.version}"
+    if wanted.node_image:
+        return Check(title, Status.OK, wanted.node_image, KIND_ABILITY)
+    found = "none" if m.engine else "not asked: no engine answers"
+    return Check(title, Status.MISSING, found, KIND_ABILITY, f"{SETUP} --kubernetes {wanted.version}")
 
 
 def _debootstrap(m: Machine) -> Check:

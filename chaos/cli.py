@@ -1,0 +1,371 @@
+"""The command `kube-ordeal`: all that is not a test run. The runs themselves are pytest's: `pytest suites/`."""
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typer.core import TyperGroup
+
+from chaos.errors import OrdealError
+from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
+from chaos.hosts.places import APP
+from chaos.hosts.target import Target
+
+if TYPE_CHECKING:
+    from chaos.hosts.doctor import Check
+
+INTERRUPTED = 130
+USER_ERROR = 2
+
+
+class _Group(TyperGroup):
+    """Turns what a user can cause into one sentence on standard error; a traceback is for our own mistakes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OrdealError as error:
+            _say_error(str(error))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if error.errno is None or error.strerror is None:
+                raise
+            _say_error(f"{error.filename or 'writing'}: {error.strerror}")
+        except KeyboardInterrupt:
+            _say_error("interrupted; what was half-made has been taken back")
+            raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(USER_ERROR)
+
+
+app = typer.Typer(
+    cls=_Group,
+    name=APP,
+    help="Replays published Kubernetes incidents on a real cluster. The replays are a test run: pytest suites/",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+images = typer.Typer(help="Node images for kind clusters.", no_args_is_help=True)
+app.add_typer(images, name="image")
+
+
+def _a_version(text: str) -> str:
+    try:
+        return normal_version(text)
+    except OrdealError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _a_component(text: str) -> str:
+    from chaos.hosts.image import component_names  # noqa: PLC0415
+
+    name, equals, path = text.partition("=")
+    if not equals or not path:
+        raise typer.BadParameter(f"{text!r} is not NAME=PATH, as in kubelet=./kubelet")
+    if name not in component_names():
+        raise typer.BadParameter(f"no component is named {name!r}; there are {', '.join(component_names())}")
+    return text
+
+
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Kubernetes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kubernetes", metavar="VERSION", help=f"Kubernetes version; may be repeated. [default: {DEFAULT_KUBERNETES}]"
+    ),
+]
+Wanted = Annotated[Target, typer.Option("--for", help="The kind of cluster to get ready for.")]
+
+
+@app.command()
+def doctor(kubernetes: Kubernetes = None, target: Wanted = Target.ALL, as_json: Json = False) -> None:
+    """Read the machine: what is there, what is missing, what needs it, how to mend it. Changes nothing.
+
+    Exits with 1 where something that is needed is missing.
+    """
+    from chaos.hosts import doctor as reading  # noqa: PLC0415
+
+    checks = reading.examine(_versions(kubernetes), target)
+    if as_json:
+        _print_json(reading.as_json(checks))
+    else:
+        _print_checks(checks)
+    raise typer.Exit(0 if reading.is_ready(checks) else 1)
+
+
+@app.command()
+def setup(kubernetes: Kubernetes = None, target: Wanted = Target.ALL, yes: Yes = False) -> None:
+    """Get this machine ready for runs: an engine, programs, node images. Only what is missing is done.
+
+    Says first what it would change on the machine and asks; says at the end what it changed.
+    """
+    from chaos.hosts import setup as preparing  # noqa: PLC0415
+
+    versions = _versions(kubernetes)
+    plan = preparing.plan(versions, target)
+    if not plan.todo:
+        typer.echo("nothing is missing: this machine is ready")
+        return
+    _list("set-up will change on this machine:", plan.machine)
+    _list("set-up will put into its cache:", plan.cache)
+    _agree("Go on?", yes)
+    done = preparing.carry_out(plan, _timestamped())
+    _list("changed on this machine:", done)
+    typer.echo(f"take it back with: {APP} teardown" if done else "nothing was changed on this machine but the cache")
+
+
+@app.command()
+def teardown(
+    yes: Yes = False,
+    cache: Annotated[bool, typer.Option("--cache", help="Remove programs, node images and the cache too.")] = False,
+) -> None:
+    """Take back what set-up started and changed: kept clusters, engine, routes, limits. Says what stays."""
+    from chaos.hosts import setup as preparing  # noqa: PLC0415
+
+    takes = preparing.takes_back()
+    removes = preparing.stays() if cache else ()
+    if takes or removes:
+        _list("teardown will:", (*takes, *(f"remove {what}" for what, _ in removes)))
+        _agree("Go on?", yes)
+        preparing.take_back(_timestamped())
+        if cache:
+            preparing.remove_cache(_timestamped())
+    else:
+        typer.echo("nothing that set-up started or changed is there any more")
+    for what, command in preparing.stays():
+        typer.echo(f"stays: {what}; remove it with: {command}")
+
+
+@images.command("build")
+def image_build(
+    kubernetes: Annotated[
+        str, typer.Option("--kubernetes", metavar="VERSION", callback=_a_version, help="Kubernetes version.")
+    ] = DEFAULT_KUBERNETES,
+    component: Annotated[
+        list[str] | None,
+        typer.Option("--component", metavar="NAME=PATH", help="Put this program in instead; may be repeated."),
+    ] = None,
+) -> None:
+    """Build the node image of a Kubernetes version, unless it is there; prints its tag."""
+    from chaos.hosts import image  # noqa: PLC0415
+
+    swapped = dict(_a_component(each).split("=", 1) for each in component or ())
+    made = image.ensure(kubernetes, {name: Path(path) for name, path in swapped.items()}, report=_timestamped())
+    typer.echo(made.tag)
+
+
+@images.command("list")
+def image_list(as_json: Json = False) -> None:
+    """Show the node images that were built here."""
+    from chaos.hosts import image  # noqa: PLC0415
+
+    there = image.list_images()
+    if as_json:
+        _print_json(
+            [
+                {
+                    "tag": i.tag,
+                    "kubernetes": i.kubernetes,
+                    "built_at": i.built_at.isoformat(),
+                    "size_bytes": i.size_bytes,
+                    "components": dict(i.components),
+                }
+                for i in there
+            ]
+        )
+        return
+    if not there:
+        typer.echo(f"no node image was built here; `{APP} image build` makes one")
+        return
+    table = Table("tag", "kubernetes", "built", "size", "swapped in")
+    for i in there:
+        built_at = f"{i.built_at:%Y-%m-%d %H:%M}"
+        table.add_row(i.tag, i.kubernetes, built_at, f"{i.size_bytes / 1e6:.0f} MB", ", ".join(i.components))
+    _console().print(table)
+
+
+@images.command("remove")
+def image_remove(image_or_version: Annotated[str, typer.Argument(help="A tag, or a Kubernetes version.")]) -> None:
+    """Remove a node image that was built here, or all of one Kubernetes version."""
+    from chaos.hosts import image  # noqa: PLC0415
+
+    for gone in image.remove(image_or_version):
+        typer.echo(f"removed {gone.tag}")
+
+
+@app.command("list")
+def list_incidents(as_json: Json = False) -> None:
+    """Show the catalogue: each incident, its claim, where it can be replayed, what must break it."""
+    from chaos.suites import by_incident  # noqa: PLC0415
+
+    catalogue = by_incident()
+    if as_json:
+        _print_json(
+            [
+                {
+                    "id": incident.id,
+                    "title": incident.title,
+                    "level": incident.level,
+                    "claim": incident.claim,
+                    "source": incident.source,
+                    "remedy": incident.remedy,
+                    "clusters": sorted({kind for s in there for kind in s.replay.on}),
+                    "abilities": sorted({need.__name__ for s in there for need in s.replay.needs}),
+                    "controls": [
+                        {"id": c.id, "what": c.what, "breaks": c.breaks, "because": c.because}
+                        for c in incident.controls
+                    ],
+                    "suites": [
+                        {
+                            "test": s.test,
+                            "variant": s.replay.variant,
+                            "clusters": list(s.replay.on),
+                            "abilities": [need.__name__ for need in s.replay.needs],
+                            "controls": list(s.replay.controls),
+                        }
+                        for s in there
+                    ],
+                }
+                for incident, there in catalogue.items()
+            ]
+        )
+        return
+    for incident, there in catalogue.items():
+        typer.echo(f"{incident.id} ({incident.level}): {incident.title}")
+        _indented(incident.claim)
+        for s in there:
+            needs = ", ".join(need.__name__ for need in s.replay.needs) or "nothing special"
+            variant = f", {s.replay.variant}" if s.replay.variant else ""
+            _indented(f"on {' and '.join(s.replay.on)}{variant}: needs {needs}")
+        if not there:
+            _indented("no suite replays it yet")
+        for control in incident.controls:
+            _indented(f"control {control.id}: {control.what}; must break {control.breaks} ({control.because})")
+        _indented(f"source: {incident.source}")
+        typer.echo()
+
+
+@app.command()
+def undo() -> None:
+    """Undo what runs that are over have left behind: faults, clusters. Exits with 1 where something stays."""
+    from chaos.undo import undo_all  # noqa: PLC0415
+
+    handled = undo_all(_timestamped())
+    if not handled:
+        typer.echo("nothing to undo")
+        return
+    failed = [one for one in handled if one.error]
+    typer.echo(f"undone: {len(handled) - len(failed)}, still pending: {len(failed)}")
+    for one in failed:
+        typer.echo(f"  {one.what}: {one.error}")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="A run's id below the results folder, or its path.")] = "latest",
+    results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The results folder.")] = Path("results"),
+) -> None:
+    """Show the verdicts of a run that is over."""
+    from chaos.report.saved import load  # noqa: PLC0415
+
+    saved = load(results, run)
+    table = Table(title=f"run {saved.id}")
+    for column in ("incident", "cluster", "kubernetes", "variant", "verdict", "passed", "s", "why"):
+        table.add_column(column, overflow="fold", justify="right" if column == "s" else "left")
+    for o in saved.outcomes:
+        variant = f"control: {o.control}" if o.control else "hardened"
+        passed = "yes" if o.passed else "NO"
+        table.add_row(o.id, o.cluster, o.kubernetes, variant, o.verdict, passed, f"{o.duration_s:.0f}", o.why)
+    console = _console()
+    console.print(table)
+    passed_count = sum(o.passed for o in saved.outcomes)
+    console.print(f"{passed_count} of {len(saved.outcomes)} passed; {saved.path}", soft_wrap=True)
+
+
+@app.command()
+def version() -> None:
+    """Show this version, and the Kubernetes version that clusters have unless told otherwise."""
+    typer.echo(f"{APP} {installed_version(APP)}, Kubernetes {DEFAULT_KUBERNETES} by default")
+
+
+def main() -> None:
+    """The entry point: exit code 0, 1 for a bad finding, 2 for an error a user can mend, 130 after Ctrl-C."""
+    app()
+
+
+def _print_checks(checks: "tuple[Check, ...]") -> None:
+    colours = {"ok": "green", "warning": "yellow", "missing": "red"}
+    table = Table("", "check", "found", "needed for")
+    for check in checks:
+        table.add_row(f"[{colours[check.status]}]{check.status}[/]", check.title, escape(check.found), check.needed_for)
+    console = _console()
+    console.print(table)
+    for check in checks:
+        if check.mend:
+            _indented(f"{check.title}: {check.mend}")
+    missing = [check.title for check in checks if check.status == "missing"]
+    typer.echo(f"missing: {', '.join(missing)}" if missing else "nothing that is needed is missing")
+
+
+def _versions(given: list[str] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_a_version(each) for each in given or [DEFAULT_KUBERNETES]))
+
+
+def _agree(question: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise OrdealError("there is no terminal to ask at; give --yes to agree beforehand")
+    if not typer.confirm(question):
+        raise OrdealError("nothing was changed")
+
+
+def _list(title: str, lines: Sequence[str]) -> None:
+    if lines:
+        typer.echo(title)
+    for line in lines:
+        typer.echo(f"  - {line}")
+
+
+def _say_error(sentence: str) -> None:
+    typer.echo(f"{APP}: {sentence}", err=True)
+
+
+def _console() -> Console:
+    # Not a terminal: wide enough that a table's cells stay whole in a log.
+    return Console() if sys.stdout.isatty() else Console(width=max(160, shutil.get_terminal_size().columns))
+
+
+def _print_json(content: object) -> None:
+    typer.echo(json.dumps(content, indent=2))
+
+
+def _indented(text: str) -> None:
+    width = max(60, min(110, shutil.get_terminal_size((100, 24)).columns))
+    typer.echo(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False))
+
+
+def _timestamped() -> Callable[[str], None]:
+    def say(line: str) -> None:
+        typer.echo(f"{datetime.now(UTC):%H:%M:%S} {line}")
+        sys.stdout.flush()
+
+    return say
+
+
+if __name__ == "__main__":
+    main()

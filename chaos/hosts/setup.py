@@ -1,0 +1,305 @@
+"""Getting this machine ready, and taking that back: what is missing is planned, agreed to, and only that is done."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.clusters import pool
+from chaos.clusters.base import KIND, SIMULATED, ClusterRef
+from chaos.clusters.kind import PUBLISHED_BUSYBOX, home_of
+from chaos.errors import OrdealError
+from chaos.hosts import binaries, doctor, engine, image
+from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
+from chaos.hosts.doctor import Machine, Status
+from chaos.hosts.places import APP, cache_dir, journals_dir, state_dir
+from chaos.hosts.ready import PUBLISHED_NODE
+from chaos.hosts.target import Target
+from chaos.journal import adopt
+
+PULL_TIMEOUT_S = 1200.0
+# The doctor's checks that set-up can't mend where they find something missing.
+NOT_MENDED = frozenset(
+    {
+        "architecture",
+        "capabilities",
+        "cgroup",
+        "disk for node images and nodes",
+        "disk for programs",
+        "Go",
+        "Python packages",
+    }
+)
+# Debian's packages for a machine that has no engine, by the program that each brings.
+ENGINE_PACKAGES = {"dockerd": "docker.io", "containerd": "containerd", "runc": "runc"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What set-up would do. `machine`: changes to the machine, in words; `cache`: what it would build or pull."""
+
+    target: Target
+    versions: tuple[str, ...]
+    machine: tuple[str, ...]
+    cache: tuple[str, ...]
+
+    @property
+    def todo(self) -> tuple[str, ...]:
+        """Everything; empty where nothing is missing."""
+        return self.machine + self.cache
+
+
+def plan(versions: Sequence[str], target: Target) -> Plan:
+    """What is missing for these Kubernetes versions. Raises OrdealError where set-up could not mend it."""
+    return planned(doctor.look(tuple(versions)), target)
+
+
+def planned(machine: Machine, target: Target) -> Plan:
+    """The plan for a machine. Raises OrdealError where it lacks what no set-up can give: disk, root, a capability."""
+    for check in doctor.judge(machine, target):
+        if check.title in NOT_MENDED and check.status is Status.MISSING:
+            raise OrdealError(f"{check.title}: {check.found}; {check.mend}.")
+    made = Plan(
+        target,
+        tuple(each.version for each in machine.kubernetes),
+        _machine_changes(machine) if target.kind else (),
+        _programs(machine, target) + (_images(machine) if target.kind else ()),
+    )
+    if made.machine and not machine.root:
+        raise OrdealError(
+            f"set-up would {made.machine[0]}, and that needs root: run it with sudo, or for simulated clusters only: "
+            f"{APP} setup --for simulated"
+        )
+    return made
+
+
+def carry_out(made: Plan, report: Report) -> tuple[str, ...]:
+    """Do what is missing; returns what changed on the machine, in words.
+
+    Each step says how long it took. A step that fails or is interrupted leaves nothing half-made behind that the next
+    run would trust. Raises OrdealError with the step's name, its command and last output, and what to do.
+    """
+    before, had_debootstrap = engine.started(), shutil.which("debootstrap") is not None
+    if made.target.kind:
+        with _step("container engine", report):
+            running = engine.install_and_start(report)
+        with _step("limits, node network and routes", report):
+            engine.prepare_host(running, report)
+    for bundle in _bundles(made.target):
+        with _step(f"{bundle} {binaries.BUNDLES[bundle].default}", report):
+            binaries.build(bundle, report=report)
+    for version in _program_versions(made.versions, made.target):
+        with _step(f"Kubernetes {version}", report):
+            binaries.build("kubernetes", version, report=report)
+    if made.target.kind:
+        for version in made.versions:
+            with _step(f"node image {version}", report):
+                _ensure_node_image(engine.require(), version, report)
+    return _changes(before, engine.started(), had_debootstrap=had_debootstrap)
+
+
+def takes_back() -> tuple[str, ...]:
+    """What `take_back` would do, in words; empty where set-up has left nothing running or changed."""
+    state = engine.started()
+    lines = [f"delete the cluster {ref.name}" for ref in _clusters()]
+    if state.network:
+        lines.append(f"remove the Docker network {state.network}")
+    if state.pid:
+        lines.append(f"stop the container engine, process {state.pid}, with all its containers")
+    lines += [f"remove the unreachable route to {route}" for route in state.routes]
+    lines += [f"set {name} back to {value}" for name, value in state.sysctls.items()]
+    return tuple(lines)
+
+
+def take_back(report: Report) -> None:
+    """Delete clusters that were kept, stop the engine, take back routes and limits.
+
+    Raises OrdealError where a run is going on, or without root.
+    """
+    if takes_back() and os.geteuid() != 0:
+        raise OrdealError(f"taking back what set-up changed needs root; run `sudo {APP} teardown`.")
+    if live := _live_runs():
+        raise OrdealError(f"a run is going on ({', '.join(live)}); wait for it, or end it first.")
+    for ref in _clusters():
+        with _step(f"delete the cluster {ref.name}", report):
+            pool.attach(ref).delete()
+    engine.stop(report)
+
+
+def stays() -> tuple[tuple[str, str], ...]:
+    """What is there and stays after `take_back`: what it is, and the command that removes it."""
+    found = []
+    if any(cache_dir().iterdir()):
+        found.append((f"the cache {cache_dir()} ({_size(cache_dir())})", f"{APP} teardown --cache"))
+    if engine.DATA_ROOT.is_dir():
+        found.append((f"node images in {engine.DATA_ROOT} ({_size(engine.DATA_ROOT)})", f"{APP} teardown --cache"))
+    return tuple(found)
+
+
+def remove_cache(report: Report) -> None:
+    """Remove programs, root file systems and the data of the engine that set-up started.
+
+    Raises OrdealError where that engine still runs.
+    """
+    running = engine.find()
+    if running is not None and running.ours:
+        raise OrdealError("the container engine still runs on its data; `take_back` comes first.")
+    for path in (cache_dir(), engine.DATA_ROOT.parent):
+        if path.is_dir():
+            report(f"removing {path}")
+            shutil.rmtree(path)
+
+
+# --- planning
+
+
+def _machine_changes(m: Machine) -> tuple[str, ...]:
+    lines = []
+    packages = [package for program, (package, _) in doctor.PROGRAMS.items() if program not in m.programs]
+    if m.engine is None:
+        packages += [package for program, package in ENGINE_PACKAGES.items() if shutil.which(program) is None]
+    if not m.debootstrap and _to_build(m):
+        packages.append("debootstrap")
+    if packages:
+        lines.append(f"install Debian's {', '.join(packages)}")
+    if m.engine is None:
+        lines.append(f"start a container engine, its data in {engine.DATA_ROOT}")
+    lines += [
+        f"raise {name} from {value} to {engine.SYSCTLS[name]}"
+        for name, value in m.inotify.items()
+        if value < engine.SYSCTLS[name]
+    ]
+    if m.engine is None:
+        lines.append(f"make the Docker network {engine.NETWORK}")
+        lines.append("add unreachable routes of the worst metric, so that pod and node traffic stays on this machine")
+    else:
+        lines += [f"mend this: {each}" for each in m.engine.missing_preparations if not each.startswith("fs.inotify")]
+    return tuple(lines)
+
+
+def _programs(m: Machine, target: Target) -> tuple[str, ...]:
+    lines = [
+        f"build {bundle} {binaries.BUNDLES[bundle].default} from Go modules"
+        for bundle in _bundles(target)
+        if bundle not in m.bundles
+    ]
+    there = {each.version for each in m.kubernetes if each.built}
+    lines += [
+        f"build Kubernetes {version} from Go modules, about 5 min on 2 cores"
+        for version in _program_versions(tuple(each.version for each in m.kubernetes), target)
+        if version not in there and (version in {e.version for e in m.kubernetes} or not _default_built())
+    ]
+    return tuple(lines)
+
+
+def _images(m: Machine) -> tuple[str, ...]:
+    published = m.engine is not None and m.engine.registry
+    how = "pull the published node image of" if published else "build the node image of"
+    return tuple(f"{how} Kubernetes {each.version}" for each in m.kubernetes if not each.node_image)
+
+
+def _to_build(m: Machine) -> bool:
+    return not (m.engine and m.engine.registry) and any(not each.node_image for each in m.kubernetes)
+
+
+def _bundles(target: Target) -> tuple[str, ...]:
+    return (("kind",) if target.kind else ()) + (("etcd", "kwok") if target.simulated else ())
+
+
+def _program_versions(versions: tuple[str, ...], target: Target) -> tuple[str, ...]:
+    # kubectl is the default version's, whatever version a kind cluster has.
+    return tuple(dict.fromkeys((*versions, DEFAULT_KUBERNETES))) if target.kind else versions
+
+
+def _default_built() -> bool:
+    return binaries.built("kubernetes") is not None
+
+
+# --- doing
+
+
+@contextmanager
+def _step(title: str, report: Report) -> Iterator[None]:
+    """Say how long a step took where it took long enough to notice; name it where it failed."""
+    began = time.monotonic()
+    try:
+        yield
+    except OrdealError as error:
+        raise OrdealError(f"{title} failed after {time.monotonic() - began:.0f} s: {error}") from error
+    except KeyboardInterrupt:
+        report(f"{title}: interrupted after {time.monotonic() - began:.0f} s")
+        raise
+    took_s = time.monotonic() - began
+    report(f"{title}: ready{f', {took_s:.0f} s' if took_s >= 1 else ''}")
+
+
+def _ensure_node_image(running: engine.Engine, version: str, report: Report) -> None:
+    if doctor.node_image(running, version).startswith(PUBLISHED_NODE):
+        published = True
+    else:
+        published = engine.registry_answers(running, f"{PUBLISHED_NODE}:v{version}")
+    if not published:
+        image.ensure(version, report=report, engine=running)
+        return
+    for name in (f"{PUBLISHED_NODE}:v{version}", PUBLISHED_BUSYBOX):
+        if not running.docker("images", "-q", name).out.strip():
+            report(f"pulling {name}")
+            running.docker("pull", "--quiet", name, timeout_s=PULL_TIMEOUT_S)
+
+
+def _changes(before: engine.Started, after: engine.Started, *, had_debootstrap: bool) -> tuple[str, ...]:
+    """What the record of changes has now and had not before."""
+    packages = [each for each in after.packages if each not in before.packages]
+    if not had_debootstrap and shutil.which("debootstrap"):
+        packages.append("debootstrap")
+    lines = [f"installed Debian's {', '.join(packages)}"] if packages else []
+    if after.pid and after.pid != before.pid:
+        lines.append(f"started a container engine, process {after.pid}, its data in {engine.DATA_ROOT}")
+    if after.network and not before.network:
+        lines.append(f"made the Docker network {after.network}")
+    lines += [f"added an unreachable route to {route}" for route in after.routes if route not in before.routes]
+    lines += [
+        f"raised {name} from {value} to {engine.SYSCTLS[name]}"
+        for name, value in after.sysctls.items()
+        if name not in before.sysctls
+    ]
+    return tuple(lines)
+
+
+# --- taking back
+
+
+def _clusters() -> tuple[ClusterRef, ...]:
+    """The clusters of runs that are over: kept by --keep-cluster, or left behind. Never those of other tools."""
+    simulated, kind = state_dir() / "simulated", home_of("-").parent
+    names = {path.name for parent in (simulated, kind) if parent.is_dir() for path in parent.iterdir() if path.is_dir()}
+    answers = engine.find() is not None  # where it does not, no kind cluster runs
+    found = []
+    for name in sorted(each for each in names if not each.startswith(".")):
+        is_simulated = (simulated / name).is_dir()
+        if is_simulated or answers:
+            kubeconfig = str(home_of(name) / "kubeconfig")
+            found.append(ClusterRef(SIMULATED if is_simulated else KIND, name, kubeconfig))
+    return tuple(found)
+
+
+def _live_runs() -> tuple[str, ...]:
+    """The ids of runs whose journal is held by a living process."""
+    live = []
+    for path in sorted(journals_dir().glob("*.jsonl")):
+        with adopt(path) as journal:
+            if journal is None and path.exists():
+                live.append(path.stem)
+    return tuple(live)
+
+
+def _size(directory: Path) -> str:
+    sizes = (
+        os.lstat(os.path.join(where, name)).st_size  # noqa: PTH118
+        for where, _, names in os.walk(directory)
+        for name in names
+    )
+    return f"{sum(sizes) / 1e9:.1f} GB"

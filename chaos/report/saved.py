@@ -1,0 +1,69 @@
+"""The results of a run that is over, read back from its results.json."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.errors import OrdealError
+from chaos.report.results import SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class SavedOutcome:
+    """One replay as the results file has it; `control` is "" when hardened."""
+
+    id: str
+    cluster: str
+    kubernetes: str
+    profile: str
+    control: str
+    verdict: str
+    passed: bool
+    duration_s: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRun:
+    """A run: its id, the file it was read from, the facts of its machine, its outcomes in the order they came."""
+
+    id: str
+    path: Path
+    machine: Mapping[str, str]
+    outcomes: tuple[SavedOutcome, ...]
+
+
+def load(root: Path, run: str = "latest") -> SavedRun:
+    """The run of that id below `root`, or at that path. Raises OrdealError where there is none or it can't be read."""
+    given = Path(run)
+    path = given if given.is_file() else (given if given.is_dir() else root / run) / "results.json"
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        there = ", ".join(sorted(p.parent.name for p in root.glob("*/results.json") if not p.parent.is_symlink()))
+        raise OrdealError(f"there are no results at {path}; runs below {root}: {there or 'none'}") from error
+    except ValueError as error:
+        raise OrdealError(f"the results at {path} are no JSON ({error})") from error
+    try:
+        if content["schema"] != SCHEMA:
+            raise OrdealError(f"the results at {path} have schema {content['schema']}, this version reads {SCHEMA}")
+        return SavedRun(
+            content["run"], path, dict(content["machine"]), tuple(_outcome(entry) for entry in content["incidents"])
+        )
+    except (KeyError, TypeError) as error:
+        raise OrdealError(f"the results at {path} are not a kube-ordeal run's: {error!r}") from error
+
+
+def _outcome(entry: Mapping[str, object]) -> SavedOutcome:
+    return SavedOutcome(
+        id=str(entry["id"]),
+        cluster=str(entry["cluster"]),
+        kubernetes=str(entry["kubernetes"]),
+        profile=str(entry["profile"]),
+        control=str(entry.get("control", "")),
+        verdict=str(entry["verdict"]),
+        passed=entry["passed"] is True,
+        duration_s=float(str(entry["duration_s"])),
+        why=str(entry["why"]),
+    )
