@@ -24,9 +24,10 @@ from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir, manifests_dir
 
 REPOSITORY = "kube-ordeal/node"
-WORKLOAD_IMAGE = "localhost/kube-ordeal/busybox:1"  # what workloads run: sh, httpd, wget, nc
+WORKLOAD_IMAGE = "localhost/kube-ordeal/busybox:1"  # sh, httpd, nc, wget (which has no -T: use timeout)
 DEBIAN = "bookworm"
 LABEL = "org.kube-ordeal"
+BUILDER = "kube-ordeal-build-"  # the name of a build's container; not a label, which nodes of the image would inherit
 BUILD_TIMEOUT_S = 900.0
 FREE_BYTES_NEEDED = 8 * 1024**3
 
@@ -227,7 +228,7 @@ def _inspect(engine: Engine, tag: str) -> NodeImage | None:
 
 def _sweep(engine: Engine) -> None:
     """Remove the containers and images of a build: of this one at its end, of one that was killed. We hold the lock."""
-    containers = engine.docker("ps", "-aq", "--filter", f"label={LABEL}.build").out.split()
+    containers = engine.docker("ps", "-aq", "--filter", f"name=^/?{BUILDER}").out.split()
     if containers:
         engine.docker("rm", "-f", "-v", *containers)
     images = engine.docker(
@@ -379,7 +380,7 @@ def _build(
 
     # It ends by itself: a build that was killed leaves no container for longer than that.
     container = engine.docker(
-        "run", "-d", "--rm", "--network=none", f"--label={LABEL}.build={digest}", "--entrypoint=/bin/sleep", base,
+        "run", "-d", "--rm", "--network=none", f"--name={BUILDER}{digest}", "--entrypoint=/bin/sleep", base,
         str(int(BUILD_TIMEOUT_S)),
     ).out.strip()  # fmt: skip
     engine.docker("cp", str(archive), f"{container}:/images.tar", timeout_s=BUILD_TIMEOUT_S)
@@ -393,7 +394,7 @@ def _build(
         raise OrdealError(f"the node image lacks {', '.join(sorted(missing))}, which were loaded; it has {loaded}.")
     labels = {"digest": digest, "kubernetes": version, "components": json.dumps(dict(swapped), sort_keys=True)}
     changes = [f"LABEL {LABEL}.{key}={json.dumps(value)}" for key, value in labels.items()]
-    changes += ['ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]', "CMD []", f"LABEL {LABEL}.build="]
+    changes += ['ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]', "CMD []"]
     engine.docker("commit", *(f"--change={each}" for each in changes), container, tag, timeout_s=BUILD_TIMEOUT_S)
 
 
