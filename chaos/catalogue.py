@@ -57,7 +57,7 @@ INCIDENTS: tuple[Incident, ...] = (
         source=CONTROL_PLANE_POSTMORTEM,
         remedy=(
             "Give workloads that must survive tolerations for node.kubernetes.io/not-ready and /unreachable without "
-            "tolerationSeconds, or run kube-controller-manager with --node-eviction-rate=0 and "
+            "tolerationSeconds, and publishNotReadyAddresses on their Services; or run kube-controller-manager with --node-eviction-rate=0 and "
             "--secondary-node-eviction-rate=0 on small clusters; keep the controller manager away from a control plane "
             "that the kubelets can't reach."
         ),
@@ -68,6 +68,14 @@ INCIDENTS: tuple[Incident, ...] = (
                 "state stays Normal, because the control-plane node counts, and the pods are deleted",
                 breaks="nothing-terminated",
                 because="taint-eviction",
+            ),
+            Control(
+                "ready-addresses-only",
+                "the same cut with pods that tolerate it for ever, behind a Service that names only Ready pods: while "
+                "the nodes are lost their pods are marked not Ready, and when the network returns kube-proxy hears of "
+                "it first and rejects every connection until the kubelets have reported",
+                breaks="outage-at-most-2s",
+                because="outage",
             ),
         ),
     ),

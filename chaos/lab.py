@@ -13,7 +13,7 @@ from chaos.clusters.pool import Pool
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.faults.base import Fault, inject
-from chaos.history import History, Observation, Phase, Sample
+from chaos.history import FaultStep, History, Observation, Phase, Sample
 from chaos.invariants.base import Figure, Finding, Invariant, judge
 from chaos.invariants.start import NOT_STARTED, STARTED
 from chaos.journal import Journal, Saved
@@ -152,6 +152,16 @@ class Lab:
         """Let the fault last on purpose."""
         self.phase("hold", f"{for_s:g} s: {because}")
         hold(for_s)
+
+    def hold_past(self, deadline_s: float, because: str, *, margin_s: float = 5.0) -> None:
+        """Let the fault last until `deadline_s` + `margin_s` after it was applied (landing may have taken some of it)."""
+        history = self._history
+        applied = [s.at for s in history.of(FaultStep) if s.step == "applied"] if history else []
+        if history is None or not applied:
+            raise OrdealError("no fault is applied that could last: use lab.inject(...) around it")
+        left_s = applied[-1] + deadline_s + margin_s - history.now()
+        if left_s > 0:
+            self.hold(round(left_s, 1), because)
 
     def recover(self, condition: Callable[[], bool], *, within_s: float, what: str) -> bool:
         """Wait for recovery. Where it does not come this returns False and the history says so; invariants judge it."""

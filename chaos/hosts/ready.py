@@ -20,7 +20,7 @@ def kind_setup(version: str, node_image: str = "", kind: Path | None = None, kub
     published one where the engine has it. Raises OrdealError where set-up has not been run.
     """
     running = engine.require()
-    ours = next((i.tag for i in image.list_images() if i.kubernetes == version), "")
+    ours = next((i.tag for i in image.list_images() if i.kubernetes == version and not i.components), "")
     published = f"{PUBLISHED_NODE}:v{version}"
     if not node_image and not ours and not running.docker("images", "-q", published, timeout_s=20).out.strip():
         raise OrdealError(f"there is no node image for Kubernetes {version} yet: {SETUP} --kubernetes {version}")

@@ -26,11 +26,15 @@ class Web:
     """`tolerate_for_ever`: the pods tolerate not-ready and unreachable nodes without seconds, so that the taint
     eviction controller never deletes them (pkg/controller/tainteviction); else the cluster's defaults are put in by
     the DefaultTolerationSeconds admission plugin.
+
+    `publish_not_ready`: the Service names pods that are not Ready too. The node life cycle controller marks the pods of
+    lost nodes not Ready while they serve; without this a kube-proxy that hears of it rejects every connection.
     """
 
     name: str = "web"
     replicas: int = 6
     tolerate_for_ever: bool = False
+    publish_not_ready: bool = False
 
     @property
     def namespace(self) -> str:
@@ -45,6 +49,7 @@ class Web:
             run=run,
             replicas=self.replicas,
             image=cluster.images.busybox,
+            publish_not_ready=json.dumps(self.publish_not_ready),
             tolerations=json.dumps(tolerations if self.tolerate_for_ever else []),
         )
         with cluster.api() as client:

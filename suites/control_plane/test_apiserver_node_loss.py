@@ -35,7 +35,7 @@ def _lose_the_control_plane(lab: Lab, cluster: Cluster, *, new_address: bool) ->
     web = lab.deploy(Web(replicas=6))
     with lab.record(probe=web) as history:
         with lab.inject(PowerOff(control_plane, new_address=new_address)):
-            lab.hold(lab.timers.eviction_deadline_s + 10, "past grace period and toleration")
+            lab.hold_past(lab.timers.eviction_deadline_s, "past grace period and toleration")
         lab.recover(lambda: lab.nodes_ready() and web.ready(), within_s=90, what="every node and replica Ready")
         lab.start_new_pods()
     lab.expect(

@@ -15,7 +15,7 @@ from chaos.workloads.web import Web
     "mass-termination",
     on=("kind",),
     needs=(RunsContainers, NodeNetwork, NodePower),
-    controls=("default-tolerations",),
+    controls=("default-tolerations", "ready-addresses-only"),
 )
 def test_nodes_that_lose_the_apiserver_keep_their_pods(lab: Lab) -> None:
     """When every kubelet loses the API server for longer than grace and toleration, the control plane MUST NOT
@@ -24,10 +24,16 @@ def test_nodes_that_lose_the_apiserver_keep_their_pods(lab: Lab) -> None:
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
     control_plane = tuple(n.name for n in cluster.nodes() if n.control_plane)
-    web = lab.deploy(Web(replicas=6, tolerate_for_ever=lab.control != "default-tolerations"))
+    web = lab.deploy(
+        Web(
+            replicas=6,
+            tolerate_for_ever=lab.control != "default-tolerations",
+            publish_not_ready=lab.control != "ready-addresses-only",
+        )
+    )
     with lab.record(probe=web) as history:
         with lab.inject(CutOff(nodes=workers, peers=control_plane)):
-            lab.hold(lab.timers.eviction_deadline_s + 10, "past grace period and toleration")
+            lab.hold_past(lab.timers.eviction_deadline_s, "past grace period and toleration")
         lab.recover(lambda: lab.nodes_ready() and web.ready(), within_s=90, what="every node and replica Ready")
         lab.hold(5, "a kubelet that obeys a deletion does so when it syncs again")
     lab.expect(
