@@ -98,6 +98,7 @@ def use_cluster(
     if SESSION.settings.cluster == EXISTING and shape.kubelets_pinned_to_address:
         raise OrdealError("an existing cluster's kubelets can't be pinned here: run it with `cluster: kind`")
     cluster = lab.cluster(shape)
+    SESSION.nodes()
     return {"name": cluster.ref.name, **cluster.facts()}
 
 
@@ -357,7 +358,7 @@ def take_back_everything() -> str:
 
 def nodes_named(named: str) -> tuple[str, ...]:
     """The nodes that a string names; see the module's text; `all` are all. Raises OrdealError for one that is not."""
-    there = SESSION.cluster().nodes()
+    there = SESSION.nodes()
     if named == "all":
         found = tuple(n.name for n in there)
     elif named in {"workers", "control-plane"}:

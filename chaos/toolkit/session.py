@@ -24,7 +24,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from chaos import undo
 from chaos.catalogue import Incident
 from chaos.catalogue import find as find_incident
-from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Shape
+from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Node, Shape
 from chaos.clusters.pool import Pool, Wishes
 from chaos.errors import OrdealError
 from chaos.faults import load_all
@@ -137,6 +137,7 @@ class _Run:
         self.faults: dict[str, list[ExitStack]] = {}
         self.deployed: list[Deployed] = []
         self.outcome: Outcome | None = None
+        self.nodes: tuple[Node, ...] = ()
 
 
 class Session:
@@ -217,6 +218,12 @@ class Session:
     def cluster(self) -> Cluster:
         """The cluster in use; where no activity chose one, the one that the configuration names."""
         return self.lab.used_cluster or self.lab.cluster(Shape(timers=self.lab.timers))
+
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes as they were when they were first asked for: their names are needed while no API server answers."""
+        run = self._opened
+        run.nodes = run.nodes or self.cluster().nodes()
+        return run.nodes
 
     def deploy(self, workload: Workload) -> Deployed:
         """Put a workload on the cluster and wait until it is Ready."""
@@ -316,7 +323,7 @@ class Session:
         run = self._run
         if run is None:
             return
-        if run.outcome is None and (run.lab.incident is not OWN or run.lab.findings):
+        if run.outcome is None and (run.lab.incident is not OWN or run.lab.findings or self.problem):
             run.outcome = self._concluded()  # while the cluster can still be asked for its facts
         if run.settings.cluster != EXISTING:
             run.deployed.clear()  # they go with their cluster

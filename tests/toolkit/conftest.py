@@ -1,0 +1,22 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaos.clusters import existing
+from chaos.faults import base
+from chaos.toolkit.session import SESSION
+from tests.toolkit.fakes import FakeCluster
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
+    """A fake cluster behind the kubeconfig, state and results in a directory of the test's own, short patience."""
+    fake = FakeCluster()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(existing, "attach", lambda *_: fake)
+    eventually = base.eventually
+    monkeypatch.setattr(base, "eventually", lambda c, **kw: eventually(c, **{**kw, "within_s": 0.5, "every_s": 0.05}))
+    yield fake
+    SESSION.close()

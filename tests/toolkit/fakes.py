@@ -1,0 +1,82 @@
+"""The one boundary that is faked here: a cluster of two nodes with a power switch; and steps for experiments on it."""
+
+import os
+import signal
+import threading
+from collections.abc import Mapping
+
+from kubernetes.client import ApiClient
+
+from chaos.clusters.base import EXISTING, ClusterRef, Images, Node, Power, Shape
+from chaos.history import History
+from chaos.invariants.base import Invariant, held, violated
+from chaos.toolkit.session import SESSION
+
+
+class FakeCluster:
+    """Its power switches can be stuck: the fault is then not done, or not undone."""
+
+    def __init__(self) -> None:
+        self.off: set[str] = set()
+        self.switched_off_ever = 0
+        self.stuck_on = self.stuck_off = False
+        self.ref = ClusterRef(EXISTING, "fake", "kubeconfig")
+        self.shape, self.images, self.kubernetes = Shape(), Images("busybox"), "1.34.4"
+
+    def api(self) -> ApiClient:
+        raise AssertionError("no API here")
+
+    def nodes(self) -> tuple[Node, ...]:
+        return tuple(Node(name, name == "cp", "True", "", "", ()) for name in ("cp", "w1"))
+
+    def facts(self) -> Mapping[str, str]:
+        return {"provider": "fake"}
+
+    def delete(self) -> None:
+        raise AssertionError("an existing cluster must not be deleted")
+
+    def power(self, node: str) -> Power:
+        return Power("off" if node in self.off else "running", "", "")
+
+    def power_off(self, node: str) -> None:
+        if not self.stuck_on:
+            self.off.add(node)
+            self.switched_off_ever += 1
+
+    def power_on(self, node: str, *, address: str | None = None) -> None:
+        if not self.stuck_off:
+            self.off.discard(node)
+
+    def free_address(self) -> str:
+        return "10.0.0.9"
+
+    def pause(self, node: str) -> None:
+        raise AssertionError("not asked for here")
+
+    def unpause(self, node: str) -> None:
+        raise AssertionError("not asked for here")
+
+
+# --- activities of the experiments in test_runs.py
+
+
+def find_held(name: str = "kept") -> str:
+    """A finding that held, for the verdict."""
+    SESSION.lab.expect(History(), Invariant(name, lambda _: held("it was kept")))
+    return "held"
+
+
+def find_violated(name: str = "kept", reason: str = "broken") -> str:
+    """A finding that was violated, for the verdict."""
+    SESSION.lab.expect(History(), Invariant(name, lambda _: violated("it was broken", reason=reason)))
+    return "violated"
+
+
+def fail() -> None:
+    """An activity of somebody else's that fails."""
+    raise RuntimeError("somebody else's action failed")
+
+
+def end_soon(number: int = int(signal.SIGTERM)) -> None:
+    """Send this process a signal in a moment: in the middle of the next activity."""
+    threading.Timer(0.3, lambda: os.kill(os.getpid(), number)).start()

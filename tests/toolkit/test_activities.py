@@ -1,0 +1,100 @@
+"""What Chaos Toolkit finds here: actions, probes, experiments."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from chaoslib.discovery import discover
+from chaoslib.experiment import ensure_experiment_is_valid
+
+from chaos.catalogue import INCIDENTS
+from chaos.faults import load_all
+from chaos.faults.base import registered
+from chaos.toolkit import actions, experiments_dir, probes
+from chaos.toolkit.session import by_variant
+
+EXPERIMENTS = sorted(experiments_dir().glob("*.yaml"))
+load_all()
+
+
+def _loaded(path: Path) -> dict:  # type: ignore[type-arg]
+    return yaml.safe_load(path.read_text())  # type: ignore[no-any-return]
+
+
+def _funcs(activities: list) -> list[str]:  # type: ignore[type-arg]
+    return [a["provider"]["func"] for a in activities]
+
+
+def test_discovery_lists_every_action_and_probe() -> None:
+    found = discover("kube-ordeal", discover_system=False, download_and_install=False)
+    listed = {(a["type"], a["name"]) for a in found["activities"]}
+    assert listed == {("action", n) for n in actions.__all__} | {("probe", n) for n in probes.__all__}
+    assert all(a["doc"] for a in found["activities"])
+    assert found["extension"]["name"] == "kube-ordeal"
+
+
+@pytest.mark.parametrize("kind", sorted(registered()))
+def test_every_fault_has_its_action_and_the_one_that_takes_it_back(kind: str) -> None:
+    assert {kind.replace("-", "_"), actions.COUNTERPARTS[kind]} <= set(actions.__all__)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
+class TestEveryExperiment:
+    def test_is_valid(self, path: Path) -> None:
+        ensure_experiment_is_valid(_loaded(path))
+
+    def test_cannot_pass_by_mistake(self, path: Path) -> None:
+        experiment = _loaded(path)
+        assert experiment["runtime"] == {
+            "hypothesis": {"strategy": "after-method-only"},
+            "rollbacks": {"strategy": "always"},
+        }
+        assert [c["provider"]["module"] for c in experiment["controls"]] == ["chaos.toolkit.guard"]
+        (hypothesis,) = experiment["steady-state-hypothesis"]["probes"]
+        assert hypothesis["provider"]["func"] == "verdict"
+        assert hypothesis["tolerance"] == {"type": "regex", "target": "verdict", "pattern": "^held$"}
+
+    def test_takes_back_what_it_does_in_the_method_and_once_more_in_the_rollbacks(self, path: Path) -> None:
+        experiment = _loaded(path)
+        method, rollbacks = _funcs(experiment["method"]), _funcs(experiment["rollbacks"])
+        harm = [kind for kind in actions.COUNTERPARTS if kind.replace("-", "_") in method]
+        assert harm
+        for kind in harm:
+            counterpart = actions.COUNTERPARTS[kind]
+            assert method.index(kind.replace("-", "_")) < method.index(counterpart) < method.index("stop_recording")
+            assert counterpart in rollbacks
+        assert rollbacks[-1] == "clean_up"
+        assert not any(a.get("background") for a in [*experiment["method"], *experiment["rollbacks"]])
+
+
+@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda i: i.id)
+def test_every_incident_has_an_experiment_and_every_control_its_place_in_one(incident) -> None:  # type: ignore[no-untyped-def]
+    own = [p for p in EXPERIMENTS if _loaded(p)["configuration"]["incident"] == incident.id]
+    assert own
+    choices = {key for path in own for key in _choices(_loaded(path)["method"])}
+    assert choices >= {c.id for c in incident.controls}
+    assert choices <= {c.id for c in incident.controls} | {"hardened"}
+
+
+def _choices(value: object) -> set[str]:
+    """The variants that some argument makes a difference for."""
+    if isinstance(value, dict):
+        here = set(value) if "hardened" in value else set()
+        return here.union(*(_choices(v) for v in value.values()))
+    if isinstance(value, list):
+        return set().union(*(_choices(v) for v in value))
+    return set()
+
+
+@pytest.mark.parametrize(
+    ("value", "control", "expected"),
+    [
+        (True, None, True),
+        ({"hardened": True, "bad": False}, None, True),
+        ({"hardened": True, "bad": False}, "bad", False),
+        ({"hardened": True, "bad": False}, "another", True),
+        ({"eviction_rate": 1}, "eviction_rate", {"eviction_rate": 1}),
+    ],
+)
+def test_a_choice_by_variant(value: object, control: str | None, expected: object) -> None:
+    assert by_variant(value, control) == expected

@@ -1,0 +1,211 @@
+"""What `chaos run` makes of an experiment, by exit code and journal; the cluster is a fake, the rest is real."""
+
+import json
+import signal
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from chaos.hosts.places import journals_dir
+from chaos.journal import Journal, pending
+from chaos.toolkit.session import SESSION
+from tests.toolkit.fakes import FakeCluster
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # chaoslib imports a module by its old name
+    from chaostoolkit.cli import cli
+
+ACTIONS, PROBES, STEPS = "chaos.toolkit.actions", "chaos.toolkit.probes", "tests.toolkit.fakes"
+
+
+def step(func: str, module: str = ACTIONS, **arguments: object) -> dict[str, Any]:
+    provider = {"type": "python", "module": module, "func": func, "arguments": arguments}
+    return {"type": "action", "name": func, "provider": provider}
+
+
+class Run:
+    """The exit code and the journal of a `chaos run`."""
+
+    def __init__(
+        self,
+        *method: dict[str, Any],
+        options: tuple[str, ...] = (),
+        guarded: bool = True,
+        configuration: dict[str, object] | None = None,
+    ) -> None:
+        verdict = step("verdict", PROBES) | {"type": "probe"}
+        tolerance = {"type": "regex", "target": "verdict", "pattern": "^held$"}
+        experiment = {
+            "title": "a test",
+            "description": "of the runs",
+            "configuration": configuration or {},
+            "runtime": {"hypothesis": {"strategy": "after-method-only"}, "rollbacks": {"strategy": "always"}},
+            "controls": [{"name": "guard", "provider": {"type": "python", "module": "chaos.toolkit.guard"}}],
+            "steady-state-hypothesis": {"title": "kept", "probes": [verdict | {"tolerance": tolerance}]},
+            "method": list(method),
+            "rollbacks": [step("power_on"), step("clean_up")],
+        }
+        if not guarded:
+            del experiment["controls"]
+        Path("experiment.yaml").write_text(yaml.safe_dump(experiment))
+        argv = ["--no-version-check", "--no-log-file", "run", *options, "experiment.yaml"]
+        self.result = CliRunner().invoke(cli, argv)
+        self.code = self.result.exit_code
+        self.journal: dict[str, Any] = json.loads(Path("journal.json").read_text())
+        self.status: str = self.journal["status"]
+        self.deviated: bool = self.journal["deviated"]
+
+    @property
+    def verdict(self) -> str:
+        return str(self.journal["kube-ordeal"]["verdict"])
+
+    @property
+    def why(self) -> str:
+        return str(self.journal["kube-ordeal"]["why"])
+
+
+OFF, ON = step("power_off", node="w1"), step("power_on")
+HELD, VIOLATED = step("find_held", STEPS), step("find_violated", STEPS)
+
+
+def nothing_left(cluster: FakeCluster) -> bool:
+    return not cluster.off and not list(journals_dir().iterdir()) and not SESSION.is_open
+
+
+def test_held_is_completed_and_exits_with_0(cluster: FakeCluster) -> None:
+    run = Run(OFF, ON, HELD)
+    assert (run.code, run.status, run.deviated, run.verdict) == (0, "completed", False, "held"), run.result.output
+    assert cluster.switched_off_ever == 1
+    assert nothing_left(cluster)
+    assert run.journal["kube-ordeal"]["findings"][0]["sentence"] == "it was kept"
+    (after,) = run.journal["steady_states"]["after"]["probes"]
+    assert after["output"]["findings"] == run.journal["kube-ordeal"]["findings"]
+
+
+def test_violated_has_deviated(cluster: FakeCluster) -> None:
+    run = Run(OFF, ON, HELD, VIOLATED)
+    assert (run.code, run.status, run.deviated, run.verdict) == (1, "completed", True, "violated")
+    assert nothing_left(cluster)
+
+
+def test_the_results_file_says_the_same(cluster: FakeCluster) -> None:
+    for steps, verdict in (((HELD,), "held"), ((VIOLATED,), "violated"), ((step("fail", STEPS), HELD), "unknown")):
+        run = Run(OFF, ON, *steps)
+        results = json.loads(Path("results/latest/results.json").read_text())
+        assert [i["verdict"] for i in results["incidents"]] == [verdict] == [run.verdict]
+
+
+def test_a_fault_that_did_not_land_is_unknown_and_ends_the_story(cluster: FakeCluster) -> None:
+    cluster.stuck_on = True
+    run = Run(OFF, step("hold", for_s=600), ON, HELD)
+    assert (run.code, run.status, run.verdict) == (1, "failed", "unknown")
+    assert "power-off did not land" in run.why
+    assert [r["status"] for r in run.journal["run"]] == ["failed", "failed", "succeeded", "succeeded"]
+    assert nothing_left(cluster)
+
+
+def test_somebody_elses_failed_action_is_unknown(cluster: FakeCluster) -> None:
+    run = Run(OFF, ON, step("fail", STEPS), HELD)
+    assert (run.code, run.status, run.verdict) == (1, "failed", "unknown")
+    assert "somebody else's action failed" in run.why
+
+
+def test_nothing_judged_is_unknown(cluster: FakeCluster) -> None:
+    run = Run(OFF, ON)
+    assert (run.code, run.status) == (1, "failed")
+    (after,) = run.journal["steady_states"]["after"]["probes"]
+    assert after["output"]["verdict"] == "unknown"
+
+
+def test_harm_that_is_still_in_place_at_the_verdict_is_unknown_and_is_taken_back(cluster: FakeCluster) -> None:
+    run = Run(OFF, HELD)
+    assert (run.code, run.status, run.verdict) == (1, "failed", "unknown")
+    assert nothing_left(cluster)
+
+
+def test_an_undo_that_fails_is_unknown_and_stays_in_the_journal(cluster: FakeCluster) -> None:
+    cluster.stuck_off = True
+    run = Run(OFF, ON, HELD)
+    assert (run.code, run.status, run.verdict) == (1, "failed", "unknown")
+    assert "could not be undone" in run.why
+    assert [p.kind for p in pending(journals_dir())] == ["power-off"]
+    cluster.stuck_off = False
+    assert Run(OFF, ON, HELD).code == 0, "the next experiment undoes it first"
+    assert nothing_left(cluster)
+
+
+@pytest.mark.parametrize("strategy", ["before-method-only", "during-method-only"])
+def test_the_hypothesis_checked_at_the_wrong_time_does_not_pass(cluster: FakeCluster, strategy: str) -> None:
+    run = Run(OFF, ON, VIOLATED, options=("--hypothesis-strategy", strategy))
+    assert run.code == 1
+    assert run.status == "failed"
+
+
+def test_rollbacks_that_are_not_wanted_leave_nothing_either(cluster: FakeCluster) -> None:
+    run = Run(OFF, HELD, options=("--rollback-strategy", "never"))
+    assert run.code == 1
+    assert nothing_left(cluster)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_ends_it_and_all_is_taken_back(cluster: FakeCluster, number: int) -> None:
+    run = Run(OFF, step("end_soon", STEPS, number=int(number)), step("hold", for_s=600), ON, HELD)
+    assert (run.code, run.status, run.verdict) == (1, "interrupted", "unknown")
+    assert cluster.switched_off_ever == 1
+    assert nothing_left(cluster)
+
+
+def test_what_a_dead_run_left_behind_is_undone_before_anything_is_done(cluster: FakeCluster) -> None:
+    cluster.off.add("cp")
+    path = journals_dir() / "20260101-000000-dead.jsonl"
+    dead = Journal(path)
+    dead.planned("power-off", cluster.ref, {"node": "cp", "address": None})
+    dead.close()
+    assert Run(OFF, ON, HELD).code == 0
+    assert nothing_left(cluster)
+
+
+def test_without_the_guard_what_is_left_is_taken_back_when_the_process_ends(cluster: FakeCluster) -> None:
+    run = Run(OFF, HELD, guarded=False)
+    assert run.code == 1
+    assert not cluster.off, "clean_up takes faults back too"
+    assert SESSION.is_open
+    SESSION.close()
+    assert nothing_left(cluster)
+
+
+def test_a_background_activity_is_refused(cluster: FakeCluster) -> None:
+    run = Run(OFF | {"background": True}, HELD)
+    assert (run.code, run.status) == (1, "failed")
+    assert cluster.switched_off_ever == 0
+
+
+@pytest.mark.parametrize(
+    ("configuration", "sentence"),
+    [
+        ({"incident": "no-such"}, "there is no incident 'no-such'"),
+        ({"incident": "mass-termination", "control": "no-such"}, "mass-termination has no control 'no-such'"),
+        ({"cluster": "minikube"}, "`cluster` is 'minikube'"),
+        ({"profile": "no-such"}, "there is no profile 'no-such'"),
+        ({"kubeconfig": "a:b"}, "several files"),
+    ],
+)
+def test_a_wrong_configuration_is_one_sentence(
+    cluster: FakeCluster, configuration: dict[str, object], sentence: str
+) -> None:
+    run = Run(OFF, HELD, configuration=configuration)
+    assert (run.code, run.status) == (1, "failed")
+    assert sentence in str(run.journal["run"][0]["exception"])
+    assert cluster.switched_off_ever == 0
+
+
+def test_a_control_is_violated_as_it_must_be_and_does_not_pass_for_held(cluster: FakeCluster) -> None:
+    broken = step("find_violated", STEPS, name="nothing-terminated", reason="taint-eviction")
+    configuration: dict[str, object] = {"incident": "mass-termination", "control": "default-tolerations"}
+    run = Run(OFF, ON, broken, configuration=configuration)
+    assert (run.code, run.status, run.deviated, run.verdict) == (1, "completed", True, "violated")
+    assert run.journal["kube-ordeal"]["passed"] is True
