@@ -40,22 +40,38 @@ class Pending:
     last_error: str = ""
 
 
+class TakenError(OrdealError):
+    """A live process holds the journal."""
+
+
 class Journal:
     """The journal of a live run. Use as a context manager; the lock is held until it is closed."""
 
     def __init__(self, path: Path) -> None:
-        """Create and lock the journal file. Raises OrdealError where the disk does not take it."""
+        """Create, or take over, and lock the journal file.
+
+        Raises TakenError where a live process has it, OrdealError where the disk does not take it or it is damaged.
+        """
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = path.open("ab", buffering=0)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _fsync_directory(path.parent)
         except OSError as error:
-            raise OrdealError(
-                f"no journal can be written at {path}, so no fault is injected: {error.strerror}"
-            ) from error
-        self._entries = sum(1 for _ in _read(path))
+            raise _unwritable(path, error) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _drop_cut_line(path, self._file)
+            _fsync_directory(path.parent)
+            self._entries = sum(1 for _ in _read(path))
+        except BlockingIOError as error:
+            self._file.close()
+            raise TakenError(f"the journal {path} belongs to a run that is alive") from error
+        except OSError as error:
+            self._file.close()
+            raise _unwritable(path, error) from error
+        except OrdealError:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +137,7 @@ def adopt(path: Path) -> Iterator[Journal | None]:
         fcntl.flock(probe, fcntl.LOCK_UN)
     try:
         journal = Journal(path)
-    except OrdealError:  # another process adopted it in between
+    except TakenError:  # another process adopted it in between
         yield None
         return
     with journal:
@@ -154,6 +170,17 @@ def _read(path: Path) -> Iterator[dict]:  # type: ignore[type-arg]
             if number == len(lines):
                 return
             raise OrdealError(f"the journal {path} is damaged at line {number}; read it and undo by hand") from error
+
+
+def _drop_cut_line(path: Path, file: BinaryIO) -> None:
+    """Take a last line that a kill has cut off out of the file, so that the next entry does not go on in it."""
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        os.ftruncate(file.fileno(), content.rfind(b"\n") + 1)
+
+
+def _unwritable(path: Path, error: OSError) -> OrdealError:
+    return OrdealError(f"no journal can be written at {path}, so no fault is injected: {error.strerror}")
 
 
 def _fsync_directory(directory: Path) -> None:

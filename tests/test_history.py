@@ -1,0 +1,105 @@
+"""The history: what is added can be read again, in memory, from disk, and after a kill."""
+
+import threading
+
+import pytest
+
+from chaos.errors import OrdealError
+from chaos.history import (
+    Blind,
+    ClusterEvent,
+    FaultStep,
+    History,
+    NodeChange,
+    Observation,
+    Phase,
+    PodChange,
+    Probe,
+    Sample,
+    Window,
+)
+
+ONE_OF_EACH = [
+    NodeChange(0.1, "n", "listed", "True", taints=("k:NoExecute",), zone="a", address="10.0.0.1", resource_version="1"),
+    PodChange(0.2, "ns", "p", "uid", "added", containers=("c1", "c2"), deleting=True, resource_version="2"),
+    ClusterEvent(0.3, "Pod/ns/p", "Killing", "line\nbreak and ünïcode"),
+    Probe(0.4, "n", "web", ok=False, took_s=0.8, error="no answer"),
+    Sample(0.5, "pod-start-s", "n", 1.5),
+    Observation(0.6, "recovery", "pods", "recovered"),
+    FaultStep(0.7, "power-off", "landed"),
+    Phase(0.8, "hold"),
+    Blind(0.9, "watch:pods", 1.9, "frozen", complete=True),
+]
+
+
+def test_every_kind_of_record_comes_back_from_disk(tmp_path):
+    history = History(tmp_path / "deep" / "history.jsonl")
+    for record in ONE_OF_EACH:
+        history.add(record)
+    history.close()
+    assert list(History.load(tmp_path / "deep" / "history.jsonl")) == ONE_OF_EACH
+
+
+def test_a_record_is_on_disk_when_add_returns(tmp_path):
+    history = History(tmp_path / "h.jsonl")
+    history.add(Phase(1.0, "hold"))
+    assert list(History.load(tmp_path / "h.jsonl")) == [Phase(1.0, "hold")]
+    history.close()
+
+
+@pytest.mark.parametrize("cut", [1, 10, 60])
+def test_a_last_line_cut_by_a_kill_is_left_out(tmp_path, cut):
+    path = tmp_path / "h.jsonl"
+    history = History(path)
+    for record in ONE_OF_EACH:
+        history.add(record)
+    history.close()
+    path.write_bytes(path.read_bytes()[: -1 - cut])
+    assert list(History.load(path)) == ONE_OF_EACH[:-1]
+
+
+def test_a_bad_line_in_the_middle_is_an_error_that_names_it(tmp_path):
+    path = tmp_path / "h.jsonl"
+    history = History(path)
+    history.add(Phase(1.0, "hold"))
+    history.close()
+    path.write_bytes(b'{"at": 1\n' + path.read_bytes())
+    with pytest.raises(OrdealError, match="line 1 is not a history record"):
+        History.load(path)
+
+
+def test_many_threads_lose_nothing_and_tear_no_line(tmp_path):
+    history = History(tmp_path / "h.jsonl")
+
+    def write(name: str) -> None:
+        for number in range(300):
+            history.add(Sample(history.now(), name, "x" * (number % 50), float(number)))
+
+    threads = [threading.Thread(target=write, args=(f"t{n}",)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    history.close()
+    loaded = History.load(tmp_path / "h.jsonl")
+    assert len(loaded) == len(history) == 1800
+    for n in range(6):
+        assert sorted(s.value for s in loaded.of(Sample) if s.name == f"t{n}") == [float(v) for v in range(300)]
+
+
+def test_of_gives_one_kind_in_time_order_within_a_window():
+    history = History.of_records([Phase(3.0, "c"), Phase(1.0, "a"), Sample(1.5, "s", "x", 1), Phase(2.0, "b")])
+    assert [p.name for p in history.of(Phase)] == ["a", "b", "c"]
+    assert [p.name for p in history.of(Phase, Window(1.0, 2.0))] == ["a", "b"]
+    assert [type(r).__name__ for r in history] == ["Phase", "Sample", "Phase", "Phase"]
+
+
+def test_fault_window_runs_from_landed_to_undone():
+    planned = [FaultStep(1.0, "cut", "planned"), FaultStep(2.0, "cut", "applied")]
+    assert History.of_records(planned).fault_window() is None
+    landed = [*planned, FaultStep(3.0, "cut", "landed")]
+    assert History.of_records(landed).fault_window() == Window(3.0, float("inf"))
+    both = [*landed, FaultStep(4.0, "off", "landed"), FaultStep(5.0, "off", "undone"), FaultStep(9.0, "cut", "undone")]
+    assert History.of_records(both).fault_window() == Window(3.0, 9.0)
+    assert History.of_records(both).fault_window("off") == Window(4.0, 5.0)
+    assert History.of_records(both).fault_window("other") is None

@@ -1,0 +1,268 @@
+"""Probes from a real prober process against a real server on loopback; only the node's network is the host's own."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+import pytest
+
+from chaos.errors import OrdealError
+from chaos.history import Blind, History, Probe
+from chaos.probing import ServiceProbes
+from chaos.waiting import eventually
+
+
+class HostNetwork:
+    """Nodes that all share the host's network; `namespace` stands for the inode that tells one network from another."""
+
+    def __init__(self) -> None:
+        self.namespace = "net:[1]"
+        self.off = False
+
+    def in_network_of(self, node: str, argv: Sequence[str]) -> list[str]:
+        if self.off:
+            raise OrdealError(f"node {node} is not running")
+        return ["echo", self.namespace] if argv[0] == "readlink" else list(argv)
+
+    def addresses(self, node: str) -> tuple[str, ...]:
+        return ("127.0.0.1",)
+
+
+class Server:
+    """An HTTP server whose answers can be made bad, slow or none."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.go_on = threading.Event()
+        self.go_on.set()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.go_on.wait(10)
+                self.send_response(outer.status)
+                self.end_headers()
+                self.wfile.write(b"web-1\nsecond line\n")
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        class Quiet(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                pass
+
+        self.http = Quiet(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/"
+        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+
+@pytest.fixture
+def server():
+    made = Server()
+    yield made
+    made.go_on.set()
+    made.http.shutdown()
+    made.http.server_close()
+
+
+@contextmanager
+def probing(history: History, url: str, cluster: HostNetwork | None = None, nodes: Sequence[str] = ("worker",)):
+    with ServiceProbes(
+        cluster or HostNetwork(), history, target="web", url=url, nodes=nodes, interval_s=0.05, timeout_s=0.4
+    ) as probes:
+        yield probes
+
+
+def soon(condition, what: str) -> None:
+    eventually(condition, within_s=15, what=what, every_s=0.02)
+
+
+def prober_of(node: str) -> psutil.Process:
+    found = [p for p in psutil.Process().children() if f"--node\0{node}" in "\0".join(p.cmdline())]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_answers_are_recorded_with_node_and_pod(server):
+    history = History()
+    before = history.now()
+    with probing(history, server.url, nodes=("a", "b")):
+        soon(lambda: len(history.of(Probe)) >= 20, "twenty probes")
+    probes = history.of(Probe)
+    assert {p.node for p in probes} == {"a", "b"}
+    assert {(p.ok, p.answered_by, p.error, p.target) for p in probes} == {(True, "web-1", "", "web")}
+    assert all(before <= p.at <= p.at + p.took_s <= history.now() for p in probes)
+    assert not history.of(Blind)
+    assert not psutil.Process().children()
+
+
+def test_an_outage_shows_as_failed_probes_between_good_ones(server):
+    history = History()
+    with probing(history, server.url):
+        server.status = 503
+        soon(lambda: any(not p.ok for p in history.of(Probe)), "a failed probe")
+        server.status = 200
+        soon(lambda: history.of(Probe)[-1].ok, "a good probe")
+    failed = [p for p in history.of(Probe) if not p.ok]
+    assert {p.error for p in failed} == {"HTTP 503"}
+
+
+def test_a_probe_that_hangs_does_not_delay_the_next(server):
+    history = History()
+    with probing(history, server.url):
+        server.go_on.clear()
+        soon(lambda: sum("no answer" in p.error for p in history.of(Probe)) >= 4, "probes without an answer")
+        server.go_on.set()
+    hung = [p for p in history.of(Probe) if "no answer" in p.error]
+    assert all(later.at - earlier.at < earlier.took_s for earlier, later in pairwise(hung))
+
+
+def test_a_refused_connection_is_a_failed_probe(server):
+    server.http.server_close()
+    history = History()
+    with probing(history, server.url):
+        soon(lambda: len(history.of(Probe)) >= 3, "probes")
+    assert not any(p.ok for p in history.of(Probe))
+    assert all("refused" in p.error or "Connect call failed" in p.error for p in history.of(Probe))
+
+
+def test_a_prober_that_dies_is_blindness_and_is_started_again(server):
+    history = History()
+    with probing(history, server.url):
+        prober_of("worker").kill()
+        died = history.now()
+        soon(lambda: history.of(Blind), "the prober to be there again")
+    (blind,) = history.of(Blind)
+    assert blind.source == "probe:worker"
+    assert blind.at <= died <= blind.until
+    assert not blind.complete
+    assert "ended" in blind.why
+    assert not [p for p in history.of(Probe) if died + 0.5 < p.at < blind.until]
+    assert [p for p in history.of(Probe) if p.at >= blind.until]
+
+
+def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(server):
+    history = History()
+    with probing(history, server.url):
+        prober = prober_of("worker")
+        prober.suspend()
+        stalled = history.now()
+        threading.Event().wait(2.5)
+        prober.resume()
+        resumed = history.now()
+        soon(lambda: any(p.at > resumed + 0.2 for p in history.of(Probe)), "probes to go on")
+    probes = history.of(Probe)
+    assert not [p for p in probes if stalled + 0.1 < p.at < resumed]
+    assert sum(resumed <= p.at <= resumed + 0.2 for p in probes) <= 6, "missed slots were made up for"
+    (blind,) = history.of(Blind)
+    assert blind.at <= stalled + 0.1
+    assert blind.until >= resumed
+
+
+def test_a_restarted_node_gets_a_prober_in_its_new_network(server):
+    history, cluster = History(), HostNetwork()
+    with probing(history, server.url, cluster):
+        first = prober_of("worker").pid
+        server.status = 500  # it only looks while nothing is answered
+        cluster.namespace = "net:[2]"
+        soon(lambda: history.of(Blind), "a prober in the new network")
+        assert prober_of("worker").pid != first
+    assert "another network namespace" in history.of(Blind)[0].why
+
+
+def test_a_node_that_stays_off_is_blind_until_the_end(server):
+    history, cluster = History(), HostNetwork()
+    with probing(history, server.url, cluster):
+        cluster.off = True
+        server.status = 500
+        soon(lambda: not psutil.Process().children(), "the prober to be ended")
+    (blind,) = history.of(Blind)
+    assert "not running" in blind.why
+    assert blind.until >= history.of(Probe)[-1].at
+
+
+def test_a_node_that_is_off_at_the_start_is_one_sentence(server, monkeypatch):
+    monkeypatch.setattr("chaos.probing.FIRST_PROBE_WITHIN_S", 0.5)
+    cluster = HostNetwork()
+    cluster.off = True
+    with (
+        pytest.raises(OrdealError, match="worker: node worker is not running"),
+        probing(History(), server.url, cluster),
+    ):
+        pass
+
+
+def test_a_killed_parent_leaves_no_prober(server, tmp_path):
+    parent = tmp_path / "parent.py"
+    parent.write_text(
+        textwrap.dedent(f"""
+        import sys, time, psutil
+        from chaos.history import History
+        from chaos.probing import ServiceProbes
+        from tests.test_probing import HostNetwork
+        with ServiceProbes(HostNetwork(), History(), target="web", url={server.url!r}, nodes=["a", "b"]):
+            print(*[p.pid for p in psutil.Process().children()], flush=True)
+            time.sleep(60)
+        """)
+    )
+    root = str(Path(__file__).parents[1])
+    with subprocess.Popen(
+        [sys.executable, str(parent)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}, text=True
+    ) as child:
+        assert child.stdout is not None
+        pids = [int(pid) for pid in child.stdout.readline().split()]
+        assert len(pids) == 2
+        assert all(psutil.pid_exists(pid) for pid in pids)
+        os.kill(child.pid, signal.SIGKILL)
+    soon(lambda: not any(_alive(pid) for pid in pids), "the probers to end")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_the_prober_ends_by_itself(server):
+    prober = Path(__file__).parents[1] / "chaos" / "prober.py"
+    argv = [sys.executable, "-I", "-S", str(prober), "--url", server.url, "--for-s", "0.3"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        lines = child.stdout.read().splitlines()
+        assert child.wait(10) == 0
+    assert 1 <= len(lines) <= 3
+
+
+@pytest.mark.parametrize("wrong", [["--url", "ftp://x/"], ["--url", "http://127.0.0.1/", "--interval-s", "0"], []])
+def test_the_prober_refuses_wrong_options(wrong):
+    done = subprocess.run([sys.executable, "-m", "chaos.prober", *wrong], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_the_prober_is_light_to_start():
+    """It is started on every node and must not bring the API client or pytest along."""
+    heavy = ("kubernetes", "orjson", "urllib3", "pytest")
+    code = f"import chaos.prober, sys; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_monotonic_time_is_shared_with_the_prober(server):
+    history = History(began=time.monotonic() - 1000)
+    with probing(history, server.url):
+        soon(lambda: history.of(Probe), "a probe")
+    assert all(999 < p.at < 2000 for p in history.of(Probe))
