@@ -143,7 +143,7 @@ def _outages(probes: Sequence[Probe], gap_s: float) -> list[_Outage]:
 
     def close(end: float, *, over: bool) -> None:
         if failed:
-            found.append(_Outage(tuple(failed), end - failed[0].at, over))
+            found.append(_Outage(tuple(failed), round(end - failed[0].at, 6), over))  # probes tell microseconds
             failed.clear()
 
     for probe in probes:

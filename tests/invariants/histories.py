@@ -1,0 +1,42 @@
+"""Short ways to write literal histories."""
+
+from collections.abc import Iterable
+
+from chaos.history import IN_SYNC, FaultStep, History, PodChange, Probe, Record, Sample
+
+
+def saw_the_end(at: float = 100.0, *resources: str) -> list[Record]:
+    return [Sample(at, IN_SYNC, f"watch:{name}", 1.0) for name in resources or ("nodes", "pods", "events")]
+
+
+def could_not_see_the_end(at: float = 100.0) -> list[Record]:
+    return [Sample(at, IN_SYNC, f"watch:{name}", 0.0) for name in ("nodes", "pods", "events")]
+
+
+def fault(landed: float, undone: float | None, kind: str = "cut") -> list[Record]:
+    steps: list[Record] = [FaultStep(landed, kind, "landed")]
+    return steps if undone is None else [*steps, FaultStep(undone, kind, "undone")]
+
+
+def pod(at: float, name: str, change: str = "listed", **fields: object) -> PodChange:
+    values: dict[str, object] = {"workload": "web", "phase": "Running", "node": "worker", "containers": (f"{name}-1",)}
+    values.update(fields)
+    return PodChange(at, "ns", name, f"uid-{name}", change, **values)  # type: ignore[arg-type]
+
+
+def probes(pattern: str, *, node: str = "worker", start: float = 0.0, every_s: float = 0.1) -> list[Record]:
+    """One probe a character: + answered, - failed, a blank for a slot without a probe."""
+    return [
+        Probe(
+            round(start + slot * every_s, 3), node, "web", mark == "+", 0.01, error="" if mark == "+" else "no answer"
+        )
+        for slot, mark in enumerate(pattern)
+        if mark != " "
+    ]
+
+
+def history(*records: Record | Iterable[Record]) -> History:
+    flat: list[Record] = []
+    for record in records:
+        flat.extend(record if isinstance(record, list) else [record])  # type: ignore[list-item]
+    return History.of_records(flat)
