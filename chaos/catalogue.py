@@ -77,6 +77,20 @@ INCIDENTS: tuple[Incident, ...] = (
                 breaks="outage-at-most-2s",
                 because="outage",
             ),
+            Control(
+                "rates-raised",
+                "the controller manager runs with --node-eviction-rate=100 and --secondary-node-eviction-rate=100: "
+                "nodes are tainted as fast as they go away",
+                breaks="taints-within-rate-normal",
+                because="beyond-rate",
+            ),
+            Control(
+                "no-protection",
+                "1 control plane and 2 workers, default tolerations, default rates: nothing protects the pods, and they "
+                "are deleted each time",
+                breaks="protection-holds",
+                because="taint-eviction",
+            ),
         ),
     ),
     Incident(
@@ -97,6 +111,62 @@ INCIDENTS: tuple[Incident, ...] = (
                 "the kubelets know the API server by its IP address, and it comes back with another one",
                 breaks="nodes-ready-again",
                 because="not-ready",
+            ),
+        ),
+    ),
+    Incident(
+        id="new-control-plane",
+        title="A new control plane is built on the old etcd, and the kubelets do not know it",
+        level="MUST",
+        claim=(
+            "When a second control plane is started on the same etcd, where the kubelets can't reach it, it MUST NOT "
+            "mark their pods for deletion."
+        ),
+        story=(
+            "The control-plane machine was gone, so a new one was built on its etcd. The kubelets knew only the old "
+            "address: to the new controller manager every node was dead, and after the timeout it deleted all pods. "
+            "Nothing happened, until the old network came back and the kubelets obeyed."
+        ),
+        source=CONTROL_PLANE_POSTMORTEM,
+        remedy=(
+            "Start the new controller manager with --controllers=*,-node-lifecycle-controller,"
+            "-taint-eviction-controller (or not at all) until every kubelet reports to the new API server."
+        ),
+        controls=(
+            Control(
+                "short-timers",
+                "the second controller manager runs with node lifecycle and taint eviction, and its timers run out "
+                "before the kubelets are pointed at it",
+                breaks="nothing-terminated",
+                because="taint-eviction",
+            ),
+        ),
+    ),
+    Incident(
+        id="stale-watch-cache",
+        title="etcd is changed behind the API server, and watchers go on seeing what is gone",
+        level="MUST",
+        claim=(
+            "When an object is edited in etcd, or etcd is restored from a snapshot, while the API server runs, "
+            "watchers MUST see what is stored."
+        ),
+        story=(
+            "To save the pods that were marked for deletion, their objects were set back in etcd by hand. It did not "
+            "help: the API server's watch cache takes no object whose resourceVersion does not rise, so the kubelets "
+            "still saw the deletion."
+        ),
+        source=CONTROL_PLANE_POSTMORTEM,
+        remedy=(
+            "Restore with `etcdutl snapshot restore --bump-revision N --mark-compacted`, or restart every API server "
+            "and every controller after a restore."
+        ),
+        controls=(
+            Control(
+                "no-bump",
+                "the snapshot is restored without --bump-revision: revisions go back, and watches wait for a future "
+                "that never says what was lost",
+                breaks="watchers-see-restore-snapshot",
+                because="stale",
             ),
         ),
     ),

@@ -1,0 +1,107 @@
+"""mass-termination on a simulated cluster: hundreds of nodes in zones of every state, and a real controller manager."""
+
+from dataclasses import replace
+
+from chaos.clusters.base import Heartbeats, Shape, Timers, Zone
+from chaos.faults.heartbeats import StopHeartbeats
+from chaos.incident import incident
+from chaos.invariants.nodes import ZoneState, taints_taken_back, taints_within_rate, terminations_within_rate
+from chaos.invariants.pods import nothing_terminated
+from chaos.lab import Lab
+from chaos.workloads.web import Web
+
+SMALL_ZONE = 40  # up to 50 nodes a partially disrupted zone is left alone
+MEASURED_S = {"smoke": 30, "full": 300}  # at 0.01/s and a burst of one token: 1 and 4 nodes; ten times the rate shows
+
+STATES = {
+    "a": ZoneState.NORMAL,
+    "b": ZoneState.LARGE_PARTIAL,
+    "c": ZoneState.FULL,
+    "d": ZoneState.SMALL_PARTIAL,
+}
+
+
+def zones(nodes: int) -> tuple[Zone, ...]:
+    """Three large zones and a small one. The first part of each is what loses the API server at first."""
+    large = (nodes - SMALL_ZONE - 1) // 3  # one node is the control plane's
+    return (
+        Zone("a", large, parts=(large // 2, large - large // 2)),
+        Zone("b", large, parts=(large * 3 // 4, large - large * 3 // 4)),
+        Zone("c", large, parts=(large,)),
+        Zone("d", SMALL_ZONE, parts=(SMALL_ZONE * 3 // 4, SMALL_ZONE - SMALL_ZONE * 3 // 4)),
+    )
+
+
+@incident(
+    "mass-termination", on=("simulated",), needs=(Heartbeats,), controls=("rates-raised",), variant="zones and rates"
+)
+def test_zones_are_terminated_no_faster_than_documented(lab: Lab) -> None:
+    """When a part of a zone, or all of it, loses the API server, no more nodes MUST be tainted, and lose their pods,
+    than the documented rate of the zone's state allows; when every node of every zone is away, the taints MUST be
+    taken back.
+    """
+    raised = lab.control == "rates-raised"
+    timers = replace(lab.timers, eviction_rate=100.0, secondary_eviction_rate=100.0) if raised else lab.timers
+    nodes = 250 if raised else lab.profile.simulated_nodes
+    lab.cluster(Shape(zones=zones(nodes), timers=timers))
+    web = lab.deploy(Web(replicas=nodes // 2))
+    first = ("a-1", "b-1", "c-1", "d-1")
+    others = ("a-2", "b-2", "d-2", "control-plane")
+    away_s = timers.monitor_grace_s + 2 * timers.monitor_period_s
+    with lab.record() as history:
+        with lab.inject(StopHeartbeats(first)):
+            measured_s = 10 if raised else MEASURED_S[lab.profile.name]
+            lab.hold(away_s + measured_s, "half of zone a, 3/4 of b and d, all of c away: their rates are measured")
+            if not raised:
+                with lab.inject(StopHeartbeats(others)):
+                    lab.hold(away_s + 4 * timers.monitor_period_s, "every node of every zone is away")
+        lab.recover(lab.nodes_ready, within_s=90, what="every node Ready")
+    documented = Timers(monitor_period_s=timers.monitor_period_s)  # rates and thresholds as shipped
+    fault = StopHeartbeats.kind
+    for zone, state in STATES.items():
+        lab.expect(
+            history,
+            taints_within_rate(zone, state, documented=documented, fault=fault),
+            terminations_within_rate(zone, state, documented=documented, fault=fault),
+        )
+    if not raised:
+        lab.expect(history, taints_taken_back(documented=documented, within_s=3 * timers.monitor_period_s, fault=fault))
+    lab.fact("pods", web.replicas)
+    lab.table("eviction rates by zone state", _rates(lab))
+
+
+@incident(
+    "mass-termination", on=("simulated",), needs=(Heartbeats,), controls=("default-tolerations",), variant="small"
+)
+def test_a_small_cluster_keeps_its_pods(lab: Lab) -> None:
+    """When both workers of a cluster of three nodes lose the API server, the control plane MUST NOT terminate their
+    pods.
+    """
+    lab.cluster(Shape(workers=2, timers=lab.timers))
+    web = lab.deploy(Web(replicas=6, tolerate_for_ever=lab.control != "default-tolerations"))
+    with lab.record() as history:
+        with lab.inject(StopHeartbeats(("workers",))):
+            lab.hold(lab.timers.eviction_deadline_s + 5, "past grace period and toleration")
+        lab.recover(lambda: lab.nodes_ready() and web.ready(), within_s=60, what="every node and replica Ready")
+    lab.expect(history, nothing_terminated(web.name, fault=StopHeartbeats.kind))
+
+
+def _rates(lab: Lab) -> list[dict[str, str | int | float]]:
+    rows: list[dict[str, str | int | float]] = []
+    for finding in lab.findings:
+        if finding.invariant.startswith("taints-within-rate-"):
+            figures = finding.figures
+            rows.append(
+                {
+                    "state": finding.invariant.removeprefix("taints-within-rate-"),
+                    "nodes": figures.get("nodes", ""),
+                    "away": figures.get("away", ""),
+                    "seconds": figures.get("in_state_s", ""),
+                    "documented per s": figures.get("documented_per_s", ""),
+                    "measured per s": figures.get("measured_per_s", ""),
+                    "tainted": figures.get("taints", ""),
+                    "allowed": figures.get("allowed", ""),
+                    "verdict": str(finding.verdict),
+                }
+            )
+    return rows

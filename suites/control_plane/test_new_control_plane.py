@@ -1,0 +1,37 @@
+"""new-control-plane: a second control plane on the same etcd, where the kubelets do not look."""
+
+from chaos.clusters.base import ControlPlaneSwap, RunsContainers, Shape
+from chaos.faults.control_plane import ReplaceControlPlane
+from chaos.incident import incident
+from chaos.invariants.nodes_ready import nodes_ready_again
+from chaos.invariants.pods import no_container_restarted, nothing_terminated
+from chaos.lab import Lab
+from chaos.workloads.web import Web
+
+# Names since Kubernetes 1.29 (cmd/kube-controller-manager/names/controller_names.go).
+WITHOUT_NODE_LIFECYCLE = "*,-node-lifecycle-controller,-taint-eviction-controller"
+EVERYTHING = "*"
+
+
+@incident("new-control-plane", on=("simulated", "kind"), needs=(ControlPlaneSwap,), controls=("short-timers",))
+def test_a_control_plane_that_kubelets_cannot_reach_deletes_nothing(lab: Lab) -> None:
+    """When a second control plane runs on the same etcd and no kubelet reports to it, it MUST NOT mark pods for
+    deletion, and MUST NOT have anything for the kubelets to kill when they sync with the first one again.
+    """
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    assert isinstance(cluster, ControlPlaneSwap)
+    workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
+    web = lab.deploy(Web(replicas=6))
+    controllers = EVERYTHING if lab.control == "short-timers" else WITHOUT_NODE_LIFECYCLE
+    with lab.record() as history:
+        with lab.inject(ReplaceControlPlane(lab.timers, controllers)):
+            lab.recorder.switch(cluster.second_api)
+            lab.recorder.wait_synced()
+            lab.hold(lab.timers.eviction_deadline_s + 10, "past grace period and toleration of the second one")
+        lab.recorder.switch(cluster.api)
+        lab.recorder.wait_synced()
+        lab.recover(lambda: lab.nodes_ready() and web.ready(), within_s=90, what="every node and replica Ready")
+        lab.hold(5, "a kubelet that obeys a deletion does so when it syncs again")
+    lab.expect(history, nothing_terminated(web.name), nodes_ready_again(workers, within_s=60))
+    if isinstance(cluster, RunsContainers):
+        lab.expect(history, no_container_restarted(web.name))
