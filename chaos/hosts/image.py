@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts.binaries import BUNDLES, Binaries, Report, build, goarch, normal_version, silent
+from chaos.hosts.binaries import BUNDLES, Binaries, Report, build, built, goarch, normal_version, silent
 from chaos.hosts.command import run
 from chaos.hosts.engine import Engine, install_packages, require
 from chaos.hosts.lock import locked
@@ -28,10 +28,12 @@ WORKLOAD_IMAGE = "localhost/kube-ordeal/busybox:1"  # sh, httpd, nc, wget (which
 DEBIAN = "bookworm"
 LABEL = "org.kube-ordeal"
 BUILDER = "kube-ordeal-build-"  # the name of a build's container; not a label, which nodes of the image would inherit
+LAYOUT = "2"  # raise it when this file puts other things into an image; the recipe's own files are digested anyway
 BUILD_TIMEOUT_S = 900.0
 FREE_BYTES_NEEDED = 8 * 1024**3
 
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+OTHER_BUNDLES = ("etcd", "coredns", "cni", "flannel", "local-path-provisioner", "pause")
 ON_NODE = ("kubelet", "kubeadm", "kubectl")
 # What kube-proxy and flannel call by name.
 NETWORK_TOOLS = ("xtables-nft-multi", "nft", "conntrack", "ip")
@@ -75,8 +77,8 @@ def ensure(
     on disk; CommandError where a command fails. An interrupted build leaves no image of that tag.
     """
     wanted = normal_version(version)
-    swapped = {name: _checked(name, path) for name, path in (components or {}).items()}
     engine = engine or require()
+    swapped = _swapped(components or {})
     programs = _programs(wanted, report) | swapped
     digest = _digest(programs)
     tag = f"{REPOSITORY}:v{wanted}-{digest}"
@@ -103,6 +105,16 @@ def ensure(
     if found is None:
         raise OrdealError(f"the engine lost the image {tag} as soon as it was built; is its disk full?")
     return found
+
+
+def find(engine: Engine, version: str, components: Mapping[str, Path] | None = None) -> NodeImage | None:
+    """The image that `ensure` would return without building anything; None where it would have to build."""
+    wanted = normal_version(version)
+    bundles = [built("kubernetes", wanted), *(built(bundle) for bundle in OTHER_BUNDLES)]
+    programs = _by_name(each for each in bundles if each is not None)
+    if any(each is None for each in bundles):
+        return None
+    return _inspect(engine, f"{REPOSITORY}:v{wanted}-{_digest(programs | _swapped(components or {}))}")
 
 
 def list_images(engine: Engine | None = None) -> tuple[NodeImage, ...]:
@@ -149,15 +161,20 @@ def kind_config_patches(version: str, cgroups: int | None = None) -> tuple[str, 
 
 def component_names() -> tuple[str, ...]:
     """The programs that can be swapped in with --component."""
-    bundles = ("kubernetes", "etcd", "coredns", "flannel", "local-path-provisioner", "pause", "cni")
-    return tuple(name for bundle in bundles for name in BUNDLES[bundle].commands if name != "etcdutl")
+    return tuple(name for bundle in ("kubernetes", *OTHER_BUNDLES) for name in BUNDLES[bundle].commands)
 
 
 def _programs(version: str, report: Report) -> dict[str, _Program]:
-    bundles: list[Binaries] = [build("kubernetes", version, report=report)]
-    others = ("etcd", "coredns", "cni", "flannel", "local-path-provisioner", "pause")
-    bundles += [build(bundle, report=report) for bundle in others]
+    others = [build(bundle, report=report) for bundle in OTHER_BUNDLES]
+    return _by_name([build("kubernetes", version, report=report), *others])
+
+
+def _by_name(bundles: Iterable[Binaries]) -> dict[str, _Program]:
     return {name: _Program(each.path(name), sha) for each in bundles for name, sha in each.sha256.items()}
+
+
+def _swapped(components: Mapping[str, Path]) -> dict[str, _Program]:
+    return {name: _checked(name, path) for name, path in components.items()}
 
 
 def _checked(name: str, path: Path) -> _Program:
@@ -199,7 +216,7 @@ def _building() -> Path:
 
 def _digest(programs: Mapping[str, _Program]) -> str:
     """Of every file of the recipe and every program; 12 hex digits."""
-    digest = hashlib.sha256(f"{DEBIAN} {goarch()}".encode())
+    digest = hashlib.sha256(f"{LAYOUT} {DEBIAN} {goarch()}".encode())
     for path in sorted(_recipes().rglob("*")):
         if path.is_file() and path.parent.name != "pause":  # pause is there as a program
             digest.update(f"\0{path.relative_to(_recipes())}\0".encode() + path.read_bytes())
@@ -402,7 +419,7 @@ def _inner_images(names: Mapping[str, str]) -> tuple[_Inner, ...]:
     component = [_Inner(names[name], "component", (name,)) for name in CONTROL_PLANE]
     return (
         *component,
-        _Inner(names["etcd"], "component", ("etcd", "etcdctl")),
+        _Inner(names["etcd"], "component", ("etcd", "etcdctl", "etcdutl")),
         _Inner(names["coredns"], "coredns", ("coredns",)),
         _Inner(names["pause"], "pause", ("pause",)),
         _Inner(names["kube-proxy"], "network", ("kube-proxy",), "tools-network"),
