@@ -32,8 +32,12 @@ class Incident:
     controls: tuple[Control, ...]
 
     def control(self, control_id: str) -> Control:
-        """The control of that id. Raises KeyError."""
-        return next(c for c in self.controls if c.id == control_id)
+        """The control of that id. Raises OrdealError that names those there are."""
+        for control in self.controls:
+            if control.id == control_id:
+                return control
+        known = ", ".join(c.id for c in self.controls) or "none"
+        raise OrdealError(f"{self.id} has no control {control_id!r}; there are: {known}")
 
 
 CONTROL_PLANE_POSTMORTEM = (
@@ -86,8 +90,8 @@ INCIDENTS: tuple[Incident, ...] = (
             ),
             Control(
                 "no-protection",
-                "1 control plane and 2 workers, default tolerations, default rates: nothing protects the pods, and they "
-                "are deleted each time",
+                "1 control plane and 2 workers, default tolerations, default rates: nothing protects the pods, and "
+                "they are deleted each time",
                 breaks="protection-holds",
                 because="taint-eviction",
             ),

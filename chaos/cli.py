@@ -43,7 +43,7 @@ class _Group(TyperGroup):
                 raise
             _say_error(f"{error.filename or 'writing'}: {error.strerror}")
         except KeyboardInterrupt:
-            _say_error("interrupted; what was half-made has been taken back")
+            _say_error("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         raise typer.Exit(USER_ERROR)
 
@@ -122,7 +122,7 @@ def setup(kubernetes: Kubernetes = None, target: Wanted = Target.ALL, yes: Yes =
     _list("set-up will change on this machine:", plan.machine)
     _list("set-up will put into its cache:", plan.cache)
     _agree("Go on?", yes)
-    done = preparing.carry_out(plan, _timestamped())
+    done = preparing.carry_out(plan)
     _list("changed on this machine:", done)
     typer.echo(f"take it back with: {APP} teardown" if done else "nothing was changed on this machine but the cache")
 
@@ -289,7 +289,7 @@ def report(
     for o in saved.outcomes:
         variant = f"control: {o.control}" if o.control else "hardened"
         passed = "yes" if o.passed else "NO"
-        table.add_row(o.id, o.cluster, o.kubernetes, variant, o.verdict, passed, f"{o.duration_s:.0f}", o.why)
+        table.add_row(o.id, o.cluster, o.kubernetes, variant, o.verdict, passed, f"{o.duration_s:.0f}", escape(o.why))
     console = _console()
     console.print(table)
     passed_count = sum(o.passed for o in saved.outcomes)

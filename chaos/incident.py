@@ -26,8 +26,8 @@ def incident(
 ) -> Callable[[F], F]:
     """Mark a suite function as the replay of an incident. It is run hardened and, for each control, in that control.
 
-    `on`: "kind", "simulated". `variant` tells apart several functions of one incident. Raises OrdealError or KeyError
-    where the catalogue does not know the incident or one of the controls.
+    `on`: "kind", "simulated". `variant` tells apart several functions of one incident. Raises OrdealError where the
+    catalogue does not know the incident or one of the controls.
     """
     found = find(incident_id)
     for control in controls:

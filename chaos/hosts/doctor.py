@@ -370,10 +370,12 @@ def _look_at_version(version: str, running: engine.Engine | None) -> Kubernetes:
 
 def node_image(running: engine.Engine, version: str) -> str:
     """The tag of the image that nodes of that version would be made from, ours first; "" where the engine has none."""
-    ours = next((each.tag for each in image.list_images(running) if each.kubernetes == version), "")
+    ours = image.find(running, version)
+    if ours is not None:
+        return ours.tag
     published = f"{PUBLISHED_NODE}:v{version}"
     there = running.docker("images", "-q", published, timeout_s=REGISTRY_TIMEOUT_S, check=False).out.strip()
-    return ours or (published if there else "")
+    return published if there else ""
 
 
 def _look_at_cgroup() -> str:

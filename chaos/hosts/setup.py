@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
 from chaos.hosts.doctor import Machine, Status
 from chaos.hosts.places import APP, cache_dir, journals_dir, state_dir
 from chaos.hosts.ready import PUBLISHED_NODE
+from chaos.hosts.steps import Step, kind_steps, perform, simulated_steps
 from chaos.hosts.target import Target
 from chaos.journal import adopt
 
@@ -76,28 +75,13 @@ def planned(machine: Machine, target: Target) -> Plan:
     return made
 
 
-def carry_out(made: Plan, report: Report) -> tuple[str, ...]:
-    """Do what is missing; returns what changed on the machine, in words.
+def carry_out(made: Plan) -> tuple[str, ...]:
+    """Do what is missing, step by step; returns what changed on the machine, in words. Raises OrdealError as `perform`.
 
-    Each step says how long it took. A step that fails or is interrupted leaves nothing half-made behind that the next
-    run would trust. Raises OrdealError with the step's name, its command and last output, and what to do.
+    A step that fails or is interrupted leaves nothing half-made behind that the next run would trust.
     """
     before, had_debootstrap = engine.started(), shutil.which("debootstrap") is not None
-    if made.target.kind:
-        with _step("container engine", report):
-            running = engine.install_and_start(report)
-        with _step("limits, node network and routes", report):
-            engine.prepare_host(running, report)
-    for bundle in _bundles(made.target):
-        with _step(f"{bundle} {binaries.BUNDLES[bundle].default}", report):
-            binaries.build(bundle, report=report)
-    for version in _program_versions(made.versions, made.target):
-        with _step(f"Kubernetes {version}", report):
-            binaries.build("kubernetes", version, report=report)
-    if made.target.kind:
-        for version in made.versions:
-            with _step(f"node image {version}", report):
-                _ensure_node_image(engine.require(), version, report)
+    perform(_steps(made))
     return _changes(before, engine.started(), had_debootstrap=had_debootstrap)
 
 
@@ -124,8 +108,8 @@ def take_back(report: Report) -> None:
     if live := _live_runs():
         raise OrdealError(f"a run is going on ({', '.join(live)}); wait for it, or end it first.")
     for ref in _clusters():
-        with _step(f"delete the cluster {ref.name}", report):
-            pool.attach(ref).delete()
+        report(f"deleting the cluster {ref.name}")
+        pool.attach(ref).delete()
     engine.stop(report)
 
 
@@ -221,33 +205,44 @@ def _default_built() -> bool:
 # --- doing
 
 
-@contextmanager
-def _step(title: str, report: Report) -> Iterator[None]:
-    """Say how long a step took where it took long enough to notice; name it where it failed."""
-    began = time.monotonic()
-    try:
-        yield
-    except OrdealError as error:
-        raise OrdealError(f"{title} failed after {time.monotonic() - began:.0f} s: {error}") from error
-    except KeyboardInterrupt:
-        report(f"{title}: interrupted after {time.monotonic() - began:.0f} s")
-        raise
-    took_s = time.monotonic() - began
-    report(f"{title}: ready{f', {took_s:.0f} s' if took_s >= 1 else ''}")
+def _steps(made: Plan) -> tuple[Step, ...]:
+    """All steps, the engine first; those that are not needed are skipped by `perform`."""
+    steps: list[Step] = []
+    if made.target.kind:
+        steps += kind_steps(())
+    steps += [_kubernetes(version) for version in _program_versions(made.versions, made.target)]
+    if made.target.kind:
+        steps += [_node_image(version) for version in made.versions]
+    if made.target.simulated:
+        steps += [step for version in made.versions for step in simulated_steps(version)]
+    return tuple({step.title: step for step in steps}.values())
 
 
-def _ensure_node_image(running: engine.Engine, version: str, report: Report) -> None:
-    if doctor.node_image(running, version).startswith(PUBLISHED_NODE):
-        published = True
-    else:
-        published = engine.registry_answers(running, f"{PUBLISHED_NODE}:v{version}")
-    if not published:
-        image.ensure(version, report=report, engine=running)
-        return
-    for name in (f"{PUBLISHED_NODE}:v{version}", PUBLISHED_BUSYBOX):
-        if not running.docker("images", "-q", name).out.strip():
+def _kubernetes(version: str) -> Step:
+    def do(report: Report) -> None:
+        binaries.build("kubernetes", version, report=report)
+
+    return Step(f"kubernetes {version}", lambda: binaries.built("kubernetes", version) is None, do)
+
+
+def _node_image(version: str) -> Step:
+    """The published node image where a registry has it, with the busybox that workloads run; else our own."""
+    published = f"{PUBLISHED_NODE}:v{version}"
+
+    def needed() -> bool:
+        running = engine.find()
+        return running is None or not doctor.node_image(running, version)
+
+    def do(report: Report) -> None:
+        running = engine.require()
+        if not engine.registry_answers(running, published):
+            image.ensure(version, report=report, engine=running)
+            return
+        for name in (PUBLISHED_BUSYBOX, published):  # the node image last: it is what `needed` asks for
             report(f"pulling {name}")
             running.docker("pull", "--quiet", name, timeout_s=PULL_TIMEOUT_S)
+
+    return Step(f"node image {version}", needed, do)
 
 
 def _changes(before: engine.Started, after: engine.Started, *, had_debootstrap: bool) -> tuple[str, ...]:

@@ -1,0 +1,74 @@
+"""The catalogue, the suites and what is written about them say the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from chaos.catalogue import INCIDENTS, Incident, find
+from chaos.clusters.base import ABILITIES, KIND, SIMULATED
+from chaos.errors import OrdealError
+from chaos.incident import incident
+from chaos.suites import by_incident, suites
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_ids_are_unique_and_fit_a_command_line() -> None:
+    ids = [each.id for each in INCIDENTS]
+    assert len(ids) == len(set(ids))
+    assert [each for each in ids if not re.fullmatch(r"[a-z][a-z0-9-]*", each)] == []
+
+
+@pytest.mark.parametrize("each", INCIDENTS, ids=lambda each: each.id)
+def test_an_incident_says_all_that_a_reader_needs(each: Incident) -> None:
+    assert each.level in {"MUST", "SHOULD", "MAY"}
+    assert each.level in each.claim
+    assert all((each.title, each.story, each.source, each.remedy))
+    control_ids = [control.id for control in each.controls]
+    assert len(control_ids) == len(set(control_ids))
+    assert all(control.what and control.breaks and control.because for control in each.controls)
+
+
+def test_every_incident_has_a_suite_and_every_control_is_replayed_by_one() -> None:
+    for each, there in by_incident().items():
+        assert there, f"no suite replays {each.id}"
+        replayed = {control for suite in there for control in suite.replay.controls}
+        assert replayed == {control.id for control in each.controls}, each.id
+        assert replayed, f"nothing proves that the checks of {each.id} can fail"
+
+
+def test_suites_name_clusters_and_abilities_that_there_are() -> None:
+    for suite in suites():
+        assert set(suite.replay.on) <= {KIND, SIMULATED}, suite.test
+        assert suite.replay.on, suite.test
+        assert set(suite.replay.needs) <= set(ABILITIES), suite.test
+
+
+def test_the_readme_has_a_row_for_each_incident() -> None:
+    wanted = []
+    for each, there in by_incident().items():
+        on = ", ".join(sorted({kind for suite in there for kind in suite.replay.on}))
+        controls = ", ".join(f"`{control.id}`" for control in each.controls)
+        wanted.append(f"| `{each.id}` | {each.title} | {on} | {controls} |")
+    written = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `")]
+    assert written == wanted, "the table of incidents in README.md has to be:\n" + "\n".join(wanted)
+
+
+def test_find_names_what_there_is() -> None:
+    assert find(INCIDENTS[0].id) is INCIDENTS[0]
+    with pytest.raises(OrdealError, match=INCIDENTS[-1].id):
+        find("no-such-incident")
+
+
+def test_a_mark_with_an_unknown_incident_or_control_is_refused_when_it_is_written() -> None:
+    with pytest.raises(OrdealError, match="no incident 'fire'"):
+        incident("fire", on=(KIND,))
+    with pytest.raises(OrdealError, match="no control 'petrol'; there are"):
+        incident(INCIDENTS[0].id, on=(KIND,), controls=("petrol",))
+
+
+def test_a_suite_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
+    (tmp_path / "test_broken.py").write_text("import no_such_module_here\n")
+    with pytest.raises(OrdealError, match=r"test_broken\.py can't be imported.*no_such_module_here"):
+        suites(tmp_path)
