@@ -101,16 +101,22 @@ def takes_back() -> tuple[str, ...]:
 def take_back(report: Report) -> None:
     """Delete clusters that were kept, stop the engine, take back routes and limits.
 
-    Raises OrdealError where a run is going on, or without root.
+    Raises OrdealError where a run is going on, or without root, and at the end where a cluster could not be deleted.
     """
     if takes_back() and os.geteuid() != 0:
         raise OrdealError(f"taking back what set-up changed needs root; run `sudo {APP} teardown`.")
     if live := _live_runs():
         raise OrdealError(f"a run is going on ({', '.join(live)}); wait for it, or end it first.")
+    failed = []
     for ref in _clusters():
         report(f"deleting the cluster {ref.name}")
-        pool.attach(ref).delete()
+        try:
+            pool.attach(ref).delete()
+        except OrdealError as error:  # the rest is taken back all the same
+            failed.append(f"the cluster {ref.name} stays: {error}")
     engine.stop(report)
+    if failed:
+        raise OrdealError("\n".join(failed))
 
 
 def stays() -> tuple[tuple[str, str], ...]:
