@@ -61,7 +61,8 @@ INCIDENTS: tuple[Incident, ...] = (
         source=CONTROL_PLANE_POSTMORTEM,
         remedy=(
             "Give workloads that must survive tolerations for node.kubernetes.io/not-ready and /unreachable without "
-            "tolerationSeconds, and publishNotReadyAddresses on their Services; or run kube-controller-manager with --node-eviction-rate=0 and "
+            "tolerationSeconds, and publishNotReadyAddresses on their Services; or run kube-controller-manager with "
+            "--node-eviction-rate=0 and "
             "--secondary-node-eviction-rate=0 on small clusters; keep the controller manager away from a control plane "
             "that the kubelets can't reach."
         ),
@@ -113,8 +114,8 @@ INCIDENTS: tuple[Incident, ...] = (
             Control(
                 "pinned-address",
                 "the kubelets know the API server by its IP address, and it comes back with another one",
-                breaks="nodes-ready-again",
-                because="not-ready",
+                breaks="kubelets-report-again",
+                because="silent",
             ),
         ),
     ),

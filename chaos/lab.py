@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +15,10 @@ from chaos.evidence import Piece
 from chaos.faults.base import Fault, inject
 from chaos.history import FaultStep, History, Observation, Phase, Sample
 from chaos.invariants.base import Figure, Finding, Invariant, judge
+from chaos.invariants.heartbeats import reporting
 from chaos.invariants.start import NOT_STARTED, STARTED
 from chaos.journal import Journal, Saved
+from chaos.leases import LeaseSamples
 from chaos.probing import ServiceProbes
 from chaos.profile import Profile
 from chaos.recorder import Recorder
@@ -112,15 +114,14 @@ class Lab:
         cluster = self.current
         self._recorder = Recorder(history, cluster.api)
         try:
-            with self._recorder:
-                if probe is None:
-                    yield history
-                else:
+            with self._recorder, ExitStack() as also:
+                if probe is not None:
                     if not isinstance(cluster, NodeNetwork):
                         raise LacksAbilityError(f"probing {probe.name} from every node needs NodeNetwork")
                     nodes = tuple(n.name for n in cluster.nodes() if not n.control_plane)
-                    with ServiceProbes(cluster, history, target=probe.name, url=probe.url, nodes=nodes):
-                        yield history
+                    also.enter_context(LeaseSamples(history, cluster.api))
+                    also.enter_context(ServiceProbes(cluster, history, target=probe.name, url=probe.url, nodes=nodes))
+                yield history
         finally:
             history.close()
             self._history = None
@@ -154,7 +155,7 @@ class Lab:
         hold(for_s)
 
     def hold_past(self, deadline_s: float, because: str, *, margin_s: float = 5.0) -> None:
-        """Let the fault last until `deadline_s` + `margin_s` after it was applied (landing may have taken some of it)."""
+        """Let the fault last until `deadline_s` + `margin_s` after it was applied; landing took some of that."""
         history = self._history
         applied = [s.at for s in history.of(FaultStep) if s.step == "applied"] if history else []
         if history is None or not applied:
@@ -177,6 +178,11 @@ class Lab:
     def nodes_ready(self) -> bool:
         """Whether every node is Ready now. Raises OrdealError where the API server does not answer."""
         return all(n.ready == "True" for n in self.current.nodes())
+
+    def kubelets_report(self) -> bool:
+        """Whether, since the last fault was undone, every kubelet has renewed its lease. Needs `record(probe=...)`."""
+        nodes = [n.name for n in self.current.nodes()]
+        return self._history is not None and reporting(self._history, nodes)
 
     def start_new_pods(self, *, within_s: float = 60.0) -> None:
         """Try to start a pod on every worker that is Ready; the history says how long it took, or that it failed."""

@@ -1,16 +1,17 @@
 """apiserver-node-loss: the control-plane node's power goes, stays away past the deadline, and comes back."""
 
-from chaos.invariants.availability import outage_at_most
-from chaos.invariants.nodes_ready import nodes_ready_again
-from chaos.invariants.pods import no_container_restarted, nothing_terminated
-
 from chaos.clusters.base import Cluster, NodeNetwork, NodePower, RunsContainers, Shape
 from chaos.faults.node import PowerOff
 from chaos.incident import incident
+from chaos.invariants.availability import outage_at_most
+from chaos.invariants.heartbeats import kubelets_report_again
+from chaos.invariants.nodes_ready import nodes_ready_again
+from chaos.invariants.pods import no_container_restarted, nothing_terminated
 from chaos.invariants.start import new_pods_start
 from chaos.lab import Lab
 from chaos.workloads.web import Web
 
+REPORT_WITHIN_S = 60.0
 NEEDS = (RunsContainers, NodePower, NodeNetwork)
 
 
@@ -36,13 +37,18 @@ def _lose_the_control_plane(lab: Lab, cluster: Cluster, *, new_address: bool) ->
     with lab.record(probe=web) as history:
         with lab.inject(PowerOff(control_plane, new_address=new_address)):
             lab.hold_past(lab.timers.eviction_deadline_s, "past grace period and toleration")
-        lab.recover(lambda: lab.nodes_ready() and web.ready(), within_s=90, what="every node and replica Ready")
+        lab.recover(
+            lambda: lab.nodes_ready() and lab.kubelets_report() and web.ready(),
+            within_s=REPORT_WITHIN_S + 5,
+            what="every node and replica Ready, every kubelet in touch",
+        )
         lab.start_new_pods()
     lab.expect(
         history,
         nothing_terminated(web.name),
         no_container_restarted(web.name),
         outage_at_most(2.0),
+        kubelets_report_again(names, within_s=REPORT_WITHIN_S),
         nodes_ready_again(names, within_s=90),
         new_pods_start(within_s=60),
     )

@@ -1,12 +1,11 @@
 """mass-termination on real kubelets: the containers must go on serving through the cut, and after it."""
 
-from chaos.invariants.availability import outage_at_most
-from chaos.invariants.nodes_ready import nodes_ready_again
-from chaos.invariants.pods import no_container_restarted, nothing_terminated
-
 from chaos.clusters.base import NodeNetwork, NodePower, RunsContainers, Shape
 from chaos.faults.network import CutOff
 from chaos.incident import incident
+from chaos.invariants.availability import outage_at_most
+from chaos.invariants.nodes_ready import nodes_ready_again
+from chaos.invariants.pods import no_container_restarted, nothing_terminated
 from chaos.lab import Lab
 from chaos.workloads.web import Web
 
