@@ -15,17 +15,22 @@ from chaos.faults.etcd import EditEtcdBehind, RestoreSnapshot
 from chaos.faults.heartbeats import StopHeartbeats
 from chaos.faults.network import CutOff
 from chaos.faults.node import Pause, PowerOff
+from chaos.informer import ConfigMapInformer
 from chaos.toolkit.session import SESSION, Configuration, activity, always, by_variant
+from chaos.workloads import config_maps
 from chaos.workloads.web import Web
 
 __all__ = [
+    "ask_etcd_for_config_maps",
     "bring_back_control_plane",
     "clean_up",
     "cut_off",
+    "delete_config_maps",
     "deploy_web",
     "edit_etcd_behind",
     "hold",
     "hold_past_eviction_deadline",
+    "hold_past_grace_period",
     "pause",
     "power_off",
     "power_on",
@@ -47,6 +52,8 @@ __all__ = [
     "unpause",
     "use_cluster",
     "wait_until_recovered",
+    "watch_config_maps",
+    "write_config_map",
 ]
 
 # The action that takes a fault back, by the fault's kind; the action that does it is called as the kind is.
@@ -114,17 +121,26 @@ def clean_up() -> str:
 @activity
 def deploy_web(
     name: str = "web",
-    replicas: int = 6,
+    replicas: int | Mapping[str, int] = 6,
     tolerate_for_ever: bool | Mapping[str, bool] = False,
+    publish_not_ready: bool | Mapping[str, bool] = False,
     configuration: Configuration | None = None,
 ) -> dict[str, Setting]:
     """Put a web server with a Service on the cluster and wait until every replica is Ready.
 
-    tolerate_for_ever: its pods tolerate not-ready and unreachable nodes without seconds. May be a choice by variant.
+    tolerate_for_ever: its pods tolerate not-ready and unreachable nodes without seconds. publish_not_ready: its Service
+    names pods that are not Ready too. replicas and both of these may be choices by variant.
     """
     SESSION.open(configuration).cluster()
-    chosen = by_variant(tolerate_for_ever, SESSION.lab.control)
-    web = SESSION.deploy(Web(name=name, replicas=replicas, tolerate_for_ever=chosen))
+    control = SESSION.lab.control
+    web = SESSION.deploy(
+        Web(
+            name=name,
+            replicas=int(by_variant(replicas, control)),
+            tolerate_for_ever=bool(by_variant(tolerate_for_ever, control)),
+            publish_not_ready=bool(by_variant(publish_not_ready, control)),
+        )
+    )
     return {"name": web.name, "namespace": web.namespace, "url": web.url, "replicas": web.replicas}
 
 
@@ -158,28 +174,52 @@ def hold(for_s: float, because: str = "as the experiment says") -> None:
 
 
 @activity
-def hold_past_eviction_deadline(plus_s: float = 10.0) -> float:
-    """Let the fault last past grace period and toleration, and `plus_s` seconds more. Returns the seconds.
+def hold_past_grace_period(
+    plus_periods: int = 2, plus_s: float | Mapping[str, float | None] = 0.0, because: str = "past the grace period"
+) -> float:
+    """Let the fault last for the node monitor's grace period, so many of its periods, and so many seconds more.
 
-    For an existing cluster with other timers than the shipped ones, say the configuration's `eviction_deadline_s`.
+    plus_s may be a choice by variant; null leaves the step out. Returns the seconds.
+    """
+    chosen = by_variant(plus_s, SESSION.lab.control)
+    if chosen is None:
+        return 0.0
+    timers = SESSION.cluster().shape.timers
+    for_s = timers.monitor_grace_s + int(plus_periods) * timers.monitor_period_s + float(chosen)
+    SESSION.lab.hold(for_s, because)
+    return for_s
+
+
+@activity
+def hold_past_eviction_deadline(plus_s: float = 5.0, from_now: bool = False) -> float:
+    """Let the fault last past grace period and toleration, and `plus_s` seconds more, counted from when it was applied.
+
+    from_now: counted from now. For an existing cluster with other timers than the shipped ones, say the configuration's
+    `eviction_deadline_s`. Returns the deadline in seconds.
     """
     told = SESSION.settings.eviction_deadline_s
+    because = "past grace period and toleration"
     try:
         deadline_s = float(told) if told else SESSION.cluster().shape.timers.eviction_deadline_s
     except ValueError:
         raise OrdealError(f"the configuration's eviction_deadline_s is {told!r}; it must be seconds") from None
-    SESSION.lab.hold(deadline_s + float(plus_s), "past grace period and toleration")
-    return deadline_s + float(plus_s)
+    if from_now or not SESSION.is_recording:
+        SESSION.lab.hold(deadline_s + float(plus_s), because)
+    else:
+        SESSION.lab.hold_past(deadline_s, because, margin_s=float(plus_s))
+    return deadline_s
 
 
 @activity
-def wait_until_recovered(within_s: float = 90.0) -> bool:
-    """Wait until every node, and every replica of the workload, is Ready. False where not: the invariants judge it."""
-    cluster = SESSION.cluster()
+def wait_until_recovered(within_s: float = 90.0, workload: bool = True) -> bool:
+    """Wait until every node is Ready, and every replica of the workload. False where not: the invariants judge it.
+
+    workload: false leaves the replicas out.
+    """
 
     def recovered() -> bool:
-        nodes_ready = all(n.ready == "True" for n in cluster.nodes())
-        return nodes_ready and (not SESSION.has_workload or SESSION.workload().ready())
+        replicas_count = workload and SESSION.has_workload
+        return SESSION.lab.nodes_ready() and (not replicas_count or SESSION.workload().ready())
 
     return SESSION.lab.recover(recovered, within_s=float(within_s), what="every node and replica Ready")
 
@@ -188,6 +228,32 @@ def wait_until_recovered(within_s: float = 90.0) -> bool:
 def start_new_pods(within_s: float = 60.0) -> None:
     """Try to start a pod on every worker; the probe new_pods_start judges how it went."""
     SESSION.lab.start_new_pods(within_s=float(within_s))
+
+
+@activity
+def write_config_map(name: str, value: str, configuration: Configuration | None = None) -> str:
+    """Write a value into a ConfigMap, made where there is none. Returns the key under which etcd has it."""
+    config_maps.say(SESSION.open(configuration).cluster(), name, value)
+    return config_maps.etcd_key(name)
+
+
+@activity
+def delete_config_maps(names: str, configuration: Configuration | None = None) -> None:
+    """Delete ConfigMaps: names with commas between them."""
+    config_maps.forget(SESSION.open(configuration).cluster(), _names(names))
+
+
+@activity
+def watch_config_maps() -> None:
+    """Follow the ConfigMaps with an informer, as controllers do, until stop_recording; what it believes is recorded."""
+    cluster = SESSION.cluster()
+    SESSION.while_recording(ConfigMapInformer(SESSION.history, cluster.api, config_maps.NAMESPACE, config_maps.KEY))
+
+
+@activity
+def ask_etcd_for_config_maps(names: str) -> None:
+    """Record what etcd itself holds, past the API server; the probe watchers_see compares it with what is believed."""
+    config_maps.ask_etcd(_etcd(None), SESSION.history, _names(names))
 
 
 # --- the faults, each followed by what takes it back
@@ -240,16 +306,22 @@ def reconnect() -> int:
 
 
 @activity
-def stop_heartbeats(groups: str = "all", configuration: Configuration | None = None) -> str:
-    """Stop the heartbeats of groups of simulated nodes: a zone's name, several with commas between them, or all."""
+def stop_heartbeats(groups: str | Mapping[str, str | None] = "all", configuration: Configuration | None = None) -> str:
+    """Stop the heartbeats of groups of simulated nodes: a zone's name, several with commas between them, or all.
+
+    May be a choice by variant; null leaves the step out.
+    """
     cluster = SESSION.open(configuration).cluster()
+    named = by_variant(groups, SESSION.lab.control)
+    if named is None:
+        return "left out"
     if not isinstance(cluster, Heartbeats):
         raise OrdealError(f"only simulated nodes have heartbeats to stop; {cluster.ref.name} is {cluster.ref.kind}")
     there = cluster.heartbeat_groups()
-    chosen = there if groups == "all" else tuple(name for part in groups.split(",") if (name := part.strip()))
+    chosen = there if named == "all" else _names(named)
     unknown = [name for name in chosen if name not in there]
     if unknown or not chosen:
-        raise OrdealError(f"there is no group {', '.join(unknown) or groups}; there are: {', '.join(there)}")
+        raise OrdealError(f"there is no group {', '.join(unknown) or named}; there are: {', '.join(there)}")
     SESSION.inject(StopHeartbeats(groups=chosen))
     return "landed"
 
@@ -364,7 +436,7 @@ def nodes_named(named: str) -> tuple[str, ...]:
     elif named in {"workers", "control-plane"}:
         found = tuple(n.name for n in there if n.control_plane == (named == "control-plane"))
     else:
-        found = tuple(name for part in named.split(",") if (name := part.strip()))
+        found = _names(named)
     unknown = [name for name in found if name not in {n.name for n in there}]
     if unknown or not found:
         raise OrdealError(f"there is no node {', '.join(unknown) or named} in cluster {SESSION.cluster().ref.name}")
@@ -376,6 +448,10 @@ def _etcd(configuration: Configuration | None) -> EtcdBehind:
     if not isinstance(cluster, EtcdBehind):
         raise OrdealError(f"etcd of {cluster.ref.name} ({cluster.ref.kind}) can't be reached behind the API server")
     return cluster
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(name for part in str(listed).split(",") if (name := part.strip()))
 
 
 def _one(named: str) -> str:

@@ -6,11 +6,15 @@ the verdict is made of all findings of the run. A figure that can't be had is a 
 
 from collections.abc import Mapping
 
+from chaos.clusters.base import RunsContainers, Timers
 from chaos.errors import OrdealError
+from chaos.faults.heartbeats import StopHeartbeats
 from chaos.history import NodeChange
-from chaos.invariants import availability, pods, start
+from chaos.invariants import availability, pods, start, watch_cache
+from chaos.invariants import nodes as rates
 from chaos.invariants import nodes_ready as nodes_invariants
 from chaos.invariants.base import Figure, Finding, Invariant, Verdict, judge
+from chaos.invariants.nodes import ZoneState
 from chaos.report.results import Outcome
 from chaos.toolkit.actions import nodes_named
 from chaos.toolkit.session import SESSION, Configuration, activity, always
@@ -30,7 +34,11 @@ __all__ = [
     "same_pods",
     "slowest_pod_start_s",
     "taints_per_s",
+    "taints_taken_back",
+    "taints_within_rate",
+    "terminations_within_rate",
     "verdict",
+    "watchers_see",
 ]
 
 UNREACHABLE_NO_EXECUTE = "node.kubernetes.io/unreachable:NoExecute"
@@ -43,14 +51,22 @@ Reported = dict[str, object]
 
 
 @activity
-def nothing_terminated(workload: str = "web") -> Reported:
-    """No pod of the workload was marked for deletion, deleted, evicted, or failed."""
-    return _judged(pods.nothing_terminated(workload))
+def nothing_terminated(workload: str = "web", fault: str = "") -> Reported:
+    """No pod of the workload was marked for deletion, deleted, evicted, or failed.
+
+    fault: the kind of the fault in whose time it is judged, such as cut-off; without, the whole recording is.
+    """
+    return _judged(pods.nothing_terminated(workload, fault=fault or None))
 
 
 @activity
-def no_container_restarted(workload: str = "web") -> Reported:
-    """Every container of the workload's pods is the one that ran before."""
+def no_container_restarted(workload: str = "web", only_where_containers_run: bool = False) -> Reported | None:
+    """Every container of the workload's pods is the one that ran before.
+
+    only_where_containers_run: nothing is judged on a cluster of simulated nodes.
+    """
+    if only_where_containers_run and not isinstance(SESSION.cluster(), RunsContainers):
+        return None
     return _judged(pods.no_container_restarted(workload))
 
 
@@ -85,6 +101,37 @@ def nodes_ready_again(nodes: str = "all", within_s: float = 60.0) -> Reported:
 def new_pods_start(within_s: float = 60.0) -> Reported:
     """On every node that start_new_pods tried a new pod was Ready within `within_s` seconds."""
     return _judged(start.new_pods_start(within_s=float(within_s)))
+
+
+@activity
+def taints_within_rate(zone: str, state: str) -> Reported:
+    """While its heartbeats were stopped, the zone's nodes got NoExecute taints no faster than documented for its state.
+
+    state: normal, large-partial, small-partial, full, all-full.
+    """
+    invariant = rates.taints_within_rate(zone, _state(state), documented=_documented(), fault=StopHeartbeats.kind)
+    return _judged(invariant)
+
+
+@activity
+def terminations_within_rate(zone: str, state: str) -> Reported:
+    """While its heartbeats were stopped, no more nodes of the zone lost pods than the documented rates allow."""
+    invariant = rates.terminations_within_rate(zone, _state(state), documented=_documented(), fault=StopHeartbeats.kind)
+    return _judged(invariant)
+
+
+@activity
+def taints_taken_back(within_periods: int = 3) -> Reported:
+    """Once no node sent heartbeats, all NoExecute taints were gone after so many of the node monitor's periods."""
+    documented = _documented()
+    within_s = int(within_periods) * documented.monitor_period_s
+    return _judged(rates.taints_taken_back(documented=documented, within_s=within_s, fault=StopHeartbeats.kind))
+
+
+@activity
+def watchers_see(fault: str, within_s: float = 5.0) -> Reported:
+    """From `within_s` seconds after the fault on, watchers saw the ConfigMaps as etcd held them, until the undo."""
+    return _judged(watch_cache.watchers_see(fault, within_s=float(within_s)))
 
 
 # --- figures
@@ -163,6 +210,18 @@ def verdict() -> Reported:
     if not SESSION.is_open:
         return {"verdict": str(Verdict.UNKNOWN), "passed": False, "why": "nothing was done yet", "findings": []}
     return reported(SESSION.verdict())
+
+
+def _state(named: str) -> ZoneState:
+    try:
+        return ZoneState(named)
+    except ValueError:
+        raise OrdealError(f"there is no zone state {named!r}; there are: {', '.join(ZoneState)}") from None
+
+
+def _documented() -> Timers:
+    """Rates and thresholds as shipped, whatever this cluster runs with; the period is the cluster's own."""
+    return Timers(monitor_period_s=SESSION.cluster().shape.timers.monitor_period_s)
 
 
 def _judged(invariant: Invariant) -> Reported:

@@ -13,7 +13,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import wraps
@@ -260,6 +260,12 @@ class Session:
         stack = ExitStack()
         run.history = stack.enter_context(self.lab.record(probe))
         run.recording = stack
+
+    def while_recording(self, context: AbstractContextManager[object]) -> None:
+        """Enter a context that lasts as long as the recording. Raises OrdealError where there is none."""
+        if self._opened.recording is None:
+            raise OrdealError("nothing is being recorded: run the action start_recording first")
+        self._opened.recording.enter_context(context)
 
     @property
     def is_recording(self) -> bool:
