@@ -121,8 +121,8 @@ class Recorder:
     def catch_up(self, within_s: float = CATCH_UP_WITHIN_S) -> bool:
         """Make sure that all that had happened when this was called has been seen; False where that can't be.
 
-        Each resource's version is asked of the API server with a consistent read, and its stream followed until an
-        event or a bookmark has reached it. Writes a Sample `recorder-in-sync` for each resource: 1 or 0.
+        Each resource's version is asked of the API server with a consistent read, and its stream followed until a
+        change or a bookmark has reached it. Writes a Sample `recorder-in-sync` for each resource: 1 or 0.
         """
         asked = self._history.now()
         goals: dict[str, int] = {}
@@ -288,7 +288,13 @@ class _Stream:
             self._cut(why)
 
     def aim(self) -> int:
-        """The resource's version now, by a consistent read; from here on bookmarks are asked for often."""
+        """The version that shows, once it is reached, that nothing until now is missing; asked by a consistent read.
+
+        From here on bookmarks are asked for often. Where there are none, the goal is the newest version of any object.
+        """
+        if not self._resource.bookmarks:
+            found, _ = self._read_all()
+            return max((int(_metadata(item)["resourceVersion"]) for item in found.values()), default=0)
         answer = self._call(limit=1)
         goal = int(_metadata(orjson.loads(answer.data))["resourceVersion"])
         self._goal = goal
@@ -418,7 +424,6 @@ class _Stream:
         while True:
             answer = self._call(limit=PAGE, **({"_continue": token} if token else {}))
             page = orjson.loads(answer.data)
-            self._heard = self._history.now()
             for item in page.get("items") or ():
                 found[_metadata(item)["uid"]] = item
             token = _metadata(page).get("continue")
@@ -608,11 +613,17 @@ def _event(at: float, _change: str, item: Any) -> ClusterEvent:
 
 @dataclass(frozen=True, slots=True)
 class _Resource:
-    """A resource that can be watched: the API client's method that lists it, and how an object becomes a record."""
+    """A resource that can be watched: the API client's method that lists it, and how an object becomes a record.
+
+    `bookmarks`: whether its watches carry any. Those of events do not: they have no watch cache
+    (pkg/kubeapiserver/default_storage_factory_builder.go, DefaultWatchCacheSizes). But an event is only ever added or
+    counted up until it expires, so having seen the newest one of a list is having seen them all.
+    """
 
     name: str
     method: str
     change: Callable[[float, str, Any], Change]
+    bookmarks: bool = True
 
 
 _RESOURCES = {
@@ -620,7 +631,7 @@ _RESOURCES = {
     for r in (
         _Resource("nodes", "list_node", _node),
         _Resource("pods", "list_pod_for_all_namespaces", _pod),
-        _Resource("events", "list_event_for_all_namespaces", _event),
+        _Resource("events", "list_event_for_all_namespaces", _event, bookmarks=False),
     )
 }
 _CHANGES = {"ADDED": "added", "MODIFIED": "modified", "DELETED": "deleted"}

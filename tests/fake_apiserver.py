@@ -214,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
                 version = api.version
             for kind, item in news:
                 self._chunk({"type": kind, "object": item})
-            if hurried and api.bookmarks:
+            if hurried and api.bookmarks and resource != "events":  # as the real one, which has no watch cache of them
                 self._chunk({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(version)}}})
         self._chunk(None)
 

@@ -186,7 +186,7 @@ def test_a_server_without_bookmarks_is_not_called_in_sync(api):
         api.put("nodes", "n")
         soon(lambda: history.of(NodeChange))
         assert not recorder.catch_up(within_s=0.5)
-        assert words(history) == {"watch:nodes": 1, "watch:pods": 0, "watch:events": 0}
+        assert words(history) == {"watch:nodes": 1, "watch:pods": 0, "watch:events": 1}
         api.bookmarks = True
 
 
