@@ -1,0 +1,249 @@
+"""The command as a user meets it: with its own cache and state, and no terminal."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from chaos.catalogue import INCIDENTS
+from chaos.cli import app
+from chaos.clusters.base import ClusterRef
+from chaos.journal import CLUSTER, Journal
+
+COMMAND = [sys.executable, "-m", "chaos.cli"]
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the command ended: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Home:
+    """A user's home of its own, and the command run there: in this process, which is fast, or in one of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.own = {"XDG_CACHE_HOME": str(path / "cache"), "XDG_STATE_HOME": str(path / "state")}
+        self.env = {**os.environ, **self.own, "PYTHONPATH": str(ROOT)}
+
+    def run(self, *arguments: str) -> Ended:
+        done = CliRunner().invoke(app, list(arguments), env=self.own, prog_name="kube-ordeal")
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Ended(done.exit_code, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.chdir(tmp_path)
+    return Home(tmp_path)
+
+
+def refused(done: Ended, *parts: str) -> None:
+    """It ended with 2 and a sentence that says why."""
+    assert done.code == 2, done.out + done.err
+    said = " ".join(done.err.replace("│", " ").split())
+    for part in parts:
+        assert part in said
+
+
+def test_list_as_json_holds_the_catalogue(home: Home) -> None:
+    done = home.run("list", "--json")
+    assert done.code == 0, done.err
+    listed = json.loads(done.out)
+    assert [each["id"] for each in listed] == [each.id for each in INCIDENTS]
+    for each in listed:
+        assert {"id", "claim", "level", "source", "abilities", "clusters", "controls"} <= each.keys()
+        assert each["abilities"], each["id"]
+        assert each["clusters"], each["id"]
+
+
+def test_list_survives_a_reader_that_stops_reading(home: Home) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "list"], env=home.env, cwd=home.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        said = child.stderr.read().decode()
+    assert "Traceback" not in said
+    assert "BrokenPipe" not in said
+
+
+def test_doctor_as_json_says_what_is_missing_in_an_empty_cache(home: Home) -> None:
+    done = home.run("doctor", "--json", "--for", "simulated")
+    said = json.loads(done.out)
+    assert done.code == 1
+    assert said["ready"] is False
+    by_title = {check["title"]: check for check in said["checks"]}
+    assert by_title["etcd"]["status"] == "missing"
+    assert "kube-ordeal setup" in by_title["etcd"]["mend"]
+    assert by_title["kernel"]["found"] == os.uname().release
+    assert "container engine" not in by_title
+
+
+def test_setup_without_a_terminal_needs_yes(home: Home) -> None:
+    done = home.run("setup", "--for", "simulated")
+    refused(done, "no terminal to ask at", "--yes")
+    assert "build etcd" in done.out
+    assert not any((home.path / "cache").rglob("etcd*"))
+
+
+def test_undo_says_when_there_is_nothing(home: Home) -> None:
+    done = home.run("undo")
+    assert (done.code, done.out) == (0, "nothing to undo\n")
+
+
+def test_undo_fails_where_something_stays_pending(home: Home) -> None:
+    left_behind(home, "no-such-fault")
+    done = home.run("undo")
+    assert done.code == 1, done.out + done.err
+    assert "still pending: 1" in done.out
+    assert "no-such-fault" in done.out
+    assert home.run("undo").code == 1  # it is not forgotten
+
+
+def test_undo_takes_back_a_cluster_that_a_killed_run_left(home: Home) -> None:
+    left_behind(home, CLUSTER)
+    done = home.run("undo")
+    assert done.code == 0, done.out + done.err
+    assert "undone: 1, still pending: 0" in done.out
+    assert home.run("undo").out == "nothing to undo\n"
+
+
+def left_behind(home: Home, kind: str) -> None:
+    """What a killed run leaves: a journal with an entry that nothing has undone, on a cluster that is gone or not."""
+    journals = home.path / "state" / "kube-ordeal" / "journals"
+    with Journal(journals / "killed.jsonl") as journal:
+        config = home.path / "kubeconfig"
+        ref = ClusterRef("simulated", "left", "") if kind == CLUSTER else ClusterRef("existing", "theirs", str(config))
+        journal.planned(kind, ref, {})
+
+
+def test_a_damaged_journal_is_named(home: Home) -> None:
+    journals = home.path / "state" / "kube-ordeal" / "journals"
+    journals.mkdir(parents=True)
+    (journals / "broken.jsonl").write_text("{not json}\n{}\n")
+    refused(home.run("undo"), "broken.jsonl is damaged at line 1")
+
+
+RESULTS = {
+    "schema": 1,
+    "run": "20260101-000000-abcd",
+    "machine": {"cpus": "2"},
+    "options": {},
+    "incidents": [
+        {"id": "mass-termination", "variant": "hardened", "cluster": "kind", "kubernetes": "1.34.4", "profile": "smoke",
+         "verdict": "held", "passed": True, "why": "5 invariants held", "duration_s": 81.2},
+        {"id": "mass-termination", "variant": "control", "control": "default-tolerations", "cluster": "kind",
+         "kubernetes": "1.34.4", "profile": "smoke", "verdict": "unknown", "passed": False,
+         "why": "the fault did not land [/red] on [node]", "duration_s": 3},
+    ],
+}  # fmt: skip
+
+
+def test_report_shows_the_verdicts_of_a_run(home: Home) -> None:
+    run = home.path / "results" / "20260101-000000-abcd"
+    run.mkdir(parents=True)
+    (run / "results.json").write_text(json.dumps(RESULTS))
+    (home.path / "results" / "latest").symlink_to(run.name)
+    for arguments in ([], ["20260101-000000-abcd"], [str(run)], [str(run / "results.json")]):
+        done = home.run("report", *arguments)
+        assert done.code == 0, done.err
+        assert "held" in done.out
+        assert "control: default-tolerations" in done.out
+        assert "[/red] on [node]" in done.out
+        assert "1 of 2 passed" in done.out
+    refused(home.run("report", "other"), "no results at results/other", "20260101-000000-abcd")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "no JSON"),
+        ("[]", "not a kube-ordeal run's"),
+        ('{"schema": 99, "run": "x"}', "schema 99"),
+        ('{"schema": 1, "run": "x", "machine": {}, "incidents": [{}]}', "not a kube-ordeal run's"),
+    ],
+)
+def test_report_refuses_what_is_no_result(home: Home, content: str, says: str) -> None:
+    (home.path / "results.json").write_text(content)
+    refused(home.run("report", "results.json"), says)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["bogus"], "No such command"),
+        (["doctor", "--kubernetes", "newest"], "'newest' is not a version"),
+        (["setup", "--for", "mars"], "mars"),
+        (["setup", "--bogus"], "No such option"),
+        (["image", "build", "--kubernetes", "1.x"], "'1.x' is not a version"),
+        (["image", "build", "--component", "kubelet"], "NAME=PATH"),
+        (["image", "build", "--component", "bogus=/bin/true"], "no component is named 'bogus'"),
+        (["image", "build", "--component", "kubelet=/no/such/file"], "there is no file /no/such/file"),
+        (["image", "remove"], "Missing argument"),
+    ],
+)
+def test_wrong_input_ends_with_a_sentence(home: Home, arguments: list[str], says: str) -> None:
+    refused(home.run(*arguments), says)
+
+
+def test_a_home_that_cannot_be_written_is_named(home: Home) -> None:
+    (home.path / "state").write_text("a file where the state folder should be")
+    refused(home.run("undo"), str(home.path / "state"), "Not a directory")
+
+
+def test_version(home: Home) -> None:
+    assert home.run("version").out.startswith("kube-ordeal 0.")
+
+
+def test_ctrl_c_in_a_step_leaves_nothing_half_made(home: Home) -> None:
+    """The toolchain hangs, as a slow build would; the interrupt comes in the middle of it."""
+    go = home.path / "bin" / "go"
+    go.parent.mkdir()
+    go.write_text(
+        "#!/bin/sh\n"
+        'case "$1 $2" in\n'
+        '"env GOVERSION") echo go1.99.0 ;;\n'
+        '"env GOPROXY") echo off ;;\n'
+        '*) echo started >"$HANGS"; exec sleep 600 ;;\n'
+        "esac\n"
+    )
+    go.chmod(0o755)
+    hangs = home.path / "hangs"
+    env = {**home.env, "PATH": f"{go.parent}:{os.environ['PATH']}", "HANGS": str(hangs)}
+    with subprocess.Popen(
+        [*COMMAND, "setup", "--yes", "--for", "simulated"],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        deadline = time.monotonic() + 60
+        while not hangs.exists() and child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(child.pid, signal.SIGINT)
+        said, _ = child.communicate(timeout=60)
+    assert hangs.exists(), said
+    assert child.returncode == 130, said
+    assert "interrupted: " in said
+    assert "Traceback" not in said
+    left = [
+        str(path) for path in (home.path / "cache").rglob("*") if path.is_file() and not path.name.endswith(".lock")
+    ]
+    assert left == []
