@@ -65,6 +65,8 @@ class ConfigMapInformer:
                 except _GoneError:
                     self._position = ""
                 except Exception as error:  # noqa: BLE001  (whatever broke: an informer tries again, and says so)
+                    if self._stop.is_set():
+                        break  # we broke it off ourselves
                     if self._broken_at is None:
                         self._broken_at = self._history.now()
                         self._why = f"{type(error).__name__}: {error}".splitlines()[0][:200]

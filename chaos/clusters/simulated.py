@@ -44,7 +44,7 @@ from chaos.errors import OrdealError
 from chaos.hosts import binaries
 from chaos.hosts.command import CommandError, run
 from chaos.hosts.lock import locked
-from chaos.hosts.places import state_dir
+from chaos.hosts.places import manifests_dir, state_dir
 from chaos.waiting import WaitedInVainError, eventually
 
 GROUP_LABEL = "kube-ordeal/heartbeats"
@@ -60,6 +60,7 @@ APISERVER, CONTROLLER_MANAGER, SCHEDULER, ETCD = (
 )
 CONTROL_PLANE = (APISERVER, CONTROLLER_MANAGER, SCHEDULER)
 SECOND = "second-"
+OWN_KUBELET = f"kwok-{CONTROL_PLANE_GROUP}"
 
 UP_WITHIN_S = 90.0
 ANSWER_WITHIN_S = 60.0
@@ -252,9 +253,14 @@ class SimulatedCluster:
         for name in (CONTROLLER_MANAGER, SCHEDULER):
             if not self._runs(name):
                 self._start(name, self._component(name))
+        if not self._runs(OWN_KUBELET):
+            self._start_kubelets(self._group(CONTROL_PLANE_GROUP))
 
     def start_second_control_plane(self, timers: Timers, controllers: str) -> SecondControlPlane:
-        """Its API server, controller manager and scheduler listen on ports that the simulated kubelets don't know."""
+        """Its API server, controller manager and scheduler listen on ports that the simulated kubelets don't know.
+
+        Only the kubelet of its own machine, the control-plane node's, reports to it: so not all nodes are away to it.
+        """
         ports, kubeconfig = self._record.ports, self._second_kubeconfig
         config = yaml.safe_load(Path(self._ref.kubeconfig).read_text())
         for entry in config["clusters"]:
@@ -276,10 +282,13 @@ class SimulatedCluster:
                 self._start(SECOND + name, _with_flags(self._component(name), flags))
             if name == APISERVER:
                 self._answers(kubeconfig)
+        self._kill(OWN_KUBELET)
+        if not self._runs(SECOND + OWN_KUBELET):
+            self._start_kubelets(self._group(CONTROL_PLANE_GROUP), SECOND + OWN_KUBELET, kubeconfig)
         return SecondControlPlane(str(kubeconfig), controllers)
 
     def stop_second_control_plane(self) -> None:
-        self._kill(*(SECOND + name for name in CONTROL_PLANE))
+        self._kill(*(SECOND + name for name in (*CONTROL_PLANE, OWN_KUBELET)))
 
     def second_control_plane_running(self) -> bool:
         return any(self._runs(SECOND + name) for name in CONTROL_PLANE)
@@ -445,14 +454,15 @@ class SimulatedCluster:
             raise OrdealError(f"no process was ever started for the heartbeats of {group}")
         return process
 
-    def _start_kubelets(self, group: Group) -> None:
-        work = _workdir(self._directory)
+    def _start_kubelets(self, group: Group, name: str = "", kubeconfig: Path | None = None) -> None:
+        """Start the process that sends the group's heartbeats, by default to the first API server."""
         self._start(
-            f"kwok-{group.name}",
+            name or f"kwok-{group.name}",
             [
                 str(self._programs().kwok),
-                f"--config={work / 'kwok.yaml'}",
-                f"--kubeconfig={work / 'kubeconfig.yaml'}",
+                f"--config={_workdir(self._directory) / 'kwok.yaml'}",
+                f"--config={manifests_dir() / 'simulated' / 'stages.yaml'}",
+                f"--kubeconfig={kubeconfig or self._ref.kubeconfig}",
                 "--manage-all-nodes=false",
                 f"--manage-nodes-with-label-selector={GROUP_LABEL}={group.name}",
                 f"--node-lease-duration-seconds={_lease_duration_s(self.shape.timers)}",
@@ -465,7 +475,8 @@ class SimulatedCluster:
         total = sum(len(group.nodes) for group in groups)
         report(f"starting {total} simulated nodes in {len(groups)} heartbeat groups")
         for group in groups:
-            self._start_kubelets(group)
+            if not self._runs(f"kwok-{group.name}"):
+                self._start_kubelets(group)
         with self.api() as client:
             with ThreadPoolExecutor(CONNECTIONS) as pool:
                 for status in pool.map(
