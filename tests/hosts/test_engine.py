@@ -1,0 +1,150 @@
+"""What is on record of the engine, and that exactly that is taken back. The docker client is a script here."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chaos.errors import OrdealError
+from chaos.hosts import engine
+from chaos.hosts.command import Output
+from chaos.hosts.engine import Started
+
+BOOT = engine._boot()
+
+
+@pytest.fixture(autouse=True)
+def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(engine, "PID_FILE", tmp_path / "docker.pid")
+    monkeypatch.setattr(engine, "_clients", list)
+
+
+def client(path: Path, script: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def sleeper() -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(["sleep", "300"])
+
+
+def on_record(process: "subprocess.Popen[bytes]") -> Started:
+    return Started(pid=process.pid, started=engine._start_ticks(process.pid) or 0, boot=BOOT)
+
+
+def test_the_second_client_is_asked_where_the_first_cannot_talk_to_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuses = client(tmp_path / "new", "echo 'client is too new' >&2; exit 1")
+    works = client(tmp_path / "old", "echo 20.10.24")
+    monkeypatch.setattr(engine, "_clients", lambda: [refuses, works])
+    assert engine.find() == engine.Engine(works, "20.10.24", ours=False)
+
+
+def test_a_client_that_hangs_or_has_no_server_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "ANSWER_TIMEOUT_S", 0.2)
+    hangs, silent = client(tmp_path / "hangs", "exec sleep 30"), client(tmp_path / "silent", "true")
+    monkeypatch.setattr(engine, "_clients", lambda: [hangs, silent])
+    assert engine.find() is None
+    with pytest.raises(OrdealError, match="no container engine answers; start Docker, or run"):
+        engine.require()
+
+
+def test_the_record_is_read_back_as_it_was_written() -> None:
+    state = Started(7, 8, BOOT, ("docker.io",), ("10.244.0.0/16",), {"fs.inotify.max_user_instances": "128"}, "kind")
+    assert engine.started() == Started()
+    engine._save(state)
+    assert engine.started() == state
+
+
+def test_a_damaged_record_is_not_guessed_at() -> None:
+    engine._state_file().write_text('{"pid": 1')
+    with pytest.raises(OrdealError, match="damaged"):
+        engine.started()
+
+
+def test_stop_ends_the_process_on_record_and_a_second_stop_finds_nothing() -> None:
+    process = sleeper()
+    engine._save(on_record(process))
+    said: list[str] = []
+    engine.stop(said.append)
+    assert process.wait(timeout=10) == -15
+    assert said == [f"stopping the container engine, process {process.pid}"]
+    said.clear()
+    engine.stop(said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize("change", [{"started": 1}, {"boot": "another"}])
+def test_stop_leaves_a_process_that_only_has_the_pid(change: dict[str, int | str]) -> None:
+    process = sleeper()
+    try:
+        engine._save(replace(on_record(process), **change))  # type: ignore[arg-type]
+        engine.stop()
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_daemon_that_an_interrupted_run_started_is_put_on_record(tmp_path: Path) -> None:
+    ours = subprocess.Popen(["sh", "-c", "read line", "sh", f"--data-root={engine.DATA_ROOT}"], stdin=subprocess.PIPE)
+    other = sleeper()
+    try:
+        engine.PID_FILE.write_text(str(other.pid))
+        engine._adopt()
+        assert engine.started().pid == 0
+        engine.PID_FILE.write_text(f"{ours.pid}\n")
+        engine._adopt()
+        assert engine.started() == on_record(ours)
+    finally:
+        for each in (ours, other):
+            each.kill()
+            each.communicate()
+
+
+class Routes:
+    """The `ip` command, as far as it is asked here."""
+
+    def __init__(self, unicast: list[str], unreachable: list[str]) -> None:
+        self.unicast, self.unreachable = unicast, unreachable
+        self.on_record_at_add: list[tuple[str, ...]] = []
+
+    def run(self, argv: list[str], **_: object) -> Output:
+        if "add" in argv:
+            self.on_record_at_add.append(engine.started().routes)
+            self.unreachable.append(argv[argv.index("unreachable") + 1])
+            return Output(0, "", "")
+        if argv[1] == "-6":
+            return Output(0, "[]", "")
+        shown = self.unreachable if "type" in argv else self.unicast
+        return Output(0, "[" + ",".join(f'{{"dst": "{each}"}}' for each in shown) + "]", "")
+
+
+def test_a_route_is_on_record_before_it_is_made_and_only_what_is_missing_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    routes = Routes(["default", "172.30.0.0/16"], ["10.96.0.0/16"])
+    monkeypatch.setattr(engine, "run", routes.run)
+    engine._contain(("10.244.0.0/16", "10.96.0.0/16", "172.30.0.0/16"), lambda _: None)
+    assert routes.on_record_at_add == [("10.244.0.0/16",), ("10.244.0.0/16", "172.30.0.0/16")]
+    assert engine.started().routes == ("10.244.0.0/16", "172.30.0.0/16")  # not the one that was there before
+
+
+def test_a_network_of_the_users_own_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    routes = Routes(["10.0.0.0/8"], [])
+    monkeypatch.setattr(engine, "run", routes.run)
+    said: list[str] = []
+    engine._contain(("10.244.0.0/16",), said.append)
+    assert routes.unreachable == []
+    assert said == ["10.244.0.0/16 overlaps with this machine's own route 10.0.0.0/8: left as it is"]
+
+
+def test_installing_needs_root_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.os, "geteuid", lambda: 1000)
+    with pytest.raises(OrdealError, match="needs root; run the same command with sudo"):
+        engine.install_and_start()
+    assert engine.started() == Started()
