@@ -18,6 +18,7 @@ NO_EXECUTE = ("node.kubernetes.io/unreachable:NoExecute", "node.kubernetes.io/no
 BURST = 1  # a zone's queue begins with one token, and keeps at most one (scheduler.EvictionRateLimiterBurst)
 FEWEST = 2  # with at most two nodes away a zone is never partially disrupted, whatever their share
 
+TAINTS, TERMINATIONS = "taints", "terminations"
 BEYOND_RATE, TAINTS_LEFT, TAINTED_ANEW = "beyond-rate", "taints-left", "tainted-anew"
 
 
@@ -51,10 +52,10 @@ def taints_within_rate(
     """The zone reached `state` for `at_least_s`, and its nodes got NoExecute taints no faster than documented.
 
     All of the fault's time is judged, not only what the zone spent in `state`: for each stretch its rate times its
-    length, and one token where the rate changes. Reason: "beyond-rate". Unknown where the zone was in the state for
+    length, and one token in all. Reason: "beyond-rate". Unknown where the zone was in the state for
     too short a time, or with too few nodes away, to show a rate beyond the documented one.
     """
-    return _within_rate("taints", _taints_given, zone, state, documented, at_least_s, Span(fault=fault))
+    return _within_rate(TAINTS, _taints_given, zone, state, documented, at_least_s, Span(fault=fault))
 
 
 def terminations_within_rate(
@@ -64,7 +65,7 @@ def terminations_within_rate(
 
     As `taints_within_rate`, but judged by what is deleted: how many nodes had a first pod marked for deletion.
     """
-    return _within_rate("terminations", _nodes_losing_pods, zone, state, documented, at_least_s, Span(fault=fault))
+    return _within_rate(TERMINATIONS, _nodes_losing_pods, zone, state, documented, at_least_s, Span(fault=fault))
 
 
 def taints_taken_back(*, documented: Timers, within_s: float, fault: str | None = None) -> Invariant:
@@ -196,7 +197,8 @@ def _within_rate(
             return unknown(
                 f"only {reached.away} nodes of zone {zone} were away: too few to show more than {int(allowed)}"
             )
-        blind = unseen(history, "nodes", Window(stretches[0].start, stretches[-1].end))
+        judged = Window(stretches[0].start, stretches[-1].end)
+        blind = unseen(history, "nodes", judged) or (unseen(history, "pods", judged) if what == TERMINATIONS else None)
         return blind or held(
             f"zone {zone} was {state} for {reached.length_s:.0f} s with {reached.away} nodes away: {len(seen)} {what}, "
             f"{int(allowed)} allowed ({rate:g}/s documented)",
@@ -209,16 +211,14 @@ def _within_rate(
 def _allowed(stretches: Sequence[Stretch], documented: Timers) -> float:
     """How many nodes may be tainted over these stretches.
 
-    A new token comes where the rate changes. The controller sees a zone's new state at the end of the pass in which it
-    wrote it, and the next one may come a period later: that long a higher rate may go on.
+    The one token is there once: a new rate begins without one, where the old had none left (SwapLimiter in
+    pkg/controller/nodelifecycle/scheduler/rate_limited_queue.go). The controller sees a zone's new state at the end of
+    the pass in which it wrote it, and the next one may come a period later: that long a higher rate may go on.
     """
-    allowed, before = 0.0, None
+    allowed, before = float(BURST), 0.0
     for stretch in stretches:
         rate = rate_of(stretch.state, documented)
-        if before is None or rate != before:
-            allowed += BURST if rate > 0 or before is None else 0
-            allowed += max(0.0, (before or 0.0) - rate) * documented.monitor_period_s
-        allowed += rate * stretch.length_s
+        allowed += rate * stretch.length_s + max(0.0, before - rate) * documented.monitor_period_s
         before = rate
     return allowed
 

@@ -47,7 +47,7 @@ def watchers_see(fault: str, *, within_s: float) -> Invariant:
                 objects=len(subjects),
                 stale=len(wrong),
             )
-        last = max((o.at for o in watched if o.at >= window.start), default=window.start)
+        last = max([window.start, *(belief.at for belief in beliefs.values() if belief is not None)])
         return held(
             f"watchers saw all {len(subjects)} objects as they are stored, {last - window.start:.1f} s after the fault",
             objects=len(subjects),
