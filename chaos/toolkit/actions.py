@@ -211,15 +211,18 @@ def hold_past_eviction_deadline(plus_s: float = 5.0, from_now: bool = False) -> 
 
 
 @activity
-def wait_until_recovered(within_s: float = 90.0, workload: bool = True) -> bool:
+def wait_until_recovered(within_s: float = 90.0, workload: bool = True, kubelets: bool = False) -> bool:
     """Wait until every node is Ready, and every replica of the workload. False where not: the invariants judge it.
 
-    workload: false leaves the replicas out.
+    workload: false leaves the replicas out. kubelets: also until every kubelet has renewed its lease since the last
+    fault was undone (needs start_recording with probe_workload).
     """
 
     def recovered() -> bool:
-        replicas_count = workload and SESSION.has_workload
-        return SESSION.lab.nodes_ready() and (not replicas_count or SESSION.workload().ready())
+        lab, replicas_count = SESSION.lab, workload and SESSION.has_workload
+        if not lab.nodes_ready() or (kubelets and not lab.kubelets_report()):
+            return False
+        return not replicas_count or SESSION.workload().ready()
 
     return SESSION.lab.recover(recovered, within_s=float(within_s), what="every node and replica Ready")
 

@@ -10,7 +10,7 @@ from chaos.clusters.base import RunsContainers, Timers
 from chaos.errors import OrdealError
 from chaos.faults.heartbeats import StopHeartbeats
 from chaos.history import NodeChange
-from chaos.invariants import availability, pods, start, watch_cache
+from chaos.invariants import availability, heartbeats, pods, start, watch_cache
 from chaos.invariants import nodes as rates
 from chaos.invariants import nodes_ready as nodes_invariants
 from chaos.invariants.base import Figure, Finding, Invariant, Verdict, judge
@@ -23,6 +23,7 @@ __all__ = [
     "all_nodes_ready",
     "answered_throughout",
     "containers_restarted",
+    "kubelets_report_again",
     "longest_outage_ms",
     "new_pods_start",
     "no_container_restarted",
@@ -95,6 +96,15 @@ def nodes_ready_again(nodes: str = "all", within_s: float = 60.0) -> Reported:
     nodes: names with commas between them, or the words all, workers, control-plane.
     """
     return _judged(nodes_invariants.nodes_ready_again(nodes_named(nodes), within_s=float(within_s)))
+
+
+@activity
+def kubelets_report_again(nodes: str = "all", within_s: float = 60.0) -> Reported:
+    """The nodes' kubelets renewed their leases within `within_s` seconds after the last fault was undone.
+
+    nodes: names with commas between them, or the words all, workers, control-plane.
+    """
+    return _judged(heartbeats.kubelets_report_again(nodes_named(nodes), within_s=float(within_s)))
 
 
 @activity

@@ -1,5 +1,6 @@
 """What Chaos Toolkit finds here: actions, probes, experiments."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import yaml
 from chaoslib.discovery import discover
 from chaoslib.experiment import ensure_experiment_is_valid
 
-from chaos.catalogue import INCIDENTS
+from chaos.catalogue import INCIDENTS, Incident
 from chaos.faults import load_all
 from chaos.faults.base import registered
 from chaos.toolkit import actions, experiments_dir, probes
@@ -16,6 +17,7 @@ from chaos.toolkit.session import by_variant
 # Its verdict is a table over many repeats on clusters made anew; a `chaos run` is one.
 NOT_ONE_RUN = {"no-protection"}
 EXPERIMENTS = sorted(experiments_dir().glob("*.yaml"))
+SUITES = Path(__file__).parents[2] / "suites" / "control_plane"
 load_all()
 
 
@@ -70,12 +72,24 @@ class TestEveryExperiment:
 
 
 @pytest.mark.parametrize("incident", INCIDENTS, ids=lambda i: i.id)
-def test_every_incident_has_an_experiment_and_every_control_its_place_in_one(incident) -> None:  # type: ignore[no-untyped-def]
+def test_every_incident_has_an_experiment_and_every_control_its_place_in_one(incident: Incident) -> None:
     own = [p for p in EXPERIMENTS if _loaded(p)["configuration"]["incident"] == incident.id]
     assert own
     choices = {key for path in own for key in _choices(_loaded(path)["method"])}
     assert choices >= {c.id for c in incident.controls} - NOT_ONE_RUN
     assert choices <= {c.id for c in incident.controls} | {"hardened"}
+
+
+@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda i: i.id)
+def test_an_incidents_experiments_judge_by_the_invariants_of_its_suites(incident: Incident) -> None:
+    suites = [s for s in SUITES.glob("test_*.py") if f'"{incident.id}"' in s.read_text()]
+    suites = [s for s in suites if not any(f'"{control}"' in s.read_text() for control in NOT_ONE_RUN)]
+    assert suites
+    imported = re.compile(r"^from chaos\.invariants\.\w+ import (.+)$", re.MULTILINE)
+    judged = {name for s in suites for line in imported.findall(s.read_text()) for name in line.split(", ")}
+    judged = {name for name in judged if name.islower()}
+    own = [_loaded(p) for p in EXPERIMENTS if _loaded(p)["configuration"]["incident"] == incident.id]
+    assert {a["provider"]["func"] for e in own for a in e["method"] if a["type"] == "probe"} == judged
 
 
 def _choices(value: object) -> set[str]:
