@@ -1,0 +1,127 @@
+"""The nodes of a simulated cluster: in which heartbeat groups they are, how they are made and read.
+
+The API is asked with plain requests here: the generated client takes a hundred times as long for thousands of objects.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import urllib3
+from kubernetes.client import ApiClient
+
+from chaos.clusters.base import Node, Shape, Timers, Zone
+from chaos.clusters.client import CONTROL_PLANE_LABEL, ZONE_LABEL
+from chaos.errors import OrdealError
+from chaos.hosts import binaries
+
+GROUP_LABEL = "kube-ordeal/heartbeats"
+CONTROL_PLANE_GROUP = "control-plane"
+CONTROL_PLANE_NODE = "control-plane"
+WORKERS_GROUP = "workers"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Nodes whose heartbeats one process sends."""
+
+    name: str
+    zone: str
+    nodes: tuple[str, ...]
+
+
+def groups_of(shape: Shape) -> tuple[Group, ...]:
+    """The heartbeat groups of a shape: each zone's (or the workers'), then the control plane's."""
+    zones = shape.zones or (Zone("", shape.workers),)
+    groups: list[Group] = []
+    for zone in zones:
+        if sum(zone.parts) not in {0, zone.nodes}:
+            raise OrdealError(f"zone {zone.name} has {zone.nodes} nodes, but parts of {sum(zone.parts)} in all")
+        names = [f"{zone.name or 'worker'}-{number}" for number in range(1, zone.nodes + 1)]
+        at = 0
+        for number, size in enumerate(zone.parts or (zone.nodes,), start=1):
+            base = zone.name or WORKERS_GROUP
+            name = f"{base}-{number}" if zone.parts else base
+            groups.append(Group(name, zone.name, tuple(names[at : at + size])))
+            at += size
+    return (*groups, Group(CONTROL_PLANE_GROUP, "", (CONTROL_PLANE_NODE,)))
+
+
+def lease_duration_s(timers: Timers) -> int:
+    """Kubernetes' own proportion: a lease of 40 s (renewed every 10 s) at a grace period of 50 s. At least 4 s."""
+    return max(4, int(timers.monitor_grace_s * 0.8))
+
+
+def manifest(group: Group, name: str) -> dict[str, object]:
+    """The Node object of a group's node, to be POSTed; its kubelet makes it Ready."""
+    system = {"os": "linux", "arch": binaries.goarch()}
+    labels = {
+        "kubernetes.io/hostname": name,
+        GROUP_LABEL: group.name,
+        **{f"kubernetes.io/{key}": value for key, value in system.items()},
+        **{f"beta.kubernetes.io/{key}": value for key, value in system.items()},  # or the controller adds them later
+    }
+    spec: dict[str, object] = {}
+    if group.zone:
+        labels[ZONE_LABEL] = group.zone
+    if group.name == CONTROL_PLANE_GROUP:
+        labels[CONTROL_PLANE_LABEL] = ""
+        spec["taints"] = [{"key": CONTROL_PLANE_LABEL, "effect": "NoSchedule"}]
+    room = {"cpu": "32", "memory": "256Gi", "pods": "110"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels},
+        "spec": spec,
+        "status": {"capacity": room, "allocatable": room},
+    }
+
+
+def parsed(item: Mapping[str, Any]) -> Node:
+    """A node of a list's JSON."""
+    labels, status = item["metadata"].get("labels", {}), item.get("status", {})
+    addresses = {entry["type"]: entry["address"] for entry in status.get("addresses", ())}
+    return Node(
+        name=item["metadata"]["name"],
+        control_plane=CONTROL_PLANE_LABEL in labels,
+        ready=next((c["status"] for c in status.get("conditions", ()) if c["type"] == "Ready"), "Unknown"),
+        address=addresses.get("InternalIP", ""),
+        zone=labels.get(ZONE_LABEL, ""),
+        taints=tuple(f"{taint['key']}:{taint['effect']}" for taint in item["spec"].get("taints", ())),
+    )
+
+
+def ready_nodes(client: ApiClient) -> int:
+    """How many nodes are Ready; asked as a table, which is a hundredth of the full list."""
+    table = get(client, "/api/v1/nodes?includeObject=None", "application/json;as=Table;v=v1;g=meta.k8s.io")
+    status = next(i for i, column in enumerate(table["columnDefinitions"]) if column["name"] == "Status")
+    return sum(1 for row in table["rows"] or () if row["cells"][status] == "Ready")
+
+
+def get(client: ApiClient, path: str, accept: str = "application/json") -> Any:
+    """A parsed answer. The typed client takes a hundred times as long for a list of thousands."""
+    answer = _request(client, "GET", path, None, accept)
+    if answer.status != 200:
+        raise OrdealError(f"{client.configuration.host}{path} answered HTTP {answer.status}")
+    return orjson.loads(answer.data)
+
+
+def status(client: ApiClient, method: str, path: str, body: bytes | None = None) -> int:
+    """The HTTP status of an answer. Raises OrdealError where none comes."""
+    return int(_request(client, method, path, body, "application/json").status)
+
+
+def _request(client: ApiClient, method: str, path: str, body: bytes | None, accept: str) -> Any:
+    host = client.configuration.host
+    try:
+        return client.rest_client.pool_manager.request(
+            method,
+            f"{host}{path}",
+            body=body,
+            headers={"Content-Type": "application/json", "Accept": accept},
+            timeout=urllib3.Timeout(connect=3, read=60),
+            retries=False,
+        )
+    except urllib3.exceptions.HTTPError as error:
+        raise OrdealError(f"the API server at {host} does not answer: {error}") from error
