@@ -75,14 +75,6 @@ INCIDENTS: tuple[Incident, ...] = (
                 because="taint-eviction",
             ),
             Control(
-                "ready-addresses-only",
-                "the same cut with pods that tolerate it for ever, behind a Service that names only Ready pods: while "
-                "the nodes are lost their pods are marked not Ready, and when the network returns kube-proxy hears of "
-                "it first and rejects every connection until the kubelets have reported",
-                breaks="outage-at-most-2s",
-                because="outage",
-            ),
-            Control(
                 "rates-raised",
                 "the controller manager runs with --node-eviction-rate=100 and --secondary-node-eviction-rate=100: "
                 "nodes are tainted as fast as they go away",

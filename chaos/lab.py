@@ -233,10 +233,10 @@ class Lab:
         if cluster is None:
             return
         try:
+            eventually(self.nodes_ready, within_s=30, what=f"every node of {cluster.ref.name} to be Ready")
             for one in reversed(deployed):
                 if one.cluster is cluster:
                     one.remove()
-            eventually(self.nodes_ready, within_s=30, what=f"every node of {cluster.ref.name} to be Ready")
         except OrdealError as error:
             self._report(f"cluster {cluster.ref.name} is not used again: {error}")
             self._pool.spoiled(self.cluster_kind)

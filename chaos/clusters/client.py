@@ -88,14 +88,12 @@ def _brief(error: Exception) -> str:
     return text[0][:200] if text else type(error).__name__
 
 
-__all__ = ["api_client", "read_nodes", "server_version"]
+__all__ = ["api_client", "raw_get", "read_nodes", "server_version"]
 
 
 def raw_get(client: ApiClient, path: str) -> bytes:
     """The bytes that the API server answers for a path. Raises ApiException or a urllib3 error."""
-    response: Any = client.call_api(
-        path, "GET", auth_settings=["BearerToken"], response_type="object", _preload_content=False
-    )
-    answer = response[0] if isinstance(response, tuple) else response
-    data: bytes = answer.data
-    return data
+    method, url, headers, body, _ = client.param_serialize("GET", path, auth_settings=["BearerToken"])
+    response = client.call_api(method, url, headers, body)
+    read: Callable[[], bytes] = response.read
+    return read()

@@ -75,6 +75,8 @@ class Pool:
             held.cluster.delete()
             self._journal.undone(held.entry)
         if held.lock is not None:
+            if held.entry is not None:  # nobody else asks for this name; a kept cluster's lock file stays for the next
+                _lock_path(held.cluster.ref.name).unlink(missing_ok=True)
             held.lock.close()
 
     def spoiled(self, kind_of: str) -> None:
@@ -164,7 +166,7 @@ def exists(ref: ClusterRef) -> bool:
 
 def _lock(name: str) -> BinaryIO:
     """Hold a cluster's name for this process. Raises OrdealError where another run has it."""
-    path = state_dir() / "locks" / f"{name}.lock"
+    path = _lock_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("ab")
     try:
@@ -175,3 +177,7 @@ def _lock(name: str) -> BinaryIO:
             f"another run uses the cluster {name} now; wait for it, or give another --cluster-name"
         ) from None
     return file
+
+
+def _lock_path(name: str) -> Path:
+    return state_dir() / "locks" / f"{name}.lock"

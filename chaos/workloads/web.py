@@ -1,6 +1,7 @@
 """A web server in several replicas behind a Service: what goes on serving, or does not, while a fault lasts."""
 
 import json
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from string import Template
@@ -36,16 +37,16 @@ class Web:
     tolerate_for_ever: bool = False
     publish_not_ready: bool = False
 
-    @property
-    def namespace(self) -> str:
-        return f"ordeal-{self.name}"
-
     def deploy(self, cluster: Cluster, run: str) -> "Deployed":
-        """Create it and wait until every replica is Ready. Raises OrdealError, WaitedInVainError."""
+        """Create it, in a namespace of its own, and wait until every replica is Ready.
+
+        Raises OrdealError, WaitedInVainError.
+        """
+        namespace = f"ordeal-{self.name}-{uuid.uuid4().hex[:6]}"
         tolerations = [{"key": key, "operator": "Exists", "effect": "NoExecute"} for key in (NOT_READY, UNREACHABLE)]
         filled = Template((manifests_dir() / "web.yaml").read_text()).substitute(
             name=self.name,
-            namespace=self.namespace,
+            namespace=namespace,
             run=run,
             replicas=self.replicas,
             image=cluster.images.busybox,
@@ -57,12 +58,12 @@ class Web:
                 create: Callable[[ApiClient, object], object] = create_from_dict
                 for manifest in yaml.safe_load_all(filled):
                     create(client, manifest)
-                service: Any = CoreV1Api(client).read_namespaced_service(self.name, self.namespace)
+                service: Any = CoreV1Api(client).read_namespaced_service(self.name, namespace)
             except Exception as error:
                 raise OrdealError(
                     f"the workload {self.name} can't be created on {cluster.ref.name}: {error}"
                 ) from error
-        deployed = Deployed(self.name, self.namespace, f"http://{service.spec.cluster_ip}/", self.replicas, cluster)
+        deployed = Deployed(self.name, namespace, f"http://{service.spec.cluster_ip}/", self.replicas, cluster)
         eventually(deployed.ready, within_s=READY_WITHIN_S, what=f"{self.replicas} replicas of {self.name} to be Ready")
         return deployed
 
@@ -84,18 +85,16 @@ class Deployed:
         return bool(status.ready_replicas == self.replicas and status.replicas == self.replicas)
 
     def remove(self) -> None:
-        """Delete it with its namespace, and wait until it is gone."""
+        """Delete it with its namespace, and wait until its pods are gone; the empty namespace follows by itself."""
         with self.cluster.api() as client:
             core = CoreV1Api(client)
+            try:
+                core.delete_namespace(self.namespace)
+            except ApiException as error:
+                if error.status not in {404, 409}:
+                    raise
 
             def gone() -> bool:
-                try:
-                    core.delete_namespace(self.namespace)
-                except ApiException as error:
-                    if error.status == 404:
-                        return True
-                    if error.status != 409:
-                        raise
-                return False
+                return not core.list_namespaced_pod(self.namespace).items
 
-            eventually(gone, within_s=GONE_WITHIN_S, what=f"namespace {self.namespace} to be gone", every_s=0.5)
+            eventually(gone, within_s=GONE_WITHIN_S, what=f"the pods of {self.name} to be gone")

@@ -14,7 +14,7 @@ from chaos.workloads.web import Web
     "mass-termination",
     on=("kind",),
     needs=(RunsContainers, NodeNetwork, NodePower),
-    controls=("default-tolerations", "ready-addresses-only"),
+    controls=("default-tolerations",),
 )
 def test_nodes_that_lose_the_apiserver_keep_their_pods(lab: Lab) -> None:
     """When every kubelet loses the API server for longer than grace and toleration, the control plane MUST NOT
@@ -23,13 +23,7 @@ def test_nodes_that_lose_the_apiserver_keep_their_pods(lab: Lab) -> None:
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
     control_plane = tuple(n.name for n in cluster.nodes() if n.control_plane)
-    web = lab.deploy(
-        Web(
-            replicas=6,
-            tolerate_for_ever=lab.control != "default-tolerations",
-            publish_not_ready=lab.control != "ready-addresses-only",
-        )
-    )
+    web = lab.deploy(Web(replicas=6, tolerate_for_ever=lab.control is None, publish_not_ready=True))
     with lab.record(probe=web) as history:
         with lab.inject(CutOff(nodes=workers, peers=control_plane)):
             lab.hold_past(lab.timers.eviction_deadline_s, "past grace period and toleration")

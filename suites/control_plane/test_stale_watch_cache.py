@@ -18,7 +18,7 @@ def test_watchers_see_an_object_that_was_edited_in_etcd(lab: Lab) -> None:
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     assert isinstance(cluster, EtcdBehind)
     say(cluster, "edited", "value-as-written")
-    edit = EditEtcdBehind(etcd_key("edited"), b"value-as-written", b"value-as-edited!")
+    edit = EditEtcdBehind(etcd_key("edited"), "value-as-written", "value-as-edited!")
     with lab.record() as history, ConfigMapInformer(history, cluster.api, NAMESPACE, KEY), lab.inject(edit):
         lab.hold(SEEN_WITHIN_S + 1, "until watchers must have seen it")
         ask_etcd(cluster, history, ["edited"])

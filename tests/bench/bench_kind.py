@@ -6,8 +6,6 @@ python -m tests.bench.bench_kind
 import time
 import uuid
 
-from chaos.invariants.availability import outage_at_most
-
 from chaos.clusters.base import KIND, Shape
 from chaos.clusters.kind import KindCluster
 from chaos.clusters.pool import Pool, Wishes
@@ -16,6 +14,7 @@ from chaos.history import History, Probe
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
+from chaos.invariants.availability import outage_at_most
 from chaos.invariants.base import judge
 from chaos.journal import Journal
 from chaos.probing import ServiceProbes
