@@ -7,6 +7,7 @@ exactly that, after a crash too.
 import ipaddress
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -76,6 +77,7 @@ class Started:
     routes: tuple[str, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
     network: str = ""
+    forwarding: Mapping[str, str] = field(default_factory=dict)  # FORWARD policy and ip_forward before the engine
 
 
 def find() -> Engine | None:
@@ -167,6 +169,9 @@ def stop(report: Report = silent) -> None:
     """
     with locked(_lock_file()):
         _adopt()
+        if not _alive(started()) and _orphaned_containers():
+            report("the container engine was killed and its containers still run: starting it, to stop them")
+            _start(report)
         state = started()
         engine = find()
         if state.network and engine is not None:
@@ -174,9 +179,13 @@ def stop(report: Report = silent) -> None:
             gone = engine.docker("network", "rm", state.network, check=False)
             if gone.code != 0 and "not found" not in gone.err.lower() and "no such" not in gone.err.lower():
                 report(f"the network {state.network} stays: {gone.err.strip()}")
+        bridges = _bridges(engine) if engine is not None and engine.ours else ("docker0",)
         if _alive(state):
             report(f"stopping the container engine, process {state.pid}")
             _end(state)
+        if state.forwarding:
+            report("removing the engine's bridges and firewall chains")
+            _remove_leftovers(state.forwarding, bridges)
         for route in state.routes:
             report(f"removing the route: unreachable {route}")
             run(["ip", "route", "del", "unreachable", route, "metric", WORST_METRIC], check=False)
@@ -275,13 +284,16 @@ def _start(report: Report) -> None:
             f"or end it with `kube-ordeal teardown`."
         )
     PID_FILE.unlink(missing_ok=True)
+    forwarding = _forwarding()
+    if forwarding and not started().forwarding:
+        _save(replace(started(), forwarding=forwarding))
     report("starting the container engine")
     with log_file().open("ab") as log:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
         )
     # A crash between these two lines leaves a daemon that is not on record: _adopt finds it by its pid file.
-    _save(replace(state, pid=child.pid, started=_start_ticks(child.pid) or 0, boot=_boot()))
+    _save(replace(started(), pid=child.pid, started=_start_ticks(child.pid) or 0, boot=_boot()))
 
     def answers() -> bool:
         if child.poll() is not None:
@@ -330,6 +342,39 @@ def _end(state: Started) -> None:
         if _alive(state):
             os.kill(state.pid, signal.SIGKILL)
         eventually(lambda: not _alive(state), within_s=10, what="the container engine to end after SIGKILL")
+
+
+def _forwarding() -> dict[str, str]:
+    """How this machine forwards packets before an engine runs; empty where one has been here and has changed it."""
+    rules = run(["iptables", "-S"], check=False).out.splitlines()
+    policies = [rule.split()[2] for rule in rules if rule.startswith("-P FORWARD ")]
+    if not policies or "-N DOCKER" in rules:
+        return {}
+    return {"policy": policies[0], "ip_forward": _sysctl("net.ipv4.ip_forward")}
+
+
+def _bridges(engine: Engine) -> tuple[str, ...]:
+    """The host's interfaces of the engine's networks; it makes them again when it starts."""
+    networks = engine.docker("network", "ls", "--filter", "driver=bridge", "--format", "{{.ID}} {{.Name}}").out
+    named = [line.split() for line in networks.splitlines()]
+    return tuple("docker0" if name == "bridge" else f"br-{network}" for network, name in named)
+
+
+def _remove_leftovers(before: Mapping[str, str], bridges: tuple[str, ...]) -> None:
+    """Take away what dockerd leaves when it ends: bridges, its chains, the rules that lead to either, forwarding."""
+    for bridge in bridges:
+        run(["ip", "link", "delete", bridge], check=False)
+    for table in ("filter", "nat"):
+        listed = [shlex.split(line) for line in run(["iptables", "-t", table, "-S"], check=False).out.splitlines()]
+        chains = [rule[1] for rule in listed if rule[0] == "-N" and rule[1].startswith("DOCKER")]
+        for rule in listed:
+            if rule[0] == "-A" and rule[1] not in chains and {*bridges, *chains} & set(rule):
+                run(["iptables", "-w", "-t", table, "-D", *rule[1:]], check=False)
+        for action in ("-F", "-X"):
+            for chain in chains:
+                run(["iptables", "-w", "-t", table, action, chain], check=False)
+    run(["iptables", "-w", "-P", "FORWARD", before["policy"]], check=False)
+    _sysctl_file("net.ipv4.ip_forward").write_text(before["ip_forward"])
 
 
 def _raise_limits(report: Report) -> None:
@@ -458,12 +503,24 @@ def _adopt() -> None:
         return
     try:
         pid = int(PID_FILE.read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except (OSError, ValueError):
         return
     ticks = _start_ticks(pid)
-    if f"--data-root={DATA_ROOT}" in command and ticks is not None:
+    if ticks is not None and f"--data-root={DATA_ROOT}" in _arguments(pid):
         _save(replace(started(), pid=pid, started=ticks, boot=_boot()))
+
+
+def _orphaned_containers() -> bool:
+    """Whether containers of our daemon still run; each has a shim, which is told where the daemon's containerd is."""
+    address = f"{RUN_ROOT}/docker/containerd/containerd.sock"
+    return any(address in _arguments(int(each.name)) for each in Path("/proc").iterdir() if each.name.isdigit())
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[1:]
+    except OSError:  # it has ended
+        return []
 
 
 def _log_tail() -> str:

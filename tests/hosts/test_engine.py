@@ -18,6 +18,7 @@ BOOT = engine._boot()
 def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(engine, "PID_FILE", tmp_path / "docker.pid")
+    monkeypatch.setattr(engine, "_orphaned_containers", lambda: False)
     monkeypatch.setattr(engine, "_clients", list)
 
 
@@ -54,7 +55,16 @@ def test_a_client_that_hangs_or_has_no_server_is_no_engine(tmp_path: Path, monke
 
 
 def test_the_record_is_read_back_as_it_was_written() -> None:
-    state = Started(7, 8, BOOT, ("docker.io",), ("10.244.0.0/16",), {"fs.inotify.max_user_instances": "128"}, "kind")
+    state = Started(
+        7,
+        8,
+        BOOT,
+        ("docker.io",),
+        ("10.244.0.0/16",),
+        {"fs.inotify.max_user_instances": "128"},
+        "kind",
+        {"policy": "ACCEPT"},
+    )
     assert engine.started() == Started()
     engine._save(state)
     assert engine.started() == state
@@ -141,6 +151,48 @@ def test_a_network_of_the_users_own_is_not_cut_off(monkeypatch: pytest.MonkeyPat
     engine._contain(("10.244.0.0/16",), said.append)
     assert routes.unreachable == []
     assert said == ["10.244.0.0/16 overlaps with this machine's own route 10.0.0.0/8: left as it is"]
+
+
+def test_only_what_docker_left_in_the_firewall_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = """-P FORWARD DROP
+-N DOCKER
+-N DOCKER-USER
+-N MINE
+-A FORWARD -j DOCKER-USER
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A FORWARD -s 192.0.2.1/32 -m comment --comment "not DOCKER" -j DROP
+-A FORWARD -j MINE
+-A FORWARD -i br-1 -o br-1 -j ACCEPT
+-A FORWARD -i br-12 -j ACCEPT
+-A DOCKER-USER -j RETURN
+"""
+    done: list[str] = []
+
+    def run(argv: list[str], **_: object) -> Output:
+        done.append(" ".join(argv))
+        return Output(0, rules if argv == ["iptables", "-t", "filter", "-S"] else "", "")
+
+    written: dict[str, str] = {}
+
+    class Sysctl:
+        def write_text(self, text: str) -> None:
+            written["ip_forward"] = text
+
+    monkeypatch.setattr(engine, "run", run)
+    monkeypatch.setattr(engine, "_sysctl_file", lambda _: Sysctl())
+    engine._remove_leftovers({"policy": "ACCEPT", "ip_forward": "0"}, ("docker0", "br-1"))
+    assert [each.removeprefix("iptables -w ") for each in done if " -w " in each] == [
+        "-t filter -D FORWARD -j DOCKER-USER",
+        "-t filter -D FORWARD -i docker0 ! -o docker0 -j ACCEPT",
+        "-t filter -D FORWARD -i br-1 -o br-1 -j ACCEPT",
+        "-t filter -F DOCKER",
+        "-t filter -F DOCKER-USER",
+        "-t filter -X DOCKER",
+        "-t filter -X DOCKER-USER",
+        "-P FORWARD ACCEPT",
+    ]
+    assert [each for each in done if each.startswith("ip ")] == ["ip link delete docker0", "ip link delete br-1"]
+    assert written == {"ip_forward": "0"}
 
 
 def test_installing_needs_root_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
