@@ -10,6 +10,7 @@ The journal holds data, never code: an entry names an undo by kind, and the code
 import fcntl
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ class TakenError(OrdealError):
 
 
 class Journal:
-    """The journal of a live run. Use as a context manager; the lock is held until it is closed."""
+    """The journal of a live run, for all its threads. Use as a context manager; the lock is held until it is closed."""
 
     def __init__(self, path: Path) -> None:
         """Create, or take over, and lock the journal file.
@@ -53,6 +54,7 @@ class Journal:
         Raises TakenError where a live process has it, OrdealError where the disk does not take it or it is damaged.
         """
         self.path = path
+        self._one_at_a_time = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = path.open("ab", buffering=0)
@@ -81,10 +83,12 @@ class Journal:
 
     def planned(self, kind: str, cluster: ClusterRef, saved: Saved) -> int:
         """Write down what undo will need; on disk when this returns. Returns the entry's number."""
-        self._entries += 1
-        entry = {"entry": self._entries, "state": "planned", "kind": kind, "cluster": asdict(cluster), "saved": saved}
+        with self._one_at_a_time:
+            self._entries += 1
+            number = self._entries
+        entry = {"entry": number, "state": "planned", "kind": kind, "cluster": asdict(cluster), "saved": saved}
         self._append({**entry, "wall": time.time()})
-        return self._entries
+        return number
 
     def undone(self, entry: int) -> None:
         """The entry's undo is confirmed."""

@@ -88,6 +88,32 @@ class Lab:
         """The cluster in use, or None."""
         return self._cluster
 
+    @contextmanager
+    def apart(self, tag: str) -> Iterator["Lab"]:
+        """A lab with a cluster of its own, to be used in a thread of its own; deleted at the block's end.
+
+        What is recorded and collected there is kept with this replay; its findings are the caller's to use.
+        """
+        pool = self._pool.apart(tag)
+        lab = Lab(
+            self.incident,
+            self.control,
+            self.cluster_kind,
+            self.profile,
+            needs=self._needs,
+            pool=pool,
+            journal=self.journal,
+            run=self._run,
+            directory=self._directory / tag,
+            report=lambda _: None,
+        )
+        try:
+            yield lab
+        finally:
+            self.histories.extend(lab.histories)
+            self.evidence.extend(lab.evidence)
+            pool.close()
+
     @property
     def timers(self) -> Timers:
         """The profile's timers for this kind of cluster; an existing cluster has the shipped defaults until told."""

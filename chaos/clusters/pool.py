@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -64,6 +64,11 @@ class Pool:
         else:
             self._held[kind_of] = self._kept(kind_of, shape) if self._wishes.keep else self._new(kind_of, shape)
         return self._held[kind_of].cluster
+
+    def apart(self, tag: str) -> "Pool":
+        """A pool of its own, for a thread of its own: its clusters' names hold the tag. The caller closes it."""
+        wishes = replace(self._wishes, name=f"{self._wishes.name or 'ordeal'}-{tag}", keep=False)
+        return Pool(wishes, self._journal, self._run, lambda _: None)
 
     def discard(self, kind_of: str) -> None:
         """Take down the cluster of that kind, if there is one and it is not to be kept."""
