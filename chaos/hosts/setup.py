@@ -93,6 +93,8 @@ def takes_back() -> tuple[str, ...]:
         lines.append(f"remove the Docker network {state.network}")
     if state.pid:
         lines.append(f"stop the container engine, process {state.pid}, with all its containers")
+    if state.forwarding:
+        lines.append("remove the engine's bridges and firewall chains, and set packet forwarding back")
     lines += [f"remove the unreachable route to {route}" for route in state.routes]
     lines += [f"set {name} back to {value}" for name, value in state.sysctls.items()]
     return tuple(lines)
@@ -156,7 +158,10 @@ def _machine_changes(m: Machine) -> tuple[str, ...]:
     if packages:
         lines.append(f"install Debian's {', '.join(packages)}")
     if m.engine is None:
-        lines.append(f"start a container engine, its data in {engine.DATA_ROOT}")
+        lines.append(
+            f"start a container engine, its data in {engine.DATA_ROOT}; it adds firewall chains and turns packet "
+            f"forwarding on"
+        )
     lines += [
         f"raise {name} from {value} to {engine.SYSCTLS[name]}"
         for name, value in m.inotify.items()

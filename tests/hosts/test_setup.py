@@ -105,10 +105,17 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_teardown_names_what_is_on_record() -> None:
     state_dir()
     assert setup.takes_back() == ()
-    record(pid=4_000_000, routes=("10.244.0.0/16",), sysctls={"fs.inotify.max_user_instances": "128"}, network="kind")
+    record(
+        pid=4_000_000,
+        routes=("10.244.0.0/16",),
+        sysctls={"fs.inotify.max_user_instances": "128"},
+        network="kind",
+        forwarding={"policy": "ACCEPT", "ip_forward": "0"},
+    )
     assert setup.takes_back() == (
         "remove the Docker network kind",
         "stop the container engine, process 4000000, with all its containers",
+        "remove the engine's bridges and firewall chains, and set packet forwarding back",
         "remove the unreachable route to 10.244.0.0/16",
         "set fs.inotify.max_user_instances back to 128",
     )
