@@ -42,7 +42,7 @@ class _Group(TyperGroup):
             if error.errno is None or error.strerror is None:
                 raise
             _say_error(f"{error.filename or 'writing'}: {error.strerror}")
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, typer.Abort):
             _say_error("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         raise typer.Exit(USER_ERROR)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -99,6 +100,35 @@ def test_setup_without_a_terminal_needs_yes(home: Home) -> None:
     refused(done, "no terminal to ask at", "--yes")
     assert "build etcd" in done.out
     assert not any((home.path / "cache").rglob("etcd*"))
+
+
+@pytest.mark.parametrize(("answer", "code", "says"), [(b"n\n", 2, b"nothing was changed"), (None, 130, b"interrupted")])
+def test_at_a_terminal_it_asks_and_takes_no_or_ctrl_c_for_an_answer(
+    home: Home, answer: bytes | None, code: int, says: bytes
+) -> None:
+    ours, theirs = pty.openpty()
+    command = [*COMMAND, "setup", "--for", "simulated"]
+    with subprocess.Popen(
+        command, env=home.env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    ) as child:
+        os.close(theirs)
+        said, answered = b"", False
+        try:
+            while chunk := os.read(ours, 4096):
+                said += chunk
+                if said.endswith(b"[y/N]: ") and not answered:
+                    answered = True
+                    if answer is None:
+                        child.send_signal(signal.SIGINT)
+                    else:
+                        os.write(ours, answer)
+        except OSError:  # the other end of the terminal is closed: it has ended
+            pass
+        os.close(ours)
+    assert answered, said.decode()
+    assert child.returncode == code, said.decode()
+    assert says in said
+    assert not list((home.path / "cache").rglob("etcd"))
 
 
 def test_undo_says_when_there_is_nothing(home: Home) -> None:
