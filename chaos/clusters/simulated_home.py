@@ -36,7 +36,7 @@ LOOPBACK = "127.0.0.1"
 UP_WITHIN_S = 90.0
 LOG_LINES = 8
 LOCKS = 32
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Programs:
 def home_of(name: str) -> Path:
     """The directory of a cluster of that name, there or not. Raises OrdealError for what can't be a name."""
     if not _NAME.fullmatch(name):
-        raise OrdealError(f"{name!r} can't be a cluster's name: small letters, digits and hyphens, at most 42")
+        raise OrdealError(f"{name!r} can't be a cluster's name: small letters, digits and hyphens, at most 62")
     return state_dir() / "simulated" / name
 
 

@@ -1,6 +1,6 @@
 """Faults of the control plane: another one takes its place on the same etcd; the controller manager stays away."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from kubernetes.client import ApiClient, CoordinationV1Api
@@ -29,7 +29,7 @@ class ReplaceControlPlane:
 
     kind: ClassVar[str] = "replace-control-plane"
     needs: ClassVar[tuple[type, ...]] = (ControlPlaneSwap,)
-    timers: Timers
+    timers: Timers = field(default_factory=Timers)
     controllers: str = "*"
 
     def plan(self, cluster: _Swappable) -> Saved:

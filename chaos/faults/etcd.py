@@ -29,14 +29,14 @@ class EditEtcdBehind:
     kind: ClassVar[str] = "edit-etcd-behind"
     needs: ClassVar[tuple[type, ...]] = (EtcdBehind,)
     key: str
-    old: bytes
-    new: bytes
+    old: str
+    new: str
 
     def plan(self, cluster: _Opened) -> Saved:
-        stored = cluster.etcd_get(self.key)
-        if len(self.old) != len(self.new) or self.old not in stored:
+        stored, old, new = cluster.etcd_get(self.key), self.old.encode(), self.new.encode()
+        if len(old) != len(new) or old not in stored:
             raise OrdealError(f"{self.key} in etcd does not hold {self.old!r}, or {self.new!r} has another length")
-        return {"key": self.key, "was": _text(stored), "edited": _text(stored.replace(self.old, self.new))}
+        return {"key": self.key, "was": _text(stored), "edited": _text(stored.replace(old, new))}
 
     def apply(self, cluster: _Opened, saved: Saved) -> None:
         cluster.etcd_put(str(saved["key"]), _bytes(saved, "edited"))

@@ -62,7 +62,7 @@ def kill_in_the_middle(cluster: Cluster, kind: str, arguments: dict[str, Any], *
 
 def undo_as_a_user() -> str:
     """Run `kube-ordeal undo`; what it printed. Fails where it does."""
-    argv = [sys.executable, "-m", "chaos.cli", "undo", "--yes"]
+    argv = [sys.executable, "-m", "chaos.cli", "undo"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

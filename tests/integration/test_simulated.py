@@ -1,0 +1,266 @@
+"""The simulated provider and its faults on a real control plane: made, found again, harmed, killed, put back."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pytest
+from kubernetes.client import CoreV1Api, V1ConfigMap, V1ObjectMeta
+
+from chaos.clusters.base import SIMULATED, ClusterRef, Shape, Timers, Zone
+from chaos.clusters.pool import Pool
+from chaos.clusters.simulated import SimulatedCluster
+from chaos.clusters.simulated_home import home_of, read_record
+from chaos.clusters.simulated_processes import marked
+from chaos.errors import OrdealError
+from chaos.faults.base import FaultError, inject, registered
+from chaos.faults.control_plane import ReplaceControlPlane, StopControllerManager
+from chaos.faults.etcd import EditEtcdBehind, RestoreSnapshot
+from chaos.faults.heartbeats import StopHeartbeats
+from chaos.history import FaultStep, History
+from chaos.journal import Journal
+from chaos.waiting import eventually
+from tests.integration.crash import ROOT, kill_in_the_middle, undo_as_a_user
+
+TIMERS = Timers(monitor_grace_s=8, monitor_period_s=1, toleration_s=3)
+SHAPE = Shape(zones=(Zone("a", 4, parts=(2, 2)), Zone("b", 2)), timers=TIMERS)
+KINDS = (
+    StopHeartbeats.kind,
+    StopControllerManager.kind,
+    ReplaceControlPlane.kind,
+    EditEtcdBehind.kind,
+    RestoreSnapshot.kind,
+)
+NAME, KEY, VALUE = "it-settings", "said", "value-as-written"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The cluster as the kernel, the API and etcd show it; counters and times left out."""
+
+    ready: dict[str, str]
+    taints: dict[str, tuple[str, ...]]
+    stopped: dict[str, bool]
+    first: bool
+    second: bool
+    controller_manager: bool
+    value: str
+    stored: bool
+
+
+def picture(cluster: SimulatedCluster) -> Picture:
+    with cluster.api() as client:
+        value: Any = CoreV1Api(client).read_namespaced_config_map(NAME, "default").data
+    nodes = cluster.nodes()
+    return Picture(
+        ready={n.name: n.ready for n in nodes},
+        taints={n.name: n.taints for n in nodes},
+        stopped={g: cluster.heartbeats_stopped(g) for g in cluster.heartbeat_groups()},
+        first=cluster.first_control_plane_running(),
+        second=cluster.second_control_plane_running(),
+        controller_manager=cluster.controller_manager_running(),
+        value=value[KEY],
+        stored=VALUE.encode() in cluster.etcd_get(f"/registry/configmaps/default/{NAME}"),
+    )
+
+
+def faults_of(cluster: SimulatedCluster) -> dict[str, dict[str, Any]]:
+    return {
+        StopHeartbeats.kind: {"groups": ["a-1", "b"]},
+        StopControllerManager.kind: {},
+        ReplaceControlPlane.kind: {"controllers": "*"},
+        EditEtcdBehind.kind: {
+            "key": f"/registry/configmaps/default/{NAME}",
+            "old": VALUE,
+            "new": VALUE.upper(),
+        },
+        RestoreSnapshot.kind: {"snapshot": cluster.etcd_snapshot_of("empty")},
+    }
+
+
+@pytest.fixture(scope="module")
+def cluster(pool: Pool) -> SimulatedCluster:
+    made = pool.acquire(SIMULATED, SHAPE)
+    assert isinstance(made, SimulatedCluster)
+    made.etcd_snapshot("empty")  # before the ConfigMap: a restored snapshot does not have it
+    with made.api() as client:
+        body = V1ConfigMap(metadata=V1ObjectMeta(name=NAME), data={KEY: VALUE})
+        CoreV1Api(client).create_namespaced_config_map("default", body)
+    return made
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """A cluster's name; nothing is left of it afterwards."""
+    chosen = f"it-{uuid.uuid4().hex[:6]}"
+    yield chosen
+    SimulatedCluster(chosen).delete()
+
+
+# --- the provider
+
+
+def test_nodes_are_in_their_zones_and_groups(cluster):
+    nodes = {n.name: n for n in cluster.nodes()}
+    assert {g: cluster.nodes_of(g) for g in cluster.heartbeat_groups()} == {
+        "a-1": ("a-1", "a-2"),
+        "a-2": ("a-3", "a-4"),
+        "b": ("b-1", "b-2"),
+        "control-plane": ("control-plane",),
+    }
+    assert [nodes[n].zone for n in ("a-1", "b-2", "control-plane")] == ["a", "b", ""]
+    assert all(n.ready == "True" for n in nodes.values())
+    assert nodes["control-plane"].control_plane
+    assert not nodes["a-1"].control_plane
+
+
+def test_it_can_be_found_again_by_its_reference_alone(cluster):
+    found = SimulatedCluster.attach(ClusterRef(**json.loads(json.dumps(asdict(cluster.ref)))))
+    assert found.shape == cluster.shape == SHAPE
+    assert found.nodes() == cluster.nodes()
+
+
+def test_everything_listens_on_loopback_alone(cluster):
+    pids = {p.pid for p in marked(str(home_of(cluster.ref.name)))}
+    listening = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+    ours = [line.split() for line in listening if any(f"pid={pid}," in line for pid in pids)]
+    assert len(ours) >= 5
+    assert {fields[3].rsplit(":", 1)[0] for fields in ours} == {"127.0.0.1"}
+
+
+def test_a_name_that_is_taken_is_refused(cluster):
+    with pytest.raises(OrdealError, match="is there already"):
+        SimulatedCluster.create(cluster.ref.name, SHAPE)
+    assert all(n.ready == "True" for n in cluster.nodes())
+
+
+def test_a_directory_that_is_not_ours_is_left_alone(name):
+    theirs = home_of(name) / "precious"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("theirs")
+    try:
+        with pytest.raises(OrdealError, match="no simulated cluster of ours"):
+            SimulatedCluster.create(name, SHAPE)
+        with pytest.raises(OrdealError, match="no simulated cluster of ours"):
+            SimulatedCluster(name).delete()
+        assert theirs.read_text() == "theirs"
+    finally:
+        theirs.unlink()
+        theirs.parent.rmdir()
+
+
+def test_a_deleted_one_is_gone_with_its_processes(name):
+    made = SimulatedCluster.create(name, Shape(timers=TIMERS))
+    assert SimulatedCluster.exists(name)
+    home = home_of(name)
+    made.stop_heartbeats("workers")  # a stopped process must go too
+    made.delete()
+    assert not SimulatedCluster.exists(name)
+    assert not home.exists()
+    assert marked(str(home)) == ()
+    made.delete()
+
+
+def test_a_controller_manager_that_cannot_start_is_told(name):
+    with pytest.raises(OrdealError, match="no-such-flag"):
+        SimulatedCluster.create(name, Shape(apiserver=(("no-such-flag", "1"),)))
+    assert not SimulatedCluster.exists(name)
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_a_create_that_is_killed_can_be_deleted_and_made_again(name, attempt):
+    code = f"""
+from chaos.clusters.base import Shape
+from chaos.clusters.simulated import SimulatedCluster
+SimulatedCluster.create({name!r}, Shape())
+"""
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
+    try:
+        eventually(lambda: SimulatedCluster.exists(name), within_s=60, what="the create to begin", every_s=0.005)
+        time.sleep(random.uniform(0, 4))  # the moment of the kill is what is tried here
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    if attempt % 2:
+        SimulatedCluster(name).delete()
+        assert marked(str(home_of(name))) == ()
+        assert not SimulatedCluster.exists(name)
+        return
+    record = read_record(home_of(name))
+    whole = record is not None and record.whole
+    made = SimulatedCluster(name) if whole else SimulatedCluster.create(name, Shape(timers=TIMERS))
+    assert all(n.ready == "True" for n in made.nodes())
+
+
+# --- its faults
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lands_and_is_undone(cluster, journal: Journal, kind):
+    before = picture(cluster)
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in faults_of(cluster)[kind].items()}
+    history = History()
+    with inject(registered()[kind](**given), cluster, journal, history):
+        harmed = kind == ReplaceControlPlane.kind or eventually(
+            lambda: _is_harmed(cluster, before), within_s=30, what="the harm to show"
+        )
+    assert harmed
+    assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
+    eventually(lambda: picture(cluster) == before, within_s=90, what="the cluster to be as before")
+
+
+def _is_harmed(cluster: SimulatedCluster, before: Picture) -> bool:
+    try:
+        return picture(cluster) != before
+    except Exception:  # noqa: BLE001  (an API server or etcd that is down is harm enough)
+        return True
+
+
+@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_run_is_undone(cluster, kind, attempt):
+    before = picture(cluster)
+    within_s = 12.0 if kind == ReplaceControlPlane.kind else 3.0
+    killed = kill_in_the_middle(cluster, kind, faults_of(cluster)[kind], within_s=within_s)
+    assert killed.left == 1
+    undo_as_a_user()
+    eventually(lambda: picture(cluster) == before, within_s=90, what="the cluster to be as before")
+
+
+def test_heartbeats_that_were_killed_are_started_anew_by_undo(cluster, journal):
+    """The process that was stopped is gone when the fault is undone: the undo still brings the heartbeats back."""
+    before = picture(cluster)
+    with inject(StopHeartbeats(("b",)), cluster, journal, History()):
+        cluster._kubelets("b").send(signal.SIGKILL)
+    eventually(lambda: picture(cluster) == before, within_s=60, what="the cluster to be as before")
+
+
+def test_heartbeats_that_are_stopped_already_are_refused(cluster, journal):
+    cluster.stop_heartbeats("a-2")
+    try:
+        with (
+            pytest.raises(OrdealError, match="stopped already"),
+            inject(StopHeartbeats(("a-2",)), cluster, journal, History()),
+        ):
+            pass
+    finally:
+        cluster.resume_heartbeats("a-2")
+    eventually(lambda: all(n.ready == "True" for n in cluster.nodes()), within_s=60, what="every node Ready")
+
+
+def test_a_signal_that_has_no_effect_is_no_landing(cluster, journal, monkeypatch):
+    """The fault asks the kernel and the leases: a stop that did not happen is not taken for one."""
+    monkeypatch.setattr(SimulatedCluster, "stop_heartbeats", lambda self, group: None)
+    with (
+        pytest.raises(FaultError, match="did not land"),
+        inject(StopHeartbeats(("b",)), cluster, journal, History(), landing_within_s=3),
+    ):
+        pass
