@@ -6,6 +6,7 @@ while the configuration's `control` is CONTROL.
 """
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import fields, replace
 
 from chaos.clusters.base import EXISTING, ControlPlaneSwap, EtcdBehind, Heartbeats, Shape, Timers, Zone
@@ -112,9 +113,10 @@ def use_cluster(
 @always
 def clean_up() -> str:
     """Remove the workloads, and delete the cluster if use_cluster made it; safe to repeat."""
-    SESSION.take_back_all()
-    SESSION.stop_recording()
-    SESSION.clean_up()
+    with ExitStack() as each_is_tried:
+        each_is_tried.callback(SESSION.clean_up)
+        each_is_tried.callback(SESSION.stop_recording)
+        each_is_tried.callback(SESSION.take_back_all)
     return "clean"
 
 
@@ -387,7 +389,7 @@ def edit_etcd_behind(key: str, old: str, new: str, configuration: Configuration 
     key: etcd's, such as /registry/configmaps/default/NAME.
     """
     SESSION.open(configuration)
-    SESSION.inject(EditEtcdBehind(key=key, old=old.encode(), new=new.encode()))
+    SESSION.inject(EditEtcdBehind(key=key, old=old, new=new))
     return "landed"
 
 

@@ -28,7 +28,7 @@ from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Node, Shape
 from chaos.clusters.pool import Pool, Wishes
 from chaos.errors import OrdealError
 from chaos.faults import load_all
-from chaos.faults.base import Fault, inject, registered
+from chaos.faults.base import Fault, inject
 from chaos.history import History
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.places import journals_dir
@@ -235,7 +235,7 @@ class Session:
         """The workload of that name, or the last one. Raises OrdealError where there is none."""
         found = [d for d in self._opened.deployed if name in {"", d.name}]
         if not found:
-            raise OrdealError(f"no workload {name} was deployed: run the action deploy_web first".replace("  ", " "))
+            raise OrdealError(f"no workload {name!r} was deployed: run the action deploy_web first")
         return found[-1]
 
     @property
@@ -257,9 +257,12 @@ class Session:
         run = self._opened
         if run.recording is not None:
             raise OrdealError("it is being recorded already: run the action stop_recording first")
-        stack = ExitStack()
-        run.history = stack.enter_context(self.lab.record(probe))
-        run.recording = stack
+        run.recording = ExitStack()
+        try:
+            run.history = run.recording.enter_context(self.lab.record(probe))
+        except Exception:
+            run.recording = None
+            raise
 
     def while_recording(self, context: AbstractContextManager[object]) -> None:
         """Enter a context that lasts as long as the recording. Raises OrdealError where there is none."""
@@ -284,25 +287,26 @@ class Session:
         """Do harm that lasts until it is taken back. Returns what undo will use. Raises FaultError, OrdealError."""
         run = self._opened
         cluster = self.cluster()
-        stack = ExitStack()
+        stack = ExitStack()  # kept before it is entered: whatever interrupts this, what was done is found again
+        run.faults.setdefault(fault.kind, []).append(stack)
         # Without a recording the experiment measures by its own means; our invariants would find nothing to judge.
         unrecorded = inject(fault, cluster, run.journal, History())
-        saved = stack.enter_context(unrecorded if run.recording is None else self.lab.inject(fault))
-        run.faults.setdefault(fault.kind, []).append(stack)
-        return saved
+        try:
+            return stack.enter_context(unrecorded if run.recording is None else self.lab.inject(fault))
+        except Exception:
+            run.faults[fault.kind].remove(stack)  # it was taken back, or stays in the journal
+            raise
 
     def take_back(self, kind: str) -> int:
         """Undo every fault of that kind, the last one first; harmless where there is none. Returns how many there were.
 
-        Raises FaultError where one could not be undone; it then stays in the journal.
+        Each is tried. Raises FaultError where one could not be undone; it then stays in the journal.
         """
-        if kind not in registered() and self.is_open:
-            raise OrdealError(f"there is no fault {kind!r}; there are: {', '.join(registered())}")
-        undone = 0
-        while self._run is not None and (stacks := self._run.faults.get(kind)):
-            stacks.pop().close()
-            undone += 1
-        return undone
+        stacks = self._run.faults.pop(kind, []) if self._run is not None else []
+        with ExitStack() as all_of_them:
+            for stack in stacks:
+                all_of_them.callback(stack.close)
+        return len(stacks)
 
     def take_back_all(self) -> None:
         """Undo every fault that is in place. Each is tried; the first error is raised at the end."""

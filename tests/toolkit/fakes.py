@@ -19,7 +19,8 @@ class FakeCluster:
     def __init__(self) -> None:
         self.off: set[str] = set()
         self.switched_off_ever = 0
-        self.stuck_on = self.stuck_off = False
+        self.stuck_on = False
+        self.stuck_off: set[str] = set()
         self.ref = ClusterRef(EXISTING, "fake", "kubeconfig")
         self.shape, self.images, self.kubernetes = Shape(), Images("busybox"), "1.34.4"
 
@@ -44,7 +45,7 @@ class FakeCluster:
             self.switched_off_ever += 1
 
     def power_on(self, node: str, *, address: str | None = None) -> None:
-        if not self.stuck_off:
+        if node not in self.stuck_off:
             self.off.discard(node)
 
     def free_address(self) -> str:

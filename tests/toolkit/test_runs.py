@@ -128,14 +128,22 @@ def test_harm_that_is_still_in_place_at_the_verdict_is_unknown_and_is_taken_back
 
 
 def test_an_undo_that_fails_is_unknown_and_stays_in_the_journal(cluster: FakeCluster) -> None:
-    cluster.stuck_off = True
+    cluster.stuck_off = {"w1"}
     run = Run(OFF, ON, HELD)
     assert (run.code, run.status, run.verdict) == (1, "failed", "unknown")
     assert "could not be undone" in run.why
     assert [p.kind for p in pending(journals_dir())] == ["power-off"]
-    cluster.stuck_off = False
+    cluster.stuck_off = set()
     assert Run(OFF, ON, HELD).code == 0, "the next experiment undoes it first"
     assert nothing_left(cluster)
+
+
+def test_an_undo_that_fails_keeps_no_other_from_being_tried(cluster: FakeCluster) -> None:
+    cluster.stuck_off = {"cp"}  # the last one, so the first to be taken back
+    run = Run(OFF, step("power_off", node="cp"), step("take_back_everything"), HELD)
+    assert (run.code, run.status, run.verdict) == (1, "failed", "unknown")
+    assert cluster.off == {"cp"}
+    assert [p.saved["node"] for p in pending(journals_dir())] == ["cp"]
 
 
 @pytest.mark.parametrize("strategy", ["before-method-only", "during-method-only"])
