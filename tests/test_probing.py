@@ -138,7 +138,8 @@ def test_a_refused_connection_is_a_failed_probe(server):
     assert all("refused" in p.error or "Connect call failed" in p.error for p in history.of(Probe))
 
 
-def test_a_prober_that_dies_is_blindness_and_is_started_again(server):
+def test_a_prober_that_dies_is_blindness_and_is_started_again(server, monkeypatch):
+    monkeypatch.setattr("chaos.probing.LOOK_EVERY_S", 0.2)
     history = History()
     with probing(history, server.url):
         prober_of("worker").kill()
@@ -153,13 +154,14 @@ def test_a_prober_that_dies_is_blindness_and_is_started_again(server):
     assert [p for p in history.of(Probe) if p.at >= blind.until]
 
 
-def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(server):
+def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(server, monkeypatch):
+    monkeypatch.setattr("chaos.probing.SILENT_AFTER_S", 0.6)
     history = History()
     with probing(history, server.url):
         prober = prober_of("worker")
         prober.suspend()
         stalled = history.now()
-        threading.Event().wait(2.5)
+        threading.Event().wait(1.0)
         prober.resume()
         resumed = history.now()
         soon(lambda: any(p.at > resumed + 0.2 for p in history.of(Probe)), "probes to go on")
@@ -171,7 +173,8 @@ def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(server):
     assert blind.until >= resumed
 
 
-def test_a_restarted_node_gets_a_prober_in_its_new_network(server):
+def test_a_restarted_node_gets_a_prober_in_its_new_network(server, monkeypatch):
+    monkeypatch.setattr("chaos.probing.LOOK_EVERY_S", 0.2)
     history, cluster = History(), HostNetwork()
     with probing(history, server.url, cluster):
         first = prober_of("worker").pid
@@ -182,7 +185,8 @@ def test_a_restarted_node_gets_a_prober_in_its_new_network(server):
     assert "another network namespace" in history.of(Blind)[0].why
 
 
-def test_a_node_that_stays_off_is_blind_until_the_end(server):
+def test_a_node_that_stays_off_is_blind_until_the_end(server, monkeypatch):
+    monkeypatch.setattr("chaos.probing.LOOK_EVERY_S", 0.2)
     history, cluster = History(), HostNetwork()
     with probing(history, server.url, cluster):
         cluster.off = True

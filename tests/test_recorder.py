@@ -289,7 +289,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=ACTIONS)
 def test_whatever_breaks_the_recorder_ends_with_the_servers_state(tmp_path, actions):
     history = History()
