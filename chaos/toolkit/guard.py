@@ -6,7 +6,7 @@ left, and puts the verdict into Chaos Toolkit's journal under "kube-ordeal". The
 
     held      completed, not deviated
     violated  completed, deviated
-    unknown   failed (aborted or interrupted where it was)
+    unknown   failed (aborted or interrupted where it was), not deviated
 
 Chaos Toolkit swallows what a control raises: so the status is set to failed first, and to a better one at the end.
 """
@@ -43,7 +43,8 @@ def after_experiment_control(context: object, state: Journal) -> None:  # noqa: 
     outcome, problem = SESSION.close(_problem_in(state))
     if outcome is not None:
         state["kube-ordeal"] = reported(outcome)
-        state["deviated"] = state["deviated"] or outcome.verdict is Verdict.VIOLATED
+        if outcome.verdict is not Verdict.HELD:  # else it stays: an experiment may have a hypothesis of its own beside
+            state["deviated"] = outcome.verdict is Verdict.VIOLATED
         logger.info("kube-ordeal: %s: %s", outcome.verdict, outcome.why)
     if problem:
         logger.error("kube-ordeal: %s", problem)

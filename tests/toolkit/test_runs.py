@@ -102,7 +102,7 @@ def test_the_results_file_says_the_same(cluster: FakeCluster) -> None:
 def test_a_fault_that_did_not_land_is_unknown_and_ends_the_story(cluster: FakeCluster) -> None:
     cluster.stuck_on = True
     run = Run(OFF, step("hold", for_s=600), ON, HELD)
-    assert (run.code, run.status, run.verdict) == (1, "failed", "unknown")
+    assert (run.code, run.status, run.deviated, run.verdict) == (1, "failed", False, "unknown")
     assert "power-off did not land" in run.why
     assert [r["status"] for r in run.journal["run"]] == ["failed", "failed", "succeeded", "succeeded"]
     assert nothing_left(cluster)
