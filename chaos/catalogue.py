@@ -61,8 +61,8 @@ INCIDENTS: tuple[Incident, ...] = (
         source=CONTROL_PLANE_POSTMORTEM,
         remedy=(
             "Give workloads that must survive tolerations for node.kubernetes.io/not-ready and /unreachable without "
-            "tolerationSeconds, and publishNotReadyAddresses on their Services; keep the controller manager away from a "
-            "control plane that the kubelets can't reach. --node-eviction-rate=0 is no protection: each zone's queue "
+            "tolerationSeconds, and publishNotReadyAddresses on their Services; keep the controller manager away from "
+            "a control plane that the kubelets can't reach. --node-eviction-rate=0 is no protection: each zone's queue "
             "begins with one token, so one node is emptied after each start of the controller manager."
         ),
         controls=(

@@ -57,12 +57,13 @@ class Timers:
 class Zone:
     """A zone of simulated nodes: its name (label topology.kubernetes.io/zone) and how many nodes it has.
 
-    `parts` are the sizes of the heartbeat groups inside it, called NAME-1, NAME-2 ...; without, the zone is one group.
+    `parts` are the heartbeat groups inside it: a group's name, and how many of the zone's nodes are in it. One group
+    may have nodes of several zones. Without parts the zone is one group of its own name.
     """
 
     name: str
     nodes: int
-    parts: tuple[int, ...] = ()
+    parts: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,7 @@ class SimulatedCluster:
         return tuple(group.name for group in self._groups())
 
     def nodes_of(self, group: str) -> tuple[str, ...]:
-        return self._group(group).nodes
+        return tuple(node.name for node in self._group(group).nodes)
 
     def stop_heartbeats(self, group: str) -> None:
         if not self._kubelets(group).send(signal.SIGSTOP):
@@ -437,8 +437,8 @@ class SimulatedCluster:
             name or f"kwok-{group.name}",
             [
                 str(self._programs().kwok),
+                f"--config={manifests_dir() / 'simulated' / 'kubelets.yaml'}",
                 f"--config={workdir(self._directory) / 'kwok.yaml'}",
-                f"--config={manifests_dir() / 'simulated' / 'stages.yaml'}",
                 f"--kubeconfig={kubeconfig or self._ref.kubeconfig}",
                 "--manage-all-nodes=false",
                 f"--manage-nodes-with-label-selector={GROUP_LABEL}={group.name}",

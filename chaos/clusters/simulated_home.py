@@ -147,7 +147,9 @@ def read_record(directory: Path) -> Record | None:
 
 def _shape(raw: dict[str, Any]) -> Shape:
     timers = Timers(**raw.pop("timers"))
-    zones = tuple(Zone(z["name"], z["nodes"], tuple(z["parts"])) for z in raw.pop("zones"))
+    zones = tuple(
+        Zone(z["name"], z["nodes"], tuple((name, size) for name, size in z["parts"])) for z in raw.pop("zones")
+    )
     flags: dict[str, Any] = {key: tuple((k, v) for k, v in raw.pop(key)) for key in ("controller_manager", "apiserver")}
     return Shape(timers=timers, zones=zones, **flags, **raw)
 

@@ -23,29 +23,36 @@ WORKERS_GROUP = "workers"
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """A node and the zone it is in."""
+
+    name: str
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Nodes whose heartbeats one process sends."""
 
     name: str
-    zone: str
-    nodes: tuple[str, ...]
+    nodes: tuple[Placed, ...]
 
 
 def groups_of(shape: Shape) -> tuple[Group, ...]:
     """The heartbeat groups of a shape: each zone's (or the workers'), then the control plane's."""
-    zones = shape.zones or (Zone("", shape.workers),)
-    groups: list[Group] = []
-    for zone in zones:
-        if sum(zone.parts) not in {0, zone.nodes}:
-            raise OrdealError(f"zone {zone.name} has {zone.nodes} nodes, but parts of {sum(zone.parts)} in all")
-        names = [f"{zone.name or 'worker'}-{number}" for number in range(1, zone.nodes + 1)]
-        at = 0
-        for number, size in enumerate(zone.parts or (zone.nodes,), start=1):
-            base = zone.name or WORKERS_GROUP
-            name = f"{base}-{number}" if zone.parts else base
-            groups.append(Group(name, zone.name, tuple(names[at : at + size])))
-            at += size
-    return (*groups, Group(CONTROL_PLANE_GROUP, "", (CONTROL_PLANE_NODE,)))
+    members: dict[str, list[Placed]] = {}
+    for zone in shape.zones or (Zone("", shape.workers),):
+        parts = zone.parts or ((zone.name or WORKERS_GROUP, zone.nodes),)
+        if sum(size for _, size in parts) != zone.nodes:
+            raise OrdealError(f"zone {zone.name} has {zone.nodes} nodes, but its parts have another number in all")
+        placed = [Placed(f"{zone.name or 'worker'}-{number}", zone.name) for number in range(1, zone.nodes + 1)]
+        for name, size in parts:
+            members.setdefault(name, []).extend(placed[:size])
+            placed = placed[size:]
+    if CONTROL_PLANE_GROUP in members:
+        raise OrdealError(f"the heartbeat group {CONTROL_PLANE_GROUP} is the control plane's; give yours another name")
+    members[CONTROL_PLANE_GROUP] = [Placed(CONTROL_PLANE_NODE, "")]
+    return tuple(Group(name, tuple(nodes)) for name, nodes in members.items())
 
 
 def lease_duration_s(timers: Timers) -> int:
@@ -53,18 +60,18 @@ def lease_duration_s(timers: Timers) -> int:
     return max(4, int(timers.monitor_grace_s * 0.8))
 
 
-def manifest(group: Group, name: str) -> dict[str, object]:
+def manifest(group: Group, node: Placed) -> dict[str, object]:
     """The Node object of a group's node, to be POSTed; its kubelet makes it Ready."""
     system = {"os": "linux", "arch": binaries.goarch()}
     labels = {
-        "kubernetes.io/hostname": name,
+        "kubernetes.io/hostname": node.name,
         GROUP_LABEL: group.name,
         **{f"kubernetes.io/{key}": value for key, value in system.items()},
         **{f"beta.kubernetes.io/{key}": value for key, value in system.items()},  # or the controller adds them later
     }
     spec: dict[str, object] = {}
-    if group.zone:
-        labels[ZONE_LABEL] = group.zone
+    if node.zone:
+        labels[ZONE_LABEL] = node.zone
     if group.name == CONTROL_PLANE_GROUP:
         labels[CONTROL_PLANE_LABEL] = ""
         spec["taints"] = [{"key": CONTROL_PLANE_LABEL, "effect": "NoSchedule"}]
@@ -72,7 +79,7 @@ def manifest(group: Group, name: str) -> dict[str, object]:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": labels},
+        "metadata": {"name": node.name, "labels": labels},
         "spec": spec,
         "status": {"capacity": room, "allocatable": room},
     }

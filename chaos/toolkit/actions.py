@@ -88,8 +88,8 @@ def use_cluster(
     """Use the cluster that the configuration names. `cluster: existing` (the default) is the kubeconfig's; `kind` and
     `simulated` are made here in the shape that the arguments say, and deleted by clean_up.
 
-    zones: simulated nodes, [{"name": "a", "nodes": 100, "parts": [50, 50]}, ...]. timers: what differs from the
-    profile's, by the names of the fields of Timers, in seconds and nodes per second. controller_manager, apiserver:
+    zones: simulated nodes, [{"name": "a", "nodes": 100, "parts": {"first": 50, "then": 50}}, ...]. timers: what differs
+    from the profile's, by the names of the fields of Timers, in seconds and nodes per second. controller_manager, apiserver:
     further flags without dashes. Each argument may be a choice by variant. Returns what the cluster says of itself.
     """
     SESSION.open(configuration)
@@ -481,7 +481,7 @@ def _flags(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _zone(given: Mapping[str, object]) -> Zone:
-    name, nodes, parts = given.get("name"), given.get("nodes"), given.get("parts", [])
-    if not isinstance(name, str) or not isinstance(nodes, int) or not isinstance(parts, list):
-        raise OrdealError(f"a zone is {{name: TEXT, nodes: NUMBER, parts: [NUMBER, ...]}}, not {dict(given)!r}")
-    return Zone(name, nodes, tuple(int(p) for p in parts))
+    name, nodes, parts = given.get("name"), given.get("nodes"), given.get("parts", {})
+    if not isinstance(name, str) or not isinstance(nodes, int) or not isinstance(parts, Mapping):
+        raise OrdealError(f"a zone is {{name: TEXT, nodes: NUMBER, parts: {{GROUP: NUMBER}}}}, not {dict(given)!r}")
+    return Zone(name, nodes, tuple((str(group), int(size)) for group, size in parts.items()))
