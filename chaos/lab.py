@@ -8,7 +8,7 @@ from typing import Protocol
 
 from chaos import evidence
 from chaos.catalogue import Incident
-from chaos.clusters.base import KIND, SIMULATED, Cluster, NodeNetwork, Shape, Timers
+from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, NodeNetwork, Shape, Timers
 from chaos.clusters.pool import Pool
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
@@ -70,6 +70,8 @@ class Lab:
     def cluster(self, shape: Shape) -> Cluster:
         """The cluster of that shape, made where there is none. Raises OrdealError, LacksAbilityError."""
         self.phase("cluster")
+        if self.cluster_kind == EXISTING and shape != Shape(workers=shape.workers, timers=self.timers):
+            raise LacksAbilityError("an existing cluster is taken as it is, and this replay needs other flags")
         self._cluster = self._pool.acquire(self.cluster_kind, shape)
         lacking = [need.__name__ for need in self._needs if not isinstance(self._cluster, need)]
         if lacking:

@@ -213,7 +213,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     terminalreporter.section("verdicts")
     writer = config.get_terminal_writer()
-    console = Console(file=writer._file, width=max(writer.fullwidth, 100))
+    console = Console(file=writer._file, width=max(writer.fullwidth, 100), markup=False)
     console.print(_verdicts(run.results.outcomes))
     for outcome in run.results.outcomes:
         for name, rows in outcome.tables.items():
@@ -269,7 +269,7 @@ def _case(item: pytest.Item) -> Case | None:
 def _wishes(config: pytest.Config) -> Wishes:
     def path(option: str) -> Path | None:
         value = config.getoption(option)
-        return Path(value) if value else None
+        return Path(value).absolute() if value else None
 
     name = config.getoption("--cluster-name")
     return Wishes(

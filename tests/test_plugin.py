@@ -121,9 +121,6 @@ def test_every_finding_becomes_the_verdict_it_should(pytester: pytest.Pytester) 
     assert not list((pytester.path.parent / "state").rglob("*.jsonl"))
 
 
-@pytest.mark.xfail(
-    reason="the summary's tables read square brackets as markup: Console(markup=False) in chaos/plugin.py"
-)
 def test_what_a_finding_says_is_shown_as_it_is(pytester: pytest.Pytester) -> None:
     body = """
 @incident("mass-termination", on=("kind",))

@@ -28,6 +28,7 @@ ASIDE = "/etc/kubernetes/kube-ordeal"
 CONTROL_PLANE_PARTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 SECOND_CONFS = ("controller-manager", "scheduler")
 PUBLISHED_BUSYBOX = "busybox:1.37"
+KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 FIRST_PORT, SECOND_PORT = 6443, 7443
 Manifest = dict[str, Any]
 
@@ -69,7 +70,7 @@ class KindCluster:
         report(f"kind creates {name}: 1 control plane, {shape.workers} workers, Kubernetes {setup.version}")
         pytestkind.create(name, kubeconfig, setup.node_image, config, setup.tools)
         cluster = cls(ClusterRef(KIND, name, str(kubeconfig)), shape, setup.images, setup.tools)
-        if setup.node_image is None:
+        if setup.images.busybox != WORKLOAD_IMAGE:  # a node image that was not built here holds no workloads
             cluster._load(setup.images.busybox)
         if shape.kubelets_pinned_to_address:
             cluster._pin_kubelets()
@@ -220,13 +221,22 @@ class KindCluster:
         rewrite = f"sed 's#server: .*#server: https://localhost:{SECOND_PORT}#'"
         confs = "; ".join(f"{rewrite} /etc/kubernetes/{c}.conf > /etc/kubernetes/{c}-second.conf" for c in SECOND_CONFS)
         moves = "; ".join(f"mv {ASIDE}/{part}-second.yaml {MANIFESTS}/" for part in CONTROL_PLANE_PARTS)
-        self._on_control_plane(f"{confs}; {moves}")
+        # The new machine's own kubelet reports to its own API server, as that of any new control plane does: so not
+        # every node is lost, and the zone's state stays Normal.
+        follow = (
+            f"[ -e {KUBELET_CONF}-first ] || cp -p {KUBELET_CONF} {KUBELET_CONF}-first; "
+            f"{rewrite} {KUBELET_CONF}-first > {KUBELET_CONF}; systemctl restart kubelet"
+        )
+        self._on_control_plane(f"{confs}; {moves}; {follow}")
         return SecondControlPlane(self._second_kubeconfig(), controllers)
 
     def stop_second_control_plane(self) -> None:
         names = " ".join(f"{MANIFESTS}/{part}-second.yaml" for part in CONTROL_PLANE_PARTS)
         confs = " ".join(f"/etc/kubernetes/{c}-second.conf" for c in SECOND_CONFS)
-        self._on_control_plane(f"rm -f {names} {confs}")
+        back = (
+            f"[ ! -e {KUBELET_CONF}-first ] || {{ mv {KUBELET_CONF}-first {KUBELET_CONF}; systemctl restart kubelet; }}"
+        )
+        self._on_control_plane(f"rm -f {names} {confs}; {back}")
 
     def second_control_plane_running(self) -> bool:
         return self._listens(SECOND_PORT)

@@ -106,9 +106,7 @@ class Pool:
         try:
             cluster = self._make(kind_of, name, shape)
         except BaseException:
-            self._report(f"taking back the half-made cluster {name}")
-            attach(ref).delete()
-            self._journal.undone(entry)
+            self._take_back(ref, entry)
             lock.close()
             raise
         return _Held(cluster, shape, entry, lock)
@@ -126,14 +124,23 @@ class Pool:
         try:
             cluster = self._make(kind_of, name, shape)
         except BaseException:
-            attach(ref).delete()
-            self._journal.undone(entry)
+            self._take_back(ref, entry)
             lock.close()
             raise
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.write_text(repr(shape))
         self._journal.undone(entry)  # it is whole now, and to be kept: nothing of it is to be taken back
         return _Held(cluster, shape, None, lock)
+
+    def _take_back(self, ref: ClusterRef, entry: int) -> None:
+        """Delete what was half-made; where that fails its entry stays pending, and the first error is the one to tell."""
+        self._report(f"taking back the half-made cluster {ref.name}")
+        try:
+            attach(ref).delete()
+        except OrdealError as error:
+            self._journal.failed(entry, str(error))
+        else:
+            self._journal.undone(entry)
 
     def _make(self, kind_of: str, name: str, shape: Shape) -> Cluster:
         if kind_of == SIMULATED:

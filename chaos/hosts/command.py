@@ -19,7 +19,8 @@ class CommandError(OrdealError):
         self.argv = tuple(argv)
         self.output = output
         tail = "\n".join(f"    {line}" for line in output.strip().splitlines()[-LAST_LINES:])
-        super().__init__(f"`{shlex.join(argv)}` {what}" + (f"; its last output:\n{tail}" if tail else ", without output"))
+        said = f"; its last output:\n{tail}" if tail else ", without output"
+        super().__init__(f"`{shlex.join(argv)}` {what}{said}")
 
 
 @dataclass(frozen=True, slots=True)

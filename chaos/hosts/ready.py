@@ -28,15 +28,20 @@ def kind_setup(version: str, node_image: str = "", kind: Path | None = None, kub
     offline = chosen.startswith(image.REPOSITORY)
     images = Images(WORKLOAD_IMAGE if offline else PUBLISHED_BUSYBOX)
     cgroup_v1 = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
-    return KindSetup(kind_tools(kind, kubectl), version, chosen, images, cgroup_v1)
+    return KindSetup(kind_tools(kind, kubectl, version), version, chosen, images, cgroup_v1)
 
 
-def kind_tools(kind: Path | None = None, kubectl: Path | None = None) -> KindTools:
-    """The programs that pytest-kind is given. Raises OrdealError where a given path is none, or none were built."""
+def kind_tools(kind: Path | None = None, kubectl: Path | None = None, version: str | None = None) -> KindTools:
+    """The programs that pytest-kind is given; kubectl of that Kubernetes version, or of any that was built.
+
+    Raises OrdealError where a given path is none, or none were built.
+    """
     for given in (kind, kubectl):
         if given is not None and not given.is_file():
             raise OrdealError(f"there is no program at {given}")
-    built_kind, built_kubernetes = binaries.built("kind"), binaries.built("kubernetes")
+    built_kind = binaries.built("kind")
+    versions = dict.fromkeys((version or binaries.DEFAULT_KUBERNETES, *binaries.PINNED_KUBERNETES))
+    built_kubernetes = next((b for v in versions if (b := binaries.built("kubernetes", v))), None)
     if (kind is None and built_kind is None) or (kubectl is None and built_kubernetes is None):
         raise OrdealError(f"kind and kubectl are not there yet: {SETUP}, or give --kind-bin and --kind-kubectl-bin")
     return KindTools(
