@@ -89,8 +89,8 @@ def use_cluster(
     `simulated` are made here in the shape that the arguments say, and deleted by clean_up.
 
     zones: simulated nodes, [{"name": "a", "nodes": 100, "parts": {"first": 50, "then": 50}}, ...]. timers: what differs
-    from the profile's, by the names of the fields of Timers, in seconds and nodes per second. controller_manager, apiserver:
-    further flags without dashes. Each argument may be a choice by variant. Returns what the cluster says of itself.
+    from the profile's, by the names of the fields of Timers, in seconds and nodes per second. controller_manager,
+    apiserver: further flags without dashes. Each argument may be a choice by variant. Returns what the cluster says of itself.
     """
     SESSION.open(configuration)
     lab = SESSION.lab

@@ -49,7 +49,7 @@ def test_zones_are_terminated_no_faster_than_documented(lab: Lab) -> None:
     timers = replace(lab.timers, eviction_rate=100.0, secondary_eviction_rate=100.0) if raised else lab.timers
     nodes = 250 if raised else lab.profile.simulated_nodes
     lab.cluster(Shape(zones=zones(nodes), timers=timers))
-    web = lab.deploy(Web(replicas=nodes // 2))
+    web = lab.deploy(Web(replicas=nodes * 3 // 10))
     away_s = timers.monitor_grace_s + 2 * timers.monitor_period_s
     with lab.record() as history:
         with lab.inject(StopHeartbeats((FIRST,))):
