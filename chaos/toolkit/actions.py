@@ -90,7 +90,8 @@ def use_cluster(
 
     zones: simulated nodes, [{"name": "a", "nodes": 100, "parts": {"first": 50, "then": 50}}, ...]. timers: what differs
     from the profile's, by the names of the fields of Timers, in seconds and nodes per second. controller_manager,
-    apiserver: further flags without dashes. Each argument may be a choice by variant. Returns what the cluster says of itself.
+    apiserver: further flags without dashes. Each argument may be a choice by variant.
+    Returns what the cluster says of itself.
     """
     SESSION.open(configuration)
     lab = SESSION.lab
