@@ -201,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if too_old:
             self._chunk({"type": "ERROR", "object": gone})
-            self._chunk(None)
+            self._end()
             return
         end = time.monotonic() + int(query["timeoutSeconds"])
         hurried = int(query["timeoutSeconds"]) <= 3
@@ -212,11 +212,11 @@ class _Handler(BaseHTTPRequestHandler):
                 api.changed.wait_for(lambda: not api.hanging.is_set())
                 news, position = log[position:], len(log)
                 version = api.version
-            for kind, item in news:
-                self._chunk({"type": kind, "object": item})
+            if news:
+                self._chunk(*({"type": kind, "object": item} for kind, item in news))
             if hurried and api.bookmarks and resource != "events":  # as the real one, which has no watch cache of them
                 self._chunk({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(version)}}})
-        self._chunk(None)
+        self._end()
 
     def _answer(self, status: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()
@@ -226,9 +226,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _chunk(self, event: dict[str, Any] | None) -> None:
-        """One event as one chunk, in two writes so that a cut can fall into the middle of a line; None ends it all."""
-        data = b"" if event is None else json.dumps(event).encode() + b"\n"
-        raw = f"{len(data):x}\r\n".encode() + data + b"\r\n"
-        self.wfile.write(raw[: len(raw) // 2])
-        self.wfile.write(raw[len(raw) // 2 :])
+    def _chunk(self, *events: dict[str, Any]) -> None:
+        """Events in two chunks and four writes, so that chunks and cuts fall into the middle of lines."""
+        data = b"".join(json.dumps(event).encode() + b"\n" for event in events)
+        for part in (data[: len(data) // 2], data[len(data) // 2 :]):
+            raw = f"{len(part):x}\r\n".encode() + part + b"\r\n"
+            self.wfile.write(raw[: len(raw) // 2])
+            self.wfile.write(raw[len(raw) // 2 :])
+
+    def _end(self) -> None:
+        self.wfile.write(b"0\r\n\r\n")
