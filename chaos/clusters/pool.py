@@ -133,7 +133,7 @@ class Pool:
         return _Held(cluster, shape, None, lock)
 
     def _take_back(self, ref: ClusterRef, entry: int) -> None:
-        """Delete what was half-made; where that fails its entry stays pending, and the first error is the one to tell."""
+        """Delete what was half-made; where that fails its entry stays pending. The first error is the one to tell."""
         self._report(f"taking back the half-made cluster {ref.name}")
         try:
             attach(ref).delete()

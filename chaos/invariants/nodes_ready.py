@@ -8,6 +8,10 @@ from chaos.invariants.sight import WHOLE, names, overlapping, unseen
 
 NOT_READY, LATE = "not-ready", "late"
 
+# A kubelet that was refused for a while hears of its own node again after up to 60 s (client-go's reflector backs off
+# to 30 s with a jitter of as much again: tools/cache/reflector.go), and only then reports Ready where it was not.
+DOCUMENTED_WITHIN_S = 120.0
+
 
 def nodes_ready_again(nodes: Sequence[str], *, within_s: float, fault: str | None = None) -> Invariant:
     """Each node is Ready at the end, and became so for good within `within_s` seconds after the fault was undone.

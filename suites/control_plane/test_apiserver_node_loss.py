@@ -5,7 +5,7 @@ from chaos.faults.node import PowerOff
 from chaos.incident import incident
 from chaos.invariants.availability import outage_at_most
 from chaos.invariants.heartbeats import kubelets_report_again
-from chaos.invariants.nodes_ready import nodes_ready_again
+from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.pods import no_container_restarted, nothing_terminated
 from chaos.invariants.start import new_pods_start
 from chaos.lab import Lab
@@ -49,6 +49,6 @@ def _lose_the_control_plane(lab: Lab, cluster: Cluster, *, new_address: bool) ->
         no_container_restarted(web.name),
         outage_at_most(2.0),
         kubelets_report_again(names, within_s=REPORT_WITHIN_S),
-        nodes_ready_again(names, within_s=90),
+        nodes_ready_again(names, within_s=DOCUMENTED_WITHIN_S),
         new_pods_start(within_s=60),
     )

@@ -4,7 +4,7 @@ from chaos.clusters.base import NodeNetwork, NodePower, RunsContainers, Shape
 from chaos.faults.network import CutOff
 from chaos.incident import incident
 from chaos.invariants.availability import outage_at_most
-from chaos.invariants.nodes_ready import nodes_ready_again
+from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.pods import no_container_restarted, nothing_terminated
 from chaos.lab import Lab
 from chaos.workloads.web import Web
@@ -27,12 +27,14 @@ def test_nodes_that_lose_the_apiserver_keep_their_pods(lab: Lab) -> None:
     with lab.record(probe=web) as history:
         with lab.inject(CutOff(nodes=workers, peers=control_plane)):
             lab.hold_past(lab.timers.eviction_deadline_s, "past grace period and toleration")
-        lab.recover(lambda: lab.nodes_ready() and web.ready(), within_s=90, what="every node and replica Ready")
+        lab.recover(
+            lambda: lab.nodes_ready() and web.ready(), within_s=DOCUMENTED_WITHIN_S, what="every node and replica Ready"
+        )
         lab.hold(5, "a kubelet that obeys a deletion does so when it syncs again")
     lab.expect(
         history,
         nothing_terminated(web.name),
         no_container_restarted(web.name),
         outage_at_most(2.0),
-        nodes_ready_again(workers, within_s=60),
+        nodes_ready_again(workers, within_s=DOCUMENTED_WITHIN_S),
     )

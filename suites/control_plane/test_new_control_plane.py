@@ -3,7 +3,7 @@
 from chaos.clusters.base import ControlPlaneSwap, RunsContainers, Shape
 from chaos.faults.control_plane import ReplaceControlPlane
 from chaos.incident import incident
-from chaos.invariants.nodes_ready import nodes_ready_again
+from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.pods import no_container_restarted, nothing_terminated
 from chaos.lab import Lab
 from chaos.workloads.web import Web
@@ -30,8 +30,10 @@ def test_a_control_plane_that_kubelets_cannot_reach_deletes_nothing(lab: Lab) ->
             lab.hold(lab.timers.eviction_deadline_s + 10, "past grace period and toleration of the second one")
         lab.recorder.switch(cluster.api)
         lab.recorder.wait_synced()
-        lab.recover(lambda: lab.nodes_ready() and web.ready(), within_s=90, what="every node and replica Ready")
+        lab.recover(
+            lambda: lab.nodes_ready() and web.ready(), within_s=DOCUMENTED_WITHIN_S, what="every node and replica Ready"
+        )
         lab.hold(5, "a kubelet that obeys a deletion does so when it syncs again")
-    lab.expect(history, nothing_terminated(web.name), nodes_ready_again(workers, within_s=60))
+    lab.expect(history, nothing_terminated(web.name), nodes_ready_again(workers, within_s=DOCUMENTED_WITHIN_S))
     if isinstance(cluster, RunsContainers):
         lab.expect(history, no_container_restarted(web.name))
