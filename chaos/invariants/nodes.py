@@ -5,9 +5,11 @@ The documented rates and states: kube-controller-manager's flags `--node-evictio
 pkg/controller/nodelifecycle/node_lifecycle_controller.go (ComputeZoneState, handleDisruption, setLimiterInZone).
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from chaos.clusters.base import Timers
 from chaos.history import History, NodeChange, PodChange, Record, Window
@@ -15,6 +17,7 @@ from chaos.invariants.base import Figure, Invariant, Judgement, held, unknown, v
 from chaos.invariants.sight import Span, names, never_landed, unseen
 
 NO_EXECUTE = ("node.kubernetes.io/unreachable:NoExecute", "node.kubernetes.io/not-ready:NoExecute")
+LISTING_S = 0.5  # a pass begins with listing and copying the nodes, before the first of them is seen to go away
 BURST = 1  # a zone's queue begins with one token, and keeps at most one (scheduler.EvictionRateLimiterBurst)
 FEWEST = 2  # with at most two nodes away a zone is never partially disrupted, whatever their share
 
@@ -69,8 +72,11 @@ def terminations_within_rate(
 
 
 def taints_taken_back(*, documented: Timers, within_s: float, fault: str | None = None) -> Invariant:
-    """Once every node of every zone is not Ready, all NoExecute taints are gone `within_s` later, and none comes.
+    """Once every node of every zone is not Ready, the NoExecute taints are gone `within_s` later, and none comes.
 
+    But for what was given in the very pass that found all nodes away: the controller takes taints back from the nodes
+    as it listed them when that pass began (markNodeAsReachable in handleDisruption), and tainting goes on beside it. So
+    no more than one a zone, and the zone's rate over the pass, may stay; the figure `left_by_the_last_pass` tells.
     Reasons: "taints-left", "tainted-anew". Unknown where not all nodes were away for that long, or where no node was
     tainted before (then nothing was there to be taken back).
     """
@@ -81,28 +87,37 @@ def taints_taken_back(*, documented: Timers, within_s: float, fault: str | None 
         if window is None:
             return never_landed(span)
         nodes = _by_node(history)
-        zones = sorted({_zone(changes) for changes in nodes.values()})
-        stretches = _stretches(nodes, zones[0], documented, _ended(window, history)) if zones else []
-        total = [s for s in stretches if s.state is ZoneState.ALL_FULL]
-        if not total or total[-1].length_s < within_s:
+        zones = {name: _zone(changes) for name, changes in nodes.items()}
+        stretches = [
+            s
+            for s in _stretches(nodes, min(zones.values(), default=""), documented, _ended(window, history))
+            if s.state is ZoneState.ALL_FULL
+        ]
+        if not stretches or stretches[-1].length_s < within_s:
             return unknown(f"not all nodes were away for {within_s:g} s, so nothing had to be taken back")
-        since, until = total[-1].start, total[-1].end
-        before = [name for name, changes in nodes.items() if _tainted(_state_at(changes, since))]
+        since, until = stretches[-1].start, stretches[-1].end
+        pass_began = _pass_began(nodes, since, documented)
+        given = [c for c in _taints_given(history, nodes) if c.at <= until]
+        last = {c.object for c in given if pass_began <= c.at <= since + within_s}
+        before = [name for name, changes in nodes.items() if _tainted(_state_at(changes, pass_began))]
         if not before:
             return unknown("no node was tainted when the last one went away, so there was nothing to take back")
         due = since + within_s
         left = [c for changes in nodes.values() if (c := _state_at(changes, due)) is not None and _tainted(c)]
-        if left:
+        by_zone = Counter(zones[c.name] for c in left if c.name in last)
+        in_pass = BURST + documented.eviction_rate * (since - pass_began)
+        too_many = [c for c in left if c.name not in last or by_zone[zones[c.name]] > in_pass]
+        if too_many:
             return violated(
-                f"{len(left)} of {len(nodes)} nodes still had their taint {within_s:g} s after all were away: "
-                f"{names([c.name for c in left])}",
-                left,
+                f"{len(too_many)} of {len(nodes)} nodes still had their taint {within_s:g} s after all were away: "
+                f"{names([c.name for c in too_many])}",
+                too_many,
                 reason=TAINTS_LEFT,
                 nodes=len(nodes),
                 tainted_before=len(before),
                 left=len(left),
             )
-        anew = [c for c in _taints_given(history, nodes) if due < c.at <= until]
+        anew = [c for c in given if due < c.at]
         if anew:
             return violated(
                 f"{len(anew)} nodes were tainted while all were away, first {anew[0].object}",
@@ -111,15 +126,17 @@ def taints_taken_back(*, documented: Timers, within_s: float, fault: str | None 
                 nodes=len(nodes),
                 tainted=len(anew),
             )
-        gone_at = max((_untainted_at(nodes[name], since) for name in before), default=since)
+        gone_at = max(_untainted_at(nodes[name], since) for name in before)
         blind = unseen(history, "nodes", Window(since, until))
+        stay = f"; {len(left)} given in the pass that found it so stayed" if left else ""
         return blind or held(
             f"all {len(before)} taints were taken back {gone_at - since:.1f} s after the last of {len(nodes)} nodes "
-            f"went away, and none was given in the {until - since:.0f} s that all were",
+            f"went away, and none was given in the {until - since:.0f} s that all were{stay}",
             nodes=len(nodes),
             tainted_before=len(before),
             taken_back_s=round(gone_at - since, 3),
             all_away_s=round(until - since, 3),
+            left_by_the_last_pass=len(left),
         )
 
     return Invariant("taints-taken-back", judge)
@@ -262,6 +279,25 @@ def _zone_state(inside: int, away: int, nodes: int, away_in_all: int, documented
     if away > FEWEST and away / inside >= documented.unhealthy_zone_threshold:
         return ZoneState.LARGE_PARTIAL if inside > documented.large_cluster_size else ZoneState.SMALL_PARTIAL
     return ZoneState.NORMAL
+
+
+def _pass_began(nodes: Nodes, since: float, documented: Timers) -> float:
+    """When the controller began the pass in which the last node went away.
+
+    In one pass nodes go away one after the other; between two passes there is a monitor period without any.
+    """
+    gone = sorted(
+        change.at
+        for changes in nodes.values()
+        for before, change in pairwise(changes)
+        if before.ready == "True" and change.ready != "True" and change.at <= since
+    )
+    began = since
+    for at in reversed(gone):
+        if began - at > documented.monitor_period_s * 0.75:
+            break
+        began = at
+    return began - LISTING_S
 
 
 def _by_node(history: History) -> Nodes:

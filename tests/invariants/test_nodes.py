@@ -230,6 +230,32 @@ def test_a_taint_that_comes_meanwhile_is_violated():
     assert (finding.verdict, finding.reason) == (VIOLATED, "tainted-anew")
 
 
+def test_one_a_zone_that_the_last_pass_gave_may_stay():
+    finding = all_away(*TAINTED_THEN_ALL_AWAY, node(30.1, "a7", "Unknown", UNREACHABLE), node(31.5, "a0", "Unknown"))
+    assert (finding.verdict, finding.figures["left_by_the_last_pass"]) == (HELD, 1)
+
+
+def test_more_than_that_is_violated():
+    given = [node(30.1, "a7", "Unknown", UNREACHABLE), node(30.2, "a8", "Unknown", UNREACHABLE)]
+    finding = all_away(*TAINTED_THEN_ALL_AWAY, *given, node(31.5, "a0", "Unknown"))
+    assert (finding.verdict, finding.reason) == (VIOLATED, "taints-left")
+
+
+def test_what_an_earlier_pass_gave_may_not_stay():
+    """Nodes that went away 2 s apart, the monitor period, went away in two passes."""
+    earlier = [
+        r for r in TAINTED_THEN_ALL_AWAY if not (isinstance(r, NodeChange) and r.name == "a6" and r.ready != "True")
+    ]
+    finding = all_away(
+        *earlier,
+        node(28, "a6", "Unknown"),
+        node(28.1, "a6", "Unknown", UNREACHABLE),
+        node(31.5, "a0", "Unknown"),
+    )
+    assert (finding.verdict, finding.reason) == (VIOLATED, "taints-left")
+    assert "a6" in finding.sentence
+
+
 def test_nothing_to_take_back_is_unknown():
     without = [r for r in TAINTED_THEN_ALL_AWAY if not (isinstance(r, NodeChange) and r.taints)]
     assert all_away(*without).verdict is UNKNOWN
