@@ -1,0 +1,252 @@
+"""The simulated provider without a cluster: groups, records, ports, command lines, processes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaos.clusters.base import (
+    ABILITIES,
+    ClusterRef,
+    ControllerManagerSwitch,
+    ControlPlaneSwap,
+    EtcdBehind,
+    Heartbeats,
+    Shape,
+    Timers,
+    Zone,
+)
+from chaos.clusters.simulated import SimulatedCluster, _with_flags
+from chaos.clusters.simulated_home import Ports, Record, _free_ports, home_of, read_record, write_record
+from chaos.clusters.simulated_nodes import groups_of, lease_duration_s, manifest, parsed
+from chaos.clusters.simulated_processes import MARK, Process, adopt, kill, marked, read, start
+from chaos.errors import OrdealError
+from chaos.hosts.command import CommandError
+from chaos.waiting import eventually
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A state directory of the test's own."""
+    monkeypatch.setattr("chaos.clusters.simulated_home.state_dir", lambda: tmp_path)
+    return tmp_path
+
+
+# --- what it can do
+
+
+def test_its_abilities():
+    has = {ability for ability in ABILITIES if issubclass(SimulatedCluster, ability)}
+    assert has == {Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, EtcdBehind}
+
+
+@pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a/b", "..", "a" * 63])
+def test_what_cannot_be_a_name_is_refused(name):
+    with pytest.raises(OrdealError, match="can't be a cluster's name"):
+        SimulatedCluster(name)
+
+
+# --- groups
+
+
+def names(shape: Shape) -> dict[str, list[str]]:
+    return {group.name: [node.name for node in group.nodes] for group in groups_of(shape)}
+
+
+def test_without_zones_the_workers_are_one_group():
+    assert names(Shape(workers=2)) == {"workers": ["worker-1", "worker-2"], "control-plane": ["control-plane"]}
+
+
+def test_a_zone_is_a_group_unless_it_has_parts():
+    shape = Shape(zones=(Zone("a", 3, parts=(("x", 1), ("y", 2))), Zone("b", 2)))
+    assert names(shape) == {"x": ["a-1"], "y": ["a-2", "a-3"], "b": ["b-1", "b-2"], "control-plane": ["control-plane"]}
+
+
+def test_a_group_can_have_nodes_of_several_zones():
+    shape = Shape(zones=(Zone("a", 2, parts=(("x", 1), ("y", 1))), Zone("b", 2, parts=(("x", 2),))))
+    x = next(group for group in groups_of(shape) if group.name == "x")
+    assert [(node.name, node.zone) for node in x.nodes] == [("a-1", "a"), ("b-1", "b"), ("b-2", "b")]
+
+
+def test_parts_that_do_not_add_up_are_refused():
+    with pytest.raises(OrdealError, match="another number"):
+        groups_of(Shape(zones=(Zone("a", 3, parts=(("x", 1),)),)))
+
+
+def test_the_control_planes_group_is_not_for_others():
+    with pytest.raises(OrdealError, match="control-plane"):
+        groups_of(Shape(zones=(Zone("control-plane", 3),)))
+
+
+def test_a_node_is_made_as_it_is_read_again():
+    group = groups_of(Shape(zones=(Zone("a", 1),)))[0]
+    made = manifest(group, group.nodes[0])
+    node = parsed(made)  # type: ignore[arg-type]
+    assert (node.name, node.zone, node.ready, node.control_plane) == ("a-1", "a", "Unknown", False)
+    control_plane = groups_of(Shape())[-1]
+    assert parsed(manifest(control_plane, control_plane.nodes[0])).control_plane  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("grace_s", "lease_s"), [(50, 40), (16, 12), (5, 4), (1, 4)])
+def test_leases_keep_kubernetes_proportion(grace_s, lease_s):
+    assert lease_duration_s(Timers(monitor_grace_s=grace_s)) == lease_s
+
+
+# --- the record
+
+
+def a_record(shape: Shape) -> Record:
+    return Record(shape=shape, kubernetes="1.34.4", etcd="3.6.16", kwok="0.8.0", ports=Ports(*range(10001, 10010)))
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path):
+    shape = Shape(
+        zones=(Zone("a", 2, parts=(("x", 1), ("y", 1))),),
+        timers=Timers(monitor_grace_s=7.5),
+        apiserver=(("v", "4"),),
+        controller_manager=(("controllers", "*"),),
+    )
+    write_record(tmp_path, a_record(shape))
+    assert read_record(tmp_path) == a_record(shape)
+
+
+def test_no_directory_is_no_record(home):
+    assert read_record(home_of("nothing")) is None
+    assert not SimulatedCluster.exists("nothing")
+    SimulatedCluster("nothing").delete()
+    with pytest.raises(OrdealError, match="there is no simulated cluster nothing"):
+        _ = SimulatedCluster.attach(ClusterRef("simulated", "nothing", "/nowhere")).shape
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "[]", '{"shape": {}}'])
+def test_a_directory_that_we_did_not_make_is_refused(home, text):
+    directory = home_of("theirs")
+    directory.mkdir(parents=True)
+    if text is not None:
+        (directory / "cluster.json").write_text(text)
+    (directory / "precious").write_text("theirs")
+    with pytest.raises(OrdealError, match="no simulated cluster of ours"):
+        SimulatedCluster("theirs").delete()
+    assert (directory / "precious").read_text() == "theirs"
+
+
+def test_an_interrupted_delete_is_finished_by_the_next(home):
+    directory = home_of("half")
+    directory.mkdir(parents=True)
+    write_record(directory, a_record(Shape()))
+    directory.rename(directory.parent / ".removing-half")  # where a delete was when it was killed
+    assert SimulatedCluster.exists("half")
+    SimulatedCluster("half").delete()
+    assert not SimulatedCluster.exists("half")
+
+
+# --- ports and flags
+
+
+def test_ports_are_free_and_not_taken():
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        first = _free_ports(9, set())
+        assert len(set(first)) == 9
+        assert not set(first) & set(_free_ports(50, set(first)))
+        assert busy.getsockname()[1] not in first
+
+
+def test_flags_are_set_anew_and_others_kept():
+    argv = ["/bin/kcm", "--a=1", "--ab=2", "--a=3", "--c"]
+    assert _with_flags(argv, {"a": "9", "d": "x=y"}) == ["/bin/kcm", "--ab=2", "--c", "--a=9", "--d=x=y"]
+
+
+# --- processes
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
+    """A process of ours that sleeps, and its record."""
+    record = tmp_path / "record"
+    process = start(record, ["sleep", "60"], log=tmp_path / "log", cwd=tmp_path, mark=str(tmp_path))
+    yield process, record
+    kill([process])
+
+
+def test_it_is_written_down_and_found_by_its_mark(sleeper, tmp_path):
+    process, record = sleeper
+    assert read(record) == process
+    assert marked(str(tmp_path)) == (process,)
+    assert marked(str(tmp_path / "other")) == ()
+    assert os.getsid(process.pid) == process.pid
+
+
+def test_it_is_stopped_and_goes_on(sleeper):
+    process, _ = sleeper
+    for number, state in ((signal.SIGSTOP, "stopped"), (signal.SIGCONT, "running"), (signal.SIGKILL, "gone")):
+        assert process.send(number)
+        eventually(lambda state=state: process.state() == state, within_s=5, what=state, every_s=0.01)
+    assert not process.send(signal.SIGCONT)
+
+
+def test_another_process_with_its_pid_is_left_alone(sleeper):
+    process, _ = sleeper
+    stranger = Process(process.pid, process.started + 1)
+    assert stranger.state() == "gone"
+    assert not stranger.send(signal.SIGKILL)
+    kill([stranger])
+    assert process.state() == "running"
+
+
+def test_what_is_gone_is_killed_without_a_word(sleeper):
+    process, record = sleeper
+    kill([process])
+    kill([process])
+    found = read(record)
+    assert found is not None
+    assert found.state() == "gone"
+
+
+def test_it_outlives_the_one_who_started_it(tmp_path):
+    code = f"""
+from pathlib import Path
+from chaos.clusters.simulated_processes import start
+here = Path({str(tmp_path)!r})
+start(here / "record", ["sleep", "60"], log=here / "log", cwd=here, mark=str(here))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    process = read(tmp_path / "record")
+    assert process is not None
+    try:
+        assert process.state() == "running"
+    finally:
+        kill([process])
+
+
+def test_a_program_that_is_not_there_is_soon_gone_and_its_log_says_why(tmp_path):
+    process = start(tmp_path / "record", ["/no/such/program"], log=tmp_path / "log", cwd=tmp_path, mark=str(tmp_path))
+    eventually(lambda: process.state() == "gone", within_s=5, what="it to be gone", every_s=0.01)
+    assert "/no/such/program" in (tmp_path / "log").read_text()
+
+
+def test_no_record_can_be_written(tmp_path):
+    with pytest.raises(CommandError):
+        start(tmp_path / "r", ["sleep", "1"], log=tmp_path / "log", cwd=tmp_path / "missing", mark="x")
+
+
+def test_a_process_that_another_program_started_is_adopted_by_its_mark(tmp_path):
+    env = {**os.environ, MARK: str(tmp_path)}
+    with subprocess.Popen(["sleep", "60"], env=env) as ours, subprocess.Popen(["sleep", "60"]) as stranger:
+        try:
+            eventually(
+                lambda: adopt(tmp_path / "a", ours.pid, mark=str(tmp_path)), within_s=5, what="ours to be adopted"
+            )
+            assert not adopt(tmp_path / "b", stranger.pid, mark=str(tmp_path))
+            adopted, refused = read(tmp_path / "a"), read(tmp_path / "b")
+            assert adopted is not None
+            assert refused is not None
+            assert (adopted.pid, adopted.state(), refused.state()) == (ours.pid, "running", "gone")
+        finally:
+            ours.kill()
+            stranger.kill()
