@@ -27,10 +27,10 @@ run: setup ## replay the incidents, profile smoke (ARGS="-k mass" adds pytest op
 test: lint unit integration ## lint, unit tests, then integration tests on real clusters
 
 unit: $(STAMP) ## unit tests: no cluster, no root, under a minute
-	$(BIN)/pytest tests -m "not integration" $(ARGS)
+	$(BIN)/pytest tests -m "not integration" --timeout 120 $(ARGS)
 
 integration: setup ## integration tests on a kind and a simulated cluster
-	$(BIN)/pytest tests/integration $(ARGS)
+	$(BIN)/pytest tests/integration -v --timeout 1200 $(ARGS)
 
 bench: setup ## measure, and print the figures with the machine's facts
 	@for each in tests/bench/bench_*.py; do module="$${each%.py}"; $(BIN)/python -m "$${module//\//.}"; done

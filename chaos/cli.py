@@ -281,17 +281,11 @@ def report(
 ) -> None:
     """Show the verdicts of a run that is over."""
     from chaos.report.saved import load  # noqa: PLC0415
+    from chaos.report.table import verdict_table  # noqa: PLC0415
 
     saved = load(results, run)
-    table = Table(title=f"run {saved.id}")
-    for column in ("incident", "cluster", "kubernetes", "variant", "verdict", "passed", "s", "why"):
-        table.add_column(column, overflow="fold", justify="right" if column == "s" else "left")
-    for o in saved.outcomes:
-        variant = f"control: {o.control}" if o.control else "hardened"
-        passed = "yes" if o.passed else "NO"
-        table.add_row(o.id, o.cluster, o.kubernetes, variant, o.verdict, passed, f"{o.duration_s:.0f}", escape(o.why))
     console = _console()
-    console.print(table)
+    console.print(verdict_table(saved.outcomes, f"run {saved.id}"), markup=False)
     passed_count = sum(o.passed for o in saved.outcomes)
     console.print(f"{passed_count} of {len(saved.outcomes)} passed; {saved.path}", soft_wrap=True)
 

@@ -25,6 +25,7 @@ from chaos.errors import OrdealError
 JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
 Saved = Mapping[str, JSON]
 
+WORKLOAD = "workload"  # the kind of the entry that stands for a workload we deployed; its undo deletes its namespace
 CLUSTER = "cluster"  # the kind of the entry that stands for a cluster we made; its undo deletes the cluster
 
 

@@ -1,6 +1,7 @@
 """The lab: what a suite function is handed. It deploys, records, injects, holds, and takes findings."""
 
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from chaos.history import FaultStep, History, Observation, Phase, Sample
 from chaos.invariants.base import Figure, Finding, Invariant, judge
 from chaos.invariants.heartbeats import reporting
 from chaos.invariants.start import NOT_STARTED, STARTED
-from chaos.journal import Journal, Saved
+from chaos.journal import WORKLOAD, Journal, Saved
 from chaos.leases import LeaseSamples
 from chaos.probing import ServiceProbes
 from chaos.profile import Profile
@@ -25,13 +26,15 @@ from chaos.recorder import Recorder
 from chaos.report.results import Row
 from chaos.waiting import WaitedInVainError, eventually, hold
 from chaos.workloads.starter import start_pod
-from chaos.workloads.web import Deployed
+from chaos.workloads.web import Deployed, remove_namespace
 
 
 class Workload(Protocol):
     """Something that can be put on a cluster."""
 
-    def deploy(self, cluster: Cluster, run: str) -> Deployed: ...
+    @property
+    def name(self) -> str: ...
+    def deploy(self, cluster: Cluster, run: str, namespace: str) -> Deployed: ...
 
 
 class Lab:
@@ -45,6 +48,7 @@ class Lab:
         profile: Profile,
         *,
         needs: Sequence[type],
+        replay: str = "",
         pool: Pool,
         journal: Journal,
         run: str,
@@ -52,7 +56,7 @@ class Lab:
         report: Callable[[str], None],
     ) -> None:
         self.incident, self.control, self.cluster_kind, self.profile = incident, control, cluster_kind, profile
-        self.journal = journal
+        self.journal, self.replay = journal, replay
         self.findings: list[Finding] = []
         self.facts: dict[str, Figure] = {}
         self.tables: dict[str, Sequence[Row]] = {}
@@ -60,7 +64,7 @@ class Lab:
         self.evidence: list[Piece] = []
         self._needs, self._pool, self._run, self._directory, self._report = needs, pool, run, directory, report
         self._cluster: Cluster | None = None
-        self._deployed: list[Deployed] = []
+        self._deployed: list[tuple[Cluster, str, int]] = []  # with its namespace and its entry in the journal
         self._history: History | None = None
         self._recorder: Recorder | None = None
         self._began = time.monotonic()
@@ -126,9 +130,10 @@ class Lab:
     def deploy(self, workload: Workload) -> Deployed:
         """Put a workload on the cluster and wait until it is Ready. It is removed after the replay."""
         self.phase("deploy")
-        deployed = workload.deploy(self.current, self._run)
-        self._deployed.append(deployed)
-        return deployed
+        cluster, namespace = self.current, f"ordeal-{workload.name}-{uuid.uuid4().hex[:6]}"
+        entry = self.journal.planned(WORKLOAD, cluster.ref, {"namespace": namespace})
+        self._deployed.append((cluster, namespace, entry))
+        return workload.deploy(cluster, self._run, namespace)
 
     # --- the story
 
@@ -255,18 +260,35 @@ class Lab:
         """Seconds since the replay began."""
         return time.monotonic() - self._began
 
+    def remove_workloads(self) -> int:
+        """Remove what was deployed; returns how many. Raises OrdealError; what stays then is in the journal."""
+        removed = 0
+        while self._deployed:
+            cluster, namespace, entry = self._deployed[-1]
+            if cluster is self._cluster:  # another one is gone by now, with all that was on it
+                remove_namespace(cluster, namespace)
+            self.journal.undone(entry)
+            self._deployed.pop()
+            removed += 1
+        return removed
+
+    def forget_workloads(self) -> None:
+        """They go with their cluster, which is about to be deleted and has an entry of its own in the journal."""
+        while self._deployed:
+            self.journal.undone(self._deployed.pop()[2])
+
     def clean_up(self) -> None:
         """Remove what was deployed; a cluster that is not sound afterwards is not used again."""
-        cluster, deployed = self._cluster, self._deployed
+        cluster = self._cluster
         if cluster is None:
             return
         try:
             eventually(self.nodes_ready, within_s=30, what=f"every node of {cluster.ref.name} to be Ready")
-            for one in reversed(deployed):
-                if one.cluster is cluster:
-                    one.remove()
+            self.remove_workloads()
         except OrdealError as error:
             self._report(f"cluster {cluster.ref.name} is not used again: {error}")
+            if self.cluster_kind != EXISTING:
+                self.forget_workloads()
             self._pool.spoiled(self.cluster_kind)
 
     def _observe(self, name: str, subject: str, seen: str) -> None:

@@ -24,6 +24,7 @@ from chaos.lab import Lab, LacksAbilityError
 from chaos.profile import PROFILES
 from chaos.profile import find as find_profile
 from chaos.report.results import Outcome, Results
+from chaos.report.table import verdict_table
 from chaos.verdict import outcome_of
 
 AUTO = "auto"
@@ -168,6 +169,7 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
         case.cluster,
         ordeal_run.profile,
         needs=replay.needs,
+        replay=replay.variant,
         pool=ordeal_run.pool,
         journal=ordeal_run.journal,
         run=ordeal_run.id,
@@ -214,7 +216,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("verdicts")
     writer = config.get_terminal_writer()
     console = Console(file=writer._file, width=max(writer.fullwidth, 100), markup=False)
-    console.print(_verdicts(run.results.outcomes))
+    console.print(verdict_table(run.results.outcomes))
     for outcome in run.results.outcomes:
         for name, rows in outcome.tables.items():
             table = Table(title=name)
@@ -231,17 +233,6 @@ def _conclude(run: Run, lab: Lab, test: str, problem: str) -> Outcome:
     run.results.add(outcome)
     run.report(f"=== {outcome.id}: {outcome.verdict}, {'passed' if outcome.passed else 'FAILED'}: {outcome.why}")
     return outcome
-
-
-def _verdicts(outcomes: list[Outcome]) -> Table:
-    table = Table()
-    for column in ("incident", "cluster", "variant", "verdict", "passed", "s", "why"):
-        table.add_column(column, overflow="fold", justify="right" if column == "s" else "left")
-    for o in outcomes:
-        variant = f"control: {o.control}" if o.control else "hardened"
-        passed = "yes" if o.passed else "NO"
-        table.add_row(o.id, o.cluster, variant, str(o.verdict), passed, f"{o.duration_s:.0f}", o.why)
-    return table
 
 
 def _kinds(replay: Replay, choice: str) -> list[str]:

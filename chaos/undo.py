@@ -8,7 +8,8 @@ from chaos.errors import OrdealError
 from chaos.faults import load_all
 from chaos.faults.base import undo_pending
 from chaos.hosts.places import journals_dir
-from chaos.journal import CLUSTER, Pending, adopt, pending
+from chaos.journal import CLUSTER, WORKLOAD, Pending, adopt, pending
+from chaos.workloads.web import remove_namespace
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,15 @@ def undo_all(report: Callable[[str], None]) -> tuple[Undone, ...]:
 
 
 def _undo(one: Pending, *, with_its_cluster: bool) -> bool:
-    if one.kind != CLUSTER and not with_its_cluster and pool.exists(one.cluster):
+    there = one.kind != CLUSTER and not with_its_cluster and pool.exists(one.cluster)
+    if there and one.kind != WORKLOAD:
         return undo_pending(one, pool.attach(one.cluster))
     with adopt(one.path) as journal:
         if journal is None:
             return False
         if one.kind == CLUSTER:
             pool.attach(one.cluster).delete()
+        elif there:
+            remove_namespace(pool.attach(one.cluster), str(one.saved["namespace"]))
         journal.undone(one.entry)  # a fault ends with the cluster that it was done to
     return True

@@ -58,6 +58,7 @@ def outcome_of(lab: Lab, test: str, problem: str) -> Outcome:
         passed=passed,
         why=why,
         duration_s=lab.duration_s,
+        replay=lab.replay,
         findings=tuple(lab.findings),
         cluster_facts=facts,
         facts=lab.facts,

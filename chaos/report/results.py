@@ -34,6 +34,7 @@ class Outcome:
     passed: bool
     why: str
     duration_s: float
+    replay: str = ""  # tells apart several replays of one incident
     findings: Sequence[Finding] = ()
     cluster_facts: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
@@ -87,6 +88,7 @@ class Results:
     def _as_json(self, o: Outcome) -> dict[str, object]:
         return {
             "id": o.id,
+            **({"replay": o.replay} if o.replay else {}),
             "variant": o.variant,
             **({"control": o.control} if o.control else {}),
             "test": o.test,

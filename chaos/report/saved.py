@@ -14,6 +14,7 @@ class SavedOutcome:
     """One replay as the results file has it; `control` is "" when hardened."""
 
     id: str
+    replay: str
     cluster: str
     kubernetes: str
     profile: str
@@ -58,6 +59,7 @@ def load(root: Path, run: str = "latest") -> SavedRun:
 def _outcome(entry: Mapping[str, object]) -> SavedOutcome:
     return SavedOutcome(
         id=str(entry["id"]),
+        replay=str(entry.get("replay", "")),
         cluster=str(entry["cluster"]),
         kubernetes=str(entry["kubernetes"]),
         profile=str(entry["profile"]),

@@ -245,12 +245,10 @@ class Session:
 
     def remove_workloads(self) -> int:
         """Remove what was deployed; harmless where nothing is. Returns how many."""
-        removed = 0
-        while self._run is not None and self._run.deployed:
-            self._run.deployed[-1].remove()
-            self._run.deployed.pop()
-            removed += 1
-        return removed
+        if self._run is None:
+            return 0
+        self._run.deployed.clear()
+        return self._run.lab.remove_workloads()
 
     def start_recording(self, probe: Deployed | None) -> None:
         """Record nodes, pods and events, and probe the Service where one is given, until `stop_recording`."""
@@ -336,7 +334,8 @@ class Session:
         if run.outcome is None and (run.lab.incident is not OWN or run.lab.findings or self.problem):
             run.outcome = self._concluded()  # while the cluster can still be asked for its facts
         if run.settings.cluster != EXISTING:
-            run.deployed.clear()  # they go with their cluster
+            run.deployed.clear()
+            run.lab.forget_workloads()  # they go with their cluster
         with ExitStack() as stack:
             stack.callback(run.pool.close)
             stack.callback(self.remove_workloads)

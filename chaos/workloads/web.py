@@ -1,7 +1,6 @@
 """A web server in several replicas behind a Service: what goes on serving, or does not, while a fault lasts."""
 
 import json
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from string import Template
@@ -11,6 +10,7 @@ import yaml
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 from kubernetes.utils import create_from_dict
+from urllib3.exceptions import HTTPError
 
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
@@ -37,12 +37,11 @@ class Web:
     tolerate_for_ever: bool = False
     publish_not_ready: bool = False
 
-    def deploy(self, cluster: Cluster, run: str) -> "Deployed":
+    def deploy(self, cluster: Cluster, run: str, namespace: str) -> "Deployed":
         """Create it, in a namespace of its own, and wait until every replica is Ready.
 
         Raises OrdealError, WaitedInVainError.
         """
-        namespace = f"ordeal-{self.name}-{uuid.uuid4().hex[:6]}"
         tolerations = [{"key": key, "operator": "Exists", "effect": "NoExecute"} for key in (NOT_READY, UNREACHABLE)]
         filled = Template((manifests_dir() / "web.yaml").read_text()).substitute(
             name=self.name,
@@ -84,17 +83,23 @@ class Deployed:
             status: Any = AppsV1Api(client).read_namespaced_deployment_status(self.name, self.namespace).status
         return bool(status.ready_replicas == self.replicas and status.replicas == self.replicas)
 
-    def remove(self) -> None:
-        """Delete it with its namespace, and wait until its pods are gone; the empty namespace follows by itself."""
-        with self.cluster.api() as client:
-            core = CoreV1Api(client)
-            try:
-                core.delete_namespace(self.namespace)
-            except ApiException as error:
-                if error.status not in {404, 409}:
-                    raise
 
-            def gone() -> bool:
-                return not core.list_namespaced_pod(self.namespace).items
+def remove_namespace(cluster: Cluster, namespace: str) -> None:
+    """Delete a workload's namespace and wait until its pods are gone; one that is not there is no error.
 
-            eventually(gone, within_s=GONE_WITHIN_S, what=f"the pods of {self.name} to be gone")
+    Raises OrdealError where the API server does not answer, WaitedInVainError where the pods stay.
+    """
+    with cluster.api() as client:
+        core = CoreV1Api(client)
+        try:
+            core.delete_namespace(namespace)
+        except ApiException as error:
+            if error.status not in {404, 409}:
+                raise OrdealError(f"namespace {namespace} can't be deleted on {cluster.ref.name}: {error}") from error
+        except HTTPError as error:
+            raise OrdealError(f"namespace {namespace} can't be deleted on {cluster.ref.name}: {error}") from error
+
+        def gone() -> bool:
+            return not core.list_namespaced_pod(namespace).items
+
+        eventually(gone, within_s=GONE_WITHIN_S, what=f"the pods in namespace {namespace} to be gone")

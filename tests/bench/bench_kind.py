@@ -37,7 +37,7 @@ def main() -> None:
             took_s = time.monotonic() - began
             print(f"kind cluster of 3 nodes, all Ready, CoreDNS serving: {took_s:.1f} s (to reach: 30 s)")
             assert isinstance(cluster, KindCluster)
-            web = Web(replicas=4).deploy(cluster, "bench")
+            web = Web(replicas=4).deploy(cluster, "bench", "ordeal-bench")
             for length_s in (1.0, 10.0):
                 measure(cluster, web, length_s)
         finally:

@@ -1,0 +1,48 @@
+"""The table of verdicts, as a run ends with it and as `kube-ordeal report` shows it."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from rich.table import Table
+from rich.text import Text
+
+
+class Judged(Protocol):
+    """What a row is made of: an outcome of this run, or one read back from disk."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def replay(self) -> str: ...
+    @property
+    def cluster(self) -> str: ...
+    @property
+    def kubernetes(self) -> str: ...
+    @property
+    def control(self) -> str: ...
+    @property
+    def verdict(self) -> str: ...
+    @property
+    def passed(self) -> bool: ...
+    @property
+    def duration_s(self) -> float: ...
+    @property
+    def why(self) -> str: ...
+
+
+def verdict_table(outcomes: Iterable[Judged], title: str | None = None) -> Table:
+    """One row a replay."""
+    table = Table(title=title)
+    for column in ("incident", "on", "variant", "verdict", "passed", "s", "why"):
+        table.add_column(column, overflow="fold", justify="right" if column == "s" else "left")
+    for o in outcomes:
+        table.add_row(
+            f"{o.id}\n({o.replay})" if o.replay else o.id,
+            f"{o.cluster}\n{o.kubernetes}",
+            f"control:\n{o.control}" if o.control else "hardened",
+            str(o.verdict),
+            "yes" if o.passed else "NO",
+            f"{o.duration_s:.0f}",
+            Text(o.why),
+        )
+    return table
