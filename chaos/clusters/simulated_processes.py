@@ -17,6 +17,7 @@ from chaos.hosts.command import run
 from chaos.waiting import eventually
 
 MARK = "KUBE_ORDEAL_SIMULATED_CLUSTER"  # the value is the cluster's directory
+START_WITHIN_S = 30.0
 KILL_WITHIN_S = 10.0
 
 # Writes down who it is (one line of /proc/PID/stat), then becomes the program: pid and start time stay the same, so
@@ -68,11 +69,11 @@ def start(
     record.unlink(missing_ok=True)
     run(
         ["setsid", "--fork", "sh", "-c", _BECOME, "sh", str(record), str(log), *argv],
-        timeout_s=10,
+        timeout_s=START_WITHIN_S,
         cwd=cwd,
         env={**(env or {}), MARK: mark},
     )
-    eventually(record.exists, within_s=10, what=f"{argv[0]} to start", every_s=0.01)
+    eventually(record.exists, within_s=START_WITHIN_S, what=f"{argv[0]} to start", every_s=0.01)
     process = read(record)
     if process is None:
         raise OrdealError(f"{record} does not name a process; is the disk full?")
