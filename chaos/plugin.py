@@ -13,6 +13,7 @@ from rich.table import Table
 
 from chaos import undo
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
+from chaos.clusters.client import api_client, server_version
 from chaos.clusters.pool import PROVIDERS, Pool, Wishes
 from chaos.errors import OrdealError
 from chaos.faults import load_all
@@ -51,8 +52,11 @@ class Run:
         self.profile = find_profile(config.getoption("--profile"))
         self.id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
         self.report = _reporter(config)
-        undo.undo_all(self.report)
         wishes = _wishes(config)
+        if config.getoption("--cluster") == EXISTING and wishes.kubeconfig is not None:
+            with api_client(wishes.kubeconfig, wishes.context) as client:
+                server_version(client)  # no use in going on with a cluster that does not answer
+        undo.undo_all(self.report)
         self.results = Results(
             Path(config.getoption("--results")),
             self.id,
@@ -98,12 +102,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse wrong option values before anything is made."""
+    kubeconfig = config.getoption("--kubeconfig")
+    existing = config.getoption("--cluster") == EXISTING
+    if existing and not kubeconfig:
+        raise pytest.UsageError("--cluster existing needs --kubeconfig FILE, the cluster that you want to test")
     try:
         normal_version(config.getoption("--kubernetes"))
+        if existing:
+            api_client(Path(kubeconfig), config.getoption("--context"))
     except OrdealError as error:
         raise pytest.UsageError(str(error)) from error
-    if config.getoption("--cluster") == EXISTING and not config.getoption("--kubeconfig"):
-        raise pytest.UsageError("--cluster existing needs --kubeconfig FILE, the cluster that you want to test")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

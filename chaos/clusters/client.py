@@ -8,6 +8,7 @@ import yaml
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration, CoreV1Api, VersionApi
 from urllib3 import Retry
+from urllib3.exceptions import MaxRetryError
 
 from chaos.clusters.base import Node
 from chaos.errors import OrdealError
@@ -27,6 +28,11 @@ def api_client(kubeconfig: Path, context: str = "") -> ApiClient:
     """
     if not kubeconfig.is_file():
         raise OrdealError(f"there is no kubeconfig at {kubeconfig}: name one with --kubeconfig")
+    try:
+        if not isinstance(yaml.safe_load(kubeconfig.read_text()), dict):
+            raise OrdealError(f"{kubeconfig} is not a usable kubeconfig: it holds no mapping")
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise OrdealError(f"{kubeconfig} is not a usable kubeconfig: {_brief(error)}") from error
     settings = Configuration()
     settings.retries = Retry(0, redirect=False)
     try:
@@ -84,7 +90,10 @@ def _give_deadline(client: ApiClient) -> None:
 
 
 def _brief(error: Exception) -> str:
-    text = str(error).strip().splitlines()
+    if isinstance(error, MaxRetryError) and error.reason is not None:
+        text = str(error.reason).rpartition(": ")[2].splitlines()
+    else:
+        text = str(error).strip().splitlines()
     return text[0][:200] if text else type(error).__name__
 
 

@@ -23,7 +23,9 @@ def kind_setup(version: str, node_image: str = "", kind: Path | None = None, kub
     ours = next((i.tag for i in image.list_images() if i.kubernetes == version and not i.components), "")
     published = f"{PUBLISHED_NODE}:v{version}"
     if not node_image and not ours and not running.docker("images", "-q", published, timeout_s=20).out.strip():
-        raise OrdealError(f"there is no node image for Kubernetes {version} yet: {SETUP} --kubernetes {version}")
+        raise OrdealError(
+            f"there is no node image for Kubernetes {version} yet: run `kube-ordeal setup --kubernetes {version}`"
+        )
     chosen = node_image or ours or published
     offline = chosen.startswith(image.REPOSITORY)
     images = Images(WORKLOAD_IMAGE if offline else PUBLISHED_BUSYBOX)
