@@ -4,10 +4,13 @@ Only the recorder and the fault injector write to it; only invariants and report
 history began, on the monotonic clock; `wall` on disk is Unix time, for people.
 """
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
+from io import FileIO
 from pathlib import Path
 from typing import ClassVar, Self, TypeVar, get_args
 
@@ -214,9 +217,10 @@ class History:
         self.path = path
         self.began = time.monotonic() if began is None else began
         self.began_wall = time.time() if began_wall is None else began_wall
+        self.unwritten = ""  # why records are missing on disk; empty where all are there
         self._lock = threading.Lock()
         self._records: dict[str, list[Record]] = {kind: [] for kind in _TYPES}
-        self._file = None
+        self._file: FileIO | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)
@@ -253,8 +257,16 @@ class History:
         """Append a record; on disk before this returns (in the page cache: a killed process loses nothing)."""
         with self._lock:
             self._records[record.kind].append(record)
-            if self._file is not None:
-                self._file.write(_to_line(record, self.began_wall))
+            if self._file is not None and not self.unwritten:
+                self._write(self._file, _to_line(record, self.began_wall))
+
+    def _write(self, file: FileIO, line: bytes) -> None:
+        """A full disk must not end the thread that saw something; it is told once, by `unwritten`."""
+        try:
+            if file.write(line) != len(line):  # an unbuffered file takes what still fits
+                self.unwritten = os.strerror(errno.ENOSPC)
+        except OSError as error:
+            self.unwritten = error.strerror or str(error)
 
     def of(self, kind: type[R], window: Window | None = None) -> list[R]:
         """All records of one type, in time order, within `window` where one is given."""

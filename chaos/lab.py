@@ -159,6 +159,8 @@ class Lab:
             history.close()
             self._history = None
             self._recorder = None
+        if history.unwritten:
+            raise OrdealError(f"the history can't be written to {path} ({history.unwritten}): free the disk")
 
     @property
     def recorder(self) -> Recorder:

@@ -210,7 +210,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     except Exception as error:
         _conclude(run, lab_of_item, pyfuncitem.nodeid, f"the suite itself failed: {error!r}")
         raise
-    outcome = _conclude(run, lab_of_item, pyfuncitem.nodeid, problem)
+    unwritten = ""
+    try:
+        outcome = _conclude(run, lab_of_item, pyfuncitem.nodeid, problem)
+    except OrdealError as error:  # told outside of the except, so that no traceback is chained to it
+        unwritten = str(error)
+    if unwritten:
+        pytest.fail(unwritten, pytrace=False)
     if not outcome.passed:
         pytest.fail(f"{outcome.id} [{_case(pyfuncitem)}] {outcome.verdict}: {outcome.why}", pytrace=False)
     return True

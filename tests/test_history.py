@@ -1,6 +1,7 @@
 """The history: what is added can be read again, in memory, from disk, and after a kill."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +104,12 @@ def test_fault_window_runs_from_landed_to_undone():
     assert History.of_records(both).fault_window() == Window(3.0, 9.0)
     assert History.of_records(both).fault_window("off") == Window(4.0, 5.0)
     assert History.of_records(both).fault_window("other") is None
+
+
+def test_a_full_disk_is_told_and_ends_no_recording() -> None:
+    history = History(Path("/dev/full"))
+    history.add(Phase(0.0, "hold"))
+    history.add(Phase(1.0, "heal"))
+    history.close()
+    assert history.unwritten == "No space left on device"
+    assert [p.name for p in history.of(Phase)] == ["hold", "heal"]
