@@ -14,7 +14,7 @@ from chaos.clusters.pool import Pool
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.faults.base import Fault, inject
-from chaos.history import FaultStep, History, Observation, Phase, Sample
+from chaos.history import FaultStep, History, Observation, Phase, Probe, Sample
 from chaos.invariants.base import Figure, Finding, Invariant, judge
 from chaos.invariants.heartbeats import reporting
 from chaos.invariants.start import NOT_STARTED, STARTED
@@ -27,6 +27,9 @@ from chaos.report.results import Row
 from chaos.waiting import WaitedInVainError, eventually, hold
 from chaos.workloads.starter import start_pod
 from chaos.workloads.web import Deployed, remove_namespace
+
+STEADY_PROBES = 10
+STEADY_WITHIN_S = 120.0
 
 
 class Workload(Protocol):
@@ -140,6 +143,8 @@ class Lab:
     @contextmanager
     def record(self, probe: Deployed | None = None) -> Iterator[History]:
         """Record nodes, pods and events, and probe a workload's Service from every worker, for the block's length."""
+        if probe is not None:
+            self._wait_steady(probe)
         path = self._directory / "history" / f"{len(self.histories)}.jsonl"
         history = History(path)
         self.histories.append(path)
@@ -149,11 +154,8 @@ class Lab:
         try:
             with self._recorder, ExitStack() as also:
                 if probe is not None:
-                    if not isinstance(cluster, NodeNetwork):
-                        raise LacksAbilityError(f"probing {probe.name} from every node needs NodeNetwork")
-                    nodes = tuple(n.name for n in cluster.nodes() if not n.control_plane)
                     also.enter_context(LeaseSamples(history, cluster.api))
-                    also.enter_context(ServiceProbes(cluster, history, target=probe.name, url=probe.url, nodes=nodes))
+                    also.enter_context(self._probes(probe, history))
                 yield history
         finally:
             history.close()
@@ -292,6 +294,31 @@ class Lab:
             if self.cluster_kind != EXISTING:
                 self.forget_workloads()
             self._pool.spoiled(self.cluster_kind)
+
+    def _probes(self, probe: Deployed, history: History) -> ServiceProbes:
+        cluster = self.current
+        if not isinstance(cluster, NodeNetwork):
+            raise LacksAbilityError(f"probing {probe.name} from every node needs NodeNetwork")
+        nodes = tuple(n.name for n in cluster.nodes() if not n.control_plane)
+        return ServiceProbes(cluster, history, target=probe.name, url=probe.url, nodes=nodes)
+
+    def _wait_steady(self, probe: Deployed) -> None:
+        """The steady state before any harm: the Service answers from every node, several times in a row.
+
+        Ready replicas are not enough: a kube-proxy whose API server was away hears of a new Service up to a minute
+        late (client-go's reflector backs off). Without this its first minute would look like an outage by the fault.
+        """
+        self.phase("steady state", f"{probe.name} answers every node")
+        history = History()
+
+        def steady(nodes: set[str]) -> bool:
+            latest = {n: [p.ok for p in history.of(Probe) if p.node == n][-STEADY_PROBES:] for n in nodes}
+            return all(len(oks) == STEADY_PROBES and all(oks) for oks in latest.values())
+
+        with self._probes(probe, history):
+            nodes = {n.name for n in self.current.nodes() if not n.control_plane}
+            what = f"{probe.name} to answer every node before any fault"
+            eventually(lambda: steady(nodes), within_s=STEADY_WITHIN_S, what=what)
 
     def _observe(self, name: str, subject: str, seen: str) -> None:
         if self._history is not None:

@@ -55,13 +55,9 @@ class KindCluster:
     def create(cls, name: str, shape: Shape, setup: KindSetup, report: Callable[[str], None]) -> "KindCluster":
         """Make the cluster and wait until every node and CoreDNS are Ready.
 
-        Raises OrdealError where a cluster of this name is there already, CommandError where kind fails. Whatever was
-        made by then is for the caller to delete: it has the name in its journal.
+        Raises CommandError where kind fails. Whatever was made by then is for the caller to delete: it has the name in
+        its journal, and has made sure that nobody else's cluster has it.
         """
-        if docker.names_in_cluster(name):
-            raise OrdealError(
-                f"there is a kind cluster {name} already, not of this run; choose another --cluster-name or delete it"
-            )
         home = home_of(name)
         home.mkdir(parents=True, exist_ok=True)
         config = home / "kind.yaml"

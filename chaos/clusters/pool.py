@@ -11,7 +11,7 @@ from typing import BinaryIO
 from chaos.clusters import docker, existing, kind, simulated
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef, Shape
 from chaos.errors import OrdealError
-from chaos.hosts import ready
+from chaos.hosts import engine, ready
 from chaos.hosts.places import state_dir
 from chaos.journal import CLUSTER, Journal
 
@@ -100,15 +100,8 @@ class Pool:
     def _new(self, kind_of: str, shape: Shape) -> _Held:
         self._made += 1
         name = f"{self._wishes.name or 'ordeal'}-{self._run[-4:]}-{self._made}"
-        ref = ClusterRef(kind_of, name, str(kind.home_of(name) / "kubeconfig"))
         lock = _lock(name)
-        entry = self._journal.planned(CLUSTER, ref, {})
-        try:
-            cluster = self._make(kind_of, name, shape)
-        except BaseException:
-            self._take_back(ref, entry)
-            lock.close()
-            raise
+        cluster, entry = self._create(kind_of, name, shape, lock)
         return _Held(cluster, shape, entry, lock)
 
     def _kept(self, kind_of: str, shape: Shape) -> _Held:
@@ -116,21 +109,31 @@ class Pool:
         name = f"{self._wishes.name or 'ordeal'}-{kind_of}-{digest}"
         lock = _lock(name)
         marker = kind.home_of(name) / "shape"
-        if marker.is_file() and marker.read_text() == repr(shape):
+        ref = _ref(kind_of, name)
+        if marker.is_file() and marker.read_text() == repr(shape) and exists(ref):
             self._report(f"using the kept cluster {name}")
-            return _Held(self._attached(kind_of, name, shape), shape, None, lock)
-        ref = ClusterRef(kind_of, name, str(kind.home_of(name) / "kubeconfig"))
-        entry = self._journal.planned(CLUSTER, ref, {})
-        try:
-            cluster = self._make(kind_of, name, shape)
-        except BaseException:
-            self._take_back(ref, entry)
-            lock.close()
-            raise
+            return _Held(attach(ref, shape), shape, None, lock)
+        cluster, entry = self._create(kind_of, name, shape, lock)
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.write_text(repr(shape))
         self._journal.undone(entry)  # it is whole now, and to be kept: nothing of it is to be taken back
         return _Held(cluster, shape, None, lock)
+
+    def _create(self, kind_of: str, name: str, shape: Shape, lock: BinaryIO) -> tuple[Cluster, int]:
+        """A new cluster and its entry in the journal. One of that name that is there already is left alone."""
+        ref = _ref(kind_of, name)
+        if exists(ref):
+            lock.close()
+            raise OrdealError(
+                f"there is a {kind_of} cluster {name} already, not of this run; give another --cluster-name"
+            )
+        entry = self._journal.planned(CLUSTER, ref, {})
+        try:
+            return self._make(kind_of, name, shape), entry
+        except BaseException:
+            self._take_back(ref, entry)
+            lock.close()
+            raise
 
     def _take_back(self, ref: ClusterRef, entry: int) -> None:
         """Delete what was half-made; where that fails its entry stays pending. The first error is the one to tell."""
@@ -149,10 +152,6 @@ class Pool:
         setup = ready.kind_setup(wishes.kubernetes, wishes.kind_image, wishes.kind_bin, wishes.kubectl_bin)
         return kind.KindCluster.create(name, shape, setup, self._report)
 
-    def _attached(self, kind_of: str, name: str, shape: Shape) -> Cluster:
-        ref = ClusterRef(kind_of, name, str(kind.home_of(name) / "kubeconfig"))
-        return attach(ref, shape)
-
     def _existing(self, shape: Shape) -> Cluster:
         if self._wishes.kubeconfig is None:
             raise OrdealError("--cluster existing needs --kubeconfig FILE, the cluster that you want to test")
@@ -169,9 +168,14 @@ def attach(ref: ClusterRef, shape: Shape | None = None) -> Cluster:
     return kind.KindCluster(ref, shape, kind.images_of(ref), ready.kind_tools())
 
 
+def _ref(kind_of: str, name: str) -> ClusterRef:
+    return ClusterRef(kind_of, name, str(kind.home_of(name) / "kubeconfig"))
+
+
 def exists(ref: ClusterRef) -> bool:
     """Whether there is anything left of that cluster on this machine; an existing cluster is taken to be there."""
     if ref.kind == KIND:
+        engine.require()
         return bool(docker.names_in_cluster(ref.name))
     return simulated.SimulatedCluster.exists(ref.name) if ref.kind == SIMULATED else True
 

@@ -44,26 +44,6 @@ def simulated_steps(version: str = DEFAULT_KUBERNETES) -> tuple[Step, ...]:
     return (_programs("kubernetes", version), _programs("etcd"), _programs("kwok"))
 
 
-def prepare_kind(
-    versions: Sequence[str] = (DEFAULT_KUBERNETES,),
-    components: Mapping[str, Path] | None = None,
-    *,
-    console: Console | None = None,
-) -> None:
-    """Make this machine ready for kind clusters. Raises OrdealError as `perform` does."""
-    perform(kind_steps(versions, components), console)
-
-
-def prepare_simulated(version: str = DEFAULT_KUBERNETES, *, console: Console | None = None) -> None:
-    """Make this machine ready for simulated clusters. Raises OrdealError as `perform` does."""
-    perform(simulated_steps(version), console)
-
-
-def missing(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The steps that `perform` would do now; a later one may turn out to be done by an earlier one."""
-    return tuple(step for step in steps if step.needed())
-
-
 def perform(steps: Sequence[Step], console: Console | None = None) -> tuple[Step, ...]:
     """Do in order what is needed, showing each with its elapsed time; what was done is returned.
 
