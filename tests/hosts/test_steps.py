@@ -10,7 +10,7 @@ from rich.console import Console
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import Report
 from chaos.hosts.command import run
-from chaos.hosts.steps import Step, missing, perform
+from chaos.hosts.steps import Step, perform
 
 
 def plain() -> tuple[Console, io.StringIO]:
@@ -32,7 +32,6 @@ def test_what_is_needed_is_done_in_order_and_once() -> None:
     did: list[str] = []
     console, out = plain()
     steps = [step("a", did), step("b", did, needed=False), step("c", did)]
-    assert [each.title for each in missing(steps)] == ["a", "c"]
     assert [each.title for each in perform(steps, console)] == ["a", "c"]
     assert did == ["a", "c"]
     assert perform(steps, console) == ()
