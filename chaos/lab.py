@@ -70,6 +70,7 @@ class Lab:
         self._deployed: list[tuple[Cluster, str, int]] = []  # with its namespace and its entry in the journal
         self._history: History | None = None
         self._recorder: Recorder | None = None
+        self._abandoned = False
         self._began = time.monotonic()
 
     # --- the cluster
@@ -281,19 +282,29 @@ class Lab:
         while self._deployed:
             self.journal.undone(self._deployed.pop()[2])
 
+    def abandon(self) -> None:
+        """The run was interrupted: a cluster of ours is to be deleted as it is, without waiting for anything."""
+        self._abandoned = True
+
     def clean_up(self) -> None:
         """Remove what was deployed; a cluster that is not sound afterwards is not used again."""
         cluster = self._cluster
         if cluster is None:
             return
+        if self._abandoned and self.cluster_kind != EXISTING:
+            self._spoil(cluster, "the run was interrupted")
+            return
         try:
             eventually(self.nodes_ready, within_s=30, what=f"every node of {cluster.ref.name} to be Ready")
             self.remove_workloads()
         except OrdealError as error:
-            self._report(f"cluster {cluster.ref.name} is not used again: {error}")
-            if self.cluster_kind != EXISTING:
-                self.forget_workloads()
-            self._pool.spoiled(self.cluster_kind)
+            self._spoil(cluster, str(error))
+
+    def _spoil(self, cluster: Cluster, why: str) -> None:
+        self._report(f"cluster {cluster.ref.name} is not used again: {why}")
+        if self.cluster_kind != EXISTING:
+            self.forget_workloads()
+        self._pool.spoiled(self.cluster_kind)
 
     def _probes(self, probe: Deployed, history: History) -> ServiceProbes:
         cluster = self.current

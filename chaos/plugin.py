@@ -205,6 +205,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     except OrdealError as error:
         problem = str(error)
     except KeyboardInterrupt:
+        lab_of_item.abandon()
         _conclude(run, lab_of_item, pyfuncitem.nodeid, "the run was interrupted")
         raise
     except Exception as error:

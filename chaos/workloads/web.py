@@ -18,7 +18,7 @@ from chaos.hosts.places import manifests_dir
 from chaos.waiting import eventually
 
 READY_WITHIN_S = 120.0
-GONE_WITHIN_S = 120.0
+GONE_WITHIN_S = 60.0
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 
 
