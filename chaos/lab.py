@@ -122,6 +122,7 @@ class Lab:
         finally:
             self.histories.extend(lab.histories)
             self.evidence.extend(lab.evidence)
+            lab.forget_workloads()
             pool.close()
 
     @property
