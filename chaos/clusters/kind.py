@@ -16,7 +16,7 @@ from chaos.clusters.client import api_client, read_nodes, server_version
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output, run
-from chaos.hosts.image import REPOSITORY, WORKLOAD_IMAGE
+from chaos.hosts.image import REPOSITORY, WORKLOAD_IMAGE, kind_config_patches
 from chaos.hosts.places import state_dir
 from chaos.waiting import eventually
 
@@ -301,19 +301,18 @@ def kind_config(shape: Shape, setup: KindSetup) -> str:
         # four renewals must fit into the grace period, or a healthy node would be declared lost.
         "nodeLeaseDurationSeconds": min(40, max(4, int(timers.monitor_grace_s))),
     }
-    if setup.cgroup_v1 and _minor(setup.version) >= 35:
-        kubelet["failCgroupV1"] = False
     cluster = {
         "kind": "ClusterConfiguration",
         "apiServer": {"extraArgs": _extra_args(apiserver, setup.version)},
         "controllerManager": {"extraArgs": _extra_args(manager, setup.version)},
     }
+    for_cgroups = kind_config_patches(setup.version, 1 if setup.cgroup_v1 else 2)
     node = {"image": setup.node_image} if setup.node_image else {}
     config = {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "networking": {"ipFamily": "ipv4", "podSubnet": POD_SUBNET, "serviceSubnet": SERVICE_SUBNET},
-        "kubeadmConfigPatches": [yaml.safe_dump(cluster), yaml.safe_dump(kubelet)],
+        "kubeadmConfigPatches": [yaml.safe_dump(cluster), yaml.safe_dump(kubelet), *for_cgroups],
         "nodes": [{"role": "control-plane", **node}, *({"role": "worker", **node} for _ in range(shape.workers))],
     }
     return yaml.safe_dump(config, sort_keys=False)

@@ -77,8 +77,8 @@ def ensure(
     on disk; CommandError where a command fails. An interrupted build leaves no image of that tag.
     """
     wanted = normal_version(version)
-    engine = engine or require()
     swapped = _swapped(components or {})
+    engine = engine or require()
     programs = _programs(wanted, report) | swapped
     digest = _digest(programs)
     tag = f"{REPOSITORY}:v{wanted}-{digest}"
