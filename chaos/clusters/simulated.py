@@ -29,6 +29,7 @@ from chaos.clusters.simulated_home import (
     ETCD,
     LOOPBACK,
     SCHEDULER,
+    SHORTCUTS,
     Programs,
     Record,
     bring_up,
@@ -169,6 +170,9 @@ class SimulatedCluster:
             "kwok": self._record.kwok,
             "nodes": str(sum(len(group.nodes) for group in self._groups())),
             "heartbeat groups": ", ".join(f"{g.name}={len(g.nodes)}" for g in self._groups()),
+            "shortcuts": "; ".join(
+                f"{part} " + " ".join(f"--{k}={v}" for k, v in of.items()) for part, of in SHORTCUTS.items()
+            ),
             "lease renewal": f"every {self.renew_interval_s:g} s",
             **{f"{name} flags": " ".join(f"--{k}={v}" for k, v in of.items()) for name, of in flags.items()},
         }
