@@ -14,7 +14,7 @@ import pytest
 from chaos.catalogue import find
 from chaos.clusters.base import SIMULATED
 from chaos.hosts.places import journals_dir
-from chaos.journal import CLUSTER, Journal, pending
+from chaos.journal import CLUSTER, WORKLOAD, Journal, pending
 from chaos.toolkit import experiments_dir
 from chaos.waiting import eventually
 
@@ -93,7 +93,7 @@ def test_a_run_that_is_killed_is_undone_from_its_journal(tmp_path: Path) -> None
         os.killpg(child.pid, signal.SIGKILL)
         child.communicate()
     (left,) = own
-    assert sorted(p.kind for p in pending(journals_dir()) if p.path == left) == [CLUSTER, "stop-heartbeats"]
+    assert sorted(p.kind for p in pending(journals_dir()) if p.path == left) == [CLUSTER, "stop-heartbeats", WORKLOAD]
     undo = [str(Path(sys.executable).with_name("kube-ordeal")), "undo"]
     done = subprocess.run(undo, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert not left.exists(), done.stdout + done.stderr
