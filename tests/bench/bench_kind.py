@@ -10,7 +10,7 @@ from chaos.clusters.base import KIND, Shape
 from chaos.clusters.kind import KindCluster
 from chaos.clusters.pool import Pool, Wishes
 from chaos.faults import load_all
-from chaos.history import History, Probe
+from chaos.history import History, Probe, Window
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
@@ -20,9 +20,10 @@ from chaos.journal import Journal
 from chaos.probing import ServiceProbes
 from chaos.profile import PROFILES
 from chaos.report.results import machine_facts
-from chaos.waiting import hold
+from chaos.waiting import eventually, hold
 from chaos.workloads.web import Deployed, Web
 
+# Before the packet gets a pod's address from kube-proxy (nat comes after mangle), so that the Service's is still in it.
 RULE = ("OUTPUT", "-p", "tcp", "--dport", "80", "-m", "comment", "--comment", "kube-ordeal-bench", "-j", "DROP")
 
 
@@ -44,21 +45,27 @@ def main() -> None:
             pool.close()
 
 
+def steady(history: History, nodes: tuple[str, ...]) -> bool:
+    """Whether each node's last ten probes were answered."""
+    answers = [[p.ok for p in history.of(Probe) if p.node == n][-10:] for n in nodes]
+    return all(len(oks) == 10 and all(oks) for oks in answers)
+
+
 def measure(cluster: KindCluster, web: Deployed, length_s: float) -> None:
     """Drop what one worker sends to the Service for a known time, and compare with what the invariant measured."""
     node = cluster.workers[0]
     history = History()
     with ServiceProbes(cluster, history, target=web.name, url=web.url, nodes=cluster.workers):
-        hold(2.0)
-        run(cluster.in_network_of(node, ["iptables", "-w", "-I", *RULE]))
+        eventually(lambda: steady(history, cluster.workers), within_s=60, what="the Service to answer every worker")
+        run(cluster.in_network_of(node, ["iptables", "-w", "-t", "mangle", "-I", *RULE]))
         dropped_at = history.now()
         try:
             hold(length_s)
         finally:
-            run(cluster.in_network_of(node, ["iptables", "-w", "-D", *RULE]))
+            run(cluster.in_network_of(node, ["iptables", "-w", "-t", "mangle", "-D", *RULE]))
         restored_at = history.now()
         hold(3.0)
-    finding = judge(outage_at_most(0.0), history)
+    finding = judge(outage_at_most(0.0, window=Window(dropped_at - 1.0, history.now())), history)
     known_s = restored_at - dropped_at
     measured_s = float(finding.figures.get("longest_outage_ms", 0)) / 1000
     failed = sum(not p.ok for p in history.of(Probe))
