@@ -9,18 +9,18 @@ from typing import Protocol
 
 from chaos import evidence
 from chaos.catalogue import Incident
-from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, NodeNetwork, Shape, Timers
+from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, NodeNetwork, Shape, Timers, missing
 from chaos.clusters.pool import Pool
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.faults.base import Fault, inject
-from chaos.history import FaultStep, History, Observation, Phase, Probe, Sample
+from chaos.history import FaultStep, History, Observation, Phase, Sample
 from chaos.invariants.base import Figure, Finding, Invariant, judge
 from chaos.invariants.heartbeats import reporting
 from chaos.invariants.start import NOT_STARTED, STARTED
 from chaos.journal import WORKLOAD, Journal, Saved
 from chaos.leases import LeaseSamples
-from chaos.probing import ServiceProbes
+from chaos.probing import ServiceProbes, steady
 from chaos.profile import Profile
 from chaos.recorder import Recorder
 from chaos.report.results import Row
@@ -28,7 +28,6 @@ from chaos.waiting import WaitedInVainError, eventually, hold
 from chaos.workloads.starter import start_pod
 from chaos.workloads.web import Deployed, remove_namespace
 
-STEADY_PROBES = 10
 STEADY_WITHIN_S = 120.0
 
 
@@ -81,7 +80,7 @@ class Lab:
         if self.cluster_kind == EXISTING and shape != Shape(workers=shape.workers, timers=self.timers):
             raise LacksAbilityError("an existing cluster is taken as it is, and this replay needs other flags")
         self._cluster = self._pool.acquire(self.cluster_kind, shape)
-        lacking = [need.__name__ for need in self._needs if not isinstance(self._cluster, need)]
+        lacking = missing(self._cluster, self._needs)
         if lacking:
             raise LacksAbilityError(f"{self.incident.id} needs {', '.join(lacking)}, which this cluster has not")
         return self._cluster
@@ -322,15 +321,10 @@ class Lab:
         """
         self.phase("steady state", f"{probe.name} answers every node")
         history = History()
-
-        def steady(nodes: set[str]) -> bool:
-            latest = {n: [p.ok for p in history.of(Probe) if p.node == n][-STEADY_PROBES:] for n in nodes}
-            return all(len(oks) == STEADY_PROBES and all(oks) for oks in latest.values())
-
         with self._probes(probe, history):
-            nodes = {n.name for n in self.current.nodes() if not n.control_plane}
+            nodes = [n.name for n in self.current.nodes() if not n.control_plane]
             what = f"{probe.name} to answer every node before any fault"
-            eventually(lambda: steady(nodes), within_s=STEADY_WITHIN_S, what=what)
+            eventually(lambda: steady(history, nodes), within_s=STEADY_WITHIN_S, what=what)
 
     def _observe(self, name: str, subject: str, seen: str) -> None:
         if self._history is not None:

@@ -23,6 +23,7 @@ INTERVAL_S = 0.1
 # Below the second after which Linux sends a lost SYN again (RFC 6298): a probe that was sent into an outage fails,
 # and is not saved by a repetition that falls into the time after it. So an outage is measured to within an interval.
 TIMEOUT_S = 0.8
+STEADY_PROBES = 10
 SILENT_AFTER_S = TIMEOUT_S + 1.2
 KILL_AFTER_S = 10.0  # of silence
 FIRST_PROBE_WITHIN_S = 15.0
@@ -76,6 +77,13 @@ class ServiceProbes:
             one.stop()
         for one in self._probers:
             one.join(self._ending_s + 1.0)
+
+
+def steady(history: History, nodes: Sequence[str]) -> bool:
+    """Whether the last STEADY_PROBES probes from each node, and so many there are, were answered."""
+    probes = history.of(Probe)
+    answers = [[p.ok for p in probes if p.node == node][-STEADY_PROBES:] for node in nodes]
+    return all(len(oks) == STEADY_PROBES and all(oks) for oks in answers)
 
 
 class _Prober:

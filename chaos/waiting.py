@@ -1,7 +1,6 @@
 """Waiting for a condition: the one place that uses tenacity. A condition that raises is asked again until the end."""
 
 import threading
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,7 +12,7 @@ T = TypeVar("T")
 
 
 class WaitedInVainError(OrdealError):
-    """A condition did not come true, or did not stay true, in the time given."""
+    """A condition did not come true in the time given."""
 
 
 def eventually(condition: Callable[[], T], *, within_s: float, what: str, every_s: float = 0.25) -> T:
@@ -32,18 +31,6 @@ def eventually(condition: Callable[[], T], *, within_s: float, what: str, every_
         last = error.last_attempt
         why = f"the last try raised {last.exception()!r}" if last.failed else f"the last answer was {last.result()!r}"
         raise WaitedInVainError(f"waited {within_s:g} s for {what}, in vain; {why}") from error
-
-
-def consistently(condition: Callable[[], bool], *, for_s: float, what: str, every_s: float = 0.5) -> None:
-    """Ask for `for_s` seconds and raise WaitedInVainError at the first answer that is not true."""
-    end = time.monotonic() + for_s
-    while True:
-        if not condition():
-            raise WaitedInVainError(f"{what} did not stay true for {for_s:g} s")
-        remaining = end - time.monotonic()
-        if remaining <= 0:
-            return
-        threading.Event().wait(min(every_s, remaining))
 
 
 def hold(for_s: float) -> None:

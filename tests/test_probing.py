@@ -18,7 +18,7 @@ import pytest
 
 from chaos.errors import OrdealError
 from chaos.history import Blind, History, Probe
-from chaos.probing import ServiceProbes
+from chaos.probing import ServiceProbes, steady
 from chaos.waiting import eventually
 
 
@@ -270,3 +270,13 @@ def test_monotonic_time_is_shared_with_the_prober(server):
     with probing(history, server.url):
         soon(lambda: history.of(Probe), "a probe")
     assert all(999 < p.at < 2000 for p in history.of(Probe))
+
+
+def test_steady_is_ten_answers_in_a_row_from_every_node() -> None:
+    def probes(node: str, answers: str) -> list[Probe]:
+        return [Probe(0.1 * i, node, "web", ok=a == "+", took_s=0.01) for i, a in enumerate(answers)]
+
+    assert steady(History.of_records([*probes("a", "-++++++++++"), *probes("b", "++++++++++")]), ["a", "b"])
+    assert not steady(History.of_records([*probes("a", "++++++++++"), *probes("b", "+++++++++-")]), ["a", "b"])
+    assert not steady(History.of_records([*probes("a", "++++++++++"), *probes("b", "+++++++++")]), ["a", "b"])
+    assert not steady(History.of_records(probes("a", "++++++++++")), ["a", "b"])

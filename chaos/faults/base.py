@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from chaos.clusters.base import Cluster
+from chaos.clusters.base import Cluster, missing
 from chaos.errors import OrdealError
 from chaos.history import FaultStep, History
 from chaos.journal import Journal, Pending, Saved, adopt
@@ -70,7 +70,7 @@ def inject(
     undone within the same time. In every case undo has been tried before the error leaves; what could not be undone
     stays in the journal.
     """
-    lacking = [need.__name__ for need in harm.needs if not isinstance(cluster, need)]
+    lacking = missing(cluster, harm.needs)
     if lacking:
         raise FaultError(f"{harm.kind} needs a cluster with {', '.join(lacking)}; {cluster.ref.kind} has it not")
     saved = harm.plan(cluster)

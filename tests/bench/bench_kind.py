@@ -17,7 +17,7 @@ from chaos.hosts.places import journals_dir
 from chaos.invariants.availability import outage_at_most
 from chaos.invariants.base import judge
 from chaos.journal import Journal
-from chaos.probing import ServiceProbes
+from chaos.probing import ServiceProbes, steady
 from chaos.profile import PROFILES
 from chaos.report.results import machine_facts
 from chaos.waiting import eventually, hold
@@ -43,12 +43,6 @@ def main() -> None:
                 measure(cluster, web, length_s)
         finally:
             pool.close()
-
-
-def steady(history: History, nodes: tuple[str, ...]) -> bool:
-    """Whether each node's last ten probes were answered."""
-    answers = [[p.ok for p in history.of(Probe) if p.node == n][-10:] for n in nodes]
-    return all(len(oks) == 10 and all(oks) for oks in answers)
 
 
 def measure(cluster: KindCluster, web: Deployed, length_s: float) -> None:
