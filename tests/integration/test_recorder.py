@@ -9,8 +9,8 @@ from chaos.clusters.base import SIMULATED, Shape, Timers, Zone
 from chaos.clusters.pool import Pool
 from chaos.clusters.simulated import SimulatedCluster
 from chaos.history import Blind, History, NodeChange, PodChange
-from chaos.recorder import Recorder
-from chaos.waiting import eventually
+from chaos.recorder import LATE_S, Recorder
+from chaos.waiting import eventually, hold
 from tests.churn import WORKLOAD, churn, request, witnessed
 
 PODS = 500
@@ -64,7 +64,10 @@ def test_a_churn_is_recorded_as_etcd_saw_it(cluster, tmp_path):
 
 
 def test_an_api_server_that_dies_and_returns(cluster):
-    """Its watch cache is new, so what is resumed from is too old (410): a full list is compared."""
+    """Nothing is lost, whether its new watch cache has what is resumed from, or not (410: a full list is compared).
+
+    It stays away for longer than what counts as blind: on a quiet machine it answers again within a second.
+    """
     churn(cluster, "create", 50)
     history = History()
     with Recorder(history, cluster.api) as recorder:
@@ -73,6 +76,7 @@ def test_an_api_server_that_dies_and_returns(cluster):
         cluster.stop_first_control_plane()
         eventually(lambda: not cluster.first_control_plane_running(), within_s=20, what="the control plane to be dead")
         dead = history.now()
+        hold(2 * LATE_S)
         cluster.start_first_control_plane()
         churn(cluster, "delete", 50)
         eventually(lambda: not listed(cluster, "pods"), within_s=120, what="all pods to be gone", every_s=1.0)
