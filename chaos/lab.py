@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +29,8 @@ from chaos.workloads.starter import start_pod
 from chaos.workloads.web import Deployed, remove_namespace
 
 STEADY_WITHIN_S = 120.0
+
+Sampler = Callable[[History], AbstractContextManager[object]]
 
 
 class Workload(Protocol):
@@ -142,8 +144,20 @@ class Lab:
     # --- the story
 
     @contextmanager
-    def record(self, probe: Deployed | None = None) -> Iterator[History]:
-        """Record nodes, pods and events, and probe a workload's Service from every worker, for the block's length."""
+    def configured(self, change: Fault) -> Iterator[Saved]:
+        """Set the cluster up for this replay (a threshold, a program, a priority): journalled and taken back like a
+        fault, but part of the configuration, so nothing is recorded and no evidence is taken.
+        """
+        self.phase("configure", change.kind)
+        with inject(change, self.current, self.journal, History()) as saved:
+            yield saved
+
+    @contextmanager
+    def record(self, probe: Deployed | None = None, samplers: Sequence[Sampler] = ()) -> Iterator[History]:
+        """Record nodes, pods and events for the block's length, and probe a workload's Service from every worker.
+
+        `samplers` are entered with the history after the probes, and left before them: what else is measured.
+        """
         if probe is not None:
             self._wait_steady(probe)
         path = self._directory / "history" / f"{len(self.histories)}.jsonl"
@@ -157,6 +171,8 @@ class Lab:
                 if probe is not None:
                     also.enter_context(LeaseSamples(history, cluster.api))
                     also.enter_context(self._probes(probe, history))
+                for sampler in samplers:
+                    also.enter_context(sampler(history))
                 yield history
         finally:
             history.close()

@@ -72,6 +72,10 @@ class Shape:
 
     `zones` is for simulated clusters, `workers` for kind. `disruption_excluded`: control-plane nodes carry the label
     node.kubernetes.io/exclude-disruption. `controller_manager`/`apiserver` are further flags, without dashes.
+    `imagefs_bytes`, `nodefs_bytes`: the first worker (by name) has a file system of its own of that size for its
+    container images and writable layers (/var/lib/containerd), and for the kubelet's (/var/lib/kubelet); 0 is the
+    machine's. `max_pods`: the kubelets' maxPods, 0 is the shipped 110. `node_cidr_bits`: the prefix length of each
+    node's range of pod addresses (kube-controller-manager, --node-cidr-mask-size).
     """
 
     workers: int = 2
@@ -80,6 +84,20 @@ class Shape:
     controller_manager: tuple[tuple[str, str], ...] = ()
     apiserver: tuple[tuple[str, str], ...] = ()
     kubelets_pinned_to_address: bool = False  # kubelets know the API server by IP address, not by name
+    imagefs_bytes: int = 0
+    nodefs_bytes: int = 0
+    max_pods: int = 0
+    node_cidr_bits: int = 24
+
+
+def dense_shape(timers: Timers) -> Shape:
+    """What the suites of node incidents agree on, so that one cluster serves them all.
+
+    The first worker has file systems of its own, so that filling one of them is felt by no other node (a kind node
+    sees the machine's disk otherwise). maxPods=600 with a /22 for each node is the post-mortem's setting.
+    """
+    gib = 1024**3
+    return Shape(workers=2, timers=timers, imagefs_bytes=3 * gib, nodefs_bytes=2 * gib, max_pods=600, node_cidr_bits=22)
 
 
 @dataclass(frozen=True, slots=True)

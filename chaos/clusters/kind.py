@@ -58,6 +58,7 @@ class KindCluster:
         Raises CommandError where kind fails. Whatever was made by then is for the caller to delete: it has the name in
         its journal, and has made sure that nobody else's cluster has it.
         """
+        _check_addresses(shape)
         home = home_of(name)
         home.mkdir(parents=True, exist_ok=True)
         config = home / "kind.yaml"
@@ -293,6 +294,8 @@ def kind_config(shape: Shape, setup: KindSetup) -> str:
     """kind's configuration for a shape, as YAML. Times become whole seconds where the flag takes no fraction."""
     timers = shape.timers
     manager = {**timers.controller_manager_flags(), **dict(shape.controller_manager)}
+    if shape.node_cidr_bits != Shape().node_cidr_bits:
+        manager["node-cidr-mask-size"] = str(shape.node_cidr_bits)
     apiserver = {**timers.apiserver_flags(), **dict(shape.apiserver)}
     kubelet: Manifest = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -301,6 +304,8 @@ def kind_config(shape: Shape, setup: KindSetup) -> str:
         # four renewals must fit into the grace period, or a healthy node would be declared lost.
         "nodeLeaseDurationSeconds": min(40, max(4, int(timers.monitor_grace_s))),
     }
+    if shape.max_pods:
+        kubelet["maxPods"] = shape.max_pods
     cluster = {
         "kind": "ClusterConfiguration",
         "apiServer": {"extraArgs": _extra_args(apiserver, setup.version)},
@@ -361,6 +366,17 @@ def second_static_pod(pod: Manifest, part: str, timers: Timers, controllers: str
         "metadata": {"name": name, "namespace": "kube-system", "labels": labels},
         "spec": {**spec, "containers": [container], "volumes": volumes},
     }
+
+
+def _check_addresses(shape: Shape) -> None:
+    """Raises OrdealError where a node's range of pod addresses can't serve its maxPods."""
+    pods = shape.max_pods or 110
+    usable = 2 ** (32 - shape.node_cidr_bits) - 3  # without the network's, the broadcast's and the gateway's
+    if pods > usable:
+        raise OrdealError(
+            f"maxPods={pods} on a node with a /{shape.node_cidr_bits} can't be served: it has {usable} addresses for "
+            f"pods; give nodes a larger range (--node-cidr-mask-size) or lower maxPods"
+        )
 
 
 def _extra_args(flags: Mapping[str, str], version: str) -> object:
