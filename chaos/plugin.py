@@ -1,15 +1,18 @@
 """The pytest plugin: options, the parametrization of incidents over clusters and controls, verdicts, the summary."""
 
+import os
 import signal
+import sys
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from rich.console import Console
-from rich.table import Table
 
 from chaos import undo
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
@@ -25,10 +28,13 @@ from chaos.lab import Lab, LacksAbilityError
 from chaos.profile import PROFILES
 from chaos.profile import find as find_profile
 from chaos.report.results import Outcome, Results
-from chaos.report.table import verdict_table
+from chaos.report.saved import load
+from chaos.report.table import fact_table, verdict_table
 from chaos.verdict import outcome_of
 
 AUTO = "auto"
+RUN_ID_KEY = "kube_ordeal_run"
+BYTES_FOR_A_CLUSTER = 4 * 1024**3
 CHOICES = (AUTO, KIND, SIMULATED, EXISTING)
 ORDER = (SIMULATED, KIND, EXISTING)  # the cheapest first, so that the first verdict comes early
 
@@ -50,9 +56,11 @@ class Run:
     def __init__(self, config: pytest.Config) -> None:
         load_all()
         self.profile = find_profile(config.getoption("--profile"))
-        self.id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+        self.id = config.stash[RUN_ID]
         self.report = _reporter(config)
-        wishes = _wishes(config)
+        wishes, worker = _wishes(config), _worker(config)
+        if worker:  # its clusters are its own
+            wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
         if config.getoption("--cluster") == EXISTING and wishes.kubeconfig is not None:
             with api_client(wishes.kubeconfig, wishes.context) as client:
                 server_version(client)  # no use in going on with a cluster that does not answer
@@ -67,7 +75,7 @@ class Run:
                 "controls": "yes" if config.getoption("--controls") else "no",
             },
         )
-        self.journal = Journal(journals_dir() / f"{self.id}.jsonl")
+        self.journal = Journal(journals_dir() / f"{self.id}{'-' if worker else ''}{worker}.jsonl")
         self.pool = Pool(wishes, self.journal, self.id, self.report)
 
     def close(self) -> None:
@@ -79,6 +87,7 @@ class Run:
 
 
 RUN = pytest.StashKey[Run]()
+RUN_ID = pytest.StashKey[str]()
 LAB = pytest.StashKey[Lab]()
 
 
@@ -100,8 +109,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--busybox-image", default="", help="image of the workloads (default: what the nodes hold)")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """With -n, replays are handed out by file and kind of cluster: what shares a cluster stays together."""
+    if config.getoption("numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "loadgroup"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """-n auto: as many runs side by side as there are cores, and memory for a cluster each."""
+    return max(1, min(os.cpu_count() or 1, int(psutil.virtual_memory().available // BYTES_FOR_A_CLUSTER)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Every process of one run writes into the same results."""
+    node.workerinput[RUN_ID_KEY] = node.config.stash[RUN_ID]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """What processes of this run that were ended in the middle have left behind is undone from here."""
+    if config.pluginmanager.hasplugin("dsession"):
+        undo.undo_all(_reporter(config))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse wrong option values before anything is made."""
+    config.stash[RUN_ID] = _worker_input(config, RUN_ID_KEY) or (
+        f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+    )
     kubeconfig = config.getoption("--kubeconfig")
     existing = config.getoption("--cluster") == EXISTING
     if existing and not kubeconfig:
@@ -132,6 +169,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("lab", params, indirect=True)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Cheapest cluster first; the order within one kind of cluster stays as collected."""
 
@@ -140,6 +178,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return -1 if case is None else ORDER.index(case.cluster)
 
     items.sort(key=rank)
+    for item in items:
+        case = _case(item)
+        if case is not None:
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{case.cluster}"))
 
 
 @pytest.fixture(scope="session")
@@ -154,6 +196,9 @@ def ordeal_run(request: pytest.FixtureRequest) -> Iterator[Run]:
         run = Run(request.config)
     except OrdealError as error:
         signal.signal(signal.SIGTERM, before)
+        if _worker(request.config):  # its exit would look like a crash, and be answered with another worker
+            request.session.shouldfail = str(error)
+            pytest.fail(str(error), pytrace=False)
         pytest.exit(str(error), returncode=2)
     request.config.stash[RUN] = run
     try:
@@ -206,14 +251,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         problem = str(error)
     except KeyboardInterrupt:
         lab_of_item.abandon()
-        _conclude(run, lab_of_item, pyfuncitem.nodeid, "the run was interrupted")
+        _conclude(run, lab_of_item, _test_id(pyfuncitem), "the run was interrupted")
         raise
     except Exception as error:
-        _conclude(run, lab_of_item, pyfuncitem.nodeid, f"the suite itself failed: {error!r}")
+        _conclude(run, lab_of_item, _test_id(pyfuncitem), f"the suite itself failed: {error!r}")
         raise
     unwritten = ""
     try:
-        outcome = _conclude(run, lab_of_item, pyfuncitem.nodeid, problem)
+        outcome = _conclude(run, lab_of_item, _test_id(pyfuncitem), problem)
     except OrdealError as error:  # told outside of the except, so that no traceback is chained to it
         unwritten = str(error)
     if unwritten:
@@ -225,22 +270,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The table of verdicts, the tables that suites made, and where the results are."""
-    run = config.stash.get(RUN, None)
-    if run is None or not run.results.outcomes:
+    root, run = Path(config.getoption("--results")), config.stash[RUN_ID]
+    if not (root / run / "results.json").is_file():
+        return
+    saved = load(root, run)
+    if not saved.outcomes:
         return
     terminalreporter.section("verdicts")
     writer = config.get_terminal_writer()
     console = Console(file=writer._file, width=max(writer.fullwidth, 100), markup=False)
-    console.print(verdict_table(run.results.outcomes))
-    for outcome in run.results.outcomes:
+    console.print(verdict_table(saved.outcomes))
+    for outcome in saved.outcomes:
         for name, rows in outcome.tables.items():
-            table = Table(title=name)
-            for column in rows[0] if rows else ():
-                table.add_column(column)
-            for row in rows:
-                table.add_row(*(str(v) for v in row.values()))
-            console.print(table)
-    terminalreporter.write_line(f"results: {run.results.path}")
+            console.print(fact_table(name, rows))
+    terminalreporter.write_line(f"results: {saved.path}")
 
 
 def _conclude(run: Run, lab: Lab, test: str, problem: str) -> Outcome:
@@ -264,6 +307,11 @@ def _why_not(replay: Replay, choice: str) -> str:
     if lacking:
         return f"{replay.incident.id} needs {', '.join(lacking)}, which {choice} clusters have not"
     return f"this replay of {replay.incident.id} is made for {' and '.join(replay.on)} clusters"
+
+
+def _test_id(item: pytest.Item) -> str:
+    """The node id, without the group that pytest-xdist puts behind it."""
+    return item.nodeid.rsplit("]@", 1)[0] + "]" if "]@" in item.nodeid else item.nodeid
 
 
 def _case(item: pytest.Item) -> Case | None:
@@ -291,19 +339,33 @@ def _wishes(config: pytest.Config) -> Wishes:
     )
 
 
+def _worker_input(config: pytest.Config, key: str) -> str:
+    """What the controlling process told this one; empty where this is no worker of pytest-xdist."""
+    return str(getattr(config, "workerinput", {}).get(key, ""))
+
+
+def _worker(config: pytest.Config) -> str:
+    return _worker_input(config, "workerid")
+
+
 def _reporter(config: pytest.Config) -> Callable[[str], None]:
     """Timestamped lines, past pytest's capture; with -q none."""
     if config.getoption("verbose") < 0:
         return lambda _: None
     capture = config.pluginmanager.getplugin("capturemanager")
     terminal = config.pluginmanager.getplugin("terminalreporter")
+    worker = _worker(config)
 
     def report(line: str) -> None:
-        if capture is None or terminal is None:
+        if capture is None:
             return
         with capture.global_and_fixture_disabled():
-            terminal.ensure_newline()
-            terminal.write_line(f"{datetime.now(UTC):%H:%M:%S} {line}")
+            if worker:  # it has no terminal; what it writes here reaches that of the process that started it
+                sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} [{worker}] {line}\n")
+                sys.stderr.flush()
+            elif terminal is not None:
+                terminal.ensure_newline()
+                terminal.write_line(f"{datetime.now(UTC):%H:%M:%S} {line}")
 
     return report
 

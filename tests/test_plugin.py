@@ -121,6 +121,57 @@ def test_every_finding_becomes_the_verdict_it_should(pytester: pytest.Pytester) 
     assert not list((pytester.path.parent / "state").rglob("*.jsonl"))
 
 
+SIDE_BY_SIDE = """
+import pathlib, time
+
+def meet(mine, other):
+    \"\"\"Only two processes at the same time get past this.\"\"\"
+    pathlib.Path(mine).touch()
+    end = time.monotonic() + 30
+    while not pathlib.Path(other).exists():
+        assert time.monotonic() < end, "nothing ran beside this"
+        time.sleep(0.01)
+
+@incident("mass-termination", on=("kind", "simulated"))
+def test_both(lab):
+    meet(lab.cluster_kind, "simulated" if lab.cluster_kind == "kind" else "kind")
+    lab.findings.append(finding(Verdict.HELD))
+    lab.table("of", [{f"held-on-{lab.cluster_kind}": 1}])
+
+@incident("mass-termination", on=("kind",))
+def test_broken(lab):
+    lab.findings.append(finding(Verdict.VIOLATED, "taint-eviction"))
+"""
+
+
+def test_runs_side_by_side_share_the_results_and_no_cluster(pytester: pytest.Pytester) -> None:
+    suite(pytester, SIDE_BY_SIDE)
+    done = pytester.runpytest_subprocess("-n", "2")
+    done.assert_outcomes(passed=2, failed=1)
+    (path,) = (pytester.path / "results").glob("2*/results.json")
+    incidents = json.loads(path.read_text())["incidents"]
+    assert {(i["cluster"], i["test"].split("::")[1], i["verdict"]) for i in incidents} == {
+        ("kind", "test_both[kind-hardened]", "held"),
+        ("simulated", "test_both[simulated-hardened]", "held"),
+        ("kind", "test_broken[kind-hardened]", "violated"),
+    }
+    said = done.stdout.str()
+    assert "held-on-kind" in said
+    assert "held-on-simulated" in said
+    assert f"results: results/{path.parent.name}/results.json" in said
+    assert "[gw0] ===" in done.stderr.str()
+    assert not list((pytester.path.parent / "state").rglob("*.jsonl"))
+
+
+def test_results_that_cannot_be_written_end_a_run_side_by_side_too(pytester: pytest.Pytester) -> None:
+    suite(pytester, VERDICTS)
+    (pytester.path / "results").write_text("a file where the folder should be")
+    done = pytester.runpytest_subprocess("-n", "2")
+    assert done.ret != 0
+    assert "results can't be written" in done.stdout.str() + done.stderr.str()
+    assert "Traceback" not in done.stdout.str()
+
+
 def test_what_a_finding_says_is_shown_as_it_is(pytester: pytest.Pytester) -> None:
     body = """
 @incident("mass-termination", on=("kind",))

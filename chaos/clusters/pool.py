@@ -45,6 +45,7 @@ class Pool:
     """Holds at most one cluster of each kind at a time: two kind clusters would share this machine's cores."""
 
     def __init__(self, wishes: Wishes, journal: Journal, run: str, report: Callable[[str], None]) -> None:
+        """`run` is the run's id; its last four characters are in the name of each cluster."""
         self._wishes, self._journal, self._run, self._report = wishes, journal, run, report
         self._held: dict[str, _Held] = {}
         self._made = 0

@@ -4,11 +4,13 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
+from chaos.hosts.lock import locked
 from chaos.invariants.base import Finding, Verdict
 
 SCHEMA = 1
@@ -44,46 +46,51 @@ class Outcome:
 
 
 class Results:
-    """Collects outcomes and keeps the file on disk up to date."""
+    """Collects outcomes and keeps the file on disk up to date. Several processes of one run may add to it."""
 
     def __init__(self, root: Path, run: str, facts: Mapping[str, str]) -> None:
         """Make results/<run> and point `latest` at it. Raises OrdealError where that can't be written."""
         self.directory = root / run
-        self.outcomes: list[Outcome] = []
         self._facts = dict(facts)
         self._run = run
         try:
-            self.directory.mkdir(parents=True)
-            _point(root / "latest", run)
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with self._locked():
+                if not self.path.exists():
+                    _point(root / "latest", run)
+                    self._write([])
         except OSError as error:
             where = self.directory
             raise OrdealError(f"results can't be written to {where}: {error.strerror}; choose --results") from error
-        self._write()
 
     def add(self, outcome: Outcome) -> None:
-        """Take an outcome; on disk when this returns."""
-        self.outcomes.append(outcome)
-        self._write()
+        """Take an outcome; on disk when this returns. Raises OrdealError where it can't be written."""
+        try:
+            with self._locked():
+                self._write([*json.loads(self.path.read_text())["incidents"], self._as_json(outcome)])
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise OrdealError(f"results can't be written to {self.path}: {why}") from error
 
     @property
     def path(self) -> Path:
         """The results file."""
         return self.directory / "results.json"
 
-    def _write(self) -> None:
+    def _locked(self) -> AbstractContextManager[None]:
+        return locked(self.directory / ".lock")
+
+    def _write(self, incidents: Sequence[object]) -> None:
         content = {
             "schema": SCHEMA,
             "run": self._run,
             "machine": machine_facts(),
             "options": self._facts,
-            "incidents": [self._as_json(o) for o in self.outcomes],
+            "incidents": incidents,
         }
         scratch = self.path.with_suffix(".tmp")
-        try:
-            scratch.write_text(json.dumps(content, indent=2) + "\n")
-            scratch.replace(self.path)
-        except OSError as error:
-            raise OrdealError(f"results can't be written to {self.path}: {error.strerror}") from error
+        scratch.write_text(json.dumps(content, indent=2) + "\n")
+        scratch.replace(self.path)
 
     def _as_json(self, o: Outcome) -> dict[str, object]:
         return {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.report.results import SCHEMA
+from chaos.report.results import SCHEMA, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class SavedOutcome:
     passed: bool
     duration_s: float
     why: str
+    tables: Mapping[str, tuple[Row, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,12 @@ def load(root: Path, run: str = "latest") -> SavedRun:
         raise OrdealError(f"the results at {path} are not a kube-ordeal run's: {error!r}") from error
 
 
+def _mapping(value: object) -> Mapping[str, list[Row]]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is no object")
+    return value
+
+
 def _outcome(entry: Mapping[str, object]) -> SavedOutcome:
     return SavedOutcome(
         id=str(entry["id"]),
@@ -68,4 +75,5 @@ def _outcome(entry: Mapping[str, object]) -> SavedOutcome:
         passed=entry["passed"] is True,
         duration_s=float(str(entry["duration_s"])),
         why=str(entry["why"]),
+        tables={str(name): tuple(rows) for name, rows in _mapping(entry.get("tables", {})).items()},
     )

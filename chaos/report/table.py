@@ -1,10 +1,12 @@
 """The table of verdicts, as a run ends with it and as `kube-ordeal report` shows it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from rich.table import Table
 from rich.text import Text
+
+from chaos.report.results import Row
 
 
 class Judged(Protocol):
@@ -28,6 +30,16 @@ class Judged(Protocol):
     def duration_s(self) -> float: ...
     @property
     def why(self) -> str: ...
+
+
+def fact_table(name: str, rows: Sequence[Row]) -> Table:
+    """A table that a suite made; its columns are those of the first row."""
+    table = Table(title=name)
+    for column in rows[0] if rows else ():
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    return table
 
 
 def verdict_table(outcomes: Iterable[Judged], title: str | None = None) -> Table:
