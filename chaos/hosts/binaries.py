@@ -218,6 +218,34 @@ def built(bundle: str, version: str | None = None) -> Binaries | None:
     return _read(known, wanted, cache_dir() / "bin" / known.name / f"{wanted}-{_digest(known, wanted, source)}")
 
 
+def module_files(bundle: str, version: str | None = None, *, report: Report = silent) -> tuple[Path, str]:
+    """The directory with the go.mod, go.sum that a bundle's version is built from, and a digest of all that decides
+    what is built. An unpinned Kubernetes is resolved first. Raises OrdealError as `build` does.
+    """
+    known = _bundle(bundle)
+    wanted = _version(known, version)
+    source = _source(known, wanted, report)
+    return source, _digest(known, wanted, source)
+
+
+def compile_programs(
+    bundle: str, version: str, packages: list[str], *, module: Path, into: Path, flags: tuple[str, ...] = ()
+) -> None:
+    """`go build` of packages of a bundle's version in the directory `module`, stamped as `build` stamps them.
+
+    `flags` are further ones of `go build`; they come first. Raises CommandError where Go fails.
+    """
+    known = _bundle(bundle)
+    argv = ["build", *flags, "-trimpath", "-buildvcs=false", "-ldflags", _ldflags(known, version), "-o", f"{into}/"]
+    env = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": goarch()}
+    _go([*argv, *packages], cwd=module, timeout_s=BUILD_TIMEOUT_S, env=env)
+
+
+def vendor(module: Path) -> None:
+    """Put the sources of all that the go.mod in `module` requires beside it, in vendor/. Raises CommandError."""
+    _go(["mod", "vendor"], cwd=module, timeout_s=RESOLVE_TIMEOUT_S)
+
+
 def toolchain(bundle: str, version: str | None = None) -> str:
     """The Go that would build the bundle, as "go1.26.3 (/usr/local/go/bin/go)". Raises OrdealError where none can."""
     known = _bundle(bundle)
@@ -372,12 +400,7 @@ def _compile(known: Bundle, wanted: str, source: Path, work: Path) -> None:
         if path.suffix in {".mod", ".sum", ".go"}:
             shutil.copyfile(path, module / path.name)
     packages = list(known.commands.values())
-    _go(
-        ["build", "-trimpath", "-buildvcs=false", "-ldflags", _ldflags(known, wanted), "-o", f"{raw}/", *packages],
-        cwd=module,
-        timeout_s=BUILD_TIMEOUT_S,
-        env={"GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": goarch()},
-    )
+    compile_programs(known.name, wanted, packages, module=module, into=raw, flags=("-mod=readonly",))
     sums: dict[str, dict[str, str | int]] = {}
     for name, package in known.commands.items():
         program = out / name

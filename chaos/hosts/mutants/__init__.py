@@ -1,0 +1,9 @@
+"""Mutants: historical Kubernetes bugs put back into one component, to prove that the suites find them.
+
+`known` says which there are; `build` makes the program of one of them.
+"""
+
+from chaos.hosts.mutants.build import Built, build, built
+from chaos.hosts.mutants.known import MUTANTS, Mutant, Substitution, find
+
+__all__ = ["MUTANTS", "Built", "Mutant", "Substitution", "build", "built", "find"]
