@@ -8,11 +8,15 @@ from chaos.errors import OrdealError
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Timers for each kind of cluster, repeats for what can fail by chance, the simulated cluster's size in nodes."""
+    """Timers for each kind of cluster, repeats for what can fail by chance, the simulated cluster's size in nodes.
+
+    `zone_timers` are those of simulated clusters of hundreds of nodes, whose heartbeats cost more the shorter they are.
+    """
 
     name: str
     kind_timers: Timers
     simulated_timers: Timers
+    zone_timers: Timers
     repeats: int
     simulated_nodes: int
 
@@ -20,8 +24,9 @@ class Profile:
 PROFILES = {
     "smoke": Profile(
         name="smoke",
-        kind_timers=Timers(monitor_grace_s=16, monitor_period_s=2, toleration_s=12),
-        simulated_timers=Timers(monitor_grace_s=16, monitor_period_s=2, toleration_s=4),
+        kind_timers=Timers(monitor_grace_s=16, monitor_period_s=2, toleration_s=12, leader_lease_s=8),
+        simulated_timers=Timers(monitor_grace_s=8, monitor_period_s=1, toleration_s=4, leader_lease_s=8),
+        zone_timers=Timers(monitor_grace_s=16, monitor_period_s=2, toleration_s=4),
         repeats=3,
         simulated_nodes=1000,
     ),
@@ -29,6 +34,7 @@ PROFILES = {
         name="full",
         kind_timers=Timers(),
         simulated_timers=Timers(),
+        zone_timers=Timers(),
         repeats=10,
         simulated_nodes=5000,
     ),

@@ -17,7 +17,8 @@ class Timers:
 
     Sources: kube-controller-manager flags `--node-monitor-grace-period` (50 s from 1.32, 40 s before),
     `--node-monitor-period`, `--node-eviction-rate`, `--secondary-node-eviction-rate`,
-    `--large-cluster-size-threshold`, `--unhealthy-zone-threshold`; kube-apiserver flags
+    `--large-cluster-size-threshold`, `--unhealthy-zone-threshold`, `--leader-elect-lease-duration` (the renew deadline
+    and the retry period keep their shipped proportion to it: 10 s and 2 s of 15 s); kube-apiserver flags
     `--default-not-ready-toleration-seconds` and `--default-unreachable-toleration-seconds`.
     """
 
@@ -28,6 +29,7 @@ class Timers:
     secondary_eviction_rate: float = 0.01
     large_cluster_size: int = 50
     unhealthy_zone_threshold: float = 0.55
+    leader_lease_s: float = 15.0
 
     @property
     def eviction_deadline_s(self) -> float:
@@ -43,6 +45,16 @@ class Timers:
             "secondary-node-eviction-rate": f"{self.secondary_eviction_rate:g}",
             "large-cluster-size-threshold": str(self.large_cluster_size),
             "unhealthy-zone-threshold": f"{self.unhealthy_zone_threshold:g}",
+            **self.leader_election_flags(),
+        }
+
+    def leader_election_flags(self) -> dict[str, str]:
+        """As flags of kube-controller-manager and kube-scheduler: who comes after a dead leader waits for its lease."""
+        shipped, lease_ms = 15.0, 1000 * self.leader_lease_s
+        return {
+            "leader-elect-lease-duration": f"{lease_ms:.0f}ms",
+            "leader-elect-renew-deadline": f"{lease_ms * 10 / shipped:.0f}ms",
+            "leader-elect-retry-period": f"{lease_ms * 2 / shipped:.0f}ms",
         }
 
     def apiserver_flags(self) -> dict[str, str]:

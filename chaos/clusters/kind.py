@@ -113,6 +113,7 @@ class KindCluster:
             "monitor period": f"{timers.monitor_period_s:g} s",
             "toleration": f"{timers.toleration_s} s",
             "eviction rate": f"{timers.eviction_rate:g}/s, secondary {timers.secondary_eviction_rate:g}/s",
+            "leader lease": f"{timers.leader_lease_s:g} s",
             "container runtime": self.container_runtime(self.control_plane),
         }
 
@@ -310,6 +311,7 @@ def kind_config(shape: Shape, setup: KindSetup) -> str:
         "kind": "ClusterConfiguration",
         "apiServer": {"extraArgs": _extra_args(apiserver, setup.version)},
         "controllerManager": {"extraArgs": _extra_args(manager, setup.version)},
+        "scheduler": {"extraArgs": _extra_args(timers.leader_election_flags(), setup.version)},
     }
     for_cgroups = kind_config_patches(setup.version, 1 if setup.cgroup_v1 else 2)
     node = {"image": setup.node_image} if setup.node_image else {}

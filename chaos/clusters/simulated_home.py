@@ -277,6 +277,7 @@ def _kwokctl_configuration(record: Record, programs: Programs) -> dict[str, obje
             **shape.timers.controller_manager_flags(),
             **dict(shape.controller_manager),
         },
+        SCHEDULER: shape.timers.leader_election_flags(),
     }
     return {
         "apiVersion": "config.kwok.x-k8s.io/v1alpha1",

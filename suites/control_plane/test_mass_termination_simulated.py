@@ -46,7 +46,9 @@ def test_zones_are_terminated_no_faster_than_documented(lab: Lab) -> None:
     taken back.
     """
     raised = lab.control == "rates-raised"
-    timers = replace(lab.timers, eviction_rate=100.0, secondary_eviction_rate=100.0) if raised else lab.timers
+    timers = lab.profile.zone_timers
+    if raised:
+        timers = replace(timers, eviction_rate=100.0, secondary_eviction_rate=100.0)
     nodes = 250 if raised else lab.profile.simulated_nodes
     lab.cluster(Shape(zones=zones(nodes), timers=timers))
     web = lab.deploy(Web(replicas=nodes * 3 // 10))
