@@ -189,6 +189,33 @@ class NodeExec(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class OwnFileSystem:
+    """A file system that one node has for itself: where the node has it, and where the host has it mounted."""
+
+    path: str
+    host_path: str
+
+
+@runtime_checkable
+class OwnFileSystems(Protocol):
+    """Nodes may have file systems of their own, which the host reaches whatever state the node's daemons are in."""
+
+    def own_file_systems(self, node: str) -> tuple[OwnFileSystem, ...]:
+        """Those that are neither the machine's root nor where the engine keeps its data; none for most nodes."""
+        ...
+
+
+@runtime_checkable
+class NodeImages(Protocol):
+    """The container images on a node, by name; those that the kubelet removed can be put back without a registry."""
+
+    def image_names(self, node: str) -> tuple[str, ...]: ...
+    def restore_images(self, node: str, names: Sequence[str]) -> None:
+        """Copy those that the node lacks from other nodes. Raises OrdealError where none has one of them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Power:
     """A node's power as the machine beneath it says: running, paused or off; since when; at which address."""
 
@@ -311,6 +338,8 @@ class EtcdBehind(Protocol):
 ABILITIES: tuple[type, ...] = (
     RunsContainers,
     NodeExec,
+    OwnFileSystems,
+    NodeImages,
     NodePower,
     NodeNetwork,
     Heartbeats,

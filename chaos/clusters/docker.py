@@ -52,6 +52,39 @@ def names_in_cluster(cluster: str, role: str | None = None) -> tuple[str, ...]:
     return tuple(sorted(run(argv, timeout_s=20).out.split()))
 
 
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A folder of the host's that a container has: where it is on either side."""
+
+    source: str
+    destination: str
+
+
+def binds(name: str) -> tuple[Bind, ...]:
+    """The folders of the host's that were bound into the container; also where it does not run."""
+    mounts = json.loads(run(["docker", "inspect", "--format", "{{json .Mounts}}", name], timeout_s=20).out)
+    return tuple(Bind(m["Source"], m["Destination"]) for m in mounts if m["Type"] == "bind")
+
+
+def data_root() -> str:
+    """Where the engine keeps its images, containers and volumes."""
+    return run(["docker", "info", "--format", "{{.DockerRootDir}}"], timeout_s=20).out.strip()
+
+
+def remove(name: str) -> None:
+    """Remove a container, running or not; one that is not there is no error."""
+    if run(["docker", "ps", "--all", "--quiet", "--filter", f"name=^{name}$"], timeout_s=20).out.strip():
+        run(["docker", "rm", "--force", "--volumes", name], timeout_s=60)
+
+
+def copy_images(source: str, target: str, names: Sequence[str]) -> None:
+    """Copy container images by name from one running node to another. Raises CommandError."""
+    images = "ctr --namespace k8s.io images"
+    exported = f'docker exec "$1" {images} export - "${{@:3}}"'
+    script = f'set -o pipefail; {exported} | docker exec --interactive "$2" {images} import --no-unpack -'
+    run(["bash", "-ec", script, "copy-images", source, target, *names], timeout_s=120)
+
+
 def execute(name: str, argv: Sequence[str], *, timeout_s: float, check: bool, stdin: str | None) -> Output:
     """A command inside the container."""
     flags = ["--interactive"] if stdin is not None else []

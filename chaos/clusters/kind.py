@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
 
-from chaos.clusters import docker, pytestkind
-from chaos.clusters.base import KIND, ClusterRef, Images, Node, Power, SecondControlPlane, Shape, Timers
+from chaos.clusters import docker, loopfs, pytestkind
+from chaos.clusters.base import KIND, ClusterRef, Images, Node, OwnFileSystem, Power, SecondControlPlane, Shape, Timers
 from chaos.clusters.client import api_client, read_nodes, server_version
+from chaos.clusters.loopfs import LoopFileSystem
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output, run
@@ -30,6 +31,7 @@ SECOND_CONFS = ("controller-manager", "scheduler")
 PUBLISHED_BUSYBOX = "busybox:1.37"
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 FIRST_PORT, SECOND_PORT = 6443, 7443
+IMAGEFS, NODEFS = "/var/lib/containerd", "/var/lib/kubelet"
 Manifest = dict[str, Any]
 
 
@@ -45,7 +47,7 @@ class KindSetup:
 
 
 class KindCluster:
-    """A kind cluster. Has the abilities RunsContainers, NodeExec, NodePower, NodeNetwork and ControlPlaneSwap."""
+    """A kind cluster: its nodes can be reached from the host's side. What it can do: the protocols of base.py."""
 
     def __init__(self, ref: ClusterRef, shape: Shape, images: Images, tools: KindTools | None) -> None:
         """`tools` is None for a cluster that is not ours: it is never deleted."""
@@ -62,7 +64,7 @@ class KindCluster:
         home = home_of(name)
         home.mkdir(parents=True, exist_ok=True)
         config = home / "kind.yaml"
-        config.write_text(kind_config(shape, setup))
+        config.write_text(kind_config(shape, setup, _make_file_systems(name, shape, setup)))
         kubeconfig = home / "kubeconfig"
         report(f"kind creates {name}: 1 control plane, {shape.workers} workers, Kubernetes {setup.version}")
         pytestkind.create(name, kubeconfig, setup.node_image, config, setup.tools)
@@ -121,6 +123,8 @@ class KindCluster:
         if self._tools is None:
             return
         pytestkind.delete(self._ref.name, Path(self._ref.kubeconfig), self._tools)
+        docker.remove(_copier(self._ref.name))
+        loopfs.take_down(_file_systems_of(self._ref.name))
         shutil.rmtree(home_of(self._ref.name), ignore_errors=True)
 
     @cached_property
@@ -161,6 +165,34 @@ class KindCluster:
         self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
     ) -> Output:
         return docker.execute(node, argv, timeout_s=timeout_s, check=check, stdin=stdin)
+
+    # --- OwnFileSystems
+
+    def own_file_systems(self, node: str) -> tuple[OwnFileSystem, ...]:
+        shared = {Path(p).stat().st_dev for p in ("/", str(state_dir()), docker.data_root())}
+        found = []
+        for bind in docker.binds(node):
+            host = Path(bind.source)
+            # Where it is no mount any more (the machine was restarted), the folder is on the machine's own disk.
+            if host.is_dir() and host.is_mount() and host.stat().st_dev not in shared:
+                found.append(OwnFileSystem(bind.destination, str(host)))
+        return tuple(found)
+
+    # --- NodeImages
+
+    def image_names(self, node: str) -> tuple[str, ...]:
+        listed = self.node_exec(node, ["ctr", "--namespace", "k8s.io", "images", "ls", "--quiet"]).out.split()
+        return tuple(sorted(name for name in listed if not name.startswith("sha256:")))  # the CRI's own entries
+
+    def restore_images(self, node: str, names: Sequence[str]) -> None:
+        for other in (n for n in docker.names_in_cluster(self._ref.name) if n != node):
+            lacking = set(names) - set(self.image_names(node))
+            there = sorted(lacking & set(self.image_names(other))) if lacking else []
+            if there:
+                docker.copy_images(other, node, there)
+        lacking = set(names) - set(self.image_names(node))
+        if lacking:
+            raise OrdealError(f"node {node} lacks the images {', '.join(sorted(lacking))}, and no other node has them")
 
     # --- NodePower
 
@@ -287,12 +319,20 @@ def images_of(ref: ClusterRef) -> Images:
 
 
 def home_of(name: str) -> Path:
-    """Where a cluster's kubeconfig and kind config are kept."""
+    """Where a cluster's kubeconfig, kind config and loop-backed file systems are kept."""
     return state_dir() / "clusters" / name
 
 
-def kind_config(shape: Shape, setup: KindSetup) -> str:
-    """kind's configuration for a shape, as YAML. Times become whole seconds where the flag takes no fraction."""
+def exists(name: str) -> bool:
+    """Whether anything is left of the kind cluster of that name: a node, or a file system of one."""
+    return bool(docker.names_in_cluster(name)) or loopfs.left(_file_systems_of(name))
+
+
+def kind_config(shape: Shape, setup: KindSetup, file_systems: Sequence[LoopFileSystem] = ()) -> str:
+    """kind's configuration for a shape, as YAML. Times become whole seconds where the flag takes no fraction.
+
+    `file_systems` are the first worker's own.
+    """
     timers = shape.timers
     manager = {**timers.controller_manager_flags(), **dict(shape.controller_manager)}
     if shape.node_cidr_bits != Shape().node_cidr_bits:
@@ -315,12 +355,15 @@ def kind_config(shape: Shape, setup: KindSetup) -> str:
     }
     for_cgroups = kind_config_patches(setup.version, 1 if setup.cgroup_v1 else 2)
     node = {"image": setup.node_image} if setup.node_image else {}
+    workers: list[Manifest] = [{"role": "worker", **node} for _ in range(shape.workers)]
+    if file_systems:
+        workers[0]["extraMounts"] = [{"hostPath": str(f.mounted), "containerPath": f.path} for f in file_systems]
     config = {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "networking": {"ipFamily": "ipv4", "podSubnet": POD_SUBNET, "serviceSubnet": SERVICE_SUBNET},
         "kubeadmConfigPatches": [yaml.safe_dump(cluster), yaml.safe_dump(kubelet), *for_cgroups],
-        "nodes": [{"role": "control-plane", **node}, *({"role": "worker", **node} for _ in range(shape.workers))],
+        "nodes": [{"role": "control-plane", **node}, *workers],
     }
     return yaml.safe_dump(config, sort_keys=False)
 
@@ -368,6 +411,32 @@ def second_static_pod(pod: Manifest, part: str, timers: Timers, controllers: str
         "metadata": {"name": name, "namespace": "kube-system", "labels": labels},
         "spec": {**spec, "containers": [container], "volumes": volumes},
     }
+
+
+def _file_systems_of(name: str) -> Path:
+    return home_of(name) / "filesystems"
+
+
+def _copier(name: str) -> str:
+    """The name of the container that copies out of the node image."""
+    return f"{name}-copies-images"
+
+
+def _make_file_systems(name: str, shape: Shape, setup: KindSetup) -> tuple[LoopFileSystem, ...]:
+    """The first worker's own file systems, mounted on the host, with what the node image has at their places."""
+    wanted = [("imagefs", IMAGEFS, shape.imagefs_bytes), ("nodefs", NODEFS, shape.nodefs_bytes)]
+    wanted = [one for one in wanted if one[2]]
+    if not wanted:
+        return ()
+    if not shape.workers or setup.node_image is None:
+        raise OrdealError(
+            "a file system of its own is for the first worker, and is filled from a node image: name both"
+        )
+    made = []
+    for its_name, path, size_bytes in wanted:
+        made.append(loopfs.make(_file_systems_of(name), its_name, path, size_bytes))
+        loopfs.fill_from_image(made[-1], setup.node_image, _copier(name))
+    return tuple(made)
 
 
 def _check_addresses(shape: Shape) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from chaos.clusters import docker, existing, kind, simulated
+from chaos.clusters import existing, kind, simulated
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef, Shape
 from chaos.errors import OrdealError
 from chaos.hosts import engine, ready
@@ -177,7 +177,7 @@ def exists(ref: ClusterRef) -> bool:
     """Whether there is anything left of that cluster on this machine; an existing cluster is taken to be there."""
     if ref.kind == KIND:
         engine.require()
-        return bool(docker.names_in_cluster(ref.name))
+        return kind.exists(ref.name)
     return simulated.SimulatedCluster.exists(ref.name) if ref.kind == SIMULATED else True
 
 

@@ -1,0 +1,102 @@
+"""Loop-backed file systems of a node's own, so that filling one is felt by no other node and not by this machine.
+
+Each is a sparse file with ext4 in it, mounted on the host; kind binds the mount into the node. All of a cluster's lie
+in one folder, and what is mounted or attached is found again by that folder's path alone: nothing is remembered.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.errors import OrdealError
+from chaos.hosts.command import run
+from chaos.waiting import eventually
+
+LEAVE_FREE_BYTES = 1024**3  # on the machine's disk, should every file become as large as it may
+GONE_WITHIN_S = 20.0  # a container's mounts go a moment after its last process
+
+
+@dataclass(frozen=True, slots=True)
+class LoopFileSystem:
+    """A file system in a file: what it is called, where the host has it mounted, where the node has it."""
+
+    name: str
+    mounted: Path
+    path: str
+
+
+def make(folder: Path, name: str, path: str, size_bytes: int) -> LoopFileSystem:
+    """Make `folder`/`name`.img with ext4 in it and mount it at `folder`/`name`, for the node's `path`.
+
+    Raises OrdealError without root, or where the machine's disk has too little room for it; CommandError.
+    """
+    if os.geteuid() != 0:
+        raise OrdealError(
+            f"a file system of its own for a node ({path}) is a loop mount, which only root can make: run this as root"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < size_bytes + LEAVE_FREE_BYTES:
+        raise OrdealError(
+            f"{folder} has {free_bytes >> 20} MiB free, and a node's file system of {size_bytes >> 20} MiB must leave "
+            f"{LEAVE_FREE_BYTES >> 20} MiB of it: free some space"
+        )
+    image, mounted = folder / f"{name}.img", folder / name
+    with image.open("wb") as file:
+        file.truncate(size_bytes)
+    mounted.mkdir(exist_ok=True)
+    # No blocks kept back for root (-m 0): what statvfs calls free, a kubelet calls available, and both mean the same.
+    run(["mkfs.ext4", "-q", "-m", "0", "-E", "nodiscard", str(image)], timeout_s=60)
+    run(["mount", "-t", "ext4", "-o", "loop,noatime", str(image), str(mounted)], timeout_s=30)
+    (mounted / "lost+found").rmdir()
+    return LoopFileSystem(name, mounted, path)
+
+
+def fill_from_image(of: LoopFileSystem, image: str, container: str) -> None:
+    """Copy what a node image has at the file system's path into it, by a container so named. Raises CommandError."""
+    # In the image, not on the host: owners, modes and links stay what they are. A path that it lacks is an empty one.
+    script = f'if [ -d "{of.path}" ]; then cp -a "{of.path}/." /target/; fi'
+    argv = ["docker", "run", "--rm", "--name", container, "--network", "none", "--entrypoint", "sh"]
+    run([*argv, "--volume", f"{of.mounted}:/target", image, "-ec", script], timeout_s=120)
+
+
+def left(folder: Path) -> bool:
+    """Whether anything is mounted below the folder, or a loop device has a file of it."""
+    return bool(_mounts(folder) or _loops(folder))
+
+
+def take_down(folder: Path) -> None:
+    """Unmount all below the folder, detach its loop devices, delete its files. Safe to repeat, and after a crash.
+
+    Raises WaitedInVainError where something still uses a file system; nothing in it is deleted then.
+    """
+
+    def gone() -> bool:
+        for mounted in sorted(_mounts(folder), key=len, reverse=True):
+            run(["umount", mounted], timeout_s=30)
+        for device in _loops(folder):
+            run(["losetup", "--detach", device], timeout_s=30)
+        return not left(folder)
+
+    if left(folder):
+        eventually(gone, within_s=GONE_WITHIN_S, what=f"the file systems in {folder} to be unmounted", every_s=0.5)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _mounts(folder: Path) -> list[str]:
+    """Mount points at or below the folder, each as often as something is mounted on it."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        point = line.split(" ")[4].encode().decode("unicode_escape")  # blanks are \040 there
+        if Path(point).is_relative_to(folder):
+            found.append(point)
+    return found
+
+
+def _loops(folder: Path) -> list[str]:
+    """Loop devices whose file is, or was, in the folder."""
+    out = run(["losetup", "--list", "--json", "--output", "NAME,BACK-FILE"], timeout_s=20).out
+    devices = json.loads(out)["loopdevices"] if out.strip() else []
+    return [d["name"] for d in devices if Path((d["back-file"] or "/").split(" (deleted)")[0]).is_relative_to(folder)]
