@@ -166,6 +166,43 @@ INCIDENTS: tuple[Incident, ...] = (
             ),
         ),
     ),
+    Incident(
+        id="pleg-churn",
+        title="Hundreds of pods come and go at once, and the kubelet's PLEG never comes back",
+        level="MUST",
+        claim=(
+            "When all of a node's hundreds of pods are deleted at once and replaced, again and again, with "
+            "maxPods=600, the node MUST be Ready throughout or again soon, its PLEG MUST be active within its "
+            "threshold and quick again afterwards, and every pod MUST converge."
+        ),
+        story=(
+            "maxPods was raised from 110 to 600, and pods were created and deleted in bulk. All nodes went NotReady: "
+            '"PLEG is not healthy: pleg was last seen active 58h29m ago". A goroutine dump showed relist waiting for '
+            "room in its event channel, which the sync loop no longer drained, because PLEG was not healthy."
+        ),
+        source="post-mortem 003_48e4503f27ba239f (Kubernetes 1.12.10): maxPods=600 and pods churned in bulk",
+        remedy=(
+            "Run Kubernetes 1.14 or newer (pull request 72709: a full channel drops the event and counts "
+            "kubelet_pleg_discard_events). Watch kubelet_pleg_last_seen_seconds, and take the kubelet's goroutine "
+            "dump before you restart it."
+        ),
+        controls=(
+            Control(
+                "runtime-stalled",
+                "containerd is stopped (SIGSTOP) for longer than the threshold of PLEG: 3 min with the shipped "
+                "kubelet, 5 s with the twin of the mutant",
+                breaks="pleg-last-seen",
+                because="stalled",
+            ),
+            Control(
+                "blocking-send",
+                "the mutant pleg-blocking-send: a kubelet whose relist waits for room in the event channel, as before "
+                "pull request 72709",
+                breaks="pleg-recovers",
+                because="deadlock",
+            ),
+        ),
+    ),
 )
 
 

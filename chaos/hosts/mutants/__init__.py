@@ -4,6 +4,6 @@
 """
 
 from chaos.hosts.mutants.build import Built, build, built
-from chaos.hosts.mutants.known import MUTANTS, Mutant, Substitution, find
+from chaos.hosts.mutants.known import MUTANTS, PLEG_SCALED_THRESHOLD_S, Mutant, Substitution, find
 
-__all__ = ["MUTANTS", "Built", "Mutant", "Substitution", "build", "built", "find"]
+__all__ = ["MUTANTS", "PLEG_SCALED_THRESHOLD_S", "Built", "Mutant", "Substitution", "build", "built", "find"]

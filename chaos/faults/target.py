@@ -1,0 +1,21 @@
+"""The node that a fault is meant for, looked at before any harm."""
+
+from chaos.clusters.base import Cluster, Node
+from chaos.errors import OrdealError
+
+
+def ready_worker(cluster: Cluster, name: str, so: str) -> Node:
+    """The worker of that name. Raises OrdealError where it is not there, is a control plane, or is not Ready.
+
+    `so` ends the sentence: what can't be done to it then.
+    """
+    there = {n.name: n for n in cluster.nodes()}
+    node = there.get(name)
+    if node is None:
+        workers = ", ".join(n.name for n in there.values() if not n.control_plane) or "none"
+        raise OrdealError(f"there is no node {name} in cluster {cluster.ref.name}; its workers are: {workers}")
+    if node.control_plane:
+        raise OrdealError(f"node {name} is a control plane, so {so}: name a worker")
+    if node.ready != "True":
+        raise OrdealError(f"node {name} is not Ready before the fault (Ready is {node.ready}), so {so}")
+    return node

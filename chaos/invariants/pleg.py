@@ -1,0 +1,251 @@
+"""The kubelet's pod lifecycle event generator (PLEG) goes on relisting, and is quick again after churn.
+
+The subject of each sample is the node's name. Who writes them: chaos/pleg.py.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from chaos.history import Blind, FaultStep, History, NodeChange, Observation, PodChange, Sample, Window
+from chaos.invariants.base import Figure, Invariant, Judgement, held, unknown, violated
+from chaos.invariants.sight import WHOLE, names, unseen
+
+LAST_SEEN_AGE = "pleg-last-seen-age-s"  # how long kubelet_pleg_last_seen_seconds has not changed, at least
+RELIST = "pleg-relist-s"  # the mean length of the relists that ended since the last scrape
+DISCARDED = "pleg-discarded-events"  # since the recording began
+KUBELET_GOROUTINES, KUBELET_HANDLES = "kubelet-goroutines", "kubelet-handles"
+RUNTIME_HANDLES = "containerd-handles"
+RELIST_STACK = "pleg-relist-stack"  # Observation: where the relist stood, by the kubelet's goroutine dump
+BLOCKED = "BLOCKED"  # what such an observation says where relist waits to send on a full channel
+SOURCE = "pleg"  # of the sampler's gaps: "pleg:NODE"
+
+STALLED, DEADLOCK, SLOW = "stalled", "deadlock", "slow"
+NOT_READY, TERMINATING, NOT_STARTED = "not-ready", "terminating", "not-started"
+
+SHIPPED_THRESHOLD_S = 180.0  # genericPlegRelistThreshold in pkg/kubelet/kubelet.go
+GAP_S = 10.0  # longer without a scrape is a gap: the metric's own resolution is one second, a slow scrape some
+
+
+def pleg_last_seen(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S) -> Invariant:
+    """The kubelet's last relist was never longer ago than `limit_s`, the threshold of the kubelet that runs.
+
+    Reasons: "deadlock" where a goroutine dump shows relist blocked on its channel, else "stalled". A gap in the scrapes
+    that could hide it is unknown.
+    """
+
+    def judge(history: History) -> Judgement:
+        ages = _samples(history, LAST_SEEN_AGE, node)
+        if not ages:
+            return unknown(f"PLEG of {node} was never scraped")
+        worst = max(ages, key=lambda s: s.value)
+        over = [s for s in ages if s.value > limit_s]
+        figures: dict[str, Figure] = {"worst_age_s": round(worst.value, 3), "limit_s": limit_s, "samples": len(ages)}
+        if over:
+            why, reason = _cause(history, node)
+            return violated(
+                f"PLEG of {node} was last seen active {worst.value:.1f} s ago at {worst.at:.1f} s, "
+                f"the threshold is {limit_s:g} s{why}",
+                [over[0], worst, *_stacks(history, node)],
+                reason=reason,
+                **figures,
+            )
+        return _gap(history, node, ages) or held(
+            f"PLEG of {node} was active at least every {worst.value:.1f} s, the threshold is {limit_s:g} s", **figures
+        )
+
+    return Invariant("pleg-last-seen", judge)
+
+
+def pleg_recovers(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S, within_s: float, fault: str) -> Invariant:
+    """`within_s` after the last fault of that kind the kubelet relists again, each time in less than `limit_s`.
+
+    It must do so until the end of the recording. Reasons: "deadlock" and "stalled" where it does not relist any more,
+    "slow" where it does, and takes too long.
+    """
+
+    def judge(history: History) -> Judgement:
+        landed = [s.at for s in history.of(FaultStep) if s.fault == fault and s.step == "landed"]
+        if not landed:
+            return unknown(f"the fault {fault} never landed, so there is no moment from which to count")
+        due = landed[-1] + within_s
+        ages = _samples(history, LAST_SEEN_AGE, node)
+        if not ages or ages[-1].at < landed[-1]:
+            return unknown(f"PLEG of {node} was not scraped after the last {fault}")
+        last = ages[-1]
+        relists = [s for s in _samples(history, RELIST, node) if s.at > landed[-1]]
+        settled = _settled([s for s in relists if s.value <= limit_s], ages, limit_s, landed[-1])
+        figures: dict[str, Figure] = {
+            "limit_s": limit_s,
+            "slowest_relist_s": round(max((s.value for s in relists), default=0.0), 3),
+            "discarded_events": round(max((s.value for s in _samples(history, DISCARDED, node)), default=0.0)),
+        }
+        if last.value > limit_s:
+            why, reason = _cause(history, node)
+            return violated(
+                f"PLEG of {node} did not recover: {last.at - landed[-1]:.0f} s after the last {fault} it was last "
+                f"active {last.value:.1f} s ago{why}",
+                [last, *_stacks(history, node)],
+                reason=reason,
+                **figures,
+            )
+        late = [s for s in relists if s.at > due and s.value > limit_s]
+        if late or settled is None or settled > due:
+            when = "never" if settled is None else f"after {settled - landed[-1]:.1f} s"
+            return violated(
+                f"PLEG of {node} was quick again {when}, allowed were {within_s:g} s",
+                late or [last],
+                reason=SLOW,
+                **figures,
+            )
+        took_s = settled - landed[-1]
+        return _gap(history, node, ages) or held(
+            f"PLEG of {node} relists in less than {limit_s:g} s again, {took_s:.1f} s after the last {fault}",
+            recovered_s=round(took_s, 3),
+            **figures,
+        )
+
+    return Invariant("pleg-recovers", judge)
+
+
+def node_stays_ready(node: str, *, back_within_s: float) -> Invariant:
+    """The node was Ready all the time, or never away for longer than `back_within_s`, and is Ready at the end."""
+
+    def judge(history: History) -> Judgement:
+        changes = [c for c in history.of(NodeChange) if c.name == node]
+        if not changes:
+            return unknown(f"node {node} was never seen")
+        spans = _not_ready(changes, max(r.at for r in history))
+        longest_s = max((s.length_s for s in spans), default=0.0)
+        figures: dict[str, Figure] = {"times_not_ready": len(spans), "longest_not_ready_s": round(longest_s, 3)}
+        long_ones = [s for s in spans if s.length_s > back_within_s]
+        ready = changes[-1].ready == "True" and changes[-1].change != "deleted"
+        if long_ones or not ready:
+            first = long_ones[0] if long_ones else spans[-1]
+            for_how_long = f"for {first.length_s:.1f} s from {first.start:.1f} s on"
+            return violated(
+                f"{node} was not Ready {for_how_long}, allowed were {back_within_s:g} s; at the end it "
+                f"{'was Ready' if ready else 'was not'}",
+                [c for c in changes if c.at in first],
+                reason=NOT_READY,
+                **figures,
+            )
+        blind = unseen(history, "nodes", WHOLE)
+        how = f"away {len(spans)} times, {longest_s:.1f} s at most" if spans else "Ready all the time"
+        return blind or held(f"{node} was {how}", **figures)
+
+    return Invariant("node-stays-ready", judge)
+
+
+def pods_converge(workload: str, *, least: int) -> Invariant:
+    """At the end no pod of the workload is left Terminating, and each of the others had become Ready.
+
+    `least`: so many pods must have been seen at all. The figures are the percentiles of the time from a pod's first
+    sight to Ready, and from its deletion to its end. Reasons: "terminating", "not-started".
+    """
+
+    def judge(history: History) -> Judgement:
+        pods: dict[str, list[PodChange]] = {}
+        for change in history.of(PodChange):
+            if change.workload == workload:
+                pods.setdefault(change.uid, []).append(change)
+        if len(pods) < least:
+            return unknown(f"of {workload} {len(pods)} pods were seen, and there must have been {least}")
+        starts = [t for t in (_start_s(changes) for changes in pods.values()) if t is not None]
+        ends = [t for t in (_end_s(changes) for changes in pods.values()) if t is not None]
+        figures: dict[str, Figure] = {"pods": len(pods), **_percentiles("start", starts), **_percentiles("end", ends)}
+        left = [c[-1] for c in pods.values() if c[-1].change != "deleted"]
+        stuck = [c for c in left if c.deleting]
+        pending = [c for c in left if not c.deleting and not c.ready]
+        for found, what, reason in ((stuck, "left Terminating", TERMINATING), (pending, "not Ready", NOT_STARTED)):
+            if found:
+                return violated(
+                    f"{len(found)} of {len(pods)} pods of {workload} are {what} at the end: "
+                    f"{names([c.name for c in found])}",
+                    found,
+                    reason=reason,
+                    stuck=len(stuck),
+                    pending=len(pending),
+                    **figures,
+                )
+        blind = unseen(history, "pods", WHOLE)
+        return blind or held(
+            f"{len(pods)} pods of {workload} came and went, none is left Terminating; start "
+            f"{figures['start_p50_s']} s (median), {figures['start_p99_s']} s (99 %)",
+            **figures,
+        )
+
+    return Invariant("pods-converge", judge)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value that so many percent of the values do not exceed (nearest rank). `values` must not be empty."""
+    ordered = sorted(values)
+    rank = max(1, -(-len(ordered) * percent // 100))
+    return ordered[int(rank) - 1]
+
+
+def _percentiles(what: str, values: Sequence[float]) -> dict[str, Figure]:
+    if not values:
+        return {f"{what}_p50_s": "none", f"{what}_p99_s": "none"}
+    figures: dict[str, Figure] = {f"{what}_p{p}_s": round(percentile(values, p), 1) for p in (50, 90, 99)}
+    return figures | {f"{what}_max_s": round(max(values), 1)}
+
+
+def _start_s(changes: Sequence[PodChange]) -> float | None:
+    """From a pod's first sight to Ready; None where it was there before, or was never Ready."""
+    ready = next((c for c in changes if c.ready), None)
+    return None if ready is None or changes[0].change == "listed" else ready.at - changes[0].at
+
+
+def _end_s(changes: Sequence[PodChange]) -> float | None:
+    marked = next((c for c in changes if c.deleting), None)
+    return changes[-1].at - marked.at if marked is not None and changes[-1].change == "deleted" else None
+
+
+def _samples(history: History, name: str, node: str) -> list[Sample]:
+    return [s for s in history.of(Sample) if s.name == name and s.subject == node]
+
+
+def _settled(quick: Sequence[Sample], ages: Sequence[Sample], limit_s: float, since: float) -> float | None:
+    """When, after `since`, relists were quick and recent for good; None where they never were."""
+    over = [s.at for s in ages if s.at > since and s.value > limit_s]
+    after = [s.at for s in quick if not over or s.at > over[-1]]
+    return after[0] if after else None
+
+
+def _cause(history: History, node: str) -> tuple[str, str]:
+    """The end of the sentence, and the reason, by the goroutine dumps that were taken."""
+    blocked = [o for o in _stacks(history, node) if BLOCKED in o.seen]
+    return (f"; {blocked[-1].seen}", DEADLOCK) if blocked else ("", STALLED)
+
+
+def _stacks(history: History, node: str) -> list[Observation]:
+    return [o for o in history.of(Observation) if o.name == RELIST_STACK and o.subject == node]
+
+
+def _gap(history: History, node: str, ages: Sequence[Sample]) -> Judgement | None:
+    """Unknown where the scrapes have a gap; None where they have none."""
+    blind = [b for b in history.of(Blind) if b.source == f"{SOURCE}:{node}" and b.until - b.at > GAP_S]
+    if blind:
+        first = blind[0]
+        when = f"from {first.at:.1f} s to {first.until:.1f} s"
+        return unknown(f"PLEG of {node} could not be seen {when}: {first.why}", blind)
+    for before, after in pairwise(ages):
+        if after.at - before.at > GAP_S:
+            when = f"from {before.at:.1f} s to {after.at:.1f} s"
+            return unknown(f"PLEG of {node} was not scraped {when}", [before, after])
+    return None
+
+
+def _not_ready(changes: Sequence[NodeChange], end: float) -> list[Window]:
+    """The spans in which the node was not Ready; one that lasts ends at `end`."""
+    spans: list[Window] = []
+    since: float | None = None
+    for change in changes:
+        ready = change.ready == "True" and change.change != "deleted"
+        if not ready and since is None:
+            since = change.at
+        elif ready and since is not None:
+            spans.append(Window(since, change.at))
+            since = None
+    return [*spans, Window(since, end)] if since is not None else spans

@@ -1,0 +1,108 @@
+"""pleg-churn: hundreds of pods of one node come and go at once, again and again, with maxPods=600."""
+
+from contextlib import ExitStack
+
+from chaos.clusters.base import Cluster, NodeExec, RunsContainers, dense_shape
+from chaos.faults.pods import DeletePods
+from chaos.faults.program import SwapProgram
+from chaos.faults.runtime import StallRuntime
+from chaos.history import History
+from chaos.hosts import mutants
+from chaos.hosts.mutants import PLEG_SCALED_THRESHOLD_S
+from chaos.incident import incident
+from chaos.invariants.pleg import SHIPPED_THRESHOLD_S, node_stays_ready, pleg_last_seen, pleg_recovers, pods_converge
+from chaos.lab import Lab
+from chaos.pleg import PlegSamples
+from chaos.workloads.churn import Churn, check_room, pods_left, ready_within_s, scale
+from chaos.workloads.web import Deployed
+
+NEEDS = (RunsContainers, NodeExec)
+WAVES = {"smoke": (150, 2), "full": (580, 5)}  # pods, and how often all of them are deleted at once
+FEW = 10
+# A node that is NotReady for its PLEG is Ready again with the next status update after a relist, 10 s at most
+# (nodeStatusUpdateFrequency); a relist that was cut short by the runtime's request timeout takes 120 s.
+BACK_WITHIN_S = 150.0
+QUICK_WITHIN_S = 120.0
+
+
+@incident("pleg-churn", on=("kind",), needs=NEEDS, controls=("runtime-stalled", "blocking-send"))
+def test_a_node_outlives_waves_of_pods(lab: Lab) -> None:
+    """When hundreds of pods of a node are deleted at once, and as many start in their place, again and again, the node
+    MUST stay Ready or be so again soon, its PLEG MUST NOT be away for longer than its threshold and MUST be quick again
+    afterwards, and every pod MUST converge.
+    """
+    cluster = lab.cluster(dense_shape(lab.timers))
+    node = [n.name for n in cluster.nodes() if not n.control_plane][-1]  # the machine's file system, not a small one
+    if lab.control == "runtime-stalled":
+        _stall(lab, cluster, node)
+    else:
+        churn(lab, cluster, node, "pleg-blocking-send" if lab.control == "blocking-send" else None)
+
+
+def churn(lab: Lab, cluster: Cluster, node: str, mutant: str | None) -> None:
+    """The incident's story, with the shipped kubelet or a mutant with its scaled threshold."""
+    pods, rounds = WAVES[lab.profile.name]
+    check_room(cluster, node, pods)
+    limit_s = PLEG_SCALED_THRESHOLD_S if mutant else SHIPPED_THRESHOLD_S
+    with ExitStack() as configured:
+        if mutant is not None:
+            program = mutants.build(mutant, cluster.kubernetes, report=lambda line: lab.phase("build", line))
+            configured.enter_context(lab.configured(SwapProgram(node, "kubelet", str(program.path))))
+            lab.recover(lab.nodes_ready, within_s=60, what=f"{node} Ready with {mutant}")
+        with lab.record(samplers=(lambda h: PlegSamples(h, cluster, node, limit_s=limit_s),)) as history:
+            deployed = lab.deploy(Churn(node, pods))
+            if _waves(lab, deployed, rounds):
+                scale(deployed, 0)
+                _wait_empty(lab, deployed)
+    if mutant is not None:  # with the shipped kubelet again: what the mutant left hanging comes to its end
+        scale(deployed, 0)
+        _wait_empty(lab, deployed)
+    lab.fact("pods", pods)
+    lab.fact("rounds", rounds)
+    _judge(lab, history, node, limit_s, least=pods)
+
+
+def _waves(lab: Lab, deployed: Deployed, rounds: int) -> bool:
+    """Delete all pods, so many times; False as soon as the replacements don't come up."""
+    for _ in range(rounds):
+        with lab.inject(DeletePods(deployed.namespace, deployed.name)):
+            within_s = ready_within_s(2 * deployed.replicas)
+            what = f"{deployed.replicas} replacements Ready"
+            if not lab.recover(deployed.ready, within_s=within_s, what=what):
+                return False
+    return True
+
+
+def _stall(lab: Lab, cluster: Cluster, node: str) -> None:
+    """The runtime answers nothing any more: with the shipped threshold, or in `smoke` with the twin's short one."""
+    shipped = lab.profile.name == "full"
+    limit_s = SHIPPED_THRESHOLD_S if shipped else PLEG_SCALED_THRESHOLD_S
+    with ExitStack() as configured:
+        if not shipped:
+            program = mutants.build("pleg-scaled", cluster.kubernetes, report=lambda line: lab.phase("build", line))
+            configured.enter_context(lab.configured(SwapProgram(node, "kubelet", str(program.path))))
+            lab.recover(lab.nodes_ready, within_s=60, what=f"{node} Ready with pleg-scaled")
+        with lab.record(samplers=(lambda h: PlegSamples(h, cluster, node, limit_s=limit_s),)) as history:
+            deployed = lab.deploy(Churn(node, FEW))
+            with lab.inject(DeletePods(deployed.namespace, deployed.name)), lab.inject(StallRuntime(node)):
+                lab.hold_past(limit_s, "past the threshold of PLEG")
+            lab.recover(lambda: lab.nodes_ready() and deployed.ready(), within_s=BACK_WITHIN_S, what="the node is back")
+            scale(deployed, 0)
+            _wait_empty(lab, deployed)
+    _judge(lab, history, node, limit_s, least=FEW)
+
+
+def _wait_empty(lab: Lab, deployed: Deployed) -> None:
+    within_s = ready_within_s(deployed.replicas)
+    lab.recover(lambda: pods_left(deployed) == 0, within_s=within_s, what="all pods gone after the last wave")
+
+
+def _judge(lab: Lab, history: History, node: str, limit_s: float, *, least: int) -> None:
+    lab.fact("PLEG threshold of the kubelet", f"{limit_s:g} s")
+    lab.expect(
+        history,
+        node_stays_ready(node, back_within_s=BACK_WITHIN_S),
+        pleg_last_seen(node, limit_s=limit_s),
+        pleg_recovers(node, limit_s=limit_s, within_s=QUICK_WITHIN_S, fault=DeletePods.kind),
+        pods_converge("churn", least=least),
+    )
