@@ -43,6 +43,9 @@ class Incident:
 CONTROL_PLANE_POSTMORTEM = (
     "post-mortem 002_f6a8e22b632b599b (Kubernetes 1.3, later 1.5): the only control-plane machine died"
 )
+NODE_POSTMORTEM = (
+    "post-mortem 001_212a703fcd7edcb3 (Kubernetes 1.9, Docker 1.12): nodes that ran out, filled up and were renamed"
+)
 
 INCIDENTS: tuple[Incident, ...] = (
     Incident(
@@ -200,6 +203,103 @@ INCIDENTS: tuple[Incident, ...] = (
                 "pull request 72709",
                 breaks="pleg-recovers",
                 because="deadlock",
+            ),
+        ),
+    ),
+    Incident(
+        id="hostname-change",
+        title="A node's hostname changes, and its kubelet restarts under another name",
+        level="MUST",
+        claim=(
+            "When a node's hostname changes and its kubelet restarts, no second Node with the same machine id, system "
+            "UUID, provider id or address MUST appear, pods on the node MUST keep serving, and the node MUST be Ready "
+            "again after the name is put back; with a pinned --hostname-override it MUST stay Ready throughout."
+        ),
+        story=(
+            "The machines' hostnames were changed, and the kubelets registered themselves once more under the new "
+            "names. Calico saw two nodes with one address, and the pod network broke."
+        ),
+        source=NODE_POSTMORTEM,
+        remedy=(
+            "Pin the kubelet's name with --hostname-override, and let no kubelet have credentials that may register "
+            "another Node than its own: node authorizer and NodeRestriction on, no kubelet in system:masters."
+        ),
+        controls=(
+            Control(
+                "free-registration",
+                "the name is not pinned, and the kubelet's credentials may register a Node of any name",
+                breaks="one-node-per-machine",
+                because="duplicate",
+            ),
+        ),
+    ),
+    Incident(
+        id="node-preflight",
+        title="What a node is made of, before any harm",
+        level="SHOULD",
+        claim=(
+            "No node SHOULD be of a kernel, kubelet or runtime version that one of these incidents was due to; its "
+            "daemons SHOULD be allowed the handles, and its kernel the inotify instances, that its pods will take; the "
+            "nodes' clocks SHOULD agree."
+        ),
+        story=(
+            "Several of the incidents needed nothing but an old version or a default limit, and could have been read "
+            "off the nodes beforehand."
+        ),
+        source=NODE_POSTMORTEM,
+        remedy="Each finding names the incident that it would lead to: see that incident's remedy.",
+        controls=(
+            Control(
+                "low-handle-limit",
+                "containerd's soft limit of open files is lowered on one node",
+                breaks="handle-limits",
+                because="soft-limit",
+            ),
+        ),
+    ),
+    Incident(
+        id="kmem-leak",
+        title="Containers leave kernel memory behind",
+        level="MUST",
+        claim=(
+            "Pods' kernel memory MUST NOT be limited on kernels that leak its accounting, and container starts MUST "
+            "NOT leave kernel memory behind."
+        ),
+        story=(
+            "Docker turned kernel memory accounting on for every container. Kernels before 4.9 leak it: after some "
+            "weeks no container could be started, and the kernel said `SLUB: Unable to allocate memory on node -1`."
+        ),
+        source=NODE_POSTMORTEM,
+        remedy="Use Linux 4.9 or newer, and a runtime that does not set kernel memory limits (runc 1.0.0-rc94).",
+        controls=(
+            Control(
+                "leaking",
+                "kernel memory is taken during the container starts and not given back, as by a leak",
+                breaks="slab-does-not-grow",
+                because="grows",
+            ),
+        ),
+    ),
+    Incident(
+        id="storage-driver",
+        title="A storage driver fills the disk",
+        level="MUST",
+        claim=(
+            "The container runtime MUST NOT have fallen back to a loop-backed storage driver, and container starts "
+            "MUST NOT leave files behind."
+        ),
+        story=(
+            "A kernel upgrade took aufs away, and Docker fell back to devicemapper on loop-backed files without a "
+            "word. It gave no space back, and the disk was full in two days."
+        ),
+        source=NODE_POSTMORTEM,
+        remedy="Name the storage driver (overlayfs) in the runtime's configuration, so that it fails instead.",
+        controls=(
+            Control(
+                "leftovers",
+                "files are left among the runtime's during the container starts, as by a driver that forgets layers",
+                breaks="disk-does-not-grow",
+                because="grows",
             ),
         ),
     ),

@@ -1,0 +1,78 @@
+"""hostname-change: a worker gets another hostname and its kubelet restarts; later the name is put back."""
+
+from contextlib import ExitStack
+
+from chaos.clusters.base import NodeExec, NodeNetwork, RunsContainers, Shape
+from chaos.faults.hostname import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity
+from chaos.history import History
+from chaos.identities import NodeIdentities
+from chaos.incident import incident
+from chaos.invariants.availability import answered_throughout
+from chaos.invariants.identity import away_under_another_name, one_node_per_machine, ready_throughout
+from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
+from chaos.invariants.pods import no_container_restarted, nothing_terminated
+from chaos.invariants.start import new_pods_start
+from chaos.lab import Lab
+from chaos.workloads.web import Web
+
+NEEDS = (RunsContainers, NodeExec, NodeNetwork)
+NEW_NAME = "ordeal-renamed"
+
+
+@incident("hostname-change", on=("kind",), needs=NEEDS, variant="pinned name")
+def test_a_pinned_name_outlives_the_hostname(lab: Lab) -> None:
+    """When a node's hostname changes and its kubelet, whose name is pinned by --hostname-override, restarts, the node
+    MUST stay Ready throughout, no second Node may appear, and pods on the node MUST keep serving.
+    """
+    history, worker, web = _rename(lab, PINNED)
+    lab.expect(
+        history,
+        one_node_per_machine(),
+        ready_throughout((worker,)),
+        answered_throughout(),
+        nothing_terminated(web),
+        no_container_restarted(web),
+        new_pods_start(within_s=60),
+    )
+
+
+@incident("hostname-change", on=("kind",), needs=NEEDS, controls=("free-registration",), variant="name not pinned")
+def test_a_kubelet_may_register_no_name_but_its_own(lab: Lab) -> None:
+    """When a node's hostname changes and its kubelet, whose name is not pinned, restarts, no second Node of the same
+    machine MUST appear, pods on the node MUST keep serving, the failure MUST show, and the node MUST be Ready again
+    after the name is put back.
+    """
+    history, worker, web = _rename(lab, ANY_NAME if lab.control == "free-registration" else "")
+    grace_s = lab.timers.monitor_grace_s + 2 * lab.timers.monitor_period_s
+    lab.expect(
+        history,
+        one_node_per_machine(),
+        away_under_another_name(worker, fault=RenameNode.kind, within_s=grace_s),
+        answered_throughout(),
+        nothing_terminated(web),
+        no_container_restarted(web),
+        nodes_ready_again((worker,), within_s=DOCUMENTED_WITHIN_S),
+        new_pods_start(within_s=60),
+    )
+
+
+def _rename(lab: Lab, identity: str) -> tuple[History, str, str]:
+    """The story. Returns what was seen, the renamed worker, the workload's name."""
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    worker = next(n.name for n in cluster.nodes() if not n.control_plane)
+    # Both keep the pods of a node that is not Ready where they are, and in their Service: whether they serve is the
+    # question here, not whether they are evicted (mass-termination).
+    web = lab.deploy(Web(replicas=4, tolerate_for_ever=True, publish_not_ready=True))
+    with ExitStack() as set_up:
+        if identity:
+            set_up.enter_context(lab.configured(SetKubeletIdentity(worker, identity)))
+        with lab.record(probe=web, samplers=(lambda history: NodeIdentities(history, cluster.api),)) as history:
+            with lab.inject(RenameNode(worker, NEW_NAME)):
+                lab.hold_past(
+                    lab.timers.monitor_grace_s + 2 * lab.timers.monitor_period_s, "past the grace period", margin_s=2
+                )
+            lab.recover(
+                lambda: lab.nodes_ready() and web.ready(), within_s=DOCUMENTED_WITHIN_S, what="every node Ready"
+            )
+            lab.start_new_pods()
+    return history, worker, web.name
