@@ -1,0 +1,77 @@
+"""Containers that start, end and are gone: what a leak of a container runtime or a kernel shows itself by."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kubernetes.client import CoreV1Api
+from kubernetes.client.exceptions import ApiException
+
+from chaos.clusters.base import Cluster
+from chaos.errors import OrdealError
+from chaos.history import History, Sample
+from chaos.nodefacts import STARTED
+from chaos.waiting import eventually
+from chaos.workloads.base import WORKLOAD_LABEL
+from chaos.workloads.web import Deployed
+
+if TYPE_CHECKING:
+    from chaos.lab import Lab
+
+DONE_WITHIN_S = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """`pods` pods of `containers` containers each on one node; every container ends at once and is not restarted."""
+
+    node: str
+    pods: int = 10
+    containers: int = 20
+    name: str = "starts"
+
+    def deploy(self, cluster: Cluster, run: str, namespace: str) -> Deployed:
+        """Create them in a namespace of their own and wait until every container has ended well.
+
+        Raises OrdealError where one failed, WaitedInVainError.
+        """
+        labels = {WORKLOAD_LABEL: self.name, "kube-ordeal/run": run}
+        with cluster.api() as client:
+            core = CoreV1Api(client)
+            try:
+                space: Any = {"metadata": {"name": namespace, "labels": labels}}
+                core.create_namespace(space)
+                for number in range(self.pods):
+                    core.create_namespaced_pod(namespace, self._pod(f"{self.name}-{number}", labels, cluster))
+            except ApiException as error:
+                raise OrdealError(f"{self.name} can't be created on {cluster.ref.name}: {error.reason}") from error
+
+            def ended() -> bool:
+                phases = [pod.status.phase for pod in core.list_namespaced_pod(namespace).items if pod.status]
+                if "Failed" in phases:
+                    raise OrdealError(f"a container of {namespace} failed on node {self.node}: see its pods")
+                return phases == ["Succeeded"] * self.pods
+
+            what = f"{self.pods * self.containers} containers to have run on {self.node}"
+            eventually(ended, within_s=DONE_WITHIN_S, what=what, every_s=0.5)
+        return Deployed(self.name, namespace, "", self.pods, cluster)
+
+    def _pod(self, name: str, labels: dict[str, str], cluster: Cluster) -> Any:
+        container = {"image": cluster.images.busybox, "command": ["true"], "imagePullPolicy": "IfNotPresent"}
+        return {
+            "metadata": {"name": name, "labels": labels},
+            "spec": {
+                "nodeName": self.node,
+                "restartPolicy": "Never",
+                "terminationGracePeriodSeconds": 0,
+                "automountServiceAccountToken": False,
+                "containers": [{"name": f"c{number}", **container} for number in range(self.containers)],
+            },
+        }
+
+
+def start_and_remove(lab: "Lab", history: History, node: str, *, pods: int = 10, containers: int = 20) -> int:
+    """Let containers run to their end on a node, remove them, and record how many they were. Returns that."""
+    lab.deploy(Starts(node, pods=pods, containers=containers))
+    lab.remove_workloads()
+    history.add(Sample(history.now(), STARTED, node, float(pods * containers)))
+    return pods * containers

@@ -1,0 +1,26 @@
+"""kmem-leak: what container starts leave in the kernel."""
+
+from contextlib import nullcontext
+
+from chaos import nodefacts
+from chaos.clusters.base import NodeExec, RunsContainers, Shape
+from chaos.faults.leftovers import LeakKernelMemory
+from chaos.incident import incident
+from chaos.invariants.preflight import SLAB_LIMIT_BYTES, no_kernel_memory_limit, slab_does_not_grow
+from chaos.lab import Lab
+from chaos.workloads.starts import start_and_remove
+
+
+@incident("kmem-leak", on=("kind",), needs=(RunsContainers, NodeExec), controls=("leaking",))
+def test_containers_leave_no_kernel_memory_behind(lab: Lab) -> None:
+    """Pods' kernel memory MUST NOT be limited, and 200 container starts MUST NOT leave kernel memory behind."""
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    assert isinstance(cluster, NodeExec)
+    node = min(n.name for n in cluster.nodes() if not n.control_plane)
+    with lab.record() as history:
+        nodefacts.read_all(cluster, history)
+        nodefacts.measure(cluster, node, history)
+        with lab.inject(LeakKernelMemory(node, 2 * SLAB_LIMIT_BYTES)) if lab.control == "leaking" else nullcontext():
+            start_and_remove(lab, history, node)
+            nodefacts.measure(cluster, node, history)
+    lab.expect(history, no_kernel_memory_limit(), slab_does_not_grow())

@@ -1,0 +1,44 @@
+"""node-preflight: what the nodes are made of, read before any harm."""
+
+from chaos import nodefacts
+from chaos.clusters.base import NodeExec, Shape
+from chaos.history import History, Observation, Sample
+from chaos.incident import incident
+from chaos.invariants.preflight import clocks_agree, handle_limits, inotify_instances, versions_not_affected
+from chaos.lab import Lab
+from chaos.report.results import Row
+
+
+@incident("node-preflight", on=("kind",))
+def test_nodes_are_made_of_what_the_incidents_were_not(lab: Lab) -> None:
+    """No node SHOULD be of a version that an incident was due to; its limits and clock SHOULD fit its work."""
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    with lab.record() as history:
+        nodefacts.read_all(cluster, history)
+    lab.table("nodes", nodes_table(history))
+    lab.expect(history, versions_not_affected())
+    if isinstance(cluster, NodeExec):
+        lab.expect(history, handle_limits(), inotify_instances(), clocks_agree(within_s=0.5))
+
+
+def nodes_table(history: History) -> list[Row]:
+    """A row a node: what was read of it."""
+    texts = {(o.subject, o.name): o.seen for o in history.of(Observation)}
+    numbers = {(s.subject, s.name): s.value for s in history.of(Sample)}
+    rows: list[Row] = []
+    for node in sorted({subject for subject, name in texts if name == nodefacts.KERNEL}):
+        handles = numbers.get((f"{node}/containerd", nodefacts.SOFT_HANDLES))
+        clock_s = numbers.get((node, nodefacts.CLOCK))
+        rows.append(
+            {
+                "node": node,
+                "kernel": texts[node, nodefacts.KERNEL],
+                "kubelet": texts[node, nodefacts.KUBELET],
+                "runtime": texts[node, nodefacts.RUNTIME],
+                "storage": texts.get((node, nodefacts.STORAGE), "not read"),
+                "on": texts.get((node, nodefacts.BACKING), "not read"),
+                "handles of containerd": "not read" if handles is None else int(handles),
+                "clock ms": "not read" if clock_s is None else round(1000 * clock_s, 1),
+            }
+        )
+    return rows

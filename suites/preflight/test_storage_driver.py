@@ -1,0 +1,26 @@
+"""storage-driver: what container starts leave on the disk."""
+
+from contextlib import nullcontext
+
+from chaos import nodefacts
+from chaos.clusters.base import NodeExec, RunsContainers, Shape
+from chaos.faults.leftovers import LeaveFiles
+from chaos.incident import incident
+from chaos.invariants.preflight import DISK_LIMIT_BYTES, disk_does_not_grow, storage_driver_sound
+from chaos.lab import Lab
+from chaos.workloads.starts import start_and_remove
+
+
+@incident("storage-driver", on=("kind",), needs=(RunsContainers, NodeExec), controls=("leftovers",))
+def test_containers_leave_no_files_behind(lab: Lab) -> None:
+    """The runtime MUST store containers by a sound driver, and 200 container starts MUST NOT leave files behind."""
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    assert isinstance(cluster, NodeExec)
+    node = min(n.name for n in cluster.nodes() if not n.control_plane)
+    with lab.record() as history:
+        nodefacts.read_all(cluster, history)
+        nodefacts.measure(cluster, node, history)
+        with lab.inject(LeaveFiles(node, 2 * DISK_LIMIT_BYTES)) if lab.control == "leftovers" else nullcontext():
+            start_and_remove(lab, history, node)
+            nodefacts.measure(cluster, node, history)
+    lab.expect(history, disk_does_not_grow(), storage_driver_sound())
