@@ -195,12 +195,13 @@ class Lab:
             raise OrdealError("a fault without a recording proves nothing: use lab.record(...) around it")
         history = self._history
         nodes = tuple(n.name for n in self.current.nodes())
+        since_wall = time.time()
         self.phase("fault", fault.kind)
         with inject(fault, self.current, self.journal, history) as saved:
             yield saved
             self.phase("evidence")
             where = self._directory / "evidence" / f"{len(self.histories) - 1}-{fault.kind}"
-            self.evidence.extend(evidence.collect(self.current, nodes, where))
+            self.evidence.extend(evidence.collect(self.current, nodes, where, since_wall=since_wall))
             self.phase("heal", fault.kind)
 
     def hold(self, for_s: float, because: str) -> None:
