@@ -207,6 +207,65 @@ INCIDENTS: tuple[Incident, ...] = (
         ),
     ),
     Incident(
+        id="imagefs-full",
+        title="A node's image file system fills up, and the kubelet evicts",
+        level="MUST",
+        claim=(
+            "When a worker's image file system, or its kubelet's, fills up past the eviction threshold, the kubelet "
+            "MUST report the pressure and evict what uses most, MUST spare kube-proxy and the CNI agent, and Services "
+            "MUST go on answering through that node; when the space is back the pressure MUST clear, and what was "
+            "evicted MUST run again."
+        ),
+        story=(
+            "The image file system was used past imagefs.available<25%, with a minimum reclaim of 5 %. The kubelet "
+            "evicted all that it could, kube-proxy among it, and its replacements were refused while the pressure "
+            "lasted: Services were dead on that node."
+        ),
+        source=NODE_POSTMORTEM,
+        remedy=(
+            "Give kube-proxy, the CNI agent and whatever else a node can't be without the priority class "
+            "system-node-critical: a kubelet spares only static pods and those of a system priority. Set thresholds "
+            "and minimum reclaim so that images and evictable pods can satisfy them; where they can't, the kubelet "
+            "evicts all that it may."
+        ),
+        controls=(
+            Control(
+                "no-priority",
+                "kube-proxy without its priority class system-node-critical: it is evicted, its replacements are "
+                "refused, and the Service is gone on that node as soon as its endpoints change",
+                breaks="critical-pods-stay",
+                because="evicted",
+            ),
+        ),
+    ),
+    Incident(
+        id="nofile-exhausted",
+        title="A daemon of a node runs out of file handles, and no new pod starts there",
+        level="MUST",
+        claim=(
+            "A load of 1,100 more handles MUST NOT keep pods from starting. Where a daemon's limit is reached all the "
+            "same, existing connections, new ones and DNS MUST go on, the failure MUST show in an event, a condition or "
+            "a log, and after the release pods MUST start without a restart."
+        ),
+        story=(
+            "Docker ran with a limit of 1024 open files. Handles and sockets in TIME_WAIT used them up, and nothing new "
+            "started on the nodes until the limits were raised to 102400."
+        ),
+        source=NODE_POSTMORTEM,
+        remedy=(
+            "Give container runtime, kubelet and kube-proxy LimitNOFILE=102400 or more, and watch process_open_fds "
+            "against process_max_fds of each."
+        ),
+        controls=(
+            Control(
+                "limit-1024",
+                "the container runtime runs with the post-mortem's soft limit of 1024",
+                breaks="pods-start",
+                because="too-many-open-files",
+            ),
+        ),
+    ),
+    Incident(
         id="hostname-change",
         title="A node's hostname changes, and its kubelet restarts under another name",
         level="MUST",

@@ -37,6 +37,7 @@ class NodeChange:
     address: str = ""
     unschedulable: bool = False
     resource_version: str = ""
+    pressures: tuple[str, ...] = ()  # the conditions that are true of DiskPressure, MemoryPressure, PIDPressure
 
     @property
     def object(self) -> str:

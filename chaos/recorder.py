@@ -566,6 +566,11 @@ def _node(at: float, change: str, item: Any) -> NodeChange:
         address=addresses.get("InternalIP", ""),
         unschedulable=bool(spec.get("unschedulable")),
         resource_version=metadata.get("resourceVersion", ""),
+        pressures=tuple(
+            c["type"]
+            for c in status.get("conditions") or ()
+            if c["type"].endswith("Pressure") and c["status"] == "True"
+        ),
     )
 
 

@@ -185,12 +185,12 @@ class KindCluster:
         return tuple(sorted(name for name in listed if not name.startswith("sha256:")))  # the CRI's own entries
 
     def restore_images(self, node: str, names: Sequence[str]) -> None:
-        for other in (n for n in docker.names_in_cluster(self._ref.name) if n != node):
-            lacking = set(names) - set(self.image_names(node))
-            there = sorted(lacking & set(self.image_names(other))) if lacking else []
-            if there:
-                docker.copy_images(other, node, there)
         lacking = set(names) - set(self.image_names(node))
+        for other in docker.names_in_cluster(self._ref.name) if lacking else ():
+            there = lacking & set(self.image_names(other)) if other != node else set()
+            if there:
+                docker.copy_images(other, node, sorted(there))
+                lacking -= there
         if lacking:
             raise OrdealError(f"node {node} lacks the images {', '.join(sorted(lacking))}, and no other node has them")
 

@@ -1,24 +1,34 @@
 """The faults as Chaos Toolkit actions, each with the one that takes it back, and what else an incident's story needs.
 
-Arguments are plain JSON. Nodes are named in one string: names with commas between them, or the words `workers` or
-`control-plane`. A mapping with the key `hardened` is a choice by variant: `{hardened: true, CONTROL: false}` is false
-while the configuration's `control` is CONTROL.
+Arguments are plain JSON. Nodes are named in one string: names with commas between them, or the words `workers`,
+`first-worker` (by name) or `control-plane`. A mapping with the key `hardened` is a choice by variant:
+`{hardened: true, CONTROL: false}` is false while the configuration's `control` is CONTROL.
 """
 
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
 
-from chaos.clusters.base import EXISTING, ControlPlaneSwap, EtcdBehind, Heartbeats, Shape, Timers, Zone
+from chaos import nodefacts
+from chaos.clusters.base import EXISTING, ControlPlaneSwap, EtcdBehind, Heartbeats, NodeExec, Shape, Timers, Zone
 from chaos.errors import OrdealError
+from chaos.eviction_log import NONE_LEFT, EvictionLog, under_pressure
+from chaos.faults.ballast import FillFileSystem
 from chaos.faults.control_plane import ReplaceControlPlane, StopControllerManager
 from chaos.faults.etcd import EditEtcdBehind, RestoreSnapshot
 from chaos.faults.heartbeats import StopHeartbeats
+from chaos.faults.kubelet import SetKubeletConfig
+from chaos.faults.leftovers import LeakKernelMemory, LeaveFiles
 from chaos.faults.network import CutOff
 from chaos.faults.node import Pause, PowerOff
+from chaos.faults.priority import DropPriority
+from chaos.history import Observation
 from chaos.informer import ConfigMapInformer
 from chaos.toolkit.session import SESSION, Configuration, activity, always, by_variant
+from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads import config_maps
+from chaos.workloads.eater import Eater
+from chaos.workloads.starts import start_and_remove
 from chaos.workloads.web import Web
 
 __all__ = [
@@ -27,22 +37,38 @@ __all__ = [
     "clean_up",
     "cut_off",
     "delete_config_maps",
+    "deploy_eater",
     "deploy_web",
+    "drop_priority",
     "edit_etcd_behind",
+    "empty_file_system",
+    "fill_file_system",
+    "follow_eviction_log",
     "hold",
     "hold_past_eviction_deadline",
     "hold_past_grace_period",
+    "leak_kernel_memory",
+    "leave_files",
+    "measure_node",
     "pause",
     "power_off",
     "power_on",
+    "read_node_facts",
     "reconnect",
+    "remove_files",
     "remove_workloads",
     "replace_control_plane",
+    "restore_kubelet_config",
+    "restore_priority",
     "restore_snapshot",
     "resume_heartbeats",
     "return_from_snapshot",
+    "return_kernel_memory",
     "revert_etcd_edit",
+    "roll_out",
     "save_snapshot",
+    "set_kubelet_config",
+    "start_containers",
     "start_controller_manager",
     "start_new_pods",
     "start_recording",
@@ -52,6 +78,8 @@ __all__ = [
     "take_back_everything",
     "unpause",
     "use_cluster",
+    "wait_until_evicted",
+    "wait_until_pressure_is_over",
     "wait_until_recovered",
     "watch_config_maps",
     "write_config_map",
@@ -60,11 +88,16 @@ __all__ = [
 # The action that takes a fault back, by the fault's kind; the action that does it is called as the kind is.
 COUNTERPARTS = {
     CutOff.kind: "reconnect",
+    DropPriority.kind: "restore_priority",
     EditEtcdBehind.kind: "revert_etcd_edit",
+    FillFileSystem.kind: "empty_file_system",
+    LeakKernelMemory.kind: "return_kernel_memory",
+    LeaveFiles.kind: "remove_files",
     Pause.kind: "unpause",
     PowerOff.kind: "power_on",
     ReplaceControlPlane.kind: "bring_back_control_plane",
     RestoreSnapshot.kind: "return_from_snapshot",
+    SetKubeletConfig.kind: "restore_kubelet_config",
     StopControllerManager.kind: "start_controller_manager",
     StopHeartbeats.kind: "resume_heartbeats",
 }
@@ -83,6 +116,10 @@ def use_cluster(
     controller_manager: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None = None,
     apiserver: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None = None,
     kubelets_pinned_to_address: bool | Mapping[str, bool] = False,
+    imagefs_bytes: int = 0,
+    nodefs_bytes: int = 0,
+    max_pods: int = 0,
+    node_cidr_bits: int = 24,
     configuration: Configuration | None = None,
 ) -> dict[str, Setting]:
     """Use the cluster that the configuration names. `cluster: existing` (the default) is the kubeconfig's; `kind` and
@@ -90,7 +127,9 @@ def use_cluster(
 
     zones: simulated nodes, [{"name": "a", "nodes": 100, "parts": {"first": 50, "then": 50}}, ...]. timers: what differs
     from the profile's, by the names of the fields of Timers, in seconds and nodes per second. controller_manager,
-    apiserver: further flags without dashes. Each argument may be a choice by variant.
+    apiserver: further flags without dashes. Each argument so far may be a choice by variant. imagefs_bytes,
+    nodefs_bytes: the first worker has file systems of its own of that size for images and for the kubelet. max_pods: of
+    every kubelet. node_cidr_bits: the prefix length of each node's range of pod addresses.
     Returns what the cluster says of itself.
     """
     SESSION.open(configuration)
@@ -103,6 +142,10 @@ def use_cluster(
         controller_manager=_flags(by_variant(controller_manager or {}, control)),
         apiserver=_flags(by_variant(apiserver or {}, control)),
         kubelets_pinned_to_address=by_variant(kubelets_pinned_to_address, control),
+        imagefs_bytes=int(imagefs_bytes),
+        nodefs_bytes=int(nodefs_bytes),
+        max_pods=int(max_pods),
+        node_cidr_bits=int(node_cidr_bits),
     )
     if SESSION.settings.cluster == EXISTING and shape.kubelets_pinned_to_address:
         raise OrdealError("an existing cluster's kubelets can't be pinned here: run it with `cluster: kind`")
@@ -145,6 +188,32 @@ def deploy_web(
         )
     )
     return {"name": web.name, "namespace": web.namespace, "url": web.url, "replicas": web.replicas}
+
+
+@activity
+def deploy_eater(
+    node: str,
+    mib: int = 64,
+    replicas: int = 2,
+    into_volume: bool = False,
+    name: str = "eater",
+    configuration: Configuration | None = None,
+) -> dict[str, Setting]:
+    """Put pods on one node that each write so many MiB: what its kubelet is to evict first under disk pressure.
+
+    into_volume: into a volume, on the kubelet's file system; else into their writable layers, on the image file system.
+    """
+    SESSION.open(configuration).cluster()
+    eater = SESSION.deploy(
+        Eater(_one(node), into_volume=bool(into_volume), mib=int(mib), replicas=int(replicas), name=name)
+    )
+    return {"name": eater.name, "namespace": eater.namespace, "replicas": eater.replicas}
+
+
+@activity
+def roll_out(name: str = "web", within_s: float = 60.0) -> None:
+    """Replace every pod of a workload, as `kubectl rollout restart` does, and wait until all new ones are Ready."""
+    SESSION.workload(name).roll_out(within_s=float(within_s))
 
 
 @always
@@ -262,7 +331,155 @@ def ask_etcd_for_config_maps(names: str) -> None:
     config_maps.ask_etcd(_etcd(None), SESSION.history, _names(names))
 
 
+@activity
+def follow_eviction_log(node: str) -> None:
+    """Read in a node's kubelet log, until stop_recording, how it ranks and evicts pods and which images it removes."""
+    cluster = _executing()
+    SESSION.while_recording(EvictionLog(SESSION.history, cluster, _one(node)))
+
+
+@activity
+def wait_until_evicted(within_s: float = 120.0) -> bool:
+    """Wait until the kubelet says that there is nothing left to evict. False where it does not: invariants judge it.
+
+    Needs follow_eviction_log.
+    """
+    history, what = SESSION.history, "nothing left to evict"
+    SESSION.lab.phase("hold", what)
+    try:
+        return eventually(
+            lambda: any(o.name == NONE_LEFT for o in history.of(Observation)), within_s=float(within_s), what=what
+        )
+    except WaitedInVainError:
+        return False
+
+
+@activity
+def wait_until_pressure_is_over(node: str, workloads: str = "web,eater", within_s: float = 130.0) -> bool:
+    """Wait until a node reports no DiskPressure and every replica of the workloads is Ready. False where not."""
+    name, history = _one(node), SESSION.history
+    deployed = [SESSION.workload(each) for each in _names(workloads)]
+    return SESSION.lab.recover(
+        lambda: not under_pressure(history, name) and all(each.ready() for each in deployed),
+        within_s=float(within_s),
+        what="no pressure, every replica Ready",
+    )
+
+
+@activity
+def read_node_facts() -> None:
+    """Read what every node is made of: versions, storage, limits, clock. The preflight probes judge it."""
+    nodefacts.read_all(SESSION.cluster(), SESSION.history)
+
+
+@activity
+def measure_node(node: str) -> None:
+    """Record a node's unreclaimable kernel memory and the size of its runtime's files, now."""
+    nodefacts.measure(_executing(), _one(node), SESSION.history)
+
+
+@activity
+def start_containers(node: str, pods: int = 10, containers: int = 20) -> int:
+    """Let `pods` pods of `containers` containers each run to their end on a node, and remove them. Returns how many."""
+    return start_and_remove(SESSION.lab, SESSION.history, _one(node), pods=int(pods), containers=int(containers))
+
+
 # --- the faults, each followed by what takes it back
+
+
+@activity
+def leak_kernel_memory(
+    node: str, size_bytes: int | Mapping[str, int] = 0, configuration: Configuration | None = None
+) -> str:
+    """Take kernel memory on a node that no process owns. size_bytes may be a choice by variant; 0 leaves it out."""
+    SESSION.open(configuration)
+    size = by_variant(size_bytes, SESSION.lab.control)
+    if not size:
+        return "left out"
+    SESSION.inject(LeakKernelMemory(_one(node), int(size)))
+    return "landed"
+
+
+@always
+def return_kernel_memory() -> int:
+    """Give back what leak_kernel_memory took; safe to repeat. Returns how many leaks there were."""
+    return SESSION.take_back(LeakKernelMemory.kind)
+
+
+@activity
+def leave_files(node: str, size_bytes: int | Mapping[str, int] = 0, configuration: Configuration | None = None) -> str:
+    """Leave files among the container runtime's. size_bytes may be a choice by variant; 0 leaves it out."""
+    SESSION.open(configuration)
+    size = by_variant(size_bytes, SESSION.lab.control)
+    if not size:
+        return "left out"
+    SESSION.inject(LeaveFiles(_one(node), int(size)))
+    return "landed"
+
+
+@always
+def remove_files() -> int:
+    """Remove what leave_files left; safe to repeat. Returns how many there were."""
+    return SESSION.take_back(LeaveFiles.kind)
+
+
+@activity
+def set_kubelet_config(
+    node: str,
+    changes: Mapping[str, object] | Mapping[str, Mapping[str, object]],
+    configuration: Configuration | None = None,
+) -> str:
+    """Merge keys into one node's KubeletConfiguration and restart that kubelet.
+
+    changes: as in KubeletConfiguration; null takes a key out. May be a choice by variant.
+    """
+    SESSION.open(configuration)
+    SESSION.inject(SetKubeletConfig(_one(node), by_variant(changes, SESSION.lab.control)))
+    return "landed"
+
+
+@always
+def restore_kubelet_config() -> int:
+    """Put back the files that set_kubelet_config changed; safe to repeat. Returns how many changes there were."""
+    return SESSION.take_back(SetKubeletConfig.kind)
+
+
+@activity
+def drop_priority(
+    daemon_set: str | Mapping[str, str | None] = "kube-system/kube-proxy", configuration: Configuration | None = None
+) -> str:
+    """Take the priority class out of a DaemonSet, NAMESPACE/NAME. May be a choice by variant; null leaves it out."""
+    SESSION.open(configuration)
+    named = by_variant(daemon_set, SESSION.lab.control)
+    if named is None:
+        return "left out"
+    SESSION.inject(DropPriority(str(named)))
+    return "landed"
+
+
+@always
+def restore_priority() -> int:
+    """Give back the priority classes that drop_priority took; safe to repeat. Returns how many there were."""
+    return SESSION.take_back(DropPriority.kind)
+
+
+@activity
+def fill_file_system(
+    node: str, path: str, used_percent: float = 95.0, configuration: Configuration | None = None
+) -> str:
+    """Fill a node's own file system until so many per cent of it are used. One that it shares is never filled.
+
+    path: where the node has it mounted, such as /var/lib/containerd (images) or /var/lib/kubelet (volumes).
+    """
+    SESSION.open(configuration)
+    SESSION.inject(FillFileSystem(_one(node), path, float(used_percent)))
+    return "landed"
+
+
+@always
+def empty_file_system() -> int:
+    """Take away what fill_file_system put there; safe to repeat. Returns how many file systems there were."""
+    return SESSION.take_back(FillFileSystem.kind)
 
 
 @activity
@@ -441,6 +658,8 @@ def nodes_named(named: str) -> tuple[str, ...]:
         found = tuple(n.name for n in there)
     elif named in {"workers", "control-plane"}:
         found = tuple(n.name for n in there if n.control_plane == (named == "control-plane"))
+    elif named == "first-worker":
+        found = tuple(sorted(n.name for n in there if not n.control_plane)[:1])
     else:
         found = _names(named)
     unknown = [name for name in found if name not in {n.name for n in there}]
@@ -453,6 +672,13 @@ def _etcd(configuration: Configuration | None) -> EtcdBehind:
     cluster = SESSION.open(configuration).cluster()
     if not isinstance(cluster, EtcdBehind):
         raise OrdealError(f"etcd of {cluster.ref.name} ({cluster.ref.kind}) can't be reached behind the API server")
+    return cluster
+
+
+def _executing() -> NodeExec:
+    cluster = SESSION.cluster()
+    if not isinstance(cluster, NodeExec):
+        raise OrdealError(f"nothing can be run on the nodes of {cluster.ref.name} ({cluster.ref.kind})")
     return cluster
 
 

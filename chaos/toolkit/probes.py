@@ -8,9 +8,10 @@ from collections.abc import Mapping
 
 from chaos.clusters.base import RunsContainers, Timers
 from chaos.errors import OrdealError
+from chaos.faults.ballast import FillFileSystem
 from chaos.faults.heartbeats import StopHeartbeats
 from chaos.history import NodeChange
-from chaos.invariants import availability, heartbeats, pods, start, watch_cache
+from chaos.invariants import availability, eviction, heartbeats, pods, preflight, start, watch_cache
 from chaos.invariants import nodes as rates
 from chaos.invariants import nodes_ready as nodes_invariants
 from chaos.invariants.base import Figure, Finding, Invariant, Verdict, judge
@@ -22,23 +23,36 @@ from chaos.toolkit.session import SESSION, Configuration, activity, always
 __all__ = [
     "all_nodes_ready",
     "answered_throughout",
+    "clocks_agree",
     "containers_restarted",
+    "critical_pods_stay",
+    "disk_does_not_grow",
+    "evicted_by_use",
+    "handle_limits",
+    "inotify_instances",
     "kubelets_report_again",
     "longest_outage_ms",
     "new_pods_start",
     "no_container_restarted",
+    "no_kernel_memory_limit",
     "nodes_ready",
     "nodes_ready_again",
     "nothing_terminated",
     "outage_at_most",
     "pods_terminated",
+    "pressure_clears",
+    "pressure_reported",
+    "runs_again",
     "same_pods",
+    "slab_does_not_grow",
     "slowest_pod_start_s",
+    "storage_driver_sound",
     "taints_per_s",
     "taints_taken_back",
     "taints_within_rate",
     "terminations_within_rate",
     "verdict",
+    "versions_not_affected",
     "watchers_see",
 ]
 
@@ -144,7 +158,89 @@ def watchers_see(fault: str, within_s: float = 5.0) -> Reported:
     return _judged(watch_cache.watchers_see(fault, within_s=float(within_s)))
 
 
+@activity
+def critical_pods_stay(node: str, namespaces: str = "kube-system,kube-flannel") -> Reported:
+    """While its file system was full, no pod of the system's namespaces on the node was evicted, deleted or restarted.
+
+    namespaces: names with commas between them: where kube-proxy, the CNI agent and their like are.
+    """
+    chosen = tuple(part.strip() for part in namespaces.split(",") if part.strip())
+    return _judged(eviction.critical_pods_stay(_one(node), FillFileSystem.kind, namespaces=chosen))
+
+
+@activity
+def pressure_reported(node: str, within_s: float = 60.0) -> Reported:
+    """The node reported DiskPressure within `within_s` seconds after its file system was full."""
+    return _judged(eviction.pressure_reported(_one(node), FillFileSystem.kind, within_s=float(within_s)))
+
+
+@activity
+def evicted_by_use(node: str, workload: str = "eater") -> Reported:
+    """The kubelet evicted the workload's pods, which use most, before others. Needs the action follow_eviction_log."""
+    return _judged(eviction.evicted_by_use(_one(node), workload, FillFileSystem.kind))
+
+
+@activity
+def pressure_clears(node: str, within_s: float = 70.0) -> Reported:
+    """The node reported no DiskPressure any more within `within_s` seconds after the space was back."""
+    return _judged(eviction.pressure_clears(_one(node), FillFileSystem.kind, within_s=float(within_s)))
+
+
+@activity
+def runs_again(workload: str = "eater", within_s: float = 130.0) -> Reported:
+    """As many of the workload's pods as before were Ready within `within_s` seconds after the space was back."""
+    return _judged(eviction.runs_again(workload, FillFileSystem.kind, within_s=float(within_s)))
+
+
 # --- figures
+
+
+@activity
+def versions_not_affected() -> Reported:
+    """No node's kernel, kubelet or runtime is of a version that an incident was due to. Needs read_node_facts."""
+    return _judged(preflight.versions_not_affected())
+
+
+@activity
+def handle_limits(wanted: int = preflight.WANTED_HANDLES) -> Reported:
+    """Each daemon may open so many files, or as many as the machine lets it. Needs read_node_facts."""
+    return _judged(preflight.handle_limits(int(wanted)))
+
+
+@activity
+def inotify_instances() -> Reported:
+    """There are inotify instances for as many pods as each node takes. Needs read_node_facts."""
+    return _judged(preflight.inotify_instances())
+
+
+@activity
+def clocks_agree(within_s: float = 0.5) -> Reported:
+    """No two nodes' clocks differ by more. Needs read_node_facts."""
+    return _judged(preflight.clocks_agree(float(within_s)))
+
+
+@activity
+def no_kernel_memory_limit() -> Reported:
+    """No pod's kernel memory is limited, and no SLUB failure is in the kernel log. Needs read_node_facts."""
+    return _judged(preflight.no_kernel_memory_limit())
+
+
+@activity
+def storage_driver_sound() -> Reported:
+    """The runtime's snapshotter is none that falls back to a loop device. Needs read_node_facts."""
+    return _judged(preflight.storage_driver_sound())
+
+
+@activity
+def slab_does_not_grow(limit_bytes_per_200: int = preflight.SLAB_LIMIT_BYTES) -> Reported:
+    """Unreclaimable kernel memory grows by no more for 200 container starts. Needs measure_node before and after."""
+    return _judged(preflight.slab_does_not_grow(int(limit_bytes_per_200)))
+
+
+@activity
+def disk_does_not_grow(limit_bytes_per_200: int = preflight.DISK_LIMIT_BYTES) -> Reported:
+    """The runtime's files grow by no more for 200 container starts. Needs measure_node before and after."""
+    return _judged(preflight.disk_does_not_grow(int(limit_bytes_per_200)))
 
 
 @activity
@@ -232,6 +328,13 @@ def _state(named: str) -> ZoneState:
 def _documented() -> Timers:
     """Rates and thresholds as shipped, whatever this cluster runs with; the period is the cluster's own."""
     return Timers(monitor_period_s=SESSION.cluster().shape.timers.monitor_period_s)
+
+
+def _one(named: str) -> str:
+    found = nodes_named(named)
+    if len(found) != 1:
+        raise OrdealError(f"{named} names {len(found)} nodes, and the probe is for one: {', '.join(found)}")
+    return found[0]
 
 
 def _judged(invariant: Invariant) -> Reported:

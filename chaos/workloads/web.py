@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from string import Template
 from typing import Any
 
@@ -19,6 +20,7 @@ from chaos.waiting import eventually
 
 READY_WITHIN_S = 120.0
 GONE_WITHIN_S = 60.0
+RESTARTED_AT = "kube-ordeal/restarted-at"
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 
 
@@ -82,6 +84,24 @@ class Deployed:
         with self.cluster.api() as client:
             status: Any = AppsV1Api(client).read_namespaced_deployment_status(self.name, self.namespace).status
         return bool(status.ready_replicas == self.replicas and status.replicas == self.replicas)
+
+    def roll_out(self, *, within_s: float) -> None:
+        """Replace every pod, as `kubectl rollout restart` does, and wait until all new ones are Ready.
+
+        Raises WaitedInVainError.
+        """
+        template = {"metadata": {"annotations": {RESTARTED_AT: datetime.now(UTC).isoformat()}}}
+        with self.cluster.api() as client:
+            apps = AppsV1Api(client)
+            apps.patch_namespaced_deployment(self.name, self.namespace, {"spec": {"template": template}})
+
+            def replaced() -> bool:
+                found: Any = apps.read_namespaced_deployment_status(self.name, self.namespace)
+                status = found.status
+                counts = (status.updated_replicas, status.ready_replicas, status.replicas)
+                return status.observed_generation == found.metadata.generation and counts == (self.replicas,) * 3
+
+            eventually(replaced, within_s=within_s, what=f"every replica of {self.name} to be a new one and Ready")
 
 
 def remove_namespace(cluster: Cluster, namespace: str) -> None:

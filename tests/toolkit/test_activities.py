@@ -17,7 +17,7 @@ from chaos.toolkit.session import by_variant
 # Its verdict is a table over many repeats on clusters made anew; a `chaos run` is one.
 NOT_ONE_RUN = {"no-protection"}
 EXPERIMENTS = sorted(experiments_dir().glob("*.yaml"))
-SUITES = Path(__file__).parents[2] / "suites" / "control_plane"
+SUITES = Path(__file__).parents[2] / "suites"
 load_all()
 
 
@@ -82,7 +82,7 @@ def test_every_incident_has_an_experiment_and_every_control_its_place_in_one(inc
 
 @pytest.mark.parametrize("incident", INCIDENTS, ids=lambda i: i.id)
 def test_an_incidents_experiments_judge_by_the_invariants_of_its_suites(incident: Incident) -> None:
-    suites = [s for s in SUITES.glob("test_*.py") if f'"{incident.id}"' in s.read_text()]
+    suites = [s for s in SUITES.rglob("test_*.py") if f'"{incident.id}"' in s.read_text()]
     suites = [s for s in suites if not any(f'"{control}"' in s.read_text() for control in NOT_ONE_RUN)]
     assert suites
     imported = re.compile(r"^from chaos\.invariants\.\w+ import (.+)$", re.MULTILINE)

@@ -1,0 +1,122 @@
+"""imagefs-full: a worker's image file system, or its kubelet's, fills up past the eviction threshold."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+
+from chaos.clusters.base import NodeExec, NodeImages, NodeNetwork, OwnFileSystems, RunsContainers, dense_shape
+from chaos.clusters.kind import IMAGEFS, NODEFS
+from chaos.errors import OrdealError
+from chaos.eviction_log import EVICTED, IMAGE_REMOVED, NONE_LEFT, EvictionLog, under_pressure
+from chaos.faults.ballast import FillFileSystem
+from chaos.faults.kubelet import SetKubeletConfig
+from chaos.faults.priority import DropPriority
+from chaos.history import History, Observation
+from chaos.incident import incident
+from chaos.invariants.availability import outage_at_most
+from chaos.invariants.eviction import critical_pods_stay, evicted_by_use, pressure_clears, pressure_reported, runs_again
+from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
+from chaos.invariants.start import new_pods_start
+from chaos.lab import Lab, LacksAbilityError
+from chaos.waiting import WaitedInVainError, eventually
+from chaos.workloads.eater import Eater
+from chaos.workloads.web import Web
+
+NEEDS = (RunsContainers, NodeExec, NodeNetwork, OwnFileSystems, NodeImages)
+HARD, RECLAIM = "25%", "5%"
+FILLED_PERCENT = 95.0  # so full that all evictions and all unused images together do not end the pressure
+# The kubelet looks every 10 s (monitoringInterval, pkg/kubelet/kubelet.go) at numbers that may be 15 s old.
+PRESSURE_WITHIN_S = 60.0
+EVICTED_WITHIN_S = 120.0
+SHIPPED_TRANSITION_S = 300  # evictionPressureTransitionPeriod
+# So short that unused images are removed while the pressure lasts, and so long that those which are put back when the
+# space is back are not removed again by a kubelet that has not noticed yet.
+GC_AGE_S = 20
+CLEARS_AFTER_TRANSITION_S = 60.0
+RUNS_AFTER_CLEARING_S = 60.0
+
+
+@incident(
+    "imagefs-full", on=("kind",), needs=NEEDS, controls=("no-priority",), variant="imagefs, the post-mortem's setting"
+)
+def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab) -> None:
+    """When a worker's image file system is full, with the post-mortem's thresholds (hard 25 %, minimum reclaim 5 %),
+    the kubelet MUST report it and evict by use, MUST spare kube-proxy and the CNI agent, and Services MUST answer
+    through that node; when the space is back the pressure MUST clear and what was evicted MUST run again.
+    """
+    thresholds = {"imagefs.available": HARD}
+    _fill(lab, IMAGEFS, {"evictionHard": thresholds, "evictionMinimumReclaim": {"imagefs.available": RECLAIM}})
+
+
+@incident("imagefs-full", on=("kind",), needs=NEEDS, variant="nodefs")
+def test_a_full_kubelet_file_system(lab: Lab) -> None:
+    """The same MUST hold when it is the file system of the kubelet, where pods have their volumes."""
+    _fill(lab, NODEFS, {"evictionHard": {"nodefs.available": HARD}})
+
+
+@incident("imagefs-full", on=("kind",), needs=NEEDS, variant="imagefs, no minimum reclaim")
+def test_a_full_image_file_system(lab: Lab) -> None:
+    """The same MUST hold with the threshold alone."""
+    if lab.profile.name != "full":
+        raise LacksAbilityError("the threshold without a minimum reclaim is replayed in the profile full only")
+    _fill(lab, IMAGEFS, {"evictionHard": {"imagefs.available": HARD}})
+
+
+def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
+    """The story: a worker's file system is filled, the kubelet evicts what it may, the Service's pods are replaced."""
+    cluster = lab.cluster(dense_shape(lab.timers))
+    assert isinstance(cluster, OwnFileSystems)
+    assert isinstance(cluster, NodeExec)
+    workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
+    worker = next((w for w in workers if path in {f.path for f in cluster.own_file_systems(w)}), "")
+    if not worker:
+        raise OrdealError(f"no worker of {cluster.ref.name} has {path} as a file system of its own")
+    transition_s = SHIPPED_TRANSITION_S if lab.profile.name == "full" else 10
+    config = {**thresholds, "evictionPressureTransitionPeriod": f"{transition_s}s"}
+    if lab.profile.name != "full":
+        config["imageMinimumGCAge"] = f"{GC_AGE_S}s"
+    lab.fact("kubelet", f"{worker}: {config}")
+    lab.fact("filled_percent", FILLED_PERCENT)
+    web = lab.deploy(Web(replicas=4))
+    eater = lab.deploy(Eater(worker, into_volume=path == NODEFS))
+    with ExitStack() as configured:
+        configured.enter_context(lab.configured(SetKubeletConfig(worker, config)))
+        if lab.control == "no-priority":
+            configured.enter_context(lab.configured(DropPriority()))
+        with lab.record(probe=web, samplers=(lambda history: EvictionLog(history, cluster, worker),)) as history:
+            with lab.inject(FillFileSystem(worker, path, FILLED_PERCENT)):
+                lab.phase("hold", "until the kubelet has evicted what it may")
+                with suppress(WaitedInVainError):  # what did not happen is for the invariants to judge
+                    eventually(
+                        lambda: _seen(history, NONE_LEFT), within_s=EVICTED_WITHIN_S, what="nothing left to evict"
+                    )
+                # A kube-proxy that is gone leaves its rules behind: what it misses shows when the endpoints change.
+                lab.phase("roll out", f"every pod of {web.name} is replaced while the pressure lasts")
+                web.roll_out(within_s=60)
+                lab.hold(5, "the Service has new endpoints")
+            lab.recover(
+                lambda: not under_pressure(history, worker) and web.ready() and eater.ready(),
+                within_s=transition_s + CLEARS_AFTER_TRANSITION_S + RUNS_AFTER_CLEARING_S,
+                what="no pressure, every replica Ready",
+            )
+            lab.start_new_pods()
+    lab.fact("evicted", len(_seen(history, EVICTED)))
+    lab.fact("images_removed", len(_seen(history, IMAGE_REMOVED)))
+    lab.expect(
+        history,
+        critical_pods_stay(worker, fault=FillFileSystem.kind),
+        pressure_reported(worker, fault=FillFileSystem.kind, within_s=PRESSURE_WITHIN_S),
+        evicted_by_use(worker, eater.name, fault=FillFileSystem.kind),
+        outage_at_most(2.0),
+        pressure_clears(worker, fault=FillFileSystem.kind, within_s=transition_s + CLEARS_AFTER_TRANSITION_S),
+        runs_again(
+            eater.name,
+            fault=FillFileSystem.kind,
+            within_s=transition_s + CLEARS_AFTER_TRANSITION_S + RUNS_AFTER_CLEARING_S,
+        ),
+        nodes_ready_again(workers, within_s=DOCUMENTED_WITHIN_S),
+        new_pods_start(within_s=60),
+    )
+
+
+def _seen(history: History, name: str) -> list[Observation]:
+    return [o for o in history.of(Observation) if o.name == name]
