@@ -14,15 +14,17 @@ PYTHON ?= $(shell for each in python3 python3.11 python3.12 python3.13 python3.1
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$each"; exit; }; done)
 ARGS ?=
 KUBERNETES ?= 1.34.4
+# How many replays run at the same time, each on clusters of its own; auto: as cores and memory allow.
+SIDE_BY_SIDE ?= auto
 NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 
-.PHONY: help run test unit integration bench nightly lint format lock setup clean
+.PHONY: help run test unit integration bench bench-node nightly lint format lock setup clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup ## replay the incidents, profile smoke (ARGS="-k mass" adds pytest options)
-	$(BIN)/pytest suites/ --profile smoke --kubernetes $(KUBERNETES) $(ARGS)
+	$(BIN)/pytest suites/ --profile smoke --kubernetes $(KUBERNETES) -n $(SIDE_BY_SIDE) $(ARGS)
 
 test: lint unit integration ## lint, unit tests, then integration tests on real clusters
 
@@ -34,6 +36,10 @@ integration: setup ## integration tests on a kind and a simulated cluster
 
 bench: setup ## measure, and print the figures with the machine's facts
 	@for each in tests/bench/bench_*.py; do module="$${each%.py}"; $(BIN)/python -m "$${module//\//.}"; done
+
+bench-node: setup ## measure what takes hours: hundreds of pods on a node, each fault fifty times
+	$(BIN)/python -m tests.bench.pods
+	$(BIN)/python -m tests.bench.repeats
 
 nightly: $(STAMP) ## replay everything, profile full, over several Kubernetes versions
 	@failed=""; for version in $(NIGHTLY_KUBERNETES); do \

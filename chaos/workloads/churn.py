@@ -36,7 +36,7 @@ class Churn:
             try:
                 metadata = V1ObjectMeta(name=namespace, labels={RUN_LABEL: run})
                 CoreV1Api(client).create_namespace(V1Namespace(metadata=metadata))
-                AppsV1Api(client).create_namespaced_deployment(namespace, self._manifest(cluster))
+                AppsV1Api(client).create_namespaced_deployment(namespace, self.manifest(cluster))
             except Exception as error:
                 raise OrdealError(
                     f"the workload {self.name} can't be created on {cluster.ref.name}: {error}"
@@ -46,7 +46,7 @@ class Churn:
         eventually(deployed.ready, within_s=ready_within_s(self.replicas), what=what, every_s=1.0)
         return deployed
 
-    def _manifest(self, cluster: Cluster) -> Any:
+    def manifest(self, cluster: Cluster) -> Any:
         labels = {WORKLOAD_LABEL: self.name}
         here = {"key": "metadata.name", "operator": "In", "values": [self.node]}
         container = {

@@ -1,0 +1,94 @@
+"""Hundreds of pods on one node: our churn workload beside the same Deployment by kubectl, on the same cluster.
+
+python -m tests.bench.pods [PODS [ROUNDS]]. Long: `make bench-node` runs it.
+"""
+
+import json
+import sys
+import time
+import uuid
+
+from chaos.clusters.base import KIND, dense_shape
+from chaos.clusters.kind import KindCluster
+from chaos.clusters.pool import Pool, Wishes
+from chaos.faults import load_all
+from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.command import run
+from chaos.hosts.places import journals_dir
+from chaos.journal import Journal
+from chaos.profile import PROFILES
+from chaos.report.results import machine_facts
+from chaos.waiting import eventually
+from chaos.workloads.churn import Churn, ready_within_s
+from chaos.workloads.web import Deployed, remove_namespace
+
+PODS, ROUNDS = 580, 1
+TO_REACH = 1.1
+
+
+def main(pods: int, rounds: int) -> None:
+    load_all()
+    print("machine: " + ", ".join(f"{k} {v}" for k, v in machine_facts().items()))
+    with Journal(journals_dir() / f"bench-{uuid.uuid4().hex[:8]}.jsonl") as journal:
+        pool = Pool(Wishes(kubernetes=DEFAULT_KUBERNETES, name="pods"), journal, uuid.uuid4().hex, print)
+        try:
+            cluster = pool.acquire(KIND, dense_shape(PROFILES["smoke"].kind_timers))
+            assert isinstance(cluster, KindCluster)
+            ours, theirs = [], []
+            by_us(cluster, cluster.workers[1], 10)  # what is made once, such as the image's first layers
+            for number in range(rounds):  # in turns, so that neither has the fresher node
+                if number % 2:
+                    ours.append(by_us(cluster, cluster.workers[1], pods))
+                    theirs.append(by_kubectl(cluster, cluster.workers[1], pods))
+                else:
+                    theirs.append(by_kubectl(cluster, cluster.workers[1], pods))
+                    ours.append(by_us(cluster, cluster.workers[1], pods))
+            ratio = sum(ours) / sum(theirs)
+            print(
+                f"{pods} pods on one node Ready: {', '.join(f'{s:.1f} s' for s in ours)} by us, "
+                f"{', '.join(f'{s:.1f} s' for s in theirs)} by kubectl apply: {ratio:.2f} times (to reach: {TO_REACH})"
+            )
+        finally:
+            pool.close()
+
+
+def by_us(cluster: KindCluster, node: str, pods: int) -> float:
+    """Seconds until every pod is Ready, with our workload."""
+    namespace = f"bench-ours-{uuid.uuid4().hex[:6]}"
+    began = time.monotonic()
+    Churn(node, pods).deploy(cluster, "bench", namespace)
+    took_s = time.monotonic() - began
+    remove(cluster, namespace)
+    return took_s
+
+
+def by_kubectl(cluster: KindCluster, node: str, pods: int) -> float:
+    """Seconds until every pod is Ready, with `kubectl apply`."""
+    churn, namespace = Churn(node, pods), f"bench-kubectl-{uuid.uuid4().hex[:6]}"
+    kubectl = ["docker", "exec", "-i", cluster.control_plane, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]
+    began = time.monotonic()
+    run([*kubectl, "create", "namespace", namespace], timeout_s=60)
+    manifest = json.dumps(churn.manifest(cluster))
+    run([*kubectl, "apply", "--namespace", namespace, "-f", "-"], timeout_s=60, stdin=manifest)
+    deployed = Deployed(churn.name, namespace, "", pods, cluster)
+    eventually(deployed.ready, within_s=ready_within_s(pods), what=f"{pods} pods to be Ready", every_s=1.0)
+    took_s = time.monotonic() - began
+    remove(cluster, namespace)
+    return took_s
+
+
+def remove(cluster: KindCluster, namespace: str) -> None:
+    """The pods of hundreds take longer to be gone than one wait for a namespace allows."""
+    for attempt in range(10):
+        try:
+            remove_namespace(cluster, namespace)
+        except Exception:
+            if attempt == 9:
+                raise
+        else:
+            return
+
+
+if __name__ == "__main__":
+    numbers = [int(a) for a in sys.argv[1:]]
+    main(*(numbers + [PODS, ROUNDS][len(numbers) :]))

@@ -1,0 +1,79 @@
+"""Each fault applied and undone again and again: the node must be as it was. Long: `make bench-node` runs it.
+
+python -m tests.bench.repeats [TIMES [FAULT_KIND...]]
+"""
+
+import sys
+import time
+import uuid
+
+from chaos.clusters.base import KIND, dense_shape
+from chaos.clusters.kind import KindCluster
+from chaos.clusters.pool import Pool, Wishes
+from chaos.errors import OrdealError
+from chaos.faults import load_all
+from chaos.faults.base import inject, registered
+from chaos.history import History
+from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.places import journals_dir
+from chaos.journal import Journal
+from chaos.profile import PROFILES
+from chaos.report.results import machine_facts
+from chaos.waiting import WaitedInVainError, eventually
+from tests.integration.picture import Picture, picture
+from tests.integration.test_kind_faults import faults_of
+
+TIMES = 50
+AS_BEFORE_WITHIN_S = 180.0
+
+
+def main(times: int, kinds: list[str]) -> int:
+    load_all()
+    print("machine: " + ", ".join(f"{k} {v}" for k, v in machine_facts().items()))
+    with Journal(journals_dir() / f"repeats-{uuid.uuid4().hex[:8]}.jsonl") as journal:
+        pool = Pool(Wishes(kubernetes=DEFAULT_KUBERNETES, name="repeats"), journal, uuid.uuid4().hex, print)
+        try:
+            cluster = pool.acquire(KIND, dense_shape(PROFILES["smoke"].kind_timers))
+            assert isinstance(cluster, KindCluster)
+            chosen = kinds or sorted(faults_of(cluster))
+            return sum(not repeat(cluster, journal, kind, times) for kind in chosen)
+        finally:
+            pool.close()
+
+
+def repeat(cluster: KindCluster, journal: Journal, kind: str, times: int) -> bool:
+    """Whether the nodes are afterwards as they were; says so."""
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in faults_of(cluster)[kind].items()}
+    before, began = picture(cluster), time.monotonic()
+    done = 0
+    try:
+        for _ in range(times):
+            eventually(lambda: ready(cluster), within_s=AS_BEFORE_WITHIN_S, what="every node to be Ready", every_s=0.5)
+            with inject(registered()[kind](**given), cluster, journal, History()):
+                pass
+            done += 1
+    except OrdealError as error:
+        print(f"{kind}: FAILED in round {done + 1}: {error}")
+        return False
+    took_s = time.monotonic() - began
+    seen: list[Picture] = []
+
+    def as_before() -> bool:
+        seen[:] = [picture(cluster)]
+        return seen[0] == before
+
+    try:
+        eventually(as_before, within_s=AS_BEFORE_WITHIN_S, what="every node to be as before", every_s=1.0)
+    except WaitedInVainError:
+        print(f"{kind}: NOT as before after {times} times: {before.differs(seen[0])}")
+        return False
+    print(f"{kind}: {times} times applied and undone, every node as before; {took_s / times:.1f} s each", flush=True)
+    return True
+
+
+def ready(cluster: KindCluster) -> bool:
+    return all(n.ready == "True" for n in cluster.nodes())
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else TIMES, sys.argv[2:]))

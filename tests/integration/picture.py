@@ -1,0 +1,76 @@
+"""A cluster's nodes as the kernel, the engine, the disk and the API show them: to be compared before and after."""
+
+from dataclasses import dataclass, fields
+
+from chaos.clusters.client import get
+from chaos.clusters.kind import KindCluster
+from chaos.hosts.command import run
+
+# The inside of a node in one question, a section each. What changes by itself (counters, pods' mounts) is left out.
+LOOK = """
+echo '== hostname'; hostname; cat /etc/hostname
+echo '== limits'
+for name in containerd kubelet kube-proxy flanneld coredns; do
+    for pid in $(pidof $name); do echo "$name $(grep 'Max open files' /proc/$pid/limits)"; done
+done | sort
+echo '== states'
+for name in containerd kubelet; do
+    for pid in $(pidof $name); do echo "$name $(cut -d' ' -f3 /proc/$pid/stat)"; done
+done | sed 's/[RSD]$/alive/'
+echo '== mounts'; findmnt -rno TARGET,FSTYPE | grep -v -e /pods/ -e /run/ -e /io.containerd | sort
+echo '== files'
+sha256sum /usr/bin/kubelet /usr/bin/containerd /var/lib/kubelet/config.yaml /var/lib/kubelet/kubeadm-flags.env
+sha256sum /etc/kubernetes/kubelet.conf /etc/hosts
+stat -c '%n %a %U:%G' /usr/bin/kubelet /var/lib/kubelet/config.yaml /var/lib/kubelet/kubeadm-flags.env
+ls -A /etc/systemd/system/kubelet.service.d /var/lib/containerd /run/kube-ordeal 2>/dev/null
+ls -A /var/lib/kubelet | grep -v -e '^pods$' -e cpu_manager -e memory_manager
+echo '== semaphores'; cut -c1-40 /proc/sysvipc/sem
+echo '== sysctl'; cat /proc/sys/net/ipv4/ip_local_port_range /proc/sys/fs/file-max
+"""
+DAEMON_SETS = "/apis/apps/v1/namespaces/kube-system/daemonsets"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """By node; `priorities`: the priority class of each DaemonSet in kube-system."""
+
+    ready: dict[str, str]
+    taints: dict[str, tuple[str, ...]]
+    power: dict[str, tuple[str, str]]
+    rules: dict[str, str]
+    routes: dict[str, str]
+    inside: dict[str, str]
+    priorities: dict[str, str]
+
+    def differs(self, other: "Picture") -> str:
+        """Where the two differ, for a reader; empty where they are the same."""
+        lines = []
+        for each in fields(self):
+            mine, others = getattr(self, each.name), getattr(other, each.name)
+            for key in sorted({*mine, *others}):
+                if mine.get(key) != others.get(key):
+                    a, b = str(mine.get(key)).splitlines(), str(others.get(key)).splitlines()
+                    changed = [f"-{x}" for x in a if x not in b] + [f"+{x}" for x in b if x not in a]
+                    lines.append(f"{each.name} of {key}: {'; '.join(changed)[:600]}")
+        return "\n".join(lines)
+
+
+def picture(cluster: KindCluster) -> Picture:
+    """Look at every node now. Raises OrdealError where a node or the API does not answer."""
+    nodes = cluster.nodes()
+    names = [n.name for n in nodes]
+
+    def inside(node: str, *argv: str) -> str:
+        return run(cluster.in_network_of(node, argv), timeout_s=20).out
+
+    with cluster.api() as client:
+        sets = get(client, DAEMON_SETS)["items"]
+    return Picture(
+        ready={n.name: n.ready for n in nodes},
+        taints={n.name: n.taints for n in nodes},
+        power={n: (cluster.power(n).state, cluster.power(n).address) for n in names},
+        rules={n: inside(n, "iptables", "-S", "INPUT") + inside(n, "ip6tables", "-S") for n in names},
+        routes={n: "\n".join(sorted(inside(n, "ip", "route").splitlines())) for n in names},
+        inside={n: cluster.node_exec(n, ["sh", "-c", LOOK], timeout_s=60).out for n in names},
+        priorities={s["metadata"]["name"]: s["spec"]["template"]["spec"].get("priorityClassName", "") for s in sets},
+    )
