@@ -33,6 +33,7 @@ from chaos.report.table import fact_table, verdict_table
 from chaos.verdict import outcome_of
 
 AUTO = "auto"
+PREFLIGHT = "preflight"  # the folder of the suites that look before anything is harmed
 RUN_ID_KEY = "kube_ordeal_run"
 BYTES_FOR_A_CLUSTER = 4 * 1024**3
 CHOICES = (AUTO, KIND, SIMULATED, EXISTING)
@@ -114,6 +115,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """With -n, replays are handed out by file and kind of cluster: what shares a cluster stays together."""
     if config.getoption("numprocesses", None) and config.option.dist == "no":
         config.option.dist = "loadgroup"
+        config.option.loadscopereorder = False  # preflight first, then the cheapest cluster, as without -n
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -171,17 +173,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Cheapest cluster first; the order within one kind of cluster stays as collected."""
+    """Preflight first, then the cheapest cluster; the order within one kind of cluster stays as collected."""
 
-    def rank(item: pytest.Item) -> int:
+    def rank(item: pytest.Item) -> tuple[bool, int]:
         case = _case(item)
-        return -1 if case is None else ORDER.index(case.cluster)
+        return not _is_preflight(item), -1 if case is None else ORDER.index(case.cluster)
 
     items.sort(key=rank)
     for item in items:
         case = _case(item)
         if case is not None:
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{case.cluster}"))
+            name = PREFLIGHT if _is_preflight(item) else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(f"{name}-{case.cluster}"))
 
 
 @pytest.fixture(scope="session")
@@ -307,6 +310,10 @@ def _why_not(replay: Replay, choice: str) -> str:
     if lacking:
         return f"{replay.incident.id} needs {', '.join(lacking)}, which {choice} clusters have not"
     return f"this replay of {replay.incident.id} is made for {' and '.join(replay.on)} clusters"
+
+
+def _is_preflight(item: pytest.Item) -> bool:
+    return PREFLIGHT in item.path.parts
 
 
 def _test_id(item: pytest.Item) -> str:

@@ -144,6 +144,18 @@ def test_broken(lab):
 """
 
 
+def test_preflight_comes_first_and_then_the_cheapest_cluster(pytester: pytest.Pytester) -> None:
+    body = SUITE + '@incident("mass-termination", on=("kind", "simulated"))\ndef test_it(lab):\n    pass\n'
+    for folder in ("a_suite", "preflight"):
+        pytester.mkdir(folder).joinpath(f"test_{folder}.py").write_text(body)
+    done = run(pytester, "--collect-only", "-q")
+    assert [line.split("::")[0] + line[-20:] for line in done.outlines if "::" in line] == [
+        f"{folder}/test_{folder}.py" + f"::test_it[{kind}-hardened]"[-20:]
+        for folder in ("preflight", "a_suite")
+        for kind in ("simulated", "kind")
+    ]
+
+
 def test_runs_side_by_side_share_the_results_and_no_cluster(pytester: pytest.Pytester) -> None:
     suite(pytester, SIDE_BY_SIDE)
     done = pytester.runpytest_subprocess("-n", "2")
