@@ -1,0 +1,91 @@
+"""What is read out of a kubelet's log, and what becomes of a log that can't be read."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from chaos.errors import OrdealError
+from chaos.eviction_log import EVICTED, IMAGE_REMOVED, NONE_LEFT, RANKING, RECLAIMS, EvictionLog, said, source_of
+from chaos.history import Blind, History, Observation
+from chaos.hosts.command import Output
+from chaos.waiting import eventually
+
+HEAD = "I1121 13:02:42.757343    5893 eviction_manager.go:405] "
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            '"Eviction manager: pods ranked for eviction" pods=["a/eater-1","b/web-1"]',
+            (RANKING, "a/eater-1, b/web-1"),
+        ),
+        ('"Eviction manager: pod is evicted successfully" pod="a/eater-1"', (EVICTED, "a/eater-1")),
+        (
+            '"Eviction manager: attempting to reclaim" resourceName="ephemeral-storage"',
+            (RECLAIMS, "ephemeral-storage"),
+        ),
+        ('"Eviction manager: unable to evict any pods from the node"', (NONE_LEFT, "unable to evict any pods")),
+        (
+            '"Eviction manager: eviction thresholds have been met, but no pods are active to evict"',
+            (NONE_LEFT, "no pods are active"),
+        ),
+        ('"Removing image to free bytes" imageID="sha256:1" size=2 runtimeHandler=""', (IMAGE_REMOVED, "sha256:1")),
+        ('"Eviction manager: cannot evict a critical pod" pod="kube-system/kube-proxy"', None),
+        ("anything else", None),
+    ],
+)
+def test_a_line_of_the_log(message: str, expected: tuple[str, str] | None) -> None:
+    assert said(HEAD + message) == expected
+
+
+class Journal:
+    """A node whose journal is this list; it answers as journalctl does."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, str]] = []
+        self.away = False
+
+    def write(self, message: str, wall: float) -> None:
+        self.lines.append(
+            {"__CURSOR": str(len(self.lines)), "MESSAGE": message, "__REALTIME_TIMESTAMP": f"{wall * 1e6:.0f}"}
+        )
+
+    def node_exec(
+        self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
+    ) -> Output:
+        if self.away:
+            raise OrdealError("the node does not answer\nnot at all")
+        after = next((int(a.partition("=")[2]) for a in argv if a.startswith("--after-cursor=")), -1)
+        return Output(0, "\n".join(json.dumps(line) for line in self.lines[after + 1 :]), "")
+
+
+EVICTION = '"Eviction manager: pod is evicted successfully" pod="a/eater-1"'
+
+
+def test_each_line_is_recorded_once_at_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaos.eviction_log.EVERY_S", 0.01)
+    journal, history = Journal(), History()
+    journal.write(EVICTION, history.began_wall + 1.5)
+    with EvictionLog(history, journal, "worker"):
+        eventually(lambda: history.of(Observation), within_s=10, what="the first line")
+        journal.write("something else", history.began_wall + 2)
+        journal.away = True
+        journal.write(EVICTION, history.began_wall + 2.5)
+        journal.away = False
+    assert [(round(o.at, 3), o.name, o.subject) for o in history.of(Observation)] == [
+        (1.5, EVICTED, "worker"),
+        (2.5, EVICTED, "worker"),
+    ]
+    assert not history.of(Blind)
+
+
+def test_a_log_that_cannot_be_read_until_the_end_is_a_blindness(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaos.eviction_log.EVERY_S", 0.01)
+    journal, history = Journal(), History()
+    journal.away = True
+    with EvictionLog(history, journal, "worker"):
+        pass
+    (blind,) = history.of(Blind)
+    assert (blind.source, blind.why, blind.complete) == (source_of("worker"), "the node does not answer", False)
