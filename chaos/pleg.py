@@ -1,12 +1,13 @@
 """A kubelet, sampled: once a second its PLEG, its goroutines and handles, through the API server's node proxy."""
 
+import re
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from kubernetes.client import ApiClient
+from kubernetes.client import ApiClient, CoreV1Api
 
 from chaos import stacks
 from chaos.clusters.base import Cluster, NodeExec
@@ -19,6 +20,7 @@ from chaos.invariants.pleg import (
     LAST_SEEN_AGE,
     RELIST,
     RELIST_STACK,
+    REPORTED_AGE,
     RUNTIME_HANDLES,
     SOURCE,
 )
@@ -31,6 +33,9 @@ RELIST_SUM, RELIST_COUNT = "kubelet_pleg_relist_duration_seconds_sum", "kubelet_
 DISCARD_EVENTS = "kubelet_pleg_discard_events"
 GOROUTINES, OPEN_FDS = "go_goroutines", "process_open_fds"
 WANTED = frozenset({LAST_SEEN, RELIST_SUM, RELIST_COUNT, DISCARD_EVENTS, GOROUTINES, OPEN_FDS})
+# "PLEG is not healthy: pleg was last seen active 3m32.5s ago; threshold is 3m0s" (pkg/kubelet/pleg/generic.go, Healthy)
+UNHEALTHY = re.compile(r"pleg was last seen active ((?:[\d.]+[a-zµ]+)+) ago")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
 CONTAINERD_HANDLES = "ls /proc/$(systemctl show --property MainPID --value containerd)/fd | wc -l"
 
 
@@ -45,15 +50,14 @@ class PlegSamples:
     def __init__(self, history: History, cluster: Cluster, node: str, *, limit_s: float) -> None:
         self._history, self._cluster, self._node, self._limit_s = history, cluster, node, limit_s
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._run, name=f"pleg-{node}", daemon=True)]
-        if isinstance(cluster, NodeExec):
-            runtime: Callable[[], None] = lambda: self._count_handles(cluster)  # noqa: E731
-            self._threads.append(threading.Thread(target=runtime, name=f"handles-{node}", daemon=True))
+        jobs: list[Callable[[], None]] = [self._run, self._read_condition, self._count_handles]
+        self._threads = [threading.Thread(target=job, name=f"pleg-{node}", daemon=True) for job in jobs]
         self._last_seen: float | None = None
         self._changed_at = 0.0
         self._before: dict[str, float] = {}
         self._first_discarded: float | None = None
         self._stack_at = float("-inf")
+        self._one_look = threading.Lock()
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -83,7 +87,8 @@ class PlegSamples:
                         self._gap(blind_since, now, why)
                         blind_since = None
                     self._write(now, found)
-                    self._look_at_stacks(client, now)
+                    if now - self._changed_at > self._limit_s:
+                        self._look_at_stacks(client, now)
                 self._stopped.wait(EVERY_S)
         if blind_since is not None:
             self._gap(blind_since, self._history.now(), why)
@@ -111,9 +116,10 @@ class PlegSamples:
         self._before = {RELIST_COUNT: count, RELIST_SUM: total}
 
     def _look_at_stacks(self, client: ApiClient, now: float) -> None:
-        if now - self._changed_at <= self._limit_s or now - self._stack_at < STACK_EVERY_S:
-            return
-        self._stack_at = now
+        with self._one_look:
+            if now - self._stack_at < STACK_EVERY_S:
+                return
+            self._stack_at = now
         try:
             dump = raw_get(client, f"/api/v1/nodes/{self._node}/proxy/debug/pprof/goroutine?debug=2")
         except Exception:  # noqa: BLE001  (the next look may do; without any the cause is just not named)
@@ -121,16 +127,36 @@ class PlegSamples:
         said = stacks.relist_said(stacks.parse(dump.decode(errors="replace")))
         self._history.add(Observation(self._history.now(), RELIST_STACK, self._node, said))
 
-    def _count_handles(self, cluster: NodeExec) -> None:
+    def _read_condition(self) -> None:
+        """What the kubelet says of its PLEG in the Node's Ready condition, and then where its relist stands."""
+        with self._cluster.api() as client:
+            while not self._stopped.wait(EVERY_S):
+                try:
+                    node: Any = CoreV1Api(client).read_node_status(self._node)
+                except Exception:  # noqa: BLE001, S112  (its metrics are the first source; this one may have gaps)
+                    continue
+                said = next((c.message or "" for c in node.status.conditions or [] if c.type == "Ready"), "")
+                found = UNHEALTHY.search(said)
+                if found:
+                    now = self._history.now()
+                    self._sample(now, REPORTED_AGE, seconds(found.group(1)))
+                    self._look_at_stacks(client, now)
+
+    def _count_handles(self) -> None:
         """The runtime's open handles; figures only, so one that can't be had is left out."""
-        while not self._stopped.is_set():
-            said = cluster.node_exec(self._node, ["sh", "-c", CONTAINERD_HANDLES], check=False).out.strip()
+        while isinstance(self._cluster, NodeExec) and not self._stopped.is_set():
+            said = self._cluster.node_exec(self._node, ["sh", "-c", CONTAINERD_HANDLES], check=False).out.strip()
             if said.isdigit():
                 self._sample(self._history.now(), RUNTIME_HANDLES, float(said))
             self._stopped.wait(HANDLES_EVERY_S)
 
     def _sample(self, now: float, name: str, value: float) -> None:
         self._history.add(Sample(now, name, self._node, round(value, 3)))
+
+
+def seconds(text: str) -> float:
+    """A Go duration such as 3m32.5s in seconds."""
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)([a-zµ]+)", text))
 
 
 def parse(text: str) -> dict[str, float]:

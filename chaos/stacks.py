@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _HEAD = re.compile(r"^goroutine \d+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[([^\],]+)(?:, (\d+) minutes)?[^\]]*\]:$")
 _TOP = 12
-RELIST = "(*GenericPLEG).Relist"
+PLEG, RELIST = "(*GenericPLEG).", "(*GenericPLEG).Relist"
 SENDS = frozenset({"chan send", "chan send (nil chan)"})
 
 
@@ -28,7 +28,7 @@ def parse(text: str) -> tuple[Goroutine, ...]:
 def relist_blocked_on_send(goroutines: tuple[Goroutine, ...]) -> Goroutine | None:
     """The kubelet's PLEG relist where it waits for room in a channel: the deadlock that pull request 72709 mended."""
     for g in goroutines:
-        if g.state in SENDS and g.functions and g.functions[0].endswith(RELIST):
+        if g.state in SENDS and PLEG in g.functions[0] and any(f.endswith(RELIST) for f in g.functions):
             return g
     return None
 

@@ -95,7 +95,6 @@ class Shape:
     timers: Timers = field(default_factory=Timers)
     controller_manager: tuple[tuple[str, str], ...] = ()
     apiserver: tuple[tuple[str, str], ...] = ()
-    kubelets_pinned_to_address: bool = False  # kubelets know the API server by IP address, not by name
     imagefs_bytes: int = 0
     nodefs_bytes: int = 0
     max_pods: int = 0
@@ -295,6 +294,23 @@ class ControlPlaneSwap(Protocol):
 
 
 @runtime_checkable
+class ComponentSwap(Protocol):
+    """A component of the control plane can be run from another program file of this machine, with the same flags."""
+
+    def components(self) -> tuple[str, ...]: ...
+    def use_program(self, component: str, path: str | None) -> None:
+        """End the component and start it from that file; None: from the one that it was made with.
+
+        One that runs from it already is left alone.
+        """
+        ...
+
+    def running_program(self, component: str) -> str:
+        """The file that the component's process was started from, as the kernel says; empty where it does not run."""
+        ...
+
+
+@runtime_checkable
 class ControllerManagerSwitch(Protocol):
     """The controller manager can be kept away while the API server goes on."""
 
@@ -344,6 +360,7 @@ ABILITIES: tuple[type, ...] = (
     NodeNetwork,
     Heartbeats,
     ControlPlaneSwap,
+    ComponentSwap,
     ControllerManagerSwitch,
     EtcdBehind,
 )

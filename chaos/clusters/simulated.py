@@ -77,7 +77,7 @@ CONNECTIONS = 8
 class SimulatedCluster:
     """A cluster of simulated nodes.
 
-    Abilities: Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, EtcdBehind.
+    Abilities: Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap, EtcdBehind.
     """
 
     def __init__(self, name: str) -> None:
@@ -277,6 +277,31 @@ class SimulatedCluster:
     def second_api(self) -> ApiClient:
         return api_client(self._second_kubeconfig)
 
+    # --- ComponentSwap
+
+    def components(self) -> tuple[str, ...]:
+        return CONTROL_PLANE
+
+    def use_program(self, component: str, path: str | None) -> None:
+        override = self._override(component)
+        if path is None:
+            override.unlink(missing_ok=True)
+        else:
+            override.parent.mkdir(exist_ok=True)
+            write_private(override, path)
+        if self.running_program(component) != self._component(component)[0]:
+            self._kill(component)
+            self.start_first_control_plane()
+
+    def running_program(self, component: str) -> str:
+        process = self._process(component)
+        if process is None or process.state() == "gone":
+            return ""
+        try:
+            return str(Path(f"/proc/{process.pid}/exe").readlink())
+        except FileNotFoundError:  # it ended in between
+            return ""
+
     # --- EtcdBehind
 
     def etcd_get(self, key: str) -> bytes:
@@ -373,8 +398,12 @@ class SimulatedCluster:
             mark=str(self._directory),
         )
 
+    def _override(self, component: str) -> Path:
+        """Names the program that a component is started from instead of its own."""
+        return self._directory / "programs" / component
+
     def _component(self, name: str) -> list[str]:
-        """A component's command line, as kwokctl wrote it down."""
+        """A component's command line, as kwokctl wrote it down; another program where one was asked for."""
         config = next(
             document
             for document in yaml.safe_load_all(workdir(self._directory).joinpath("kwok.yaml").read_text())
@@ -382,7 +411,9 @@ class SimulatedCluster:
         )
         for component in config["components"]:
             if component["name"] == name:
-                return [component["binary"], *component["args"]]
+                override = self._override(name)
+                program = override.read_text() if override.exists() else component["binary"]
+                return [program, *component["args"]]
         raise OrdealError(f"kwokctl set up no {name} in {self._directory}")
 
     def _programs(self) -> "Programs":

@@ -1,7 +1,6 @@
 """A program of a node is another one: a mutant in the place of what was shipped."""
 
 import base64
-import hashlib
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import ClassVar, Protocol
 from chaos.clusters.base import Cluster, NodeExec
 from chaos.errors import OrdealError
 from chaos.faults.base import fault
+from chaos.faults.elf import check_program
 from chaos.faults.target import ready_worker
 from chaos.journal import Saved
 
 PREFIX = "/usr/local/kube-ordeal-"  # of the file that is put on the node
 # What a systemd unit of the node runs, by the program's name.
 PATHS = {"kubelet": "/usr/bin/kubelet"}
-_ELF_MACHINES = {62: "x86_64", 183: "aarch64"}  # e_machine, as in elf.h
 
 
 class _Node(Cluster, NodeExec, Protocol): ...
@@ -40,7 +39,7 @@ class SwapProgram:
         if self.program not in PATHS:
             raise OrdealError(f"the program {self.program!r} can't be swapped; there are: {', '.join(PATHS)}")
         ready_worker(cluster, self.node, "its program can't be swapped")
-        sha256 = _checked(cluster, self.node, Path(self.path))
+        sha256 = check_program(Path(self.path), cluster.node_exec(self.node, ["uname", "-m"]).out.strip())
         at = PATHS[self.program]
         if any(PREFIX in root for root in _mounted(cluster, self.node, at)):
             raise OrdealError(f"another program is mounted over {at} on {self.node}: run `kube-ordeal undo` first")
@@ -99,21 +98,3 @@ def _mounted(cluster: NodeExec, node: str, at: str) -> list[str]:
     """What is mounted over a path, by the path within its own file system, as in /proc/PID/mountinfo."""
     lines = cluster.node_exec(node, ["cat", "/proc/1/mountinfo"]).out.splitlines()
     return [fields[3] for fields in (line.split() for line in lines) if fields[4] == at]
-
-
-def _checked(cluster: NodeExec, node: str, path: Path) -> str:
-    """The file's SHA-256. Raises OrdealError where it is missing, no program, or one for another architecture."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(20)
-            file.seek(0)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise OrdealError(f"the program {path} can't be read: {error.strerror}") from error
-    if head[:4] != b"\x7fELF":
-        raise OrdealError(f"{path} is no Linux program; name one that was built for the node")
-    machine = _ELF_MACHINES.get(int.from_bytes(head[18:20], "little"), "another architecture")
-    wanted = cluster.node_exec(node, ["uname", "-m"]).out.strip()
-    if machine != wanted:
-        raise OrdealError(f"{path} was built for {machine}, and node {node} is {wanted}: build it for that")
-    return sha256

@@ -6,15 +6,17 @@ The subject of each sample is the node's name. Who writes them: chaos/pleg.py.
 from collections.abc import Sequence
 from itertools import pairwise
 
-from chaos.history import Blind, FaultStep, History, NodeChange, Observation, PodChange, Sample, Window
+from chaos.history import Blind, History, NodeChange, Observation, PodChange, Sample, Window
 from chaos.invariants.base import Figure, Invariant, Judgement, held, unknown, violated
 from chaos.invariants.sight import WHOLE, names, unseen
 
 LAST_SEEN_AGE = "pleg-last-seen-age-s"  # how long kubelet_pleg_last_seen_seconds has not changed, at least
+REPORTED_AGE = "pleg-reported-age-s"  # how long ago by the kubelet's own word in its Node's Ready condition
 RELIST = "pleg-relist-s"  # the mean length of the relists that ended since the last scrape
 DISCARDED = "pleg-discarded-events"  # since the recording began
 KUBELET_GOROUTINES, KUBELET_HANDLES = "kubelet-goroutines", "kubelet-handles"
 RUNTIME_HANDLES = "containerd-handles"
+WAVE = "pods-wave"  # Observation: from here on many pods are to start or to go, and what is asked for
 RELIST_STACK = "pleg-relist-stack"  # Observation: where the relist stood, by the kubelet's goroutine dump
 BLOCKED = "BLOCKED"  # what such an observation says where relist waits to send on a full channel
 SOURCE = "pleg"  # of the sampler's gaps: "pleg:NODE"
@@ -23,22 +25,24 @@ STALLED, DEADLOCK, SLOW = "stalled", "deadlock", "slow"
 NOT_READY, TERMINATING, NOT_STARTED = "not-ready", "terminating", "not-started"
 
 SHIPPED_THRESHOLD_S = 180.0  # genericPlegRelistThreshold in pkg/kubelet/kubelet.go
-GAP_S = 10.0  # longer without a scrape is a gap: the metric's own resolution is one second, a slow scrape some
+GAP_S = 3.0  # longer without a scrape is a gap: there is one a second, and a slow one takes some
 
 
 def pleg_last_seen(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S) -> Invariant:
     """The kubelet's last relist was never longer ago than `limit_s`, the threshold of the kubelet that runs.
 
-    Reasons: "deadlock" where a goroutine dump shows relist blocked on its channel, else "stalled". A gap in the scrapes
-    that could hide it is unknown.
+    By its metric, and by what it says of itself in its Node's Ready condition: a kubelet whose runtime answers nothing
+    does not answer for its metrics either. Reasons: "deadlock" where a goroutine dump shows relist blocked on its
+    channel, else "stalled". A gap in the scrapes that could hide it is unknown.
     """
 
     def judge(history: History) -> Judgement:
         ages = _samples(history, LAST_SEEN_AGE, node)
         if not ages:
             return unknown(f"PLEG of {node} was never scraped")
-        worst = max(ages, key=lambda s: s.value)
-        over = [s for s in ages if s.value > limit_s]
+        told = [*ages, *_samples(history, REPORTED_AGE, node)]
+        worst = max(told, key=lambda s: s.value)
+        over = [s for s in told if s.value > limit_s]
         figures: dict[str, Figure] = {"worst_age_s": round(worst.value, 3), "limit_s": limit_s, "samples": len(ages)}
         if over:
             why, reason = _cause(history, node)
@@ -49,62 +53,67 @@ def pleg_last_seen(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S) -> Invari
                 reason=reason,
                 **figures,
             )
-        return _gap(history, node, ages) or held(
+        return _hidden(history, node, ages, limit_s) or held(
             f"PLEG of {node} was active at least every {worst.value:.1f} s, the threshold is {limit_s:g} s", **figures
         )
 
     return Invariant("pleg-last-seen", judge)
 
 
-def pleg_recovers(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S, within_s: float, fault: str) -> Invariant:
-    """`within_s` after the last fault of that kind the kubelet relists again, each time in less than `limit_s`.
+def pleg_recovers(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S, within_s: float) -> Invariant:
+    """`within_s` after the last wave of pods the kubelet relists again, each time in less than `limit_s`, for good.
 
-    It must do so until the end of the recording. Reasons: "deadlock" and "stalled" where it does not relist any more,
-    "slow" where it does, and takes too long.
+    Reasons: "deadlock" and "stalled" where it does not relist any more, "slow" where it does, and takes too long.
     """
 
     def judge(history: History) -> Judgement:
-        landed = [s.at for s in history.of(FaultStep) if s.fault == fault and s.step == "landed"]
-        if not landed:
-            return unknown(f"the fault {fault} never landed, so there is no moment from which to count")
-        due = landed[-1] + within_s
+        waves = [o.at for o in history.of(Observation) if o.name == WAVE and o.subject == node]
+        if not waves:
+            return unknown(f"there was no wave of pods on {node}, so there is no moment from which to count")
+        began = waves[-1]
         ages = _samples(history, LAST_SEEN_AGE, node)
-        if not ages or ages[-1].at < landed[-1]:
-            return unknown(f"PLEG of {node} was not scraped after the last {fault}")
-        last = ages[-1]
-        relists = [s for s in _samples(history, RELIST, node) if s.at > landed[-1]]
-        settled = _settled([s for s in relists if s.value <= limit_s], ages, limit_s, landed[-1])
+        if not ages or ages[-1].at < began:
+            return unknown(f"PLEG of {node} was not scraped after the last wave")
+        relists = [s for s in _samples(history, RELIST, node) if s.at > began]
         figures: dict[str, Figure] = {
             "limit_s": limit_s,
             "slowest_relist_s": round(max((s.value for s in relists), default=0.0), 3),
             "discarded_events": round(max((s.value for s in _samples(history, DISCARDED, node)), default=0.0)),
         }
+        last = ages[-1]
         if last.value > limit_s:
             why, reason = _cause(history, node)
             return violated(
-                f"PLEG of {node} did not recover: {last.at - landed[-1]:.0f} s after the last {fault} it was last "
+                f"PLEG of {node} did not recover: {last.at - began:.0f} s after the last wave began it was last "
                 f"active {last.value:.1f} s ago{why}",
                 [last, *_stacks(history, node)],
                 reason=reason,
                 **figures,
             )
-        late = [s for s in relists if s.at > due and s.value > limit_s]
-        if late or settled is None or settled > due:
-            when = "never" if settled is None else f"after {settled - landed[-1]:.1f} s"
+        slow = [s for s in [*ages, *relists] if s.at > began and s.value > limit_s]
+        settled = max((s.at for s in slow), default=began)
+        if settled - began > within_s:
             return violated(
-                f"PLEG of {node} was quick again {when}, allowed were {within_s:g} s",
-                late or [last],
+                f"PLEG of {node} was quick again only {settled - began:.1f} s after the last wave began, allowed were "
+                f"{within_s:g} s",
+                slow[-3:],
                 reason=SLOW,
                 **figures,
             )
-        took_s = settled - landed[-1]
-        return _gap(history, node, ages) or held(
-            f"PLEG of {node} relists in less than {limit_s:g} s again, {took_s:.1f} s after the last {fault}",
-            recovered_s=round(took_s, 3),
+        after = [s for s in ages if s.at >= settled]
+        return _hidden(history, node, after, limit_s) or held(
+            f"PLEG of {node} relists in less than {limit_s:g} s from {settled - began:.1f} s after the last wave on",
+            recovered_s=round(settled - began, 3),
             **figures,
         )
 
     return Invariant("pleg-recovers", judge)
+
+
+def deadlock_seen(history: History, node: str) -> bool:
+    """Whether the last two goroutine dumps, taken seconds apart, both show relist waiting to send."""
+    looks = _stacks(history, node)[-2:]
+    return len(looks) == 2 and all(BLOCKED in o.seen for o in looks)
 
 
 def node_stays_ready(node: str, *, back_within_s: float) -> Invariant:
@@ -206,13 +215,6 @@ def _samples(history: History, name: str, node: str) -> list[Sample]:
     return [s for s in history.of(Sample) if s.name == name and s.subject == node]
 
 
-def _settled(quick: Sequence[Sample], ages: Sequence[Sample], limit_s: float, since: float) -> float | None:
-    """When, after `since`, relists were quick and recent for good; None where they never were."""
-    over = [s.at for s in ages if s.at > since and s.value > limit_s]
-    after = [s.at for s in quick if not over or s.at > over[-1]]
-    return after[0] if after else None
-
-
 def _cause(history: History, node: str) -> tuple[str, str]:
     """The end of the sentence, and the reason, by the goroutine dumps that were taken."""
     blocked = [o for o in _stacks(history, node) if BLOCKED in o.seen]
@@ -223,17 +225,18 @@ def _stacks(history: History, node: str) -> list[Observation]:
     return [o for o in history.of(Observation) if o.name == RELIST_STACK and o.subject == node]
 
 
-def _gap(history: History, node: str, ages: Sequence[Sample]) -> Judgement | None:
-    """Unknown where the scrapes have a gap; None where they have none."""
-    blind = [b for b in history.of(Blind) if b.source == f"{SOURCE}:{node}" and b.until - b.at > GAP_S]
-    if blind:
-        first = blind[0]
-        when = f"from {first.at:.1f} s to {first.until:.1f} s"
-        return unknown(f"PLEG of {node} could not be seen {when}: {first.why}", blind)
-    for before, after in pairwise(ages):
-        if after.at - before.at > GAP_S:
-            when = f"from {before.at:.1f} s to {after.at:.1f} s"
-            return unknown(f"PLEG of {node} was not scraped {when}", [before, after])
+def _hidden(history: History, node: str, ages: Sequence[Sample], limit_s: float) -> Judgement | None:
+    """Unknown where an age above the limit could have gone unseen between two scrapes, or after the last; else None.
+
+    Until the next scrape an age grows by no more than the time that passes.
+    """
+    end = max(r.at for r in history)
+    for before, after_at in [*((a, b.at) for a, b in pairwise(ages)), (ages[-1], end)]:
+        if after_at - before.at > GAP_S and before.value + after_at - before.at > limit_s:
+            blind = [b for b in history.of(Blind) if b.source == f"{SOURCE}:{node}" and before.at <= b.at <= after_at]
+            why = f": {blind[0].why}" if blind else ""
+            when = f"from {before.at:.1f} s to {after_at:.1f} s"
+            return unknown(f"PLEG of {node} could not be seen {when}{why}", [before, *blind])
     return None
 
 

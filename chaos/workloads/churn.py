@@ -8,7 +8,6 @@ from kubernetes.client import AppsV1Api, CoreV1Api, V1Namespace, V1ObjectMeta
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.faults.target import ready_worker
-from chaos.waiting import eventually
 from chaos.workloads.base import WORKLOAD_LABEL
 from chaos.workloads.web import Deployed
 
@@ -20,16 +19,19 @@ RUN_LABEL = "kube-ordeal/run"
 
 @dataclass(frozen=True, slots=True)
 class Churn:
-    """A Deployment with so many pods, all of them on `node`, without probes and without anything to do."""
+    """A Deployment for so many pods, all of them on `node`, without probes and without anything to do.
+
+    It is made without any: the first wave is that they are asked for.
+    """
 
     node: str
     replicas: int
     name: str = "churn"
 
     def deploy(self, cluster: Cluster, run: str, namespace: str) -> Deployed:
-        """Create it, in a namespace of its own, and wait until every pod is Ready.
+        """Create it, in a namespace of its own, without pods.
 
-        Raises OrdealError where the node is none for it or has no room for so many pods; WaitedInVainError.
+        Raises OrdealError where the node is none for it or has no room for so many pods.
         """
         check_room(cluster, self.node, self.replicas)
         with cluster.api() as client:
@@ -41,10 +43,7 @@ class Churn:
                 raise OrdealError(
                     f"the workload {self.name} can't be created on {cluster.ref.name}: {error}"
                 ) from error
-        deployed = Deployed(self.name, namespace, "", self.replicas, cluster)
-        what = f"{self.replicas} pods of {self.name} on {self.node} to be Ready"
-        eventually(deployed.ready, within_s=ready_within_s(self.replicas), what=what, every_s=1.0)
-        return deployed
+        return Deployed(self.name, namespace, "", self.replicas, cluster)
 
     def manifest(self, cluster: Cluster) -> Any:
         labels = {WORKLOAD_LABEL: self.name}
@@ -60,7 +59,7 @@ class Churn:
             "kind": "Deployment",
             "metadata": {"name": self.name},
             "spec": {
-                "replicas": self.replicas,
+                "replicas": 0,
                 "progressDeadlineSeconds": 7200,
                 "selector": {"matchLabels": labels},
                 "template": {

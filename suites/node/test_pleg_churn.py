@@ -1,16 +1,18 @@
 """pleg-churn: hundreds of pods of one node come and go at once, again and again, with maxPods=600."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from chaos.clusters.base import Cluster, NodeExec, RunsContainers, dense_shape
 from chaos.faults.pods import DeletePods
 from chaos.faults.program import SwapProgram
 from chaos.faults.runtime import StallRuntime
-from chaos.history import History
+from chaos.history import History, Observation
 from chaos.hosts import mutants
 from chaos.hosts.mutants import PLEG_SCALED_THRESHOLD_S
 from chaos.incident import incident
-from chaos.invariants.pleg import SHIPPED_THRESHOLD_S, node_stays_ready, pleg_last_seen, pleg_recovers, pods_converge
+from chaos.invariants import pleg
+from chaos.invariants.pleg import node_stays_ready, pleg_last_seen, pleg_recovers, pods_converge
 from chaos.lab import Lab
 from chaos.pleg import PlegSamples
 from chaos.workloads.churn import Churn, check_room, pods_left, ready_within_s, scale
@@ -23,6 +25,7 @@ FEW = 10
 # (nodeStatusUpdateFrequency); a relist that was cut short by the runtime's request timeout takes 120 s.
 BACK_WITHIN_S = 150.0
 QUICK_WITHIN_S = 120.0
+REPORTED_WITHIN_S = 15.0  # nodeStatusUpdateFrequency, and something for a busy machine
 
 
 @incident("pleg-churn", on=("kind",), needs=NEEDS, controls=("runtime-stalled", "blocking-send"))
@@ -43,56 +46,69 @@ def churn(lab: Lab, cluster: Cluster, node: str, mutant: str | None) -> None:
     """The incident's story, with the shipped kubelet or a mutant with its scaled threshold."""
     pods, rounds = WAVES[lab.profile.name]
     check_room(cluster, node, pods)
-    limit_s = PLEG_SCALED_THRESHOLD_S if mutant else SHIPPED_THRESHOLD_S
-    with ExitStack() as configured:
-        if mutant is not None:
-            program = mutants.build(mutant, cluster.kubernetes, report=lambda line: lab.phase("build", line))
-            configured.enter_context(lab.configured(SwapProgram(node, "kubelet", str(program.path))))
-            lab.recover(lab.nodes_ready, within_s=60, what=f"{node} Ready with {mutant}")
-        with lab.record(samplers=(lambda h: PlegSamples(h, cluster, node, limit_s=limit_s),)) as history:
-            deployed = lab.deploy(Churn(node, pods))
-            if _waves(lab, deployed, rounds):
-                scale(deployed, 0)
-                _wait_empty(lab, deployed)
-    if mutant is not None:  # with the shipped kubelet again: what the mutant left hanging comes to its end
-        scale(deployed, 0)
-        _wait_empty(lab, deployed)
+    limit_s = PLEG_SCALED_THRESHOLD_S if mutant else pleg.SHIPPED_THRESHOLD_S
+    with _swapped(lab, cluster, node, mutant), _recorded(lab, cluster, node, limit_s) as history:
+        deployed = lab.deploy(Churn(node, pods))
+        well = _wave(lab, history, deployed, node, f"{pods} pods")
+        for number in range(rounds):
+            with lab.inject(DeletePods(deployed.namespace, deployed.name)):
+                well = _wave(lab, history, deployed, node, f"{pods} replacements, round {number + 1}") and well
+            if not well:
+                break
+        if well:
+            _empty(lab, deployed)
+    if not well:  # with the node's own kubelet again, what was left hanging comes to its end
+        _empty(lab, deployed)
     lab.fact("pods", pods)
     lab.fact("rounds", rounds)
     _judge(lab, history, node, limit_s, least=pods)
 
 
-def _waves(lab: Lab, deployed: Deployed, rounds: int) -> bool:
-    """Delete all pods, so many times; False as soon as the replacements don't come up."""
-    for _ in range(rounds):
-        with lab.inject(DeletePods(deployed.namespace, deployed.name)):
-            within_s = ready_within_s(2 * deployed.replicas)
-            what = f"{deployed.replicas} replacements Ready"
-            if not lab.recover(deployed.ready, within_s=within_s, what=what):
-                return False
-    return True
+def _wave(lab: Lab, history: History, deployed: Deployed, node: str, what: str) -> bool:
+    """Ask for all pods, and wait until they are Ready; False where they are not, or PLEG is seen to be deadlocked."""
+    history.add(Observation(history.now(), pleg.WAVE, node, what))
+    scale(deployed, deployed.replicas)
+    lab.recover(
+        lambda: deployed.ready() or pleg.deadlock_seen(history, node),
+        within_s=ready_within_s(2 * deployed.replicas),
+        what=f"{what} Ready",
+    )
+    return deployed.ready()
 
 
 def _stall(lab: Lab, cluster: Cluster, node: str) -> None:
     """The runtime answers nothing any more: with the shipped threshold, or in `smoke` with the twin's short one."""
     shipped = lab.profile.name == "full"
-    limit_s = SHIPPED_THRESHOLD_S if shipped else PLEG_SCALED_THRESHOLD_S
-    with ExitStack() as configured:
-        if not shipped:
-            program = mutants.build("pleg-scaled", cluster.kubernetes, report=lambda line: lab.phase("build", line))
-            configured.enter_context(lab.configured(SwapProgram(node, "kubelet", str(program.path))))
-            lab.recover(lab.nodes_ready, within_s=60, what=f"{node} Ready with pleg-scaled")
-        with lab.record(samplers=(lambda h: PlegSamples(h, cluster, node, limit_s=limit_s),)) as history:
-            deployed = lab.deploy(Churn(node, FEW))
-            with lab.inject(DeletePods(deployed.namespace, deployed.name)), lab.inject(StallRuntime(node)):
-                lab.hold_past(limit_s, "past the threshold of PLEG")
-            lab.recover(lambda: lab.nodes_ready() and deployed.ready(), within_s=BACK_WITHIN_S, what="the node is back")
-            scale(deployed, 0)
-            _wait_empty(lab, deployed)
+    limit_s = pleg.SHIPPED_THRESHOLD_S if shipped else PLEG_SCALED_THRESHOLD_S
+    twin = None if shipped else "pleg-scaled"
+    with _swapped(lab, cluster, node, twin), _recorded(lab, cluster, node, limit_s) as history:
+        deployed = lab.deploy(Churn(node, FEW))
+        _wave(lab, history, deployed, node, f"{FEW} pods")
+        with lab.inject(DeletePods(deployed.namespace, deployed.name)), lab.inject(StallRuntime(node)):
+            lab.hold_past(limit_s + REPORTED_WITHIN_S, "past the threshold of PLEG, until the kubelet has said so")
+        lab.recover(lambda: lab.nodes_ready() and deployed.ready(), within_s=BACK_WITHIN_S, what="the node is back")
+        _empty(lab, deployed)
     _judge(lab, history, node, limit_s, least=FEW)
 
 
-def _wait_empty(lab: Lab, deployed: Deployed) -> None:
+@contextmanager
+def _swapped(lab: Lab, cluster: Cluster, node: str, mutant: str | None) -> Iterator[None]:
+    """The node's kubelet is the mutant for the block's length; without one it is the shipped one."""
+    if mutant is None:
+        yield
+        return
+    program = mutants.build(mutant, cluster.kubernetes, report=lambda line: lab.phase("build", line))
+    with lab.configured(SwapProgram(node, "kubelet", str(program.path))):
+        lab.recover(lab.nodes_ready, within_s=60, what=f"{node} Ready with {mutant}")
+        yield
+
+
+def _recorded(lab: Lab, cluster: Cluster, node: str, limit_s: float) -> AbstractContextManager[History]:
+    return lab.record(samplers=(lambda history: PlegSamples(history, cluster, node, limit_s=limit_s),))
+
+
+def _empty(lab: Lab, deployed: Deployed) -> None:
+    scale(deployed, 0)
     within_s = ready_within_s(deployed.replicas)
     lab.recover(lambda: pods_left(deployed) == 0, within_s=within_s, what="all pods gone after the last wave")
 
@@ -103,6 +119,6 @@ def _judge(lab: Lab, history: History, node: str, limit_s: float, *, least: int)
         history,
         node_stays_ready(node, back_within_s=BACK_WITHIN_S),
         pleg_last_seen(node, limit_s=limit_s),
-        pleg_recovers(node, limit_s=limit_s, within_s=QUICK_WITHIN_S, fault=DeletePods.kind),
+        pleg_recovers(node, limit_s=limit_s, within_s=QUICK_WITHIN_S),
         pods_converge("churn", least=least),
     )

@@ -91,14 +91,15 @@ def changed(substitutions: Sequence[Substitution], sources: Path, who: str) -> d
             if not path.is_file():
                 raise OrdealError(f"{who}: there is no {one.file}; the mutant has to be written anew for this version.")
             texts[one.file] = path.read_text()
-        found = texts[one.file].count(one.old)
-        if found != 1:
+        text = texts[one.file]
+        counts = [text.count(old) for old, _ in one.pairs]
+        if sorted(counts)[-2:] not in ([1], [0, 1]):
             first = one.old.strip().splitlines()[0]
             raise OrdealError(
-                f"{who}: the text to replace is {found} times in {one.file} and must be there once (it begins with "
-                f"`{first}`); the mutant has to be written anew for this version."
+                f"{who}: the text to replace is {max(counts)} times in {one.file} and must be there once (it begins "
+                f"with `{first}`); the mutant has to be written anew for this version."
             )
-        texts[one.file] = texts[one.file].replace(one.old, one.new)
+        texts[one.file] = text.replace(*one.pairs[counts.index(1)])
     return texts
 
 
@@ -111,7 +112,7 @@ def _base(version: str, digest: str) -> Path:
 
 
 def _target(mutant: Mutant, version: str, digest: str) -> Path:
-    content = json.dumps([mutant.component, *((s.file, s.old, s.new) for s in mutant.substitutions)])
+    content = json.dumps([mutant.component, *((s.file, s.pairs) for s in mutant.substitutions)])
     return _base(version, digest) / f"{mutant.name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 

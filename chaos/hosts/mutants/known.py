@@ -4,24 +4,34 @@ from dataclasses import dataclass
 
 from chaos.errors import OrdealError
 
-KUBELET, CONTROLLER_MANAGER, PROXY, APISERVER = "kubelet", "kube-controller-manager", "kube-proxy", "kube-apiserver"
+KUBELET, CONTROLLER_MANAGER = "kubelet", "kube-controller-manager"
 
 
 @dataclass(frozen=True, slots=True)
 class Substitution:
-    """One change of source: `old` must be exactly once in `file`, an import path with the file's name at its end."""
+    """One change of source: `old` must be exactly once in `file`, an import path with the file's name at its end.
+
+    `also` are further pairs of old and new text, for versions that are written otherwise. Just one pair must fit.
+    """
 
     file: str
     old: str
     new: str
+    also: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Old and new text, as the one or the other version is written."""
+        return ((self.old, self.new), *self.also)
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """A bug put back. `pull_request` is the one in kubernetes/kubernetes that had mended it, 0 for a twin.
 
-    `incident` is the one whose suite must find it, `killed_by` the invariant that must then be violated. A `twin` has
-    the same constants without the bug, and must pass: so it is the bug that is found, and not the constants.
+    What a pull request added as a feature counts too: without it Kubernetes failed in the incident's way. `incident`
+    is the one whose suite must find it, `killed_by` the invariant that must then be violated. A `twin` has the same
+    constants without the bug, and must pass: so it is the bug that is found, and not the constants.
     """
 
     name: str
@@ -36,6 +46,7 @@ class Mutant:
 
 _KUBELET_GO = "k8s.io/kubernetes/pkg/kubelet/kubelet.go"
 _PLEG_GO = "k8s.io/kubernetes/pkg/kubelet/pleg/generic.go"
+_NODE_LIFECYCLE_GO = "k8s.io/kubernetes/pkg/controller/nodelifecycle/node_lifecycle_controller.go"
 _EVICTION_GO = "k8s.io/kubernetes/pkg/kubelet/eviction/eviction_manager.go"
 
 # On 2 cores the sync loop drains 1000 events faster than relist makes them: the deadlock of machines with hundreds of
@@ -58,15 +69,11 @@ MUTANTS: tuple[Mutant, ...] = (
         killed_by="pleg-recovers",
         substitutions=(
             *_PLEG_SCALED,
+            Substitution(_PLEG_GO, "metrics.PLEGDiscardEvents.Inc()", "g.eventChannel <- events[i]"),
             Substitution(
                 _PLEG_GO,
-                "\t\t\tselect {\n"
-                "\t\t\tcase g.eventChannel <- events[i]:\n"
-                "\t\t\tdefault:\n"
-                "\t\t\t\tmetrics.PLEGDiscardEvents.Inc()\n"
-                '\t\t\t\tg.logger.Error(nil, "Event channel is full, discard this relist() cycle event")\n'
-                "\t\t\t}\n",
-                "\t\t\tg.eventChannel <- events[i]\n",
+                'g.logger.Error(nil, "Event channel is full, discard this relist() cycle event")',
+                'g.logger.V(4).Info("Event channel was full")',
             ),
         ),
         twin="pleg-scaled",
@@ -81,17 +88,117 @@ MUTANTS: tuple[Mutant, ...] = (
         substitutions=_PLEG_SCALED,
     ),
     Mutant(
+        "pleg-no-reinspection",
+        KUBELET,
+        25077,
+        "a pod whose inspection failed once is not inspected again, and can be left Terminating for ever",
+        incident="pleg-churn",
+        killed_by="pods-converge",
+        substitutions=(
+            Substitution(
+                _PLEG_GO,
+                "needsReinspection[pid] = pod\n",
+                "_ = pod\n",
+                also=(("g.podsToReinspect.Store(pid, empty)\n", "_ = empty\n"),),
+            ),
+        ),
+    ),
+    Mutant(
         "evict-critical-pods",
         KUBELET,
-        0,
-        "the eviction manager does not spare critical pods",
+        40655,
+        "the eviction manager does not spare critical pods, such as kube-proxy",
         incident="imagefs-full",
-        killed_by="",
+        killed_by="pods-spared",
+        substitutions=(Substitution(_EVICTION_GO, "if kubelettypes.IsCriticalPod(pod) {", "if false {"),),
+    ),
+    Mutant(
+        "min-reclaim-forgotten",
+        KUBELET,
+        99095,
+        "after image garbage collection the minimum reclaim is not asked for: DiskPressure never ends",
+        incident="imagefs-full",
+        killed_by="pressure-clears",
         substitutions=(
             Substitution(
                 _EVICTION_GO,
-                '\tif kubelettypes.IsCriticalPod(pod) {\n\t\tklog.ErrorS(nil, "Eviction manager: cannot evict',
-                '\tif false {\n\t\tklog.ErrorS(nil, "Eviction manager: cannot evict',
+                "thresholds := thresholdsMet(m.config.Thresholds, observations, true)",
+                "thresholds := thresholdsMet(m.config.Thresholds, observations, false)",
+                also=(
+                    (
+                        "thresholds := thresholdsMet(logger, m.config.Thresholds, observations, true)",
+                        "thresholds := thresholdsMet(logger, m.config.Thresholds, observations, false)",
+                    ),
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "stale-connections",
+        KUBELET,
+        95981,
+        "the kubelet goes on using a dead connection to the API server until the kernel gives it up, after 15 min",
+        incident="apiserver-node-loss",
+        killed_by="kubelets-report-again",
+        substitutions=(
+            Substitution(
+                "k8s.io/apimachinery/pkg/util/net/http.go",
+                "t2.ReadIdleTimeout = time.Duration(readIdleTimeoutSeconds()) * time.Second",
+                "t2.ReadIdleTimeout = 0 * time.Duration(readIdleTimeoutSeconds())",
+            ),
+        ),
+    ),
+    Mutant(
+        "all-nodes-away-ignored",
+        CONTROLLER_MANAGER,
+        28897,
+        "evictions do not stop, and taints are not taken back, when no node of any zone is Ready",
+        incident="mass-termination",
+        killed_by="taints-taken-back",
+        substitutions=(
+            Substitution(_NODE_LIFECYCLE_GO, "allAreFullyDisrupted := true\n", "allAreFullyDisrupted := false\n"),
+        ),
+    ),
+    Mutant(
+        "disrupted-zone-ignored",
+        CONTROLLER_MANAGER,
+        28897,
+        "a zone of which most nodes are away is emptied at the rate of a healthy one",
+        incident="mass-termination",
+        killed_by="taints-within-rate-small-partial",
+        substitutions=(
+            Substitution(
+                _NODE_LIFECYCLE_GO, "return notReadyNodes, statePartialDisruption", "return notReadyNodes, stateNormal"
+            ),
+        ),
+    ),
+    Mutant(
+        "deletion-not-cancelled",
+        CONTROLLER_MANAGER,
+        93722,
+        "a pod whose deletion is scheduled is deleted although its node came back, where another taint stays",
+        incident="mass-termination",
+        killed_by="nothing-terminated",
+        substitutions=(
+            Substitution(
+                "k8s.io/kubernetes/pkg/controller/tainteviction/taint_eviction.go",
+                "if minTolerationTime < 0 {\n",
+                "if minTolerationTime < 0 {\n\t\treturn\n\t}\n\tif minTolerationTime < 0 {\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "not-ready-unpublished",
+        CONTROLLER_MANAGER,
+        84573,
+        "publishNotReadyAddresses is not heeded: the pods of lost nodes leave the Service though they serve",
+        incident="mass-termination",
+        killed_by="outage-at-most",
+        substitutions=(
+            Substitution(
+                "k8s.io/endpointslice/utils.go",
+                "ready := service.Spec.PublishNotReadyAddresses || (serving && !terminating)",
+                "ready := serving && !terminating",
             ),
         ),
     ),
