@@ -47,7 +47,7 @@ def make(folder: Path, name: str, path: str, size_bytes: int) -> LoopFileSystem:
     with image.open("wb") as file:
         file.truncate(size_bytes)
     mounted.mkdir(exist_ok=True)
-    # No blocks kept back for root (-m 0): what statvfs calls free, a kubelet calls available, and both mean the same.
+    # Without a share for root (-m 0): what is free to root and what is available, as a kubelet counts it, are the same.
     run(["mkfs.ext4", "-q", "-m", "0", "-E", "nodiscard", str(image)], timeout_s=60)
     run(["mount", "-t", "ext4", "-o", "loop,noatime", str(image), str(mounted)], timeout_s=30)
     (mounted / "lost+found").rmdir()

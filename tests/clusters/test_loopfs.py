@@ -1,0 +1,113 @@
+"""Loop-backed file systems, made and taken down for real where the tests run as root."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from chaos.clusters import loopfs
+from chaos.clusters.base import Images, Shape, Timers, dense_shape
+from chaos.clusters.kind import KindSetup, kind_config
+from chaos.clusters.loopfs import LoopFileSystem
+from chaos.clusters.pytestkind import KindTools
+from chaos.errors import OrdealError
+from chaos.waiting import WaitedInVainError
+
+SIZE = 16 * 1024**2
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="loop mounts need root")
+
+
+def attached(folder: Path) -> bool:
+    listed = subprocess.run(["losetup", "--list"], capture_output=True, text=True, check=True).stdout
+    return str(folder) in listed
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where the file systems are; whatever a test leaves there is taken down."""
+    yield tmp_path / "with a blank"
+    loopfs.take_down(tmp_path)
+
+
+@needs_root
+def test_made_found_again_by_the_folder_and_taken_down(folder: Path, tmp_path: Path) -> None:
+    made = loopfs.make(folder, "imagefs", "/var/lib/containerd", SIZE)
+    assert made == LoopFileSystem("imagefs", folder / "imagefs", "/var/lib/containerd")
+    assert made.mounted.is_mount()
+    assert list(made.mounted.iterdir()) == []
+    said = os.statvfs(made.mounted)
+    assert 0.7 * SIZE < said.f_blocks * said.f_frsize <= SIZE
+    assert said.f_bavail > 0.95 * said.f_bfree, "no share is kept back for root"
+    (made.mounted / "file").write_text("x")
+    assert loopfs.left(folder)
+    assert not loopfs.left(tmp_path / "another")
+    loopfs.take_down(folder)
+    assert not loopfs.left(folder)
+    assert not folder.exists()
+    assert not attached(folder)
+    loopfs.take_down(folder)
+
+
+@needs_root
+def test_half_made_ones_are_taken_down_too(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "imagefs.img").write_bytes(b"")
+    os.truncate(folder / "imagefs.img", SIZE)
+    loopfs.take_down(folder)  # a file, no loop device yet
+    assert not folder.exists()
+    folder.mkdir()
+    (folder / "imagefs.img").write_bytes(b"\0" * SIZE)
+    subprocess.run(["losetup", "--find", str(folder / "imagefs.img")], check=True)
+    assert loopfs.left(folder)
+    loopfs.take_down(folder)  # attached, not mounted
+    assert not attached(folder)
+
+
+@needs_root
+def test_one_whose_file_was_deleted_is_found_by_its_folder(folder: Path) -> None:
+    made = loopfs.make(folder, "imagefs", "/x", SIZE)
+    (folder / "imagefs.img").unlink()
+    assert loopfs.left(folder)
+    loopfs.take_down(folder)
+    assert not made.mounted.exists()
+    assert not attached(folder)
+
+
+@needs_root
+def test_one_that_is_in_use_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loopfs, "GONE_WITHIN_S", 1.0)
+    made = loopfs.make(folder, "imagefs", "/x", SIZE)
+    with (made.mounted / "file").open("w"), pytest.raises(WaitedInVainError, match="to be unmounted"):
+        loopfs.take_down(folder)
+    assert (made.mounted / "file").exists()
+    loopfs.take_down(folder)
+    assert not loopfs.left(folder)
+
+
+def test_without_root_it_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(OrdealError, match=r"own for a node \(/var/lib/kubelet\) is a loop mount, which only root"):
+        loopfs.make(tmp_path / "fs", "nodefs", "/var/lib/kubelet", SIZE)
+    assert not (tmp_path / "fs").exists()
+
+
+def test_too_little_room_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    free = shutil.disk_usage(tmp_path).free
+    with pytest.raises(OrdealError, match="MiB free, and a node's file system of"):
+        loopfs.make(tmp_path / "fs", "nodefs", "/x", free)
+    assert not list((tmp_path / "fs").iterdir())
+
+
+def test_only_the_first_worker_gets_them(tmp_path: Path) -> None:
+    setup = KindSetup(KindTools(Path("kind"), Path("kubectl")), "1.34.4", "image", Images("busybox"), cgroup_v1=True)
+    shape = dense_shape(Timers())
+    own = (LoopFileSystem("imagefs", tmp_path / "imagefs", "/var/lib/containerd"),)
+    nodes = yaml.safe_load(kind_config(shape, setup, own))["nodes"]
+    mounts = [{"hostPath": str(tmp_path / "imagefs"), "containerPath": "/var/lib/containerd"}]
+    assert [n.get("extraMounts") for n in nodes] == [None, mounts, None]
+    assert not any("extraMounts" in n for n in yaml.safe_load(kind_config(Shape(), setup))["nodes"])
