@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chaos.clusters.base import KIND, Cluster, Shape
+from chaos.clusters.base import KIND, Cluster, dense_shape
 from chaos.clusters.pool import Pool, Wishes
 from chaos.faults import load_all
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
@@ -41,5 +41,5 @@ def pool(journal: Journal) -> Iterator[Pool]:
 
 @pytest.fixture(scope="session")
 def kind_cluster(pool: Pool) -> Cluster:
-    """One control plane, two workers, the smoke profile's timers."""
-    return pool.acquire(KIND, Shape(workers=2, timers=PROFILES["smoke"].kind_timers))
+    """One control plane, two workers, the first with file systems of its own, the smoke profile's timers."""
+    return pool.acquire(KIND, dense_shape(PROFILES["smoke"].kind_timers))

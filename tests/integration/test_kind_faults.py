@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
-from chaos.clusters.kind import KindCluster
+from chaos.clusters.kind import IMAGEFS, KindCluster
+from chaos.faults.ballast import FillFileSystem
 from chaos.faults.base import inject, registered
+from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.network import CutOff
 from chaos.faults.node import Pause, PowerOff
+from chaos.faults.priority import DropPriority
 from chaos.history import FaultStep, History
 from chaos.hosts.command import run
 from chaos.journal import Journal
@@ -48,10 +51,13 @@ def faults_of(cluster: KindCluster) -> dict[str, dict[str, Any]]:
         PowerOff.kind: {"node": worker},
         Pause.kind: {"node": worker},
         CutOff.kind: {"nodes": list(cluster.workers), "peers": [cluster.control_plane]},
+        FillFileSystem.kind: {"node": worker, "path": IMAGEFS, "used_percent": 95},
+        SetKubeletConfig.kind: {"node": worker, "changes": {"evictionPressureTransitionPeriod": "10s"}},
+        DropPriority.kind: {},
     }
 
 
-KINDS = (PowerOff.kind, Pause.kind, CutOff.kind)
+KINDS = (PowerOff.kind, Pause.kind, CutOff.kind, FillFileSystem.kind, SetKubeletConfig.kind, DropPriority.kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
