@@ -244,12 +244,12 @@ INCIDENTS: tuple[Incident, ...] = (
         level="MUST",
         claim=(
             "A load of 1,100 more handles MUST NOT keep pods from starting. Where a daemon's limit is reached all the "
-            "same, existing connections, new ones and DNS MUST go on, the failure MUST show in an event, a condition or "
-            "a log, and after the release pods MUST start without a restart."
+            "same, existing connections, new ones and DNS MUST go on, the failure MUST show in an event or a log, and "
+            "after the release pods MUST start without a restart."
         ),
         story=(
-            "Docker ran with a limit of 1024 open files. Handles and sockets in TIME_WAIT used them up, and nothing new "
-            "started on the nodes until the limits were raised to 102400."
+            "Docker ran with a limit of 1024 open files. Handles and sockets in TIME_WAIT used them up, and nothing "
+            "new started on the nodes until the limits were raised to 102400."
         ),
         source=NODE_POSTMORTEM,
         remedy=(

@@ -60,7 +60,7 @@ class RenameNode:
     name: str
 
     def plan(self, cluster: _Reached) -> Saved:
-        check_worker(cluster, self.node)
+        check_ready(cluster, self.node)
         if not DNS_NAME.fullmatch(self.name):
             raise OrdealError(f"{self.name!r} can't be a node's hostname: take a DNS label, such as renamed-1")
         if any(n.name == self.name for n in cluster.nodes()):
@@ -140,7 +140,7 @@ class SetKubeletIdentity:
     identity: str
 
     def plan(self, cluster: _Reached) -> Saved:
-        check_worker(cluster, self.node)
+        check_ready(cluster, self.node)
         if self.identity not in {PINNED, ANY_NAME}:
             raise OrdealError(f"a kubelet's identity can be {PINNED} or {ANY_NAME}, not {self.identity!r}")
         if _marked(cluster, self.node, self.kind):
@@ -201,13 +201,15 @@ class SetKubeletIdentity:
         )
 
 
-def check_worker(cluster: Cluster, node: str) -> None:
-    """Raises OrdealError where there is no such node, where it is a control plane, or where it is not Ready."""
+def check_ready(cluster: Cluster, node: str, *, control_plane: bool = False) -> None:
+    """Raises OrdealError where there is no such node, where it is not Ready, or where it is a control plane and may not
+    be one.
+    """
     there = {n.name: n for n in cluster.nodes()}
     found = there.get(node)
     if found is None:
         raise OrdealError(f"there is no node {node} in {cluster.ref.name}; there are: {', '.join(sorted(there))}")
-    if found.control_plane:
+    if found.control_plane and not control_plane:
         raise OrdealError(f"{node} is a control plane, and this fault is for workers: name a worker")
     if found.ready != "True":
         raise OrdealError(

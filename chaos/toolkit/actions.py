@@ -1,8 +1,8 @@
 """The faults as Chaos Toolkit actions, each with the one that takes it back, and what else an incident's story needs.
 
 Arguments are plain JSON. Nodes are named in one string: names with commas between them, or the words `workers`,
-`first-worker` (by name) or `control-plane`. A mapping with the key `hardened` is a choice by variant:
-`{hardened: true, CONTROL: false}` is false while the configuration's `control` is CONTROL.
+`first-worker` (by name), `dns-node` (where CoreDNS runs) or `control-plane`. A mapping with the key `hardened` is a
+choice by variant: `{hardened: true, CONTROL: false}` is false while the configuration's `control` is CONTROL.
 """
 
 from collections.abc import Mapping
@@ -10,38 +10,61 @@ from contextlib import ExitStack
 from dataclasses import fields, replace
 
 from chaos import nodefacts
-from chaos.clusters.base import EXISTING, ControlPlaneSwap, EtcdBehind, Heartbeats, NodeExec, Shape, Timers, Zone
+from chaos.clusters.base import (
+    ControlPlaneSwap,
+    EtcdBehind,
+    Heartbeats,
+    NodeExec,
+    NodeNetwork,
+    Shape,
+    Timers,
+    Zone,
+)
 from chaos.errors import OrdealError
 from chaos.eviction_log import NONE_LEFT, EvictionLog, under_pressure
+from chaos.faults.address import PinKubelets
 from chaos.faults.ballast import FillFileSystem
 from chaos.faults.control_plane import ReplaceControlPlane, StopControllerManager
 from chaos.faults.etcd import EditEtcdBehind, RestoreSnapshot
+from chaos.faults.handles import PORTS, EatHandles, LowerHandleLimit, SocketStorm
 from chaos.faults.heartbeats import StopHeartbeats
+from chaos.faults.hostname import RenameNode, SetKubeletIdentity
 from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.leftovers import LeakKernelMemory, LeaveFiles
 from chaos.faults.network import CutOff
 from chaos.faults.node import Pause, PowerOff
 from chaos.faults.priority import DropPriority
+from chaos.handles import HandleSamples, what_the_logs_say
 from chaos.history import Observation
+from chaos.identities import NodeIdentities
 from chaos.informer import ConfigMapInformer
+from chaos.invariants.handles import DNS, ECHO
+from chaos.probing import ServiceProbes
 from chaos.toolkit.session import SESSION, Configuration, activity, always, by_variant
 from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads import config_maps
+from chaos.workloads.dns import dns_node, dns_url
 from chaos.workloads.eater import Eater
+from chaos.workloads.pinned import Echo, Spare, start_spare, stop_spare
 from chaos.workloads.starts import start_and_remove
 from chaos.workloads.web import Web
 
 __all__ = [
     "ask_etcd_for_config_maps",
+    "ask_name_and_connection",
     "bring_back_control_plane",
     "clean_up",
     "cut_off",
     "delete_config_maps",
     "deploy_eater",
+    "deploy_echo",
+    "deploy_spare",
     "deploy_web",
     "drop_priority",
+    "eat_handles",
     "edit_etcd_behind",
     "empty_file_system",
+    "end_socket_storm",
     "fill_file_system",
     "follow_eviction_log",
     "hold",
@@ -49,16 +72,24 @@ __all__ = [
     "hold_past_grace_period",
     "leak_kernel_memory",
     "leave_files",
+    "lower_handle_limit",
     "measure_node",
     "pause",
+    "pin_kubelets",
     "power_off",
     "power_on",
+    "put_name_back",
+    "raise_handle_limit",
+    "read_daemon_logs",
     "read_node_facts",
     "reconnect",
+    "release_handles",
     "remove_files",
     "remove_workloads",
+    "rename_node",
     "replace_control_plane",
     "restore_kubelet_config",
+    "restore_kubelet_identity",
     "restore_priority",
     "restore_snapshot",
     "resume_heartbeats",
@@ -68,20 +99,27 @@ __all__ = [
     "roll_out",
     "save_snapshot",
     "set_kubelet_config",
+    "set_kubelet_identity",
+    "socket_storm",
     "start_containers",
     "start_controller_manager",
     "start_new_pods",
     "start_recording",
+    "start_spare_pods",
     "stop_controller_manager",
     "stop_heartbeats",
     "stop_recording",
+    "stop_spare_pods",
     "take_back_everything",
     "unpause",
+    "unpin_kubelets",
     "use_cluster",
     "wait_until_evicted",
     "wait_until_pressure_is_over",
     "wait_until_recovered",
     "watch_config_maps",
+    "watch_handles",
+    "watch_node_identities",
     "write_config_map",
 ]
 
@@ -89,15 +127,21 @@ __all__ = [
 COUNTERPARTS = {
     CutOff.kind: "reconnect",
     DropPriority.kind: "restore_priority",
+    EatHandles.kind: "release_handles",
     EditEtcdBehind.kind: "revert_etcd_edit",
     FillFileSystem.kind: "empty_file_system",
     LeakKernelMemory.kind: "return_kernel_memory",
     LeaveFiles.kind: "remove_files",
+    LowerHandleLimit.kind: "raise_handle_limit",
     Pause.kind: "unpause",
+    PinKubelets.kind: "unpin_kubelets",
     PowerOff.kind: "power_on",
+    RenameNode.kind: "put_name_back",
     ReplaceControlPlane.kind: "bring_back_control_plane",
     RestoreSnapshot.kind: "return_from_snapshot",
     SetKubeletConfig.kind: "restore_kubelet_config",
+    SetKubeletIdentity.kind: "restore_kubelet_identity",
+    SocketStorm.kind: "end_socket_storm",
     StopControllerManager.kind: "start_controller_manager",
     StopHeartbeats.kind: "resume_heartbeats",
 }
@@ -115,7 +159,6 @@ def use_cluster(
     timers: Mapping[str, float] | Mapping[str, Mapping[str, float]] | None = None,
     controller_manager: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None = None,
     apiserver: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None = None,
-    kubelets_pinned_to_address: bool | Mapping[str, bool] = False,
     imagefs_bytes: int = 0,
     nodefs_bytes: int = 0,
     max_pods: int = 0,
@@ -141,14 +184,11 @@ def use_cluster(
         timers=_timers(lab.timers, by_variant(timers or {}, control)),
         controller_manager=_flags(by_variant(controller_manager or {}, control)),
         apiserver=_flags(by_variant(apiserver or {}, control)),
-        kubelets_pinned_to_address=by_variant(kubelets_pinned_to_address, control),
         imagefs_bytes=int(imagefs_bytes),
         nodefs_bytes=int(nodefs_bytes),
         max_pods=int(max_pods),
         node_cidr_bits=int(node_cidr_bits),
     )
-    if SESSION.settings.cluster == EXISTING and shape.kubelets_pinned_to_address:
-        raise OrdealError("an existing cluster's kubelets can't be pinned here: run it with `cluster: kind`")
     cluster = lab.cluster(shape)
     SESSION.nodes()
     return {"name": cluster.ref.name, **cluster.facts()}
@@ -367,6 +407,65 @@ def wait_until_pressure_is_over(node: str, workloads: str = "web,eater", within_
 
 
 @activity
+def deploy_echo(node: str = "first-worker", configuration: Configuration | None = None) -> dict[str, Setting]:
+    """Put an echo server with a Service on one node: what ask_name_and_connection keeps a connection to."""
+    SESSION.open(configuration).cluster()
+    echo = SESSION.deploy(Echo(_one(node)))
+    return {"name": echo.name, "namespace": echo.namespace, "url": echo.url}
+
+
+@activity
+def deploy_spare(node: str = "first-worker", configuration: Configuration | None = None) -> dict[str, Setting]:
+    """Make a Deployment without pods for one node, to which start_spare_pods gives some."""
+    SESSION.open(configuration).cluster()
+    spare = SESSION.deploy(Spare(_one(node)))
+    return {"name": spare.name, "namespace": spare.namespace}
+
+
+@activity
+def start_spare_pods(count: int = 3, within_s: float = 17.0) -> bool:
+    """Ask for new pods while a fault lasts, and wait until they are Ready. False where not: invariants judge it."""
+    return start_spare(SESSION.workload("spare"), int(count), within_s=float(within_s)) is not None
+
+
+@activity
+def stop_spare_pods() -> None:
+    """Take the pods of start_spare_pods away, and wait until they are gone."""
+    stop_spare(SESSION.workload("spare"))
+
+
+@activity
+def ask_name_and_connection(node: str = "first-worker") -> None:
+    """From a node's own network, five times a second until stop_recording: ask the cluster's DNS over UDP, and use one
+    TCP connection through the Service of deploy_echo.
+    """
+    cluster = SESSION.cluster()
+    if not isinstance(cluster, NodeNetwork):
+        raise OrdealError(f"nothing can be asked from the nodes' own networks of {cluster.ref.name}")
+    for target, url in ((DNS, dns_url(cluster)), (ECHO, SESSION.workload("echo").url)):
+        probes = ServiceProbes(cluster, SESSION.history, target=target, url=url, nodes=(_one(node),), interval_s=0.2)
+        SESSION.while_recording(probes)
+
+
+@activity
+def watch_handles(node: str = "first-worker", daemons: str = "containerd,kubelet") -> None:
+    """Count the open handles of daemons on a node against their limits, twice a second, until stop_recording."""
+    SESSION.while_recording(HandleSamples(_executing(), SESSION.history, _one(node), _names(daemons)))
+
+
+@activity
+def read_daemon_logs(node: str = "first-worker") -> None:
+    """Look for "too many open files" in the logs of a node's daemons since the recording began."""
+    what_the_logs_say(_executing(), SESSION.history, _one(node), since=0.0)
+
+
+@activity
+def watch_node_identities() -> None:
+    """Ask, until stop_recording, which machine each Node stands for: its ids and its address."""
+    SESSION.while_recording(NodeIdentities(SESSION.history, SESSION.cluster().api))
+
+
+@activity
 def read_node_facts() -> None:
     """Read what every node is made of: versions, storage, limits, clock. The preflight probes judge it."""
     nodefacts.read_all(SESSION.cluster(), SESSION.history)
@@ -483,6 +582,105 @@ def empty_file_system() -> int:
 
 
 @activity
+def set_kubelet_identity(
+    node: str = "first-worker",
+    identity: str | Mapping[str, str | None] = "pinned",
+    configuration: Configuration | None = None,
+) -> str:
+    """Set a kubelet's name and credentials: `pinned` starts it with --hostname-override, `any-name` with credentials
+    that may register any Node. May be a choice by variant; null leaves it out.
+    """
+    SESSION.open(configuration)
+    chosen = by_variant(identity, SESSION.lab.control)
+    if chosen is None:
+        return "left out"
+    SESSION.inject(SetKubeletIdentity(_one(node), str(chosen)))
+    return "landed"
+
+
+@always
+def restore_kubelet_identity() -> int:
+    """Give kubelets their own name and credentials again; safe to repeat. Returns how many had others."""
+    return SESSION.take_back(SetKubeletIdentity.kind)
+
+
+@activity
+def rename_node(
+    node: str = "first-worker", name: str = "ordeal-renamed", configuration: Configuration | None = None
+) -> str:
+    """Give a worker another hostname and restart its kubelet."""
+    SESSION.open(configuration)
+    SESSION.inject(RenameNode(_one(node), name))
+    return "landed"
+
+
+@always
+def put_name_back() -> int:
+    """Put back the hostnames that rename_node changed, and remove the Nodes that came of it; safe to repeat."""
+    return SESSION.take_back(RenameNode.kind)
+
+
+@activity
+def lower_handle_limit(
+    daemon: str,
+    node: str = "first-worker",
+    limit: int | Mapping[str, int | None] = 0,
+    above: int = 10,
+    configuration: Configuration | None = None,
+) -> str:
+    """Lower the soft limit of a running daemon's open files: containerd, kubelet, kube-proxy or coredns.
+
+    limit: 0 is `above` more than it has open now. May be a choice by variant; null leaves it out.
+    """
+    SESSION.open(configuration)
+    chosen = by_variant(limit, SESSION.lab.control)
+    if chosen is None:
+        return "left out"
+    SESSION.inject(LowerHandleLimit(_one(node), daemon, limit=int(chosen), above=int(above)))
+    return "landed"
+
+
+@always
+def raise_handle_limit() -> int:
+    """Give daemons the soft limits that they had; safe to repeat. Returns how many were lowered."""
+    return SESSION.take_back(LowerHandleLimit.kind)
+
+
+@activity
+def eat_handles(
+    handles: int, of: str = "", node: str = "first-worker", configuration: Configuration | None = None
+) -> str:
+    """Eat so many handles on a node: a pod's own, or those of a daemon (`of`) by connections that are held open."""
+    SESSION.open(configuration)
+    SESSION.inject(EatHandles(_one(node), int(handles), of=of))
+    return "landed"
+
+
+@always
+def release_handles() -> int:
+    """Release what eat_handles holds; safe to repeat. Returns how often it was done."""
+    return SESSION.take_back(EatHandles.kind)
+
+
+@activity
+def socket_storm(
+    node: str = "first-worker", connections: int = 3000, configuration: Configuration | None = None
+) -> str:
+    """Make so many short connections from a node to its own kube-proxy; each leaves a socket in TIME_WAIT."""
+    SESSION.open(configuration)
+    name = _one(node)
+    address = next(n.address for n in SESSION.nodes() if n.name == name)
+    SESSION.inject(SocketStorm(name, f"{address}:{PORTS['kube-proxy']}", int(connections)))
+    return "landed"
+
+
+@always
+def end_socket_storm() -> int:
+    """End what socket_storm started; safe to repeat. The sockets go by themselves after 60 s. Returns how many."""
+    return SESSION.take_back(SocketStorm.kind)
+
+
+@activity
 def power_off(
     node: str = "control-plane",
     new_address: bool | Mapping[str, bool] = False,
@@ -498,6 +696,23 @@ def power_off(
 def power_on() -> int:
     """Start every node that power_off switched off; safe to repeat. Returns how many there were."""
     return SESSION.take_back(PowerOff.kind)
+
+
+@activity
+def pin_kubelets(nodes: str | Mapping[str, str] = "", configuration: Configuration | None = None) -> str:
+    """Let kubelets know the API server by its address of now. nodes may be a choice by variant; empty leaves it out."""
+    SESSION.open(configuration)
+    named = by_variant(nodes, SESSION.lab.control)
+    if not named:
+        return "left out"
+    SESSION.inject(PinKubelets(nodes_named(named)))
+    return "landed"
+
+
+@always
+def unpin_kubelets() -> int:
+    """Let the kubelets that pin_kubelets pinned know the API server by its name again; safe to repeat."""
+    return SESSION.take_back(PinKubelets.kind)
 
 
 @activity
@@ -660,6 +875,8 @@ def nodes_named(named: str) -> tuple[str, ...]:
         found = tuple(n.name for n in there if n.control_plane == (named == "control-plane"))
     elif named == "first-worker":
         found = tuple(sorted(n.name for n in there if not n.control_plane)[:1])
+    elif named == "dns-node":
+        found = (dns_node(SESSION.cluster()),)
     else:
         found = _names(named)
     unknown = [name for name in found if name not in {n.name for n in there}]

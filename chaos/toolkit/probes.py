@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from chaos.clusters.base import RunsContainers, Timers
 from chaos.errors import OrdealError
 from chaos.faults.ballast import FillFileSystem
+from chaos.faults.handles import EatHandles, LowerHandleLimit
 from chaos.faults.heartbeats import StopHeartbeats
+from chaos.faults.hostname import RenameNode
 from chaos.history import NodeChange
-from chaos.invariants import availability, eviction, heartbeats, pods, preflight, start, watch_cache
+from chaos.invariants import availability, eviction, handles, heartbeats, identity, pods, preflight, start, watch_cache
 from chaos.invariants import nodes as rates
 from chaos.invariants import nodes_ready as nodes_invariants
 from chaos.invariants.base import Figure, Finding, Invariant, Verdict, judge
@@ -23,11 +25,17 @@ from chaos.toolkit.session import SESSION, Configuration, activity, always
 __all__ = [
     "all_nodes_ready",
     "answered_throughout",
+    "away_under_another_name",
     "clocks_agree",
     "containers_restarted",
     "critical_pods_stay",
+    "daemons_not_restarted",
     "disk_does_not_grow",
+    "dns_answers",
     "evicted_by_use",
+    "existing_connections",
+    "failure_shows",
+    "handle_limit_not_reached",
     "handle_limits",
     "inotify_instances",
     "kubelets_report_again",
@@ -38,10 +46,14 @@ __all__ = [
     "nodes_ready",
     "nodes_ready_again",
     "nothing_terminated",
+    "one_node_per_machine",
     "outage_at_most",
+    "pods_start",
+    "pods_start_after_release",
     "pods_terminated",
     "pressure_clears",
     "pressure_reported",
+    "ready_throughout",
     "runs_again",
     "same_pods",
     "slab_does_not_grow",
@@ -190,6 +202,68 @@ def pressure_clears(node: str, within_s: float = 70.0) -> Reported:
 def runs_again(workload: str = "eater", within_s: float = 130.0) -> Reported:
     """As many of the workload's pods as before were Ready within `within_s` seconds after the space was back."""
     return _judged(eviction.runs_again(workload, FillFileSystem.kind, within_s=float(within_s)))
+
+
+@activity
+def one_node_per_machine() -> Reported:
+    """At no time were there two Nodes with the same machine id, system UUID, provider id or address."""
+    return _judged(identity.one_node_per_machine())
+
+
+@activity
+def ready_throughout(nodes: str = "first-worker") -> Reported:
+    """The nodes were Ready from the beginning of the recording to its end."""
+    return _judged(identity.ready_throughout(nodes_named(nodes)))
+
+
+@activity
+def away_under_another_name(node: str = "first-worker", plus_periods: int = 2) -> Reported:
+    """The renamed node was seen not Ready within the grace period and so many of the node monitor's periods."""
+    timers = SESSION.cluster().shape.timers
+    within_s = timers.monitor_grace_s + int(plus_periods) * timers.monitor_period_s
+    return _judged(identity.away_under_another_name(_one(node), fault=RenameNode.kind, within_s=within_s))
+
+
+@activity
+def pods_start(within_s: float = 15.0) -> Reported:
+    """Each pod of start_spare_pods was Ready within `within_s` seconds while handles were eaten."""
+    return _judged(handles.pods_start("spare", fault=EatHandles.kind, within_s=float(within_s)))
+
+
+@activity
+def pods_start_after_release(within_s: float = 60.0) -> Reported:
+    """Each pod that had to wait was Ready within `within_s` seconds after a daemon had its limit again."""
+    return _judged(handles.pods_start_after_release("spare", fault=LowerHandleLimit.kind, within_s=float(within_s)))
+
+
+@activity
+def dns_answers(limit_s: float = 2.0, node: str = "first-worker") -> Reported:
+    """DNS was never away for longer than `limit_s` seconds, asked from the node's own network."""
+    return _judged(handles.dns_answers(float(limit_s), nodes=(_one(node),)))
+
+
+@activity
+def existing_connections(limit_s: float = 2.0, node: str = "first-worker") -> Reported:
+    """The connection that was kept from the node stayed the same one, and was never silent for longer."""
+    return _judged(handles.existing_connections(float(limit_s), nodes=(_one(node),)))
+
+
+@activity
+def failure_shows(places: Mapping[str, str]) -> Reported:
+    """Each daemon, which must have reached its limit, said so in a log or an event. places: the node by daemon."""
+    return _judged(handles.failure_shows({daemon: _one(node) for daemon, node in places.items()}))
+
+
+@activity
+def daemons_not_restarted(places: Mapping[str, str]) -> Reported:
+    """The daemons' processes at the end are those of the beginning. places: the node by daemon."""
+    return _judged(handles.daemons_not_restarted({daemon: _one(node) for daemon, node in places.items()}))
+
+
+@activity
+def handle_limit_not_reached(daemon: str = "containerd", node: str = "first-worker") -> Reported:
+    """The daemon always had handles left."""
+    return _judged(handles.handle_limit_not_reached(_one(node), daemon))
 
 
 # --- figures

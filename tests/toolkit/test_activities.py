@@ -85,8 +85,8 @@ def test_an_incidents_experiments_judge_by_the_invariants_of_its_suites(incident
     suites = [s for s in SUITES.rglob("test_*.py") if f'"{incident.id}"' in s.read_text()]
     suites = [s for s in suites if not any(f'"{control}"' in s.read_text() for control in NOT_ONE_RUN)]
     assert suites
-    imported = re.compile(r"^from chaos\.invariants\.\w+ import (.+)$", re.MULTILINE)
-    judged = {name for s in suites for line in imported.findall(s.read_text()) for name in line.split(", ")}
+    imported = re.compile(r"^from chaos\.invariants\.\w+ import (\([^)]+\)|.+)$", re.MULTILINE)
+    judged = {n for s in suites for names in imported.findall(s.read_text()) for n in re.findall(r"\w+", names)}
     judged = {name for name in judged if name.islower()}
     own = [_loaded(p) for p in EXPERIMENTS if _loaded(p)["configuration"]["incident"] == incident.id]
     assert {a["provider"]["func"] for e in own for a in e["method"] if a["type"] == "probe"} == judged

@@ -1,0 +1,183 @@
+"""nofile-exhausted: the daemons of a node run out of file handles, and sockets of its network are left in TIME_WAIT."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from chaos.clusters.base import Cluster, NodeExec, NodeNetwork, RunsContainers, Shape
+from chaos.errors import OrdealError
+from chaos.faults.handles import DAEMONS, EatHandles, LowerHandleLimit, SocketStorm
+from chaos.handles import LIMIT, OPEN, SAID, TIME_WAIT, HandleSamples, processes_of, what_the_logs_say
+from chaos.history import History, NodeChange, Observation, Probe, Sample, Window
+from chaos.incident import incident
+from chaos.invariants.availability import outage_at_most
+from chaos.invariants.handles import (
+    DNS,
+    ECHO,
+    daemons_not_restarted,
+    dns_answers,
+    existing_connections,
+    failure_shows,
+    handle_limit_not_reached,
+    pods_start,
+    pods_start_after_release,
+)
+from chaos.invariants.identity import ready_throughout
+from chaos.invariants.start import new_pods_start
+from chaos.lab import Lab, Sampler
+from chaos.probing import ServiceProbes
+from chaos.report.results import Row
+from chaos.workloads.dns import dns_node, dns_url
+from chaos.workloads.pinned import Echo, Spare, ready_replicas, start_spare, stop_spare
+from chaos.workloads.web import Deployed, Web
+
+NEEDS = (RunsContainers, NodeExec, NodeNetwork)
+POSTMORTEM_LIMIT = 1024
+LOAD = 1100  # connections: what the post-mortem's limit can't bear, and the hardened one can
+START_WITHIN_S = 15.0
+MARGIN_S = 2.0  # so that a pod that is not Ready then is proven late
+RELEASED_WITHIN_S = 60.0  # the kubelet tries a sandbox again with a back-off
+ABOVE = 10  # handles left when a limit is lowered
+ASKED_EVERY_S = 0.2
+
+
+@incident("nofile-exhausted", on=("kind",), needs=NEEDS, controls=("limit-1024",))
+def test_the_load_that_1024_handles_do_not_bear(lab: Lab) -> None:
+    """When the container runtime has to hold 1,100 handles more, pods on the node MUST still start, DNS MUST answer,
+    existing and new connections MUST live.
+    """
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    worker = next(n.name for n in cluster.nodes() if not n.control_plane)
+    web, echo, spare = lab.deploy(Web(replicas=4)), lab.deploy(Echo(worker)), lab.deploy(Spare(worker))
+    with ExitStack() as set_up:
+        if lab.control == "limit-1024":
+            set_up.enter_context(lab.configured(LowerHandleLimit(worker, "containerd", limit=POSTMORTEM_LIMIT)))
+        lab.fact("containerd's soft limit", processes_of(reached(cluster), worker, ["containerd"])[0].soft)
+        with lab.record(probe=web, samplers=samplers(cluster, worker, echo, ["containerd", "kubelet"])) as history:
+            with lab.inject(EatHandles(worker, LOAD, of="containerd")):
+                start_spare(spare, 3, within_s=START_WITHIN_S + MARGIN_S)
+                what_the_logs_say(reached(cluster), history, worker, since=0.0)
+            lab.recover(
+                lambda: ready_replicas(spare) == 3, within_s=RELEASED_WITHIN_S, what="the pods that had to wait"
+            )
+            stop_spare(spare)
+            lab.start_new_pods()
+    lab.expect(
+        history,
+        pods_start(spare.name, fault=EatHandles.kind, within_s=START_WITHIN_S),
+        handle_limit_not_reached(worker, "containerd"),
+        dns_answers(2.0, nodes=(worker,)),
+        existing_connections(2.0, nodes=(worker,)),
+        outage_at_most(2.0, target=web.name),
+        daemons_not_restarted({"containerd": worker, "kubelet": worker}),
+        new_pods_start(within_s=60),
+    )
+
+
+@incident("nofile-exhausted", on=("kind",), needs=NEEDS, variant="each daemon at its limit")
+def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
+    """When containerd, kubelet, kube-proxy or CoreDNS runs out of handles, when a pod eats its own, and when a socket
+    storm leaves thousands of sockets in TIME_WAIT, DNS, existing and new connections MUST go on, the failure MUST show,
+    and after the release pods MUST start without a restart of the daemon.
+    """
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    worker = next(n for n in cluster.nodes() if not n.control_plane)
+    web, echo, spare = lab.deploy(Web(replicas=4)), lab.deploy(Echo(worker.name)), lab.deploy(Spare(worker.name))
+    places = {daemon: worker.name for daemon in DAEMONS if daemon != "coredns"} | {"coredns": dns_node(cluster)}
+    seen: list[Phase] = []
+    with lab.record(probe=web, samplers=samplers(cluster, worker.name, echo, places, places["coredns"])) as history:
+        for daemon, node in places.items():
+            with lab.inject(LowerHandleLimit(node, daemon, above=ABOVE)), lab.inject(EatHandles(node, 60, of=daemon)):
+                began = history.now()
+                started = start_spare(spare, 1, within_s=START_WITHIN_S + MARGIN_S)
+                what_the_logs_say(reached(cluster), history, node, since=began)
+                seen.append(Phase(f"{daemon} at its limit", node, daemon, Window(began, history.now()), started))
+            lab.recover(lambda: ready_replicas(spare) == 1, within_s=RELEASED_WITHIN_S, what="the pod that had to wait")
+            stop_spare(spare)
+        storm = SocketStorm(worker.name, f"{worker.address}:10256", connections=lab.profile.repeats * 1000)
+        for harm, what in (
+            (EatHandles(worker.name, 1000), "a pod eats 1,000 handles of its own"),
+            (storm, f"{storm.connections} short connections to kube-proxy"),
+        ):
+            with lab.inject(harm):
+                began = history.now()
+                started = start_spare(spare, 1, within_s=START_WITHIN_S + MARGIN_S)
+                seen.append(Phase(what, worker.name, "", Window(began, history.now()), started))
+            stop_spare(spare)
+        lab.start_new_pods()
+    lab.table("handles", [row(phase, history) for phase in seen])
+    waiting = [s.value for s in history.of(Sample) if s.name == TIME_WAIT and s.subject == worker.name]
+    lab.fact("most sockets in TIME_WAIT", max(waiting, default=0))
+    lab.expect(
+        history,
+        dns_answers(2.0, nodes=(worker.name,)),
+        existing_connections(2.0, nodes=(worker.name,)),
+        outage_at_most(2.0, target=web.name),
+        ready_throughout((worker.name,)),
+        failure_shows(places),
+        daemons_not_restarted(places),
+        pods_start_after_release(spare.name, fault=LowerHandleLimit.kind, within_s=RELEASED_WITHIN_S),
+        new_pods_start(within_s=60),
+    )
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of the story: what was harmed, on which node, when, and after how many seconds a new pod was Ready."""
+
+    what: str
+    node: str
+    daemon: str
+    when: Window
+    started_s: float | None
+
+
+def samplers(
+    cluster: Cluster, worker: str, echo: Deployed, daemons: Sequence[str] | dict[str, str], *other: str
+) -> tuple[Sampler, ...]:
+    """What is measured beside the Service: DNS and a kept connection from the worker's own network, and handles.
+
+    DNS is asked from the node's network namespace, not from inside a pod: the same way through kube-proxy's rules.
+    """
+    if not isinstance(cluster, NodeNetwork):
+        raise OrdealError(f"{cluster.ref.name} lets nothing be asked from a node's own network")
+    asked = {DNS: dns_url(cluster), ECHO: echo.url}
+
+    def probes(target: str, url: str) -> Sampler:
+        return lambda history: ServiceProbes(
+            cluster, history, target=target, url=url, nodes=(worker,), interval_s=ASKED_EVERY_S
+        )
+
+    def handles(node: str) -> Sampler:
+        own = [d for d in daemons if not isinstance(daemons, dict) or daemons[d] == node]
+        return lambda history: HandleSamples(reached(cluster), history, node, own)
+
+    nodes = dict.fromkeys((worker, *other))
+    return (*(probes(target, url) for target, url in asked.items()), *(handles(node) for node in nodes))
+
+
+def reached(cluster: Cluster) -> NodeExec:
+    """The cluster, whose nodes can be reached: NEEDS says so."""
+    assert isinstance(cluster, NodeExec)
+    return cluster
+
+
+def row(phase: Phase, history: History) -> Row:
+    """A line of the table: what happened while a daemon had no handles."""
+    subject = f"{phase.node}/{phase.daemon}"
+    used = [s for s in history.of(Sample, phase.when) if s.name == OPEN and s.subject == subject]
+    limits = [s.value for s in history.of(Sample, phase.when) if s.name == LIMIT and s.subject == subject]
+    probes = history.of(Probe, phase.when)
+    said = [o for o in history.of(Observation) if o.name == SAID and o.subject == subject and o.at >= phase.when.start]
+    ready = all(c.ready == "True" for c in history.of(NodeChange, phase.when) if c.name == phase.node)
+    lost = {t: sum(not p.ok for p in probes if p.target == t) for t in (DNS, ECHO, "web")}
+    return {
+        "what": phase.what,
+        "handles": f"{max(s.value for s in used):.0f} of {min(limits):.0f}" if used else "",
+        "a new pod": "not Ready" if phase.started_s is None else f"Ready in {phase.started_s:.1f} s",
+        "DNS lost": lost[DNS],
+        "kept connection lost": lost[ECHO],
+        "Service lost": lost["web"],
+        "node": "Ready" if ready else "NOT Ready",
+        "log says so": said[-1].seen.split(",")[0] if said else "",
+    }
