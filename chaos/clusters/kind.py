@@ -71,8 +71,6 @@ class KindCluster:
         cluster = cls(ClusterRef(KIND, name, str(kubeconfig)), shape, setup.images, setup.tools)
         if setup.images.busybox != WORKLOAD_IMAGE:  # a node image that was not built here holds no workloads
             cluster._load(setup.images.busybox)
-        if shape.kubelets_pinned_to_address:
-            cluster._pin_kubelets()
         report("waiting for every node and CoreDNS to be Ready")
         cluster.wait_ready(READY_WITHIN_S)
         return cluster
@@ -293,15 +291,6 @@ class KindCluster:
         path.touch(0o600)
         path.write_text(yaml.safe_dump(config))
         return str(path)
-
-    def _pin_kubelets(self) -> None:
-        address = docker.inspect(self.control_plane).address
-        for worker in self.workers:
-            script = (
-                f"sed -i 's#server: .*#server: https://{address}:{FIRST_PORT}#' /etc/kubernetes/kubelet.conf; "
-                "systemctl restart kubelet"
-            )
-            self.node_exec(worker, ["sh", "-ec", script])
 
     def _load(self, image: str) -> None:
         assert self._tools is not None

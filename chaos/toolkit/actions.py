@@ -24,6 +24,7 @@ from chaos.errors import OrdealError
 from chaos.eviction_log import NONE_LEFT, EvictionLog, under_pressure
 from chaos.faults.address import PinKubelets
 from chaos.faults.ballast import FillFileSystem
+from chaos.faults.component import SwapComponent
 from chaos.faults.control_plane import ReplaceControlPlane, StopControllerManager
 from chaos.faults.etcd import EditEtcdBehind, RestoreSnapshot
 from chaos.faults.handles import PORTS, EatHandles, LowerHandleLimit, SocketStorm
@@ -33,16 +34,23 @@ from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.leftovers import LeakKernelMemory, LeaveFiles
 from chaos.faults.network import CutOff
 from chaos.faults.node import Pause, PowerOff
+from chaos.faults.pods import DeletePods
 from chaos.faults.priority import DropPriority
+from chaos.faults.program import SwapProgram
+from chaos.faults.runtime import StallRuntime
 from chaos.handles import HandleSamples, what_the_logs_say
 from chaos.history import Observation
 from chaos.identities import NodeIdentities
+from chaos.hosts import mutants
 from chaos.informer import ConfigMapInformer
 from chaos.invariants.handles import DNS, ECHO
+from chaos.invariants.pleg import WAVE, deadlock_seen
+from chaos.pleg import PlegSamples
 from chaos.probing import ServiceProbes
 from chaos.toolkit.session import SESSION, Configuration, activity, always, by_variant
 from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads import config_maps
+from chaos.workloads.churn import Churn, check_room, pods_left, ready_within_s, scale
 from chaos.workloads.dns import dns_node, dns_url
 from chaos.workloads.eater import Eater
 from chaos.workloads.pinned import Echo, Spare, start_spare, stop_spare
@@ -52,10 +60,13 @@ from chaos.workloads.web import Web
 __all__ = [
     "ask_etcd_for_config_maps",
     "ask_name_and_connection",
+    "await_replacements",
     "bring_back_control_plane",
     "clean_up",
     "cut_off",
     "delete_config_maps",
+    "delete_pods",
+    "deploy_churn",
     "deploy_eater",
     "deploy_echo",
     "deploy_spare",
@@ -64,6 +75,7 @@ __all__ = [
     "eat_handles",
     "edit_etcd_behind",
     "empty_file_system",
+    "end_churn",
     "end_socket_storm",
     "fill_file_system",
     "follow_eviction_log",
@@ -88,11 +100,14 @@ __all__ = [
     "remove_workloads",
     "rename_node",
     "replace_control_plane",
+    "restore_component",
     "restore_kubelet_config",
     "restore_kubelet_identity",
     "restore_priority",
+    "restore_program",
     "restore_snapshot",
     "resume_heartbeats",
+    "resume_runtime",
     "return_from_snapshot",
     "return_kernel_memory",
     "revert_etcd_edit",
@@ -101,6 +116,8 @@ __all__ = [
     "set_kubelet_config",
     "set_kubelet_identity",
     "socket_storm",
+    "stall_runtime",
+    "start_churn",
     "start_containers",
     "start_controller_manager",
     "start_new_pods",
@@ -110,6 +127,8 @@ __all__ = [
     "stop_heartbeats",
     "stop_recording",
     "stop_spare_pods",
+    "swap_component",
+    "swap_program",
     "take_back_everything",
     "unpause",
     "unpin_kubelets",
@@ -120,12 +139,14 @@ __all__ = [
     "watch_config_maps",
     "watch_handles",
     "watch_node_identities",
+    "watch_pleg",
     "write_config_map",
 ]
 
 # The action that takes a fault back, by the fault's kind; the action that does it is called as the kind is.
 COUNTERPARTS = {
     CutOff.kind: "reconnect",
+    DeletePods.kind: "await_replacements",
     DropPriority.kind: "restore_priority",
     EatHandles.kind: "release_handles",
     EditEtcdBehind.kind: "revert_etcd_edit",
@@ -142,8 +163,11 @@ COUNTERPARTS = {
     SetKubeletConfig.kind: "restore_kubelet_config",
     SetKubeletIdentity.kind: "restore_kubelet_identity",
     SocketStorm.kind: "end_socket_storm",
+    StallRuntime.kind: "resume_runtime",
     StopControllerManager.kind: "start_controller_manager",
     StopHeartbeats.kind: "resume_heartbeats",
+    SwapComponent.kind: "restore_component",
+    SwapProgram.kind: "restore_program",
 }
 
 Setting = str | int | float | bool
@@ -859,6 +883,136 @@ def return_from_snapshot() -> int:
     return SESSION.take_back(RestoreSnapshot.kind)
 
 
+@activity
+def deploy_churn(
+    node: str = "last-worker", pods: int | Mapping[str, int] = 150, configuration: Configuration | None = None
+) -> dict[str, Setting]:
+    """Make a Deployment for so many small pods on one node, for the time being without any. pods may be a choice."""
+    cluster = SESSION.open(configuration).cluster()
+    count = int(by_variant(pods, SESSION.lab.control))
+    check_room(cluster, _one(node), count)
+    churn = SESSION.deploy(Churn(_one(node), count))
+    return {"name": churn.name, "namespace": churn.namespace, "replicas": churn.replicas}
+
+
+@activity
+def watch_pleg(node: str = "last-worker", limit_s: float | Mapping[str, float] = 180.0) -> None:
+    """Sample the kubelet's PLEG, goroutines and handles each second until stop_recording.
+
+    limit_s: the threshold of the kubelet that runs; beyond it, its goroutines are looked at. May be a choice.
+    """
+    limit = float(by_variant(limit_s, SESSION.lab.control))
+    SESSION.while_recording(PlegSamples(SESSION.history, SESSION.cluster(), _one(node), limit_s=limit))
+
+
+@activity
+def start_churn(node: str = "last-worker") -> bool:
+    """Ask for all pods of deploy_churn, and wait until they are Ready. False where not: the invariants judge it."""
+    return _wave(_one(node), "all pods")
+
+
+@activity
+def delete_pods(workload: str = "churn", configuration: Configuration | None = None) -> str:
+    """Delete all pods of a workload with one request, so that all replacements start at once."""
+    deployed = SESSION.open(configuration).workload(workload)
+    SESSION.inject(DeletePods(deployed.namespace, deployed.name))
+    return "landed"
+
+
+@always
+def await_replacements(node: str = "last-worker") -> int:
+    """Wait until as many pods as before delete_pods are Ready; safe to repeat. Returns how many deletions there were.
+
+    It stops waiting where PLEG is seen to be deadlocked: the invariants judge it.
+    """
+    if DeletePods.kind in SESSION.in_place and SESSION.is_recording:
+        _wave(_one(node), "replacements")
+    return SESSION.take_back(DeletePods.kind)
+
+
+@activity
+def end_churn(within_s: float = 300.0) -> bool:
+    """Ask for no pods any more, and wait until all are gone. False where not: the invariants judge it."""
+    deployed = SESSION.workload("churn")
+    scale(deployed, 0)
+    return SESSION.lab.recover(lambda: pods_left(deployed) == 0, within_s=float(within_s), what="all pods gone")
+
+
+@activity
+def stall_runtime(
+    node: str | Mapping[str, str | None] = "last-worker", for_s: float = 0.0, configuration: Configuration | None = None
+) -> str:
+    """Stop one node's containerd with SIGSTOP, and let that last for so many seconds.
+
+    node may be a choice by variant; null leaves the step out.
+    """
+    SESSION.open(configuration)
+    named = by_variant(node, SESSION.lab.control)
+    if named is None:
+        return "left out"
+    SESSION.inject(StallRuntime(_one(named)))
+    SESSION.lab.hold(float(for_s), "the runtime stands still")
+    return "landed"
+
+
+@always
+def resume_runtime() -> int:
+    """Let every containerd that stall_runtime stopped go on; safe to repeat. Returns how many there were."""
+    return SESSION.take_back(StallRuntime.kind)
+
+
+@activity
+def swap_program(
+    node: str = "last-worker",
+    mutant: str | Mapping[str, str | None] = "",
+    path: str = "",
+    program: str = "kubelet",
+    configuration: Configuration | None = None,
+) -> str:
+    """Let one node's kubelet be another program: a mutant (see `kube-ordeal mutant list`), or the file `path`.
+
+    mutant may be a choice by variant; null leaves the step out.
+    """
+    cluster = SESSION.open(configuration).cluster()
+    name = by_variant(mutant, SESSION.lab.control)
+    if name is None:
+        return "left out"
+    SESSION.inject(SwapProgram(_one(node), program, _program(cluster.kubernetes, name, path)))
+    SESSION.lab.recover(SESSION.lab.nodes_ready, within_s=60, what="every node Ready with the other program")
+    return "landed"
+
+
+@always
+def restore_program() -> int:
+    """Put every program back that swap_program took away; safe to repeat. Returns how many there were."""
+    return SESSION.take_back(SwapProgram.kind)
+
+
+@activity
+def swap_component(
+    component: str = "kube-controller-manager",
+    mutant: str | Mapping[str, str | None] = "",
+    path: str = "",
+    configuration: Configuration | None = None,
+) -> str:
+    """Run a component of a simulated control plane from another program: a mutant, or the file `path`.
+
+    mutant may be a choice by variant; null leaves the step out.
+    """
+    cluster = SESSION.open(configuration).cluster()
+    name = by_variant(mutant, SESSION.lab.control)
+    if name is None:
+        return "left out"
+    SESSION.inject(SwapComponent(component, _program(cluster.kubernetes, name, path)))
+    return "landed"
+
+
+@always
+def restore_component() -> int:
+    """Run every component from its own program again; safe to repeat. Returns how many there were."""
+    return SESSION.take_back(SwapComponent.kind)
+
+
 @always
 def take_back_everything() -> str:
     """Take back every fault of this run that is still in place; safe to repeat."""
@@ -883,6 +1037,25 @@ def nodes_named(named: str) -> tuple[str, ...]:
     if unknown or not found:
         raise OrdealError(f"there is no node {', '.join(unknown) or named} in cluster {SESSION.cluster().ref.name}")
     return found
+
+
+def _wave(node: str, what: str) -> bool:
+    """Ask for all pods of the churn, and wait until they are Ready or PLEG is seen to be deadlocked."""
+    deployed, history = SESSION.workload("churn"), SESSION.history
+    history.add(Observation(history.now(), WAVE, node, what))
+    scale(deployed, deployed.replicas)
+    SESSION.lab.recover(
+        lambda: deployed.ready() or deadlock_seen(history, node),
+        within_s=ready_within_s(2 * deployed.replicas),
+        what=f"{what} Ready",
+    )
+    return deployed.ready()
+
+
+def _program(kubernetes: str, mutant: str, path: str) -> str:
+    if bool(mutant) == bool(path):
+        raise OrdealError("name either a mutant (`kube-ordeal mutant list` shows them) or the path of a program")
+    return path or str(mutants.build(mutant, kubernetes).path)
 
 
 def _etcd(configuration: Configuration | None) -> EtcdBehind:

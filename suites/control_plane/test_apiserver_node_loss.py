@@ -1,6 +1,9 @@
 """apiserver-node-loss: the control-plane node's power goes, stays away past the deadline, and comes back."""
 
-from chaos.clusters.base import Cluster, NodeNetwork, NodePower, RunsContainers, Shape
+from contextlib import nullcontext
+
+from chaos.clusters.base import Cluster, NodeExec, NodeNetwork, NodePower, RunsContainers, Shape
+from chaos.faults.address import PinKubelets
 from chaos.faults.node import PowerOff
 from chaos.incident import incident
 from chaos.invariants.availability import outage_at_most
@@ -12,7 +15,7 @@ from chaos.lab import Lab
 from chaos.workloads.web import Web
 
 REPORT_WITHIN_S = 60.0
-NEEDS = (RunsContainers, NodePower, NodeNetwork)
+NEEDS = (RunsContainers, NodePower, NodeNetwork, NodeExec)
 
 
 @incident("apiserver-node-loss", on=("kind",), needs=NEEDS, variant="same address")
@@ -26,8 +29,10 @@ def test_the_control_plane_comes_back_at_its_address(lab: Lab) -> None:
 @incident("apiserver-node-loss", on=("kind",), needs=NEEDS, controls=("pinned-address",), variant="new address")
 def test_the_control_plane_comes_back_at_another_address(lab: Lab) -> None:
     """When the control-plane node is killed and comes back with another IP address, the same MUST hold."""
-    shape = Shape(workers=2, timers=lab.timers, kubelets_pinned_to_address=lab.control == "pinned-address")
-    _lose_the_control_plane(lab, lab.cluster(shape), new_address=True)
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
+    with lab.configured(PinKubelets(workers)) if lab.control == "pinned-address" else nullcontext():
+        _lose_the_control_plane(lab, cluster, new_address=True)
 
 
 def _lose_the_control_plane(lab: Lab, cluster: Cluster, *, new_address: bool) -> None:

@@ -1,19 +1,27 @@
 """node-preflight: what the nodes are made of, read before any harm."""
 
+from contextlib import ExitStack
+
 from chaos import nodefacts
 from chaos.clusters.base import NodeExec, Shape
+from chaos.faults.handles import LowerHandleLimit
 from chaos.history import History, Observation, Sample
 from chaos.incident import incident
 from chaos.invariants.preflight import clocks_agree, handle_limits, inotify_instances, versions_not_affected
 from chaos.lab import Lab
 from chaos.report.results import Row
 
+POST_MORTEM_LIMIT = 1024
 
-@incident("node-preflight", on=("kind",))
+
+@incident("node-preflight", on=("kind",), controls=("low-handle-limit",))
 def test_nodes_are_made_of_what_the_incidents_were_not(lab: Lab) -> None:
     """No node SHOULD be of a version that an incident was due to; its limits and clock SHOULD fit its work."""
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
-    with lab.record() as history:
+    with lab.record() as history, ExitStack() as configured:
+        if lab.control == "low-handle-limit":
+            node = min(n.name for n in cluster.nodes() if not n.control_plane)
+            configured.enter_context(lab.configured(LowerHandleLimit(node, "containerd", limit=POST_MORTEM_LIMIT)))
         nodefacts.read_all(cluster, history)
     lab.table("nodes", nodes_table(history))
     lab.expect(history, versions_not_affected())
