@@ -212,9 +212,9 @@ INCIDENTS: tuple[Incident, ...] = (
         level="MUST",
         claim=(
             "When a worker's image file system, or its kubelet's, fills up past the eviction threshold, the kubelet "
-            "MUST report the pressure and evict what uses most, MUST spare kube-proxy and the CNI agent, and Services "
-            "MUST go on answering through that node; when the space is back the pressure MUST clear, and what was "
-            "evicted MUST run again."
+            "MUST report the pressure and evict what uses most, MUST spare kube-proxy, the CNI agent and static pods, "
+            "and Services MUST go on answering through that node; when the space is back the pressure MUST clear, and "
+            "what was evicted MUST run again."
         ),
         story=(
             "The image file system was used past imagefs.available<25%, with a minimum reclaim of 5 %. The kubelet "

@@ -1,7 +1,7 @@
 """The faults as Chaos Toolkit actions, each with the one that takes it back, and what else an incident's story needs.
 
 Arguments are plain JSON. Nodes are named in one string: names with commas between them, or the words `workers`,
-`first-worker` (by name), `dns-node` (where CoreDNS runs) or `control-plane`. A mapping with the key `hardened` is a
+`first-worker`, `last-worker` (by name), `dns-node` (where CoreDNS runs) or `control-plane`. A mapping with the key `hardened` is a
 choice by variant: `{hardened: true, CONTROL: false}` is false while the configuration's `control` is CONTROL.
 """
 
@@ -38,10 +38,11 @@ from chaos.faults.pods import DeletePods
 from chaos.faults.priority import DropPriority
 from chaos.faults.program import SwapProgram
 from chaos.faults.runtime import StallRuntime
+from chaos.faults.static_pod import PlaceStaticPod
 from chaos.handles import HandleSamples, what_the_logs_say
 from chaos.history import Observation
-from chaos.identities import NodeIdentities
 from chaos.hosts import mutants
+from chaos.identities import NodeIdentities
 from chaos.informer import ConfigMapInformer
 from chaos.invariants.handles import DNS, ECHO
 from chaos.invariants.pleg import WAVE, deadlock_seen
@@ -88,6 +89,7 @@ __all__ = [
     "measure_node",
     "pause",
     "pin_kubelets",
+    "place_static_pod",
     "power_off",
     "power_on",
     "put_name_back",
@@ -97,6 +99,7 @@ __all__ = [
     "reconnect",
     "release_handles",
     "remove_files",
+    "remove_static_pod",
     "remove_workloads",
     "rename_node",
     "replace_control_plane",
@@ -156,6 +159,7 @@ COUNTERPARTS = {
     LowerHandleLimit.kind: "raise_handle_limit",
     Pause.kind: "unpause",
     PinKubelets.kind: "unpin_kubelets",
+    PlaceStaticPod.kind: "remove_static_pod",
     PowerOff.kind: "power_on",
     RenameNode.kind: "put_name_back",
     ReplaceControlPlane.kind: "bring_back_control_plane",
@@ -565,6 +569,20 @@ def set_kubelet_config(
 def restore_kubelet_config() -> int:
     """Put back the files that set_kubelet_config changed; safe to repeat. Returns how many changes there were."""
     return SESSION.take_back(SetKubeletConfig.kind)
+
+
+@activity
+def place_static_pod(node: str, name: str = "ordeal-static", configuration: Configuration | None = None) -> str:
+    """Let one node's kubelet run a static pod, in kube-system, without a priority class."""
+    SESSION.open(configuration)
+    SESSION.inject(PlaceStaticPod(_one(node), name))
+    return "landed"
+
+
+@always
+def remove_static_pod() -> int:
+    """Take away what place_static_pod placed; safe to repeat. Returns how many there were."""
+    return SESSION.take_back(PlaceStaticPod.kind)
 
 
 @activity
@@ -1027,8 +1045,10 @@ def nodes_named(named: str) -> tuple[str, ...]:
         found = tuple(n.name for n in there)
     elif named in {"workers", "control-plane"}:
         found = tuple(n.name for n in there if n.control_plane == (named == "control-plane"))
-    elif named == "first-worker":
-        found = tuple(sorted(n.name for n in there if not n.control_plane)[:1])
+    elif named in {"first-worker", "last-worker"}:
+        found = tuple(
+            sorted(n.name for n in there if not n.control_plane)[slice(1) if named[0] == "f" else slice(-1, None)]
+        )
     elif named == "dns-node":
         found = (dns_node(SESSION.cluster()),)
     else:

@@ -10,6 +10,7 @@ from chaos.eviction_log import EVICTED, IMAGE_REMOVED, NONE_LEFT, EvictionLog, u
 from chaos.faults.ballast import FillFileSystem
 from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.priority import DropPriority
+from chaos.faults.static_pod import PlaceStaticPod
 from chaos.history import History, Observation
 from chaos.incident import incident
 from chaos.invariants.availability import outage_at_most
@@ -40,8 +41,8 @@ RUNS_AFTER_CLEARING_S = 60.0
 )
 def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab) -> None:
     """When a worker's image file system is full, with the post-mortem's thresholds (hard 25 %, minimum reclaim 5 %),
-    the kubelet MUST report it and evict by use, MUST spare kube-proxy and the CNI agent, and Services MUST answer
-    through that node; when the space is back the pressure MUST clear and what was evicted MUST run again.
+    the kubelet MUST report it and evict by use, MUST spare kube-proxy, the CNI agent and static pods, and Services MUST
+    answer through that node; when the space is back the pressure MUST clear and what was evicted MUST run again.
     """
     thresholds = {"imagefs.available": HARD}
     _fill(lab, IMAGEFS, {"evictionHard": thresholds, "evictionMinimumReclaim": {"imagefs.available": RECLAIM}})
@@ -79,6 +80,7 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
     web = lab.deploy(Web(replicas=4))
     eater = lab.deploy(Eater(worker, into_volume=path == NODEFS))
     with ExitStack() as configured:
+        configured.enter_context(lab.configured(PlaceStaticPod(worker)))
         configured.enter_context(lab.configured(SetKubeletConfig(worker, config)))
         if lab.control == "no-priority":
             configured.enter_context(lab.configured(DropPriority()))

@@ -12,6 +12,7 @@ from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.network import CutOff
 from chaos.faults.node import Pause, PowerOff
 from chaos.faults.priority import DropPriority
+from chaos.faults.static_pod import PlaceStaticPod
 from chaos.history import FaultStep, History
 from chaos.hosts.command import run
 from chaos.journal import Journal
@@ -54,10 +55,19 @@ def faults_of(cluster: KindCluster) -> dict[str, dict[str, Any]]:
         FillFileSystem.kind: {"node": worker, "path": IMAGEFS, "used_percent": 95},
         SetKubeletConfig.kind: {"node": worker, "changes": {"evictionPressureTransitionPeriod": "10s"}},
         DropPriority.kind: {},
+        PlaceStaticPod.kind: {"node": worker},
     }
 
 
-KINDS = (PowerOff.kind, Pause.kind, CutOff.kind, FillFileSystem.kind, SetKubeletConfig.kind, DropPriority.kind)
+KINDS = (
+    PowerOff.kind,
+    Pause.kind,
+    CutOff.kind,
+    FillFileSystem.kind,
+    SetKubeletConfig.kind,
+    DropPriority.kind,
+    PlaceStaticPod.kind,
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
