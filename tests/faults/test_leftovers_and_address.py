@@ -28,7 +28,10 @@ class Machine:
         self._ready = ready
 
     def nodes(self) -> tuple[Node, ...]:
-        return (Node("cp", True, "True", "10.0.0.1", "", ()), Node("w1", False, self._ready, "10.0.0.2", "", ()))
+        return (
+            Node("cp", control_plane=True, ready="True", address="10.0.0.1", zone="", taints=()),
+            Node("w1", control_plane=False, ready=self._ready, address="10.0.0.2", zone="", taints=()),
+        )
 
     def addresses(self, node: str) -> tuple[str, ...]:
         return ("10.0.0.1",) if node == "cp" else ("10.0.0.2",)
