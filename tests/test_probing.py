@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socketserver
 import subprocess
 import sys
 import textwrap
@@ -280,3 +281,70 @@ def test_steady_is_ten_answers_in_a_row_from_every_node() -> None:
     assert not steady(History.of_records([*probes("a", "++++++++++"), *probes("b", "+++++++++-")]), ["a", "b"])
     assert not steady(History.of_records([*probes("a", "++++++++++"), *probes("b", "+++++++++")]), ["a", "b"])
     assert not steady(History.of_records(probes("a", "++++++++++")), ["a", "b"])
+
+
+class NameServer(socketserver.BaseRequestHandler):
+    """Answers each query with one address, or with what `answers` was set to: a response code other than 0."""
+
+    code = 0
+
+    def handle(self) -> None:
+        query, connection = self.request
+        answers = 0 if self.code else 1
+        head = query[:2] + bytes([0x81, 0x80 | self.code]) + query[4:6] + answers.to_bytes(2, "big") + b"\0\0\0\0"
+        record = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x0a\x60\x00\x01" if answers else b""
+        connection.sendto(head + query[12:] + record, self.client_address)
+
+
+class EchoServer(socketserver.StreamRequestHandler):
+    """Sends each line back, until it is told to break off."""
+
+    broken = threading.Event()
+
+    def handle(self) -> None:
+        while (line := self.rfile.readline()) and not self.broken.is_set():
+            self.wfile.write(line)
+
+
+@contextmanager
+def serving(server: socketserver.BaseServer):
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_dns_is_asked_over_udp():
+    NameServer.code = 0
+    history = History()
+    with (
+        serving(socketserver.ThreadingUDPServer(("127.0.0.1", 0), NameServer)) as port,
+        probing(history, f"dns://127.0.0.1:{port}/kubernetes.default.svc.cluster.local"),
+    ):
+        soon(lambda: len(history.of(Probe)) >= 3, "answers")
+        NameServer.code = 3
+        soon(lambda: not history.of(Probe)[-1].ok, "a name that is not there")
+    probes = history.of(Probe)
+    assert {p.answered_by for p in probes if p.ok} == {"10.96.0.1"}
+    assert {p.error for p in probes if not p.ok} == {"no address: response code 3, 0 answers"}
+
+
+def test_a_connection_is_kept_and_shows_when_it_was_made_anew():
+    EchoServer.broken.clear()
+    history = History()
+    with (
+        serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), EchoServer)) as port,
+        probing(history, f"echo://127.0.0.1:{port}/"),
+    ):
+        soon(lambda: len(history.of(Probe)) >= 5, "echoes")
+        assert {p.ok for p in history.of(Probe)} == {True}
+        assert len({p.answered_by for p in history.of(Probe)}) == 1
+        EchoServer.broken.set()
+        soon(lambda: not history.of(Probe)[-1].ok, "the connection to break")
+        EchoServer.broken.clear()
+        soon(lambda: history.of(Probe)[-1].ok, "another connection")
+    good = [p.answered_by for p in history.of(Probe) if p.ok]
+    assert len(set(good)) >= 2
+    assert any("ended the connection" in p.error for p in history.of(Probe))
