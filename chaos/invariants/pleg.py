@@ -6,7 +6,7 @@ The subject of each sample is the node's name. Who writes them: chaos/pleg.py.
 from collections.abc import Sequence
 from itertools import pairwise
 
-from chaos.history import Blind, History, NodeChange, Observation, PodChange, Sample, Window
+from chaos.history import Blind, FaultStep, History, NodeChange, Observation, PodChange, Sample, Window
 from chaos.invariants.base import Figure, Invariant, Judgement, held, unknown, violated
 from chaos.invariants.sight import WHOLE, names, unseen
 
@@ -18,6 +18,7 @@ KUBELET_GOROUTINES, KUBELET_HANDLES = "kubelet-goroutines", "kubelet-handles"
 RUNTIME_HANDLES = "containerd-handles"
 WAVE = "pods-wave"  # Observation: from here on many pods are to start or to go, and what is asked for
 RELIST_STACK = "pleg-relist-stack"  # Observation: where the relist stood, by the kubelet's goroutine dump
+SWAP_PROGRAM = "swap-program"  # the fault that puts another kubelet in the place of the node's own
 BLOCKED = "BLOCKED"  # what such an observation says where relist waits to send on a full channel
 SOURCE = "pleg"  # of the sampler's gaps: "pleg:NODE"
 
@@ -120,10 +121,10 @@ def node_stays_ready(node: str, *, back_within_s: float) -> Invariant:
     """The node was Ready all the time, or never away for longer than `back_within_s`, and is Ready at the end."""
 
     def judge(history: History) -> Judgement:
-        changes = [c for c in history.of(NodeChange) if c.name == node]
+        changes = [c for c in history.of(NodeChange, _judged(history)) if c.name == node]
         if not changes:
             return unknown(f"node {node} was never seen")
-        spans = _not_ready(changes, max(r.at for r in history))
+        spans = _not_ready(changes, _end(history))
         longest_s = max((s.length_s for s in spans), default=0.0)
         figures: dict[str, Figure] = {"times_not_ready": len(spans), "longest_not_ready_s": round(longest_s, 3)}
         long_ones = [s for s in spans if s.length_s > back_within_s]
@@ -138,7 +139,7 @@ def node_stays_ready(node: str, *, back_within_s: float) -> Invariant:
                 reason=NOT_READY,
                 **figures,
             )
-        blind = unseen(history, "nodes", WHOLE)
+        blind = unseen(history, "nodes", _judged(history))
         how = f"away {len(spans)} times, {longest_s:.1f} s at most" if spans else "Ready all the time"
         return blind or held(f"{node} was {how}", **figures)
 
@@ -212,7 +213,18 @@ def _end_s(changes: Sequence[PodChange]) -> float | None:
 
 
 def _samples(history: History, name: str, node: str) -> list[Sample]:
-    return [s for s in history.of(Sample) if s.name == name and s.subject == node]
+    judged = _judged(history)
+    return [s for s in history.of(Sample, judged) if s.name == name and s.subject == node]
+
+
+def _judged(history: History) -> Window:
+    """The recording, up to the moment at which a kubelet that was swapped in is taken away again: it is on trial."""
+    back = [s.at for s in history.of(FaultStep) if s.fault == SWAP_PROGRAM and s.step == "undoing"]
+    return Window(float("-inf"), back[0] if back else float("inf"))
+
+
+def _end(history: History) -> float:
+    return min(_judged(history).end, max(r.at for r in history))
 
 
 def _cause(history: History, node: str) -> tuple[str, str]:
@@ -230,7 +242,7 @@ def _hidden(history: History, node: str, ages: Sequence[Sample], limit_s: float)
 
     Until the next scrape an age grows by no more than the time that passes.
     """
-    end = max(r.at for r in history)
+    end = _end(history)
     for before, after_at in [*((a, b.at) for a, b in pairwise(ages)), (ages[-1], end)]:
         if after_at - before.at > GAP_S and before.value + after_at - before.at > limit_s:
             blind = [b for b in history.of(Blind) if b.source == f"{SOURCE}:{node}" and before.at <= b.at <= after_at]

@@ -1,8 +1,9 @@
 """The faults as Chaos Toolkit actions, each with the one that takes it back, and what else an incident's story needs.
 
 Arguments are plain JSON. Nodes are named in one string: names with commas between them, or the words `workers`,
-`first-worker`, `last-worker` (by name), `dns-node` (where CoreDNS runs) or `control-plane`. A mapping with the key `hardened` is a
-choice by variant: `{hardened: true, CONTROL: false}` is false while the configuration's `control` is CONTROL.
+`first-worker` and `last-worker` (by name), `dns-node` (where CoreDNS runs), `control-plane`. A mapping with the key
+`hardened` is a choice by variant: `{hardened: true, CONTROL: false}` is false while the configuration's `control` is
+CONTROL.
 """
 
 from collections.abc import Mapping

@@ -13,14 +13,25 @@ from chaos.faults.handles import EatHandles, LowerHandleLimit
 from chaos.faults.heartbeats import StopHeartbeats
 from chaos.faults.hostname import RenameNode
 from chaos.history import NodeChange
-from chaos.invariants import availability, eviction, handles, heartbeats, identity, pods, preflight, start, watch_cache
+from chaos.invariants import (
+    availability,
+    eviction,
+    handles,
+    heartbeats,
+    identity,
+    pleg,
+    pods,
+    preflight,
+    start,
+    watch_cache,
+)
 from chaos.invariants import nodes as rates
 from chaos.invariants import nodes_ready as nodes_invariants
 from chaos.invariants.base import Figure, Finding, Invariant, Verdict, judge
 from chaos.invariants.nodes import ZoneState
 from chaos.report.results import Outcome
 from chaos.toolkit.actions import nodes_named
-from chaos.toolkit.session import SESSION, Configuration, activity, always
+from chaos.toolkit.session import SESSION, Configuration, activity, always, by_variant
 
 __all__ = [
     "all_nodes_ready",
@@ -43,11 +54,15 @@ __all__ = [
     "new_pods_start",
     "no_container_restarted",
     "no_kernel_memory_limit",
+    "node_stays_ready",
     "nodes_ready",
     "nodes_ready_again",
     "nothing_terminated",
     "one_node_per_machine",
     "outage_at_most",
+    "pleg_last_seen",
+    "pleg_recovers",
+    "pods_converge",
     "pods_start",
     "pods_start_after_release",
     "pods_terminated",
@@ -264,6 +279,34 @@ def daemons_not_restarted(places: Mapping[str, str]) -> Reported:
 def handle_limit_not_reached(daemon: str = "containerd", node: str = "first-worker") -> Reported:
     """The daemon always had handles left."""
     return _judged(handles.handle_limit_not_reached(_one(node), daemon))
+
+
+@activity
+def node_stays_ready(node: str = "last-worker", back_within_s: float = 150.0) -> Reported:
+    """The node was Ready all the time, or never away for longer than `back_within_s` seconds."""
+    return _judged(pleg.node_stays_ready(_one(node), back_within_s=float(back_within_s)))
+
+
+@activity
+def pleg_last_seen(node: str = "last-worker", limit_s: float | Mapping[str, float] = 180.0) -> Reported:
+    """The kubelet's PLEG was never away for longer than the threshold of the kubelet that ran. May be a choice."""
+    limit = float(by_variant(limit_s, SESSION.lab.control))
+    return _judged(pleg.pleg_last_seen(_one(node), limit_s=limit))
+
+
+@activity
+def pleg_recovers(
+    node: str = "last-worker", limit_s: float | Mapping[str, float] = 180.0, within_s: float = 120.0
+) -> Reported:
+    """After the last wave of pods the kubelet's PLEG was quick again within `within_s` seconds. limit_s: a choice."""
+    limit = float(by_variant(limit_s, SESSION.lab.control))
+    return _judged(pleg.pleg_recovers(_one(node), limit_s=limit, within_s=float(within_s)))
+
+
+@activity
+def pods_converge(workload: str = "churn", least: int = 1) -> Reported:
+    """At the end no pod of the workload was left Terminating, and each of the others had become Ready."""
+    return _judged(pleg.pods_converge(workload, least=int(least)))
 
 
 # --- figures

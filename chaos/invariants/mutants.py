@@ -1,0 +1,43 @@
+"""Historical bugs that were put back: each must be found, and what has no bug must not."""
+
+from collections.abc import Sequence
+
+from chaos.history import History, Observation
+from chaos.invariants.base import Finding, Invariant, Judgement, Verdict, held, unknown, violated
+from chaos.invariants.sight import names
+
+TRIED = "mutant-tried"  # an Observation: the mutant's name, and "VERDICT INVARIANT because REASON" of one replay
+SURVIVED, NOT_SURVIVED = "survived", "twin-killed"
+
+
+def tried(at: float, mutant: str, invariant: str, findings: Sequence[Finding]) -> Observation:
+    """What a replay with the mutant said of the invariant that must find it."""
+    finding = next((f for f in findings if f.invariant == invariant), None)
+    if finding is None:
+        return Observation(at, TRIED, mutant, f"{Verdict.UNKNOWN} {invariant} because it was not judged")
+    return Observation(at, TRIED, mutant, f"{finding.verdict} {invariant} because {finding.reason or 'it holds'}")
+
+
+def mutants_killed(mutants: Sequence[str], twins: Sequence[str] = ()) -> Invariant:
+    """The invariant that must find it was violated for each mutant, and held for each twin.
+
+    Reasons: "survived" where a mutant was not found, "twin-killed" where something without the bug was taken for one.
+    A replay that is unknown, or missing, makes it unknown.
+    """
+
+    def judge(history: History) -> Judgement:
+        said = {o.subject: o for o in history.of(Observation) if o.name == TRIED}
+        missing = [m for m in (*mutants, *twins) if m not in said or said[m].seen.startswith(Verdict.UNKNOWN)]
+        alive = [said[m] for m in mutants if m in said and said[m].seen.startswith(Verdict.HELD)]
+        blamed = [said[t] for t in twins if t in said and said[t].seen.startswith(Verdict.VIOLATED)]
+        for found, what, reason in ((alive, "survived", SURVIVED), (blamed, "was blamed", NOT_SURVIVED)):
+            if found:
+                first = f"{names([o.subject for o in found])} {what} ({found[0].seen})"
+                return violated(first, found, reason=reason, mutants=len(mutants), found=len(mutants) - len(alive))
+        if missing or not mutants:
+            return unknown(f"whether it is found could not be judged for {names(missing) or 'any mutant'}")
+        return held(
+            f"all {len(mutants)} mutants were found, no twin was blamed", mutants=len(mutants), twins=len(twins)
+        )
+
+    return Invariant("mutants-killed", judge)
