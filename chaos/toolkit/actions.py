@@ -60,8 +60,8 @@ from chaos.workloads.starts import start_and_remove
 from chaos.workloads.web import Web
 
 __all__ = [
+    "ask_dns",
     "ask_etcd_for_config_maps",
-    "ask_name_and_connection",
     "await_replacements",
     "bring_back_control_plane",
     "clean_up",
@@ -84,6 +84,7 @@ __all__ = [
     "hold",
     "hold_past_eviction_deadline",
     "hold_past_grace_period",
+    "keep_connection",
     "leak_kernel_memory",
     "leave_files",
     "lower_handle_limit",
@@ -174,6 +175,8 @@ COUNTERPARTS = {
     SwapComponent.kind: "restore_component",
     SwapProgram.kind: "restore_program",
 }
+
+ASK_EVERY_S = 0.2
 
 Setting = str | int | float | bool
 
@@ -437,7 +440,7 @@ def wait_until_pressure_is_over(node: str, workloads: str = "web,eater", within_
 
 @activity
 def deploy_echo(node: str = "first-worker", configuration: Configuration | None = None) -> dict[str, Setting]:
-    """Put an echo server with a Service on one node: what ask_name_and_connection keeps a connection to."""
+    """Put an echo server with a Service on one node: what keep_connection keeps a connection to."""
     SESSION.open(configuration).cluster()
     echo = SESSION.deploy(Echo(_one(node)))
     return {"name": echo.name, "namespace": echo.namespace, "url": echo.url}
@@ -464,16 +467,15 @@ def stop_spare_pods() -> None:
 
 
 @activity
-def ask_name_and_connection(node: str = "first-worker") -> None:
-    """From a node's own network, five times a second until stop_recording: ask the cluster's DNS over UDP, and use one
-    TCP connection through the Service of deploy_echo.
-    """
-    cluster = SESSION.cluster()
-    if not isinstance(cluster, NodeNetwork):
-        raise OrdealError(f"nothing can be asked from the nodes' own networks of {cluster.ref.name}")
-    for target, url in ((DNS, dns_url(cluster)), (ECHO, SESSION.workload("echo").url)):
-        probes = ServiceProbes(cluster, SESSION.history, target=target, url=url, nodes=(_one(node),), interval_s=0.2)
-        SESSION.while_recording(probes)
+def ask_dns(nodes: str = "first-worker") -> None:
+    """Ask the cluster's DNS over UDP from nodes' own networks, five times a second until stop_recording."""
+    _ask(DNS, dns_url(SESSION.cluster()), nodes)
+
+
+@activity
+def keep_connection(nodes: str = "first-worker") -> None:
+    """Keep one TCP connection from each of the nodes to the Service of deploy_echo, and use it until stop_recording."""
+    _ask(ECHO, SESSION.workload("echo").url, nodes)
 
 
 @activity
@@ -1091,6 +1093,16 @@ def _executing() -> NodeExec:
     if not isinstance(cluster, NodeExec):
         raise OrdealError(f"nothing can be run on the nodes of {cluster.ref.name} ({cluster.ref.kind})")
     return cluster
+
+
+def _ask(target: str, url: str, nodes: str) -> None:
+    cluster = SESSION.cluster()
+    if not isinstance(cluster, NodeNetwork):
+        raise OrdealError(f"nothing can be asked from the nodes' own networks of {cluster.ref.name}")
+    named = nodes_named(nodes)
+    SESSION.while_recording(
+        ServiceProbes(cluster, SESSION.history, target=target, url=url, nodes=named, interval_s=ASK_EVERY_S)
+    )
 
 
 def _names(listed: str) -> tuple[str, ...]:

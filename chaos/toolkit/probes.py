@@ -252,15 +252,15 @@ def pods_start_after_release(within_s: float = 60.0) -> Reported:
 
 
 @activity
-def dns_answers(limit_s: float = 2.0, node: str = "first-worker") -> Reported:
-    """DNS was never away for longer than `limit_s` seconds, asked from the node's own network."""
-    return _judged(handles.dns_answers(float(limit_s), nodes=(_one(node),)))
+def dns_answers(limit_s: float = 2.0, nodes: str = "first-worker") -> Reported:
+    """DNS was never away for longer than `limit_s` seconds, asked from the nodes' own networks."""
+    return _judged(handles.dns_answers(float(limit_s), nodes=nodes_named(nodes)))
 
 
 @activity
-def existing_connections(limit_s: float = 2.0, node: str = "first-worker") -> Reported:
-    """The connection that was kept from the node stayed the same one, and was never silent for longer."""
-    return _judged(handles.existing_connections(float(limit_s), nodes=(_one(node),)))
+def existing_connections(limit_s: float = 2.0, nodes: str = "first-worker") -> Reported:
+    """The connections that were kept from the nodes stayed the same, and were never silent for longer."""
+    return _judged(handles.existing_connections(float(limit_s), nodes=nodes_named(nodes)))
 
 
 @activity

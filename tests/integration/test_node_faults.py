@@ -1,0 +1,124 @@
+"""Faults of handles and names on a real kind cluster: each lands, is undone, and a killed run leaves nothing behind."""
+
+from typing import Any
+
+import pytest
+
+from chaos.clusters.kind import KindCluster
+from chaos.errors import OrdealError
+from chaos.faults.base import inject, registered
+from chaos.faults.handles import EatHandles, LowerHandleLimit, SocketStorm
+from chaos.faults.hostname import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity
+from chaos.handles import processes_of
+from chaos.history import FaultStep, History
+from chaos.journal import Journal
+from chaos.waiting import eventually
+from tests.integration.crash import kill_in_the_middle, undo_as_a_user
+from tests.integration.picture import Picture, picture
+
+NEW_NAME = "ordeal-renamed"
+
+
+def cases(cluster: KindCluster) -> dict[str, tuple[str, dict[str, Any]]]:
+    worker = cluster.workers[0]
+    address = cluster.addresses(worker)[0]
+    return {
+        "rename": (RenameNode.kind, {"node": worker, "name": NEW_NAME}),
+        "pinned": (SetKubeletIdentity.kind, {"node": worker, "identity": PINNED}),
+        "any name": (SetKubeletIdentity.kind, {"node": worker, "identity": ANY_NAME}),
+        "limit": (LowerHandleLimit.kind, {"node": worker, "daemon": "containerd", "limit": 1024}),
+        "eat of containerd": (EatHandles.kind, {"node": worker, "handles": 1100, "of": "containerd"}),
+        "eat in a pod": (EatHandles.kind, {"node": worker, "handles": 500}),
+        "storm": (SocketStorm.kind, {"node": worker, "target": f"{address}:10256", "connections": 2000}),
+    }
+
+
+CASES = ("rename", "pinned", "any name", "limit", "eat of containerd", "eat in a pod", "storm")
+
+
+def as_before(cluster: KindCluster, before: Picture) -> None:
+    try:
+        eventually(lambda: not before.differs(picture(cluster)), within_s=90, what="every node to be as before")
+    except OrdealError:
+        pytest.fail(before.differs(picture(cluster)))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, case: str) -> None:
+    before = picture(kind_cluster)
+    kind, given = cases(kind_cluster)[case]
+    history = History()
+    with inject(registered()[kind](**given), kind_cluster, journal, history):
+        pass
+    assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
+    as_before(kind_cluster, before)
+
+
+@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("case", CASES)
+def test_a_killed_run_is_undone(kind_cluster: KindCluster, case: str, attempt: int) -> None:
+    before = picture(kind_cluster)
+    kind, given = cases(kind_cluster)[case]
+    killed = kill_in_the_middle(kind_cluster, kind, given, within_s=3.0)
+    assert (killed.left, attempt >= 0) == (1, True)
+    undo_as_a_user()
+    as_before(kind_cluster, before)
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_the_second_node_of_a_killed_run_is_deleted(kind_cluster: KindCluster, journal: Journal, attempt: int) -> None:
+    """The kubelet registers the new name meanwhile, and the CNI agent writes that Node's addresses."""
+    before = picture(kind_cluster)
+    worker = kind_cluster.workers[0]
+    with inject(SetKubeletIdentity(worker, ANY_NAME), kind_cluster, journal, History()):
+        kind, given = cases(kind_cluster)["rename"]
+        killed = kill_in_the_middle(kind_cluster, kind, given, within_s=10.0)
+        assert (killed.left, attempt >= 0) == (1, True)
+        undo_as_a_user()
+        assert NEW_NAME not in {n.name for n in kind_cluster.nodes()}
+    as_before(kind_cluster, before)
+    assert {n.name for n in kind_cluster.nodes()} == set(before.ready)
+
+
+def test_pods_that_start_under_the_limit_get_their_own_back(kind_cluster: KindCluster, journal: Journal) -> None:
+    """A shim that containerd starts while its limit is low inherits it, and would keep it as long as its pod lives."""
+    worker = kind_cluster.workers[0]
+    with inject(LowerHandleLimit(worker, "containerd", limit=1024), kind_cluster, journal, History()):
+        eater = EatHandles(worker, 500)
+        saved = eater.plan(kind_cluster)
+        eater.apply(kind_cluster, saved)
+        eventually(lambda: eater.landed(kind_cluster, saved), within_s=60, what="a pod to run")
+        low = processes_of(kind_cluster, worker, ["containerd-shim-runc-v2"])
+        assert 1024 in {p.soft for p in low}
+    try:
+        assert 1024 not in {p.soft for p in processes_of(kind_cluster, worker, ["containerd-shim-runc-v2"])}
+    finally:
+        EatHandles.undo(kind_cluster, saved)
+        eventually(lambda: EatHandles.undone(kind_cluster, saved), within_s=60, what="the pod to be gone")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "sentence"),
+    [
+        (RenameNode.kind, {"node": "nowhere", "name": "x"}, "there is no node nowhere"),
+        (RenameNode.kind, {"node": "CONTROL-PLANE", "name": "x"}, "is a control plane"),
+        (RenameNode.kind, {"node": "WORKER", "name": "Not_A_Name"}, "can't be a node's hostname"),
+        (RenameNode.kind, {"node": "WORKER", "name": "WORKER2"}, "already"),
+        (SetKubeletIdentity.kind, {"node": "WORKER", "identity": "none"}, "can be pinned or any-name"),
+        (LowerHandleLimit.kind, {"node": "WORKER", "daemon": "etcd"}, "no daemon whose handles"),
+        (LowerHandleLimit.kind, {"node": "WORKER", "daemon": "kubelet", "limit": 10**9}, "the hard limit"),
+        (LowerHandleLimit.kind, {"node": "WORKER", "daemon": "kubelet", "limit": 3}, "can't be set"),
+        (EatHandles.kind, {"node": "WORKER", "handles": 0}, "can't be eaten"),
+        (SocketStorm.kind, {"node": "WORKER", "target": "192.0.2.1:80"}, "no address of a pod or node"),
+        (SocketStorm.kind, {"node": "WORKER", "target": "here"}, "must be ADDRESS:PORT"),
+        (SocketStorm.kind, {"node": "WORKER", "target": "192.0.2.1:80", "connections": 10**6}, "1 to"),
+    ],
+)
+def test_bad_input_is_refused_before_any_harm(
+    kind_cluster: KindCluster, kind: str, given: dict[str, Any], sentence: str
+) -> None:
+    names = {"WORKER": kind_cluster.workers[0], "WORKER2": kind_cluster.workers[1]}
+    names["CONTROL-PLANE"] = kind_cluster.control_plane
+    told = {key: names.get(value, value) if isinstance(value, str) else value for key, value in given.items()}
+    with pytest.raises(OrdealError, match=sentence):
+        registered()[kind](**told).plan(kind_cluster)
