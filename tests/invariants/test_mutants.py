@@ -1,0 +1,50 @@
+"""Which mutants were found, on literal histories."""
+
+import pytest
+
+from chaos.history import History, Observation
+from chaos.invariants.base import Finding, Verdict
+from chaos.invariants.mutants import NOT_SURVIVED, SURVIVED, TRIED, mutants_killed, tried
+
+
+def said(mutant: str, seen: str) -> Observation:
+    return Observation(0, TRIED, mutant, seen)
+
+
+KILLED, HELD, UNKNOWN = (
+    "violated taints because beyond-rate",
+    "held taints because it holds",
+    "unknown taints because x",
+)
+
+
+def test_killed_with_a_twin_that_lives_holds() -> None:
+    history = History.of_records([said("bug", KILLED), said("twin", HELD)])
+    assert mutants_killed(["bug"], ["twin"]).judge(history).verdict is Verdict.HELD
+
+
+def test_one_that_survived_is_named() -> None:
+    found = mutants_killed(["bug", "other"]).judge(History.of_records([said("bug", KILLED), said("other", HELD)]))
+    assert (found.verdict, found.reason) == (Verdict.VIOLATED, SURVIVED)
+    assert "other survived" in found.sentence
+
+
+def test_a_twin_that_was_blamed_is_named() -> None:
+    found = mutants_killed(["bug"], ["twin"]).judge(History.of_records([said("bug", KILLED), said("twin", KILLED)]))
+    assert (found.verdict, found.reason) == (Verdict.VIOLATED, NOT_SURVIVED)
+
+
+@pytest.mark.parametrize("records", [[], [said("bug", UNKNOWN)]])
+def test_what_was_not_judged_is_unknown(records: list[Observation]) -> None:
+    assert mutants_killed(["bug"]).judge(History.of_records(records)).verdict is Verdict.UNKNOWN
+
+
+def test_no_mutant_proves_nothing() -> None:
+    assert mutants_killed([]).judge(History.of_records([])).verdict is Verdict.UNKNOWN
+
+
+def test_what_a_replay_said_is_written_down() -> None:
+    findings = [Finding("taints", Verdict.VIOLATED, "5 of 0", "beyond-rate"), Finding("pods", Verdict.HELD, "all")]
+    assert tried(1, "bug", "taints", findings).seen == KILLED
+    assert tried(1, "bug", "pods", findings).seen == "held pods because it holds"
+    assert tried(1, "bug", "nodes", findings).seen.startswith("unknown")
