@@ -154,8 +154,7 @@ class SetKubeletIdentity:
         return {"node": self.node, "file": file, "text": _read(cluster, self.node, file), "giver": giver}
 
     def apply(self, cluster: _Reached, saved: Saved) -> None:
-        node, text = str(saved["node"]), saved["text"]
-        before = str(text) if text is not None else ""
+        node, before = str(saved["node"]), str(saved["text"] or "")
         _sh(cluster, node, _mark(self.kind))
         if self.identity == PINNED:
             flags = f"--hostname-override={node}"
@@ -165,12 +164,7 @@ class SetKubeletIdentity:
             # The key goes from node to node; the journal never has it.
             conf = cluster.node_exec(str(saved["giver"]), ["cat", ADMIN_CONF]).out
             _sh(cluster, node, f"umask 077; cat > {ANY_NAME_CONF}", stdin=conf)
-        given = re.findall(rf"^{EXTRA_ARGS}=(.*)$", before, re.MULTILINE)
-        already = " ".join(shlex.split(given[-1])) if given else ""
-        line = f'{EXTRA_ARGS}="{already} {flags}"\n'.replace('=" ', '="')
-        _write(
-            cluster, node, str(saved["file"]), before + ("\n" if before and not before.endswith("\n") else "") + line
-        )
+        _write(cluster, node, str(saved["file"]), with_flags(before, flags))
         _sh(cluster, node, "systemctl restart kubelet")
 
     def landed(self, cluster: _Reached, saved: Saved) -> bool:
@@ -199,6 +193,14 @@ class SetKubeletIdentity:
             and _read(cluster, node, ANY_NAME_CONF) is None
             and reports(cluster, node)
         )
+
+
+def with_flags(environment: str, flags: str) -> str:
+    """An environment file whose last KUBELET_EXTRA_ARGS, the one that counts for systemd, has these flags too."""
+    given = re.findall(rf"^{EXTRA_ARGS}=(.*)$", environment, re.MULTILINE)
+    already = [" ".join(shlex.split(given[-1]))] if given and given[-1].strip() else []
+    ended = environment if not environment or environment.endswith("\n") else environment + "\n"
+    return f'{ended}{EXTRA_ARGS}="{" ".join([*already, flags])}"\n'
 
 
 def check_ready(cluster: Cluster, node: str, *, control_plane: bool = False) -> None:
