@@ -210,7 +210,7 @@ class NodeImages(Protocol):
 
     def image_names(self, node: str) -> tuple[str, ...]: ...
     def restore_images(self, node: str, names: Sequence[str]) -> None:
-        """Copy those that the node lacks from other nodes. Raises OrdealError where none has one of them."""
+        """Put back those that the node lacks. Raises OrdealError where no node has one of them."""
         ...
 
 

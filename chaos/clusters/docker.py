@@ -77,14 +77,6 @@ def remove(name: str) -> None:
         run(["docker", "rm", "--force", "--volumes", name], timeout_s=60)
 
 
-def copy_images(source: str, target: str, names: Sequence[str]) -> None:
-    """Copy container images by name from one running node to another. Raises CommandError."""
-    images = "ctr --namespace k8s.io images"
-    exported = f'docker exec "$1" {images} export - "${{@:3}}"'
-    script = f'set -o pipefail; {exported} | docker exec --interactive "$2" {images} import --no-unpack -'
-    run(["bash", "-ec", script, "copy-images", source, target, *names], timeout_s=120)
-
-
 def execute(name: str, argv: Sequence[str], *, timeout_s: float, check: bool, stdin: str | None) -> Output:
     """A command inside the container."""
     flags = ["--interactive"] if stdin is not None else []

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
 
-from chaos.clusters import docker, loopfs, pytestkind
+from chaos.clusters import docker, loopfs, node_images, pytestkind
 from chaos.clusters.base import KIND, ClusterRef, Images, Node, OwnFileSystem, Power, SecondControlPlane, Shape, Timers
 from chaos.clusters.client import api_client, read_nodes, server_version
 from chaos.clusters.loopfs import LoopFileSystem
@@ -73,6 +73,8 @@ class KindCluster:
             cluster._load(setup.images.busybox)
         report("waiting for every node and CoreDNS to be Ready")
         cluster.wait_ready(READY_WITHIN_S)
+        if shape.imagefs_bytes:
+            node_images.keep_content(cluster.workers[0])
         return cluster
 
     @property
@@ -179,18 +181,11 @@ class KindCluster:
     # --- NodeImages
 
     def image_names(self, node: str) -> tuple[str, ...]:
-        listed = self.node_exec(node, ["ctr", "--namespace", "k8s.io", "images", "ls", "--quiet"]).out.split()
-        return tuple(sorted(name for name in listed if not name.startswith("sha256:")))  # the CRI's own entries
+        return node_images.names(node)
 
     def restore_images(self, node: str, names: Sequence[str]) -> None:
-        lacking = set(names) - set(self.image_names(node))
-        for other in docker.names_in_cluster(self._ref.name) if lacking else ():
-            there = lacking & set(self.image_names(other)) if other != node else set()
-            if there:
-                docker.copy_images(other, node, sorted(there))
-                lacking -= there
-        if lacking:
-            raise OrdealError(f"node {node} lacks the images {', '.join(sorted(lacking))}, and no other node has them")
+        others = [other for other in docker.names_in_cluster(self._ref.name) if other != node]
+        node_images.restore(node, others, names)
 
     # --- NodePower
 

@@ -1,0 +1,103 @@
+"""Container images on nodes that are containers: which there are, and putting back what a kubelet has removed.
+
+A kubelet under disk pressure removes every image that no container uses, the sandbox's among them where the runtime
+does not say that it is pinned (containerd before 1.7). Without a registry they could never be pulled again.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chaos.clusters import docker
+from chaos.errors import OrdealError
+from chaos.hosts.command import Output, run
+
+CTR = ("ctr", "--namespace", "k8s.io")
+# What carries it stays, with all that it names. Source: containerd, docs/garbage-collection.md.
+ROOT_LABEL = "containerd.io/gc.root"
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    name: str
+    media_type: str
+    digest: str  # of its manifest
+
+
+def names(node: str) -> tuple[str, ...]:
+    """The names of the images on a running node. Raises CommandError."""
+    return tuple(sorted(_images(node)))
+
+
+def keep_content(node: str) -> None:
+    """Let the content of the node's images outlive their removal; what was unpacked of them goes. Raises CommandError.
+
+    So an image that the kubelet removes is gone for it, and can be put back in a moment.
+    """
+    for digest in {image.digest for image in _images(node).values()}:
+        _ctr(node, "content", "label", digest, f"{ROOT_LABEL}=kube-ordeal")
+
+
+def restore(node: str, others: Sequence[str], wanted: Sequence[str]) -> None:
+    """Put back those of the wanted images that the node lacks: from its kept content, else by copying them.
+
+    `others` are nodes that may have them. Raises OrdealError where none has one of them, CommandError.
+    """
+    lacking = set(wanted) - set(_images(node))
+    for other in others if lacking else ():
+        there = [image for name, image in _images(other).items() if name in lacking]
+        if there:
+            kept = set(_ctr(node, "content", "ls", "--quiet").out.split())
+            _name_again(node, [image for image in there if image.digest in kept])
+            _copy(other, node, [image.name for image in there if image.digest not in kept])
+            lacking -= {image.name for image in there}
+    if lacking:
+        raise OrdealError(f"node {node} lacks the images {', '.join(sorted(lacking))}, and no other node has them")
+
+
+def _images(node: str) -> dict[str, _Image]:
+    """By name; without the entries that the runtime makes for itself, which are named by digest."""
+    _header, *lines = _ctr(node, "images", "ls").out.splitlines() or [""]
+    found = [_Image(*line.split()[:3]) for line in lines]
+    return {image.name: image for image in found if not image.name.startswith("sha256:")}
+
+
+def _name_again(node: str, images: Sequence[_Image]) -> None:
+    """Import an OCI layout that is only an index: what it names is in the node's content store already."""
+    if not images:
+        return
+    manifests = [
+        {
+            "mediaType": image.media_type,
+            "digest": image.digest,
+            "size": len(_ctr(node, "content", "get", image.digest).out.encode()),
+            "annotations": {"io.containerd.image.name": image.name},
+        }
+        for image in images
+    ]
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, holds in (
+            ("oci-layout", {"imageLayoutVersion": "1.0.0"}),
+            ("index.json", {"schemaVersion": 2, "manifests": manifests}),
+        ):
+            data = json.dumps(holds).encode()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    _ctr(node, "images", "import", "--no-unpack", "-", stdin=archive.getvalue().decode("ascii"))
+
+
+def _copy(source: str, target: str, images: Sequence[str]) -> None:
+    if not images:
+        return
+    program = " ".join(CTR)
+    exported = f'docker exec "$1" {program} images export - "${{@:3}}"'
+    script = f'set -o pipefail; {exported} | docker exec --interactive "$2" {program} images import --no-unpack -'
+    run(["bash", "-ec", script, "copy-images", source, target, *images], timeout_s=300)
+
+
+def _ctr(node: str, *argv: str, stdin: str | None = None) -> Output:
+    return docker.execute(node, [*CTR, *argv], timeout_s=60, check=True, stdin=stdin)
