@@ -65,10 +65,11 @@ def _rename(lab: Lab, identity: str) -> tuple[History, tuple[str, ...], str]:
     """The story. Returns what was seen, the workers (the renamed one first), the web workload's name."""
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
-    worker = workers[0]
+    worker, address = workers[0], next(n.address for n in cluster.nodes() if not n.control_plane)
     # Both keep the pods of a node that is not Ready where they are, and in their Service: whether they serve is the
     # question here, not whether they are evicted (mass-termination).
     assert isinstance(cluster, NodeNetwork)
+    assert isinstance(cluster, NodeExec)
     echo = lab.deploy(Echo(worker))
     web = lab.deploy(Web(replicas=4, tolerate_for_ever=True, publish_not_ready=True))
 
@@ -87,6 +88,10 @@ def _rename(lab: Lab, identity: str) -> tuple[History, tuple[str, ...], str]:
                 lab.hold_past(
                     lab.timers.monitor_grace_s + 2 * lab.timers.monitor_period_s, "past the grace period", margin_s=2
                 )
+                # A CNI agent that registers nodes by name (flannel's routes follow the Nodes) shows here: what another
+                # node sends to this machine. The post-mortem's Calico saw two nodes with one address.
+                routes = cluster.node_exec(workers[-1], ["ip", "route"]).out.splitlines()
+                lab.fact("pod ranges routed to the renamed machine", sum(f"via {address} " in r for r in routes))
             lab.recover(
                 lambda: lab.nodes_ready() and web.ready(), within_s=DOCUMENTED_WITHIN_S, what="every node Ready"
             )
