@@ -89,7 +89,8 @@ class Pool:
         """The cluster did not come back to what it was: no other incident may meet it."""
         held = self._held.get(kind_of)
         if held is not None and held.entry is None and self._wishes.keep and kind_of != EXISTING:
-            held.cluster.delete()  # a kept cluster is only worth keeping while it is sound
+            # A kept cluster is only worth keeping while it is sound. Journalled: a deletion can be cut short too.
+            held.entry = self._journal.planned(CLUSTER, held.cluster.ref, {})
         self.discard(kind_of)
 
     def close(self) -> None:
