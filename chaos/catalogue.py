@@ -90,6 +90,13 @@ INCIDENTS: tuple[Incident, ...] = (
                 breaks="protection-holds",
                 because="taint-eviction",
             ),
+            Control(
+                "no-bug",
+                "the shipped controller manager under the names of the mutants of historical bugs: nothing is found "
+                "in it",
+                breaks="mutants-killed",
+                because="survived",
+            ),
         ),
     ),
     Incident(

@@ -1,20 +1,25 @@
 """pleg-churn: hundreds of pods of one node come and go at once, again and again, with maxPods=600."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from kubernetes.client import CoreV1Api
 
 from chaos.clusters.base import Cluster, NodeExec, RunsContainers, dense_shape
 from chaos.faults.pods import DeletePods
 from chaos.faults.program import SwapProgram
 from chaos.faults.runtime import StallRuntime
-from chaos.history import History, Observation
+from chaos.history import History, Observation, Sample
 from chaos.hosts import mutants
 from chaos.hosts.mutants import PLEG_SCALED_THRESHOLD_S
 from chaos.incident import incident
 from chaos.invariants import pleg
+from chaos.invariants.base import Finding
 from chaos.invariants.pleg import node_stays_ready, pleg_last_seen, pleg_recovers, pods_converge
 from chaos.lab import Lab
 from chaos.pleg import PlegSamples
+from chaos.workloads.base import WORKLOAD_LABEL
 from chaos.workloads.churn import Churn, check_room, pods_left, ready_within_s, scale
 from chaos.workloads.web import Deployed
 
@@ -28,26 +33,48 @@ QUICK_WITHIN_S = 120.0
 REPORTED_WITHIN_S = 15.0  # nodeStatusUpdateFrequency, and something for a busy machine
 
 
-@incident("pleg-churn", on=("kind",), needs=NEEDS, controls=("runtime-stalled", "blocking-send"))
+@incident("pleg-churn", on=("kind",), needs=NEEDS, controls=("runtime-stalled",))
 def test_a_node_outlives_waves_of_pods(lab: Lab) -> None:
     """When hundreds of pods of a node are deleted at once, and as many start in their place, again and again, the node
     MUST stay Ready or be so again soon, its PLEG MUST NOT be away for longer than its threshold and MUST be quick again
     afterwards, and every pod MUST converge.
     """
-    cluster = lab.cluster(dense_shape(lab.timers))
-    node = [n.name for n in cluster.nodes() if not n.control_plane][-1]  # the machine's file system, not a small one
+    cluster, node = _node(lab)
     if lab.control == "runtime-stalled":
         _stall(lab, cluster, node)
-    else:
-        churn(lab, cluster, node, "pleg-blocking-send" if lab.control == "blocking-send" else None)
-
-
-def churn(lab: Lab, cluster: Cluster, node: str, mutant: str | None) -> None:
-    """The incident's story, with the shipped kubelet or a mutant with its scaled threshold."""
+        return
     pods, rounds = WAVES[lab.profile.name]
+    history = _churn(lab, cluster, node, pods, rounds, limit_s=pleg.SHIPPED_THRESHOLD_S)
+    lab.expect(history, pleg_last_seen(node, limit_s=pleg.SHIPPED_THRESHOLD_S))
+    _judge(lab, history, node, pleg.SHIPPED_THRESHOLD_S, least=pods)
+
+
+@incident("pleg-churn", on=("kind",), needs=NEEDS, controls=("blocking-send",), variant="scaled kubelet")
+def test_a_full_event_channel_holds_nothing_up(lab: Lab) -> None:
+    """When PLEG has more events than its channel takes, and is late, it MUST recover all the same: a kubelet scaled to
+    this machine must, and in the control the same one with the historical bug must not.
+    """
+    cluster, node = _node(lab)
+    name = "pleg-blocking-send" if lab.control == "blocking-send" else "pleg-scaled"
+    pods, _ = WAVES[lab.profile.name]
+    with _swapped(lab, cluster, node, name):
+        history = _churn(lab, cluster, node, pods, 1, limit_s=PLEG_SCALED_THRESHOLD_S)
+    # With the node's own kubelet again, what the mutant left hanging comes to its end.
+    lab.recover(lambda: _pods_on(cluster, node) == 0, within_s=ready_within_s(pods), what="all pods gone")
+    _judge(lab, history, node, PLEG_SCALED_THRESHOLD_S, least=pods)
+    lab.table("mutants", [_row(mutants.find(name), lab.findings)])
+
+
+def _node(lab: Lab) -> tuple[Cluster, str]:
+    """The cluster, and its last worker, whose file systems are the machine's: the small ones are the first one's."""
+    cluster = lab.cluster(dense_shape(lab.timers))
+    return cluster, max(n.name for n in cluster.nodes() if not n.control_plane)
+
+
+def _churn(lab: Lab, cluster: Cluster, node: str, pods: int, rounds: int, *, limit_s: float) -> History:
+    """The incident's story: all pods are asked for, and deleted at once again and again."""
     check_room(cluster, node, pods)
-    limit_s = PLEG_SCALED_THRESHOLD_S if mutant else pleg.SHIPPED_THRESHOLD_S
-    with _swapped(lab, cluster, node, mutant), _recorded(lab, cluster, node, limit_s) as history:
+    with _recorded(lab, cluster, node, limit_s) as history:
         deployed = lab.deploy(Churn(node, pods))
         well = _wave(lab, history, deployed, node, f"{pods} pods")
         for number in range(rounds):
@@ -55,13 +82,12 @@ def churn(lab: Lab, cluster: Cluster, node: str, mutant: str | None) -> None:
                 well = _wave(lab, history, deployed, node, f"{pods} replacements, round {number + 1}") and well
             if not well:
                 break
+        scale(deployed, 0)
         if well:
-            _empty(lab, deployed)
-    if not well:  # with the node's own kubelet again, what was left hanging comes to its end
-        _empty(lab, deployed)
+            _wait_empty(lab, deployed)
     lab.fact("pods", pods)
     lab.fact("rounds", rounds)
-    _judge(lab, history, node, limit_s, least=pods)
+    return history
 
 
 def _wave(lab: Lab, history: History, deployed: Deployed, node: str, what: str) -> bool:
@@ -87,7 +113,9 @@ def _stall(lab: Lab, cluster: Cluster, node: str) -> None:
         with lab.inject(DeletePods(deployed.namespace, deployed.name)), lab.inject(StallRuntime(node)):
             lab.hold_past(limit_s + REPORTED_WITHIN_S, "past the threshold of PLEG, until the kubelet has said so")
         lab.recover(lambda: lab.nodes_ready() and deployed.ready(), within_s=BACK_WITHIN_S, what="the node is back")
-        _empty(lab, deployed)
+        scale(deployed, 0)
+        _wait_empty(lab, deployed)
+    lab.expect(history, pleg_last_seen(node, limit_s=limit_s))
     _judge(lab, history, node, limit_s, least=FEW)
 
 
@@ -107,10 +135,18 @@ def _recorded(lab: Lab, cluster: Cluster, node: str, limit_s: float) -> Abstract
     return lab.record(samplers=(lambda history: PlegSamples(history, cluster, node, limit_s=limit_s),))
 
 
-def _empty(lab: Lab, deployed: Deployed) -> None:
-    scale(deployed, 0)
+def _wait_empty(lab: Lab, deployed: Deployed) -> None:
     within_s = ready_within_s(deployed.replicas)
     lab.recover(lambda: pods_left(deployed) == 0, within_s=within_s, what="all pods gone after the last wave")
+
+
+def _pods_on(cluster: Cluster, node: str) -> int:
+    """How many pods of the churn the API shows on the node."""
+    with cluster.api() as client:
+        label = f"{WORKLOAD_LABEL}=churn"
+        on = f"spec.nodeName={node}"
+        found: Any = CoreV1Api(client).list_pod_for_all_namespaces(field_selector=on, label_selector=label)
+        return len(found.items)
 
 
 def _judge(lab: Lab, history: History, node: str, limit_s: float, *, least: int) -> None:
@@ -118,7 +154,26 @@ def _judge(lab: Lab, history: History, node: str, limit_s: float, *, least: int)
     lab.expect(
         history,
         node_stays_ready(node, back_within_s=BACK_WITHIN_S),
-        pleg_last_seen(node, limit_s=limit_s),
         pleg_recovers(node, limit_s=limit_s, within_s=QUICK_WITHIN_S),
         pods_converge("churn", least=least),
     )
+    for name in (pleg.RELIST, pleg.KUBELET_GOROUTINES, pleg.KUBELET_HANDLES, pleg.RUNTIME_HANDLES):
+        values = [s.value for s in history.of(Sample) if s.name == name]
+        if values:
+            lab.fact(f"{name} p50", round(pleg.percentile(values, 50), 3))
+            lab.fact(f"{name} max", max(values))
+
+
+def _row(mutant: mutants.Mutant, findings: Sequence[Finding]) -> dict[str, str | int | float]:
+    """A line of the table of mutants."""
+    judged = next(f for f in findings if f.invariant == "pleg-recovers")
+    return {
+        "mutant": mutant.name,
+        "component": mutant.component,
+        "pull request": f"#{mutant.pull_request}" if mutant.pull_request else "",
+        "incident": mutant.incident,
+        "judged by": judged.invariant,
+        "verdict": str(judged.verdict),
+        "reason": judged.reason,
+        "twin": "" if mutant.pull_request else "yes",
+    }

@@ -22,10 +22,12 @@ from chaos.clusters.simulated_home import home_of, read_record
 from chaos.clusters.simulated_processes import marked
 from chaos.errors import OrdealError
 from chaos.faults.base import FaultError, inject, registered
+from chaos.faults.component import SwapComponent
 from chaos.faults.control_plane import ReplaceControlPlane, StopControllerManager
 from chaos.faults.etcd import EditEtcdBehind, RestoreSnapshot
 from chaos.faults.heartbeats import StopHeartbeats
 from chaos.history import FaultStep, History
+from chaos.hosts import mutants
 from chaos.journal import Journal
 from chaos.waiting import eventually
 from tests.integration.crash import ROOT, kill_in_the_middle, undo_as_a_user
@@ -40,6 +42,7 @@ KINDS = (
     ReplaceControlPlane.kind,
     EditEtcdBehind.kind,
     RestoreSnapshot.kind,
+    SwapComponent.kind,
 )
 NAME, KEY, VALUE = "it-settings", "said", "value-as-written"
 
@@ -54,6 +57,8 @@ class Picture:
     first: bool
     second: bool
     controller_manager: bool
+    programs: dict[str, str]
+    overridden: list[str]
     value: str
     stored: bool
 
@@ -69,6 +74,8 @@ def picture(cluster: SimulatedCluster) -> Picture:
         first=cluster.first_control_plane_running(),
         second=cluster.second_control_plane_running(),
         controller_manager=cluster.controller_manager_running(),
+        programs={c: cluster.running_program(c) for c in cluster.components()},
+        overridden=sorted(p.name for p in (home_of(cluster.ref.name) / "programs").glob("*")),
         value=value[KEY],
         stored=VALUE.encode() in cluster.etcd_get(f"/registry/configmaps/default/{NAME}"),
     )
@@ -85,6 +92,10 @@ def faults_of(cluster: SimulatedCluster) -> dict[str, dict[str, Any]]:
             "new": VALUE.upper(),
         },
         RestoreSnapshot.kind: {"snapshot": cluster.etcd_snapshot_of("empty")},
+        SwapComponent.kind: {
+            "component": "kube-controller-manager",
+            "path": str(mutants.build("disrupted-zone-ignored", cluster.kubernetes, report=print).path),
+        },
     }
 
 
@@ -235,6 +246,21 @@ def test_a_killed_run_is_undone(cluster, kind, attempt):
     assert killed.left == 1
     undo_as_a_user()
     eventually(lambda: picture(cluster) == before, within_s=90, what="the cluster to be as before")
+
+
+@pytest.mark.parametrize(
+    ("component", "path", "sentence"),
+    [
+        ("kube-proxy", "/bin/true", "there is no component 'kube-proxy'"),
+        ("kube-controller-manager", "/no/such/file", "can't be read"),
+        ("kube-controller-manager", __file__, "is no Linux program"),
+    ],
+)
+def test_a_program_that_cannot_take_a_components_place_is_refused(cluster, component, path, sentence):
+    before = picture(cluster)
+    with pytest.raises(OrdealError, match=sentence):
+        SwapComponent(component, path).plan(cluster)
+    assert picture(cluster) == before
 
 
 def test_heartbeats_that_were_killed_are_started_anew_by_undo(cluster, journal):

@@ -14,8 +14,8 @@ from chaos.faults.base import registered
 from chaos.toolkit import actions, experiments_dir, probes
 from chaos.toolkit.session import by_variant
 
-# Its verdict is a table over many repeats on clusters made anew; a `chaos run` is one.
-NOT_ONE_RUN = {"no-protection"}
+# Their verdicts are tables over many replays; a `chaos run` is one.
+NOT_ONE_RUN = {"no-protection", "no-bug"}
 EXPERIMENTS = sorted(experiments_dir().glob("*.yaml"))
 SUITES = Path(__file__).parents[2] / "suites"
 load_all()

@@ -1,0 +1,175 @@
+"""Mutants of the controller manager: historical bugs are put back, and mass-termination's invariants must find them.
+
+Each is tried on the same small simulated cluster, and so is the shipped controller manager, which must not be blamed.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes.client import AppsV1Api, CoreV1Api
+
+from chaos.clusters.base import Cluster, ComponentSwap, Heartbeats, Shape, Timers, Zone
+from chaos.faults.component import SwapComponent
+from chaos.faults.heartbeats import StopHeartbeats
+from chaos.history import History, Observation
+from chaos.hosts import mutants
+from chaos.incident import incident
+from chaos.invariants import base
+from chaos.invariants.mutants import mutants_killed, tried
+from chaos.invariants.nodes import ZoneState, taints_taken_back, taints_within_rate
+from chaos.invariants.pods import nothing_terminated
+from chaos.lab import Lab
+from chaos.waiting import eventually
+from chaos.workloads.web import Deployed, Web
+
+SHIPPED = "the shipped controller manager"
+TIMERS = Timers(monitor_grace_s=5, monitor_period_s=1, toleration_s=10)
+DOCUMENTED = Timers(monitor_period_s=TIMERS.monitor_period_s)  # rates and thresholds as shipped
+AWAY_S = TIMERS.monitor_grace_s + 2 * TIMERS.monitor_period_s
+MEASURED_S = 22
+FIRST, THEN = "first", "then"
+NORMAL = Zone("a", 12, parts=((FIRST, 6), (THEN, 6)))
+SMALL_PARTIAL = Zone("d", 40, parts=((FIRST, 30), (THEN, 10)))
+OWN_TAINT = "kube-ordeal/own"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A story, and the mutants that it is told for: each with the invariant that must find it."""
+
+    story: Callable[[Lab, Cluster, str], list[base.Finding]]
+    found_by: dict[str, str]
+
+
+@incident(
+    "mass-termination",
+    on=("simulated",),
+    needs=(Heartbeats, ComponentSwap),
+    controls=("no-bug",),
+    variant="mutants",
+)
+def test_bugs_of_the_controller_manager_are_found(lab: Lab) -> None:
+    """When a historical bug is put back into the controller manager, the invariant that is there for it MUST be
+    violated, and with the shipped one it MUST hold.
+    """
+    cluster = lab.cluster(Shape(zones=(NORMAL, SMALL_PARTIAL), timers=TIMERS))
+    said: list[Observation] = []
+    for trial in TRIALS:
+        findings = trial.story(lab, cluster, SHIPPED)
+        if lab.control == "no-bug":  # the shipped one under a mutant's name: nothing may be found in it
+            said += [tried(0, name, invariant, findings) for name, invariant in trial.found_by.items()]
+            continue
+        said += [tried(0, f"{SHIPPED}: {invariant}", invariant, findings) for invariant in trial.found_by.values()]
+        for name, invariant in trial.found_by.items():
+            program = mutants.build(name, cluster.kubernetes, report=lambda line: lab.phase("build", line))
+            with lab.configured(SwapComponent(program.mutant.component, str(program.path))):
+                said.append(tried(0, name, invariant, trial.story(lab, cluster, name)))
+    names = [name for trial in TRIALS for name in trial.found_by]
+    twins = [o.subject for o in said if o.subject not in names]
+    lab.table("mutants", [row(o) for o in said])
+    lab.expect(History.of_records(said), mutants_killed(names, twins))
+
+
+def zones(lab: Lab, cluster: Cluster, who: str) -> list[base.Finding]:
+    """Half of a zone and three quarters of a small one lose the API server, then all nodes do."""
+    lab.phase("story", f"zones, with {who}")
+    with lab.record() as history:
+        with lab.inject(StopHeartbeats((FIRST,))):
+            lab.hold(AWAY_S + MEASURED_S, "most nodes of a small zone are away")
+            with lab.inject(StopHeartbeats((THEN, "control-plane"))):
+                lab.hold(AWAY_S + 4 * TIMERS.monitor_period_s, "every node of every zone is away")
+        lab.recover(lab.nodes_ready, within_s=60, what="every node Ready")
+    untainted = lambda: not any("NoExecute" in t for n in cluster.nodes() for t in n.taints)  # noqa: E731
+    lab.recover(untainted, within_s=30, what="no NoExecute taint left")
+    fault = StopHeartbeats.kind
+    return [
+        base.judge(
+            taints_within_rate(SMALL_PARTIAL.name, ZoneState.SMALL_PARTIAL, documented=DOCUMENTED, fault=fault), history
+        ),
+        base.judge(
+            taints_taken_back(documented=DOCUMENTED, within_s=3 * TIMERS.monitor_period_s, fault=fault), history
+        ),
+    ]
+
+
+def back_in_time(lab: Lab, cluster: Cluster, who: str) -> list[base.Finding]:
+    """Nodes that carry a taint of the user's own, which their pods tolerate, are away for a while, and come back
+    before the pods' toleration of that has run out.
+    """
+    lab.phase("story", f"back in time, with {who}")
+    web = lab.deploy(Web(name="tolerant", replicas=NORMAL.nodes + SMALL_PARTIAL.nodes))
+    tolerate(web)
+    with ExitStack() as tainted:
+        for node in cluster.nodes():
+            if not node.control_plane:
+                set_taint(cluster, node.name, present=True)
+                tainted.callback(set_taint, cluster, node.name, present=False)
+        with lab.record() as history:
+            with lab.inject(StopHeartbeats((FIRST,))):
+                eventually(
+                    lambda: any("unreachable:NoExecute" in t for n in cluster.nodes() for t in n.taints),
+                    within_s=60,
+                    what="a node to be tainted",
+                )
+            lab.recover(lab.nodes_ready, within_s=60, what="every node Ready")
+            lab.hold(TIMERS.toleration_s + 3, "past the toleration that was counted from the taint on")
+    lab.remove_workloads()
+    return [base.judge(nothing_terminated(web.name), history)]
+
+
+def tolerate(web: Deployed) -> None:
+    """Let the workload's pods tolerate the user's own taint for ever, and wait until all of them do."""
+    patch = {"spec": {"template": {"spec": {"tolerations": [{"key": OWN_TAINT, "operator": "Exists"}]}}}}
+    with web.cluster.api() as client:
+        AppsV1Api(client).patch_namespaced_deployment(web.name, web.namespace, patch)
+
+        def rolled_out() -> bool:
+            pods: Any = CoreV1Api(client).list_namespaced_pod(web.namespace).items
+            new = [p for p in pods if any(t.key == OWN_TAINT for t in p.spec.tolerations or [])]
+            return len(new) == len(pods) == web.replicas and web.ready()
+
+        eventually(rolled_out, within_s=90, what=f"every pod of {web.name} to tolerate {OWN_TAINT}")
+
+
+def set_taint(cluster: Cluster, node: str, *, present: bool) -> None:
+    """Put the user's own taint on a node, or take it off."""
+    with cluster.api() as client:
+        core = CoreV1Api(client)
+
+        def changed() -> bool:
+            spec: Any = core.read_node(node).spec
+            there = [t for t in spec.taints or [] if t.key != OWN_TAINT]
+            taints = [client.sanitize_for_serialization(t) for t in there]
+            taints += [{"key": OWN_TAINT, "effect": "NoExecute"}] if present else []
+            core.patch_node(node, {"spec": {"taints": taints or None}})
+            return True
+
+        eventually(changed, within_s=20, what=f"the taint of {node} to be changed")
+
+
+def row(said: Observation) -> dict[str, str | int | float]:
+    """A line of the table of mutants."""
+    verdict, _, rest = said.seen.partition(" ")
+    invariant, _, reason = rest.partition(" because ")
+    mutant = next((m for m in mutants.MUTANTS if m.name == said.subject), None)
+    return {
+        "mutant": said.subject,
+        "component": mutant.component if mutant else "kube-controller-manager",
+        "pull request": f"#{mutant.pull_request}" if mutant else "",
+        "incident": "mass-termination",
+        "judged by": invariant,
+        "verdict": verdict,
+        "reason": reason,
+        "twin": "" if mutant else "yes",
+    }
+
+
+TRIALS: Sequence[Trial] = (
+    Trial(
+        zones,
+        {"disrupted-zone-ignored": "taints-within-rate-small-partial", "all-nodes-away-ignored": "taints-taken-back"},
+    ),
+    Trial(back_in_time, {"deletion-not-cancelled": "nothing-terminated"}),
+)
