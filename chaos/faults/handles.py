@@ -109,10 +109,11 @@ class LowerHandleLimit:
     def plan(self, cluster: _Reached) -> Saved:
         found = _daemon(cluster, self.node, self.daemon)
         limit = self.limit or max(p.open for p in found) + self.above
+        least = LEAST if self.limit else max(p.open for p in found)  # what is open now it could open before
         for p in found:
-            if not LEAST <= limit <= p.hard and not (self.limit == 0 and limit <= p.hard):
+            if not least <= limit <= p.hard:
                 raise OrdealError(
-                    f"a limit of {limit} can't be set for {self.daemon} on {self.node}: it may be {LEAST} to {p.hard}, "
+                    f"a limit of {limit} can't be set for {self.daemon} on {self.node}: it may be {least} to {p.hard}, "
                     "the hard limit"
                 )
             if p.soft <= limit:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from chaos.clusters.base import Cluster, NodeExec, NodeNetwork, RunsContainers, Shape
 from chaos.errors import OrdealError
 from chaos.faults.handles import DAEMONS, EatHandles, LowerHandleLimit, SocketStorm
-from chaos.handles import LIMIT, OPEN, SAID, TIME_WAIT, HandleSamples, processes_of, what_the_logs_say
+from chaos.handles import IN_USE, LIMIT, OPEN, SAID, TIME_WAIT, HandleSamples, processes_of, what_the_logs_say
 from chaos.history import History, NodeChange, Observation, Probe, Sample, Window
 from chaos.incident import incident
 from chaos.invariants.availability import outage_at_most
@@ -108,6 +108,9 @@ def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
     lab.table("handles", [row(phase, history) for phase in seen])
     waiting = [s.value for s in history.of(Sample) if s.name == TIME_WAIT and s.subject == worker.name]
     lab.fact("most sockets in TIME_WAIT", max(waiting, default=0))
+    in_use = [s.value for s in history.of(Sample) if s.name == IN_USE and s.subject == worker.name]
+    lab.fact("most files open in the whole kernel", max(in_use, default=0))
+    lab.fact("fs.file-max", float(reached(cluster).node_exec(worker.name, ["cat", "/proc/sys/fs/file-max"]).out))
     lab.expect(
         history,
         dns_answers(2.0, nodes=(worker.name,)),

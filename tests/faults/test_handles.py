@@ -128,6 +128,7 @@ def test_a_limit_has_not_landed_while_one_process_lacks_it(node):
         (LowerHandleLimit("worker", "kubelet"), "there is no process kubelet on worker"),
         (LowerHandleLimit("worker", "containerd", limit=20001), "it may be 64 to 20000, the hard limit"),
         (LowerHandleLimit("worker", "containerd", limit=10), "it may be 64 to 20000"),
+        (LowerHandleLimit("worker", "containerd", above=-1), "a limit of 39 can't be set for containerd"),
         (LowerHandleLimit("worker", "containerd", limit=20000), "is 20000 already, not above 20000"),
         (EatHandles("worker", 0), "0 handles can't be eaten"),
         (EatHandles("worker", 15_001, of="containerd"), "take 1 to 15000"),
