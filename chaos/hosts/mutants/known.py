@@ -109,16 +109,16 @@ MUTANTS: tuple[Mutant, ...] = (
         40655,
         "the eviction manager does not spare critical pods, such as kube-proxy",
         incident="imagefs-full",
-        killed_by="pods-spared",
+        killed_by="critical-pods-stay",
         substitutions=(Substitution(_EVICTION_GO, "if kubelettypes.IsCriticalPod(pod) {", "if false {"),),
     ),
     Mutant(
         "min-reclaim-forgotten",
         KUBELET,
         99095,
-        "after image garbage collection the minimum reclaim is not asked for: DiskPressure never ends",
+        "after image garbage collection the minimum reclaim is not asked for: no pod is evicted, and DiskPressure never ends",
         incident="imagefs-full",
-        killed_by="pressure-clears",
+        killed_by="evicted-by-use",
         substitutions=(
             Substitution(
                 _EVICTION_GO,
