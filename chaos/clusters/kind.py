@@ -312,6 +312,11 @@ def exists(name: str) -> bool:
     return bool(docker.names_in_cluster(name)) or loopfs.left(_file_systems_of(name))
 
 
+def only_mounts_left(name: str) -> bool:
+    """Whether the cluster's nodes are gone, and file systems of theirs are still mounted."""
+    return not docker.names_in_cluster(name) and loopfs.left(_file_systems_of(name))
+
+
 def kind_config(shape: Shape, setup: KindSetup, file_systems: Sequence[LoopFileSystem] = ()) -> str:
     """kind's configuration for a shape, as YAML. Times become whole seconds where the flag takes no fraction.
 

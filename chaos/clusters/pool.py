@@ -112,6 +112,7 @@ class Pool:
         lock = _lock(name)
         marker = kind.home_of(name) / "shape"
         ref = _ref(kind_of, name)
+        _clear(ref)
         if marker.is_file() and marker.read_text() == repr(shape) and exists(ref):
             self._report(f"using the kept cluster {name}")
             return _Held(attach(ref, shape), shape, None, lock)
@@ -124,6 +125,7 @@ class Pool:
     def _create(self, kind_of: str, name: str, shape: Shape, lock: BinaryIO) -> tuple[Cluster, int]:
         """A new cluster and its entry in the journal. One of that name that is there already is left alone."""
         ref = _ref(kind_of, name)
+        _clear(ref)
         if exists(ref):
             lock.close()
             raise OrdealError(
@@ -172,6 +174,14 @@ def attach(ref: ClusterRef, shape: Shape | None = None) -> Cluster:
 
 def _ref(kind_of: str, name: str) -> ClusterRef:
     return ClusterRef(kind_of, name, str(kind.home_of(name) / "kubeconfig"))
+
+
+def _clear(ref: ClusterRef) -> None:
+    """Take down the mounts of a cluster whose nodes are gone, as when they were removed by hand. We hold its name."""
+    if ref.kind == KIND:
+        engine.require()
+        if kind.only_mounts_left(ref.name):
+            attach(ref).delete()
 
 
 def exists(ref: ClusterRef) -> bool:

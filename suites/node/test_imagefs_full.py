@@ -93,7 +93,7 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
                     )
                 # A kube-proxy that is gone leaves its rules behind: what it misses shows when the endpoints change.
                 lab.phase("roll out", f"every pod of {web.name} is replaced while the pressure lasts")
-                web.roll_out(within_s=60)
+                web.roll_out(within_s=120)
                 lab.hold(5, "the Service has new endpoints")
             lab.recover(
                 lambda: not under_pressure(history, worker) and web.ready() and eater.ready(),
