@@ -21,11 +21,16 @@ TOO_MANY = "too many open files"
 EVERY_S = 0.5
 
 # One line a process: name, pid, start time in ticks, open handles, soft limit, hard limit (proc_pid_stat(5), (limits)).
+# A daemon's child that bears its name is about to become another program.
 LISTING = r"""
 for daemon in "$@"; do
-  for pid in $(pidof "$daemon"); do
+  pids=$(pidof "$daemon")
+  for pid in $pids; do
     [ -d "/proc/$pid/fd" ] || continue
-    set -- $(sed 's/.*) //' "/proc/$pid/stat"); shift 19; start=$1
+    set -- $(sed 's/.*) //' "/proc/$pid/stat")
+    case " $pids " in *" $2 "*) continue ;; esac
+    shift 19
+    start=$1
     limits=$(sed -n 's/^Max open files *\([0-9]*\) *\([0-9]*\) .*/\1 \2/p' "/proc/$pid/limits")
     echo "$daemon $pid $start $(ls "/proc/$pid/fd" | wc -l) $limits"
   done

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from chaos.clusters.base import RunsContainers, Timers
 from chaos.errors import OrdealError
 from chaos.faults.ballast import FillFileSystem
-from chaos.faults.handles import EatHandles, LowerHandleLimit
+from chaos.faults.handles import EatHandles
 from chaos.faults.heartbeats import StopHeartbeats
 from chaos.faults.hostname import RenameNode
 from chaos.history import NodeChange
@@ -247,8 +247,8 @@ def pods_start(within_s: float = 15.0) -> Reported:
 
 @activity
 def pods_start_after_release(within_s: float = 60.0) -> Reported:
-    """Each pod that had to wait was Ready within `within_s` seconds after a daemon had its limit again."""
-    return _judged(handles.pods_start_after_release("spare", fault=LowerHandleLimit.kind, within_s=float(within_s)))
+    """Each pod that had to wait was Ready within `within_s` seconds after the handles were released."""
+    return _judged(handles.pods_start_after_release("spare", fault=EatHandles.kind, within_s=float(within_s)))
 
 
 @activity

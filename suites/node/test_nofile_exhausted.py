@@ -87,7 +87,8 @@ def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
     seen: list[Phase] = []
     with lab.record(probe=web, samplers=samplers(cluster, worker.name, echo, places, places["coredns"])) as history:
         for daemon, node in places.items():
-            with lab.inject(LowerHandleLimit(node, daemon, above=ABOVE)), lab.inject(EatHandles(node, 60, of=daemon)):
+            limited = lab.configured(LowerHandleLimit(node, daemon, above=ABOVE))
+            with limited, lab.inject(EatHandles(node, 60, of=daemon)):
                 began = history.now()
                 started = start_spare(spare, 1, within_s=START_WITHIN_S + MARGIN_S)
                 what_the_logs_say(reached(cluster), history, node, since=began)
@@ -119,7 +120,7 @@ def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
         ready_throughout((worker.name,)),
         failure_shows(places),
         daemons_not_restarted(places),
-        pods_start_after_release(spare.name, fault=LowerHandleLimit.kind, within_s=RELEASED_WITHIN_S),
+        pods_start_after_release(spare.name, fault=EatHandles.kind, within_s=RELEASED_WITHIN_S),
         new_pods_start(within_s=60),
     )
 
