@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, fields
 
-from chaos.clusters.client import get
+import orjson
+
+from chaos.clusters.client import raw_get
 from chaos.clusters.kind import KindCluster
 from chaos.hosts.command import run
 
@@ -64,7 +66,7 @@ def picture(cluster: KindCluster) -> Picture:
         return run(cluster.in_network_of(node, argv), timeout_s=20).out
 
     with cluster.api() as client:
-        sets = get(client, DAEMON_SETS)["items"]
+        sets = orjson.loads(raw_get(client, DAEMON_SETS))["items"]
     return Picture(
         ready={n.name: n.ready for n in nodes},
         taints={n.name: n.taints for n in nodes},
