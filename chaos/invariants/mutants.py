@@ -6,7 +6,7 @@ from chaos.history import History, Observation
 from chaos.invariants.base import Finding, Invariant, Judgement, Verdict, held, unknown, violated
 from chaos.invariants.sight import names
 
-TRIED = "mutant-tried"  # an Observation: the mutant's name, and "VERDICT INVARIANT because REASON" of one replay
+TRIED = "mutant-tried"  # an Observation: the mutant's name, and "VERDICT INVARIANT because REASON: SENTENCE"
 SURVIVED, NOT_SURVIVED = "survived", "twin-killed"
 
 
@@ -15,7 +15,8 @@ def tried(at: float, mutant: str, invariant: str, findings: Sequence[Finding]) -
     finding = next((f for f in findings if f.invariant == invariant), None)
     if finding is None:
         return Observation(at, TRIED, mutant, f"{Verdict.UNKNOWN} {invariant} because it was not judged")
-    return Observation(at, TRIED, mutant, f"{finding.verdict} {invariant} because {finding.reason or 'it holds'}")
+    why = f"{finding.reason or 'it holds'}: {finding.sentence}"
+    return Observation(at, TRIED, mutant, f"{finding.verdict} {invariant} because {why}")
 
 
 def mutants_killed(mutants: Sequence[str], twins: Sequence[str] = ()) -> Invariant:
@@ -35,7 +36,8 @@ def mutants_killed(mutants: Sequence[str], twins: Sequence[str] = ()) -> Invaria
                 first = f"{names([o.subject for o in found])} {what} ({found[0].seen})"
                 return violated(first, found, reason=reason, mutants=len(mutants), found=len(mutants) - len(alive))
         if missing or not mutants:
-            return unknown(f"whether it is found could not be judged for {names(missing) or 'any mutant'}")
+            why = f" ({said[missing[0]].seen})" if missing and missing[0] in said else ""
+            return unknown(f"whether it is found could not be judged for {names(missing) or 'any mutant'}{why}")
         return held(
             f"all {len(mutants)} mutants were found, no twin was blamed", mutants=len(mutants), twins=len(twins)
         )

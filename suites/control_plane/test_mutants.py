@@ -5,7 +5,7 @@ Each is tried on the same small simulated cluster, and so is the shipped control
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kubernetes.client import AppsV1Api, CoreV1Api
@@ -13,10 +13,11 @@ from kubernetes.client import AppsV1Api, CoreV1Api
 from chaos.clusters.base import Cluster, ComponentSwap, Heartbeats, Shape, Timers, Zone
 from chaos.faults.component import SwapComponent
 from chaos.faults.heartbeats import StopHeartbeats
-from chaos.history import History, Observation
+from chaos.history import History, NodeChange, Observation
 from chaos.hosts import mutants
 from chaos.incident import incident
 from chaos.invariants import base
+from chaos.invariants.base import Verdict
 from chaos.invariants.mutants import mutants_killed, tried
 from chaos.invariants.nodes import ZoneState, taints_taken_back, taints_within_rate
 from chaos.invariants.pods import nothing_terminated
@@ -25,14 +26,15 @@ from chaos.waiting import eventually
 from chaos.workloads.web import Deployed, Web
 
 SHIPPED = "the shipped controller manager"
-TIMERS = Timers(monitor_grace_s=5, monitor_period_s=1, toleration_s=10)
+# The toleration is long enough for nodes to come back in time on a busy machine.
+TIMERS = Timers(monitor_grace_s=5, monitor_period_s=1, toleration_s=25)
 DOCUMENTED = Timers(monitor_period_s=TIMERS.monitor_period_s)  # rates and thresholds as shipped
-AWAY_S = TIMERS.monitor_grace_s + 2 * TIMERS.monitor_period_s
-MEASURED_S = 22
+AWAY_WITHIN_S = 60.0
+MEASURED_S = 24  # at the rate of a healthy zone 3 nodes, where none may be tainted but the first
 FIRST, THEN = "first", "then"
 NORMAL = Zone("a", 12, parts=((FIRST, 6), (THEN, 6)))
 SMALL_PARTIAL = Zone("d", 40, parts=((FIRST, 30), (THEN, 10)))
-OWN_TAINT = "kube-ordeal/own"
+OWN_TAINT, UNREACHABLE = "kube-ordeal/own", "node.kubernetes.io/unreachable:NoExecute"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def test_bugs_of_the_controller_manager_are_found(lab: Lab) -> None:
         if lab.control == "no-bug":  # the shipped one under a mutant's name: nothing may be found in it
             said += [tried(0, name, invariant, findings) for name, invariant in trial.found_by.items()]
             continue
-        said += [tried(0, f"{SHIPPED}: {invariant}", invariant, findings) for invariant in trial.found_by.values()]
+        said += [tried(0, f"shipped: {invariant}", invariant, findings) for invariant in trial.found_by.values()]
         for name, invariant in trial.found_by.items():
             program = mutants.build(name, cluster.kubernetes, report=lambda line: lab.phase("build", line))
             with lab.configured(SwapComponent(program.mutant.component, str(program.path))):
@@ -77,9 +79,11 @@ def zones(lab: Lab, cluster: Cluster, who: str) -> list[base.Finding]:
     lab.phase("story", f"zones, with {who}")
     with lab.record() as history:
         with lab.inject(StopHeartbeats((FIRST,))):
-            lab.hold(AWAY_S + MEASURED_S, "most nodes of a small zone are away")
+            wait_away(cluster, 36)
+            lab.hold(MEASURED_S, "most nodes of a small zone are away")
             with lab.inject(StopHeartbeats((THEN, "control-plane"))):
-                lab.hold(AWAY_S + 4 * TIMERS.monitor_period_s, "every node of every zone is away")
+                wait_away(cluster, len(cluster.nodes()))
+                lab.hold(4 * TIMERS.monitor_period_s, "every node of every zone is away")
         lab.recover(lab.nodes_ready, within_s=60, what="every node Ready")
     untainted = lambda: not any("NoExecute" in t for n in cluster.nodes() for t in n.taints)  # noqa: E731
     lab.recover(untainted, within_s=30, what="no NoExecute taint left")
@@ -109,14 +113,40 @@ def back_in_time(lab: Lab, cluster: Cluster, who: str) -> list[base.Finding]:
         with lab.record() as history:
             with lab.inject(StopHeartbeats((FIRST,))):
                 eventually(
-                    lambda: any("unreachable:NoExecute" in t for n in cluster.nodes() for t in n.taints),
+                    lambda: any(UNREACHABLE in n.taints for n in cluster.nodes()),
                     within_s=60,
                     what="a node to be tainted",
                 )
             lab.recover(lab.nodes_ready, within_s=60, what="every node Ready")
             lab.hold(TIMERS.toleration_s + 3, "past the toleration that was counted from the taint on")
     lab.remove_workloads()
-    return [base.judge(nothing_terminated(web.name), history)]
+    finding = base.judge(nothing_terminated(web.name), history)
+    tainted_s = longest_tainted_s(history)
+    if tainted_s > TIMERS.toleration_s - 1:
+        late = f"a node was tainted for {tainted_s:.0f} s, and {TIMERS.toleration_s} s are tolerated"
+        finding = replace(finding, verdict=Verdict.UNKNOWN, sentence=late, reason="back-too-late")
+    return [finding]
+
+
+def wait_away(cluster: Cluster, count: int) -> None:
+    """Wait until so many nodes are not Ready."""
+    eventually(
+        lambda: sum(n.ready != "True" for n in cluster.nodes()) >= count,
+        within_s=AWAY_WITHIN_S,
+        what=f"{count} nodes to be away",
+    )
+
+
+def longest_tainted_s(history: History) -> float:
+    """The longest time for which a node carried the taint of an unreachable node."""
+    since: dict[str, float] = {}
+    longest = 0.0
+    for change in history.of(NodeChange):
+        if UNREACHABLE in change.taints:
+            longest = max(longest, change.at - since.setdefault(change.name, change.at))
+        elif change.name in since:
+            longest = max(longest, change.at - since.pop(change.name))
+    return longest
 
 
 def tolerate(web: Deployed) -> None:
@@ -152,7 +182,8 @@ def set_taint(cluster: Cluster, node: str, *, present: bool) -> None:
 def row(said: Observation) -> dict[str, str | int | float]:
     """A line of the table of mutants."""
     verdict, _, rest = said.seen.partition(" ")
-    invariant, _, reason = rest.partition(" because ")
+    invariant, _, why = rest.partition(" because ")
+    reason = why.partition(": ")[0]
     mutant = next((m for m in mutants.MUTANTS if m.name == said.subject), None)
     return {
         "mutant": said.subject,

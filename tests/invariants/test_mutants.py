@@ -45,6 +45,6 @@ def test_no_mutant_proves_nothing() -> None:
 
 def test_what_a_replay_said_is_written_down() -> None:
     findings = [Finding("taints", Verdict.VIOLATED, "5 of 0", "beyond-rate"), Finding("pods", Verdict.HELD, "all")]
-    assert tried(1, "bug", "taints", findings).seen == KILLED
-    assert tried(1, "bug", "pods", findings).seen == "held pods because it holds"
+    assert tried(1, "bug", "taints", findings).seen == f"{KILLED}: 5 of 0"
+    assert tried(1, "bug", "pods", findings).seen == "held pods because it holds: all"
     assert tried(1, "bug", "nodes", findings).seen.startswith("unknown")
