@@ -73,17 +73,21 @@ def pleg_recovers(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S, within_s: 
             return unknown(f"there was no wave of pods on {node}, so there is no moment from which to count")
         began = waves[-1]
         ages = _samples(history, LAST_SEEN_AGE, node)
-        if not ages or ages[-1].at < began:
-            return unknown(f"PLEG of {node} was not scraped after the last wave")
+        reported = _samples(history, REPORTED_AGE, node)
+        told = sorted((s for s in [*ages, *reported] if s.at >= began), key=lambda s: s.at)
+        if not told:
+            return unknown(f"nothing was heard of PLEG of {node} after the last wave")
         relists = [s for s in _samples(history, RELIST, node) if s.at > began]
         figures: dict[str, Figure] = {
             "limit_s": limit_s,
             "slowest_relist_s": round(max((s.value for s in relists), default=0.0), 3),
             "discarded_events": round(max((s.value for s in _samples(history, DISCARDED, node)), default=0.0)),
         }
-        last = ages[-1]
+        last = told[-1]
         if last.value > limit_s:
             why, reason = _cause(history, node)
+            if reason != DEADLOCK and last.at - began < within_s:
+                return unknown(f"PLEG of {node} was looked at for {last.at - began:.0f} s only after the last wave")
             return violated(
                 f"PLEG of {node} did not recover: {last.at - began:.0f} s after the last wave began it was last "
                 f"active {last.value:.1f} s ago{why}",
@@ -91,7 +95,7 @@ def pleg_recovers(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S, within_s: 
                 reason=reason,
                 **figures,
             )
-        slow = [s for s in [*ages, *relists] if s.at > began and s.value > limit_s]
+        slow = [s for s in [*told, *relists] if s.at > began and s.value > limit_s]
         settled = max((s.at for s in slow), default=began)
         if settled - began > within_s:
             return violated(
@@ -242,6 +246,8 @@ def _hidden(history: History, node: str, ages: Sequence[Sample], limit_s: float)
 
     Until the next scrape an age grows by no more than the time that passes.
     """
+    if not ages:
+        return unknown(f"PLEG of {node} was not scraped any more once it could have recovered")
     end = _end(history)
     for before, after_at in [*((a, b.at) for a, b in pairwise(ages)), (ages[-1], end)]:
         if after_at - before.at > GAP_S and before.value + after_at - before.at > limit_s:

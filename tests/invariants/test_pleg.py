@@ -90,8 +90,18 @@ class TestRecovers:
     )
     def test_never_again_is_told_by_the_stack(self, said: str, reason: str) -> None:
         records = [wave(1), *ages([0, 1, 2, 3, 4, 5, 6, 7]), stack(6, said)]
-        found = pleg_recovers(NODE, limit_s=5, within_s=100).judge(History.of_records(records))
+        found = pleg_recovers(NODE, limit_s=5, within_s=6).judge(History.of_records(records))
         assert (found.verdict, found.reason) == (Verdict.VIOLATED, reason)
+
+    def test_a_deadlock_needs_no_waiting_and_a_slow_runtime_does(self) -> None:
+        records = [wave(1), *ages([0, 1, 2, 3, 4, 5, 6, 7])]
+        assert pleg_recovers(NODE, limit_s=5, within_s=60).judge(History.of_records(records)).verdict is Verdict.UNKNOWN
+        blocked = [*records, stack(6, "the PLEG relist is BLOCKED")]
+        assert pleg_recovers(NODE, limit_s=5, within_s=60).judge(History.of_records(blocked)).reason == pleg.DEADLOCK
+
+    def test_without_scrapes_the_kubelets_own_word_counts(self) -> None:
+        records = [*ages([0, 1]), wave(3), Sample(20, pleg.REPORTED_AGE, NODE, 15.0)]
+        assert pleg_recovers(NODE, limit_s=5, within_s=9).judge(History.of_records(records)).reason == pleg.STALLED
 
     @pytest.mark.parametrize("records", [ages([0, 1]), [*ages([0, 1]), wave(9)], [wave(1)]])
     def test_without_a_wave_or_scrapes_after_it_nothing_is_known(self, records: list[Record]) -> None:
