@@ -281,3 +281,17 @@ def test_ctrl_c_in_a_step_leaves_nothing_half_made(home: Home) -> None:
         str(path) for path in (home.path / "cache").rglob("*") if path.is_file() and not path.name.endswith(".lock")
     ]
     assert left == []
+
+
+def test_mutants_are_listed_with_the_pull_request_that_mended_each(home: Home) -> None:
+    listed = {m["name"]: m for m in json.loads(home.run("mutant", "list", "--json").out)}
+    assert listed["pleg-blocking-send"]["pull_request"] == 72709
+    assert listed["pleg-blocking-send"]["twin"] in listed
+    shown = home.run("mutant", "list").out
+    assert all(name in shown for name in listed)
+
+
+def test_a_mutant_that_there_is_not_is_refused_before_any_is_built(home: Home) -> None:
+    refused(home.run("mutant", "build", "pleg-scaled", "no-such"), "there is no mutant 'no-such'", "pleg-scaled")
+    assert not (home.path / "cache").exists() or not list((home.path / "cache").rglob("kubelet"))
+    refused(home.run("mutant", "build", "pleg-scaled", "--kubernetes", "newest"), "not a version")
