@@ -13,6 +13,7 @@ import pytest
 from chaos.clusters.base import (
     ABILITIES,
     ClusterRef,
+    ComponentSwap,
     ControllerManagerSwitch,
     ControlPlaneSwap,
     EtcdBehind,
@@ -42,7 +43,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_its_abilities():
     has = {ability for ability in ABILITIES if issubclass(SimulatedCluster, ability)}
-    assert has == {Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, EtcdBehind}
+    assert has == {Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap, EtcdBehind}
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a/b", "..", "a" * 63])

@@ -116,7 +116,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "min-reclaim-forgotten",
         KUBELET,
         99095,
-        "after image garbage collection the minimum reclaim is not asked for: no pod is evicted, and DiskPressure never ends",
+        "image garbage collection ends it before the minimum is reclaimed: no pod is evicted, DiskPressure stays",
         incident="imagefs-full",
         killed_by="evicted-by-use",
         substitutions=(
