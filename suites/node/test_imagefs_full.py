@@ -77,7 +77,7 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
         config["imageMinimumGCAge"] = f"{GC_AGE_S}s"
     lab.fact("kubelet", f"{worker}: {config}")
     lab.fact("filled_percent", FILLED_PERCENT)
-    web = lab.deploy(Web(replicas=4))
+    web = lab.deploy(Web(replicas=2))
     eater = lab.deploy(Eater(worker, into_volume=path == NODEFS))
     with ExitStack() as configured:
         configured.enter_context(lab.configured(PlaceStaticPod(worker)))
