@@ -154,22 +154,28 @@ def failure_shows(daemons: Mapping[str, str]) -> Invariant:
 
 
 def daemons_not_restarted(daemons: Mapping[str, str]) -> Invariant:
-    """The daemons' processes at the end are those of the beginning. Reason: "restarted".
+    """The daemons' processes after the last fault are those of the beginning. Reason: "restarted".
 
-    `daemons`: the node by daemon.
+    `daemons`: the node by daemon. A process is known by its pid and start time, so a restart that nobody watched shows
+    afterwards all the same. Unknown where a daemon was not looked at after the last fault was undone.
     """
 
     def judge(history: History) -> Judgement:
+        window = history.fault_window()
+        if window is None or not daemons:
+            return unknown("no fault landed, so nothing could restart anything" if daemons else "no daemon was named")
         doubts: list[Judgement] = []
         for daemon, node in daemons.items():
-            seen = [o for o in history.of(Observation) if o.name == PROCESSES and o.subject == f"{node}/{daemon}"]
+            subject = f"{node}/{daemon}"
+            seen = [o for o in history.of(Observation) if o.name == PROCESSES and o.subject == subject]
             if len({o.seen for o in seen}) > 1:
                 sentence = f"{daemon} on {node} was restarted: its processes were {seen[0].seen}, then {seen[1].seen}"
                 return violated(sentence, seen, reason=RESTARTED)
-            doubt = _unsampled(history, f"{node}/{daemon}")
-            doubts += [doubt] if doubt else []
-        if doubts or not daemons:
-            return doubts[0] if doubts else unknown("no daemon was named")
+            looked = [s.at for s in history.of(Sample) if s.name == OPEN and s.subject == subject]
+            if not looked or not looked[0] <= window.start <= window.end <= looked[-1]:
+                doubts.append(unknown(f"{daemon} on {node} was not looked at before the fault and after it"))
+        if doubts:
+            return doubts[0]
         return held(f"{', '.join(daemons)} ran all the time", daemons=len(daemons))
 
     return Invariant("daemons-not-restarted", judge)

@@ -177,9 +177,20 @@ def test_an_event_about_a_pod_speaks_for_the_runtime_only():
 
 def test_a_daemon_that_was_restarted():
     invariant = daemons_not_restarted({"containerd": "worker"})
-    same = [*counted(40, 41), Observation(0.0, PROCESSES, CONTAINERD, "131:500")]
-    assert judge(invariant, history(same)).verdict is HELD
-    finding = judge(invariant, history(same, Observation(1.0, PROCESSES, CONTAINERD, "900:700")))
+    same = [*counted(40, 41, 42, 43), Observation(0.0, PROCESSES, CONTAINERD, "131:500")]
+    harm = fault(1.0, 2.5, EAT)
+    assert judge(invariant, history(same, harm)).verdict is HELD
+    finding = judge(invariant, history(same, harm, Observation(1.0, PROCESSES, CONTAINERD, "900:700")))
     assert (finding.verdict, finding.reason) == (VIOLATED, "restarted")
-    assert judge(invariant, history()).verdict is UNKNOWN
-    assert judge(daemons_not_restarted({}), history()).verdict is UNKNOWN
+    assert judge(daemons_not_restarted({}), history(harm)).verdict is UNKNOWN
+
+
+def test_a_daemon_that_nobody_looked_at_after_the_fault_may_have_been_restarted():
+    invariant = daemons_not_restarted({"containerd": "worker"})
+    seen = [*counted(40, 41, 42), Observation(0.0, PROCESSES, CONTAINERD, "131:500")]
+    assert judge(invariant, history(seen, fault(1.0, 9.0, EAT))).verdict is UNKNOWN
+    assert judge(invariant, history(seen, fault(1.0, None, EAT))).verdict is UNKNOWN
+    assert judge(invariant, history(seen)).verdict is UNKNOWN
+    assert judge(invariant, history(fault(1.0, 9.0, EAT))).verdict is UNKNOWN
+    gap = [Sample(20.0, OPEN, CONTAINERD, 40)]
+    assert judge(invariant, history(seen, gap, fault(1.0, 9.0, EAT))).verdict is HELD
