@@ -1069,7 +1069,7 @@ def _wave(node: str, what: str) -> bool:
     scale(deployed, deployed.replicas)
     SESSION.lab.recover(
         lambda: deployed.ready() or deadlock_seen(history, node),
-        within_s=ready_within_s(2 * deployed.replicas),
+        within_s=ready_within_s(deployed.replicas),
         what=f"{what} Ready",
     )
     return deployed.ready()

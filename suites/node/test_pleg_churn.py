@@ -83,7 +83,7 @@ def _churn(lab: Lab, cluster: Cluster, node: str, pods: int, rounds: int, *, lim
             if not well:
                 break
         scale(deployed, 0)
-        if well:
+        if not pleg.deadlock_seen(history, node):
             _wait_empty(lab, deployed)
     lab.fact("pods", pods)
     lab.fact("rounds", rounds)
@@ -96,7 +96,7 @@ def _wave(lab: Lab, history: History, deployed: Deployed, node: str, what: str) 
     scale(deployed, deployed.replicas)
     lab.recover(
         lambda: deployed.ready() or pleg.deadlock_seen(history, node),
-        within_s=ready_within_s(2 * deployed.replicas),
+        within_s=ready_within_s(deployed.replicas),
         what=f"{what} Ready",
     )
     return deployed.ready()
