@@ -150,7 +150,7 @@ def pressure_clears(node: str, fault: str, *, within_s: float) -> Invariant:
             return violated(f"{node} reports {PRESSURE} to the end", under[-1:], reason=STAYS)
         cleared = next(c for c in changes if c.at > under[-1].at)
         took_s = max(0.0, cleared.at - window.end)
-        sentence = f"{node}'s {PRESSURE} cleared {took_s:.1f} s after the space was back, allowed were {within_s:g} s"
+        sentence = f"{node}'s {PRESSURE} cleared {took_s:.1f} s after the fault was undone, allowed were {within_s:g} s"
         if took_s > within_s:
             return violated(sentence, [cleared], reason=LATE, cleared_s=round(took_s, 3))
         return unseen(history, "nodes", WHOLE) or held(sentence, cleared_s=round(took_s, 3))
@@ -185,7 +185,7 @@ def runs_again(workload: str, fault: str, *, within_s: float) -> Invariant:
             sentence = f"{len(ready)} of {wanted} pods of {workload} are Ready at the end"
             return blind or violated(sentence, reason=NOT_RUNNING, pods=wanted, ready=len(ready))
         took_s = max(0.0, since - window.end)
-        sentence = f"all {wanted} pods of {workload} were Ready {took_s:.1f} s after the space was back"
+        sentence = f"all {wanted} pods of {workload} were Ready {took_s:.1f} s after the fault was undone"
         if took_s > within_s:
             late = f"{sentence}, allowed were {within_s:g} s"
             return violated(late, reason=LATE, pods=wanted, ready_s=round(took_s, 3))
