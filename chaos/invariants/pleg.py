@@ -17,6 +17,7 @@ DISCARDED = "pleg-discarded-events"  # since the recording began
 KUBELET_GOROUTINES, KUBELET_HANDLES = "kubelet-goroutines", "kubelet-handles"
 RUNTIME_HANDLES = "containerd-handles"
 WAVE = "pods-wave"  # Observation: from here on many pods are to start or to go, and what is asked for
+WAVE_OVER = "pods-wave-over"  # Observation: what the wave asked for is there, or is not waited for any more
 RELIST_STACK = "pleg-relist-stack"  # Observation: where the relist stood, by the kubelet's goroutine dump
 SWAP_PROGRAM = "swap-program"  # the fault that puts another kubelet in the place of the node's own
 BLOCKED = "BLOCKED"  # what such an observation says where relist waits to send on a full channel
@@ -62,16 +63,16 @@ def pleg_last_seen(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S) -> Invari
 
 
 def pleg_recovers(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S, within_s: float) -> Invariant:
-    """`within_s` after the last wave of pods the kubelet relists again, each time in less than `limit_s`, for good.
+    """`within_s` after the last wave of pods was over the kubelet relists, each time in less than `limit_s`, for good.
 
     Reasons: "deadlock" and "stalled" where it does not relist any more, "slow" where it does, and takes too long.
     """
 
     def judge(history: History) -> Judgement:
-        waves = [o.at for o in history.of(Observation) if o.name == WAVE and o.subject == node]
-        if not waves:
-            return unknown(f"there was no wave of pods on {node}, so there is no moment from which to count")
-        began = waves[-1]
+        marks = [o for o in history.of(Observation) if o.name in {WAVE, WAVE_OVER} and o.subject == node]
+        if not marks or marks[-1].name != WAVE_OVER:
+            return unknown(f"no wave of pods on {node} is known to be over, so there is no moment from which to count")
+        began, ended = max(o.at for o in marks if o.name == WAVE), marks[-1].at
         ages = _samples(history, LAST_SEEN_AGE, node)
         reported = _samples(history, REPORTED_AGE, node)
         told = sorted((s for s in [*ages, *reported] if s.at >= began), key=lambda s: s.at)
@@ -86,8 +87,8 @@ def pleg_recovers(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S, within_s: 
         last = told[-1]
         if last.value > limit_s:
             why, reason = _cause(history, node)
-            if reason != DEADLOCK and last.at - began < within_s:
-                return unknown(f"PLEG of {node} was looked at for {last.at - began:.0f} s only after the last wave")
+            if reason != DEADLOCK and last.at - ended < within_s:
+                return unknown(f"PLEG of {node} was looked at for {last.at - ended:.0f} s only after the last wave")
             return violated(
                 f"PLEG of {node} did not recover: {last.at - began:.0f} s after the last wave began it was last "
                 f"active {last.value:.1f} s ago{why}",
@@ -97,9 +98,10 @@ def pleg_recovers(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S, within_s: 
             )
         slow = [s for s in [*told, *relists] if s.at > began and s.value > limit_s]
         settled = max((s.at for s in slow), default=began)
-        if settled - began > within_s:
+        took_s = max(0.0, settled - ended)
+        if took_s > within_s:
             return violated(
-                f"PLEG of {node} was quick again only {settled - began:.1f} s after the last wave began, allowed were "
+                f"PLEG of {node} was quick again only {took_s:.1f} s after the last wave was over, allowed were "
                 f"{within_s:g} s",
                 slow[-3:],
                 reason=SLOW,
@@ -107,12 +109,19 @@ def pleg_recovers(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S, within_s: 
             )
         after = [s for s in ages if s.at >= settled]
         return _hidden(history, node, after, limit_s) or held(
-            f"PLEG of {node} relists in less than {limit_s:g} s from {settled - began:.1f} s after the last wave on",
-            recovered_s=round(settled - began, 3),
+            f"PLEG of {node} relists in less than {limit_s:g} s from {took_s:.1f} s after the last wave on",
+            recovered_s=round(took_s, 3),
             **figures,
         )
 
     return Invariant("pleg-recovers", judge)
+
+
+def quick(history: History, node: str, limit_s: float, *, for_s: float = 8.0) -> bool:
+    """Whether each relist of the last seconds, and the time since the last one, was below the limit."""
+    now = history.now()
+    recent = [s for name in (LAST_SEEN_AGE, RELIST) for s in _samples(history, name, node) if s.at > now - for_s]
+    return len(recent) > 1 and all(s.value <= limit_s for s in recent)
 
 
 def deadlock_seen(history: History, node: str) -> bool:

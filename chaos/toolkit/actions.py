@@ -46,7 +46,7 @@ from chaos.hosts import mutants
 from chaos.identities import NodeIdentities
 from chaos.informer import ConfigMapInformer
 from chaos.invariants.handles import DNS, ECHO
-from chaos.invariants.pleg import WAVE, deadlock_seen
+from chaos.invariants.pleg import WAVE, WAVE_OVER, deadlock_seen
 from chaos.pleg import PlegSamples
 from chaos.probing import ServiceProbes
 from chaos.toolkit.session import SESSION, Configuration, activity, always, by_variant
@@ -1072,6 +1072,7 @@ def _wave(node: str, what: str) -> bool:
         within_s=ready_within_s(deployed.replicas),
         what=f"{what} Ready",
     )
+    history.add(Observation(history.now(), WAVE_OVER, node, what))
     return deployed.ready()
 
 

@@ -82,9 +82,8 @@ def _churn(lab: Lab, cluster: Cluster, node: str, pods: int, rounds: int, *, lim
                 well = _wave(lab, history, deployed, node, f"{pods} replacements, round {number + 1}") and well
             if not well:
                 break
-        scale(deployed, 0)
         if not pleg.deadlock_seen(history, node):
-            _wait_empty(lab, deployed)
+            _last_wave(lab, history, deployed, node, limit_s)
     lab.fact("pods", pods)
     lab.fact("rounds", rounds)
     return history
@@ -99,7 +98,18 @@ def _wave(lab: Lab, history: History, deployed: Deployed, node: str, what: str) 
         within_s=ready_within_s(deployed.replicas),
         what=f"{what} Ready",
     )
+    history.add(Observation(history.now(), pleg.WAVE_OVER, node, what))
     return deployed.ready()
+
+
+def _last_wave(lab: Lab, history: History, deployed: Deployed, node: str, limit_s: float) -> None:
+    """Ask for no pods any more, wait until all are gone, and then until PLEG is quick again."""
+    history.add(Observation(history.now(), pleg.WAVE, node, "no pods"))
+    scale(deployed, 0)
+    within_s = ready_within_s(deployed.replicas)
+    lab.recover(lambda: pods_left(deployed) == 0, within_s=within_s, what="all pods gone after the last wave")
+    history.add(Observation(history.now(), pleg.WAVE_OVER, node, "no pods"))
+    lab.recover(lambda: pleg.quick(history, node, limit_s), within_s=QUICK_WITHIN_S + 5, what="PLEG quick again")
 
 
 def _stall(lab: Lab, cluster: Cluster, node: str) -> None:
@@ -113,8 +123,7 @@ def _stall(lab: Lab, cluster: Cluster, node: str) -> None:
         with lab.inject(DeletePods(deployed.namespace, deployed.name)), lab.inject(StallRuntime(node)):
             lab.hold_past(limit_s + REPORTED_WITHIN_S, "past the threshold of PLEG, until the kubelet has said so")
         lab.recover(lambda: lab.nodes_ready() and deployed.ready(), within_s=BACK_WITHIN_S, what="the node is back")
-        scale(deployed, 0)
-        _wait_empty(lab, deployed)
+        _last_wave(lab, history, deployed, node, limit_s)
     lab.expect(history, pleg_last_seen(node, limit_s=limit_s))
     _judge(lab, history, node, limit_s, least=FEW)
 
@@ -133,11 +142,6 @@ def _swapped(lab: Lab, cluster: Cluster, node: str, mutant: str | None) -> Itera
 
 def _recorded(lab: Lab, cluster: Cluster, node: str, limit_s: float) -> AbstractContextManager[History]:
     return lab.record(samplers=(lambda history: PlegSamples(history, cluster, node, limit_s=limit_s),))
-
-
-def _wait_empty(lab: Lab, deployed: Deployed) -> None:
-    within_s = ready_within_s(deployed.replicas)
-    lab.recover(lambda: pods_left(deployed) == 0, within_s=within_s, what="all pods gone after the last wave")
 
 
 def _pods_on(cluster: Cluster, node: str) -> int:

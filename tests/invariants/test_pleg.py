@@ -20,6 +20,10 @@ def wave(at: float) -> Record:
     return Observation(at, pleg.WAVE, NODE, "150 pods")
 
 
+def over(at: float) -> Record:
+    return Observation(at, pleg.WAVE_OVER, NODE, "150 pods")
+
+
 def stack(at: float, said: str) -> Record:
     return Observation(at, pleg.RELIST_STACK, NODE, said)
 
@@ -74,14 +78,14 @@ class TestLastSeen:
 class TestRecovers:
     def test_quick_again_in_time_holds(self) -> None:
         relists = [Sample(5, pleg.RELIST, NODE, 7.0), Sample(8, pleg.RELIST, NODE, 0.2)]
-        records = [wave(1), *ages([0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 0]), *relists]
+        records = [wave(1), over(1), *ages([0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 0]), *relists]
         found = pleg_recovers(NODE, limit_s=5, within_s=10).judge(History.of_records(records))
         assert found.verdict is Verdict.HELD, found.sentence
         assert found.figures["recovered_s"] == 6
         assert found.figures["slowest_relist_s"] == 7
 
     def test_too_late_is_slow(self) -> None:
-        records = [wave(1), *ages([0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 0])]
+        records = [wave(1), over(1), *ages([0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 0])]
         assert pleg_recovers(NODE, limit_s=5, within_s=3).judge(History.of_records(records)).reason == pleg.SLOW
 
     @pytest.mark.parametrize(
@@ -89,21 +93,30 @@ class TestRecovers:
         [("the PLEG relist is BLOCKED", pleg.DEADLOCK), ("the PLEG relist is in ListPodSandbox", pleg.STALLED)],
     )
     def test_never_again_is_told_by_the_stack(self, said: str, reason: str) -> None:
-        records = [wave(1), *ages([0, 1, 2, 3, 4, 5, 6, 7]), stack(6, said)]
+        records = [wave(1), over(1), *ages([0, 1, 2, 3, 4, 5, 6, 7]), stack(6, said)]
         found = pleg_recovers(NODE, limit_s=5, within_s=6).judge(History.of_records(records))
         assert (found.verdict, found.reason) == (Verdict.VIOLATED, reason)
 
     def test_a_deadlock_needs_no_waiting_and_a_slow_runtime_does(self) -> None:
-        records = [wave(1), *ages([0, 1, 2, 3, 4, 5, 6, 7])]
+        records = [wave(1), over(1), *ages([0, 1, 2, 3, 4, 5, 6, 7])]
         assert pleg_recovers(NODE, limit_s=5, within_s=60).judge(History.of_records(records)).verdict is Verdict.UNKNOWN
         blocked = [*records, stack(6, "the PLEG relist is BLOCKED")]
         assert pleg_recovers(NODE, limit_s=5, within_s=60).judge(History.of_records(blocked)).reason == pleg.DEADLOCK
 
+    def test_time_counts_from_the_end_of_the_wave(self) -> None:
+        records = [wave(1), over(6), *ages([0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 0])]
+        found = pleg_recovers(NODE, limit_s=5, within_s=3).judge(History.of_records(records))
+        assert (found.verdict, found.figures["recovered_s"]) == (Verdict.HELD, 1)
+
+    def test_a_wave_that_is_not_over_proves_nothing(self) -> None:
+        records = [wave(1), over(2), wave(3), *ages([0, 1, 0, 1, 0])]
+        assert pleg_recovers(NODE, within_s=3).judge(History.of_records(records)).verdict is Verdict.UNKNOWN
+
     def test_without_scrapes_the_kubelets_own_word_counts(self) -> None:
-        records = [*ages([0, 1]), wave(3), Sample(20, pleg.REPORTED_AGE, NODE, 15.0)]
+        records = [*ages([0, 1]), wave(3), over(3), Sample(20, pleg.REPORTED_AGE, NODE, 15.0)]
         assert pleg_recovers(NODE, limit_s=5, within_s=9).judge(History.of_records(records)).reason == pleg.STALLED
 
-    @pytest.mark.parametrize("records", [ages([0, 1]), [*ages([0, 1]), wave(9)], [wave(1)]])
+    @pytest.mark.parametrize("records", [ages([0, 1]), [*ages([0, 1]), wave(9), over(9)], [wave(1), over(1)]])
     def test_without_a_wave_or_scrapes_after_it_nothing_is_known(self, records: list[Record]) -> None:
         assert pleg_recovers(NODE, within_s=9).judge(History.of_records(records)).verdict is Verdict.UNKNOWN
 
