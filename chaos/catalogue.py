@@ -252,7 +252,7 @@ INCIDENTS: tuple[Incident, ...] = (
         claim=(
             "A load of 1,100 more handles MUST NOT keep pods from starting. Where a daemon's limit is reached all the "
             "same, existing connections, new ones and DNS MUST go on, the failure MUST show in an event or a log, and "
-            "after the release pods MUST start without a restart."
+            "after the release pods MUST start, and the daemon MUST be reached, without a restart."
         ),
         story=(
             "Docker ran with a limit of 1024 open files. Handles and sockets in TIME_WAIT used them up, and nothing "
@@ -269,6 +269,13 @@ INCIDENTS: tuple[Incident, ...] = (
                 "the container runtime runs with the post-mortem's soft limit of 1024",
                 breaks="pods-start",
                 because="too-many-open-files",
+            ),
+            Control(
+                "deaf-kube-proxy",
+                "kube-proxy reaches its limit: its listeners for health and metrics end at the first accept that is "
+                "refused (MultiListen in k8s.io/utils/net), and it has to be restarted to be reached again",
+                breaks="daemons-not-restarted",
+                because="restarted",
             ),
         ),
     ),

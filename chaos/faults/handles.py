@@ -60,6 +60,16 @@ while ($made < $count && time < $end) {
 sleep 600;
 """
 
+# Whether somebody still takes connections there: any byte will do (a TLS port answers plain HTTP with an error).
+ASK = r"""
+use IO::Socket::INET;
+$SIG{ALRM} = sub { exit 1 };
+alarm 5;
+my $socket = IO::Socket::INET->new(PeerAddr => $ARGV[0], Timeout => 4) or exit 1;
+print $socket "GET /healthz HTTP/1.0\r\n\r\n";
+exit(sysread($socket, my $said, 16) ? 0 : 1);
+"""
+
 # tail keeps each file that it follows open, and goes on where its limit lets it open no more of them.
 EATING = (
     f"ulimit -n {{limit}}; ln -s /dev/null /tmp/{POD}; i=0; files=; "
@@ -163,6 +173,10 @@ class EatHandles:
 
     The connections go to containerd's socket, or to the daemon's port for health or metrics, from the node itself. It
     has landed when the kernel counts the handles: of the pod's process, or of the daemon, as far as its limit allows.
+
+    Undo ends a daemon that takes no connections any more once it has handles again, so that it is started anew:
+    kube-proxy's listeners end at the first accept that is refused (MultiListen in k8s.io/utils/net/multi_listen.go, as
+    used by pkg/proxy/healthcheck/common.go), and only a restart brings them back.
     """
 
     kind: ClassVar[str] = "eat-handles"
@@ -180,12 +194,24 @@ class EatHandles:
             with cluster.api() as client:
                 if _pod(client, POD) is not None:
                     raise OrdealError(f"there is a pod {NAMESPACE}/{POD} already: run `kube-ordeal undo` first")
-            return {"node": self.node, "handles": self.handles, "of": "", "targets": [], "open": 0}
+            return {"node": self.node, "handles": self.handles, "of": "", "targets": [], "open": 0, "processes": []}
         found = _daemon(cluster, self.node, self.of)
         _no_unit(cluster, self.node, EATER)
         targets: list[JSON] = list(_targets(cluster, self.node, self.of))
         before = max(p.open for p in found)
-        return {"node": self.node, "handles": self.handles, "of": self.of, "targets": targets, "open": before}
+        deaf = [t for t in targets if not _answers(cluster, self.node, str(t))]
+        if deaf:
+            raise OrdealError(
+                f"{self.of} on {self.node} takes no connections at {deaf[0]} before the fault: mend it first"
+            )
+        return {
+            "node": self.node,
+            "handles": self.handles,
+            "of": self.of,
+            "targets": targets,
+            "open": before,
+            "processes": [[p.pid, p.start] for p in found],
+        }
 
     def apply(self, cluster: _Reached, saved: Saved) -> None:
         if saved["of"]:
@@ -225,6 +251,10 @@ class EatHandles:
         node = str(saved["node"])
         for number in range(len(_strings(saved["targets"]))):
             _stop_unit(cluster, node, f"{EATER}-{number}")
+        targets = _strings(saved["targets"])
+        # Twice, so that a machine that is busy is not taken for a daemon that is deaf.
+        if not all(_answers(cluster, node, t) or _answers(cluster, node, t) for t in targets):
+            _restart(cluster, saved)
         if not saved["of"]:
             with cluster.api() as client:
                 if _pod(client, POD) is not None:
@@ -232,12 +262,12 @@ class EatHandles:
 
     @staticmethod
     def undone(cluster: _Reached, saved: Saved) -> bool:
-        """Nothing runs any more that holds them."""
+        """Nothing runs any more that holds them, and the daemon takes connections."""
         node = str(saved["node"])
         if any(_unit_runs(cluster, node, f"{EATER}-{n}") for n in range(len(_strings(saved["targets"])))):
             return False
         if saved["of"]:
-            return True
+            return all(_answers(cluster, node, target) for target in _strings(saved["targets"]))
         with cluster.api() as client:
             there = _pod(client, POD) is not None
         return not there and cluster.node_exec(node, ["pgrep", "-f", EATING_PROCESS], check=False).code != 0
@@ -366,6 +396,22 @@ def _no_unit(cluster: NodeExec, node: str, unit: str) -> None:
         raise OrdealError(f"there is no perl on {node}, which this fault runs there: install it, or take another node")
     if _unit_runs(cluster, node, f"{unit}*"):
         raise OrdealError(f"{unit} runs on {node} already: run `kube-ordeal undo` first")
+
+
+def _answers(cluster: NodeExec, node: str, target: str) -> bool:
+    """Whether a TCP target takes a connection and says something. A Unix socket's backlog says nothing of it: true."""
+    if target.startswith("/"):
+        return True
+    return cluster.node_exec(node, ["perl", "-e", ASK, target], timeout_s=20, check=False).code == 0
+
+
+def _restart(cluster: NodeExec, saved: Saved) -> None:
+    """End the processes that there were at the plan, and no later ones; systemd or the kubelet starts them anew."""
+    node, before = str(saved["node"]), saved["processes"]
+    assert isinstance(before, list)
+    for process in processes_of(cluster, node, [str(saved["of"])]):
+        if [process.pid, process.start] in before:
+            cluster.node_exec(node, ["kill", str(process.pid)], check=False)
 
 
 def _start_unit(cluster: NodeExec, node: str, unit: str, program: str, *arguments: object) -> None:

@@ -693,11 +693,20 @@ def raise_handle_limit() -> int:
 
 @activity
 def eat_handles(
-    handles: int, of: str = "", node: str = "first-worker", configuration: Configuration | None = None
+    handles: int | Mapping[str, int | None],
+    of: str = "",
+    node: str = "first-worker",
+    configuration: Configuration | None = None,
 ) -> str:
-    """Eat so many handles on a node: a pod's own, or those of a daemon (`of`) by connections that are held open."""
+    """Eat so many handles on a node: a pod's own, or those of a daemon (`of`) by connections that are held open.
+
+    handles may be a choice by variant; null leaves it out.
+    """
     SESSION.open(configuration)
-    SESSION.inject(EatHandles(_one(node), int(handles), of=of))
+    chosen = by_variant(handles, SESSION.lab.control)
+    if chosen is None:
+        return "left out"
+    SESSION.inject(EatHandles(_one(node), int(chosen), of=of))
     return "landed"
 
 

@@ -264,15 +264,20 @@ def existing_connections(limit_s: float = 2.0, nodes: str = "first-worker") -> R
 
 
 @activity
-def failure_shows(places: Mapping[str, str]) -> Reported:
-    """Each daemon, which must have reached its limit, said so in a log or an event. places: the node by daemon."""
-    return _judged(handles.failure_shows({daemon: _one(node) for daemon, node in places.items()}))
+def failure_shows(places: Mapping[str, str] | Mapping[str, Mapping[str, str]]) -> Reported:
+    """Each daemon, which must have reached its limit, said so in a log or an event.
+
+    places: the node by daemon; may be a choice by variant.
+    """
+    return _judged(handles.failure_shows(dict(_places(places))))
 
 
 @activity
-def daemons_not_restarted(places: Mapping[str, str]) -> Reported:
-    """The daemons' processes at the end are those of the beginning. places: the node by daemon."""
-    return _judged(handles.daemons_not_restarted({daemon: _one(node) for daemon, node in places.items()}))
+def daemons_not_restarted(places: Mapping[str, str] | Mapping[str, Mapping[str, str]]) -> Reported:
+    """The daemons' processes at the end are those of the beginning. places: the node by daemon; may be a
+    choice by variant.
+    """
+    return _judged(handles.daemons_not_restarted(dict(_places(places))))
 
 
 @activity
@@ -452,6 +457,11 @@ def _one(named: str) -> str:
     if len(found) != 1:
         raise OrdealError(f"{named} names {len(found)} nodes, and the probe is for one: {', '.join(found)}")
     return found[0]
+
+
+def _places(places: Mapping[str, str] | Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
+    chosen = by_variant(places, SESSION.lab.control)
+    return [(str(daemon), _one(str(node))) for daemon, node in chosen.items()]
 
 
 def _judged(invariant: Invariant) -> Reported:

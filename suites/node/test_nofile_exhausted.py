@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from chaos.clusters.base import Cluster, NodeExec, NodeNetwork, RunsContainers, Shape
 from chaos.errors import OrdealError
-from chaos.faults.handles import DAEMONS, EatHandles, LowerHandleLimit, SocketStorm
+from chaos.faults.base import Fault
+from chaos.faults.handles import EatHandles, LowerHandleLimit, SocketStorm
 from chaos.handles import IN_USE, LIMIT, OPEN, SAID, TIME_WAIT, HandleSamples, processes_of, what_the_logs_say
 from chaos.history import History, NodeChange, Observation, Probe, Sample, Window
 from chaos.incident import incident
@@ -74,18 +75,29 @@ def test_the_load_that_1024_handles_do_not_bear(lab: Lab) -> None:
     )
 
 
-@incident("nofile-exhausted", on=("kind",), needs=NEEDS, variant="each daemon at its limit")
+@incident(
+    "nofile-exhausted",
+    on=("kind",),
+    needs=NEEDS,
+    controls=("deaf-kube-proxy",),
+    variant="each daemon at its limit",
+)
 def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
-    """When containerd, kubelet, kube-proxy or CoreDNS runs out of handles, when a pod eats its own, and when a socket
-    storm leaves thousands of sockets in TIME_WAIT, DNS, existing and new connections MUST go on, the failure MUST show,
-    and after the release pods MUST start without a restart of the daemon.
+    """When containerd, kubelet or CoreDNS runs out of handles, when a pod eats its own, and when a socket storm leaves
+    thousands of sockets in TIME_WAIT, DNS, existing and new connections MUST go on, the failure MUST show, and after
+    the release pods MUST start, and the daemon MUST be reached, without a restart.
+
+    kube-proxy is the control: what it listens with for health and metrics ends at the first accept that is refused.
     """
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     worker = next(n for n in cluster.nodes() if not n.control_plane)
     web, echo, spare = lab.deploy(Web(replicas=4)), lab.deploy(Echo(worker.name)), lab.deploy(Spare(worker.name))
-    places = {daemon: worker.name for daemon in DAEMONS if daemon != "coredns"} | {"coredns": dns_node(cluster)}
+    dns = dns_node(cluster)
+    places = {"containerd": worker.name, "kubelet": worker.name, "coredns": dns}
+    if lab.control == "deaf-kube-proxy":
+        places = {"kube-proxy": worker.name}
     seen: list[Phase] = []
-    with lab.record(probe=web, samplers=samplers(cluster, worker.name, echo, places, places["coredns"])) as history:
+    with lab.record(probe=web, samplers=samplers(cluster, worker.name, echo, places, *places.values())) as history:
         for daemon, node in places.items():
             limited = lab.configured(LowerHandleLimit(node, daemon, above=ABOVE))
             with limited, lab.inject(EatHandles(node, 60, of=daemon)):
@@ -96,10 +108,11 @@ def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
             lab.recover(lambda: ready_replicas(spare) == 1, within_s=RELEASED_WITHIN_S, what="the pod that had to wait")
             stop_spare(spare)
         storm = SocketStorm(worker.name, f"{worker.address}:10256", connections=lab.profile.repeats * 1000)
-        for harm, what in (
+        beside: list[tuple[Fault, str]] = [
             (EatHandles(worker.name, 1000), "a pod eats 1,000 handles of its own"),
             (storm, f"{storm.connections} short connections to kube-proxy"),
-        ):
+        ]
+        for harm, what in beside if lab.control is None else []:
             with lab.inject(harm):
                 began = history.now()
                 started = start_spare(spare, 1, within_s=START_WITHIN_S + MARGIN_S)
