@@ -77,7 +77,7 @@ EATING = (
 )
 EATING_PROCESS = f"^tail -f /tmp/[{POD[0]}]{POD[1:]}"
 
-# What a daemon has started meanwhile has got its limit: shims and containers keep it. Their soft limits go back too.
+# What a daemon has started meanwhile may have got its limit: shims and containers would keep it. Theirs go back too.
 HEIRS = r"""
 for p in /proc/[0-9]*; do
   stat=$(cat $p/stat 2>/dev/null) || continue

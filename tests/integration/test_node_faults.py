@@ -80,18 +80,24 @@ def test_the_second_node_of_a_killed_run_is_deleted(kind_cluster: KindCluster, j
     assert {n.name for n in kind_cluster.nodes()} == set(before.ready)
 
 
-def test_pods_that_start_under_the_limit_get_their_own_back(kind_cluster: KindCluster, journal: Journal) -> None:
-    """A shim that containerd starts while its limit is low inherits it, and would keep it as long as its pod lives."""
-    worker = kind_cluster.workers[0]
-    with inject(LowerHandleLimit(worker, "containerd", limit=1024), kind_cluster, journal, History()):
-        eater = EatHandles(worker, 500)
-        saved = eater.plan(kind_cluster)
-        eater.apply(kind_cluster, saved)
-        eventually(lambda: eater.landed(kind_cluster, saved), within_s=60, what="a pod to run")
-        low = processes_of(kind_cluster, worker, ["containerd-shim-runc-v2"])
-        assert 1024 in {p.soft for p in low}
+def test_what_was_started_under_the_limit_gets_its_own_back(kind_cluster: KindCluster, journal: Journal) -> None:
+    """A runtime may hand its limit down to the shims that it starts. That of Debian does not (its shims raise their own
+    soft limit, as programs of Go 1.19 do), so the new shim is given the low one here.
+    """
+    worker, shim = kind_cluster.workers[0], "containerd-shim-runc-v2"
+    before = {(p.pid, p.start) for p in processes_of(kind_cluster, worker, [shim])}
+    eater = EatHandles(worker, 500)
+    saved = eater.plan(kind_cluster)
     try:
-        assert 1024 not in {p.soft for p in processes_of(kind_cluster, worker, ["containerd-shim-runc-v2"])}
+        with inject(LowerHandleLimit(worker, "containerd", limit=1024), kind_cluster, journal, History()):
+            eater.apply(kind_cluster, saved)
+            eventually(lambda: eater.landed(kind_cluster, saved), within_s=60, what="a pod to run")
+            new = [p for p in processes_of(kind_cluster, worker, [shim]) if (p.pid, p.start) not in before]
+            assert new
+            for p in new:
+                kind_cluster.node_exec(worker, ["prlimit", "--pid", str(p.pid), "--nofile=1024:"])
+            assert 1024 in {p.soft for p in processes_of(kind_cluster, worker, [shim])}
+        assert 1024 not in {p.soft for p in processes_of(kind_cluster, worker, [shim])}
     finally:
         EatHandles.undo(kind_cluster, saved)
         eventually(lambda: EatHandles.undone(kind_cluster, saved), within_s=60, what="the pod to be gone")
