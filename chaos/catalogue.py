@@ -277,6 +277,13 @@ INCIDENTS: tuple[Incident, ...] = (
                 breaks="daemons-not-restarted",
                 because="restarted",
             ),
+            Control(
+                "dns-without-handles",
+                "CoreDNS reaches its limit in every pod: it goes on answering over UDP, but takes no connection of the "
+                "readiness probe, and after three of them the DNS Service has no endpoints",
+                breaks="dns-answers",
+                because="outage",
+            ),
         ),
     ),
     Incident(

@@ -19,6 +19,14 @@ def dns_url(cluster: Cluster) -> str:
     return f"dns://{address}:53/{NAME}"
 
 
+def dns_ready(cluster: Cluster) -> bool:
+    """Whether every pod of the cluster's DNS is Ready now."""
+    with cluster.api() as client:
+        pods = CoreV1Api(client).list_namespaced_pod(NAMESPACE, label_selector=LABEL).items
+    conditions = [(pod.status.conditions or []) if pod.status else [] for pod in pods]
+    return bool(pods) and all(any(c.type == "Ready" and c.status == "True" for c in own) for own in conditions)
+
+
 def dns_node(cluster: Cluster) -> str:
     """A node on which CoreDNS runs; a worker, where there is one. Raises OrdealError where there is none."""
     with cluster.api() as client:

@@ -28,7 +28,7 @@ from chaos.invariants.start import new_pods_start
 from chaos.lab import Lab, Sampler
 from chaos.probing import ServiceProbes
 from chaos.report.results import Row
-from chaos.workloads.dns import dns_node, dns_url
+from chaos.workloads.dns import dns_node, dns_ready, dns_url
 from chaos.workloads.pinned import Echo, Spare, ready_replicas, start_spare, stop_spare
 from chaos.workloads.web import Deployed, Web
 
@@ -39,6 +39,7 @@ START_WITHIN_S = 15.0
 MARGIN_S = 2.0  # so that a pod that is not Ready then is proven late
 RELEASED_WITHIN_S = 60.0  # the kubelet tries a sandbox again with a back-off
 ABOVE = 10  # handles left when a limit is lowered
+UNREADY_AFTER_S = 40.0
 ASKED_EVERY_S = 0.2
 
 
@@ -79,23 +80,24 @@ def test_the_load_that_1024_handles_do_not_bear(lab: Lab) -> None:
     "nofile-exhausted",
     on=("kind",),
     needs=NEEDS,
-    controls=("deaf-kube-proxy",),
+    controls=("deaf-kube-proxy", "dns-without-handles"),
     variant="each daemon at its limit",
 )
 def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
-    """When containerd, kubelet or CoreDNS runs out of handles, when a pod eats its own, and when a socket storm leaves
+    """When containerd or kubelet runs out of handles, when a pod eats its own, and when a socket storm leaves
     thousands of sockets in TIME_WAIT, DNS, existing and new connections MUST go on, the failure MUST show, and after
     the release pods MUST start, and the daemon MUST be reached, without a restart.
 
-    kube-proxy is the control: what it listens with for health and metrics ends at the first accept that is refused.
+    kube-proxy and CoreDNS are the controls: what kube-proxy listens with ends at the first accept that is refused, and
+    CoreDNS takes no connection of the kubelet's readiness probe, so that the DNS Service soon has no endpoints.
     """
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     worker = next(n for n in cluster.nodes() if not n.control_plane)
     web, echo, spare = lab.deploy(Web(replicas=4)), lab.deploy(Echo(worker.name)), lab.deploy(Spare(worker.name))
     dns = dns_node(cluster)
-    places = {"containerd": worker.name, "kubelet": worker.name, "coredns": dns}
-    if lab.control == "deaf-kube-proxy":
-        places = {"kube-proxy": worker.name}
+    places = {"containerd": worker.name, "kubelet": worker.name}
+    if lab.control is not None:
+        places = {"kube-proxy": worker.name} if lab.control == "deaf-kube-proxy" else {"coredns": dns}
     seen: list[Phase] = []
     with lab.record(probe=web, samplers=samplers(cluster, worker.name, echo, places, *places.values())) as history:
         for daemon, node in places.items():
@@ -103,9 +105,15 @@ def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
             with limited, lab.inject(EatHandles(node, 60, of=daemon)):
                 began = history.now()
                 started = start_spare(spare, 1, within_s=START_WITHIN_S + MARGIN_S)
+                if daemon == "coredns":
+                    lab.hold(UNREADY_AFTER_S, "its readiness probe fails three times, 10 s apart")
                 what_the_logs_say(reached(cluster), history, node, since=began)
                 seen.append(Phase(f"{daemon} at its limit", node, daemon, Window(began, history.now()), started))
-            lab.recover(lambda: ready_replicas(spare) == 1, within_s=RELEASED_WITHIN_S, what="the pod that had to wait")
+            lab.recover(
+                lambda: ready_replicas(spare) == 1 and dns_ready(cluster),
+                within_s=RELEASED_WITHIN_S,
+                what="the pod that had to wait, and DNS",
+            )
             stop_spare(spare)
         storm = SocketStorm(worker.name, f"{worker.address}:10256", connections=lab.profile.repeats * 1000)
         beside: list[tuple[Fault, str]] = [
