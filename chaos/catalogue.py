@@ -243,6 +243,13 @@ INCIDENTS: tuple[Incident, ...] = (
                 breaks="critical-pods-stay",
                 because="evicted",
             ),
+            Control(
+                "evict-critical-pods",
+                "a kubelet with the bug that pull request 40655 mended: its eviction manager does not spare critical "
+                "pods",
+                breaks="critical-pods-stay",
+                because="evicted",
+            ),
         ),
     ),
     Incident(

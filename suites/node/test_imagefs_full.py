@@ -10,19 +10,23 @@ from chaos.eviction_log import EVICTED, IMAGE_REMOVED, NONE_LEFT, EvictionLog, u
 from chaos.faults.ballast import FillFileSystem
 from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.priority import DropPriority
+from chaos.faults.program import SwapProgram
 from chaos.faults.static_pod import PlaceStaticPod
 from chaos.history import History, Observation
+from chaos.hosts import mutants
 from chaos.incident import incident
 from chaos.invariants.availability import outage_at_most
 from chaos.invariants.eviction import critical_pods_stay, evicted_by_use, pressure_clears, pressure_reported, runs_again
 from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.start import new_pods_start
 from chaos.lab import Lab, LacksAbilityError
+from chaos.report.mutants import killed_row
 from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads.eater import Eater
 from chaos.workloads.web import Web
 
 NEEDS = (RunsContainers, NodeExec, NodeNetwork, OwnFileSystems, NodeImages)
+EVICTS_CRITICAL = "evict-critical-pods"  # the control has the mutant's name
 HARD, RECLAIM = "25%", "5%"
 FILLED_PERCENT = 95.0  # so full that all evictions and all unused images together do not end the pressure
 # The kubelet looks every 10 s (monitoringInterval, pkg/kubelet/kubelet.go) at numbers that may be 15 s old.
@@ -37,7 +41,11 @@ RUNS_AFTER_CLEARING_S = 60.0
 
 
 @incident(
-    "imagefs-full", on=("kind",), needs=NEEDS, controls=("no-priority",), variant="imagefs, the post-mortem's setting"
+    "imagefs-full",
+    on=("kind",),
+    needs=NEEDS,
+    controls=("no-priority", EVICTS_CRITICAL),
+    variant="imagefs, the post-mortem's setting",
 )
 def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab) -> None:
     """When a worker's image file system is full, with the post-mortem's thresholds (hard 25 %, minimum reclaim 5 %),
@@ -81,6 +89,9 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
     eater = lab.deploy(Eater(worker, into_volume=path == NODEFS))
     with ExitStack() as configured:
         configured.enter_context(lab.configured(PlaceStaticPod(worker)))
+        if lab.control == EVICTS_CRITICAL:
+            program = mutants.build(EVICTS_CRITICAL, cluster.kubernetes, report=lambda line: lab.phase("build", line))
+            configured.enter_context(lab.configured(SwapProgram(worker, "kubelet", str(program.path))))
         configured.enter_context(lab.configured(SetKubeletConfig(worker, config)))
         if lab.control == "no-priority":
             configured.enter_context(lab.configured(DropPriority()))
@@ -118,6 +129,8 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
         nodes_ready_again(workers, within_s=DOCUMENTED_WITHIN_S),
         new_pods_start(within_s=60),
     )
+    if lab.control == EVICTS_CRITICAL:
+        lab.table("mutants", [killed_row(mutants.find(EVICTS_CRITICAL), lab.findings)])
 
 
 def _seen(history: History, name: str) -> list[Observation]:

@@ -1,6 +1,6 @@
 """pleg-churn: hundreds of pods of one node come and go at once, again and again, with maxPods=600."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -15,10 +15,10 @@ from chaos.hosts import mutants
 from chaos.hosts.mutants import PLEG_SCALED_THRESHOLD_S
 from chaos.incident import incident
 from chaos.invariants import pleg
-from chaos.invariants.base import Finding
 from chaos.invariants.pleg import node_stays_ready, pleg_last_seen, pleg_recovers, pods_converge
 from chaos.lab import Lab
 from chaos.pleg import PlegSamples
+from chaos.report.mutants import killed_row
 from chaos.workloads.base import WORKLOAD_LABEL
 from chaos.workloads.churn import Churn, check_room, pods_left, ready_within_s, scale
 from chaos.workloads.web import Deployed
@@ -62,7 +62,7 @@ def test_a_full_event_channel_holds_nothing_up(lab: Lab) -> None:
     # With the node's own kubelet again, what the mutant left hanging comes to its end.
     lab.recover(lambda: _pods_on(cluster, node) == 0, within_s=ready_within_s(pods), what="all pods gone")
     _judge(lab, history, node, PLEG_SCALED_THRESHOLD_S, least=pods)
-    lab.table("mutants", [_row(mutants.find(name), lab.findings)])
+    lab.table("mutants", [killed_row(mutants.find(name), lab.findings, judged_by="pleg-recovers")])
 
 
 def _node(lab: Lab) -> tuple[Cluster, str]:
@@ -166,18 +166,3 @@ def _judge(lab: Lab, history: History, node: str, limit_s: float, *, least: int)
         if values:
             lab.fact(f"{name} p50", round(pleg.percentile(values, 50), 3))
             lab.fact(f"{name} max", max(values))
-
-
-def _row(mutant: mutants.Mutant, findings: Sequence[Finding]) -> dict[str, str | int | float]:
-    """A line of the table of mutants."""
-    judged = next(f for f in findings if f.invariant == "pleg-recovers")
-    return {
-        "mutant": mutant.name,
-        "component": mutant.component,
-        "pull request": f"#{mutant.pull_request}" if mutant.pull_request else "",
-        "incident": mutant.incident,
-        "judged by": judged.invariant,
-        "verdict": str(judged.verdict),
-        "reason": judged.reason,
-        "twin": "" if mutant.pull_request else "yes",
-    }
