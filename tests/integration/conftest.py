@@ -1,5 +1,6 @@
 """Real clusters for the integration tests, made once a session and taken down at its end."""
 
+import os
 import uuid
 from collections.abc import Iterator
 
@@ -9,9 +10,15 @@ from chaos.clusters.base import KIND, Cluster, dense_shape
 from chaos.clusters.pool import Pool, Wishes
 from chaos.faults import load_all
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
-from chaos.hosts.places import journals_dir
+from chaos.hosts.places import journals_dir, state_dir
 from chaos.journal import Journal
 from chaos.profile import PROFILES
+
+# Side by side each process keeps its state apart: `kube-ordeal undo` in the one must not undo what the other one's
+# killed run has left for its own test. .ci/run knows where to look for what is left of both.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if WORKER:
+    os.environ["XDG_STATE_HOME"] = str(state_dir().with_name("kube-ordeal-tests") / WORKER)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from chaos.clusters.kind import IMAGEFS, KindCluster
+from chaos.faults.address import PinKubelets
 from chaos.faults.ballast import FillFileSystem
 from chaos.faults.base import inject, registered
 from chaos.faults.kubelet import SetKubeletConfig
+from chaos.faults.leftovers import LeakKernelMemory, LeaveFiles
 from chaos.faults.network import CutOff
 from chaos.faults.node import Pause, PowerOff
 from chaos.faults.priority import DropPriority
@@ -56,6 +58,9 @@ def faults_of(cluster: KindCluster) -> dict[str, dict[str, Any]]:
         SetKubeletConfig.kind: {"node": worker, "changes": {"evictionPressureTransitionPeriod": "10s"}},
         DropPriority.kind: {},
         PlaceStaticPod.kind: {"node": worker},
+        PinKubelets.kind: {"nodes": list(cluster.workers)},
+        LeakKernelMemory.kind: {"node": worker, "size_bytes": 32 * 1024**2},
+        LeaveFiles.kind: {"node": worker, "size_bytes": 32 * 1024**2},
     }
 
 
@@ -67,6 +72,9 @@ KINDS = (
     SetKubeletConfig.kind,
     DropPriority.kind,
     PlaceStaticPod.kind,
+    PinKubelets.kind,
+    LeakKernelMemory.kind,
+    LeaveFiles.kind,
 )
 
 
