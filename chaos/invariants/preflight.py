@@ -31,7 +31,7 @@ INSTANCES_FOR_A_POD = 1  # a containerd shim takes at least one
 # A leak of the post-mortem's kind is one kernel cache or more a container: hundreds of kB. What a sound machine shows
 # is noise of both signs, well below (docs/figures.md).
 SLAB_LIMIT_BYTES = 64 * 1024**2
-DISK_LIMIT_BYTES = 16 * 1024**2
+DISK_LIMIT_BYTES = 64 * 1024**2
 INSTANCES_BESIDE = 100  # systemd, kubelet, containerd, and what else runs on a node
 
 
