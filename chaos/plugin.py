@@ -30,10 +30,10 @@ from chaos.profile import find as find_profile
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import load
 from chaos.report.table import fact_table, verdict_table
+from chaos.suites import PREFLIGHT
 from chaos.verdict import outcome_of
 
 AUTO = "auto"
-PREFLIGHT = "preflight"  # the folder of the suites that look before anything is harmed
 RUN_ID_KEY = "kube_ordeal_run"
 BYTES_FOR_A_CLUSTER = 4 * 1024**3
 CHOICES = (AUTO, KIND, SIMULATED, EXISTING)
@@ -110,12 +110,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--busybox-image", default="", help="image of the workloads (default: what the nodes hold)")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """With -n, replays are handed out by file and kind of cluster: what shares a cluster stays together."""
-    if config.getoption("numprocesses", None) and config.option.dist == "no":
-        config.option.dist = "loadgroup"
-        config.option.loadscopereorder = False  # preflight first, then the cheapest cluster, as without -n
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """With -n, and no --dist of the user's: what shares a cluster stays in one process."""
+    if config.option.dist != "load":
+        return None
+    from chaos.side_by_side import ByCluster  # noqa: PLC0415  (pytest-xdist may be switched off)
+
+    config.option.loadscopereorder = False  # preflight first, then the cheapest cluster, as without -n
+    return ByCluster(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -180,11 +183,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return not _is_preflight(item), -1 if case is None else ORDER.index(case.cluster)
 
     items.sort(key=rank)
-    for item in items:
-        case = _case(item)
-        if case is not None:
-            name = PREFLIGHT if _is_preflight(item) else item.path.stem
-            item.add_marker(pytest.mark.xdist_group(f"{name}-{case.cluster}"))
 
 
 @pytest.fixture(scope="session")
@@ -254,14 +252,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         problem = str(error)
     except KeyboardInterrupt:
         lab_of_item.abandon()
-        _conclude(run, lab_of_item, _test_id(pyfuncitem), "the run was interrupted")
+        _conclude(run, lab_of_item, pyfuncitem.nodeid, "the run was interrupted")
         raise
     except Exception as error:
-        _conclude(run, lab_of_item, _test_id(pyfuncitem), f"the suite itself failed: {error!r}")
+        _conclude(run, lab_of_item, pyfuncitem.nodeid, f"the suite itself failed: {error!r}")
         raise
     unwritten = ""
     try:
-        outcome = _conclude(run, lab_of_item, _test_id(pyfuncitem), problem)
+        outcome = _conclude(run, lab_of_item, pyfuncitem.nodeid, problem)
     except OrdealError as error:  # told outside of the except, so that no traceback is chained to it
         unwritten = str(error)
     if unwritten:
@@ -314,11 +312,6 @@ def _why_not(replay: Replay, choice: str) -> str:
 
 def _is_preflight(item: pytest.Item) -> bool:
     return PREFLIGHT in item.path.parts
-
-
-def _test_id(item: pytest.Item) -> str:
-    """The node id, without the group that pytest-xdist puts behind it."""
-    return item.nodeid.rsplit("]@", 1)[0] + "]" if "]@" in item.nodeid else item.nodeid
 
 
 def _case(item: pytest.Item) -> Case | None:

@@ -10,6 +10,8 @@ from chaos.catalogue import INCIDENTS, Incident
 from chaos.errors import OrdealError
 from chaos.incident import Replay, replay_of
 
+PREFLIGHT = "preflight"  # the folder of the suites that look before anything is harmed
+
 
 @dataclass(frozen=True, slots=True)
 class Suite:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from chaos.faults import load_all
+from chaos.side_by_side import scope
 
 pytest_plugins = ["pytester"]
 load_all()  # the inner runs share this process: what they import anew they would register twice
@@ -175,6 +176,28 @@ def test_runs_side_by_side_share_the_results_and_no_cluster(pytester: pytest.Pyt
     assert not list((pytester.path.parent / "state").rglob("*.jsonl"))
 
 
+def test_what_shares_a_cluster_stays_in_one_process(pytester: pytest.Pytester) -> None:
+    bodies = "".join(
+        f"""
+@incident("mass-termination", on=("kind", "simulated"))
+def test_{number}(lab):
+    lab.findings.append(finding(Verdict.HELD))
+    lab.fact("process", __import__("os").getpid())
+"""
+        for number in range(4)
+    )
+    suite(pytester, bodies)
+    done = pytester.runpytest_subprocess("-n", "2")
+    done.assert_outcomes(passed=8)
+    (path,) = (pytester.path / "results").glob("2*/results.json")
+    incidents = json.loads(path.read_text())["incidents"]
+    processes = {
+        kind: {i["facts"]["process"] for i in incidents if i["cluster"] == kind} for kind in ("kind", "simulated")
+    }
+    assert [len(of) for of in processes.values()] == [1, 1]
+    assert processes["kind"] != processes["simulated"]
+
+
 def test_results_that_cannot_be_written_end_a_run_side_by_side_too(pytester: pytest.Pytester) -> None:
     suite(pytester, VERDICTS)
     (pytester.path / "results").write_text("a file where the folder should be")
@@ -309,3 +332,12 @@ def test_uses_the_cluster(lab):
     assert says in said
     assert "mine.yaml" in said
     assert "Traceback" not in said
+
+
+def test_the_scope_of_a_replay_is_its_file_and_cluster() -> None:
+    name = "suites/node/test_x.py::test_y[kind-control:a-b]"
+    assert scope(name) == scope("suites/node/test_x.py::test_z[kind-hardened]") == "suites/node/test_x.py-kind"
+    assert scope(name) != scope(name.replace("kind", "simulated"))
+    first, second = (f"suites/preflight/test_{each}.py::test_y[kind-hardened]" for each in "ab")
+    assert scope(first) == scope(second) == "preflight-kind"
+    assert scope("tests/test_x.py::test_plain") == "tests/test_x.py"

@@ -110,6 +110,8 @@ class RenameNode:
                 CoreV1Api(client).delete_node(str(saved["name"]))
             if not _node_there(client, str(saved["name"])):
                 _forget_node(client, str(saved["name"]))
+        for route in _routes_to_itself(cluster, node):
+            _sh(cluster, node, f"ip route del {route}")
 
     @staticmethod
     def undone(cluster: _Reached, saved: Saved) -> bool:
@@ -120,6 +122,8 @@ class RenameNode:
         if _marked(cluster, node, RenameNode.kind) or dict(_cni_files(cluster, node)) != saved["cni"]:
             return False
         if _hostnames(cluster, node) != (saved["hostname"], saved["written"]):
+            return False
+        if _started_under(cluster, node, str(saved["name"])) or _routes_to_itself(cluster, node):
             return False
         with cluster.api() as client:
             return not _is_duplicate(client, saved) and not _pods_of(client, str(saved["name"]))
@@ -254,6 +258,23 @@ def _cni_files(cluster: NodeExec, node: str) -> Iterator[tuple[str, str]]:
     for part in _sh(cluster, node, script).split(BETWEEN)[1:]:
         path, _, text = part.partition("\n")
         yield path, text[:-1]
+
+
+def _routes_to_itself(cluster: NodeExec, node: str) -> list[str]:
+    """Routes by way of the node's own address, as "RANGE via ADDRESS". A CNI agent of a second Node of the same machine
+    makes one to the range of the first, and what it made outlives it.
+    """
+    own = set(re.findall(r"inet ([0-9.]+)/", _sh(cluster, node, "ip -4 -o addr")))
+    routes = re.findall(r"^(\S+ via (\S+))", _sh(cluster, node, "ip -4 route"), re.MULTILINE)
+    return [route for route, gateway in routes if gateway in own]
+
+
+def _started_under(cluster: NodeExec, node: str, name: str) -> bool:
+    """Whether a process is still there that was told the other Node's name, as CNI agents are (NODE_NAME, NODENAME,
+    KUBERNETES_NODE_NAME ...): it could do harm yet. The kubelet ends it when it finds that its pod is none of its own.
+    """
+    told = f"grep -lzE '^[^=]*NODE[^=]*={name}$' /proc/[0-9]*/environ 2>/dev/null || true"
+    return bool(_sh(cluster, node, told).strip())
 
 
 def _restore_cni(cluster: NodeExec, saved: Saved) -> None:

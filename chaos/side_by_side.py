@@ -1,0 +1,28 @@
+"""How replays are handed out to processes that run side by side (pytest -n)."""
+
+import re
+from pathlib import PurePosixPath
+
+from xdist.scheduler import LoadScopeScheduling
+
+from chaos.suites import PREFLIGHT
+
+_CLUSTER = re.compile(r"\[(\w+)-[^\]]*\]$")
+
+
+class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
+    """A file's replays on one kind of cluster stay in one process, and so do all of preflight: they share a cluster.
+
+    Told from the node id alone, and not by pytest-xdist's groups: those mark items in a way that pytest 9 overlooks.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return scope(nodeid)
+
+
+def scope(nodeid: str) -> str:
+    """What is handed out together: the folder preflight or the file, and the kind of cluster."""
+    path = PurePosixPath(nodeid.split("::", 1)[0])
+    found = _CLUSTER.search(nodeid)
+    where = PREFLIGHT if PREFLIGHT in path.parts else str(path)
+    return f"{where}-{found[1]}" if found else where
