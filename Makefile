@@ -14,8 +14,9 @@ PYTHON ?= $(shell for each in python3 python3.11 python3.12 python3.13 python3.1
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$each"; exit; }; done)
 ARGS ?=
 KUBERNETES ?= 1.34.4
-# How many replays run at the same time, each on clusters of its own; auto: as cores and memory allow.
-SIDE_BY_SIDE ?= auto
+# How many replays run at the same time, each on clusters of its own; 0: one after the other; auto: as cores and memory
+# allow. On 2 cores a thousand simulated nodes need the machine for themselves.
+SIDE_BY_SIDE ?= 0
 NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 
 .PHONY: help run test unit integration bench bench-node nightly lint format lock setup clean
