@@ -30,7 +30,7 @@ from chaos.profile import find as find_profile
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import load
 from chaos.report.table import fact_table, verdict_table
-from chaos.suites import PREFLIGHT
+from chaos.suites import is_preflight
 from chaos.verdict import outcome_of
 
 AUTO = "auto"
@@ -180,7 +180,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def rank(item: pytest.Item) -> tuple[bool, int]:
         case = _case(item)
-        return not _is_preflight(item), -1 if case is None else ORDER.index(case.cluster)
+        return not is_preflight(item.nodeid), -1 if case is None else ORDER.index(case.cluster)
 
     items.sort(key=rank)
 
@@ -308,10 +308,6 @@ def _why_not(replay: Replay, choice: str) -> str:
     if lacking:
         return f"{replay.incident.id} needs {', '.join(lacking)}, which {choice} clusters have not"
     return f"this replay of {replay.incident.id} is made for {' and '.join(replay.on)} clusters"
-
-
-def _is_preflight(item: pytest.Item) -> bool:
-    return PREFLIGHT in item.path.parts
 
 
 def _case(item: pytest.Item) -> Case | None:

@@ -1,11 +1,10 @@
 """How replays are handed out to processes that run side by side (pytest -n)."""
 
 import re
-from pathlib import PurePosixPath
 
 from xdist.scheduler import LoadScopeScheduling
 
-from chaos.suites import PREFLIGHT
+from chaos.suites import PREFLIGHT, is_preflight
 
 _CLUSTER = re.compile(r"\[(\w+)-[^\]]*\]$")
 
@@ -22,7 +21,6 @@ class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has 
 
 def scope(nodeid: str) -> str:
     """What is handed out together: the folder preflight or the file, and the kind of cluster."""
-    path = PurePosixPath(nodeid.split("::", 1)[0])
     found = _CLUSTER.search(nodeid)
-    where = PREFLIGHT if PREFLIGHT in path.parts else str(path)
+    where = PREFLIGHT if is_preflight(nodeid) else nodeid.split("::", 1)[0]
     return f"{where}-{found[1]}" if found else where

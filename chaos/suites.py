@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 
 from chaos.catalogue import INCIDENTS, Incident
@@ -11,6 +11,11 @@ from chaos.errors import OrdealError
 from chaos.incident import Replay, replay_of
 
 PREFLIGHT = "preflight"  # the folder of the suites that look before anything is harmed
+
+
+def is_preflight(nodeid: str) -> bool:
+    """Whether a test, by its pytest node id, is of the suites that look before anything is harmed."""
+    return PREFLIGHT in PurePosixPath(nodeid.split("::", 1)[0]).parts
 
 
 @dataclass(frozen=True, slots=True)

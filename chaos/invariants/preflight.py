@@ -1,7 +1,7 @@
 """What a node must be made of before anything is done to it. Each finding names the incident that it would lead to."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chaos.history import History, Observation, Record, Sample
@@ -263,12 +263,12 @@ def _subject(record: Observation | Sample) -> str:
     return record.subject.partition("/")[0]
 
 
-_NUMBERS: Callable[[str], re.Match[str] | None] = re.compile(r"(\d+)\.(\d+)").match
+_NUMBERS = re.compile(r"(\d+)\.(\d+)")
 
 
 def _version(text: str, prefix: str) -> tuple[int, ...] | None:
     """Major and minor of a version behind `prefix`; None where it has another one."""
     if not text.startswith(prefix):
         return None
-    found = _NUMBERS(text.removeprefix(prefix))
+    found = _NUMBERS.match(text.removeprefix(prefix))
     return None if found is None else (int(found[1]), int(found[2]))

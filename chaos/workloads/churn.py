@@ -8,7 +8,7 @@ from kubernetes.client import AppsV1Api, CoreV1Api, V1Namespace, V1ObjectMeta
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.faults.target import ready_worker
-from chaos.workloads.base import WORKLOAD_LABEL
+from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL
 from chaos.workloads.web import Deployed
 
 # The slowest at which pods may become Ready before it is called a failure. Measured were 3.4/s on an idle machine of 2
@@ -16,7 +16,6 @@ from chaos.workloads.web import Deployed
 PODS_PER_S = 0.4
 # A shell that waits uses no CPU, and unlike a bare sleep as process 1 it obeys SIGTERM.
 SCRIPT = "trap exit TERM; sleep 100000 & wait"
-RUN_LABEL = "kube-ordeal/run"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from chaos.errors import OrdealError
 from chaos.history import History, Sample
 from chaos.nodefacts import STARTED
 from chaos.waiting import eventually
-from chaos.workloads.base import WORKLOAD_LABEL
+from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL
 from chaos.workloads.web import Deployed
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Starts:
 
         Raises OrdealError where one failed, WaitedInVainError.
         """
-        labels = {WORKLOAD_LABEL: self.name, "kube-ordeal/run": run}
+        labels = {WORKLOAD_LABEL: self.name, RUN_LABEL: run}
         with cluster.api() as client:
             core = CoreV1Api(client)
             try:

@@ -12,7 +12,7 @@ from chaos.clusters.kind import KindCluster
 from chaos.clusters.pool import Pool, Wishes
 from chaos.errors import OrdealError
 from chaos.faults import load_all
-from chaos.faults.base import inject, registered
+from chaos.faults.base import inject
 from chaos.history import History
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.hosts.places import journals_dir
@@ -20,6 +20,7 @@ from chaos.journal import Journal
 from chaos.profile import PROFILES
 from chaos.report.results import machine_facts
 from chaos.waiting import WaitedInVainError, eventually
+from tests.integration.harm import fault_of
 from tests.integration.picture import Picture, picture
 from tests.integration.test_kind_faults import faults_of
 
@@ -43,13 +44,13 @@ def main(times: int, kinds: list[str]) -> int:
 
 def repeat(cluster: KindCluster, journal: Journal, kind: str, times: int) -> bool:
     """Whether the nodes are afterwards as they were; says so."""
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in faults_of(cluster)[kind].items()}
+    harm = fault_of(kind, faults_of(cluster)[kind])
     before, began = picture(cluster), time.monotonic()
     done = 0
     try:
         for _ in range(times):
             eventually(lambda: ready(cluster), within_s=AS_BEFORE_WITHIN_S, what="every node to be Ready", every_s=0.5)
-            with inject(registered()[kind](**given), cluster, journal, History()):
+            with inject(harm, cluster, journal, History()):
                 pass
             done += 1
     except OrdealError as error:

@@ -5,6 +5,8 @@ python -m tests.integration.harm CLUSTER_JSON FAULT_KIND FAULT_JSON RUN
 
 import json
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from chaos.clusters.base import ClusterRef
 from chaos.clusters.pool import attach
@@ -16,11 +18,15 @@ from chaos.journal import Journal
 from chaos.waiting import hold
 
 
+def fault_of(kind: str, arguments: Mapping[str, Any]) -> Any:
+    """The fault of that kind with arguments as JSON has them: its lists are the fault's tuples."""
+    return registered()[kind](**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()})
+
+
 def main() -> None:
     load_all()
     ref, kind, arguments, run = sys.argv[1:5]
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(arguments).items()}
-    fault = registered()[kind](**given)
+    fault = fault_of(kind, json.loads(arguments))
     cluster = attach(ClusterRef(**json.loads(ref)))
     with Journal(journals_dir() / f"{run}.jsonl") as journal, inject(fault, cluster, journal, History()):
         print("landed", flush=True)

@@ -8,7 +8,7 @@ import pytest
 from chaos.clusters.kind import IMAGEFS, KindCluster
 from chaos.faults.address import PinKubelets
 from chaos.faults.ballast import FillFileSystem
-from chaos.faults.base import inject, registered
+from chaos.faults.base import inject
 from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.leftovers import LeakKernelMemory, LeaveFiles
 from chaos.faults.network import CutOff
@@ -20,6 +20,7 @@ from chaos.hosts.command import run
 from chaos.journal import Journal
 from chaos.waiting import eventually
 from tests.integration.crash import kill_in_the_middle, undo_as_a_user
+from tests.integration.harm import fault_of
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ KINDS = (
 @pytest.mark.parametrize("kind", KINDS)
 def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, kind: str) -> None:
     before = picture(kind_cluster)
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in faults_of(kind_cluster)[kind].items()}
+    harm = fault_of(kind, faults_of(kind_cluster)[kind])
     history = History()
-    with inject(registered()[kind](**given), kind_cluster, journal, history):
+    with inject(harm, kind_cluster, journal, history):
         during = picture(kind_cluster) if kind == CutOff.kind else None
     assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
     if during is not None:

@@ -21,7 +21,7 @@ from chaos.clusters.simulated import SimulatedCluster
 from chaos.clusters.simulated_home import home_of, read_record
 from chaos.clusters.simulated_processes import marked
 from chaos.errors import OrdealError
-from chaos.faults.base import FaultError, inject, registered
+from chaos.faults.base import FaultError, inject
 from chaos.faults.component import SwapComponent
 from chaos.faults.control_plane import ReplaceControlPlane, StopControllerManager
 from chaos.faults.etcd import EditEtcdBehind, RestoreSnapshot
@@ -31,6 +31,7 @@ from chaos.hosts import mutants
 from chaos.journal import Journal
 from chaos.waiting import eventually
 from tests.integration.crash import ROOT, kill_in_the_middle, undo_as_a_user
+from tests.integration.harm import fault_of
 
 TIMERS = Timers(monitor_grace_s=8, monitor_period_s=1, toleration_s=3)
 SHAPE = Shape(
@@ -219,9 +220,9 @@ SimulatedCluster.create({name!r}, Shape())
 @pytest.mark.parametrize("kind", KINDS)
 def test_lands_and_is_undone(cluster, journal: Journal, kind):
     before = picture(cluster)
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in faults_of(cluster)[kind].items()}
+    harm = fault_of(kind, faults_of(cluster)[kind])
     history = History()
-    with inject(registered()[kind](**given), cluster, journal, history):
+    with inject(harm, cluster, journal, history):
         harmed = kind == ReplaceControlPlane.kind or eventually(
             lambda: _is_harmed(cluster, before), within_s=30, what="the harm to show"
         )
