@@ -29,9 +29,11 @@ class HostNetwork:
     def __init__(self) -> None:
         self.namespace = "net:[1]"
         self.off = False
+        self.refused = 0  # how often a network was asked for that is off
 
     def in_network_of(self, node: str, argv: Sequence[str]) -> list[str]:
         if self.off:
+            self.refused += 1
             raise OrdealError(f"node {node} is not running")
         return ["echo", self.namespace] if argv[0] == "readlink" else list(argv)
 
@@ -193,6 +195,7 @@ def test_a_node_that_stays_off_is_blind_until_the_end(server, monkeypatch):
         cluster.off = True
         server.status = 500
         soon(lambda: not psutil.Process().children(), "the prober to be ended")
+        soon(lambda: cluster.refused > 1, "another one to be tried in vain")  # by then it knows that it is blind
     (blind,) = history.of(Blind)
     assert "not running" in blind.why
     assert blind.until >= history.of(Probe)[-1].at
