@@ -19,8 +19,20 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Sign:
+    """How the failure shows on a live cluster: a command, and what to look for in what it prints."""
+
+    command: str
+    look_for: str
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
-    """A published failure. `claim` is the promise in MUST words; `remedy` what a reader should do about it."""
+    """A published failure. `claim` is the promise in MUST words; `remedy` what a reader should do about it.
+
+    `recognise`: what tells the failure on a live cluster, each a command and what to look for in what it prints.
+    `versions`: which versions were affected and which have it mended.
+    """
 
     id: str
     title: str
@@ -30,6 +42,8 @@ class Incident:
     source: str
     remedy: str
     controls: tuple[Control, ...]
+    recognise: tuple["Sign", ...] = ()
+    versions: str = ""
 
     def control(self, control_id: str) -> Control:
         """The control of that id. Raises OrdealError that names those there are."""

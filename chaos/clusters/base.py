@@ -9,6 +9,7 @@ from kubernetes.client import ApiClient
 from chaos.hosts.command import Output
 
 KIND, SIMULATED, EXISTING = "kind", "simulated", "existing"
+VOLUME, SHARED = "/var/kube-ordeal/volume", "/var/kube-ordeal/shared"  # on a node: see Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,11 @@ class Shape:
     node.kubernetes.io/exclude-disruption. `controller_manager`/`apiserver` are further flags, without dashes.
     `imagefs_bytes`, `nodefs_bytes`: the first worker (by name) has a file system of its own of that size for its
     container images and writable layers (/var/lib/containerd), and for the kubelet's (/var/lib/kubelet); 0 is the
-    machine's. `max_pods`: the kubelets' maxPods, 0 is the shipped 110. `node_cidr_bits`: the prefix length of each
-    node's range of pod addresses (kube-controller-manager, --node-cidr-mask-size).
+    machine's. `volume_bytes`: every worker has an empty file system of its own of that size at VOLUME, for volumes that
+    can be full without anything else being full. `shared_folder`: every node has one and the same folder of the host at
+    SHARED, as a storage that each of them reaches. `max_pods`: the kubelets' maxPods, 0 is the shipped 110.
+    `node_cidr_bits`: the prefix length of each node's range of pod addresses (kube-controller-manager,
+    --node-cidr-mask-size).
     """
 
     workers: int = 2
@@ -97,6 +101,8 @@ class Shape:
     apiserver: tuple[tuple[str, str], ...] = ()
     imagefs_bytes: int = 0
     nodefs_bytes: int = 0
+    volume_bytes: int = 0
+    shared_folder: bool = False
     max_pods: int = 0
     node_cidr_bits: int = 24
 
@@ -109,6 +115,15 @@ def dense_shape(timers: Timers) -> Shape:
     """
     gib = 1024**3
     return Shape(workers=2, timers=timers, imagefs_bytes=3 * gib, nodefs_bytes=2 * gib, max_pods=600, node_cidr_bits=22)
+
+
+def stateful_shape(timers: Timers) -> Shape:
+    """What the suites of databases, volumes and links agree on, so that one cluster serves them all.
+
+    Three workers: a quorum has a majority without one of them, and of six pairs of nodes one can stand out.
+    """
+    gib = 1024**3
+    return Shape(workers=3, timers=timers, nodefs_bytes=2 * gib, volume_bytes=gib, shared_folder=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +216,15 @@ class OwnFileSystems(Protocol):
 
     def own_file_systems(self, node: str) -> tuple[OwnFileSystem, ...]:
         """Those that are neither the machine's root nor where the engine keeps its data; none for most nodes."""
+        ...
+
+
+@runtime_checkable
+class SharesFolder(Protocol):
+    """Every node has one and the same folder of the host: see Shape.shared_folder."""
+
+    def shared_folder(self) -> str:
+        """Where the host has it. Raises OrdealError where the cluster was made without one."""
         ...
 
 
@@ -355,6 +379,7 @@ ABILITIES: tuple[type, ...] = (
     RunsContainers,
     NodeExec,
     OwnFileSystems,
+    SharesFolder,
     NodeImages,
     NodePower,
     NodeNetwork,

@@ -11,7 +11,19 @@ import yaml
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
 
 from chaos.clusters import docker, loopfs, node_images, pytestkind
-from chaos.clusters.base import KIND, ClusterRef, Images, Node, OwnFileSystem, Power, SecondControlPlane, Shape, Timers
+from chaos.clusters.base import (
+    KIND,
+    SHARED,
+    VOLUME,
+    ClusterRef,
+    Images,
+    Node,
+    OwnFileSystem,
+    Power,
+    SecondControlPlane,
+    Shape,
+    Timers,
+)
 from chaos.clusters.client import api_client, read_nodes, server_version
 from chaos.clusters.loopfs import LoopFileSystem
 from chaos.clusters.pytestkind import KindTools
@@ -64,7 +76,7 @@ class KindCluster:
         home = home_of(name)
         home.mkdir(parents=True, exist_ok=True)
         config = home / "kind.yaml"
-        config.write_text(kind_config(shape, setup, _make_file_systems(name, shape, setup)))
+        config.write_text(kind_config(shape, setup, _make_file_systems(name, shape, setup), _make_shared(name, shape)))
         kubeconfig = home / "kubeconfig"
         report(f"kind creates {name}: 1 control plane, {shape.workers} workers, Kubernetes {setup.version}")
         pytestkind.create(name, kubeconfig, setup.node_image, config, setup.tools)
@@ -177,6 +189,14 @@ class KindCluster:
             if host.is_dir() and host.is_mount() and host.stat().st_dev not in shared:
                 found.append(OwnFileSystem(bind.destination, str(host)))
         return tuple(found)
+
+    # --- SharesFolder
+
+    def shared_folder(self) -> str:
+        found = next((bind for bind in docker.binds(self.control_plane) if bind.destination == SHARED), None)
+        if found is None:
+            raise OrdealError(f"cluster {self._ref.name} was made without a folder that its nodes share")
+        return found.source
 
     # --- NodeImages
 
@@ -317,10 +337,12 @@ def only_mounts_left(name: str) -> bool:
     return not docker.names_in_cluster(name) and loopfs.left(_file_systems_of(name))
 
 
-def kind_config(shape: Shape, setup: KindSetup, file_systems: Sequence[LoopFileSystem] = ()) -> str:
+def kind_config(
+    shape: Shape, setup: KindSetup, file_systems: Sequence[Sequence[LoopFileSystem]] = (), shared: Path | None = None
+) -> str:
     """kind's configuration for a shape, as YAML. Times become whole seconds where the flag takes no fraction.
 
-    `file_systems` are the first worker's own.
+    `file_systems` are each worker's own, `shared` is a folder that every node has.
     """
     timers = shape.timers
     manager = {**timers.controller_manager_flags(), **dict(shape.controller_manager)}
@@ -344,15 +366,20 @@ def kind_config(shape: Shape, setup: KindSetup, file_systems: Sequence[LoopFileS
     }
     for_cgroups = kind_config_patches(setup.version, 1 if setup.cgroup_v1 else 2)
     node = {"image": setup.node_image} if setup.node_image else {}
-    workers: list[Manifest] = [{"role": "worker", **node} for _ in range(shape.workers)]
-    if file_systems:
-        workers[0]["extraMounts"] = [{"hostPath": str(f.mounted), "containerPath": f.path} for f in file_systems]
+    nodes: list[Manifest] = [{"role": "control-plane", **node}]
+    nodes += [{"role": "worker", **node} for _ in range(shape.workers)]
+    own = [(), *file_systems, *[()] * (shape.workers - len(file_systems))]
+    for each, its_own in zip(nodes, own, strict=True):
+        mounts = [{"hostPath": str(f.mounted), "containerPath": f.path} for f in its_own]
+        mounts += [{"hostPath": str(shared), "containerPath": SHARED}] if shared else []
+        if mounts:
+            each["extraMounts"] = mounts
     config = {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "networking": {"ipFamily": "ipv4", "podSubnet": POD_SUBNET, "serviceSubnet": SERVICE_SUBNET},
         "kubeadmConfigPatches": [yaml.safe_dump(cluster), yaml.safe_dump(kubelet), *for_cgroups],
-        "nodes": [{"role": "control-plane", **node}, *workers],
+        "nodes": nodes,
     }
     return yaml.safe_dump(config, sort_keys=False)
 
@@ -411,21 +438,34 @@ def _copier(name: str) -> str:
     return f"{name}-copies-images"
 
 
-def _make_file_systems(name: str, shape: Shape, setup: KindSetup) -> tuple[LoopFileSystem, ...]:
-    """The first worker's own file systems, mounted on the host, with what the node image has at their places."""
-    wanted = [("imagefs", IMAGEFS, shape.imagefs_bytes), ("nodefs", NODEFS, shape.nodefs_bytes)]
-    wanted = [one for one in wanted if one[2]]
-    if not wanted:
-        return ()
-    if not shape.workers or setup.node_image is None:
-        raise OrdealError(
-            "a file system of its own is for the first worker, and is filled from a node image: name both"
-        )
-    made = []
-    for its_name, path, size_bytes in wanted:
-        made.append(loopfs.make(_file_systems_of(name), its_name, path, size_bytes))
-        loopfs.fill_from_image(made[-1], setup.node_image, _copier(name))
+def _make_file_systems(name: str, shape: Shape, setup: KindSetup) -> tuple[tuple[LoopFileSystem, ...], ...]:
+    """Each worker's own file systems, mounted on the host; the first one's have what the node image has there."""
+    folder, first = _file_systems_of(name), []
+    for its_name, path, size_bytes in (
+        ("imagefs", IMAGEFS, shape.imagefs_bytes),
+        ("nodefs", NODEFS, shape.nodefs_bytes),
+    ):
+        if not size_bytes:
+            continue
+        if not shape.workers or setup.node_image is None:
+            raise OrdealError(
+                "a file system of its own is for the first worker, and is filled from a node image: name both"
+            )
+        first.append(loopfs.make(folder, its_name, path, size_bytes))
+        loopfs.fill_from_image(first[-1], setup.node_image, _copier(name))
+    made: list[tuple[LoopFileSystem, ...]] = [tuple(first), *[()] * (shape.workers - 1)][: shape.workers]
+    if shape.volume_bytes:
+        made = [(*own, loopfs.make(folder, f"volume-{i}", VOLUME, shape.volume_bytes)) for i, own in enumerate(made)]
     return tuple(made)
+
+
+def _make_shared(name: str, shape: Shape) -> Path | None:
+    """The folder of the host that every node is to have, empty; None where the shape wants none."""
+    if not shape.shared_folder:
+        return None
+    folder = home_of(name) / "shared"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _check_addresses(shape: Shape) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from chaos.clusters import loopfs
-from chaos.clusters.base import Images, Shape, Timers, dense_shape
+from chaos.clusters.base import SHARED, VOLUME, Images, Shape, Timers, dense_shape, stateful_shape
 from chaos.clusters.kind import KindSetup, kind_config
 from chaos.clusters.loopfs import LoopFileSystem
 from chaos.clusters.pytestkind import KindTools
@@ -107,7 +107,16 @@ def test_only_the_first_worker_gets_them(tmp_path: Path) -> None:
     setup = KindSetup(KindTools(Path("kind"), Path("kubectl")), "1.34.4", "image", Images("busybox"), cgroup_v1=True)
     shape = dense_shape(Timers())
     own = (LoopFileSystem("imagefs", tmp_path / "imagefs", "/var/lib/containerd"),)
-    nodes = yaml.safe_load(kind_config(shape, setup, own))["nodes"]
+    nodes = yaml.safe_load(kind_config(shape, setup, (own,)))["nodes"]
     mounts = [{"hostPath": str(tmp_path / "imagefs"), "containerPath": "/var/lib/containerd"}]
     assert [n.get("extraMounts") for n in nodes] == [None, mounts, None]
     assert not any("extraMounts" in n for n in yaml.safe_load(kind_config(Shape(), setup))["nodes"])
+
+
+def test_every_worker_gets_its_volume_and_every_node_the_shared_folder(tmp_path: Path) -> None:
+    setup = KindSetup(KindTools(Path("kind"), Path("kubectl")), "1.34.4", "image", Images("busybox"), cgroup_v1=True)
+    own = tuple((LoopFileSystem(f"volume-{i}", tmp_path / f"volume-{i}", VOLUME),) for i in range(3))
+    nodes = yaml.safe_load(kind_config(stateful_shape(Timers()), setup, own, tmp_path / "shared"))["nodes"]
+    shared = {"hostPath": str(tmp_path / "shared"), "containerPath": SHARED}
+    volumes = [{"hostPath": str(tmp_path / f"volume-{i}"), "containerPath": VOLUME} for i in range(3)]
+    assert [n["extraMounts"] for n in nodes] == [[shared], *([volume, shared] for volume in volumes)]
