@@ -82,6 +82,24 @@ INCIDENTS: tuple[Incident, ...] = (
             "a control plane that the kubelets can't reach. --node-eviction-rate=0 is no protection: each zone's queue "
             "begins with one token, so one node is emptied after each start of the controller manager."
         ),
+        recognise=(
+            Sign(
+                "kubectl get pods -A -o wide | grep Terminating",
+                "hundreds of pods Terminating on nodes whose containers still run",
+            ),
+            Sign(
+                "kubectl get nodes -o custom-columns=NODE:.metadata.name,TAINTS:.spec.taints[*].key",
+                "node.kubernetes.io/unreachable on nodes that are up",
+            ),
+            Sign(
+                "kubectl get events -A --field-selector reason=TaintManagerEviction",
+                "deletions by the taint eviction controller, and their pace",
+            ),
+        ),
+        versions=(
+            "every version: taint-based eviction is as documented; the rates are per zone, and a cluster of "
+            "one zone with few nodes never counts as disrupted"
+        ),
         controls=(
             Control(
                 "default-tolerations",
@@ -125,6 +143,21 @@ INCIDENTS: tuple[Incident, ...] = (
         story="The one machine with API server, controller manager and scheduler died, and was built anew elsewhere.",
         source=CONTROL_PLANE_POSTMORTEM,
         remedy="Let kubelets know the API server by a name or a load balancer's address that outlives the machine.",
+        recognise=(
+            Sign(
+                "kubectl get leases -n kube-node-lease -o custom-columns=NODE:.metadata.name,RENEWED:.spec.renewTime",
+                "leases that no kubelet renews although its machine is up",
+            ),
+            Sign(
+                "journalctl -u kubelet | grep -E 'connection refused|no route to host|i/o timeout'",
+                "the address of the API server that this kubelet knows",
+            ),
+            Sign(
+                "grep server: /etc/kubernetes/kubelet.conf",
+                "an IP address where a name or a load balancer's address should be",
+            ),
+        ),
+        versions="every version",
         controls=(
             Control(
                 "pinned-address",
@@ -151,6 +184,14 @@ INCIDENTS: tuple[Incident, ...] = (
         remedy=(
             "Start the new controller manager with --controllers=*,-node-lifecycle-controller,"
             "-taint-eviction-controller (or not at all) until every kubelet reports to the new API server."
+        ),
+        recognise=(
+            Sign("kubectl get nodes", "on the new control plane every node NotReady, on the old one Ready"),
+            Sign("kubectl get pods -A | grep -c Terminating", "a number that rises while the containers still run"),
+        ),
+        versions=(
+            "every version; before 1.29 taint eviction is part of node-lifecycle-controller and has no "
+            "switch of its own (KEP-3902)"
         ),
         controls=(
             Control(
@@ -180,6 +221,17 @@ INCIDENTS: tuple[Incident, ...] = (
             "Restore with `etcdutl snapshot restore --bump-revision N --mark-compacted`, or restart every API server "
             "and every controller after a restore."
         ),
+        recognise=(
+            Sign(
+                "kubectl get pod POD -o jsonpath={.metadata.resourceVersion}",
+                (
+                    "a number above that of the restored etcd: etcdctl get / --prefix --limit=1 -w json shows its "
+                    "revision in the header"
+                ),
+            ),
+            Sign("kubectl get pods --watch", "nothing new, while etcdctl sees writes"),
+        ),
+        versions="every version of the API server; etcdutl has --bump-revision and --mark-compacted from etcd 3.6 on",
         controls=(
             Control(
                 "no-bump",
@@ -210,6 +262,18 @@ INCIDENTS: tuple[Incident, ...] = (
             "kubelet_pleg_discard_events). Watch kubelet_pleg_last_seen_seconds, and take the kubelet's goroutine "
             "dump before you restart it."
         ),
+        recognise=(
+            Sign("kubectl describe node NODE | grep PLEG", '"PLEG is not healthy: pleg was last seen active ... ago"'),
+            Sign(
+                "kubectl get --raw /api/v1/nodes/NODE/proxy/metrics | grep kubelet_pleg",
+                "kubelet_pleg_last_seen_seconds that stands still, or no answer at all",
+            ),
+            Sign(
+                "kubectl get --raw '/api/v1/nodes/NODE/proxy/debug/pprof/goroutine?debug=2' | grep -A12 Relist",
+                "a goroutine of relist in state [chan send]",
+            ),
+        ),
+        versions="affected: before 1.14; mended in 1.14 (pull request 72709)",
         controls=(
             Control(
                 "runtime-stalled",
@@ -249,6 +313,25 @@ INCIDENTS: tuple[Incident, ...] = (
             "and minimum reclaim so that images and evictable pods can satisfy them; where they can't, the kubelet "
             "evicts all that it may."
         ),
+        recognise=(
+            Sign(
+                "kubectl get nodes -o custom-columns=NODE:.metadata.name,TAINTS:.spec.taints[*].key",
+                "node.kubernetes.io/disk-pressure",
+            ),
+            Sign(
+                "kubectl get pods -A --field-selector status.phase=Failed -o wide | grep Evicted",
+                "kube-proxy or the CNI agent among the evicted",
+            ),
+            Sign("journalctl -u kubelet | grep eviction_manager", '"pods ranked for eviction", and what was evicted'),
+            Sign(
+                "df -h /var/lib/containerd /var/lib/kubelet",
+                "less free than the thresholds in /var/lib/kubelet/config.yaml",
+            ),
+        ),
+        versions=(
+            "affected: clusters whose kube-proxy or CNI agent lacks a system priority class; critical pods "
+            "are spared from 1.6 on (pull request 40655)"
+        ),
         controls=(
             Control(
                 "no-priority",
@@ -284,6 +367,15 @@ INCIDENTS: tuple[Incident, ...] = (
             "Give container runtime, kubelet and kube-proxy LimitNOFILE=102400 or more, and watch process_open_fds "
             "against process_max_fds of each."
         ),
+        recognise=(
+            Sign("kubectl get events -A | grep 'too many open files'", "sandboxes that can't be made"),
+            Sign(
+                "ls /proc/$(pidof containerd)/fd | wc -l; grep 'open files' /proc/$(pidof containerd)/limits",
+                "a number near the soft limit; the same for kubelet and kube-proxy",
+            ),
+            Sign("ss -s", "tens of thousands of sockets in timewait"),
+        ),
+        versions="every version with a soft limit of 1024; containerd's and systemd's shipped units set more",
         controls=(
             Control(
                 "limit-1024",
@@ -325,6 +417,23 @@ INCIDENTS: tuple[Incident, ...] = (
             "Pin the kubelet's name with --hostname-override, and let no kubelet have credentials that may register "
             "another Node than its own: node authorizer and NodeRestriction on, no kubelet in system:masters."
         ),
+        recognise=(
+            Sign(
+                (
+                    "kubectl get nodes -o "
+                    "custom-columns=NODE:.metadata.name,MACHINE:.status.nodeInfo.machineID,ADDRESS:.status.addresses[0].address"
+                ),
+                "one machine id or one address on two Nodes",
+            ),
+            Sign(
+                "journalctl -u kubelet | grep -E 'can only access|is forbidden'",
+                "the node authorizer refusing a Node of another name",
+            ),
+        ),
+        versions=(
+            "every version; clusters without the node authorizer and NodeRestriction (or kubelets in "
+            "system:masters) get a second Node"
+        ),
         controls=(
             Control(
                 "free-registration",
@@ -349,6 +458,16 @@ INCIDENTS: tuple[Incident, ...] = (
         ),
         source=NODE_POSTMORTEM,
         remedy="Each finding names the incident that it would lead to: see that incident's remedy.",
+        recognise=(
+            Sign(
+                "kubectl get nodes -o wide",
+                "versions of kernel, kubelet and runtime against those that an incident names",
+            ),
+            Sign(
+                "cat /proc/sys/fs/inotify/max_user_instances", "128, which is fewer than the pods that a node may have"
+            ),
+        ),
+        versions="see the incident that a finding names",
         controls=(
             Control(
                 "low-handle-limit",
@@ -372,6 +491,14 @@ INCIDENTS: tuple[Incident, ...] = (
         ),
         source=NODE_POSTMORTEM,
         remedy="Use Linux 4.9 or newer, and a runtime that does not set kernel memory limits (runc 1.0.0-rc94).",
+        recognise=(
+            Sign("dmesg | grep 'SLUB: Unable to allocate memory on node -1'", "one line is enough"),
+            Sign(
+                "grep -E 'Slab|SUnreclaim' /proc/meminfo",
+                "unreclaimable slab that grows with each container start and never shrinks",
+            ),
+        ),
+        versions="affected: Linux before 4.9 with kernel memory limits on (runc before 1.0.0-rc94)",
         controls=(
             Control(
                 "leaking",
@@ -395,6 +522,16 @@ INCIDENTS: tuple[Incident, ...] = (
         ),
         source=NODE_POSTMORTEM,
         remedy="Name the storage driver (overlayfs) in the runtime's configuration, so that it fails instead.",
+        recognise=(
+            Sign(
+                "docker info | grep -A1 'Storage Driver'; ctr plugins ls | grep snapshotter",
+                "devicemapper with a loop file, where overlay was wanted",
+            ),
+            Sign("df -h", "the runtime's file system growing although no image was pulled"),
+        ),
+        versions=(
+            "affected: Docker 1.12 after a kernel upgrade that took aufs away; runtimes that fall back without a word"
+        ),
         controls=(
             Control(
                 "leftovers",

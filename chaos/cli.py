@@ -337,6 +337,18 @@ def report(
 
 
 @app.command()
+def explain(
+    incident: Annotated[str, typer.Argument(metavar="ID", help="An incident of `kube-ordeal list`.")],
+    results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The results folder.")] = Path("results"),
+) -> None:
+    """Explain an incident: what happened, how to recognise it, the fix, the versions, what was measured last."""
+    from chaos.catalogue import find  # noqa: PLC0415
+    from chaos.explain import explain as page  # noqa: PLC0415
+
+    typer.echo(page(find(incident), results))
+
+
+@app.command()
 def version() -> None:
     """Show this version, and the Kubernetes version that clusters have unless told otherwise."""
     typer.echo(f"{APP} {installed_version(APP)}, Kubernetes {DEFAULT_KUBERNETES} by default")

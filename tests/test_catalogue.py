@@ -24,7 +24,8 @@ def test_ids_are_unique_and_fit_a_command_line() -> None:
 def test_an_incident_says_all_that_a_reader_needs(each: Incident) -> None:
     assert each.level in {"MUST", "SHOULD", "MAY"}
     assert each.level in each.claim
-    assert all((each.title, each.story, each.source, each.remedy))
+    assert all((each.title, each.story, each.source, each.remedy, each.versions, each.recognise))
+    assert all(sign.command and sign.look_for for sign in each.recognise)
     control_ids = [control.id for control in each.controls]
     assert len(control_ids) == len(set(control_ids))
     assert all(control.what and control.breaks and control.because for control in each.controls)

@@ -2,11 +2,23 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chaos.errors import OrdealError
+from chaos.invariants.base import Figure
 from chaos.report.results import SCHEMA, Row
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFinding:
+    """What became of one invariant, as the results file has it."""
+
+    invariant: str
+    verdict: str
+    sentence: str
+    reason: str
+    figures: Mapping[str, Figure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,7 @@ class SavedOutcome:
     duration_s: float
     why: str
     tables: Mapping[str, tuple[Row, ...]]
+    findings: tuple[SavedFinding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,24 @@ def load(root: Path, run: str = "latest") -> SavedRun:
         raise OrdealError(f"the results at {path} are not a kube-ordeal run's: {error!r}") from error
 
 
+def latest_with(root: Path, incident_id: str) -> SavedRun | None:
+    """The newest run below `root` that replayed the incident, with the outcomes of that incident alone.
+
+    Runs that can't be read (another version's, one that was cut off) are passed over. Run ids begin with their time.
+    """
+    for path in sorted(root.glob("*/results.json"), key=lambda p: p.parent.name, reverse=True):
+        if path.parent.is_symlink():
+            continue
+        try:
+            run = load(root, path.parent.name)
+        except OrdealError:
+            continue
+        outcomes = tuple(o for o in run.outcomes if o.id == incident_id)
+        if outcomes:
+            return replace(run, outcomes=outcomes)
+    return None
+
+
 def _mapping(value: object) -> Mapping[str, list[Row]]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is no object")
@@ -76,4 +107,20 @@ def _outcome(entry: Mapping[str, object]) -> SavedOutcome:
         duration_s=float(str(entry["duration_s"])),
         why=str(entry["why"]),
         tables={str(name): tuple(rows) for name, rows in _mapping(entry.get("tables", {})).items()},
+        findings=tuple(_finding(each) for each in _list(entry.get("invariants", []))),
+    )
+
+
+def _list(value: object) -> list[Mapping[str, object]]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return value
+
+
+def _finding(entry: Mapping[str, object]) -> SavedFinding:
+    figures = entry.get("figures", {})
+    if not isinstance(figures, dict):
+        raise TypeError(f"{figures!r} is no object")
+    return SavedFinding(
+        str(entry["name"]), str(entry["verdict"]), str(entry["sentence"]), str(entry.get("reason", "")), figures
     )
