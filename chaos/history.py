@@ -187,8 +187,64 @@ class Blind:
         return self.source
 
 
-Record = NodeChange | PodChange | ClusterEvent | Probe | Sample | Observation | FaultStep | Phase | Blind
-R = TypeVar("R", NodeChange, PodChange, ClusterEvent, Probe, Sample, Observation, FaultStep, Phase, Blind)
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """Writes of one client to a store, one after the other, with one outcome: the numbers `first` to `last`.
+
+    A client gives its writes the numbers 1, 2, 3 ... and tries each once. `ok`: all were acknowledged; else none was,
+    and whether the store has them all the same nobody can say. `at` is when the first was sent, and `took_s` later the
+    last one's answer was there. A write that took longer than `chaos.writers.batches.SLOW_S` is a record of its own.
+    """
+
+    kind: ClassVar[str] = "writes"
+    at: float
+    store: str
+    client: str
+    first: int
+    last: int
+    ok: bool
+    took_s: float
+    error: str = ""
+
+    @property
+    def object(self) -> str:
+        return f"{self.store}/{self.client}"
+
+    @property
+    def count(self) -> int:
+        return self.last - self.first + 1
+
+    @property
+    def until(self) -> float:
+        return self.at + self.took_s
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A member of a store was read `at`, after the last write: which of a client's acknowledged numbers it lacks.
+
+    `acknowledged` is how many it was compared with, `missing` are ranges such as "17-19" or "23".
+    """
+
+    kind: ClassVar[str] = "stored"
+    at: float
+    store: str
+    member: str
+    client: str
+    acknowledged: int
+    missing: tuple[str, ...] = ()
+
+    @property
+    def object(self) -> str:
+        return f"{self.store}/{self.member}"
+
+
+Record = (
+    NodeChange | PodChange | ClusterEvent | Probe | Sample | Observation | FaultStep | Phase | Blind | Writes | Stored
+)
+R = TypeVar(
+    "R", NodeChange, PodChange, ClusterEvent, Probe, Sample, Observation, FaultStep, Phase, Blind, Writes, Stored
+)
 
 _TYPES: dict[str, type[Record]] = {t.kind: t for t in get_args(Record)}
 

@@ -17,7 +17,9 @@ from chaos.history import (
     PodChange,
     Probe,
     Sample,
+    Stored,
     Window,
+    Writes,
 )
 
 ONE_OF_EACH = [
@@ -30,6 +32,8 @@ ONE_OF_EACH = [
     FaultStep(0.7, "power-off", "landed"),
     Phase(0.8, "hold"),
     Blind(0.9, "watch:pods", 1.9, "frozen", complete=True),
+    Writes(1.0, "mysql", "c1", 1, 40, ok=True, took_s=0.2),
+    Stored(1.1, "mysql", "mysql-0", "c1", 40, ("17-19", "23")),
 ]
 
 
