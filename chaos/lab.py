@@ -2,19 +2,20 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from chaos import evidence
 from chaos.catalogue import Incident
-from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, NodeNetwork, Shape, Timers, missing
+from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, LoadsImages, NodeNetwork, Shape, Timers, missing
 from chaos.clusters.pool import Pool
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.faults.base import Fault, inject
 from chaos.history import FaultStep, History, Observation, Phase, Sample
+from chaos.hosts import workload_images
 from chaos.invariants.base import Figure, Finding, Invariant, judge
 from chaos.invariants.heartbeats import reporting
 from chaos.invariants.start import NOT_STARTED, STARTED
@@ -58,7 +59,9 @@ class Lab:
         run: str,
         directory: Path,
         report: Callable[[str], None],
+        images: Mapping[str, str] | None = None,
     ) -> None:
+        """`images` are those that the user named, by the workload's name."""
         self.incident, self.control, self.cluster_kind, self.profile = incident, control, cluster_kind, profile
         self.journal, self.replay = journal, replay
         self.findings: list[Finding] = []
@@ -67,6 +70,7 @@ class Lab:
         self.histories: list[Path] = []
         self.evidence: list[Piece] = []
         self._needs, self._pool, self._run, self._directory, self._report = needs, pool, run, directory, report
+        self._images = images or {}
         self._cluster: Cluster | None = None
         self._deployed: list[tuple[Cluster, str, int]] = []  # with its namespace and its entry in the journal
         self._history: History | None = None
@@ -117,6 +121,7 @@ class Lab:
             run=self._run,
             directory=self._directory / tag,
             report=lambda _: None,
+            images=self._images,
         )
         try:
             yield lab
@@ -140,6 +145,20 @@ class Lab:
         entry = self.journal.planned(WORKLOAD, cluster.ref, {"namespace": namespace})
         self._deployed.append((cluster, namespace, entry))
         return workload.deploy(cluster, self._run, namespace)
+
+    def image(self, name: str) -> str:
+        """The image to run for a workload (see chaos.hosts.workload_images), on every node of the current cluster.
+
+        The user's option, else our own, built where it is missing, or the published one. Raises OrdealError where it
+        can't be had or lacks the server. A cluster that we can't load images into pulls it itself.
+        """
+        cluster, given = self.current, self._images.get(name, "")
+        self.phase("image", name)
+        if not isinstance(cluster, LoadsImages):
+            return given or workload_images.recipe(name).published
+        chosen = workload_images.choose(name, given, report=self._report)
+        cluster.load_image(chosen)
+        return chosen
 
     # --- the story
 

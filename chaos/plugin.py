@@ -20,6 +20,7 @@ from chaos.clusters.client import api_client, server_version
 from chaos.clusters.pool import PROVIDERS, Pool, Wishes
 from chaos.errors import OrdealError
 from chaos.faults import load_all
+from chaos.hosts import workload_images
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.places import journals_dir
 from chaos.incident import Replay, replay_of
@@ -107,6 +108,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--controls", action="store_true", default=True, help="run the controls too (default)")
     group.addoption("--no-controls", action="store_false", dest="controls", help="run only the hardened variants")
     group.addoption("--results", default="results", metavar="DIR", help="where results/<run>/ goes")
+    for each in workload_images.RECIPES:
+        group.addoption(
+            each.option,
+            default="",
+            metavar="IMAGE",
+            help=f"image with {each.server} (default: built here; with a registry {each.published})",
+        )
     group.addoption("--busybox-image", default="", help="image of the workloads (default: what the nodes hold)")
 
 
@@ -229,6 +237,7 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
         run=ordeal_run.id,
         directory=where,
         report=ordeal_run.report,
+        images={each.name: request.config.getoption(each.option) for each in workload_images.RECIPES},
     )
     request.node.stash[LAB] = made
     ordeal_run.report(f"=== {replay.incident.id} [{case}]")

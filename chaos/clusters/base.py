@@ -238,6 +238,15 @@ class NodeImages(Protocol):
         ...
 
 
+@runtime_checkable
+class LoadsImages(Protocol):
+    """An image of this machine's engine can be put onto every node without a registry."""
+
+    def load_image(self, image: str) -> None:
+        """Put it onto the nodes that lack it. Raises CommandError where the engine lacks it or a node is full."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Power:
     """A node's power as the machine beneath it says: running, paused or off; since when; at which address."""
@@ -381,6 +390,7 @@ ABILITIES: tuple[type, ...] = (
     OwnFileSystems,
     SharesFolder,
     NodeImages,
+    LoadsImages,
     NodePower,
     NodeNetwork,
     Heartbeats,

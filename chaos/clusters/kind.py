@@ -207,6 +207,11 @@ class KindCluster:
         others = [other for other in docker.names_in_cluster(self._ref.name) if other != node]
         node_images.restore(node, others, names)
 
+    # --- LoadsImages
+
+    def load_image(self, image: str) -> None:
+        node_images.load(docker.names_in_cluster(self._ref.name), image)
+
     # --- NodePower
 
     def power(self, node: str) -> Power:

@@ -57,6 +57,31 @@ def restore(node: str, others: Sequence[str], wanted: Sequence[str]) -> None:
         raise OrdealError(f"node {node} lacks the images {', '.join(sorted(lacking))}, and no other node has them")
 
 
+def load(nodes: Sequence[str], image: str) -> None:
+    """Put an image of this machine's engine onto those of the nodes that lack it. Raises CommandError.
+
+    A node has it when it knows the name and, as the runtime's CRI plug-in notes each image, the image's own id: the
+    same name may stand for another image by now.
+    """
+    identity = run(["docker", "image", "inspect", "--format", "{{.Id}}", image], timeout_s=20).out.strip()
+    wanted = {full_name(image), identity}
+    lacking = [node for node in nodes if not wanted <= set(_ctr(node, "images", "ls", "--quiet").out.split())]
+    program = " ".join(CTR)
+    script = f'set -o pipefail; docker save "$1" | docker exec --interactive "$2" {program} images import -'
+    for node in lacking:
+        run(["bash", "-ec", script, "load-image", image, node], timeout_s=300)
+
+
+def full_name(image: str) -> str:
+    """The name that a node's runtime knows an image by: `redis` is docker.io/library/redis:latest."""
+    first, slash, _rest = image.partition("/")
+    if not slash:
+        image = f"docker.io/library/{image}"
+    elif first != "localhost" and not {".", ":"} & set(first):
+        image = f"docker.io/{image}"
+    return image if ":" in image.rpartition("/")[2] or "@" in image else f"{image}:latest"
+
+
 def _images(node: str) -> dict[str, _Image]:
     """By name; without the entries that the runtime makes for itself, which are named by digest."""
     _header, *lines = _ctr(node, "images", "ls").out.splitlines() or [""]

@@ -19,18 +19,17 @@ from pathlib import Path
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import BUNDLES, Binaries, Report, build, built, goarch, normal_version, silent
 from chaos.hosts.command import run
-from chaos.hosts.engine import Engine, install_packages, require
+from chaos.hosts.engine import Engine, require
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir, manifests_dir
+from chaos.hosts.rootfs import DEBIAN, debootstrap
 
 REPOSITORY = "kube-ordeal/node"
 WORKLOAD_IMAGE = "localhost/kube-ordeal/busybox:1"  # sh, httpd, nc, wget (which has no -T: use timeout)
-DEBIAN = "bookworm"
 LABEL = "org.kube-ordeal"
 BUILDER = "kube-ordeal-build-"  # the name of a build's container; not a label, which nodes of the image would inherit
 LAYOUT = "2"  # raise it when this file puts other things into an image; the recipe's own files are digested anyway
 BUILD_TIMEOUT_S = 900.0
-FREE_BYTES_NEEDED = 8 * 1024**3
 
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 OTHER_BUNDLES = ("etcd", "coredns", "cni", "flannel", "local-path-provisioner", "pause")
@@ -266,15 +265,6 @@ def _rootfs(report: Report) -> Path:
     if target.is_dir():
         return target
     base.mkdir(parents=True, exist_ok=True)
-    free_bytes = shutil.disk_usage(base).free
-    if free_bytes < FREE_BYTES_NEEDED:
-        raise OrdealError(
-            f"{base} has {free_bytes / 1e9:.1f} GB free and a node image takes {FREE_BYTES_NEEDED / 1e9:.0f}."
-        )
-    if os.geteuid() != 0:
-        raise OrdealError("making a root file system for the node image needs root; run the same command with sudo.")
-    if shutil.which("debootstrap") is None:
-        install_packages(("debootstrap",), report)
     for leftover in base.glob(".building-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     report(f"making a Debian {DEBIAN} root file system")
@@ -282,40 +272,13 @@ def _rootfs(report: Report) -> Path:
     with tempfile.TemporaryDirectory(prefix=".building-", dir=base, ignore_cleanup_errors=True) as work:
         root, out = Path(work) / "root", Path(work) / "out"
         out.mkdir()
-        # In a mount namespace of its own: what debootstrap mounts is gone with it, however it ends.
-        run(
-            ["unshare", "--mount", "--propagation", "private", "debootstrap", "--variant=minbase",
-             f"--include={','.join(packages)}", DEBIAN, str(root)],
-            timeout_s=BUILD_TIMEOUT_S,
-        )  # fmt: skip
-        _strip(root)
+        debootstrap(root, packages, report)
         _cut_network_tools(root, out / "tools-network")
         _cut_busybox(root, out / "tools-busybox")
         run(["tar", "--numeric-owner", "-C", str(root), "-cf", str(out / "rootfs.tar"), "."], timeout_s=BUILD_TIMEOUT_S)
         out.rename(target)
     report(f"made the root file system in {time.monotonic() - started:.0f} s")
     return target
-
-
-def _strip(root: Path) -> None:
-    """Take out what a node does not need, and what must not be the same on all nodes."""
-    for path in (root / "usr/share/doc").rglob("*"):
-        if path.is_file() and path.name != "copyright":
-            path.unlink()
-    for each in (
-        "usr/share/man",
-        "usr/share/info",
-        "usr/share/locale",
-        "var/lib/apt/lists",
-        "var/cache/apt",
-        "var/log",
-    ):
-        shutil.rmtree(root / each, ignore_errors=True)
-    for each in ("var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/log/journal"):
-        (root / each).mkdir(parents=True)
-    for each in ("etc/hostname", "etc/resolv.conf", "var/lib/dbus/machine-id"):
-        (root / each).unlink(missing_ok=True)
-    (root / "etc/machine-id").write_text("")
 
 
 def _cut_network_tools(root: Path, out: Path) -> None:
@@ -383,7 +346,7 @@ def _build(
         if each.name == _flannel_image():
             shutil.copy(_recipes() / "images/flannel/write-cni-conf", context / "programs")
             (context / "programs/write-cni-conf").chmod(0o755)
-        _docker_build(engine, name, _recipes() / f"images/{each.recipe}.Containerfile", context)
+        engine.build(name, _recipes() / f"images/{each.recipe}.Containerfile", context)
         shutil.rmtree(context)
     archive = work / "images.tar"
     engine.docker("save", "-o", str(archive), *temporary, timeout_s=BUILD_TIMEOUT_S)
@@ -393,7 +356,7 @@ def _build(
     _link_programs(context / "programs", ON_NODE, programs)
     _link_programs(context / "cni", BUNDLES["cni"].commands, programs)
     _node_files(context / "root", version, names)
-    _docker_build(engine, base, _recipes() / "Containerfile", context, ROOTFS=_import_rootfs(engine, rootfs))
+    engine.build(base, _recipes() / "Containerfile", context, ROOTFS=_import_rootfs(engine, rootfs))
 
     # It ends by itself: a build that was killed leaves no container for longer than that.
     container = engine.docker(
@@ -482,13 +445,3 @@ def _import_rootfs(engine: Engine, rootfs: Path) -> str:
     if engine.docker("image", "inspect", tag, check=False).code != 0:
         engine.docker("import", str(rootfs / "rootfs.tar"), tag, timeout_s=BUILD_TIMEOUT_S)
     return tag
-
-
-def _docker_build(engine: Engine, tag: str, recipe: Path, context: Path, **arguments: str) -> None:
-    # The client without its buildx plug-in refuses to build unless told to use the engine's own builder.
-    plain = engine.docker("buildx", "version", check=False).code != 0
-    given = [f"--build-arg={key}={value}" for key, value in arguments.items()]
-    engine.docker(
-        "build", "--quiet", "--network=none", "--tag", tag, "--file", str(recipe), *given, str(context),
-        timeout_s=BUILD_TIMEOUT_S, env={"DOCKER_BUILDKIT": "0"} if plain else None,
-    )  # fmt: skip

@@ -1,0 +1,60 @@
+"""Debian root file systems for images, made by debootstrap: no registry is asked."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from chaos.errors import OrdealError
+from chaos.hosts.binaries import Report
+from chaos.hosts.command import run
+from chaos.hosts.engine import install_packages
+
+DEBIAN = "bookworm"
+FREE_BYTES_NEEDED = 8 * 1024**3
+TIMEOUT_S = 900.0
+
+
+def debootstrap(root: Path, packages: Sequence[str], report: Report) -> None:
+    """Make a minimal Debian with these packages in the directory `root`, stripped of what an image does not need.
+
+    Installs debootstrap where it is missing. Raises OrdealError without root or room on disk, CommandError.
+    """
+    free_bytes = shutil.disk_usage(root.parent).free
+    if free_bytes < FREE_BYTES_NEEDED:
+        raise OrdealError(
+            f"{root.parent} has {free_bytes / 1e9:.1f} GB free and an image takes {FREE_BYTES_NEEDED / 1e9:.0f}."
+        )
+    if os.geteuid() != 0:
+        raise OrdealError("making a root file system for an image needs root; run the same command with sudo.")
+    if shutil.which("debootstrap") is None:
+        install_packages(("debootstrap",), report)
+    include = [f"--include={','.join(packages)}"] if packages else []
+    # In a mount namespace of its own: what debootstrap mounts is gone with it, however it ends.
+    run(
+        ["unshare", "--mount", "--propagation", "private", "debootstrap", "--variant=minbase",
+         *include, DEBIAN, str(root)],
+        timeout_s=TIMEOUT_S,
+    )  # fmt: skip
+    strip(root)
+
+
+def strip(root: Path) -> None:
+    """Take out what an image does not need, and what must not be the same on all nodes."""
+    for path in (root / "usr/share/doc").rglob("*"):
+        if path.is_file() and path.name != "copyright":
+            path.unlink()
+    for each in (
+        "usr/share/man",
+        "usr/share/info",
+        "usr/share/locale",
+        "var/lib/apt/lists",
+        "var/cache/apt",
+        "var/log",
+    ):
+        shutil.rmtree(root / each, ignore_errors=True)
+    for each in ("var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/log/journal"):
+        (root / each).mkdir(parents=True)
+    for each in ("etc/hostname", "etc/resolv.conf", "var/lib/dbus/machine-id"):
+        (root / each).unlink(missing_ok=True)
+    (root / "etc/machine-id").write_text("")
