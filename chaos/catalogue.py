@@ -165,6 +165,13 @@ INCIDENTS: tuple[Incident, ...] = (
                 breaks="kubelets-report-again",
                 because="silent",
             ),
+            Control(
+                "stale-connections",
+                "a kubelet with the bug that pull request 95981 mended: a dead connection to the API server is used "
+                "until the kernel gives it up, after 15 minutes (profile full)",
+                breaks="kubelets-report-again",
+                because="silent",
+            ),
         ),
     ),
     Incident(

@@ -1,21 +1,25 @@
 """apiserver-node-loss: the control-plane node's power goes, stays away past the deadline, and comes back."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 
 from chaos.clusters.base import Cluster, NodeExec, NodeNetwork, NodePower, RunsContainers, Shape
 from chaos.faults.address import PinKubelets
 from chaos.faults.node import PowerOff
+from chaos.faults.program import SwapProgram
+from chaos.hosts import mutants
 from chaos.incident import incident
 from chaos.invariants.availability import outage_at_most
 from chaos.invariants.heartbeats import kubelets_report_again
 from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.pods import no_container_restarted, nothing_terminated
 from chaos.invariants.start import new_pods_start
-from chaos.lab import Lab
+from chaos.lab import Lab, LacksAbilityError
+from chaos.report.mutants import killed_row
 from chaos.workloads.web import Web
 
 REPORT_WITHIN_S = 60.0
 NEEDS = (RunsContainers, NodePower, NodeNetwork, NodeExec)
+STALE = "stale-connections"  # the control has the mutant's name
 
 
 @incident("apiserver-node-loss", on=("kind",), needs=NEEDS, variant="same address")
@@ -26,13 +30,22 @@ def test_the_control_plane_comes_back_at_its_address(lab: Lab) -> None:
     _lose_the_control_plane(lab, lab.cluster(Shape(workers=2, timers=lab.timers)), new_address=False)
 
 
-@incident("apiserver-node-loss", on=("kind",), needs=NEEDS, controls=("pinned-address",), variant="new address")
+@incident("apiserver-node-loss", on=("kind",), needs=NEEDS, controls=("pinned-address", STALE), variant="new address")
 def test_the_control_plane_comes_back_at_another_address(lab: Lab) -> None:
     """When the control-plane node is killed and comes back with another IP address, the same MUST hold."""
+    if lab.control == STALE and lab.profile.name != "full":
+        raise LacksAbilityError(f"the mutant {STALE} is replayed in the profile full only")
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
-    with lab.configured(PinKubelets(workers)) if lab.control == "pinned-address" else nullcontext():
+    with ExitStack() as configured:
+        if lab.control == "pinned-address":
+            configured.enter_context(lab.configured(PinKubelets(workers)))
+        if lab.control == STALE:
+            program = mutants.build(STALE, cluster.kubernetes, report=lambda line: lab.phase("build", line))
+            configured.enter_context(lab.configured(SwapProgram(workers[0], "kubelet", str(program.path))))
         _lose_the_control_plane(lab, cluster, new_address=True)
+    if lab.control == STALE:
+        lab.table("mutants", [killed_row(mutants.find(STALE), lab.findings)])
 
 
 def _lose_the_control_plane(lab: Lab, cluster: Cluster, *, new_address: bool) -> None:
