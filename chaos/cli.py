@@ -23,6 +23,7 @@ from chaos.hosts.target import Target
 
 if TYPE_CHECKING:
     from chaos.hosts.doctor import Check
+    from chaos.hosts.image import NodeImage
 
 INTERRUPTED = 130
 USER_ERROR = 2
@@ -57,7 +58,9 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-images = typer.Typer(help="Node images for kind clusters.", no_args_is_help=True)
+images = typer.Typer(
+    help="Images for kind clusters: of nodes, and of the servers that workloads run.", no_args_is_help=True
+)
 app.add_typer(images, name="image")
 mutated = typer.Typer(help="Historical Kubernetes bugs, put back into a component: the suites must find them.")
 app.add_typer(mutated, name="mutant", no_args_is_help=True)
@@ -153,6 +156,9 @@ def teardown(
 
 @images.command("build")
 def image_build(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="With --workloads: these instead of all.")
+    ] = None,
     kubernetes: Annotated[
         str, typer.Option("--kubernetes", metavar="VERSION", callback=_a_version, help="Kubernetes version.")
     ] = DEFAULT_KUBERNETES,
@@ -160,10 +166,21 @@ def image_build(
         list[str] | None,
         typer.Option("--component", metavar="NAME=PATH", help="Put this program in instead; may be repeated."),
     ] = None,
+    workloads: Annotated[
+        bool, typer.Option("--workloads", help="Build the images of the servers that workloads run, instead.")
+    ] = False,
 ) -> None:
-    """Build the node image of a Kubernetes version, unless it is there; prints its tag."""
-    from chaos.hosts import image  # noqa: PLC0415
+    """Build the node image of a Kubernetes version, or the workloads' images, unless it is there; prints its tag."""
+    from chaos.hosts import image, workload_images  # noqa: PLC0415
 
+    if workloads:
+        if component:
+            raise typer.BadParameter("--component is for node images; leave it out, or --workloads")
+        for name in [workload_images.recipe(each).name for each in names or workload_images.names()]:
+            typer.echo(workload_images.ensure(name, report=_timestamped()).tag)
+        return
+    if names:
+        raise typer.BadParameter(f"{' '.join(names)}: names are for --workloads; a node image is named by --kubernetes")
     swapped = dict(_a_component(each).split("=", 1) for each in component or ())
     made = image.ensure(kubernetes, {name: Path(path) for name, path in swapped.items()}, report=_timestamped())
     typer.echo(made.tag)
@@ -171,10 +188,10 @@ def image_build(
 
 @images.command("list")
 def image_list(as_json: Json = False) -> None:
-    """Show the node images that were built here."""
-    from chaos.hosts import image  # noqa: PLC0415
+    """Show the images that were built here: of nodes, and of workloads."""
+    from chaos.hosts import image, workload_images  # noqa: PLC0415
 
-    there = image.list_images()
+    there, workloads = image.list_images(), workload_images.list_images()
     if as_json:
         _print_json(
             [
@@ -187,11 +204,26 @@ def image_list(as_json: Json = False) -> None:
                 }
                 for i in there
             ]
+            + [
+                {"tag": w.tag, "workload": w.name, "built_at": w.built_at.isoformat(), "size_bytes": w.size_bytes}
+                for w in workloads
+            ]
         )
         return
-    if not there:
+    if there:
+        _print_node_images(there)
+    else:
         typer.echo(f"no node image was built here; `{APP} image build` makes one")
-        return
+    if workloads:
+        table = Table("tag", "workload", "built", "size")
+        for w in workloads:
+            table.add_row(w.tag, w.name, f"{w.built_at:%Y-%m-%d %H:%M}", f"{w.size_bytes / 1e6:.0f} MB")
+        _console().print(table)
+    else:
+        typer.echo(f"no workload's image was built here; `{APP} image build --workloads` makes them")
+
+
+def _print_node_images(there: "tuple[NodeImage, ...]") -> None:
     table = Table("tag", "kubernetes", "built", "size", "swapped in")
     for i in there:
         built_at = f"{i.built_at:%Y-%m-%d %H:%M}"
@@ -200,11 +232,13 @@ def image_list(as_json: Json = False) -> None:
 
 
 @images.command("remove")
-def image_remove(image_or_version: Annotated[str, typer.Argument(help="A tag, or a Kubernetes version.")]) -> None:
-    """Remove a node image that was built here, or all of one Kubernetes version."""
-    from chaos.hosts import image  # noqa: PLC0415
+def image_remove(
+    image_or_version: Annotated[str, typer.Argument(help="A tag, a Kubernetes version, or a workload's name.")],
+) -> None:
+    """Remove an image that was built here, or all of one Kubernetes version or workload."""
+    from chaos.hosts import image, workload_images  # noqa: PLC0415
 
-    for gone in image.remove(image_or_version):
+    for gone in workload_images.remove(image_or_version) or image.remove(image_or_version):
         typer.echo(f"removed {gone.tag}")
 
 

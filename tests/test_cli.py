@@ -228,6 +228,8 @@ def test_report_refuses_what_is_no_result(home: Home, content: str, says: str) -
         (["image", "build", "--component", "kubelet"], "NAME=PATH"),
         (["image", "build", "--component", "bogus=/bin/true"], "no component is named 'bogus'"),
         (["image", "build", "--component", "kubelet=/no/such/file"], "there is no file /no/such/file"),
+        (["image", "build", "redis"], "names are for --workloads"),
+        (["image", "build", "--workloads", "rediss"], "no workload image is named 'rediss'"),
         (["image", "remove"], "Missing argument"),
     ],
 )

@@ -17,7 +17,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, engine, image
+from chaos.hosts import binaries, engine, image, workload_images
 from chaos.hosts.places import APP, cache_dir
 from chaos.hosts.ready import PUBLISHED_NODE
 from chaos.hosts.target import Target
@@ -112,6 +112,7 @@ class Machine:
     go: str
     debootstrap: bool
     lacking_packages: tuple[str, ...]
+    lacking_images: tuple[str, ...]  # workloads' names
 
 
 def examine(versions: Sequence[str] = (binaries.DEFAULT_KUBERNETES,), target: Target = Target.ALL) -> tuple[Check, ...]:
@@ -156,6 +157,7 @@ def judge(machine: Machine, target: Target = Target.ALL) -> tuple[Check, ...]:
         _preparations(machine),
         _debootstrap(machine),
         *(_node_image(wanted, machine) for wanted in machine.kubernetes),
+        _workload_images(machine),
     )
     return tuple(check for check in everywhere if check is not None) + (for_kind if target.kind else ())
 
@@ -307,11 +309,19 @@ def _node_image(wanted: Kubernetes, m: Machine) -> Check:
     return Check(title, Status.MISSING, found, KIND_ABILITY, f"{SETUP} --kubernetes {wanted.version}")
 
 
+def _workload_images(m: Machine) -> Check:
+    title, needed_for = "workload images", "databases, caches and measurements on kind clusters"
+    if not m.lacking_images:
+        return Check(title, Status.OK, "all there", needed_for)
+    found = f"none of {', '.join(m.lacking_images)}" if m.engine else "not asked: no engine answers"
+    return Check(title, Status.MISSING, found, needed_for, f"{SETUP}, or {APP} image build --workloads")
+
+
 def _debootstrap(m: Machine) -> Check:
-    title, needed_for = "debootstrap", "the node image's root file system"
+    title, needed_for = "debootstrap", "the root file systems of images"
     if m.debootstrap:
         return Check(title, Status.OK, "installed", needed_for)
-    if all(wanted.node_image for wanted in m.kubernetes) or (m.engine and m.engine.registry):
+    if (all(wanted.node_image for wanted in m.kubernetes) and not m.lacking_images) or (m.engine and m.engine.registry):
         return Check(title, Status.OK, "not installed, and not needed now", needed_for)
     return Check(title, Status.MISSING, "not installed", needed_for, f"{SETUP}, or apt-get install debootstrap")
 
@@ -351,6 +361,7 @@ def look(versions: tuple[str, ...]) -> Machine:
         go=_look_at_go(versions),
         debootstrap=shutil.which("debootstrap") is not None,
         lacking_packages=_lacking_packages(),
+        lacking_images=lacking_images(running),
     )
 
 
@@ -376,6 +387,11 @@ def node_image(running: engine.Engine, version: str) -> str:
     published = f"{PUBLISHED_NODE}:v{version}"
     there = running.docker("images", "-q", published, timeout_s=REGISTRY_TIMEOUT_S, check=False).out.strip()
     return published if there else ""
+
+
+def lacking_images(running: engine.Engine | None) -> tuple[str, ...]:
+    """The workloads for which the engine has neither our image nor the published one."""
+    return tuple(n for n in workload_images.names() if running is None or not workload_images.there(running, n))
 
 
 def _look_at_cgroup() -> str:

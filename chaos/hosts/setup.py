@@ -10,7 +10,7 @@ from chaos.clusters import pool
 from chaos.clusters.base import KIND, SIMULATED, ClusterRef
 from chaos.clusters.kind import PUBLISHED_BUSYBOX, home_of
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, doctor, engine, image
+from chaos.hosts import binaries, doctor, engine, image, workload_images
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
 from chaos.hosts.doctor import Machine, Status
 from chaos.hosts.places import APP, cache_dir, journals_dir, state_dir
@@ -34,6 +34,8 @@ NOT_MENDED = frozenset(
 )
 # Debian's packages for a machine that has no engine, by the program that each brings.
 ENGINE_PACKAGES = {"dockerd": "docker.io", "containerd": "containerd", "runc": "runc"}
+# Debian's packages that building images takes, with the program of each.
+BUILDERS = {"debootstrap": "debootstrap", "maven": "mvn"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,9 @@ def carry_out(made: Plan) -> tuple[str, ...]:
 
     A step that fails or is interrupted leaves nothing half-made behind that the next run would trust.
     """
-    before, had_debootstrap = engine.started(), shutil.which("debootstrap") is not None
+    before, lacked = engine.started(), [each for each, program in BUILDERS.items() if shutil.which(program) is None]
     perform(_steps(made))
-    return _changes(before, engine.started(), had_debootstrap=had_debootstrap)
+    return _changes(before, engine.started(), lacked)
 
 
 def takes_back() -> tuple[str, ...]:
@@ -155,6 +157,8 @@ def _machine_changes(m: Machine) -> tuple[str, ...]:
         packages += [package for program, package in ENGINE_PACKAGES.items() if shutil.which(program) is None]
     if not m.debootstrap and _to_build(m):
         packages.append("debootstrap")
+    if _to_build(m) and _maven_lacks(m.lacking_images):
+        packages.append("maven")
     if packages:
         lines.append(f"install Debian's {', '.join(packages)}")
     if m.engine is None:
@@ -192,12 +196,20 @@ def _programs(m: Machine, target: Target) -> tuple[str, ...]:
 
 def _images(m: Machine) -> tuple[str, ...]:
     published = m.engine is not None and m.engine.registry
-    how = "pull the published node image of" if published else "build the node image of"
-    return tuple(f"{how} Kubernetes {each.version}" for each in m.kubernetes if not each.node_image)
+    verb = "pull the published" if published else "build the"
+    lines = [f"{verb} node image of Kubernetes {each.version}" for each in m.kubernetes if not each.node_image]
+    if m.lacking_images:
+        lines.append(f"{verb} images of workloads: {', '.join(m.lacking_images)}")
+    return tuple(lines)
 
 
 def _to_build(m: Machine) -> bool:
-    return not (m.engine and m.engine.registry) and any(not each.node_image for each in m.kubernetes)
+    lacking = m.lacking_images or any(not each.node_image for each in m.kubernetes)
+    return bool(lacking) and not (m.engine and m.engine.registry)
+
+
+def _maven_lacks(images: Sequence[str]) -> bool:
+    return shutil.which("mvn") is None and any(workload_images.recipe(name).artifact for name in images)
 
 
 def _bundles(target: Target) -> tuple[str, ...]:
@@ -224,6 +236,7 @@ def _steps(made: Plan) -> tuple[Step, ...]:
     steps += [_kubernetes(version) for version in _program_versions(made.versions, made.target)]
     if made.target.kind:
         steps += [_node_image(version) for version in made.versions]
+        steps.append(Step("images of workloads", lambda: bool(doctor.lacking_images(engine.find())), _workload_images))
     if made.target.simulated:
         steps += [step for version in made.versions for step in simulated_steps(version)]
     return tuple({step.title: step for step in steps}.values())
@@ -256,11 +269,16 @@ def _node_image(version: str) -> Step:
     return Step(f"node image {version}", needed, do)
 
 
-def _changes(before: engine.Started, after: engine.Started, *, had_debootstrap: bool) -> tuple[str, ...]:
+def _workload_images(report: Report) -> None:
+    running = engine.require()
+    for name in doctor.lacking_images(running):
+        workload_images.choose(name, report=report, engine=running)
+
+
+def _changes(before: engine.Started, after: engine.Started, lacked: Sequence[str]) -> tuple[str, ...]:
     """What the record of changes has now and had not before."""
     packages = [each for each in after.packages if each not in before.packages]
-    if not had_debootstrap and shutil.which("debootstrap"):
-        packages.append("debootstrap")
+    packages += [each for each in lacked if shutil.which(BUILDERS[each])]
     lines = [f"installed Debian's {', '.join(packages)}"] if packages else []
     if after.pid and after.pid != before.pid:
         lines.append(f"started a container engine, process {after.pid}, its data in {engine.DATA_ROOT}")

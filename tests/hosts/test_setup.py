@@ -24,6 +24,7 @@ BARE = replace(
     bundles=frozenset(),
     kubernetes=BUILT_NONE,
     debootstrap=False,
+    lacking_images=("redis", "iperf3"),
     inotify={"fs.inotify.max_user_instances": 128, "fs.inotify.max_user_watches": 600_000},
 )
 
@@ -51,6 +52,7 @@ def test_a_bare_machine_is_told_all_that_would_change() -> None:
     for each in ("kind 0.", "etcd 3.", "kwok 0.", "Kubernetes 1.34.4"):
         assert f"build {each}" in cache
     assert "build the node image of Kubernetes 1.34.4" in cache
+    assert "build the images of workloads: redis, iperf3" in cache
 
 
 def test_for_simulated_clusters_nothing_of_the_machine_is_changed() -> None:
@@ -181,8 +183,8 @@ def test_changes_are_what_the_record_has_now_and_had_not_before() -> None:
     changes: Callable[..., tuple[str, ...]] = setup._changes
     before = engine.Started(packages=("runc",), routes=("10.96.0.0/16",))
     after = replace(before, pid=7, packages=("runc", "docker.io"), routes=("10.96.0.0/16", "10.244.0.0/16"))
-    assert changes(before, before, had_debootstrap=True) == ()
-    assert changes(before, after, had_debootstrap=True) == (
+    assert changes(before, before, ()) == ()
+    assert changes(before, after, ()) == (
         "installed Debian's docker.io",
         f"started a container engine, process 7, its data in {engine.DATA_ROOT}",
         "added an unreachable route to 10.244.0.0/16",
