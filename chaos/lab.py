@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -275,10 +276,21 @@ class Lab:
 
     def expect(self, history: History, *invariants: Invariant) -> None:
         """Judge the history by each invariant. The verdict of the replay is made of all findings at its end."""
+        path = history.path or self._keep(history)
         for invariant in invariants:
-            finding = judge(invariant, history)
+            finding = replace(judge(invariant, history), history=path)
             self.findings.append(finding)
             self._report(f"  {finding.verdict}: {finding.invariant}: {finding.sentence}")
+
+    def _keep(self, history: History) -> Path:
+        """Write down what was made in memory, so that it can be judged again."""
+        path = self._directory / "history" / f"{len(self.histories)}.jsonl"
+        self.histories.append(path)
+        kept = History(path, began=history.began, began_wall=history.began_wall)
+        for record in history:
+            kept.add(record)
+        kept.close()
+        return path
 
     def fact(self, name: str, value: Figure) -> None:
         """Put a measured figure or a setting into the results."""

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from chaos.history import Blind, History, Probe, Window
-from chaos.invariants.base import Figure, Invariant, Judgement, held, unknown, violated
+from chaos.invariants.base import Figure, Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.sight import Span, never_landed, overlapping
 
 GAP_S = 0.5
 
 
+@promise
 def outage_at_most(
     limit_s: float,
     *,
@@ -29,6 +30,7 @@ def outage_at_most(
     return _availability(f"outage-at-most-{limit_s:g}s", limit_s, nodes, target, gap_s, Span(window, fault))
 
 
+@promise
 def answered_throughout(
     *,
     nodes: Sequence[str] | None = None,

@@ -1,13 +1,22 @@
 """What an invariant is: a pure function from a history to a finding."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import wraps
+from inspect import signature
+from math import isfinite
+from pathlib import Path
+from typing import ParamSpec, get_type_hints
 
+import msgspec
+
+from chaos.errors import OrdealError
 from chaos.history import History, Record
 
 Figure = float | int | str
 PROOF_LIMIT = 20
+P = ParamSpec("P")
 
 
 class Verdict(StrEnum):
@@ -34,8 +43,19 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an invariant was made, as JSON can hold it, so that its history can be judged again later, by anybody.
+
+    `promise` is the name of the function that made it, `arguments` are what it was called with.
+    """
+
+    promise: str
+    arguments: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """A judgement with the name of the invariant that gave it."""
+    """A judgement with the name of the invariant that gave it, and how that was made where a promise made it."""
 
     invariant: str
     verdict: Verdict
@@ -43,6 +63,8 @@ class Finding:
     reason: str = ""
     figures: Mapping[str, Figure] = field(default_factory=dict)
     proof: tuple[Record, ...] = ()
+    recipe: Recipe | None = None
+    history: Path | None = None  # the file that holds what was judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +73,56 @@ class Invariant:
 
     name: str
     judge: Callable[[History], Judgement]
+    recipe: Recipe | None = None
+
+
+_PROMISES: dict[str, Callable[..., Invariant]] = {}
+
+
+def promise(make: Callable[P, Invariant]) -> Callable[P, Invariant]:
+    """Mark a function that makes an invariant: what it makes knows its recipe, and `made_again` finds it by name."""
+    name = make.__name__
+    if name in _PROMISES:
+        raise ValueError(f"two promises are called {name!r}")
+    _PROMISES[name] = make
+
+    @wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> Invariant:
+        bound = signature(make).bind(*args, **kwargs)
+        given = {name: _as_json(msgspec.to_builtins(value)) for name, value in bound.arguments.items()}
+        return replace(make(*args, **kwargs), recipe=Recipe(name, given))
+
+    return made
+
+
+def _as_json(value: object) -> object:
+    """JSON has no infinity: a window without an end has it as a text, which `made_again` reads as a number."""
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _as_json(each) for key, each in value.items()}
+    return [_as_json(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def promises() -> tuple[str, ...]:
+    """The names of all promises of the modules that are loaded."""
+    return tuple(sorted(_PROMISES))
+
+
+def made_again(recipe: Recipe) -> Invariant:
+    """The invariant of a recipe. Raises OrdealError where this version knows no such promise, or not so called."""
+    make = _PROMISES.get(recipe.promise)
+    if make is None:
+        raise OrdealError(f"this version knows no promise {recipe.promise!r}; judge with the version that made it")
+    hints = get_type_hints(make)
+    try:
+        arguments = {
+            name: msgspec.convert(value, hints[name], strict=False) for name, value in recipe.arguments.items()
+        }
+        signature(make).bind(**arguments)
+    except (KeyError, TypeError, msgspec.ValidationError) as error:
+        raise OrdealError(f"the arguments of {recipe.promise} do not fit this version: {error!r}") from error
+    return replace(make(**arguments), recipe=recipe)
 
 
 def held(sentence: str, **figures: Figure) -> Judgement:
@@ -73,8 +145,9 @@ def judge(invariant: Invariant, history: History) -> Finding:
     try:
         j = invariant.judge(history)
     except Exception as error:  # noqa: BLE001  (any crash of a checker must become a verdict, not an abort)
-        return Finding(invariant.name, Verdict.UNKNOWN, f"the check itself crashed: {error!r}", "crashed")
-    return Finding(invariant.name, j.verdict, j.sentence, j.reason, j.figures, j.proof)
+        crashed = f"the check itself crashed: {error!r}"
+        return Finding(invariant.name, Verdict.UNKNOWN, crashed, "crashed", recipe=invariant.recipe)
+    return Finding(invariant.name, j.verdict, j.sentence, j.reason, j.figures, j.proof, invariant.recipe, history.path)
 
 
 def overall(findings: Sequence[Finding]) -> Verdict:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from chaos.history import Blind, ClusterEvent, History, PodChange, Record, Sample, Stored, Window, Writes
-from chaos.invariants.base import Invariant, Judgement, held, unknown, violated
+from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.pods import EVICTED
 from chaos.invariants.sight import Span, names, never_landed, unseen
 from chaos.writers.ranges import numbers_in, ranges_of
@@ -15,6 +15,7 @@ ATTEMPT_GAP_S = 2.0
 SAMPLE_GAP_S = 5.0
 
 
+@promise
 def no_acknowledged_write_lost(store: str, *, members: Sequence[str], allowed: int = 0) -> Invariant:
     """Every write that was acknowledged is on each of `members`, which were read after the last one.
 
@@ -70,6 +71,7 @@ def no_acknowledged_write_lost(store: str, *, members: Sequence[str], allowed: i
     return Invariant("no-acknowledged-write-lost", judge)
 
 
+@promise
 def served_again_within(
     store: str, within_s: float, *, window: Window | None = None, fault: str | None = None
 ) -> Invariant:
@@ -128,6 +130,7 @@ def served_again_within(
     return Invariant("served-again", judge)
 
 
+@promise
 def disk_use_bounded(
     subjects: Sequence[str],
     *,
@@ -190,6 +193,7 @@ def disk_use_bounded(
     return Invariant("disk-use-bounded", judge)
 
 
+@promise
 def no_member_evicted(workload: str) -> Invariant:
     """No pod of the workload was evicted by its kubelet, by its status or by an event. Reason: "evicted".
 

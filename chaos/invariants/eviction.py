@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from chaos.eviction_log import EVICTED as LOGGED_EVICTION
 from chaos.eviction_log import PRESSURE, RANKING, source_of
 from chaos.history import History, NodeChange, Observation, PodChange, Window
-from chaos.invariants.base import Invariant, Judgement, held, unknown, violated
+from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.pods import DELETED, EVICTED, EVICTED_REASONS, FAILED, RESTARTED
 from chaos.invariants.sight import WHOLE, Span, names, never_landed, overlapping, unseen
 
@@ -20,6 +20,7 @@ NOT_REPORTED, LATE, STAYS, NONE_EVICTED, NOT_BY_USE, NOT_RUNNING = (
 )
 
 
+@promise
 def critical_pods_stay(node: str, fault: str, *, namespaces: Sequence[str] = CRITICAL_NAMESPACES) -> Invariant:
     """While the fault lasted, no pod of the system's namespaces on the node was evicted, deleted, failed or restarted.
 
@@ -62,6 +63,7 @@ def critical_pods_stay(node: str, fault: str, *, namespaces: Sequence[str] = CRI
     return Invariant("critical-pods-stay", judge)
 
 
+@promise
 def pressure_reported(node: str, fault: str, *, within_s: float) -> Invariant:
     """The node reported DiskPressure within `within_s` seconds after the fault landed.
 
@@ -92,6 +94,7 @@ def pressure_reported(node: str, fault: str, *, within_s: float) -> Invariant:
     return Invariant("pressure-reported", judge)
 
 
+@promise
 def evicted_by_use(node: str, workload: str, fault: str) -> Invariant:
     """The kubelet evicted the pods of `workload`, which use most of the file system, before any other pod.
 
@@ -135,6 +138,7 @@ def evicted_by_use(node: str, workload: str, fault: str) -> Invariant:
     return Invariant("evicted-by-use", judge)
 
 
+@promise
 def pressure_clears(node: str, fault: str, *, within_s: float) -> Invariant:
     """The node reported no DiskPressure any more within `within_s` seconds after the undo. Reasons "stays", "late"."""
 
@@ -158,6 +162,7 @@ def pressure_clears(node: str, fault: str, *, within_s: float) -> Invariant:
     return Invariant("pressure-clears", judge)
 
 
+@promise
 def runs_again(workload: str, fault: str, *, within_s: float) -> Invariant:
     """As many pods of the workload as before the fault were Ready for good within `within_s` seconds after the undo.
 

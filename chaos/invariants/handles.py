@@ -6,7 +6,7 @@ from itertools import pairwise
 from chaos.handles import LIMIT, OPEN, PROCESSES, SAID, TOO_MANY
 from chaos.history import Blind, ClusterEvent, FaultStep, History, Observation, PodChange, Probe, Sample, Window
 from chaos.invariants.availability import GAP_S, outage_at_most
-from chaos.invariants.base import Invariant, Judgement, held, unknown, violated
+from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.sight import WHOLE, names, unseen
 
 TOO_MANY_OPEN_FILES, NO_START, BROKEN, SILENT = "too-many-open-files", "no-start", "broken", "silent"
@@ -17,6 +17,7 @@ SLACK = 2
 SAMPLE_GAP_S = 5.0
 
 
+@promise
 def pods_start(workload: str, *, fault: str, within_s: float) -> Invariant:
     """Each pod of the workload that was made while the fault lasted was Ready within `within_s` seconds.
 
@@ -63,6 +64,7 @@ def pods_start(workload: str, *, fault: str, within_s: float) -> Invariant:
     return Invariant("pods-start", judge)
 
 
+@promise
 def pods_start_after_release(workload: str, *, fault: str, within_s: float) -> Invariant:
     """Each pod of the workload that did not start while the fault lasted, and was still wanted at its end, was Ready
     within `within_s` seconds after it. The fault may have been done several times.
@@ -96,11 +98,13 @@ def pods_start_after_release(workload: str, *, fault: str, within_s: float) -> I
     return Invariant("pods-start-after-release", judge)
 
 
+@promise
 def dns_answers(limit_s: float, *, nodes: Sequence[str], target: str = DNS, gap_s: float = GAP_S) -> Invariant:
     """DNS was never away for longer than `limit_s` seconds, asked from the nodes' own networks. Reason: "outage"."""
     return Invariant("dns-answers", outage_at_most(limit_s, nodes=nodes, target=target, gap_s=gap_s).judge)
 
 
+@promise
 def existing_connections(
     limit_s: float, *, nodes: Sequence[str], target: str = ECHO, gap_s: float = GAP_S
 ) -> Invariant:
@@ -130,6 +134,7 @@ def existing_connections(
     return Invariant("existing-connections", judge)
 
 
+@promise
 def failure_shows(daemons: Mapping[str, str]) -> Invariant:
     """Of each daemon, which must have reached its limit on its node, a log or an event says "too many open files".
 
@@ -153,6 +158,7 @@ def failure_shows(daemons: Mapping[str, str]) -> Invariant:
     return Invariant("failure-shows", judge)
 
 
+@promise
 def daemons_not_restarted(daemons: Mapping[str, str]) -> Invariant:
     """The daemons' processes after the last fault are those of the beginning. Reason: "restarted".
 
@@ -181,6 +187,7 @@ def daemons_not_restarted(daemons: Mapping[str, str]) -> Invariant:
     return Invariant("daemons-not-restarted", judge)
 
 
+@promise
 def handle_limit_not_reached(node: str, daemon: str) -> Invariant:
     """The daemon always had handles left. Reason: "reached"."""
 

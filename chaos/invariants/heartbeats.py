@@ -6,12 +6,13 @@ A node's Ready condition is stale for a grace period: a kubelet that can't reach
 from collections.abc import Sequence
 
 from chaos.history import History, Sample
-from chaos.invariants.base import Figure, Invariant, Judgement, held, unknown, violated
+from chaos.invariants.base import Figure, Invariant, Judgement, held, promise, unknown, violated
 from chaos.leases import LEASE_AGE
 
 SILENT = "silent"
 
 
+@promise
 def kubelets_report_again(nodes: Sequence[str], *, within_s: float) -> Invariant:
     """Each node's kubelet renewed its lease within `within_s` seconds after the last fault was undone."""
 

@@ -7,13 +7,14 @@ import orjson
 
 from chaos.history import Blind, History, NodeChange, Observation, Sample
 from chaos.identities import ASKED, GONE, IDENTIFIERS, IDENTITY
-from chaos.invariants.base import Invariant, Judgement, held, unknown, violated
+from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.sight import WHOLE, unseen
 
 DUPLICATE, NOT_READY, STILL_READY = "duplicate", "not-ready", "still-ready"
 GAP_S = 3.0
 
 
+@promise
 def one_node_per_machine(*, gap_s: float = GAP_S) -> Invariant:
     """At no time was a Node there that shows the machine id, system UUID, provider id or address of another one.
 
@@ -74,6 +75,7 @@ def one_node_per_machine(*, gap_s: float = GAP_S) -> Invariant:
     return Invariant("one-node-per-machine", judge)
 
 
+@promise
 def ready_throughout(nodes: Sequence[str]) -> Invariant:
     """Each node was Ready from the beginning of the recording to its end. Reason: "not-ready"."""
 
@@ -96,6 +98,7 @@ def ready_throughout(nodes: Sequence[str]) -> Invariant:
     return Invariant("ready-throughout", judge)
 
 
+@promise
 def away_under_another_name(node: str, *, fault: str, within_s: float) -> Invariant:
     """The failure shows: while the fault lasted, the Node was seen not Ready within `within_s` seconds.
 

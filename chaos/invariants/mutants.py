@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from chaos.history import History, Observation
-from chaos.invariants.base import Finding, Invariant, Judgement, Verdict, held, unknown, violated
+from chaos.invariants.base import Finding, Invariant, Judgement, Verdict, held, promise, unknown, violated
 from chaos.invariants.sight import names
 
 TRIED = "mutant-tried"  # an Observation: the mutant's name, and "VERDICT INVARIANT because REASON: SENTENCE"
@@ -19,6 +19,7 @@ def tried(at: float, mutant: str, invariant: str, findings: Sequence[Finding]) -
     return Observation(at, TRIED, mutant, f"{finding.verdict} {invariant} because {why}")
 
 
+@promise
 def mutants_killed(mutants: Sequence[str], twins: Sequence[str] = ()) -> Invariant:
     """The invariant that must find it was violated for each mutant, and held for each twin.
 

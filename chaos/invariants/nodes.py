@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from chaos.clusters.base import Timers
 from chaos.history import History, NodeChange, PodChange, Record, Window
-from chaos.invariants.base import Figure, Invariant, Judgement, held, unknown, violated
+from chaos.invariants.base import Figure, Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.sight import Span, names, never_landed, unseen
 
 NO_EXECUTE = ("node.kubernetes.io/unreachable:NoExecute", "node.kubernetes.io/not-ready:NoExecute")
@@ -49,6 +49,7 @@ class Stretch:
         return self.end - self.start
 
 
+@promise
 def taints_within_rate(
     zone: str, state: ZoneState, *, documented: Timers, at_least_s: float = 20.0, fault: str | None = None
 ) -> Invariant:
@@ -61,6 +62,7 @@ def taints_within_rate(
     return _within_rate(TAINTS, _taints_given, zone, state, documented, at_least_s, Span(fault=fault))
 
 
+@promise
 def terminations_within_rate(
     zone: str, state: ZoneState, *, documented: Timers, at_least_s: float = 20.0, fault: str | None = None
 ) -> Invariant:
@@ -71,6 +73,7 @@ def terminations_within_rate(
     return _within_rate(TERMINATIONS, _nodes_losing_pods, zone, state, documented, at_least_s, Span(fault=fault))
 
 
+@promise
 def taints_taken_back(*, documented: Timers, within_s: float, fault: str | None = None) -> Invariant:
     """Once every node of every zone is not Ready, the NoExecute taints are gone `within_s` later, and none comes.
 

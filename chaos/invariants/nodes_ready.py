@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from chaos.history import History, NodeChange
-from chaos.invariants.base import Figure, Invariant, Judgement, held, unknown, violated
+from chaos.invariants.base import Figure, Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.sight import WHOLE, names, overlapping, unseen
 
 NOT_READY, LATE = "not-ready", "late"
@@ -13,6 +13,7 @@ NOT_READY, LATE = "not-ready", "late"
 DOCUMENTED_WITHIN_S = 120.0
 
 
+@promise
 def nodes_ready_again(nodes: Sequence[str], *, within_s: float, fault: str | None = None) -> Invariant:
     """Each node is Ready at the end, and became so for good within `within_s` seconds after the fault was undone.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from chaos.history import Blind, FaultStep, History, NodeChange, Observation, PodChange, Sample, Window
-from chaos.invariants.base import Figure, Invariant, Judgement, held, unknown, violated
+from chaos.invariants.base import Figure, Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.sight import WHOLE, names, unseen
 
 LAST_SEEN_AGE = "pleg-last-seen-age-s"  # how long kubelet_pleg_last_seen_seconds has not changed, at least
@@ -30,6 +30,7 @@ SHIPPED_THRESHOLD_S = 180.0  # genericPlegRelistThreshold in pkg/kubelet/kubelet
 GAP_S = 3.0  # longer without a scrape is a gap: there is one a second, and a slow one takes some
 
 
+@promise
 def pleg_last_seen(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S) -> Invariant:
     """The kubelet's last relist was never longer ago than `limit_s`, the threshold of the kubelet that runs.
 
@@ -62,6 +63,7 @@ def pleg_last_seen(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S) -> Invari
     return Invariant("pleg-last-seen", judge)
 
 
+@promise
 def pleg_recovers(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S, within_s: float) -> Invariant:
     """`within_s` after the last wave of pods was over the kubelet relists, each time in less than `limit_s`, for good.
 
@@ -130,6 +132,7 @@ def deadlock_seen(history: History, node: str) -> bool:
     return len(looks) == 2 and all(BLOCKED in o.seen for o in looks)
 
 
+@promise
 def node_stays_ready(node: str, *, back_within_s: float) -> Invariant:
     """The node was Ready all the time, or never away for longer than `back_within_s`, and is Ready at the end."""
 
@@ -159,6 +162,7 @@ def node_stays_ready(node: str, *, back_within_s: float) -> Invariant:
     return Invariant("node-stays-ready", judge)
 
 
+@promise
 def pods_converge(workload: str, *, least: int) -> Invariant:
     """At the end no pod of the workload is left Terminating, and each of the others had become Ready.
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from chaos.history import ClusterEvent, History, PodChange, Window
-from chaos.invariants.base import Invariant, Judgement, held, unknown, violated
+from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.sight import Span, names, never_landed, unseen
 
 # The DisruptionTarget condition's reasons, and the event of the taint eviction controller. Source:
@@ -17,6 +17,7 @@ TAINT_EVICTION, EVICTED, DELETED, FAILED = "taint-eviction", "evicted", "deleted
 RESTARTED, STOPPED, REPLACED = "restarted", "stopped", "replaced"
 
 
+@promise
 def nothing_terminated(workload: str, *, window: Window | None = None, fault: str | None = None) -> Invariant:
     """No pod of the workload was marked for deletion, deleted, evicted, or failed.
 
@@ -50,6 +51,7 @@ def nothing_terminated(workload: str, *, window: Window | None = None, fault: st
     return Invariant("nothing-terminated", judge)
 
 
+@promise
 def no_container_restarted(workload: str, *, window: Window | None = None, fault: str | None = None) -> Invariant:
     """Every container of the workload's pods kept its id and its restart count until its pod was terminated.
 
@@ -103,6 +105,7 @@ def no_container_restarted(workload: str, *, window: Window | None = None, fault
     return Invariant("no-container-restarted", judge)
 
 
+@promise
 def same_pods(workload: str, *, window: Window | None = None, fault: str | None = None) -> Invariant:
     """The workload's pods at the end of the span are those of its beginning, compared by uid."""
     span = Span(window, fault)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chaos.history import History, Observation, Record, Sample
-from chaos.invariants.base import Invariant, Judgement, held, unknown, violated
+from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.nodefacts import (
     BACKING,
     CLOCK,
@@ -61,6 +61,7 @@ AFFECTED = (
 )
 
 
+@promise
 def versions_not_affected(affected: Sequence[Affected] = AFFECTED) -> Invariant:
     """No node's kernel, kubelet or runtime is of a version that one of the incidents was due to."""
 
@@ -89,6 +90,7 @@ def versions_not_affected(affected: Sequence[Affected] = AFFECTED) -> Invariant:
     return Invariant("versions-not-affected", judge)
 
 
+@promise
 def no_kernel_memory_limit() -> Invariant:
     """No pod's kernel memory is limited (runc does not since 1.0.0-rc94), and no SLUB failure is in the kernel log."""
 
@@ -109,6 +111,7 @@ def no_kernel_memory_limit() -> Invariant:
     return Invariant("no-kernel-memory-limit", judge)
 
 
+@promise
 def storage_driver_sound() -> Invariant:
     """The runtime's snapshotter is none that falls back to a loop device or was dropped from kernels."""
     unsound = {
@@ -135,6 +138,7 @@ def storage_driver_sound() -> Invariant:
     return Invariant("storage-driver-sound", judge)
 
 
+@promise
 def handle_limits(wanted: int = WANTED_HANDLES) -> Invariant:
     """Each daemon may open `wanted` files, or as many as the machine lets it (its hard limit)."""
 
@@ -160,6 +164,7 @@ def handle_limits(wanted: int = WANTED_HANDLES) -> Invariant:
     return Invariant("handle-limits", judge)
 
 
+@promise
 def inotify_instances() -> Invariant:
     """There are inotify instances for as many pods as the node takes (fs.inotify.max_user_instances)."""
 
@@ -185,6 +190,7 @@ def inotify_instances() -> Invariant:
     return Invariant("inotify-instances", judge)
 
 
+@promise
 def clocks_agree(within_s: float) -> Invariant:
     """No two nodes' clocks differ by more than `within_s` seconds."""
 
@@ -204,11 +210,13 @@ def clocks_agree(within_s: float) -> Invariant:
     return Invariant("clocks-agree", judge)
 
 
+@promise
 def slab_does_not_grow(limit_bytes_per_200: int = SLAB_LIMIT_BYTES) -> Invariant:
     """Unreclaimable kernel memory grows by at most so many bytes for 200 container starts."""
     return _grows_at_most(SLAB, "slab-does-not-grow", limit_bytes_per_200, "kmem-leak")
 
 
+@promise
 def disk_does_not_grow(limit_bytes_per_200: int = DISK_LIMIT_BYTES) -> Invariant:
     """The container runtime's and the kubelet's files grow by at most so many bytes for 200 container starts."""
     return _grows_at_most(RUNTIME_DISK, "disk-does-not-grow", limit_bytes_per_200, "storage-driver")

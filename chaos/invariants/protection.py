@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from chaos.history import History, Observation
-from chaos.invariants.base import Invariant, Judgement, Verdict, held, unknown, violated
+from chaos.invariants.base import Invariant, Judgement, Verdict, held, promise, unknown, violated
 from chaos.invariants.sight import names
 
 TRIAL = "trial"  # an Observation: the protection's name, and "VERDICT" or "VERDICT because REASON" of one trial
 BECAUSE = " because "
 
 
+@promise
 def protection_holds(protections: Sequence[str], *, times: int) -> Invariant:
     """Each protection was tried `times` times, and nothing was terminated in any of them.
 

@@ -1,12 +1,13 @@
 """Afterwards every node can still start a pod."""
 
 from chaos.history import History, Observation, Sample
-from chaos.invariants.base import Invariant, Judgement, held, unknown, violated
+from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
 
 STARTED = "pod-start-s"  # Sample: seconds from the request to Ready, by node
 NOT_STARTED = "pod-not-started"  # Observation, by node
 
 
+@promise
 def new_pods_start(*, within_s: float) -> Invariant:
     """On every node that was tried after the fault a new pod was Ready within `within_s` seconds."""
 

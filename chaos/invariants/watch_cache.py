@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from chaos.history import History, Observation
 from chaos.informer import STORED, WATCHED
-from chaos.invariants.base import Invariant, Judgement, held, unknown, violated
+from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.sight import names, overlapping
 
 STALE = "stale"
 
 
+@promise
 def watchers_see(fault: str, *, within_s: float) -> Invariant:
     """From `within_s` after the fault landed, a watcher's picture of each object is what is stored, until the undo.
 

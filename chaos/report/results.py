@@ -106,12 +106,24 @@ class Results:
             "passed": o.passed,
             "why": o.why,
             "duration_s": round(o.duration_s, 3),
-            "invariants": [_finding(f) for f in o.findings],
+            "invariants": [self._finding(f) for f in o.findings],
             "cluster_facts": dict(o.cluster_facts),
             "facts": dict(o.facts),
             "tables": {name: [dict(row) for row in rows] for name, rows in o.tables.items()},
             "histories": [self._relative(p) for p in o.histories],
             "evidence": [self._relative(p.path) if p.path else f"{p.name}: {p.missing}" for p in o.evidence],
+        }
+
+    def _finding(self, f: Finding) -> dict[str, object]:
+        return {
+            "name": f.invariant,
+            "verdict": str(f.verdict),
+            "sentence": f.sentence,
+            **({"reason": f.reason} if f.reason else {}),
+            "figures": dict(f.figures),
+            "proof": [{"kind": r.kind, "object": r.object, **asdict(r)} for r in f.proof],
+            **({"promise": f.recipe.promise, "arguments": dict(f.recipe.arguments)} if f.recipe else {}),
+            **({"history": self._relative(f.history)} if f.history else {}),
         }
 
     def _relative(self, path: Path) -> str:
@@ -127,17 +139,6 @@ def machine_facts() -> dict[str, str]:
         "kernel": platform.release(),
         "architecture": platform.machine(),
         "python": platform.python_version(),
-    }
-
-
-def _finding(f: Finding) -> dict[str, object]:
-    return {
-        "name": f.invariant,
-        "verdict": str(f.verdict),
-        "sentence": f.sentence,
-        **({"reason": f.reason} if f.reason else {}),
-        "figures": dict(f.figures),
-        "proof": [{"kind": r.kind, "object": r.object, **asdict(r)} for r in f.proof],
     }
 
 

@@ -1,0 +1,104 @@
+"""Recipes: whatever a promise made can be made again from JSON, and judges alike."""
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Callable
+
+import pytest
+
+import chaos.invariants
+from chaos.clusters.base import Timers
+from chaos.errors import OrdealError
+from chaos.history import History, Window
+from chaos.invariants import (
+    availability,
+    eviction,
+    handles,
+    heartbeats,
+    identity,
+    mutants,
+    nodes,
+    nodes_ready,
+    pleg,
+    pods,
+    preflight,
+    protection,
+    start,
+    watch_cache,
+)
+from chaos.invariants.base import Invariant, Recipe, judge, made_again, promise, promises
+from chaos.invariants.nodes import ZoneState
+
+MODULES = [
+    importlib.import_module(f"chaos.invariants.{m.name}") for m in pkgutil.iter_modules(chaos.invariants.__path__)
+]
+EXAMPLES: list[Callable[[], Invariant]] = [
+    lambda: availability.outage_at_most(2.0, nodes=("a", "b"), window=Window(1.0, float("inf"))),
+    lambda: availability.answered_throughout(fault="cut-off"),
+    lambda: eviction.critical_pods_stay("a", fault="fill"),
+    lambda: eviction.pressure_reported("a", "fill", within_s=60.0),
+    lambda: eviction.evicted_by_use("a", "eater", fault="fill"),
+    lambda: eviction.pressure_clears("a", fault="fill", within_s=5),
+    lambda: eviction.runs_again("eater", fault="fill", within_s=5),
+    lambda: handles.failure_shows({"a": "kubelet"}),
+    lambda: handles.dns_answers(2.0, nodes=["a"]),
+    lambda: heartbeats.kubelets_report_again(("a",), within_s=60),
+    identity.one_node_per_machine,
+    lambda: mutants.mutants_killed(["m"], ["twin"]),
+    lambda: nodes.taints_within_rate("a", ZoneState.NORMAL, documented=Timers(toleration_s=4)),
+    lambda: nodes.taints_taken_back(documented=Timers(), within_s=5),
+    lambda: nodes_ready.nodes_ready_again(("a",), within_s=90),
+    lambda: pleg.pleg_recovers("a", within_s=60.0),
+    lambda: pods.nothing_terminated("web", window=Window(0.0, 3.5)),
+    preflight.versions_not_affected,
+    lambda: preflight.versions_not_affected(preflight.AFFECTED),
+    lambda: protection.protection_holds(("rate",), times=3),
+    lambda: start.new_pods_start(within_s=60),
+    lambda: watch_cache.watchers_see("restore", within_s=5),
+]
+
+
+@pytest.mark.parametrize("make", EXAMPLES)
+def test_what_a_promise_made_is_made_again_from_json(make: Callable[[], Invariant]) -> None:
+    first = make()
+    assert first.recipe is not None
+    written = json.loads(
+        json.dumps({"promise": first.recipe.promise, "arguments": first.recipe.arguments}, allow_nan=False)
+    )
+    again = made_again(Recipe(written["promise"], written["arguments"]))
+    assert again.name == first.name
+    assert again.recipe == first.recipe
+    assert judge(again, History.of_records([])) == judge(first, History.of_records([]))
+
+
+def test_every_function_that_makes_an_invariant_is_a_promise() -> None:
+    public = {
+        name
+        for module in MODULES
+        for name, value in vars(module).items()
+        if callable(value) and not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+        and getattr(value, "__annotations__", {}).get("return") is Invariant
+        and name != "made_again"
+    }  # fmt: skip
+    assert public
+    assert public <= set(promises())
+
+
+def test_two_promises_cannot_have_one_name() -> None:
+    with pytest.raises(ValueError, match="two promises are called 'new_pods_start'"):
+        promise(start.new_pods_start)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        (Recipe("no_such_promise", {}), "knows no promise 'no_such_promise'"),
+        (Recipe("new_pods_start", {"within": 3}), "do not fit this version"),
+        (Recipe("new_pods_start", {}), "do not fit this version"),
+        (Recipe("new_pods_start", {"within_s": "soon"}), "do not fit this version"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_a_sentence(recipe: Recipe, says: str) -> None:
+    with pytest.raises(OrdealError, match=says):
+        made_again(recipe)
