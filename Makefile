@@ -33,7 +33,7 @@ unit: $(STAMP) ## unit tests: no cluster, no root, under a minute
 	$(BIN)/pytest tests -m "not integration" --timeout 120 $(ARGS)
 
 integration: setup ## integration tests on a kind and a simulated cluster
-	$(BIN)/pytest tests/integration -v --timeout 1200 $(ARGS)
+	$(BIN)/pytest tests/integration -v --timeout 1200 --durations 25 $(ARGS)
 
 bench: setup ## measure, and print the figures with the machine's facts
 	@for each in tests/bench/bench_*.py; do module="$${each%.py}"; $(BIN)/python -m "$${module//\//.}"; done
