@@ -6,19 +6,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.invariants.base import Figure
+from chaos.invariants.base import Figure, Recipe
 from chaos.report.results import SCHEMA, Row
 
 
 @dataclass(frozen=True, slots=True)
 class SavedFinding:
-    """What became of one invariant, as the results file has it."""
+    """What became of one invariant, as the results file has it; `history` is a path below the run's folder."""
 
     invariant: str
     verdict: str
     sentence: str
     reason: str
     figures: Mapping[str, Figure]
+    recipe: Recipe | None = None
+    history: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,5 +124,20 @@ def _finding(entry: Mapping[str, object]) -> SavedFinding:
     if not isinstance(figures, dict):
         raise TypeError(f"{figures!r} is no object")
     return SavedFinding(
-        str(entry["name"]), str(entry["verdict"]), str(entry["sentence"]), str(entry.get("reason", "")), figures
+        str(entry["name"]),
+        str(entry["verdict"]),
+        str(entry["sentence"]),
+        str(entry.get("reason", "")),
+        figures,
+        _recipe(entry),
+        str(entry.get("history", "")),
     )
+
+
+def _recipe(entry: Mapping[str, object]) -> Recipe | None:
+    if "promise" not in entry:
+        return None
+    arguments = entry["arguments"]
+    if not isinstance(arguments, dict):
+        raise TypeError(f"{arguments!r} is no object")
+    return Recipe(str(entry["promise"]), arguments)
