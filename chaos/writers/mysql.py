@@ -1,0 +1,199 @@
+"""A MySQL client as a process of its own: it writes numbered rows, asks members, or watches them.
+
+`python -m chaos.writers.mysql write|ask|watch`, settings as one JSON line on standard input:
+
+write: {"host", "port", "user", "password", "clients", "body_bytes", "per_s", "timeout_s"}. Each of `clients`
+connections inserts rows (client, number) one by one. With a body, each transaction also overwrites the client's one
+body of so many bytes: the binary log takes the old one and the new one, and the data grows by a row alone. `per_s`:
+transactions a second over all clients, 0: as many as can be. Says the lines of chaos.writers.batches.
+
+ask: {"hosts": {name: address}, "port", "user", "password", "statements"}. Says {name: [rows of each statement]}.
+
+watch: {"hosts", "port", "user", "password", "every_s", "source"}. Says a line a round and member: {"member", "at",
+"error", "running", "why", "offset_s"}: whether it replicates (null for the source), and its clock against this one.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import pymysql
+from pymysql.constants import CLIENT
+
+from chaos.writers.batches import Batches
+
+PAUSE_S = 0.2  # after a write that failed
+TIMEOUT_S = 5.0
+
+
+def connect(settings: dict[str, Any], host: str, *, timeout_s: float = TIMEOUT_S) -> "pymysql.Connection[Any]":
+    """A connection whose every wait ends."""
+    return pymysql.connect(
+        host=host,
+        port=int(settings["port"]),
+        user=settings["user"],
+        password=settings["password"],
+        autocommit=True,
+        connect_timeout=max(1, round(timeout_s)),
+        read_timeout=timeout_s,
+        write_timeout=timeout_s,
+        client_flag=CLIENT.MULTI_STATEMENTS,
+    )
+
+
+class Writer(threading.Thread):
+    """One client: its rows have the numbers 1, 2, 3 ..., each is tried once."""
+
+    def __init__(self, name: str, settings: dict[str, Any], stop: threading.Event, number: int) -> None:
+        super().__init__(name=name)
+        self._settings, self._ending, self._place = settings, stop, number
+        self._connection: pymysql.Connection[Any] | None = None
+        self._timeout_s = float(settings.get("timeout_s", TIMEOUT_S))
+        self._body_bytes = int(settings.get("body_bytes", 0))
+
+    def run(self) -> None:
+        batches = Batches(self.name)
+        clients, per_s = int(self._settings["clients"]), float(self._settings.get("per_s", 0.0))
+        every_s = clients / per_s if per_s else 0.0
+        due = time.monotonic() + every_s * self._place / clients
+        number = 0
+        while not self._ending.is_set():
+            if every_s:
+                self._ending.wait(max(0.0, due - time.monotonic()))
+                due = max(due + every_s, time.monotonic() - 1.0)  # a second that was lost is made up for, no more
+            number += 1
+            start = time.monotonic()
+            error = self._write(number)
+            batches.add(number, ok=not error, start=start, end=time.monotonic(), error=error)
+            if error:
+                self._ending.wait(PAUSE_S)
+        batches.flush()
+        self._let_go()
+
+    def _write(self, number: int) -> str:
+        """Write one row; empty where its commit returned, else why it may not be there."""
+        try:
+            if self._connection is None:
+                self._connection = connect(self._settings, self._settings["host"], timeout_s=self._timeout_s)
+            self._connection.query(self._statement(number))
+            while self._connection.next_result():
+                pass
+        except (pymysql.MySQLError, OSError) as error:
+            self._let_go()
+            return str(error) or type(error).__name__
+        return ""
+
+    def _statement(self, number: int) -> str:
+        insert = f"INSERT INTO ordeal.writes VALUES ('{self.name}', {number})"  # noqa: S608  (our own names)
+        if not self._body_bytes:
+            return insert
+        body = f"REPEAT('{chr(97 + number % 26)}', {self._body_bytes})"
+        body = f"REPLACE INTO ordeal.bodies VALUES ('{self.name}', {body})"  # noqa: S608
+        return f"BEGIN; {body}; {insert}; COMMIT"
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            with suppress(Exception):
+                self._connection.close()
+            self._connection = None
+
+
+def write(settings: dict[str, Any]) -> None:
+    """Write until standard input ends."""
+    stop = threading.Event()
+    count = int(settings["clients"])
+    writers = [Writer(f"c{n + 1}", settings, stop, n) for n in range(count)]
+    for writer in writers:
+        writer.start()
+    sys.stdin.read()
+    stop.set()
+    for writer in writers:
+        writer.join()
+
+
+def ask(settings: dict[str, Any]) -> None:
+    """Run the statements on each host; the first that fails ends it."""
+    said: dict[str, list[Any]] = {}
+    for name, host in settings["hosts"].items():
+        rows: list[Any] = []
+        statement = ""
+        try:
+            connection = connect(settings, host, timeout_s=30.0)
+            with connection, connection.cursor() as cursor:
+                for statement in settings["statements"]:
+                    cursor.execute(statement)
+                    rows.append(list(cursor.fetchall()))
+        except (pymysql.MySQLError, OSError) as error:
+            sys.exit(f"{name} ({host}) does not do `{_without_password(statement)}`: {error}")
+        said[name] = rows
+    sys.stdout.write(json.dumps(said, default=str))
+
+
+def watch(settings: dict[str, Any]) -> None:
+    """Look at each member every so often until standard input ends, each in a thread of its own."""
+    stop = threading.Event()
+    lock = threading.Lock()
+
+    def look(name: str, host: str) -> None:
+        connection: pymysql.Connection[Any] | None = None
+        while not stop.is_set():
+            line: dict[str, Any] = {"member": name, "at": time.monotonic(), "error": ""}
+            try:
+                connection = connection or connect(settings, host)
+                line |= _seen(connection, follows=name != settings["source"])
+            except (pymysql.MySQLError, OSError) as error:
+                line["error"] = str(error)[:200] or type(error).__name__
+                if connection is not None:
+                    with suppress(Exception):
+                        connection.close()
+                connection = None
+            with lock:
+                os.write(sys.stdout.fileno(), json.dumps(line).encode() + b"\n")
+            stop.wait(float(settings["every_s"]))
+
+    threads = [threading.Thread(target=look, args=pair) for pair in settings["hosts"].items()]
+    for thread in threads:
+        thread.start()
+    sys.stdin.read()
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+def _seen(connection: "pymysql.Connection[Any]", *, follows: bool) -> dict[str, Any]:
+    with connection.cursor(pymysql.cursors.DictCursor) as cursor:
+        before = time.time()
+        cursor.execute("SELECT UNIX_TIMESTAMP(SYSDATE(6)) AS now")
+        row = cursor.fetchone() or {}
+        after = time.time()
+        offset_s = float(row["now"]) - (before + after) / 2
+        if not follows:
+            return {"offset_s": round(offset_s, 3), "running": None, "why": ""}
+        cursor.execute("SHOW SLAVE STATUS")
+        status = cursor.fetchone() or {}
+    io, sql = status.get("Slave_IO_Running", "No"), status.get("Slave_SQL_Running", "No")
+    why = status.get("Last_SQL_Error") or status.get("Last_IO_Error") or ""
+    running = io == "Yes" and sql == "Yes"
+    return {"offset_s": round(offset_s, 3), "running": running, "why": "" if running else f"IO {io}, SQL {sql}: {why}"}
+
+
+def _without_password(statement: str) -> str:
+    return statement.split("PASSWORD", maxsplit=1)[0].strip()[:120]
+
+
+def main(argv: list[str]) -> int:
+    """The command."""
+    commands = {"write": write, "ask": ask, "watch": watch}
+    if len(argv) != 1 or argv[0] not in commands:
+        sys.stderr.write(f"usage: python -m chaos.writers.mysql {'|'.join(commands)}\n")
+        return 2
+    commands[argv[0]](json.loads(sys.stdin.readline()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
