@@ -1,0 +1,174 @@
+"""Links between nodes: none stands out from the others, and a bad one is found by its name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from chaos.history import History, Observation, Record, Sample
+from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.links import LAYERS, LOSS, NOT_CONNECTED, RTT, THROUGHPUT, Link, links_in
+
+OUTLIER, THAT_PAIR, MISSED = "outlier", "that-pair", "missed"
+TO_SIGMA = 1.4826  # of the median absolute deviation, for a normal distribution
+LEAST_PAIRS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    """From where on a link stands out from the median of all: so many robust standard deviations, at least a floor.
+
+    The floors keep noise on alike links from standing out: less than `throughput_part` of the median, more than
+    `loss` (a part) above it, more than `rtt_s` above it.
+    """
+
+    sigmas: float = 6.0
+    throughput_part: float = 0.5
+    loss: float = 0.01
+    rtt_s: float = 0.03
+
+
+DEFAULT = LinkLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """A link that stands out, and by what."""
+
+    link: Link
+    why: str
+
+    @property
+    def pair(self) -> frozenset[str]:
+        return frozenset((self.link.one, self.link.other))
+
+
+@promise
+def links_alike(limits: LinkLimits = DEFAULT, suspect: Sequence[str] = ()) -> Invariant:
+    """No pair of nodes stands out by throughput, loss or round-trip time, in the node network or in the pod network.
+
+    The reason is "that-pair" where one pair alone stands out and it is `suspect`, else "outlier". Unknown where fewer
+    than three pairs were measured in either network, or none in one.
+    """
+
+    def judge(history: History) -> Judgement:
+        doubt, found = _looked(history, limits)
+        if doubt is not None:
+            return doubt
+        links = links_in(history)
+        figures = _figures(links)
+        if not found:
+            return held(f"{len(links)} links between nodes are alike: {_span(links)}", **figures)
+        pairs = {o.pair for o in found}
+        reason = THAT_PAIR if pairs == {frozenset(suspect)} else OUTLIER
+        named = "; ".join(f"{o.link.one} and {o.link.other} ({o.link.layer} network): {o.why}" for o in found)
+        return violated(
+            f"{_pairs(pairs)} stand out: {named} (would lead to bad-link)",
+            _records(history, found),
+            reason=reason,
+            outliers=len(pairs),
+            **figures,
+        )
+
+    return Invariant("links-alike", judge)
+
+
+@promise
+def bad_pair_found(pair: Sequence[str], limits: LinkLimits = DEFAULT) -> Invariant:
+    """The measurement names that pair of nodes, and no other. Reasons: "missed"; "outlier" where it names others."""
+
+    def judge(history: History) -> Judgement:
+        doubt, found = _looked(history, limits)
+        if doubt is not None:
+            return doubt
+        pairs, wanted = {o.pair for o in found}, frozenset(pair)
+        if wanted not in pairs:
+            also = f"; {_pairs(pairs)} were named instead" if pairs else ""
+            return violated(
+                f"the link between {' and '.join(sorted(wanted))} is bad, and was not found{also}",
+                _records(
+                    history, [Outlier(link, "") for link in links_in(history) if {link.one, link.other} == wanted]
+                ),
+                reason=MISSED,
+            )
+        if pairs != {wanted}:
+            return violated(f"{_pairs(pairs - {wanted})} were named too", _records(history, found), reason=OUTLIER)
+        why = "; ".join(f"{o.link.layer} network: {o.why}" for o in found)
+        return held(f"{' and '.join(sorted(wanted))} were named, and no other pair: {why}", named=len(found))
+
+    return Invariant("bad-pair-found", judge)
+
+
+def outliers(links: Sequence[Link], limits: LinkLimits) -> tuple[Outlier, ...]:
+    """The links that stand out from the others of their network: median and median absolute deviation, with floors."""
+    found = []
+    for layer in LAYERS:
+        of_layer = [link for link in links if link.layer == layer]
+        rates = [link.throughput_bits_per_s for link in of_layer if link.throughput_bits_per_s is not None]
+        losses = [link.loss for link in of_layer if link.loss is not None]
+        rtts = [link.rtt_s for link in of_layer if link.rtt_s is not None]
+        for link in of_layer:
+            why = []
+            if link.throughput_bits_per_s is None or link.loss is None or link.rtt_s is None:
+                why.append(f"no connection ({link.trouble})")
+            else:
+                usual = median(rates)
+                if link.throughput_bits_per_s < usual - max(
+                    limits.sigmas * _sigma(rates), (1 - limits.throughput_part) * usual
+                ):
+                    why.append(f"{link.throughput_bits_per_s / 1e6:.1f} Mbit/s, the median is {usual / 1e6:.1f}")
+                if link.loss > median(losses) + max(limits.sigmas * _sigma(losses), limits.loss):
+                    why.append(f"{100 * link.loss:.1f} % lost, the median is {100 * median(losses):.1f} %")
+                if link.rtt_s > median(rtts) + max(limits.sigmas * _sigma(rtts), limits.rtt_s):
+                    why.append(f"{1000 * link.rtt_s:.1f} ms round trip, the median is {1000 * median(rtts):.1f} ms")
+            if why:
+                found.append(Outlier(link, ", ".join(why)))
+    return tuple(found)
+
+
+def _looked(history: History, limits: LinkLimits) -> tuple[Judgement | None, tuple[Outlier, ...]]:
+    links = links_in(history)
+    for layer in LAYERS:
+        of_layer = [link for link in links if link.layer == layer]
+        measured = [link for link in of_layer if link.throughput_bits_per_s is not None]
+        if len(measured) < LEAST_PAIRS or 2 * len(measured) <= len(of_layer):
+            trouble = next((f": {link.trouble}" for link in of_layer if link.trouble), "")
+            sentence = f"{len(measured)} of {len(of_layer)} links of the {layer} network were measured{trouble}"
+            return unknown(f"{sentence}; of fewer than {LEAST_PAIRS} none can be told to stand out"), ()
+    return None, outliers(links, limits)
+
+
+def _sigma(values: Sequence[float]) -> float:
+    middle = median(values)
+    return TO_SIGMA * median(abs(value - middle) for value in values)
+
+
+def _figures(links: Sequence[Link]) -> dict[str, float]:
+    rates = [link.throughput_bits_per_s for link in links if link.throughput_bits_per_s is not None]
+    return {
+        "links": len(links),
+        "slowest_mbit_per_s": round(min(rates) / 1e6, 1),
+        "median_mbit_per_s": round(median(rates) / 1e6, 1),
+        "worst_loss_percent": round(100 * max(link.loss or 0.0 for link in links), 2),
+        "worst_rtt_ms": round(1000 * max(link.rtt_s or 0.0 for link in links), 2),
+    }
+
+
+def _span(links: Sequence[Link]) -> str:
+    figures = _figures(links)
+    return (
+        f"{figures['slowest_mbit_per_s']} Mbit/s or more (median {figures['median_mbit_per_s']}), "
+        f"at most {figures['worst_loss_percent']} % lost, at most {figures['worst_rtt_ms']} ms"
+    )
+
+
+def _pairs(pairs: set[frozenset[str]]) -> str:
+    return ", ".join(" and ".join(sorted(pair)) for pair in sorted(pairs, key=sorted)) or "no pair"
+
+
+def _records(history: History, found: Sequence[Outlier]) -> list[Record]:
+    subjects = {o.link.subject for o in found}
+    records: list[Record] = [
+        s for s in history.of(Sample) if s.subject in subjects and s.name in {THROUGHPUT, LOSS, RTT}
+    ]
+    records += [o for o in history.of(Observation) if o.subject in subjects and o.name == NOT_CONNECTED]
+    return records

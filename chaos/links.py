@@ -1,0 +1,165 @@
+"""Links between nodes, measured: throughput, loss and round-trip time of every pair, in both networks.
+
+By iperf3, whose JSON is read here. Each measurement is a Sample whose subject is "LAYER/ONE/OTHER": the node network
+or the pod network, and the two nodes by name. One pair is measured at a time.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import median
+from typing import Any
+
+from chaos.clusters.podexec import exec_in_pod
+from chaos.errors import OrdealError
+from chaos.history import History, Observation, Sample
+from chaos.hosts.command import CommandError
+from chaos.report.results import Row
+from chaos.waiting import WaitedInVainError, eventually
+from chaos.workloads.iperf import Server, servers
+from chaos.workloads.web import Deployed
+
+THROUGHPUT, LOSS, RTT = "link-throughput-bits-per-s", "link-loss-part", "link-rtt-s"
+NOT_CONNECTED = "link-not-connected"
+LAYERS = ("node", "pod")
+# The post-mortem's: many small writes at once.
+LENGTH_BYTES, PARALLEL = 150, 100
+DATAGRAMS_BITS_PER_S = 2_000_000  # some 1,700 datagrams of that length a second: a loss of 1 % shows within one
+CONNECT_TIMEOUT_MS = 3_000
+BESIDE_S = 30.0  # on a lossy link, a hundred connections take that long to be made
+LISTENS_WITHIN_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What was measured of one pair of nodes in one network; None where it could not be."""
+
+    layer: str
+    one: str
+    other: str
+    throughput_bits_per_s: float | None = None
+    loss: float | None = None
+    rtt_s: float | None = None
+    trouble: str = ""
+
+    @property
+    def subject(self) -> str:
+        return f"{self.layer}/{self.one}/{self.other}"
+
+
+def measure_links(deployed: Deployed, history: History, *, for_s: float) -> None:
+    """Measure every pair of nodes in both networks, each way of measuring for so many seconds, into the history.
+
+    A pair over which iperf3 gets no result is an Observation NOT_CONNECTED. Raises OrdealError where a pod is not
+    reached by the API server, or iperf3 itself fails.
+    """
+    found = servers(deployed)
+    for layer in LAYERS:
+        for one, other in combinations([s for s in found if s.layer == layer], 2):
+            _measure(deployed, history, one, other, for_s)
+
+
+def links_in(history: History) -> tuple[Link, ...]:
+    """What a history holds of each link; the last measurement where there are several."""
+    values: dict[str, dict[str, float]] = {}
+    for s in history.of(Sample):
+        if s.name in {THROUGHPUT, LOSS, RTT}:
+            values.setdefault(s.subject, {})[s.name] = s.value
+    troubles = {o.subject: o.seen for o in history.of(Observation) if o.name == NOT_CONNECTED}
+    links = []
+    for subject in sorted({*values, *troubles}):
+        layer, one, other = subject.split("/")
+        of = values.get(subject, {})
+        links.append(Link(layer, one, other, of.get(THROUGHPUT), of.get(LOSS), of.get(RTT), troubles.get(subject, "")))
+    return tuple(links)
+
+
+def matrix(history: History, layer: str) -> list[Row]:
+    """A row for each node and a column for each other: throughput, loss and round-trip time between the two."""
+    links = [link for link in links_in(history) if link.layer == layer]
+    nodes = sorted({n for link in links for n in (link.one, link.other)})
+    cells = {frozenset((link.one, link.other)): _cell(link) for link in links}
+    return [{"from": a, **{b: cells.get(frozenset((a, b)), "-") for b in nodes}} for a in nodes]
+
+
+def throughput_and_rtt(report: Mapping[str, Any]) -> tuple[float, float]:
+    """Bits per second (the slower direction) and seconds (the median of the connections' shortest) of a TCP test.
+
+    `report` is what `iperf3 --json --bidir` prints; round-trip times are the kernel's own (tcp_info(7)).
+    """
+    end = report["end"]
+    rates = [end[key]["bits_per_second"] for key in ("sum_received", "sum_received_bidir_reverse") if key in end]
+    rtts = [s["sender"].get("min_rtt", 0) for s in end["streams"] if s.get("sender", {}).get("sender", True)]
+    rtts = [rtt for rtt in rtts if rtt > 0]
+    if not rates or not rtts:
+        raise OrdealError("iperf3 measured no connection; is it older than 3.7?")
+    return float(min(rates)), float(median(rtts)) / 1e6
+
+
+def loss(report: Mapping[str, Any]) -> float:
+    """The part of the datagrams that was lost, in the worse direction, of a UDP test."""
+    end = report["end"]
+    sums = [end[key] for key in ("sum", "sum_bidir_reverse") if end.get(key, {}).get("packets")]
+    if not sums:
+        raise OrdealError("iperf3 counted no datagram")
+    return float(max(s["lost_packets"] / s["packets"] for s in sums))
+
+
+def _measure(deployed: Deployed, history: History, one: Server, other: Server, for_s: float) -> None:
+    subject = f"{one.layer}/{one.node}/{other.node}"
+    try:
+        rate, rtt_s = throughput_and_rtt(
+            _iperf(deployed, one, other, ["--length", str(LENGTH_BYTES), "--parallel", str(PARALLEL)], for_s)
+        )
+        udp = ["--udp", "--bitrate", str(DATAGRAMS_BITS_PER_S), "--length", str(LENGTH_BYTES)]
+        lost = loss(_iperf(deployed, one, other, udp, for_s))
+    except CommandError as error:
+        trouble = (error.output.strip().splitlines() or [str(error).splitlines()[0]])[-1]
+        history.add(Observation(history.now(), NOT_CONNECTED, subject, trouble[:200]))
+        return
+    for name, value in ((THROUGHPUT, rate), (RTT, rtt_s), (LOSS, lost)):
+        history.add(Sample(history.now(), name, subject, value))
+
+
+def _iperf(deployed: Deployed, one: Server, other: Server, how: Sequence[str], for_s: float) -> dict[str, Any]:
+    """Run the client in one's pod against the other's server; returns its report. Raises CommandError."""
+    argv = ["iperf3", "--client", other.address, "--port", str(other.port), "--bind", one.address, "--json", "--bidir"]
+    argv += ["--time", f"{for_s:g}", "--connect-timeout", str(CONNECT_TIMEOUT_MS), *how]
+
+    def report() -> dict[str, Any] | None:
+        with deployed.cluster.api() as client:
+            said = exec_in_pod(client, one.namespace, one.pod, argv, timeout_s=2 * for_s + BESIDE_S, check=False)
+        told: dict[str, Any] = json.loads(said.out) if said.out.strip().startswith("{") else {"error": said.err}
+        error = str(told.get("error", ""))
+        if "refused" in error or "busy" in error:  # it is just starting, or has not noticed yet how the last one ended
+            return None
+        if said.code != 0 or error:
+            raise CommandError(argv, f"exited with {said.code}", error or said.err)
+        return told
+
+    failed: list[CommandError] = []
+
+    def tried() -> dict[str, Any] | bool | None:
+        try:
+            return report()
+        except CommandError as error:
+            failed.append(error)
+            return True
+
+    try:
+        found = eventually(
+            tried, within_s=LISTENS_WITHIN_S, what=f"iperf3 on {other.node} to take a client", every_s=0.5
+        )
+    except WaitedInVainError as error:
+        raise CommandError(argv, "found no server that was free", str(error)) from error
+    if failed:
+        raise failed[0]
+    assert isinstance(found, dict)
+    return found
+
+
+def _cell(link: Link) -> str:
+    if link.throughput_bits_per_s is None or link.loss is None or link.rtt_s is None:
+        return "no connection"
+    return f"{link.throughput_bits_per_s / 1e6:.0f} Mbit/s, {100 * link.loss:.1f} % lost, {1000 * link.rtt_s:.1f} ms"
