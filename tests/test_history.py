@@ -117,3 +117,45 @@ def test_a_full_disk_is_told_and_ends_no_recording() -> None:
     history.close()
     assert history.unwritten == "No space left on device"
     assert [p.name for p in history.of(Phase)] == ["hold", "heal"]
+
+
+def test_figures_judged_again_are_the_same_to_the_last_digit(tmp_path):
+    history = History(tmp_path / "h.jsonl", began=0.0, began_wall=1.7e9)
+    records = [Sample(1 / 3, "slab", "n", 20242432), Sample(2 / 3, "slab", "n", 20242432.5)]
+    for record in records:
+        history.add(record)
+    history.close()
+    loaded = History.load(tmp_path / "h.jsonl")
+    assert loaded.of(Sample) == records
+    assert [str(s.value) for s in loaded.of(Sample)] == ["20242432", "20242432.5"]
+    assert loaded.began_wall == pytest.approx(1.7e9)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (b'"at":2.0', b'"at":1.0', "its clocks differ"),
+        (b'"kind":"phase"', b'"kind":"phrase"', "'phrase'"),
+        (b'"name":"hold"', b'"name":5', "Expected `str`, got `int`"),
+        (b'"step":"landed"', b'"stop":"landed"', "missing required field `step`"),
+    ],
+)
+def test_an_edited_line_is_an_error_that_says_what_is_wrong(tmp_path, old, new, says):
+    history = History(tmp_path / "h.jsonl", began_wall=1.7e9)
+    history.add(FaultStep(1.0, "cut", "landed"))
+    history.add(Phase(2.0, "hold"))
+    history.close()
+    content = (tmp_path / "h.jsonl").read_bytes()
+    assert old in content
+    (tmp_path / "h.jsonl").write_bytes(content.replace(old, new))
+    with pytest.raises(OrdealError, match=says):
+        History.load(tmp_path / "h.jsonl")
+
+
+def test_a_clock_that_goes_back_is_an_error(tmp_path):
+    history = History(tmp_path / "h.jsonl")
+    history.add(FaultStep(5.0, "cut", "landed"))
+    history.add(FaultStep(3.0, "cut", "undone"))
+    history.close()
+    with pytest.raises(OrdealError, match=r"line 2 .*the clock went back from 5.000 s to 3.000 s"):
+        History.load(tmp_path / "h.jsonl")
