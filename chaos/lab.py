@@ -67,6 +67,7 @@ class Lab:
         self.journal, self.replay = journal, replay
         self.findings: list[Finding] = []
         self.facts: dict[str, Figure] = {}
+        self.not_run_controls: dict[str, str] = {}
         self.tables: dict[str, Sequence[Row]] = {}
         self.histories: list[Path] = []
         self.evidence: list[Piece] = []
@@ -161,6 +162,18 @@ class Lab:
         cluster.load_image(chosen)
         return chosen
 
+    def given_image(self, option: str, name: str) -> str:
+        """The image that the user named by --OPTION-image, tried and loaded; "" where none was named.
+
+        Raises OrdealError where it can't be had or lacks the server.
+        """
+        given = self._images.get(option, "")
+        cluster = self.current
+        if given and isinstance(cluster, LoadsImages):
+            workload_images.choose(name, given, report=self._report)
+            cluster.load_image(given)
+        return given
+
     # --- the story
 
     @contextmanager
@@ -219,10 +232,17 @@ class Lab:
         self.phase("fault", fault.kind)
         with inject(fault, self.current, self.journal, history) as saved:
             yield saved
-            self.phase("evidence")
-            where = self._directory / "evidence" / f"{len(self.histories) - 1}-{fault.kind}"
-            self.evidence.extend(evidence.collect(self.current, nodes, where, since_wall=since_wall))
+            self.take_evidence(fault.kind, since_wall=since_wall, nodes=nodes)
             self.phase("heal", fault.kind)
+
+    def take_evidence(self, of: str, *, since_wall: float, nodes: Sequence[str] = ()) -> None:
+        """Collect evidence now; `since_wall`: the Unix time from which on logs are wanted. `inject` does it by itself:
+        this is for harm that is no fault but comes of the load. `nodes`: all of them, where none are named.
+        """
+        self.phase("evidence")
+        where = self._directory / "evidence" / f"{len(self.histories) - 1}-{of}"
+        named = tuple(nodes) or tuple(n.name for n in self.current.nodes())
+        self.evidence.extend(evidence.collect(self.current, named, where, since_wall=since_wall))
 
     def hold(self, for_s: float, because: str) -> None:
         """Let the fault last on purpose."""
@@ -295,6 +315,11 @@ class Lab:
     def fact(self, name: str, value: Figure) -> None:
         """Put a measured figure or a setting into the results."""
         self.facts[name] = value
+
+    def not_run(self, control: str, why: str) -> None:
+        """Say, in the results and in the verdict's sentence, that a control of this incident could not be run."""
+        self.not_run_controls[control] = why
+        self.fact(f"control {control}", f"not run: {why}")
 
     def table(self, name: str, rows: Sequence[Row]) -> None:
         """Put a table into the results and the summary."""

@@ -40,6 +40,7 @@ def verdict_of(
 def outcome_of(lab: Lab, test: str, problem: str) -> Outcome:
     """What came out of a replay, for the results. Asks the cluster for its facts while it is still there."""
     verdict, passed, why = verdict_of(lab.incident, lab.control, lab.findings, problem)
+    why += "".join(f"; control not run: {control} ({reason})" for control, reason in lab.not_run_controls.items())
     cluster = lab.used_cluster
     try:
         facts = dict(cluster.facts()) if cluster else {}
