@@ -237,18 +237,35 @@ def ask_members(deployed: Deployed, statements: Sequence[str]) -> dict[str, list
     return ask_hosts(deployed.cluster, deployed.namespace, deployed.name, hosts, statements)
 
 
+def ask_member(deployed: Deployed, member: Member, statements: Sequence[str]) -> list[list[list[object]]]:
+    """Run the statements on one member; each one's rows. Raises OrdealError where it can't be asked."""
+    hosts = {member.name: member.address}
+    return ask_hosts(deployed.cluster, deployed.namespace, deployed.name, hosts, statements)[member.name]
+
+
 def ask_hosts(
     cluster: Cluster, namespace: str, name: str, hosts: Mapping[str, str], statements: Sequence[str]
 ) -> dict[str, list[list[list[object]]]]:
     """As `ask_members`, for addresses that are known."""
-    if not isinstance(cluster, NodeNetwork):
-        raise OrdealError(f"{cluster.ref.name} lets nothing into its network, so nobody can ask the servers")
-    settings = {"user": USER, "password": password(cluster, namespace, name), "port": PORT}
-    node = node_to_ask_from(cluster)
-    said: dict[str, list[list[list[object]]]] = ask(
-        cluster, node, "mysql", {**settings, "hosts": hosts, "statements": statements}
+    said: dict[str, list[list[list[object]]]] = _ask(
+        cluster, namespace, name, "ask", {"hosts": hosts, "statements": statements}
     )
     return said
+
+
+def clock_offset_s(cluster: Cluster, namespace: str, name: str, pod: str, address: str) -> float:
+    """How far a server's clock is ahead of this machine's, which is the nodes' too. Raises OrdealError."""
+    return float(_ask(cluster, namespace, name, "clock", {"hosts": {pod: address}})[pod])
+
+
+def _ask(cluster: Cluster, namespace: str, name: str, command: str, settings: Mapping[str, Any]) -> Any:
+    if not isinstance(cluster, NodeNetwork):
+        raise OrdealError(f"{cluster.ref.name} lets nothing into its network, so nobody can ask the servers")
+    nowhere = [member for member, address in settings["hosts"].items() if not address]
+    if nowhere:
+        raise OrdealError(f"{nowhere[0]} has no address: its pod does not run")
+    login = {"user": USER, "password": password(cluster, namespace, name), "port": PORT}
+    return ask(cluster, node_to_ask_from(cluster), "mysql", {**login, **settings}, command=command)
 
 
 def set_up_replication(deployed: Deployed) -> None:

@@ -36,9 +36,9 @@ def argv_of(client: str, command: str) -> list[str]:
     return [sys.executable, "-I", "-m", f"chaos.writers.{client}", command]
 
 
-def ask(cluster: NodeNetwork, node: str, client: str, settings: Settings) -> Any:
-    """Run a client's command `ask` to its end; returns what it said. Raises OrdealError with its last line."""
-    argv = cluster.in_network_of(node, argv_of(client, "ask"))
+def ask(cluster: NodeNetwork, node: str, client: str, settings: Settings, *, command: str = "ask") -> Any:
+    """Run a client's command to its end; returns what it said. Raises OrdealError with its last line."""
+    argv = cluster.in_network_of(node, argv_of(client, command))
     done = run(argv, timeout_s=ASK_TIMEOUT_S, check=False, stdin=orjson.dumps(settings).decode() + "\n")
     if done.code != 0:
         last = (done.err.strip() or done.out.strip() or "it said nothing").splitlines()[-1]

@@ -1,6 +1,6 @@
 """A MySQL client as a process of its own: it writes numbered rows, asks members, or watches them.
 
-`python -m chaos.writers.mysql write|ask|watch`, settings as one JSON line on standard input:
+`python -m chaos.writers.mysql write|ask|clock|watch`, settings as one JSON line on standard input:
 
 write: {"host", "port", "user", "password", "clients", "body_bytes", "per_s", "timeout_s"}. Each of `clients`
 connections inserts rows (client, number) one by one. With a body, each transaction also overwrites the client's one
@@ -8,6 +8,8 @@ body of so many bytes: the binary log takes the old one and the new one, and the
 transactions a second over all clients, 0: as many as can be. Says the lines of chaos.writers.batches.
 
 ask: {"hosts": {name: address}, "port", "user", "password", "statements"}. Says {name: [rows of each statement]}.
+
+clock: {"hosts", "port", "user", "password"}. Says {name: seconds that its clock is ahead of this one}.
 
 watch: {"hosts", "port", "user", "password", "every_s", "source"}. Says a line a round and member: {"member", "at",
 "error", "running", "why", "offset_s"}: whether it replicates (null for the source), and its clock against this one.
@@ -26,6 +28,7 @@ from pymysql.constants import CLIENT
 
 from chaos.writers.batches import Batches
 
+LOOKS = 5
 PAUSE_S = 0.2  # after a write that failed
 TIMEOUT_S = 5.0
 
@@ -133,6 +136,28 @@ def ask(settings: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(said, default=str))
 
 
+def clock(settings: dict[str, Any]) -> None:
+    """Compare each host's clock with this one; of several looks the shortest is the most exact."""
+    said: dict[str, float] = {}
+    for name, host in settings["hosts"].items():
+        try:
+            connection = connect(settings, host)
+            with connection, connection.cursor(pymysql.cursors.DictCursor) as cursor:
+                said[name] = min(_clock_of(cursor) for _ in range(LOOKS))[1]
+        except (pymysql.MySQLError, OSError) as error:
+            sys.exit(f"{name} ({host}) does not tell its time: {error}")
+    sys.stdout.write(json.dumps(said))
+
+
+def _clock_of(cursor: pymysql.cursors.DictCursor) -> tuple[float, float]:
+    """How long a look took, and by how much the server's clock was ahead in the middle of it, in seconds."""
+    before = time.time()
+    cursor.execute("SELECT UNIX_TIMESTAMP(SYSDATE(6)) AS now")
+    row = cursor.fetchone() or {}
+    after = time.time()
+    return after - before, float(row["now"]) - (before + after) / 2
+
+
 def watch(settings: dict[str, Any]) -> None:
     """Look at each member every so often until standard input ends, each in a thread of its own."""
     stop = threading.Event()
@@ -166,11 +191,7 @@ def watch(settings: dict[str, Any]) -> None:
 
 def _seen(connection: "pymysql.Connection[Any]", *, follows: bool) -> dict[str, Any]:
     with connection.cursor(pymysql.cursors.DictCursor) as cursor:
-        before = time.time()
-        cursor.execute("SELECT UNIX_TIMESTAMP(SYSDATE(6)) AS now")
-        row = cursor.fetchone() or {}
-        after = time.time()
-        offset_s = float(row["now"]) - (before + after) / 2
+        offset_s = _clock_of(cursor)[1]
         if not follows:
             return {"offset_s": round(offset_s, 3), "running": None, "why": ""}
         cursor.execute("SHOW SLAVE STATUS")
@@ -187,7 +208,7 @@ def _without_password(statement: str) -> str:
 
 def main(argv: list[str]) -> int:
     """The command."""
-    commands = {"write": write, "ask": ask, "watch": watch}
+    commands = {"write": write, "ask": ask, "clock": clock, "watch": watch}
     if len(argv) != 1 or argv[0] not in commands:
         sys.stderr.write(f"usage: python -m chaos.writers.mysql {'|'.join(commands)}\n")
         return 2
