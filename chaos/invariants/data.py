@@ -7,6 +7,7 @@ from chaos.history import Blind, ClusterEvent, History, PodChange, Record, Sampl
 from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.pods import EVICTED
 from chaos.invariants.sight import Span, names, never_landed, unseen
+from chaos.writers.batches import SLOW_S
 from chaos.writers.ranges import numbers_in, ranges_of
 
 LOST, NOT_SERVED, GROWS, OVER_LIMIT = "lost", "not-served", "grows", "over-limit"
@@ -73,9 +74,9 @@ def no_acknowledged_write_lost(store: str, *, members: Sequence[str], allowed: i
 
 @promise
 def served_again_within(
-    store: str, within_s: float, *, window: Window | None = None, fault: str | None = None
+    store: str, within_s: float, *, window: Window | None = None, fault: str | None = None, client: str = ""
 ) -> Invariant:
-    """No time without an acknowledged write, by any client, that was longer than `within_s` seconds.
+    """No time without an acknowledged write, by any client or by `client`, that was longer than `within_s` seconds.
 
     It is counted from when the first write was sent that was refused or slow, until the next one was acknowledged; one
     that touches the judged span counts in full. Reason: "not-served". Unknown where nobody tried to write.
@@ -86,11 +87,11 @@ def served_again_within(
         judged = span.of(history)
         if judged is None:
             return never_landed(span)
-        writes = [w for w in history.of(Writes) if w.store == store]
+        writes = [w for w in history.of(Writes) if w.store == store and client in {"", w.client}]
         tried = [w for w in writes if w.until >= judged.start and w.at <= judged.end]
         if not tried:
             return unknown(f"no write to {store} was tried")
-        served = sorted((w.until if w.count == 1 else w.at, w.until) for w in writes if w.ok)
+        served = sorted((w.until if w.took_s > SLOW_S else w.at, w.until) for w in writes if w.ok)
         if not served:
             return violated(
                 f"none of {len(tried)} writes to {store} was acknowledged: {tried[-1].error}", tried, reason=NOT_SERVED
@@ -102,7 +103,7 @@ def served_again_within(
         for start, stop in _unserved(served, end, writes[0].at):
             if stop < judged.start or start > judged.end:
                 continue
-            failed = [w for w in writes if w.until > start and w.at < stop and (not w.ok or w.count == 1)]
+            failed = [w for w in writes if w.until > start and w.at < stop and (not w.ok or w.took_s > SLOW_S)]
             began = max(start, failed[0].at) if failed else stop
             if stop - began > worst:
                 worst, proof, since = stop - began, failed, began
@@ -112,12 +113,13 @@ def served_again_within(
                 for a, b in pairwise(edges)
                 if b - a > ATTEMPT_GAP_S and not any(w.at <= a + ATTEMPT_GAP_S and w.until >= b for w in failed)
             ]
+        who = f"{client} of {store} was" if client else f"writers of {store} were"
         figures = {"longest_unserved_ms": round(1000 * worst), "tried": sum(w.count for w in tried)}
         if worst > within_s:
             over = "" if any(a >= since + worst - 1e-6 for a, _ in served) else ", and were not again"
             why = next((w.error for w in proof if w.error), "")
             return violated(
-                f"writers of {store} were not served for {worst:.1f} s from {since:.1f} s on{over}; allowed were "
+                f"{who} not served for {worst:.1f} s from {since:.1f} s on{over}; allowed were "
                 f"{within_s:g} s ({why or 'no answer'})",
                 proof,
                 reason=NOT_SERVED,
@@ -125,7 +127,7 @@ def served_again_within(
             )
         if doubts:
             return unknown(*doubts[0])
-        return held(f"writers of {store} were never unserved for longer than {worst:.1f} s", **figures)
+        return held(f"{who} never unserved for longer than {worst:.1f} s", **figures)
 
     return Invariant("served-again", judge)
 

@@ -10,7 +10,9 @@ import os
 import sys
 import threading
 
-SLOW_S = 0.25  # a write that took longer is a batch of its own, so that inside a batch the store was never away
+SLOW_S = (
+    0.25  # a write or pipeline that took longer is a batch of its own, so that inside a batch the store was never away
+)
 BATCH_S = 0.25
 BATCH_LIMIT = 1000
 
@@ -32,20 +34,24 @@ class Batches:
 
     def add(self, number: int, *, ok: bool, start: float, end: float, error: str = "") -> None:
         """One write: its number, and when (monotonic) it was sent and answered, or given up."""
+        self.add_range(number, number, ok=ok, start=start, end=end, error=error)
+
+    def add_range(self, first: int, last: int, *, ok: bool, start: float, end: float, error: str = "") -> None:
+        """The writes of one pipeline that had the same outcome: sent together, answered together."""
         slow = end - start > SLOW_S
         fits = (
             self._open
             and not slow
             and ok == self._ok
             and error == self._error
-            and number == self._last + 1
-            and number - self._first < BATCH_LIMIT
+            and first == self._last + 1
+            and last - self._first < BATCH_LIMIT
             and end - self._start <= BATCH_S
         )
         if not fits:
             self.flush()
-            self._first, self._ok, self._error, self._start, self._open = number, ok, error, start, True
-        self._last, self._end = number, end
+            self._first, self._ok, self._error, self._start, self._open = first, ok, error, start, True
+        self._last, self._end = last, end
         if slow:
             self.flush()
 
