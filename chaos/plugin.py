@@ -28,6 +28,7 @@ from chaos.journal import Journal
 from chaos.lab import Lab, LacksAbilityError
 from chaos.profile import PROFILES
 from chaos.profile import find as find_profile
+from chaos.report.close import close
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import load
 from chaos.report.table import fact_table, verdict_table
@@ -116,6 +117,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             help=f"image with {each.server} (default: built here"
             + (f"; with a registry {each.published})" if each.published else ")"),
         )
+    group.addoption(
+        "--mysql-clock-image",
+        default="",
+        metavar="IMAGE",
+        help="image with MySQL 8.0.11 or 8.0.12 and libfaketime: the control of mysql-clock (default: it is not run)",
+    )
+    group.addoption(
+        "--storage-class",
+        default="",
+        metavar="NAME",
+        help="StorageClass whose volumes rwo-volume-handover moves (default: a CSI driver of ours over a Ceph pool)",
+    )
     group.addoption("--busybox-image", default="", help="image of the workloads (default: what the nodes hold)")
 
 
@@ -238,9 +251,21 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
         run=ordeal_run.id,
         directory=where,
         report=ordeal_run.report,
-        images={each.name: request.config.getoption(each.option) for each in workload_images.RECIPES},
+        images={
+            "mysql-clock": request.config.getoption("--mysql-clock-image"),
+            **{each.name: request.config.getoption(each.option) for each in workload_images.RECIPES},
+        },
+        storage_class=request.config.getoption("--storage-class"),
     )
     request.node.stash[LAB] = made
+    ordeal_run.results.begin(
+        request.node.nodeid,
+        replay.incident.id,
+        cluster=case.cluster,
+        profile=ordeal_run.profile.name,
+        control=case.control or "",
+        replay=replay.variant,
+    )
     ordeal_run.report(f"=== {replay.incident.id} [{case}]")
     yield made
     made.clean_up()
@@ -257,6 +282,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     try:
         yield
     except LacksAbilityError as error:
+        run.results.skip(pyfuncitem.nodeid, str(error))
         pytest.skip(str(error))
     except OrdealError as error:
         problem = str(error)
@@ -279,6 +305,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     return True
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    """The run is over and its clusters are gone: the results say so, and a page of them is made."""
+    try:
+        return (yield)
+    finally:
+        directory = Path(session.config.getoption("--results")) / session.config.stash[RUN_ID]
+        if not _worker(session.config) and (directory / "results.json").is_file():
+            close(directory, _reporter(session.config))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The table of verdicts, the tables that suites made, and where the results are."""
     root, run = Path(config.getoption("--results")), config.stash[RUN_ID]
@@ -295,6 +332,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for name, rows in outcome.tables.items():
             console.print(fact_table(name, rows))
     terminalreporter.write_line(f"results: {saved.path}")
+    page = saved.path.with_name("report.html")
+    if page.is_file():
+        terminalreporter.write_line(f"report:  {page}")
 
 
 def _conclude(run: Run, lab: Lab, test: str, problem: str) -> Outcome:

@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 from chaos.catalogue import INCIDENTS
 from chaos.cli import app
 from chaos.clusters.base import ClusterRef
+from chaos.invariants.base import Verdict
 from chaos.journal import CLUSTER, Journal
+from tests.report.made import outcome, results
 
 COMMAND = [sys.executable, "-m", "chaos.cli"]
 ROOT = Path(__file__).resolve().parents[1]
@@ -172,26 +174,12 @@ def test_a_damaged_journal_is_named(home: Home) -> None:
     refused(home.run("undo"), "broken.jsonl is damaged at line 1")
 
 
-RESULTS = {
-    "schema": 1,
-    "run": "20260101-000000-abcd",
-    "machine": {"cpus": "2"},
-    "options": {},
-    "incidents": [
-        {"id": "mass-termination", "variant": "hardened", "cluster": "kind", "kubernetes": "1.34.4", "profile": "smoke",
-         "verdict": "held", "passed": True, "why": "5 invariants held", "duration_s": 81.2},
-        {"id": "mass-termination", "variant": "control", "control": "default-tolerations", "cluster": "kind",
-         "kubernetes": "1.34.4", "profile": "smoke", "verdict": "unknown", "passed": False,
-         "why": "the fault did not land [/red] on [node]", "duration_s": 3},
-    ],
-}  # fmt: skip
-
-
 def test_report_shows_the_verdicts_of_a_run(home: Home) -> None:
-    run = home.path / "results" / "20260101-000000-abcd"
-    run.mkdir(parents=True)
-    (run / "results.json").write_text(json.dumps(RESULTS))
-    (home.path / "results" / "latest").symlink_to(run.name)
+    made = results(home.path / "results")
+    made.add(outcome())
+    lost = "the fault did not land [/red] on [node]"
+    made.add(outcome(control="default-tolerations", verdict=Verdict.UNKNOWN, passed=False, why=lost))
+    run = made.directory
     for arguments in ([], ["20260101-000000-abcd"], [str(run)], [str(run / "results.json")]):
         done = home.run("report", *arguments)
         assert done.code == 0, done.err
@@ -209,7 +197,7 @@ def test_report_shows_the_verdicts_of_a_run(home: Home) -> None:
         ("{", "no JSON"),
         ("[]", "not a kube-ordeal run's"),
         ('{"schema": 99, "run": "x"}', "schema 99"),
-        ('{"schema": 1, "run": "x", "machine": {}, "incidents": [{}]}', "not a kube-ordeal run's"),
+        ('{"schema": 2, "run": "x", "machine": {}, "incidents": [{}]}', "were they edited?"),
     ],
 )
 def test_report_refuses_what_is_no_result(home: Home, content: str, says: str) -> None:

@@ -7,27 +7,15 @@ import pytest
 
 from chaos.catalogue import INCIDENTS, Incident
 from chaos.explain import WIDTH, explain
-from chaos.report.results import SCHEMA
+from chaos.report.schema import SCHEMA
+from tests.report.made import finding, outcome, results
 
 
 def run(root: Path, run_id: str, incident: str, sentence: str, *, schema: int = SCHEMA) -> None:
     """A results file of one replay."""
-    finding = {"name": "nothing-terminated", "verdict": "held", "sentence": sentence, "figures": {"pods": 6}}
-    outcome = {
-        "id": incident,
-        "cluster": "kind",
-        "kubernetes": "1.34.4",
-        "profile": "smoke",
-        "verdict": "held",
-        "passed": True,
-        "duration_s": 61.4,
-        "why": "",
-        "invariants": [finding],
-    }
-    folder = root / run_id
-    folder.mkdir()
-    content = {"schema": schema, "run": run_id, "machine": {"cpus": "2"}, "incidents": [outcome]}
-    (folder / "results.json").write_text(json.dumps(content))
+    made = results(root, run_id)
+    made.add(outcome(finding(sentence=sentence), incident=incident))
+    made.path.write_text(json.dumps(json.loads(made.path.read_text()) | {"schema": schema, "machine": {"cpus": "2"}}))
 
 
 @pytest.mark.parametrize("incident", INCIDENTS, ids=lambda each: each.id)
@@ -52,6 +40,7 @@ def test_the_newest_run_that_replayed_it_is_shown(tmp_path: Path) -> None:
     run(tmp_path, "20260102-000000-bbbb", "mass-termination", "none of 6 pods was deleted")
     run(tmp_path, "20260103-000000-cccc", "pleg-churn", "another incident")
     run(tmp_path, "20260104-000000-dddd", "mass-termination", "of another version", schema=SCHEMA + 1)
+    (tmp_path / "latest").unlink()
     (tmp_path / "latest").symlink_to("20260101-000000-aaaa")
     said = explain(INCIDENTS[0], tmp_path)
     assert "run 20260102-000000-bbbb, on cpus 2:" in said

@@ -1,20 +1,33 @@
-"""The results of a run: results/<run>/results.json, written anew after each incident, and results/latest beside it."""
+"""The results of a run: results/<run>/results.json and junit.xml, written anew as it happens; results/latest beside.
+
+What stands in the file is defined by results.schema.json beside this module.
+"""
 
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
+from chaos.catalogue import INCIDENTS
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.hosts.lock import locked
+from chaos.hosts.places import APP
 from chaos.invariants.base import Finding, Verdict
+from chaos.report import junit
+from chaos.report.saved import Row as Row  # noqa: PLC0414  (suites take it from here)
+from chaos.report.saved import of_json
+from chaos.report.schema import SCHEMA as SCHEMA  # noqa: PLC0414
 
-SCHEMA = 1
-Row = Mapping[str, str | int | float]
+_Content = dict[str, Any]  # the file as JSON has it; it does not leave this module
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,51 +59,89 @@ class Outcome:
 
 
 class Results:
-    """Collects outcomes and keeps the file on disk up to date. Several processes of one run may add to it."""
+    """Collects outcomes and keeps the files on disk up to date. Several processes of one run may add to them."""
 
     def __init__(self, root: Path, run: str, facts: Mapping[str, str]) -> None:
         """Make results/<run> and point `latest` at it. Raises OrdealError where that can't be written."""
         self.directory = root / run
-        self._facts = dict(facts)
-        self._run = run
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             with self._locked():
                 if not self.path.exists():
                     _point(root / "latest", run)
-                    self._write([])
+                    self._write(_empty(run, facts))
         except OSError as error:
-            where = self.directory
-            raise OrdealError(f"results can't be written to {where}: {error.strerror}; choose --results") from error
+            raise self._unwritable(error) from error
+
+    def begin(
+        self, test: str, incident: str, *, cluster: str, profile: str, control: str = "", replay: str = ""
+    ) -> None:
+        """A replay begins: until it is added or skipped the file says that it has no verdict. Raises OrdealError."""
+        entry = {
+            "id": incident,
+            **({"replay": replay} if replay else {}),
+            "variant": "control" if control else "hardened",
+            **({"control": control} if control else {}),
+            "test": test,
+            "cluster": cluster,
+            "profile": profile,
+            "started": _now(),
+        }
+        self._change(lambda content: content["running"].append(entry))
 
     def add(self, outcome: Outcome) -> None:
         """Take an outcome; on disk when this returns. Raises OrdealError where it can't be written."""
-        try:
-            with self._locked():
-                self._write([*json.loads(self.path.read_text())["incidents"], self._as_json(outcome)])
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            raise OrdealError(f"results can't be written to {self.path}: {why}") from error
+
+        def change(content: _Content) -> None:
+            _forget(content, outcome.test)
+            content["incidents"].append(self._as_json(outcome))
+            known = {each["id"] for each in content["catalogue"]}
+            content["catalogue"] += [asdict(i) for i in INCIDENTS if i.id == outcome.id and i.id not in known]
+            content["mutants"] += [
+                {"test": outcome.test, **_plain(row)} for row in outcome.tables.get("mutants", ()) if "mutant" in row
+            ]
+
+        self._change(change)
+
+    def skip(self, test: str, why: str) -> None:
+        """A replay that had begun can't be done here, and why. Raises OrdealError where that can't be written."""
+
+        def change(content: _Content) -> None:
+            for begun in _forget(content, test):
+                content["skipped"].append({**begun, "why": why})
+
+        self._change(change)
+
+    def end(self) -> None:
+        """The run is over, as far as it came. Raises OrdealError where that can't be written."""
+        self._change(lambda content: content.update(ended=_now()))
 
     @property
     def path(self) -> Path:
         """The results file."""
         return self.directory / "results.json"
 
+    def _change(self, change: Callable[[_Content], None]) -> None:
+        try:
+            with self._locked():
+                content = json.loads(self.path.read_text())
+                change(content)
+                self._write(content)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: Exception) -> OrdealError:
+        if isinstance(error, OSError):
+            return OrdealError(f"results can't be written to {self.directory}: {error.strerror}; choose --results")
+        return OrdealError(f"results can't be written to {self.path}, it was changed meanwhile: {error!r}")
+
     def _locked(self) -> AbstractContextManager[None]:
         return locked(self.directory / ".lock")
 
-    def _write(self, incidents: Sequence[object]) -> None:
-        content = {
-            "schema": SCHEMA,
-            "run": self._run,
-            "machine": machine_facts(),
-            "options": self._facts,
-            "incidents": incidents,
-        }
-        scratch = self.path.with_suffix(".tmp")
-        scratch.write_text(json.dumps(content, indent=2) + "\n")
-        scratch.replace(self.path)
+    def _write(self, content: _Content) -> None:
+        content["updated"] = _now()
+        _replace(self.path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        _replace(self.directory / "junit.xml", junit.document(of_json(content, self.path)))
 
     def _as_json(self, o: Outcome) -> dict[str, object]:
         return {
@@ -105,13 +156,14 @@ class Results:
             "verdict": str(o.verdict),
             "passed": o.passed,
             "why": o.why,
+            "started": _iso(time.time() - o.duration_s),
             "duration_s": round(o.duration_s, 3),
             "invariants": [self._finding(f) for f in o.findings],
             "cluster_facts": dict(o.cluster_facts),
-            "facts": dict(o.facts),
-            "tables": {name: [dict(row) for row in rows] for name, rows in o.tables.items()},
+            "facts": _plain(o.facts),
+            "tables": {name: [_plain(row) for row in rows] for name, rows in o.tables.items()},
             "histories": [self._relative(p) for p in o.histories],
-            "evidence": [self._relative(p.path) if p.path else f"{p.name}: {p.missing}" for p in o.evidence],
+            "evidence": [self._piece(p) for p in o.evidence],
         }
 
     def _finding(self, f: Finding) -> dict[str, object]:
@@ -120,11 +172,17 @@ class Results:
             "verdict": str(f.verdict),
             "sentence": f.sentence,
             **({"reason": f.reason} if f.reason else {}),
-            "figures": dict(f.figures),
-            "proof": [{"kind": r.kind, "object": r.object, **asdict(r)} for r in f.proof],
+            "figures": _plain(f.figures),
+            "proof": [{"kind": r.kind, "object": r.object, **_plain(asdict(r))} for r in f.proof],
             **({"promise": f.recipe.promise, "arguments": dict(f.recipe.arguments)} if f.recipe else {}),
             **({"history": self._relative(f.history)} if f.history else {}),
         }
+
+    def _piece(self, piece: Piece) -> dict[str, object]:
+        if piece.path is None:
+            return {"name": piece.name, "missing": piece.missing}
+        size = {"size_bytes": piece.path.stat().st_size} if piece.path.exists() else {}
+        return {"name": piece.name, "path": self._relative(piece.path), **size}
 
     def _relative(self, path: Path) -> str:
         return str(path.relative_to(self.directory)) if path.is_relative_to(self.directory) else str(path)
@@ -140,6 +198,50 @@ def machine_facts() -> dict[str, str]:
         "architecture": platform.machine(),
         "python": platform.python_version(),
     }
+
+
+def _empty(run: str, facts: Mapping[str, str]) -> _Content:
+    return {
+        "schema": SCHEMA,
+        "run": run,
+        "tool": {"name": APP, "version": version(APP)},
+        "machine": machine_facts(),
+        "options": dict(facts),
+        "started": _now(),
+        "updated": "",
+        "running": [],
+        "skipped": [],
+        "incidents": [],
+        "catalogue": [],
+        "mutants": [],
+    }
+
+
+def _forget(content: _Content, test: str) -> list[dict[str, object]]:
+    """Take a test out of those that run; returns what stood there."""
+    begun = [each for each in content["running"] if each["test"] == test]
+    content["running"] = [each for each in content["running"] if each["test"] != test]
+    return begun
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, object]:
+    """JSON has no infinity and no NaN: they stand there as texts."""
+    return {name: str(v) if isinstance(v, float) and not isfinite(v) else v for name, v in values.items()}
+
+
+def _now() -> str:
+    return _iso(time.time())
+
+
+def _iso(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whoever reads meanwhile, and whatever kills us, finds the old file or the new one."""
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
 
 
 def _point(link: Path, target: str) -> None:

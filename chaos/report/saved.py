@@ -1,31 +1,49 @@
-"""The results of a run that is over, read back from its results.json."""
+"""The results of a run, read back from its results.json."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from chaos.catalogue import Control, Incident, Sign
 from chaos.errors import OrdealError
-from chaos.invariants.base import Figure, Recipe
-from chaos.report.results import SCHEMA, Row
+from chaos.invariants.base import Figure
+from chaos.report.schema import check
+
+Row = Mapping[str, str | int | float]
 
 
 @dataclass(frozen=True, slots=True)
 class SavedFinding:
-    """What became of one invariant, as the results file has it; `history` is a path below the run's folder."""
+    """What became of one invariant, as the results file has it; `history` is the file that was judged."""
 
     invariant: str
     verdict: str
     sentence: str
     reason: str
     figures: Mapping[str, Figure]
-    recipe: Recipe | None = None
+    promise: str = ""
+    arguments: Mapping[str, object] | None = None
     history: str = ""
 
 
 @dataclass(frozen=True, slots=True)
+class SavedPiece:
+    """A file of evidence, its path below the run's folder, or why there is none."""
+
+    name: str
+    path: str = ""
+    size_bytes: int = 0
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SavedOutcome:
-    """One replay as the results file has it; `control` is "" when hardened."""
+    """One replay as the results file has it; `control` is "" when hardened.
+
+    `ended` is false for a replay that had begun and has no end: its verdict is unknown.
+    """
 
     id: str
     replay: str
@@ -39,20 +57,83 @@ class SavedOutcome:
     why: str
     tables: Mapping[str, tuple[Row, ...]]
     findings: tuple[SavedFinding, ...] = ()
+    test: str = ""
+    started: str = ""  # UTC, as 2026-01-02T03:04:05.678Z
+    facts: Mapping[str, Figure] | None = None
+    cluster_facts: Mapping[str, str] | None = None
+    histories: tuple[str, ...] = ()
+    evidence: tuple[SavedPiece, ...] = ()
+    ended: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A replay that this cluster could not do, and why."""
+
+    id: str
+    test: str
+    cluster: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
 class SavedRun:
-    """A run: its id, the file it was read from, the facts of its machine, its outcomes in the order they came."""
+    """A run: its id, the file it was read from, its facts, its outcomes in the order they came.
+
+    Replays that had begun and have no end are outcomes too, the last ones. `ended` is "" while it goes on, and where it
+    was killed. `catalogue` are the incidents as the tool defined them that made the run.
+    """
 
     id: str
     path: Path
     machine: Mapping[str, str]
     outcomes: tuple[SavedOutcome, ...]
+    version: str = ""
+    options: Mapping[str, str] | None = None
+    started: str = ""
+    updated: str = ""
+    ended: str = ""
+    skipped: tuple[Skipped, ...] = ()
+    catalogue: tuple[Incident, ...] = ()
+    mutants: tuple[Row, ...] = ()
+
+    def incident(self, incident_id: str) -> Incident:
+        """An incident as it was when it was replayed; one without a claim where the file does not have it."""
+        for each in self.catalogue:
+            if each.id == incident_id:
+                return each
+        return Incident(incident_id, incident_id, "", "", "", "", "", controls=())
+
+    def file(self, relative: str) -> Path:
+        """A history or a piece of evidence. Raises OrdealError where it is missing or not below the run's folder."""
+        folder = self.path.parent.resolve()
+        path = (folder / relative).resolve()
+        if not path.is_relative_to(folder):
+            raise OrdealError(
+                f"{relative} is not below the run's folder {self.path.parent}; was the results file edited?"
+            )
+        if not path.is_file():
+            raise OrdealError(f"{relative} is missing: it was there when {self.path} was written")
+        return path
+
+    def missing(self) -> tuple[str, ...]:
+        """A sentence for each history and each piece of evidence that the results name and that can't be read."""
+        named = [h for o in self.outcomes for h in (*o.histories, *(f.history for f in o.findings if f.history))]
+        named += [piece.path for o in self.outcomes for piece in o.evidence if piece.path]
+        sentences = []
+        for each in dict.fromkeys(named):
+            try:
+                self.file(each)
+            except OrdealError as error:
+                sentences.append(str(error))
+        return tuple(sentences)
 
 
 def load(root: Path, run: str = "latest") -> SavedRun:
-    """The run of that id below `root`, or at that path. Raises OrdealError where there is none or it can't be read."""
+    """The run of that id below `root`, or at that path.
+
+    Raises OrdealError where there is none, or it is truncated, of another schema version, or was edited.
+    """
     given = Path(run)
     path = given if given.is_file() else (given if given.is_dir() else root / run) / "results.json"
     try:
@@ -61,15 +142,29 @@ def load(root: Path, run: str = "latest") -> SavedRun:
         there = ", ".join(sorted(p.parent.name for p in root.glob("*/results.json") if not p.parent.is_symlink()))
         raise OrdealError(f"there are no results at {path}; runs below {root}: {there or 'none'}") from error
     except ValueError as error:
-        raise OrdealError(f"the results at {path} are no JSON ({error})") from error
-    try:
-        if content["schema"] != SCHEMA:
-            raise OrdealError(f"the results at {path} have schema {content['schema']}, this version reads {SCHEMA}")
-        return SavedRun(
-            content["run"], path, dict(content["machine"]), tuple(_outcome(entry) for entry in content["incidents"])
-        )
-    except (KeyError, TypeError) as error:
-        raise OrdealError(f"the results at {path} are not a kube-ordeal run's: {error!r}") from error
+        raise OrdealError(f"the results at {path} are no JSON, they may be cut off ({error})") from error
+    check(content, path)
+    return of_json(content, path)
+
+
+def of_json(content: Mapping[str, Any], path: Path) -> SavedRun:
+    """A run from the content of a results file that fits the schema."""
+    ended = content.get("ended", "")
+    running = [_begun(each, ended) for each in content["running"]]
+    return SavedRun(
+        id=content["run"],
+        path=path,
+        machine=content["machine"],
+        outcomes=(*(_outcome(entry) for entry in content["incidents"]), *running),
+        version=content["tool"]["version"],
+        options=content["options"],
+        started=content["started"],
+        updated=content["updated"],
+        ended=ended,
+        skipped=tuple(Skipped(e["id"], e["test"], e["cluster"], e["why"]) for e in content["skipped"]),
+        catalogue=tuple(_incident(each) for each in content["catalogue"]),
+        mutants=tuple(content["mutants"]),
+    )
 
 
 def latest_with(root: Path, incident_id: str) -> SavedRun | None:
@@ -90,54 +185,65 @@ def latest_with(root: Path, incident_id: str) -> SavedRun | None:
     return None
 
 
-def _mapping(value: object) -> Mapping[str, list[Row]]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is no object")
-    return value
-
-
-def _outcome(entry: Mapping[str, object]) -> SavedOutcome:
+def _outcome(entry: Mapping[str, Any]) -> SavedOutcome:
     return SavedOutcome(
-        id=str(entry["id"]),
-        replay=str(entry.get("replay", "")),
-        cluster=str(entry["cluster"]),
-        kubernetes=str(entry["kubernetes"]),
-        profile=str(entry["profile"]),
-        control=str(entry.get("control", "")),
-        verdict=str(entry["verdict"]),
-        passed=entry["passed"] is True,
-        duration_s=float(str(entry["duration_s"])),
-        why=str(entry["why"]),
-        tables={str(name): tuple(rows) for name, rows in _mapping(entry.get("tables", {})).items()},
-        findings=tuple(_finding(each) for each in _list(entry.get("invariants", []))),
+        id=entry["id"],
+        replay=entry.get("replay", ""),
+        cluster=entry["cluster"],
+        kubernetes=entry["kubernetes"],
+        profile=entry["profile"],
+        control=entry.get("control", ""),
+        verdict=entry["verdict"],
+        passed=entry["passed"],
+        duration_s=float(entry["duration_s"]),
+        why=entry["why"],
+        tables={name: tuple(rows) for name, rows in entry["tables"].items()},
+        findings=tuple(_finding(each) for each in entry["invariants"]),
+        test=entry["test"],
+        started=entry["started"],
+        facts=entry["facts"],
+        cluster_facts=entry["cluster_facts"],
+        histories=tuple(entry["histories"]),
+        evidence=tuple(SavedPiece(**each) for each in entry["evidence"]),
     )
 
 
-def _list(value: object) -> list[Mapping[str, object]]:
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is no list")
-    return value
-
-
-def _finding(entry: Mapping[str, object]) -> SavedFinding:
-    figures = entry.get("figures", {})
-    if not isinstance(figures, dict):
-        raise TypeError(f"{figures!r} is no object")
+def _finding(entry: Mapping[str, Any]) -> SavedFinding:
     return SavedFinding(
-        str(entry["name"]),
-        str(entry["verdict"]),
-        str(entry["sentence"]),
-        str(entry.get("reason", "")),
-        figures,
-        _recipe(entry),
-        str(entry.get("history", "")),
+        invariant=entry["name"],
+        verdict=entry["verdict"],
+        sentence=entry["sentence"],
+        reason=entry.get("reason", ""),
+        figures=entry["figures"],
+        promise=entry.get("promise", ""),
+        arguments=entry.get("arguments"),
+        history=entry.get("history", ""),
     )
 
 
-def _recipe(entry: Mapping[str, object]) -> Recipe | None:
-    if "promise" not in entry:
-        return None
-    arguments = entry["arguments"]
-    if not isinstance(arguments, dict):
-        raise TypeError(f"{arguments!r} is no object")
-    return Recipe(str(entry["promise"]), arguments)
+def _begun(entry: Mapping[str, Any], ended: str) -> SavedOutcome:
+    end = "it was ended from outside and gave no verdict" if ended else "the run was killed, or still goes on"
+    return SavedOutcome(
+        id=entry["id"],
+        replay=entry.get("replay", ""),
+        cluster=entry["cluster"],
+        kubernetes="",
+        profile=entry["profile"],
+        control=entry.get("control", ""),
+        verdict="unknown",
+        passed=False,
+        duration_s=0.0,
+        why=f"it began at {entry['started']} and has no end: {end}",
+        tables={},
+        test=entry["test"],
+        started=entry["started"],
+        ended=False,
+    )
+
+
+def _incident(entry: Mapping[str, Any]) -> Incident:
+    return Incident(
+        **{name: value for name, value in entry.items() if name not in {"controls", "recognise"}},
+        controls=tuple(Control(**each) for each in entry["controls"]),
+        recognise=tuple(Sign(**each) for each in entry["recognise"]),
+    )

@@ -36,6 +36,7 @@ from chaos.invariants.base import Verdict
 from chaos.journal import Journal, Saved
 from chaos.lab import Lab, Workload
 from chaos.profile import find as find_profile
+from chaos.report.close import close
 from chaos.report.results import Outcome, Results
 from chaos.verdict import outcome_of
 from chaos.workloads.web import Deployed
@@ -132,6 +133,10 @@ class _Run:
             directory=self.results.directory / incident.id,
             report=logger.info,
         )
+        self.test = f"chaos run {incident.id}"
+        self.results.begin(
+            self.test, incident.id, cluster=settings.cluster, profile=profile.name, control=settings.control
+        )
         self.history: History | None = None
         self.recording: ExitStack | None = None
         self.faults: dict[str, list[ExitStack]] = {}
@@ -189,10 +194,13 @@ class Session:
             self._tried(lambda: undo.undo_all(logger.info))
         outcome = run.outcome
         if outcome is None:
-            return None
-        if self.problem:
-            outcome = replace(outcome, verdict=Verdict.UNKNOWN, passed=False, why=self.problem)
-        self._tried(lambda: run.results.add(outcome))
+            self._tried(lambda: run.results.skip(run.test, "nothing was to be judged"))
+        else:
+            if self.problem:
+                outcome = replace(outcome, verdict=Verdict.UNKNOWN, passed=False, why=self.problem)
+            told = outcome
+            self._tried(lambda: run.results.add(told))
+        close(run.results.directory, logger.info)
         return outcome
 
     # --- what activities use
@@ -351,7 +359,7 @@ class Session:
         return self._run
 
     def _concluded(self) -> Outcome:
-        return outcome_of(self.lab, f"chaos run {self.lab.incident.id}", self.problem)
+        return outcome_of(self.lab, self._opened.test, self.problem)
 
     def _tried(self, step: Callable[[], object]) -> None:
         try:

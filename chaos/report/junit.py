@@ -1,0 +1,74 @@
+"""junit.xml as CI systems take it: a testcase for each replay, its measured figures as properties."""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+
+from chaos.report.saved import SavedOutcome, SavedRun, Skipped
+
+# What XML 1.0 can't hold (section 2.2 of the recommendation), even escaped: shown as \x1b or \ud800 instead.
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SUITE = "kube-ordeal"
+_DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
+
+
+def document(run: SavedRun) -> str:
+    """The document for a run, as far as it has come.
+
+    Violated, or a control that was not violated as it must be, is a failure. Unknown is an error, and so is a replay
+    that has begun and has no end.
+    """
+    cases = [*(_case(outcome) for outcome in run.outcomes), *(_skipped(each) for each in run.skipped)]
+    counts = {
+        "tests": len(cases),
+        "failures": sum(case.find("failure") is not None for case in cases),
+        "errors": sum(case.find("error") is not None for case in cases),
+        "skipped": len(run.skipped),
+    }
+    totals = {name: str(count) for name, count in counts.items()}
+    totals["time"] = f"{sum(outcome.duration_s for outcome in run.outcomes):.3f}"
+    whole = ET.Element("testsuites", totals)
+    suite = ET.SubElement(whole, "testsuite", {"name": _SUITE, **totals, "timestamp": run.started.removesuffix("Z")})
+    _properties(suite, {"run": run.id, "version": run.version, **run.machine, **(run.options or {})})
+    suite.extend(cases)
+    ET.indent(whole)
+    return f"{_DECLARATION}{ET.tostring(whole, encoding='unicode')}\n"
+
+
+def _case(o: SavedOutcome) -> ET.Element:
+    case = _named(o.test, f"{o.duration_s:.3f}")
+    figures = {f"{f.invariant}.{name}": value for f in o.findings for name, value in f.figures.items()}
+    verdicts = {f"{f.invariant}.verdict": f.verdict for f in o.findings}
+    about = {"incident": o.id, "verdict": o.verdict, "kubernetes": o.kubernetes, "profile": o.profile}
+    _properties(case, {**about, **(o.facts or {}), **verdicts, **figures})
+    if not o.passed:
+        tag = "error" if o.verdict == "unknown" else "failure"
+        problem = ET.SubElement(case, tag, type=o.verdict, message=_xml(o.why))
+        problem.text = _xml("\n".join(f"{f.verdict}: {f.invariant}: {f.sentence}" for f in o.findings))
+    paths = dict.fromkeys([*o.histories, *(piece.path for piece in o.evidence if piece.path)])
+    out = ET.SubElement(case, "system-out")  # the form in which Jenkins and GitLab take attachments
+    out.text = _xml("\n".join([o.why, *(f"[[ATTACHMENT|{path}]]" for path in paths)]))
+    return case
+
+
+def _skipped(skipped: Skipped) -> ET.Element:
+    case = _named(skipped.test, "0")
+    ET.SubElement(case, "skipped", message=_xml(skipped.why))
+    return case
+
+
+def _named(test: str, time_s: str) -> ET.Element:
+    """A case is named as pytest's own --junitxml names it, so that both can be laid side by side."""
+    file, _, name = test.rpartition("::")
+    classname = file.removesuffix(".py").replace("/", ".") or _SUITE
+    return ET.Element("testcase", classname=_xml(classname), name=_xml(name), time=time_s)
+
+
+def _properties(parent: ET.Element, values: Mapping[str, object]) -> None:
+    properties = ET.SubElement(parent, "properties")
+    for name, value in values.items():
+        ET.SubElement(properties, "property", name=_xml(name), value=_xml(str(value)))
+
+
+def _xml(text: str) -> str:
+    return _NO_XML.sub(lambda found: ascii(found[0]).strip("'"), text)
