@@ -9,7 +9,7 @@ from pathlib import Path
 
 from urllib3.exceptions import HTTPError
 
-from chaos import stacks
+from chaos import rbd_lock, stacks
 from chaos.clusters.base import Cluster, NodeExec
 from chaos.clusters.client import raw_get
 from chaos.errors import OrdealError
@@ -20,6 +20,9 @@ API_OBJECTS = {
     "pods": "/api/v1/pods",
     "events": "/api/v1/events",
     "leases": "/apis/coordination.k8s.io/v1/leases",
+    "persistentvolumes": "/api/v1/persistentvolumes",
+    "persistentvolumeclaims": "/api/v1/persistentvolumeclaims",
+    "volumeattachments": "/apis/storage.k8s.io/v1/volumeattachments",
 }
 UNITS = ("kubelet", "containerd")
 JOURNAL_LINES = 20000
@@ -52,6 +55,9 @@ def collect(
     directory.mkdir(parents=True, exist_ok=True)
     api = _Api(cluster)
     jobs: dict[str, Callable[[], str]] = {f"{name}.json": partial(api.get, path) for name, path in API_OBJECTS.items()}
+    with suppress(Exception):  # no API server, no word of a pool
+        if cluster.shape.shared_folder and rbd_lock.serves(cluster):
+            jobs["rbd-lock-list.txt"] = partial(rbd_lock.lock_list, cluster)
     if isinstance(cluster, NodeExec):
         since = () if since_wall is None else ("--since", f"@{since_wall:.0f}")
         for node in nodes:

@@ -61,10 +61,11 @@ class Lab:
         directory: Path,
         report: Callable[[str], None],
         images: Mapping[str, str] | None = None,
+        storage_class: str = "",
     ) -> None:
-        """`images` are those that the user named, by the workload's name."""
+        """`images` are those that the user named, by the workload's name; so is `storage_class`, where not empty."""
         self.incident, self.control, self.cluster_kind, self.profile = incident, control, cluster_kind, profile
-        self.journal, self.replay = journal, replay
+        self.journal, self.replay, self.storage_class = journal, replay, storage_class
         self.findings: list[Finding] = []
         self.facts: dict[str, Figure] = {}
         self.not_run_controls: dict[str, str] = {}
@@ -124,6 +125,7 @@ class Lab:
             directory=self._directory / tag,
             report=lambda _: None,
             images=self._images,
+            storage_class=self.storage_class,
         )
         try:
             yield lab

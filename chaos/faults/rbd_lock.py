@@ -1,0 +1,196 @@
+"""Our CSI driver over a Ceph pool of its own, put on a cluster for the length of a replay."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any, ClassVar, Protocol
+
+import yaml
+from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api, RbacAuthorizationV1Api, StorageV1Api
+from kubernetes.client.exceptions import ApiException
+from kubernetes.utils import create_from_dict
+
+from chaos.clusters.base import SHARED, Cluster, NodeExec, SharesFolder
+from chaos.errors import OrdealError
+from chaos.faults.base import fault
+from chaos.hosts.places import manifests_dir
+from chaos.journal import Saved
+from chaos.rbd_lock import CLASS, DRIVER, NAMESPACE, POD
+from chaos.waiting import WaitedInVainError, eventually
+
+FOLDER = "rbd-lock"  # of the shared folder: one folder a volume
+ROLE = "kube-ordeal-csi-rbd-lock"
+FILES = ("ceph", "class", "rbac", "controller", "node")
+SERVES_WITHIN_S = 180.0
+GIVEN_BACK_WITHIN_S = 30.0  # how long the driver is kept for volumes that are still being given back
+KUBELET = "/var/lib/kubelet"
+FORGET_PLUGIN = f"rm -rf {KUBELET}/plugins/{DRIVER} {KUBELET}/plugins_registry/{DRIVER}-reg.sock"
+
+
+class _Shared(Cluster, NodeExec, SharesFolder, Protocol): ...
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class InstallRbdLock:
+    """Install the driver: a Ceph pool, the StorageClass ordeal-rbd-lock, its controller and its nodes' part.
+
+    `image` holds Ceph and the driver (`kube-ordeal image build --workloads ceph`). Known-bad are: `release_lock` false
+    (a node that gives a volume back keeps its lock), `fence` false (no lock is taken), `attach` false (no
+    VolumeAttachments, so that Kubernetes does not ask who has the volume). Undo takes all of it away, with what is left
+    of its volumes.
+    """
+
+    kind: ClassVar[str] = "install-rbd-lock"
+    needs: ClassVar[tuple[type, ...]] = (NodeExec, SharesFolder)
+    image: str
+    release_lock: bool = True
+    fence: bool = True
+    attach: bool = True
+
+    def plan(self, cluster: _Shared) -> Saved:
+        cluster.shared_folder()
+        planes = [n for n in cluster.nodes() if n.control_plane]
+        if not planes:
+            raise OrdealError(f"cluster {cluster.ref.name} has no control-plane node on which the Ceph pool could run")
+        with cluster.api() as client:
+            there = [d.metadata.name for d in StorageV1Api(client).list_csi_driver().items if d.metadata]
+        if DRIVER in there:
+            raise OrdealError(
+                f"cluster {cluster.ref.name} has the CSI driver {DRIVER} already: another run uses it, or left it "
+                "behind; run `kube-ordeal undo`"
+            )
+        return {"node": planes[0].name, "address": planes[0].address}
+
+    def apply(self, cluster: _Shared, saved: Saved) -> None:
+        words = {True: "true", False: "false"}
+        given = {
+            "namespace": NAMESPACE,
+            "run": "rbd-lock",
+            "image": self.image,
+            "node": str(saved["node"]),
+            "address": str(saved["address"]),
+            "shared": f"{SHARED}/{FOLDER}",
+            "attach": words[self.attach],
+            "release_lock": words[self.release_lock],
+            "fence": words[self.fence],
+        }
+        create: Callable[[ApiClient, object], object] = create_from_dict
+        with cluster.api() as client:
+            for name in FILES:
+                text = Template((manifests_dir() / "csi-rbd-lock" / f"{name}.yaml").read_text()).substitute(given)
+                for manifest in yaml.safe_load_all(text):
+                    create(client, manifest)
+        what = f"the Ceph pool and the driver {DRIVER} to serve"
+        try:
+            eventually(lambda: not _lacking(cluster), within_s=SERVES_WITHIN_S, what=what)
+        except WaitedInVainError as error:
+            raise OrdealError(f"{error}; lacking are: {', '.join(_lacking(cluster))}") from error
+
+    def landed(self, cluster: _Shared, saved: Saved) -> bool:
+        return not _lacking(cluster)
+
+    @staticmethod
+    def undo(cluster: _Shared, saved: Saved) -> None:
+        """First the volumes, while there is a driver that can give them back; then the driver; then the folder."""
+        with suppress(WaitedInVainError):
+            eventually(
+                lambda: not list(_in_use(cluster)), within_s=GIVEN_BACK_WITHIN_S, what="the volumes to be given back"
+            )
+        _forget_volumes(cluster)
+        _delete_all(cluster)
+        for node in cluster.nodes():
+            cluster.node_exec(node.name, ["sh", "-c", FORGET_PLUGIN], check=False)
+        shutil.rmtree(Path(cluster.shared_folder()) / FOLDER, ignore_errors=True)
+
+    @staticmethod
+    def undone(cluster: _Shared, saved: Saved) -> bool:
+        if (Path(cluster.shared_folder()) / FOLDER).exists():
+            return False
+        with cluster.api() as client:
+            namespaces = [n.metadata.name for n in CoreV1Api(client).list_namespace().items if n.metadata]
+            drivers = [d.metadata.name for d in StorageV1Api(client).list_csi_driver().items if d.metadata]
+        return NAMESPACE not in namespaces and DRIVER not in drivers
+
+
+def _lacking(cluster: Cluster) -> list[str]:
+    """What of the driver does not serve yet."""
+    with cluster.api() as client:
+        core, apps = CoreV1Api(client), AppsV1Api(client)
+        pod: Any = core.read_namespaced_pod_status(POD, NAMESPACE).status
+        controller: Any = apps.read_namespaced_deployment_status("controller", NAMESPACE).status
+        nodes: list[Any] = StorageV1Api(client).list_csi_node().items
+    lacking = []
+    if pod.phase in {"Failed", "Succeeded"}:
+        raise OrdealError(f"the Ceph pool ended: look at `kubectl logs -n {NAMESPACE} {POD}`")
+    if not any(c.type == "Ready" and c.status == "True" for c in pod.conditions or ()):
+        lacking.append("the Ceph pool")
+    if not controller.ready_replicas:
+        lacking.append("the controller")
+    with_driver = {n.metadata.name for n in nodes if any(d.name == DRIVER for d in n.spec.drivers or ())}
+    lacking += [f"the driver on {n.name}" for n in cluster.nodes() if n.ready == "True" and n.name not in with_driver]
+    return lacking
+
+
+def _volumes(client: ApiClient) -> list[Any]:
+    """The PersistentVolumes of the driver."""
+    there: list[Any] = CoreV1Api(client).list_persistent_volume().items
+    return [v for v in there if v.spec.csi is not None and v.spec.csi.driver == DRIVER]
+
+
+def _attachments(client: ApiClient) -> list[Any]:
+    there: list[Any] = StorageV1Api(client).list_volume_attachment().items
+    return [a for a in there if a.spec.attacher == DRIVER]
+
+
+def _in_use(cluster: Cluster) -> Iterator[str]:
+    """What still needs the driver: volumes, attachments, and mounts that a kubelet which reports knows of."""
+    with cluster.api() as client:
+        yield from (volume.metadata.name for volume in _volumes(client))
+        yield from (attachment.metadata.name for attachment in _attachments(client))
+        nodes: list[Any] = CoreV1Api(client).list_node().items
+    for node in nodes:
+        ready = any(c.type == "Ready" and c.status == "True" for c in node.status.conditions or ())
+        yield from (used for used in node.status.volumes_in_use or () if ready and f"/{DRIVER}^" in used)
+
+
+def _forget_volumes(cluster: Cluster) -> None:
+    """Delete what is left of volumes and attachments, whoever has a finalizer on it; the data goes with the folder."""
+    bare: dict[str, object] = {"metadata": {"finalizers": None}}
+    with cluster.api() as client:
+        core, storage = CoreV1Api(client), StorageV1Api(client)
+        for attachment in _attachments(client):
+            with _unless_gone():
+                storage.delete_volume_attachment(attachment.metadata.name)
+                storage.patch_volume_attachment(attachment.metadata.name, bare)
+        for volume in _volumes(client):
+            with _unless_gone():
+                core.delete_persistent_volume(volume.metadata.name)
+                core.patch_persistent_volume(volume.metadata.name, bare)
+
+
+def _delete_all(cluster: Cluster) -> None:
+    with cluster.api() as client:
+        storage, rbac = StorageV1Api(client), RbacAuthorizationV1Api(client)
+        for delete, name in (
+            (storage.delete_storage_class, CLASS),
+            (storage.delete_csi_driver, DRIVER),
+            (rbac.delete_cluster_role_binding, ROLE),
+            (rbac.delete_cluster_role, ROLE),
+            (CoreV1Api(client).delete_namespace, NAMESPACE),
+        ):
+            with _unless_gone():
+                delete(name)
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """What is gone already is no error when it is to be deleted."""
+    try:
+        yield
+    except ApiException as error:
+        if error.status not in {404, 409}:
+            raise

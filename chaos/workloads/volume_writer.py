@@ -1,0 +1,133 @@
+"""One pod that writes into a volume for one node at a time who it is, as a Deployment or a StatefulSet."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from string import Template
+from typing import Any
+
+import yaml
+from kubernetes.client import ApiClient, CoreV1Api, StorageV1Api
+from kubernetes.utils import create_from_dict
+
+from chaos.clusters.base import Cluster
+from chaos.errors import OrdealError
+from chaos.hosts.places import manifests_dir
+from chaos.volumes import Watched
+from chaos.waiting import WaitedInVainError, eventually
+from chaos.workloads.web import Deployed
+
+ROLLING_UPDATE, RECREATE, STATEFUL_SET = "rolling-update", "recreate", "stateful-set"
+WRITERS = (ROLLING_UPDATE, RECREATE, STATEFUL_SET)
+STRATEGIES = {ROLLING_UPDATE: "RollingUpdate", RECREATE: "Recreate"}
+CLAIM = "data"
+WRITES_WITHIN_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeWriter:
+    """`name` says what it is: a Deployment with the strategy RollingUpdate or Recreate, or a StatefulSet.
+
+    It starts on `node`, where there is room, and may move to any other.
+    """
+
+    name: str
+    storage_class: str
+    node: str
+
+    def deploy(self, cluster: Cluster, run: str, namespace: str) -> Deployed:
+        """Create it, in a namespace of its own, and wait until it writes.
+
+        Raises OrdealError where its claim is not bound by then, or its volume can't be mounted.
+        """
+        kind = "StatefulSet" if self.name == STATEFUL_SET else "Deployment"
+        filled = Template((manifests_dir() / "volume-writer.yaml").read_text()).substitute(
+            name=self.name,
+            namespace=namespace,
+            run=run,
+            storage_class=self.storage_class,
+            strategy=STRATEGIES.get(self.name, ""),
+            affinity=json.dumps(affinity(prefer=self.node)),
+            image=cluster.images.busybox,
+        )
+        with cluster.api() as client:
+            try:
+                create: Callable[[ApiClient, object], object] = create_from_dict
+                for manifest in yaml.safe_load_all(filled):
+                    if manifest["kind"] == kind or manifest["kind"] not in {"Deployment", "StatefulSet"}:
+                        create(client, manifest)
+            except Exception as error:
+                raise OrdealError(
+                    f"the workload {self.name} can't be created on {cluster.ref.name}: {error}"
+                ) from error
+        deployed = Deployed(self.name, namespace, "", 1, cluster)
+        try:
+            eventually(lambda: writing_on(deployed), within_s=WRITES_WITHIN_S, what=f"{self.name} to write")
+        except WaitedInVainError as error:
+            raise OrdealError(_why_not(deployed, self.storage_class)) from error
+        return deployed
+
+
+def check_class(cluster: Cluster, name: str) -> None:
+    """Raises OrdealError that names those there are, where there is no StorageClass of that name."""
+    with cluster.api() as client:
+        there: list[Any] = StorageV1Api(client).list_storage_class().items
+    names = [each.metadata.name for each in there]
+    if name not in names:
+        raise OrdealError(
+            f"cluster {cluster.ref.name} has no StorageClass {name}; it has {', '.join(sorted(names)) or 'none'}: name "
+            "one of them with --storage-class"
+        )
+
+
+def watched(deployed: Deployed) -> Watched:
+    """The workload with its PersistentVolume. Raises OrdealError where its claim is not bound."""
+    with deployed.cluster.api() as client:
+        claim: Any = CoreV1Api(client).read_namespaced_persistent_volume_claim(CLAIM, deployed.namespace)
+    if not claim.spec.volume_name:
+        raise OrdealError(f"the claim {CLAIM} of {deployed.name} has no volume")
+    return Watched(deployed.name, deployed.namespace, str(claim.spec.volume_name))
+
+
+def writing_on(deployed: Deployed) -> str:
+    """The node of the workload's newest pod that is Ready, and so has written; empty where none is."""
+    with deployed.cluster.api() as client:
+        pods: list[Any] = CoreV1Api(client).list_namespaced_pod(deployed.namespace).items
+    ready = [
+        pod
+        for pod in pods
+        if pod.metadata.deletion_timestamp is None
+        and any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
+    ]
+    return str(max(ready, key=lambda pod: pod.metadata.creation_timestamp).spec.node_name) if ready else ""
+
+
+def affinity(*, prefer: str = "", avoid: str = "") -> dict[str, object]:
+    """A pod's affinity: rather on the one node, never on the other."""
+
+    def term(operator: str, node: str) -> dict[str, object]:
+        return {"matchFields": [{"key": "metadata.name", "operator": operator, "values": [node]}]}
+
+    rules: dict[str, object] = {}
+    if prefer:
+        rules["preferredDuringSchedulingIgnoredDuringExecution"] = [{"weight": 100, "preference": term("In", prefer)}]
+    if avoid:
+        rules["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": [term("NotIn", avoid)]}
+    return {"nodeAffinity": rules}
+
+
+def _why_not(deployed: Deployed, storage_class: str) -> str:
+    """Why a workload does not write, by its claim and the last event about it."""
+    with deployed.cluster.api() as client:
+        core = CoreV1Api(client)
+        claims: list[Any] = core.list_namespaced_persistent_volume_claim(deployed.namespace).items
+        events: list[Any] = core.list_namespaced_event(deployed.namespace).items
+    said = [e.message for e in events if e.type == "Warning"]
+    last = f'; the last warning: "{said[-1][-300:]}"' if said else ""
+    waited = f"within {WRITES_WITHIN_S:g} s"
+    if any(claim.status.phase != "Bound" for claim in claims):
+        return (
+            f"a claim of the StorageClass {storage_class} was not bound {waited}{last}; look at its provisioner, or "
+            "name another class with --storage-class"
+        )
+    return f"{deployed.name} wrote nothing into its volume of the StorageClass {storage_class} {waited}{last}"
