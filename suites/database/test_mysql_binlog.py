@@ -1,0 +1,201 @@
+"""mysql-binlog: a replicated MySQL under write load, whose binary logs grow."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+from chaos.clusters.base import VOLUME, Cluster, NodeExec, NodeNetwork, OwnFileSystems, RunsContainers, stateful_shape
+from chaos.clusters.kind import NODEFS
+from chaos.errors import OrdealError
+from chaos.faults.ballast import FillFileSystem
+from chaos.faults.kubelet import SetKubeletConfig
+from chaos.faults.volumes import ProvideVolumes
+from chaos.history import History, PodChange
+from chaos.incident import incident
+from chaos.invariants.data import (
+    disk_use_bounded,
+    no_acknowledged_write_lost,
+    no_member_evicted,
+    served_again_within,
+)
+from chaos.invariants.pods import no_container_restarted
+from chaos.invariants.replication import replication_runs
+from chaos.lab import Lab
+from chaos.members import DiskSamples, MemberWatch, observe_logs, read_back, write_settings
+from chaos.waiting import WaitedInVainError, eventually
+from chaos.workloads.mysql import (
+    BINLOG_BYTES,
+    FRESH_BYTES,
+    MySQL,
+    ask_member,
+    caught_up,
+    kind_of_replication,
+    logs,
+    members,
+    node_to_ask_from,
+)
+from chaos.workloads.web import Deployed
+from chaos.writers.client import Writing
+
+NEEDS = (RunsContainers, NodeExec, NodeNetwork, OwnFileSystems)
+MIB = 1024**2
+VOLUME_BYTES = 900 * MIB
+LIMIT_BYTES = 800 * MIB
+SERVED_WITHIN_S = 10.0
+CAUGHT_UP_WITHIN_S = 60.0
+# Both members of the small node have to go for the pressure to end, as with the post-mortem's minimum reclaim.
+EVICTION = {
+    "evictionHard": {"nodefs.available": "65%"},
+    "evictionMinimumReclaim": {"nodefs.available": "30%"},
+    "evictionPressureTransitionPeriod": "30s",
+}
+HARM_WITHIN_S = 150.0
+AFTERWARDS_S = SERVED_WITHIN_S + 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """`per_s` transactions a second of all `clients`, each of which overwrites `body_bytes`, for `for_s` seconds. The
+    binary log takes what was there and what takes its place. Logs older than `expire_s` go at the next rotation.
+    """
+
+    clients: int
+    body_bytes: int
+    per_s: float
+    for_s: float
+    expire_s: int
+
+    @property
+    def bytes_per_s(self) -> float:
+        return 2 * self.body_bytes * self.per_s
+
+    @property
+    def settled_bytes(self) -> float:
+        """What a member's data takes once as much expires as is written, relay logs included."""
+        return FRESH_BYTES + self.bytes_per_s * (self.expire_s + 5) + 4 * BINLOG_BYTES
+
+
+# The remedy's 300 s need a pace that leaves room for 300 s of it; in smoke the time is shortened, and the pace is not.
+LOADS = {
+    "smoke": Load(clients=4, body_bytes=32 * 1024, per_s=125, for_s=45, expire_s=10),
+    "full": Load(clients=4, body_bytes=32 * 1024, per_s=20, for_s=900, expire_s=300),
+}
+
+
+@incident(
+    "mysql-binlog",
+    on=("kind",),
+    needs=NEEDS,
+    controls=("ephemeral", "full-volume", "rows-dropped"),
+)
+def test_binary_logs_leave_room(lab: Lab) -> None:
+    """When rows are written for longer than binary logs are kept, no member MUST be evicted or restarted, each one's
+    use of its disk MUST stop growing, writers MUST be served, and every acknowledged row MUST be on every member.
+    """
+    cluster = lab.cluster(stateful_shape(lab.timers))
+    assert isinstance(cluster, NodeNetwork)
+    load = LOADS[lab.profile.name]
+    lab.fact("binlog_expire_logs_seconds", 0 if lab.control in {"ephemeral", "full-volume"} else load.expire_s)
+    if load.expire_s != 300:
+        lab.fact("shortened", f"binlog_expire_logs_seconds is {load.expire_s} s for the remedy's 300 s")
+    lab.fact("binlog_bytes_per_s", round(load.bytes_per_s))
+    with ExitStack() as set_up:
+        history, deployed = _replay(lab, cluster, load, set_up)
+        names = [f"{deployed.name}-{n}" for n in range(deployed.replicas)]
+        lab.expect(
+            history,
+            no_member_evicted(deployed.name),
+            no_container_restarted(deployed.name),
+            disk_use_bounded(names, limit_bytes=LIMIT_BYTES),
+            served_again_within(deployed.name, SERVED_WITHIN_S),
+            replication_runs(names[1:]),
+            no_acknowledged_write_lost(deployed.name, members=names),
+        )
+
+
+def _replay(lab: Lab, cluster: Cluster, load: Load, set_up: ExitStack) -> tuple[History, Deployed]:
+    """Deploy, write, look at what became of it, read every member."""
+    image = lab.image("mysql")
+    workers = tuple(sorted(n.name for n in cluster.nodes() if not n.control_plane))
+    if lab.control == "ephemeral":
+        small = _small_node(cluster, workers)
+        set_up.enter_context(lab.configured(SetKubeletConfig(small, EVICTION)))
+        other = next(w for w in workers if w != small)
+        workload, folder = MySQL(image, nodes=(small, small, other)), ""
+    else:
+        if load.settled_bytes > LIMIT_BYTES:
+            raise OrdealError(
+                f"a member would take {load.settled_bytes / MIB:.0f} MiB, and {LIMIT_BYTES / MIB:.0f} MiB are its "
+                "limit: write less a second, or let logs expire sooner"
+            )
+        volumes = set_up.enter_context(lab.configured(ProvideVolumes(workers, VOLUME_BYTES)))
+        expire_s = 0 if lab.control == "full-volume" else load.expire_s
+        folder = str(volumes["folder"])
+        workload = MySQL(image, storage_class=str(volumes["name"]), volume_bytes=VOLUME_BYTES, expire_s=expire_s)
+    set_up.callback(lab.remove_workloads)  # before the volumes are taken away
+    deployed = lab.deploy(workload)
+    lab.fact("replication", kind_of_replication(deployed))
+    there = members(deployed)
+    lab.table("members", [{"member": m.name, "node": m.node, "data": folder or "ephemeral"} for m in there])
+    if lab.control == "full-volume":
+        # A volume too small for the logs: most of it is taken before anything is written.
+        set_up.enter_context(lab.configured(FillFileSystem(there[0].node, VOLUME, 75)))
+    if lab.control == "rows-dropped":
+        # A server that acknowledges and keeps nothing: what the check of lost rows must find.
+        drop = ["SET SESSION sql_log_bin = 0", "ALTER TABLE ordeal.writes ENGINE = BLACKHOLE"]
+        ask_member(deployed, there[-1], drop)
+    return _write(lab, cluster, deployed, load, folder), deployed
+
+
+def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Load, folder: str) -> History:
+    assert isinstance(cluster, NodeNetwork)
+    began = time.time()
+    samplers = (
+        lambda history: DiskSamples(history, deployed, folder),
+        lambda history: MemberWatch(history, deployed),
+    )
+    settings = write_settings(deployed, clients=load.clients, body_bytes=load.body_bytes, per_s=load.per_s)
+    with lab.record(samplers=samplers) as history:
+        lab.phase(
+            "write", f"{load.per_s:g} transactions a second of {2 * load.body_bytes >> 10} KiB of binary log each"
+        )
+        node = node_to_ask_from(cluster)
+        with Writing(cluster, history, node, deployed.name, "mysql", settings) as writing:
+            harm = _harm(lab.control, deployed, history)
+            if harm is None:
+                lab.hold(15 if lab.control else load.for_s, "longer than binary logs are kept")
+            else:
+                with suppress(WaitedInVainError):  # what did not happen is for the invariants to judge
+                    eventually(harm, within_s=HARM_WITHIN_S, what=f"what {lab.control} leads to")
+                lab.hold(AFTERWARDS_S, "whether anybody is served again")
+        lab.fact("acknowledged", writing.acknowledged)
+        lab.fact("not_acknowledged", writing.refused)
+        lab.take_evidence("write-load", since_wall=began)
+        if harm is None:
+            lab.recover(lambda: caught_up(deployed), within_s=CAUGHT_UP_WITHIN_S, what="every member has every row")
+        read_back(history, deployed)
+        observe_logs(history, logs(deployed))
+    return history
+
+
+def _harm(control: str | None, deployed: Deployed, history: History) -> Callable[[], bool] | None:
+    """What a control is expected to lead to: two of three members evicted, or a server that ends again and again."""
+
+    def evicted() -> bool:
+        changes = [c for c in history.of(PodChange) if c.workload == deployed.name and c.reason == "Evicted"]
+        return len({c.name for c in changes}) >= 2
+
+    def crash_loops() -> bool:
+        return any(c.workload == deployed.name and c.restarts >= 2 for c in history.of(PodChange))
+
+    return {"ephemeral": evicted, "full-volume": crash_loops}.get(control or "")
+
+
+def _small_node(cluster: Cluster, workers: tuple[str, ...]) -> str:
+    """The worker whose kubelet has a file system of its own."""
+    assert isinstance(cluster, OwnFileSystems)
+    for worker in workers:
+        if NODEFS in {f.path for f in cluster.own_file_systems(worker)}:
+            return worker
+    raise OrdealError(f"no worker of {cluster.ref.name} has {NODEFS} as a file system of its own")

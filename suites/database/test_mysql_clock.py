@@ -1,0 +1,66 @@
+"""mysql-clock: the clock of one database server goes back and forward again while it serves."""
+
+from contextlib import ExitStack
+
+from chaos.clusters.base import NodeExec, NodeNetwork, RunsContainers, stateful_shape
+from chaos.faults.clock import TurnClock
+from chaos.incident import incident
+from chaos.invariants.data import no_acknowledged_write_lost, served_again_within
+from chaos.invariants.pods import no_container_restarted
+from chaos.invariants.replication import clock_was_turned, replication_runs
+from chaos.lab import Lab, LacksAbilityError
+from chaos.members import MemberWatch, observe_logs, read_back, write_settings
+from chaos.workloads.mysql import MySQL, caught_up, kind_of_replication, logs, node_to_ask_from
+from chaos.writers.client import Writing
+
+NEEDS = (RunsContainers, NodeExec, NodeNetwork)
+BACK_S = (-1.0, -60.0, -3600.0)
+HOLD_S = {"smoke": 6.0, "full": 60.0}
+SERVED_WITHIN_S = 5.0
+CAUGHT_UP_WITHIN_S = 60.0
+AFFECTED = "affected-version"
+NO_IMAGE = "no image of MySQL 8.0.11 or 8.0.12 was given; --mysql-clock-image names one"
+
+
+@incident("mysql-clock", on=("kind",), needs=NEEDS, controls=("clock-probe", AFFECTED))
+def test_a_server_outlives_its_clock_going_back(lab: Lab) -> None:
+    """When the clock of the server that takes the writes goes back by 1 s, 1 min, 1 h, and forward again each time, the
+    server MUST stay up and serve, replication MUST go on, and no acknowledged row MUST be lost.
+    """
+    cluster = lab.cluster(stateful_shape(lab.timers))
+    assert isinstance(cluster, NodeNetwork)
+    affected = lab.given_image("mysql-clock", "mysql")
+    if not affected:
+        lab.not_run(AFFECTED, NO_IMAGE)
+        if lab.control == AFFECTED:
+            raise LacksAbilityError(f"control not run: {NO_IMAGE}")
+    image = affected if lab.control == AFFECTED else lab.image("mysql")
+    with ExitStack() as set_up:
+        set_up.callback(lab.remove_workloads)
+        deployed = lab.deploy(MySQL(image, own_clock=True, clock_probe=lab.control == "clock-probe"))
+        lab.fact("replication", kind_of_replication(deployed))
+        source, *replicas = [f"{deployed.name}-{n}" for n in range(deployed.replicas)]
+        hold_s = HOLD_S[lab.profile.name]
+        # Ten seconds more where a probe has to fail twice.
+        hold_s += 10.0 if lab.control == "clock-probe" else 0.0
+        turns = BACK_S[1:2] if lab.control == "clock-probe" else BACK_S
+        settings = write_settings(deployed, clients=4, body_bytes=0, per_s=100)
+        with lab.record(samplers=(lambda h: MemberWatch(h, deployed),)) as history:
+            writing = Writing(cluster, history, node_to_ask_from(cluster), deployed.name, "mysql", settings)
+            with writing:
+                for offset_s in turns:
+                    with lab.inject(TurnClock(deployed.namespace, source, offset_s)):
+                        lab.hold(hold_s, f"{source} writes with its clock {offset_s:g} s off")
+                    lab.hold(hold_s / 2, "with the right clock again")
+            lab.fact("acknowledged", writing.acknowledged)
+            lab.recover(lambda: caught_up(deployed), within_s=CAUGHT_UP_WITHIN_S, what="every member has every row")
+            read_back(history, deployed)
+            observe_logs(history, logs(deployed))
+        lab.expect(
+            history,
+            clock_was_turned(source, turns),
+            no_container_restarted(deployed.name),
+            served_again_within(deployed.name, SERVED_WITHIN_S),
+            replication_runs(replicas),
+            no_acknowledged_write_lost(deployed.name, members=[source, *replicas]),
+        )

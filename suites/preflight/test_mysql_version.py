@@ -1,0 +1,33 @@
+"""mysql-clock, before any harm: which MySQL servers there are, and whether a clock that goes back would end them."""
+
+from contextlib import ExitStack
+
+from chaos.clusters.base import EXISTING, LoadsImages, Shape, stateful_shape
+from chaos.incident import incident
+from chaos.invariants.replication import server_version_not_affected
+from chaos.lab import Lab, LacksAbilityError
+from chaos.server_versions import read_image, read_of, read_running
+from chaos.workloads.named import Named
+
+AFFECTED_IMAGE = "localhost/kube-ordeal-never-pulled/mysql:8.0.12"
+
+
+@incident("mysql-clock", on=("kind",), controls=("named-version",), variant="preflight")
+def test_no_server_is_of_an_affected_version(lab: Lab) -> None:
+    """No MySQL server of the cluster, and none that these suites would run, SHOULD be of a version that ends when its
+    clock goes back.
+    """
+    existing = lab.cluster_kind == EXISTING
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers) if existing else stateful_shape(lab.timers))
+    with ExitStack() as set_up:
+        if lab.control == "named-version":
+            set_up.callback(lab.remove_workloads)
+            lab.deploy(Named(AFFECTED_IMAGE))  # never pulled, never run: the preflight reads what the API says
+        with lab.record() as history:
+            read_running(cluster, history)
+            if isinstance(cluster, LoadsImages):
+                read_image(lab.image("mysql"), history)
+    if existing and not read_of(history):
+        raise LacksAbilityError("no pod of this cluster names an image of MySQL with its version")
+    lab.table("servers", [{"server": o.subject, "version": o.seen} for o in read_of(history)])
+    lab.expect(history, server_version_not_affected())
