@@ -1,0 +1,92 @@
+"""bad-link: a Redis cluster while a link between two of its nodes is bad, and while one node has none to the rest."""
+
+from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
+from chaos.faults.link import BadLink
+from chaos.history import Window, Writes
+from chaos.incident import incident
+from chaos.invariants.data import no_acknowledged_write_lost, served_again_within
+from chaos.invariants.redis import CLUSTER, whole_again_within
+from chaos.lab import Lab
+from chaos.report.results import Row
+from chaos.shards import CheckedShards, client_of, is_whole
+from chaos.workloads.redis import Redis, commands_processed, shards, start_load
+
+NODE_TIMEOUT_S = {"smoke": 5.0, "full": 15.0}
+HOLD_S = {"smoke": 12.0, "full": 60.0}
+PER_S = 1000.0  # to each shard, beside redis-benchmark's load on all
+SLOW_BITS_PER_S = 10_000_000
+LOSS = 0.03
+SERVED_WITHIN_S = 5.0  # by a shard whose replication goes over the bad link
+WHOLE_WITHIN_S = 30.0
+ELECTED_AFTER_S = 5.0  # the node timeout is over: the masters agree on the failure, and vote
+
+
+@incident(
+    "bad-link",
+    on=("kind",),
+    needs=(RunsContainers, NodeNetwork, NodePower),
+    controls=("unconfirmed",),
+    variant="under a Redis cluster",
+)
+def test_redis_keeps_what_replicas_have_confirmed(lab: Lab) -> None:
+    """When a link of a Redis cluster is slow and lossy, and when a node is cut off the others' nodes past
+    cluster-node-timeout, no write that a replica had confirmed (WAIT 1) MUST be lost, and the cluster MUST be whole
+    again soon after the link is.
+
+    Redis promises no more: a write that only the master has acknowledged is lost with the master that a failover
+    replaces. The control counts such writes as acknowledged, and has no min-replicas-to-write.
+    """
+    lab.cluster(stateful_shape(lab.timers) if lab.cluster_kind == KIND else Shape(timers=lab.timers))
+    confirm = 0 if lab.control == "unconfirmed" else 1
+    timeout_s = NODE_TIMEOUT_S[lab.profile.name]
+    redis = lab.deploy(Redis(lab.image("redis"), node_timeout_s=timeout_s, replicas_to_write=confirm))
+    there = shards(redis)
+    one, two, three = (shard.master.node for shard in there)
+    start_load(redis)
+    with lab.record() as history:
+        before, began = commands_processed(redis), history.now()
+        with CheckedShards(history, redis, confirm=confirm, per_s=PER_S):
+            bad = history.now()
+            with lab.inject(BadLink(two, (three,), rate_bits_per_s=SLOW_BITS_PER_S, loss=LOSS)):
+                lab.hold(HOLD_S[lab.profile.name], "one link is slow and lossy")
+            lab.recover(lambda: is_whole(history, redis), within_s=WHOLE_WITHIN_S, what="the cluster to be whole")
+            cut = history.now()
+            with lab.inject(BadLink(one, (two, three), loss=1.0)):
+                lab.hold(timeout_s + ELECTED_AFTER_S, "past cluster-node-timeout and the election")
+            healed = history.now()
+            lab.recover(lambda: is_whole(history, redis), within_s=WHOLE_WITHIN_S, what="the cluster to be whole")
+            lab.hold(2.0, "writers go on")
+        lab.fact("commands_per_s", round((commands_processed(redis) - before) / (history.now() - began)))
+    writes = history.of(Writes)
+    lab.table("shards", [row(client_of(shard), shard.master.node, writes, (bad, cut, healed)) for shard in there])
+    lab.expect(
+        history,
+        no_acknowledged_write_lost(redis.name, members=(CLUSTER,)),
+        whole_again_within(redis.name, WHOLE_WITHIN_S, fault=BadLink.kind),
+        *(
+            served_again_within(redis.name, SERVED_WITHIN_S, window=Window(bad, cut), client=client_of(shard))
+            for shard in there
+        ),
+    )
+    end = max(w.until for w in writes)
+    lab.expect(
+        history,
+        *(
+            served_again_within(
+                redis.name, healed - cut + WHOLE_WITHIN_S, window=Window(cut, end), client=client_of(shard)
+            )
+            for shard in there
+        ),
+    )
+
+
+def row(client: str, node: str, writes: list[Writes], when: tuple[float, float, float]) -> Row:
+    """A line of the table: what became of a shard's writes while one link was bad, in the cut, and after it."""
+    bad, cut, healed = when
+    of_it = [w for w in writes if w.client == client]
+    line: Row = {"shard": client, "its first master on": node}
+    for name, start, end in (("bad link", bad, cut), ("cut off", cut, healed), ("healed", healed, float("inf"))):
+        then = [w for w in of_it if start <= w.at < end]
+        acknowledged = sum(w.count for w in then if w.ok)
+        line |= {f"{name}: acknowledged": acknowledged, f"{name}: not": sum(w.count for w in then) - acknowledged}
+    return line

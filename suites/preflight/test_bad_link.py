@@ -1,0 +1,61 @@
+"""bad-link: every link between nodes measured before anything is trusted to it, and a bad one found by its name."""
+
+from contextlib import nullcontext
+
+from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
+from chaos.faults.link import BadLink
+from chaos.incident import incident
+from chaos.invariants.links import DEFAULT, LinkLimits, bad_pair_found, links_alike
+from chaos.lab import Lab
+from chaos.links import LAYERS, matrix, measure_links
+from chaos.workloads.iperf import Iperf
+
+MEASURE_S = {"smoke": 1.0, "full": 10.0}
+SLOW_BITS_PER_S = 5_000_000
+LOSS = 0.03
+# So loose that nothing short of a link that carries next to nothing is found.
+LOOSE = LinkLimits(sigmas=1e6, throughput_part=1e-6, loss=0.99, rtt_s=60.0)
+
+
+@incident("bad-link", on=("kind",), needs=(RunsContainers, NodeNetwork, NodePower), controls=("bad-pair",))
+def test_the_links_between_nodes_are_alike(lab: Lab) -> None:
+    """No pair of nodes MUST stand out by throughput, loss or round-trip time, node to node or pod to pod."""
+    lab.cluster(shape_of(lab))
+    iperf, pair = lab.deploy(Iperf(lab.image("iperf3"))), two_workers(lab)
+    slow = BadLink(pair[0], (pair[1],), rate_bits_per_s=SLOW_BITS_PER_S)
+    with lab.record() as history, lab.inject(slow) if lab.control == "bad-pair" else nullcontext():
+        measure_links(iperf, history, for_s=MEASURE_S[lab.profile.name])
+    for layer in LAYERS:
+        lab.table(f"{layer} to {layer}", matrix(history, layer))
+    lab.expect(history, links_alike(suspect=pair))
+
+
+@incident(
+    "bad-link",
+    on=("kind",),
+    needs=(RunsContainers, NodeNetwork, NodePower),
+    controls=("loose-limit",),
+    variant="one pair is bad",
+)
+def test_a_bad_link_is_found(lab: Lab) -> None:
+    """When one pair of nodes loses packets, the preflight MUST name that pair, and no other."""
+    lab.cluster(shape_of(lab))
+    iperf, pair = lab.deploy(Iperf(lab.image("iperf3"))), two_workers(lab)
+    loose = lab.control == "loose-limit"  # misses even a link that is slow as well
+    bad = BadLink(pair[0], (pair[1],), rate_bits_per_s=SLOW_BITS_PER_S if loose else 0, loss=LOSS)
+    with lab.record() as history, lab.inject(bad):
+        measure_links(iperf, history, for_s=MEASURE_S[lab.profile.name])
+    for layer in LAYERS:
+        lab.table(f"{layer} to {layer}", matrix(history, layer))
+    lab.expect(history, bad_pair_found(pair, LOOSE if loose else DEFAULT))
+
+
+def shape_of(lab: Lab) -> Shape:
+    """That of all stateful suites; an existing cluster is taken as it is."""
+    return stateful_shape(lab.timers) if lab.cluster_kind == KIND else Shape(timers=lab.timers)
+
+
+def two_workers(lab: Lab) -> tuple[str, str]:
+    """The link that is made bad: between the last two workers, by name. The others can be told from it."""
+    names = sorted(n.name for n in lab.current.nodes() if not n.control_plane)
+    return names[-2], names[-1]
