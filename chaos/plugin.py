@@ -33,6 +33,7 @@ from chaos.report.results import Outcome, Results
 from chaos.report.saved import load
 from chaos.report.table import fact_table, verdict_table
 from chaos.suites import is_preflight
+from chaos.turn import Turn
 from chaos.verdict import outcome_of
 
 AUTO = "auto"
@@ -80,6 +81,7 @@ class Run:
         )
         self.journal = Journal(journals_dir() / f"{self.id}{'-' if worker else ''}{worker}.jsonl")
         self.pool = Pool(wishes, self.journal, self.id, self.report)
+        self.turn = Turn(self.results.directory) if worker else None
 
     def close(self) -> None:
         """Take the clusters down and let go of the journal."""
@@ -87,6 +89,8 @@ class Run:
             self.pool.close()
         finally:
             self.journal.close()
+            if self.turn is not None:
+                self.turn.give_back()
 
 
 RUN = pytest.StashKey[Run]()
@@ -256,6 +260,7 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
             **{each.name: request.config.getoption(each.option) for each in workload_images.RECIPES},
         },
         storage_class=request.config.getoption("--storage-class"),
+        turn=ordeal_run.turn,
     )
     request.node.stash[LAB] = made
     ordeal_run.results.begin(

@@ -49,6 +49,11 @@ def line_of(written: Observation) -> Line:
     return Line(written.at, int(number), writer, node, float(lease))
 
 
+def lines_of(history: History, workload: str) -> list[Line]:
+    """What was written into a workload's volume, in the order of the file."""
+    return [line_of(o) for o in history.of(Observation) if o.name == WRITTEN and o.subject == workload]
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """A workload that writes into a volume: its name, its namespace, its PersistentVolume's name."""

@@ -30,6 +30,11 @@ KUBELET = "/var/lib/kubelet"
 FORGET_PLUGIN = f"rm -rf {KUBELET}/plugins/{DRIVER} {KUBELET}/plugins_registry/{DRIVER}-reg.sock"
 
 
+def folder_of(cluster: SharesFolder) -> Path:
+    """Where this machine has the volumes' data. Raises OrdealError where the cluster shares no folder."""
+    return Path(cluster.shared_folder()) / FOLDER
+
+
 class _Shared(Cluster, NodeExec, SharesFolder, Protocol): ...
 
 
@@ -104,11 +109,11 @@ class InstallRbdLock:
         _delete_all(cluster)
         for node in cluster.nodes():
             cluster.node_exec(node.name, ["sh", "-c", FORGET_PLUGIN], check=False)
-        shutil.rmtree(Path(cluster.shared_folder()) / FOLDER, ignore_errors=True)
+        shutil.rmtree(folder_of(cluster), ignore_errors=True)
 
     @staticmethod
     def undone(cluster: _Shared, saved: Saved) -> bool:
-        if (Path(cluster.shared_folder()) / FOLDER).exists():
+        if folder_of(cluster).exists():
             return False
         with cluster.api() as client:
             namespaces = [n.metadata.name for n in CoreV1Api(client).list_namespace().items if n.metadata]

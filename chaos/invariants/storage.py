@@ -6,7 +6,7 @@ from itertools import pairwise
 from chaos.history import Blind, ClusterEvent, FaultStep, History, Observation, PodChange, Record, Sample, Window
 from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.sight import WHOLE, names, unseen
-from chaos.volumes import HELD_BY, HOLDERS_SEEN, LOCK, LOG_READ, TORN, WRITTEN, Line, line_of
+from chaos.volumes import HELD_BY, HOLDERS_SEEN, LOCK, LOG_READ, TORN, WRITTEN, Line, lines_of
 
 TWO_WRITERS, LEASE_BROKEN = "two-writers", "lease-broken"
 NOT_THE_SAME = "not-the-same"
@@ -109,8 +109,12 @@ def running_again(workloads: Sequence[str], *, fault: str, within_s: float) -> I
         lines = lines_of(history, workload)
         end = min(window.end, max(_read_at(history, workload), default=0.0))
         before = [line for line in lines if line.at <= window.start]
-        last_before = before[-1].at if before else window.start
-        times = [last_before, *(line.at for line in lines if window.start < line.at <= end)]
+        # Who wrote until just before it landed is silent from his last line on.
+        wrote = bool(before) and window.start - before[-1].at <= WRITES_STILL_S
+        times = [
+            before[-1].at if wrote else window.start,
+            *(line.at for line in lines if window.start < line.at <= end),
+        ]
         silence_s = max((b - a for a, b in pairwise(times)), default=0.0)
         silent_since_s = end - times[-1]
         if silence_s <= within_s and silent_since_s <= WRITES_STILL_S and len(times) > 1:
@@ -190,7 +194,8 @@ def no_stale_lock(workloads: Sequence[str]) -> Invariant:
             return unknown(f"who holds the volume of {workload} was not asked after the last fault")
         observed = [o for o in history.of(Observation) if o.name == HELD_BY and o.subject == workload]
         holders = observed[-1].seen.split() if observed else []
-        using = {change.node for change in _pods(history, workload) if change.change != "deleted" and change.node}
+        pods = _pods(history, workload, until=looked[-1].at)
+        using = {change.node for change in pods if change.change != "deleted" and change.node}
         stale = [each for each in holders if each.partition(":")[2] not in using]
         doubt = unseen(history, "pods", WHOLE)
         if doubt:
@@ -207,11 +212,6 @@ def no_stale_lock(workloads: Sequence[str]) -> Invariant:
         return held(f"{workload}: held by {names(holders) or 'nobody'}", holders=len(holders))
 
     return _of_each("no-stale-lock", workloads, judge_one)
-
-
-def lines_of(history: History, workload: str) -> list[Line]:
-    """What was written into a workload's volume, in the order of the file."""
-    return [line_of(o) for o in history.of(Observation) if o.name == WRITTEN and o.subject == workload]
 
 
 def _of_each(name: str, workloads: Sequence[str], judge_one: Callable[[History, str], Judgement]) -> Invariant:
@@ -257,9 +257,9 @@ def _around(history: History, workload: str, at: float) -> list[Record]:
     return [o for o in history.of(Observation, window) if o.name == WRITTEN and o.subject == workload]
 
 
-def _pods(history: History, workload: str) -> list[PodChange]:
-    """The last that was seen of each pod of the workload."""
-    last = {c.uid: c for c in history.of(PodChange) if c.workload == workload}
+def _pods(history: History, workload: str, until: float = float("inf")) -> list[PodChange]:
+    """The last that was seen of each pod of the workload by then."""
+    last = {c.uid: c for c in history.of(PodChange) if c.workload == workload and c.at <= until}
     return list(last.values())
 
 
