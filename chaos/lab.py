@@ -26,6 +26,7 @@ from chaos.probing import ServiceProbes, steady
 from chaos.profile import Profile
 from chaos.recorder import Recorder
 from chaos.report.results import Row
+from chaos.turn import Turn, is_large
 from chaos.waiting import WaitedInVainError, eventually, hold
 from chaos.workloads.starter import start_pod
 from chaos.workloads.web import Deployed, remove_namespace
@@ -62,8 +63,12 @@ class Lab:
         report: Callable[[str], None],
         images: Mapping[str, str] | None = None,
         storage_class: str = "",
+        turn: Turn | None = None,
     ) -> None:
-        """`images` are those that the user named, by the workload's name; so is `storage_class`, where not empty."""
+        """`images` are those that the user named, by the workload's name; so is `storage_class`, where not empty.
+
+        `turn` is this process's share of the machine, where other processes of the run replay at the same time.
+        """
         self.incident, self.control, self.cluster_kind, self.profile = incident, control, cluster_kind, profile
         self.journal, self.replay, self.storage_class = journal, replay, storage_class
         self.findings: list[Finding] = []
@@ -73,7 +78,7 @@ class Lab:
         self.histories: list[Path] = []
         self.evidence: list[Piece] = []
         self._needs, self._pool, self._run, self._directory, self._report = needs, pool, run, directory, report
-        self._images = images or {}
+        self._images, self._turn = images or {}, turn
         self._cluster: Cluster | None = None
         self._deployed: list[tuple[Cluster, str, int]] = []  # with its namespace and its entry in the journal
         self._history: History | None = None
@@ -88,6 +93,8 @@ class Lab:
         self.phase("cluster")
         if self.cluster_kind == EXISTING and shape != Shape(workers=shape.workers, timers=self.timers):
             raise LacksAbilityError("an existing cluster is taken as it is, and this replay needs other flags")
+        if self._turn is not None:
+            self._turn.take(alone=is_large(shape), waiting=lambda: self.phase("wait", "another replay has the machine"))
         self._cluster = self._pool.acquire(self.cluster_kind, shape)
         lacking = missing(self._cluster, self._needs)
         if lacking:
@@ -363,6 +370,15 @@ class Lab:
 
     def clean_up(self) -> None:
         """Remove what was deployed; a cluster that is not sound afterwards is not used again."""
+        try:
+            self._clean_up()
+        finally:
+            if self._turn is not None:
+                if self._turn.alone:  # its heartbeats would go on beside whoever is next
+                    self._pool.discard(self.cluster_kind)
+                self._turn.give_back()
+
+    def _clean_up(self) -> None:
         cluster = self._cluster
         if cluster is None:
             return
