@@ -1,0 +1,222 @@
+"""rwo-volume-handover: a pod with a volume for one node at a time moves to another node, and the volume with it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+from time import monotonic
+
+from chaos import rbd_lock
+from chaos.clusters.base import EXISTING, NodePower, Shape, SharesFolder, stateful_shape
+from chaos.errors import OrdealError
+from chaos.faults.base import Fault
+from chaos.faults.handover import DrainNode, MarkOutOfService, UpdateElsewhere
+from chaos.faults.node import PowerOff
+from chaos.faults.rbd_lock import InstallRbdLock, folder_of
+from chaos.history import History, Sample
+from chaos.incident import incident
+from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
+from chaos.invariants.storage import (
+    at_most_one_writer,
+    no_stale_lock,
+    nobody_takes_over,
+    running_again,
+    same_data,
+)
+from chaos.lab import Lab, LacksAbilityError, Sampler
+from chaos.rbd_lock import CLASS
+from chaos.report.results import Row
+from chaos.volumes import LOG_READ, PodLogs, SharedLogs, VolumeSamples, lines_of
+from chaos.waiting import WaitedInVainError, eventually
+from chaos.workloads.volume_writer import (
+    RECREATE,
+    ROLLING_UPDATE,
+    STATEFUL_SET,
+    WRITERS,
+    VolumeWriter,
+    check_class,
+    watched,
+    writing_on,
+)
+from chaos.workloads.web import Deployed
+
+LOCK_NOT_RELEASED, NO_FENCE = "lock-not-released", "no-fence"
+# Unmount, detach, attach, mount, and a pod's start: measured were 5 to 20 s.
+HANDOVER_WITHIN_S = 45.0
+# Beside that, the pod garbage collector looks every 20 s (pkg/controller/podgc/gc_controller.go, gcCheckPeriod).
+FENCED_WITHIN_S = 90.0
+# The kubelet tries again after up to 2 min 2 s (pkg/util/goroutinemap/exponentialbackoff, maxDurationBeforeRetry).
+REMEDY_WITHIN_S = 150.0
+WRITES_BEFORE_S, WRITES_AFTER_S = 2.0, 3.0
+
+
+@incident("rwo-volume-handover", on=("kind",), controls=(LOCK_NOT_RELEASED, NO_FENCE), variant="drain and update")
+def test_a_volume_follows_its_pod(lab: Lab) -> None:
+    """When the node of a pod with an RWO volume is drained, or an update lands its next pod on another node, the new
+    pod MUST run with the same data within the stated time, or the old one MUST go on; there MUST never be two writers,
+    and no lock and no VolumeAttachment MUST stay with a node that does not use the volume any more.
+    """
+    cluster = lab.cluster(shape(lab))
+    with storage(lab) as storage_class:
+        node = [n.name for n in cluster.nodes() if not n.control_plane][-1]
+        names = {LOCK_NOT_RELEASED: (RECREATE, STATEFUL_SET), NO_FENCE: (ROLLING_UPDATE,)}.get(
+            lab.control or "", WRITERS
+        )
+        writers = [lab.deploy(VolumeWriter(name, storage_class, node)) for name in names]
+        rows: list[Row] = []
+        if lab.control is None:
+            drained = hand_over(lab, writers, DrainNode(node), node)
+            judge(lab, drained, names, DrainNode.kind)
+            rows += table(drained, names, "drain")
+        node = writing_on(writers[0])
+        elsewhere = [w for w in writers if writing_on(w) != node]
+        if elsewhere:
+            raise OrdealError(f"{elsewhere[0].name} writes on another node than {node}, so one update can't move both")
+        update = UpdateElsewhere(tuple(f"{w.namespace}/{w.name}" for w in writers), node)
+        updated = hand_over(lab, writers, update, node)
+        judge(lab, updated, names, UpdateElsewhere.kind)
+        lab.table("handovers", [*rows, *table(updated, names, "update")])
+        if lab.control == LOCK_NOT_RELEASED:
+            lab.table("the way back: rbd lock remove", [way_back(lab, writer) for writer in writers])
+
+
+@incident("rwo-volume-handover", on=("kind",), needs=(NodePower,), variant="node killed")
+def test_a_lost_nodes_volume_waits_for_the_fence(lab: Lab) -> None:
+    """When the node of a pod with an RWO volume loses its power, nobody MUST write into the volume while nobody has
+    said that the node is out of service; with the taint node.kubernetes.io/out-of-service a new pod MUST run with the
+    same data within the stated time; and when the node is back no lock and no VolumeAttachment MUST be left to it.
+    """
+    cluster = lab.cluster(shape(lab))
+    with storage(lab) as storage_class:
+        workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
+        node = workers[-1]
+        writers = [lab.deploy(VolumeWriter(name, storage_class, node)) for name in WRITERS]
+        with lab.record(samplers=samplers(lab, writers)) as history:
+            lab.hold(WRITES_BEFORE_S, "each writes for a while")
+            with lab.inject(PowerOff(node)):
+                lab.hold_past(
+                    lab.timers.eviction_deadline_s,
+                    "the node's pods are deleted, and nobody knows whether they still write",
+                    margin_s=10,
+                )
+                with lab.inject(MarkOutOfService(node)):
+                    wait_until(lab, lambda: all(on_another(w, node) for w in writers), FENCED_WITHIN_S)
+                    lab.hold(WRITES_AFTER_S, "what runs again goes on")
+            lab.recover(lab.nodes_ready, within_s=DOCUMENTED_WITHIN_S, what="every node Ready")
+            lab.hold(WRITES_AFTER_S, "a kubelet that is back puts away what it had")
+    lab.table("handovers", table(history, WRITERS, "node killed"))
+    lab.expect(
+        history,
+        at_most_one_writer(WRITERS),
+        same_data(WRITERS),
+        nobody_takes_over(WRITERS, fault=PowerOff.kind, until=MarkOutOfService.kind),
+        running_again(WRITERS, fault=MarkOutOfService.kind, within_s=FENCED_WITHIN_S),
+        no_stale_lock(WRITERS),
+        nodes_ready_again(workers, within_s=DOCUMENTED_WITHIN_S, fault=PowerOff.kind),
+    )
+
+
+def shape(lab: Lab) -> Shape:
+    """With a class of the user's any cluster of two workers will do; our own driver needs one that is made for it."""
+    if lab.storage_class:
+        return Shape(workers=3, timers=lab.timers)
+    if lab.cluster_kind == EXISTING:
+        raise LacksAbilityError("our own CSI driver needs a cluster that is made for it: name a class, --storage-class")
+    return stateful_shape(lab.timers)
+
+
+@contextmanager
+def storage(lab: Lab) -> Iterator[str]:
+    """The StorageClass of the volumes: the user's, or that of our own driver, which is there for the block's length."""
+    if lab.storage_class:
+        if lab.control is not None:
+            raise LacksAbilityError(f"the control {lab.control} is a fault of our own CSI driver, not of your class")
+        check_class(lab.current, lab.storage_class)
+        yield lab.storage_class
+        return
+    unfenced = lab.control == NO_FENCE
+    driver = InstallRbdLock(
+        lab.image("ceph"), release_lock=lab.control != LOCK_NOT_RELEASED, fence=not unfenced, attach=not unfenced
+    )
+    with lab.configured(driver):
+        try:
+            yield CLASS
+        finally:
+            lab.remove_workloads()  # while there is a driver that can take their volumes back
+
+
+def samplers(lab: Lab, writers: Sequence[Deployed]) -> tuple[Sampler, ...]:
+    """What the workloads write, and who holds their volumes."""
+    cluster, watch = lab.current, [watched(w) for w in writers]
+    shared = not lab.storage_class and isinstance(cluster, SharesFolder)
+    logs = SharedLogs(folder_of(cluster)) if shared and isinstance(cluster, SharesFolder) else PodLogs(cluster)
+    return (lambda history: VolumeSamples(history, cluster, watch, logs),)
+
+
+def hand_over(lab: Lab, writers: Sequence[Deployed], fault: Fault, node: str) -> History:
+    """Make the workloads leave the node, and wait until they write on another one, or the time for it is over."""
+    # An update that starts the new pod before it ends the old one waits for ever: the old one has the volume.
+    waits = isinstance(fault, UpdateElsewhere) and lab.control != NO_FENCE
+    moving = [w for w in writers if not (waits and w.name == ROLLING_UPDATE)]
+    with lab.record(samplers=samplers(lab, writers)) as history:
+        lab.hold(WRITES_BEFORE_S, "each writes for a while")
+        with lab.inject(fault):
+            wait_until(lab, lambda: all(on_another(w, node) for w in moving), HANDOVER_WITHIN_S + WRITES_AFTER_S)
+            lab.hold(WRITES_AFTER_S, "what runs again goes on")
+    return history
+
+
+def wait_until(lab: Lab, condition: Callable[[], bool], within_s: float) -> None:
+    """Wait for the handover; where it does not come, the invariants say so."""
+    lab.phase("hold", f"until every workload writes on another node, at most {within_s:g} s")
+    with suppress(WaitedInVainError):
+        eventually(condition, within_s=within_s, what="the handover")
+
+
+def on_another(writer: Deployed, node: str) -> bool:
+    """Whether the workload's newest pod that is Ready runs on another node."""
+    return writing_on(writer) not in {"", node}
+
+
+def judge(lab: Lab, history: History, names: Sequence[str], fault: str) -> None:
+    """What must hold of every handover of a node that lives."""
+    lab.expect(
+        history,
+        at_most_one_writer(names),
+        same_data(names),
+        running_again(names, fault=fault, within_s=HANDOVER_WITHIN_S),
+        no_stale_lock(names),
+    )
+
+
+def table(history: History, names: Sequence[str], why: str) -> list[Row]:
+    """For each workload: who wrote, and for how long nobody did."""
+    rows: list[Row] = []
+    for name in names:
+        lines = lines_of(history, name)
+        times = [line.at for line in lines]
+        silence_s = max((b - a for a, b in pairwise(times)), default=0.0)
+        read = [sample.at for sample in history.of(Sample) if sample.name == LOG_READ and sample.subject == name]
+        rows.append(
+            {
+                "why": why,
+                "workload": name,
+                "wrote on": ", ".join(dict.fromkeys(line.node for line in lines)),
+                "writers": len({line.writer for line in lines}),
+                "lines": len(lines),
+                "longest pause ms": round(1000 * silence_s),
+                "writes at the end": "yes" if times and read and read[-1] - times[-1] <= WRITES_AFTER_S else "no",
+            }
+        )
+    return rows
+
+
+def way_back(lab: Lab, writer: Deployed) -> Row:
+    """Do what the post-mortem's operator did. Raises WaitedInVainError where the pod does not run then."""
+    commands = rbd_lock.remove_locks(lab.current, watched(writer).volume)
+    if not commands:
+        raise OrdealError(f"nobody holds a lock of the volume of {writer.name}, so there is nothing to take back")
+    began = monotonic()
+    eventually(
+        lambda: writing_on(writer), within_s=REMEDY_WITHIN_S, what=f"{writer.name} to run without the stale lock"
+    )
+    return {"workload": writer.name, "command": "; ".join(commands), "ran after s": round(monotonic() - began, 1)}
