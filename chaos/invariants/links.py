@@ -28,6 +28,8 @@ class LinkLimits:
 
 
 DEFAULT = LinkLimits()
+# So loose that nothing short of a link that carries next to nothing stands out: what a control shows to be useless.
+LOOSE = LinkLimits(sigmas=1e6, throughput_part=1e-6, loss=0.99, rtt_s=60.0)
 
 
 @dataclass(frozen=True, slots=True)

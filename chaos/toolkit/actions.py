@@ -1,9 +1,9 @@
 """The faults as Chaos Toolkit actions, each with the one that takes it back, and what else an incident's story needs.
 
-Arguments are plain JSON. Nodes are named in one string: names with commas between them, or the words `workers`,
-`first-worker` and `last-worker` (by name), `dns-node` (where CoreDNS runs), `control-plane`. A mapping with the key
-`hardened` is a choice by variant: `{hardened: true, CONTROL: false}` is false while the configuration's `control` is
-CONTROL.
+Arguments are plain JSON. Nodes are named in one string: names with commas between them, among them the words `workers`,
+`first-worker`, `last-worker` and `other-workers` (all but the first, by name), `dns-node` (where CoreDNS runs),
+`control-plane`. A mapping with the key `hardened` is a choice by variant: `{hardened: true, CONTROL: false}` is false
+while the configuration's `control` is CONTROL.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ from chaos.clusters.base import (
     NodeExec,
     NodeNetwork,
     Shape,
+    SharesFolder,
     Timers,
     Zone,
 )
@@ -25,44 +26,61 @@ from chaos.errors import OrdealError
 from chaos.eviction_log import NONE_LEFT, EvictionLog, under_pressure
 from chaos.faults.address import PinKubelets
 from chaos.faults.ballast import FillFileSystem
+from chaos.faults.clock import TurnClock
 from chaos.faults.component import SwapComponent
 from chaos.faults.control_plane import ReplaceControlPlane, StopControllerManager
 from chaos.faults.etcd import EditEtcdBehind, RestoreSnapshot
 from chaos.faults.handles import PORTS, EatHandles, LowerHandleLimit, SocketStorm
+from chaos.faults.handover import DrainNode, MarkOutOfService, UpdateElsewhere
 from chaos.faults.heartbeats import StopHeartbeats
 from chaos.faults.hostname import RenameNode, SetKubeletIdentity
 from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.leftovers import LeakKernelMemory, LeaveFiles
+from chaos.faults.link import BadLink
 from chaos.faults.network import CutOff
 from chaos.faults.node import Pause, PowerOff
 from chaos.faults.pods import DeletePods
 from chaos.faults.priority import DropPriority
 from chaos.faults.program import SwapProgram
+from chaos.faults.rbd_lock import InstallRbdLock, folder_of
 from chaos.faults.runtime import StallRuntime
 from chaos.faults.static_pod import PlaceStaticPod
+from chaos.faults.volumes import ProvideVolumes
 from chaos.handles import HandleSamples, what_the_logs_say
-from chaos.history import Observation
+from chaos.history import Observation, PodChange
 from chaos.hosts import mutants
 from chaos.identities import NodeIdentities
 from chaos.informer import ConfigMapInformer
 from chaos.invariants.handles import DNS, ECHO
 from chaos.invariants.pleg import WAVE, WAVE_OVER, deadlock_seen
+from chaos.links import measure_links as measure
+from chaos.members import DiskSamples, MemberWatch, observe_logs, read_back, write_settings
 from chaos.pleg import PlegSamples
 from chaos.probing import ServiceProbes
+from chaos.server_versions import read_image, read_running
+from chaos.shards import CheckedShards, is_whole
 from chaos.toolkit.session import SESSION, Configuration, activity, always, by_variant
+from chaos.volumes import PodLogs, SharedLogs, VolumeSamples
 from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads import config_maps
 from chaos.workloads.churn import Churn, check_room, pods_left, ready_within_s, scale
 from chaos.workloads.dns import dns_node, dns_url
 from chaos.workloads.eater import Eater
+from chaos.workloads.iperf import Iperf
+from chaos.workloads.mysql import MySQL, ask_member, caught_up, logs, members, node_to_ask_from
+from chaos.workloads.named import Named
 from chaos.workloads.pinned import Echo, Spare, start_spare, stop_spare
+from chaos.workloads.redis import Redis, start_load
 from chaos.workloads.starts import start_and_remove
+from chaos.workloads.volume_writer import VolumeWriter, check_class, watched, writing_on
 from chaos.workloads.web import Web
+from chaos.writers.client import Writing
 
 __all__ = [
     "ask_dns",
     "ask_etcd_for_config_maps",
     "await_replacements",
+    "bad_link",
     "bring_back_control_plane",
     "clean_up",
     "cut_off",
@@ -71,37 +89,52 @@ __all__ = [
     "deploy_churn",
     "deploy_eater",
     "deploy_echo",
+    "deploy_iperf",
+    "deploy_mysql",
+    "deploy_redis",
     "deploy_spare",
+    "deploy_volume_writers",
     "deploy_web",
+    "drain_node",
     "drop_priority",
     "eat_handles",
     "edit_etcd_behind",
     "empty_file_system",
     "end_churn",
     "end_socket_storm",
+    "end_update",
     "fill_file_system",
     "follow_eviction_log",
     "hold",
     "hold_past_eviction_deadline",
     "hold_past_grace_period",
+    "install_rbd_lock",
     "keep_connection",
     "leak_kernel_memory",
     "leave_files",
     "lower_handle_limit",
+    "mark_out_of_service",
+    "measure_links",
     "measure_node",
+    "mend_link",
     "pause",
     "pin_kubelets",
     "place_static_pod",
     "power_off",
     "power_on",
+    "provide_volumes",
     "put_name_back",
     "raise_handle_limit",
     "read_daemon_logs",
+    "read_members",
+    "read_mysql_versions",
     "read_node_facts",
     "reconnect",
     "release_handles",
     "remove_files",
+    "remove_rbd_lock",
     "remove_static_pod",
+    "remove_volumes",
     "remove_workloads",
     "rename_node",
     "replace_control_plane",
@@ -115,6 +148,7 @@ __all__ = [
     "resume_runtime",
     "return_from_snapshot",
     "return_kernel_memory",
+    "return_to_service",
     "revert_etcd_edit",
     "roll_out",
     "save_snapshot",
@@ -128,41 +162,59 @@ __all__ = [
     "start_new_pods",
     "start_recording",
     "start_spare_pods",
+    "start_writing",
     "stop_controller_manager",
     "stop_heartbeats",
     "stop_recording",
     "stop_spare_pods",
+    "stop_watching_volumes",
+    "stop_writing",
     "swap_component",
     "swap_program",
     "take_back_everything",
+    "turn_clock",
+    "turn_clock_back",
+    "uncordon_node",
     "unpause",
     "unpin_kubelets",
+    "update_elsewhere",
     "use_cluster",
     "wait_until_evicted",
+    "wait_until_members_fail",
     "wait_until_pressure_is_over",
     "wait_until_recovered",
+    "wait_until_redis_is_whole",
+    "wait_until_writers_moved",
     "watch_config_maps",
     "watch_handles",
+    "watch_members",
     "watch_node_identities",
     "watch_pleg",
+    "watch_volumes",
     "write_config_map",
+    "write_to_redis",
 ]
 
 # The action that takes a fault back, by the fault's kind; the action that does it is called as the kind is.
 COUNTERPARTS = {
+    BadLink.kind: "mend_link",
     CutOff.kind: "reconnect",
     DeletePods.kind: "await_replacements",
+    DrainNode.kind: "uncordon_node",
     DropPriority.kind: "restore_priority",
     EatHandles.kind: "release_handles",
     EditEtcdBehind.kind: "revert_etcd_edit",
     FillFileSystem.kind: "empty_file_system",
+    InstallRbdLock.kind: "remove_rbd_lock",
     LeakKernelMemory.kind: "return_kernel_memory",
     LeaveFiles.kind: "remove_files",
     LowerHandleLimit.kind: "raise_handle_limit",
+    MarkOutOfService.kind: "return_to_service",
     Pause.kind: "unpause",
     PinKubelets.kind: "unpin_kubelets",
     PlaceStaticPod.kind: "remove_static_pod",
     PowerOff.kind: "power_on",
+    ProvideVolumes.kind: "remove_volumes",
     RenameNode.kind: "put_name_back",
     ReplaceControlPlane.kind: "bring_back_control_plane",
     RestoreSnapshot.kind: "return_from_snapshot",
@@ -174,6 +226,8 @@ COUNTERPARTS = {
     StopHeartbeats.kind: "resume_heartbeats",
     SwapComponent.kind: "restore_component",
     SwapProgram.kind: "restore_program",
+    TurnClock.kind: "turn_clock_back",
+    UpdateElsewhere.kind: "end_update",
 }
 
 ASK_EVERY_S = 0.2
@@ -193,6 +247,8 @@ def use_cluster(
     apiserver: Mapping[str, str] | Mapping[str, Mapping[str, str]] | None = None,
     imagefs_bytes: int = 0,
     nodefs_bytes: int = 0,
+    volume_bytes: int = 0,
+    shared_folder: bool = False,
     max_pods: int = 0,
     node_cidr_bits: int = 24,
     configuration: Configuration | None = None,
@@ -203,8 +259,9 @@ def use_cluster(
     zones: simulated nodes, [{"name": "a", "nodes": 100, "parts": {"first": 50, "then": 50}}, ...]. timers: what differs
     from the profile's, by the names of the fields of Timers, in seconds and nodes per second. controller_manager,
     apiserver: further flags without dashes. Each argument so far may be a choice by variant. imagefs_bytes,
-    nodefs_bytes: the first worker has file systems of its own of that size for images and for the kubelet. max_pods: of
-    every kubelet. node_cidr_bits: the prefix length of each node's range of pod addresses.
+    nodefs_bytes: the first worker has file systems of its own of that size for images and for the kubelet.
+    volume_bytes: every worker has one for volumes. shared_folder: every node has one and the same folder of the host.
+    max_pods: of every kubelet. node_cidr_bits: the prefix length of each node's range of pod addresses.
     Returns what the cluster says of itself.
     """
     SESSION.open(configuration)
@@ -218,6 +275,8 @@ def use_cluster(
         apiserver=_flags(by_variant(apiserver or {}, control)),
         imagefs_bytes=int(imagefs_bytes),
         nodefs_bytes=int(nodefs_bytes),
+        volume_bytes=int(volume_bytes),
+        shared_folder=bool(shared_folder),
         max_pods=int(max_pods),
         node_cidr_bits=int(node_cidr_bits),
     )
@@ -503,6 +562,64 @@ def read_node_facts() -> None:
 
 
 @activity
+def deploy_iperf(configuration: Configuration | None = None) -> dict[str, Setting]:
+    """Put iperf3 on every node, in the node's network and in the pod network: what measure_links measures with."""
+    SESSION.open(configuration).cluster()
+    iperf = SESSION.deploy(Iperf(SESSION.lab.image("iperf3")))
+    return {"name": iperf.name, "namespace": iperf.namespace}
+
+
+@activity
+def measure_links(for_s: float = 1.0) -> None:
+    """Measure throughput, loss and round-trip time between every two nodes, each for so many seconds."""
+    measure(SESSION.workload("iperf3"), SESSION.history, for_s=float(for_s))
+
+
+@activity
+def deploy_redis(
+    node_timeout_s: float = 15.0,
+    replicas_to_write: int | Mapping[str, int] = 0,
+    load: bool = True,
+    configuration: Configuration | None = None,
+) -> dict[str, Setting]:
+    """Put a Redis cluster on the cluster: three masters with a replica each over the workers.
+
+    node_timeout_s: cluster-node-timeout. replicas_to_write: min-replicas-to-write; may be a choice by variant. load:
+    redis-benchmark writes to all masters from then on.
+    """
+    SESSION.open(configuration).cluster()
+    least = int(by_variant(replicas_to_write, SESSION.lab.control))
+    redis = SESSION.deploy(
+        Redis(SESSION.lab.image("redis"), node_timeout_s=float(node_timeout_s), replicas_to_write=least)
+    )
+    if load:
+        start_load(redis)
+    return {"name": redis.name, "namespace": redis.namespace, "members": redis.replicas}
+
+
+@activity
+def write_to_redis(confirm: int | Mapping[str, int] = 1, per_s: float = 1000.0) -> None:
+    """Write numbered bits to every shard of deploy_redis until stop_recording, then read back which are there.
+
+    confirm: so many replicas must have a write before it counts as acknowledged (WAIT); 0: the master's answer is
+    enough. May be a choice by variant. per_s: to each shard.
+    """
+    wanted = int(by_variant(confirm, SESSION.lab.control))
+    SESSION.while_recording(
+        CheckedShards(SESSION.history, SESSION.workload("redis"), confirm=wanted, per_s=float(per_s))
+    )
+
+
+@activity
+def wait_until_redis_is_whole(within_s: float = 30.0) -> bool:
+    """Wait until the cluster of deploy_redis is whole: every slot served, every member well. False where not."""
+    redis, history = SESSION.workload("redis"), SESSION.history
+    return SESSION.lab.recover(
+        lambda: is_whole(history, redis), within_s=float(within_s), what="the cluster to be whole"
+    )
+
+
+@activity
 def measure_node(node: str) -> None:
     """Record a node's unreclaimable kernel memory and the size of its runtime's files, now."""
     nodefacts.measure(_executing(), _one(node), SESSION.history)
@@ -514,7 +631,186 @@ def start_containers(node: str, pods: int = 10, containers: int = 20) -> int:
     return start_and_remove(SESSION.lab, SESSION.history, _one(node), pods=int(pods), containers=int(containers))
 
 
+@activity
+def deploy_mysql(
+    storage_class: str | Mapping[str, str] = "",
+    expire_s: int | Mapping[str, int] = 0,
+    volume_bytes: int = 943718400,
+    two_on: str | Mapping[str, str] = "",
+    own_clock: bool = False,
+    clock_probe: bool | Mapping[str, bool] = False,
+    drop_rows: bool | Mapping[str, bool] = False,
+    image: str | Mapping[str, str] = "",
+    configuration: Configuration | None = None,
+) -> dict[str, Setting]:
+    """Put three MySQL servers on the cluster: member 0 takes the writes, the others follow it by GTIDs.
+
+    storage_class: of their volumes (see provide_volumes); empty: the nodes' ephemeral storage. expire_s: how long
+    binary logs are kept, 0: for ever. two_on: the node of two of the three. own_clock: turn_clock can turn a member's.
+    clock_probe: with a liveness probe that compares clocks. drop_rows: the last member keeps no row. image: one with
+    mysqld; empty: ours. Each may be a choice by variant, but volume_bytes and own_clock.
+    """
+    SESSION.open(configuration).cluster()
+    control = SESSION.lab.control
+    storage, two = str(by_variant(storage_class, control)), str(by_variant(two_on, control))
+    nodes: tuple[str, ...] = ()
+    if two:
+        small = _one(two)
+        nodes = (small, small, next(n for n in nodes_named("workers") if n != small))
+    deployed = SESSION.deploy(
+        MySQL(
+            str(by_variant(image, control)) or SESSION.lab.image("mysql"),
+            storage_class=storage,
+            volume_bytes=int(volume_bytes),
+            expire_s=int(by_variant(expire_s, control)),
+            nodes=nodes,
+            own_clock=bool(own_clock),
+            clock_probe=bool(by_variant(clock_probe, control)),
+        )
+    )
+    there = members(deployed)
+    if by_variant(drop_rows, control):
+        drop = ["SET SESSION sql_log_bin = 0", "ALTER TABLE ordeal.writes ENGINE = BLACKHOLE"]
+        ask_member(deployed, there[-1], drop)
+    return {"name": deployed.name, "namespace": deployed.namespace, **{m.name: m.node for m in there}}
+
+
+@activity
+def watch_members(volumes: str | Mapping[str, str] = "") -> None:
+    """Watch each member of deploy_mysql until read_members: its data's size, whether it follows, its clock.
+
+    volumes: the folder of its volume on its node, empty for ephemeral storage; may be a choice by variant.
+    """
+    deployed = SESSION.workload("mysql")
+    folder = str(by_variant(volumes, SESSION.lab.control))
+    SESSION.begin("disk samples", DiskSamples(SESSION.history, deployed, folder))
+    SESSION.begin("member watch", MemberWatch(SESSION.history, deployed))
+
+
+@activity
+def start_writing(clients: int = 4, body_bytes: int = 0, per_s: float = 100.0) -> None:
+    """Write numbered rows to deploy_mysql's member 0 until stop_writing; what is acknowledged is recorded.
+
+    body_bytes: each transaction also overwrites so many. per_s: transactions a second of all clients, 0: all they can.
+    """
+    cluster, deployed = SESSION.cluster(), SESSION.workload("mysql")
+    if not isinstance(cluster, NodeNetwork):
+        raise OrdealError(f"nothing can be asked from the nodes' own networks of {cluster.ref.name}")
+    settings = write_settings(deployed, clients=int(clients), body_bytes=int(body_bytes), per_s=float(per_s))
+    node = node_to_ask_from(cluster)
+    SESSION.begin("writing", Writing(cluster, SESSION.history, node, deployed.name, "mysql", settings))
+
+
+@always
+def stop_writing() -> bool:
+    """End what start_writing started, once its last writes are answered; safe to repeat."""
+    return SESSION.end("writing")
+
+
+@activity
+def wait_until_members_fail(
+    evicted: int | Mapping[str, int] = 0, restarts: int | Mapping[str, int] = 0, within_s: float = 150.0
+) -> bool:
+    """Wait until so many members were evicted, or one was restarted so often. Both may be choices by variant; 0 leaves
+    the step out. False where it did not happen: the invariants judge it.
+    """
+    history, control = SESSION.history, SESSION.lab.control
+    gone, again = int(by_variant(evicted, control)), int(by_variant(restarts, control))
+    if not gone and not again:
+        return False
+
+    def failed() -> bool:
+        changes = [c for c in history.of(PodChange) if c.workload == "mysql"]
+        by_kubelet = {c.name for c in changes if c.reason == "Evicted"}
+        return bool(gone and len(by_kubelet) >= gone) or bool(again and any(c.restarts >= again for c in changes))
+
+    SESSION.lab.phase("hold", "until members fail")
+    try:
+        return eventually(failed, within_s=float(within_s), what="members to fail")
+    except WaitedInVainError:
+        return False
+
+
+@activity
+def read_members(caught_up_within_s: float | Mapping[str, float] = 60.0) -> None:
+    """Wait until every member has what member 0 has, and read each one's rows: which acknowledged ones it lacks. Then
+    watch_members ends.
+
+    caught_up_within_s: 0 does not wait; may be a choice by variant.
+    """
+    lab, deployed = SESSION.lab, SESSION.workload("mysql")
+    within_s = float(by_variant(caught_up_within_s, lab.control))
+    if within_s:
+        lab.recover(lambda: caught_up(deployed), within_s=within_s, what="every member has every row")
+    read_back(SESSION.history, deployed)
+    observe_logs(SESSION.history, logs(deployed))
+    SESSION.end("disk samples")
+    SESSION.end("member watch")
+
+
+@activity
+def read_mysql_versions(named: str | Mapping[str, str] = "", image: bool = True) -> None:
+    """Read the versions of the MySQL servers that the API shows, and of the image that deploy_mysql takes.
+
+    named: put a pod there that names this image and never runs; may be a choice by variant. image: false leaves the
+    image out.
+    """
+    chosen = str(by_variant(named, SESSION.lab.control))
+    if chosen:
+        SESSION.deploy(Named(chosen))
+    read_running(SESSION.cluster(), SESSION.history)
+    if image:
+        read_image(SESSION.lab.image("mysql"), SESSION.history)
+
+
 # --- the faults, each followed by what takes it back
+
+
+@activity
+def turn_clock(
+    offset_s: float | Mapping[str, float | None], member: int = 0, configuration: Configuration | None = None
+) -> str:
+    """Turn the clock of one member of deploy_mysql by so many seconds, negative for back; the node's stays what it is.
+
+    Needs own_clock. offset_s may be a choice by variant; null leaves the step out.
+    """
+    SESSION.open(configuration)
+    chosen = by_variant(offset_s, SESSION.lab.control)
+    if chosen is None:
+        return "left out"
+    deployed = SESSION.workload("mysql")
+    SESSION.inject(TurnClock(deployed.namespace, f"{deployed.name}-{int(member)}", float(chosen)))
+    return "landed"
+
+
+@always
+def turn_clock_back() -> int:
+    """Give members that turn_clock turned their right clock again; safe to repeat. Returns how many there were."""
+    return SESSION.take_back(TurnClock.kind)
+
+
+@activity
+def provide_volumes(
+    size_bytes: int | Mapping[str, int | None] = 943718400,
+    nodes: str = "workers",
+    name: str = "kube-ordeal-local",
+    configuration: Configuration | None = None,
+) -> str:
+    """Make a StorageClass and a volume on each node's own file system for volumes.
+
+    size_bytes may be a choice by variant; null leaves the step out. Returns the folder in which they are.
+    """
+    SESSION.open(configuration)
+    chosen = by_variant(size_bytes, SESSION.lab.control)
+    if chosen is None:
+        return "left out"
+    return str(SESSION.inject(ProvideVolumes(nodes_named(nodes), int(chosen), name))["folder"])
+
+
+@always
+def remove_volumes() -> int:
+    """Take away what provide_volumes made, with the data; run remove_workloads before. Safe to repeat."""
+    return SESSION.take_back(ProvideVolumes.kind)
 
 
 @activity
@@ -798,6 +1094,34 @@ def reconnect() -> int:
 
 
 @activity
+def bad_link(
+    one: str = "first-worker",
+    others: str = "last-worker",
+    rate_bits_per_s: int | Mapping[str, int | None] = 0,
+    loss: float | Mapping[str, float | None] = 0.0,
+    configuration: Configuration | None = None,
+) -> str:
+    """Make the link between one node and each of the others bad, both ways; all their other traffic goes on.
+
+    rate_bits_per_s: throttle it; 0: as fast as it goes. loss: lose this part of its packets; 1 cuts it. Both may be
+    choices by variant; null leaves the step out.
+    """
+    SESSION.open(configuration)
+    control = SESSION.lab.control
+    rate, lost = by_variant(rate_bits_per_s, control), by_variant(loss, control)
+    if rate is None or lost is None:
+        return "left out"
+    SESSION.inject(BadLink(_one(one), nodes_named(others), rate_bits_per_s=int(rate), loss=float(lost)))
+    return "landed"
+
+
+@always
+def mend_link() -> int:
+    """Make links good again that bad_link made bad; safe to repeat. Returns how many faults there were."""
+    return SESSION.take_back(BadLink.kind)
+
+
+@activity
 def stop_heartbeats(groups: str | Mapping[str, str | None] = "all", configuration: Configuration | None = None) -> str:
     """Stop the heartbeats of groups of simulated nodes: a zone's name, several with commas between them, or all.
 
@@ -911,6 +1235,150 @@ def restore_snapshot(
 def return_from_snapshot() -> int:
     """Put back what was in etcd before restore_snapshot; safe to repeat. Returns how many restores there were."""
     return SESSION.take_back(RestoreSnapshot.kind)
+
+
+@activity
+def install_rbd_lock(
+    release_lock: bool | Mapping[str, bool] = True,
+    fence: bool | Mapping[str, bool] = True,
+    attach: bool | Mapping[str, bool] = True,
+    configuration: Configuration | None = None,
+) -> str:
+    """Install our CSI driver over a Ceph pool: the StorageClass ordeal-rbd-lock. Needs a folder that the nodes share.
+
+    release_lock: a node that gives a volume back removes its lock. fence: a lock is taken at all. attach: Kubernetes
+    attaches the volume to one node at a time. Each may be a choice by variant; false is known-bad.
+    """
+    SESSION.open(configuration).cluster()
+    lab = SESSION.lab
+    chosen = {
+        name: bool(by_variant(value, lab.control))
+        for name, value in (("release_lock", release_lock), ("fence", fence), ("attach", attach))
+    }
+    SESSION.inject(InstallRbdLock(lab.image("ceph"), **chosen))
+    return "landed"
+
+
+@always
+def remove_rbd_lock() -> int:
+    """Remove the workloads, and then the driver that can take their volumes back; safe to repeat. Returns how many."""
+    if InstallRbdLock.kind in SESSION.in_place:
+        SESSION.remove_workloads()
+    return SESSION.take_back(InstallRbdLock.kind)
+
+
+@activity
+def deploy_volume_writers(
+    names: str | Mapping[str, str] = "rolling-update,recreate,stateful-set",
+    storage_class: str = "ordeal-rbd-lock",
+    node: str = "last-worker",
+    configuration: Configuration | None = None,
+) -> dict[str, Setting]:
+    """Deploy pods that write into a volume for one node at a time who they are, on one node, and wait until they do.
+
+    names: of rolling-update and recreate (Deployments with that strategy) and stateful-set. May be a choice by variant.
+    """
+    cluster = SESSION.open(configuration).cluster()
+    check_class(cluster, storage_class)
+    where = _one(node)
+    deployed = [
+        SESSION.deploy(VolumeWriter(name, storage_class, where))
+        for name in _names(by_variant(names, SESSION.lab.control))
+    ]
+    return {each.name: each.namespace for each in deployed}
+
+
+@activity
+def watch_volumes(names: str | Mapping[str, str] = "rolling-update,recreate,stateful-set") -> None:
+    """Read what the workloads write into their volumes, and who holds them, until stop_watching_volumes.
+
+    names: as in deploy_volume_writers.
+    """
+    cluster = SESSION.cluster()
+    followed = [watched(SESSION.workload(name)) for name in _names(by_variant(names, SESSION.lab.control))]
+    ours = InstallRbdLock.kind in SESSION.in_place and isinstance(cluster, SharesFolder)
+    logs = SharedLogs(folder_of(cluster)) if ours and isinstance(cluster, SharesFolder) else PodLogs(cluster)
+    SESSION.begin("volumes", VolumeSamples(SESSION.history, cluster, followed, logs))
+
+
+@always
+def stop_watching_volumes() -> bool:
+    """End watch_volumes, while there still are volumes; safe to repeat. False where nothing was watched."""
+    return SESSION.end("volumes")
+
+
+@activity
+def wait_until_writers_moved(
+    names: str | Mapping[str, str] = "recreate,stateful-set",
+    node: str = "last-worker",
+    within_s: float = 48.0,
+    configuration: Configuration | None = None,
+) -> bool:
+    """Wait until each workload writes on another node. False where not: the invariants judge it.
+
+    names: as in deploy_volume_writers.
+    """
+    cluster_node = _one(node)
+    SESSION.open(configuration).lab.phase("hold", f"until every workload writes on another node than {cluster_node}")
+    moving = [SESSION.workload(name) for name in _names(by_variant(names, SESSION.lab.control))]
+    try:
+        return eventually(
+            lambda: all(writing_on(each) not in {"", cluster_node} for each in moving),
+            within_s=float(within_s),
+            what="the handover",
+        )
+    except WaitedInVainError:
+        return False
+
+
+@activity
+def drain_node(node: str | Mapping[str, str | None] = "last-worker", configuration: Configuration | None = None) -> str:
+    """Cordon a node and evict what our workloads run there. May be a choice by variant; null leaves it out."""
+    SESSION.open(configuration)
+    named = by_variant(node, SESSION.lab.control)
+    if named is None:
+        return "left out"
+    SESSION.inject(DrainNode(_one(str(named))))
+    return "landed"
+
+
+@always
+def uncordon_node() -> int:
+    """Let every node that drain_node cordoned take pods again; safe to repeat. Returns how many there were."""
+    return SESSION.take_back(DrainNode.kind)
+
+
+@activity
+def update_elsewhere(
+    names: str | Mapping[str, str] = "rolling-update,recreate,stateful-set",
+    node: str = "last-worker",
+    configuration: Configuration | None = None,
+) -> str:
+    """Update workloads so that their next pods land on another node than `node`. names: as in deploy_volume_writers."""
+    SESSION.open(configuration)
+    deployed = [SESSION.workload(name) for name in _names(by_variant(names, SESSION.lab.control))]
+    SESSION.inject(UpdateElsewhere(tuple(f"{d.namespace}/{d.name}" for d in deployed), _one(node)))
+    return "landed"
+
+
+@always
+def end_update() -> int:
+    """End the time of update_elsewhere: nothing is put back. Safe to repeat. Returns how many updates there were."""
+    return SESSION.take_back(UpdateElsewhere.kind)
+
+
+@activity
+def mark_out_of_service(node: str = "last-worker", configuration: Configuration | None = None) -> str:
+    """Say that a node which is not Ready is off: the taint node.kubernetes.io/out-of-service."""
+    SESSION.open(configuration)
+    SESSION.inject(MarkOutOfService(_one(node)))
+    return "landed"
+
+
+@always
+def return_to_service() -> int:
+    """Take the taint of mark_out_of_service away; safe to repeat. Returns how many there were."""
+    return SESSION.take_back(MarkOutOfService.kind)
 
 
 @activity
@@ -1052,6 +1520,8 @@ def take_back_everything() -> str:
 
 def nodes_named(named: str) -> tuple[str, ...]:
     """The nodes that a string names; see the module's text; `all` are all. Raises OrdealError for one that is not."""
+    if "," in named:
+        return tuple(name for part in _names(named) for name in nodes_named(part))
     there = SESSION.nodes()
     if named == "all":
         found = tuple(n.name for n in there)
@@ -1061,6 +1531,8 @@ def nodes_named(named: str) -> tuple[str, ...]:
         found = tuple(
             sorted(n.name for n in there if not n.control_plane)[slice(1) if named[0] == "f" else slice(-1, None)]
         )
+    elif named == "other-workers":
+        found = tuple(sorted(n.name for n in there if not n.control_plane)[1:])
     elif named == "dns-node":
         found = (dns_node(SESSION.cluster()),)
     else:

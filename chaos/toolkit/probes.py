@@ -15,14 +15,18 @@ from chaos.faults.hostname import RenameNode
 from chaos.history import NodeChange
 from chaos.invariants import (
     availability,
+    data,
     eviction,
     handles,
     heartbeats,
     identity,
+    links,
     pleg,
     pods,
     preflight,
+    redis,
     start,
+    storage,
     watch_cache,
 )
 from chaos.invariants import nodes as rates
@@ -36,7 +40,9 @@ from chaos.toolkit.session import SESSION, Configuration, activity, always, by_v
 __all__ = [
     "all_nodes_ready",
     "answered_throughout",
+    "at_most_one_writer",
     "away_under_another_name",
+    "bad_pair_found",
     "clocks_agree",
     "containers_restarted",
     "critical_pods_stay",
@@ -50,10 +56,14 @@ __all__ = [
     "handle_limits",
     "inotify_instances",
     "kubelets_report_again",
+    "links_alike",
     "longest_outage_ms",
     "new_pods_start",
+    "no_acknowledged_write_lost",
     "no_container_restarted",
     "no_kernel_memory_limit",
+    "no_stale_lock",
+    "nobody_takes_over",
     "node_stays_ready",
     "nodes_ready",
     "nodes_ready_again",
@@ -69,8 +79,11 @@ __all__ = [
     "pressure_clears",
     "pressure_reported",
     "ready_throughout",
+    "running_again",
     "runs_again",
+    "same_data",
     "same_pods",
+    "served_again_within",
     "slab_does_not_grow",
     "slowest_pod_start_s",
     "storage_driver_sound",
@@ -81,10 +94,12 @@ __all__ = [
     "verdict",
     "versions_not_affected",
     "watchers_see",
+    "whole_again_within",
 ]
 
 UNREACHABLE_NO_EXECUTE = "node.kubernetes.io/unreachable:NoExecute"
 FOR_EVER_S = float("inf")
+WRITERS = "rolling-update,recreate,stateful-set"
 
 Reported = dict[str, object]
 
@@ -314,6 +329,94 @@ def pods_converge(workload: str = "churn", least: int = 1) -> Reported:
     return _judged(pleg.pods_converge(workload, least=int(least)))
 
 
+@activity
+def at_most_one_writer(names: str | Mapping[str, str] = WRITERS) -> Reported:
+    """In what each workload wrote into its volume nobody wrote between two lines of another, nor in another's lease.
+
+    names: of the workloads, with commas between them. May be a choice by variant.
+    """
+    return _judged(storage.at_most_one_writer(_writers(names)))
+
+
+@activity
+def same_data(names: str | Mapping[str, str] = WRITERS) -> Reported:
+    """Whoever wrote into a volume found all that had been written before. names: as in at_most_one_writer."""
+    return _judged(storage.same_data(_writers(names)))
+
+
+@activity
+def running_again(
+    fault: str | Mapping[str, str | None], names: str | Mapping[str, str] = WRITERS, within_s: float = 45.0
+) -> Reported | None:
+    """While the fault lasted nobody wrote for at most `within_s` seconds, and at its end somebody did.
+
+    fault: its kind, such as drain-node. May be a choice by variant; null leaves the judgement out. names: as in
+    at_most_one_writer.
+    """
+    kind = by_variant(fault, SESSION.lab.control)
+    if kind is None:
+        return None
+    return _judged(storage.running_again(_writers(names), fault=str(kind), within_s=float(within_s)))
+
+
+@activity
+def nobody_takes_over(
+    fault: str = "power-off", until: str = "mark-out-of-service", names: str | Mapping[str, str] = WRITERS
+) -> Reported:
+    """From when the fault landed until the other, `until`, was planned, no other pod wrote than the one before."""
+    return _judged(storage.nobody_takes_over(_writers(names), fault=fault, until=until))
+
+
+@activity
+def no_stale_lock(names: str | Mapping[str, str] = WRITERS) -> Reported:
+    """At the end each lock and VolumeAttachment of a workload's volume is of a node that has a pod of the workload."""
+    return _judged(storage.no_stale_lock(_writers(names)))
+
+
+@activity
+def links_alike(suspect: str = "first-worker,last-worker") -> Reported:
+    """No pair of nodes stands out by throughput, loss or round-trip time. Needs measure_links.
+
+    suspect: the pair that bad_link has made bad, if any; where it alone stands out, the reason is "that-pair".
+    """
+    return _judged(links.links_alike(suspect=nodes_named(suspect)))
+
+
+@activity
+def bad_pair_found(pair: str = "first-worker,last-worker", loose: bool | Mapping[str, bool] = False) -> Reported:
+    """The measurement names that pair of nodes, and no other. Needs measure_links.
+
+    loose: by limits that no link exceeds; may be a choice by variant.
+    """
+    limits = links.LOOSE if by_variant(loose, SESSION.lab.control) else links.DEFAULT
+    return _judged(links.bad_pair_found(nodes_named(pair), limits))
+
+
+@activity
+def no_acknowledged_write_lost(store: str, members: str, allowed: int = 0) -> Reported:
+    """Every write to a store that was acknowledged is on each of its members (names with commas between them).
+
+    allowed: how many the store's documentation lets it lose, at the worst member.
+    """
+    named = [name.strip() for name in members.split(",")]
+    return _judged(data.no_acknowledged_write_lost(store, members=named, allowed=int(allowed)))
+
+
+@activity
+def served_again_within(store: str, within_s: float, client: str = "", fault: str = "") -> Reported:
+    """No time without an acknowledged write to a store, by any client or by one, was longer than `within_s` seconds.
+
+    fault: the kind of the fault in whose time it is judged; without, the whole recording is.
+    """
+    return _judged(data.served_again_within(store, float(within_s), client=client, fault=fault or None))
+
+
+@activity
+def whole_again_within(store: str = "redis", within_s: float = 30.0, fault: str = "bad-link") -> Reported:
+    """After each fault of that kind was undone, the store was whole again. Needs wait_until_redis_is_whole."""
+    return _judged(redis.whole_again_within(store, float(within_s), fault=fault))
+
+
 # --- figures
 
 
@@ -462,6 +565,11 @@ def _one(named: str) -> str:
 def _places(places: Mapping[str, str] | Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
     chosen = by_variant(places, SESSION.lab.control)
     return [(str(daemon), _one(str(node))) for daemon, node in chosen.items()]
+
+
+def _writers(named: str | Mapping[str, str]) -> tuple[str, ...]:
+    listed = str(by_variant(named, SESSION.lab.control))
+    return tuple(name for part in listed.split(",") if (name := part.strip()))
 
 
 def _judged(invariant: Invariant) -> Reported:

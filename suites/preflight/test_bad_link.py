@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
 from chaos.faults.link import BadLink
 from chaos.incident import incident
-from chaos.invariants.links import DEFAULT, LinkLimits, bad_pair_found, links_alike
+from chaos.invariants.links import DEFAULT, LOOSE, bad_pair_found, links_alike
 from chaos.lab import Lab
 from chaos.links import LAYERS, matrix, measure_links
 from chaos.workloads.iperf import Iperf
@@ -13,8 +13,6 @@ from chaos.workloads.iperf import Iperf
 MEASURE_S = {"smoke": 1.0, "full": 10.0}
 SLOW_BITS_PER_S = 5_000_000
 LOSS = 0.03
-# So loose that nothing short of a link that carries next to nothing is found.
-LOOSE = LinkLimits(sigmas=1e6, throughput_part=1e-6, loss=0.99, rtt_s=60.0)
 
 
 @incident("bad-link", on=("kind",), needs=(RunsContainers, NodeNetwork, NodePower), controls=("bad-pair",))
