@@ -2,8 +2,8 @@
 
 Arguments are plain JSON. Nodes are named in one string: names with commas between them, among them the words `workers`,
 `first-worker`, `last-worker` and `other-workers` (all but the first, by name), `dns-node` (where CoreDNS runs),
-`control-plane`. A mapping with the key `hardened` is a choice by variant: `{hardened: true, CONTROL: false}` is false
-while the configuration's `control` is CONTROL.
+`mysql-node` (where deploy_mysql's member 0 runs), `control-plane`. A mapping with the key `hardened` is a choice by
+variant: `{hardened: true, CONTROL: false}` is false while the configuration's `control` is CONTROL.
 """
 
 from collections.abc import Mapping
@@ -905,14 +905,21 @@ def restore_priority() -> int:
 
 @activity
 def fill_file_system(
-    node: str, path: str, used_percent: float = 95.0, configuration: Configuration | None = None
+    node: str,
+    path: str,
+    used_percent: float | Mapping[str, float | None] = 95.0,
+    configuration: Configuration | None = None,
 ) -> str:
     """Fill a node's own file system until so many per cent of it are used. One that it shares is never filled.
 
     path: where the node has it mounted, such as /var/lib/containerd (images) or /var/lib/kubelet (volumes).
+    used_percent may be a choice by variant; null leaves the step out.
     """
     SESSION.open(configuration)
-    SESSION.inject(FillFileSystem(_one(node), path, float(used_percent)))
+    chosen = by_variant(used_percent, SESSION.lab.control)
+    if chosen is None:
+        return "left out"
+    SESSION.inject(FillFileSystem(_one(node), path, float(chosen)))
     return "landed"
 
 
@@ -1332,13 +1339,10 @@ def wait_until_writers_moved(
 
 
 @activity
-def drain_node(node: str | Mapping[str, str | None] = "last-worker", configuration: Configuration | None = None) -> str:
-    """Cordon a node and evict what our workloads run there. May be a choice by variant; null leaves it out."""
+def drain_node(node: str = "last-worker", configuration: Configuration | None = None) -> str:
+    """Cordon a node and evict what our workloads run there; nobody else's pods are touched."""
     SESSION.open(configuration)
-    named = by_variant(node, SESSION.lab.control)
-    if named is None:
-        return "left out"
-    SESSION.inject(DrainNode(_one(str(named))))
+    SESSION.inject(DrainNode(_one(node)))
     return "landed"
 
 
@@ -1533,6 +1537,8 @@ def nodes_named(named: str) -> tuple[str, ...]:
         )
     elif named == "other-workers":
         found = tuple(sorted(n.name for n in there if not n.control_plane)[1:])
+    elif named == "mysql-node":
+        found = (members(SESSION.workload("mysql"))[0].node,)
     elif named == "dns-node":
         found = (dns_node(SESSION.cluster()),)
     else:

@@ -25,6 +25,7 @@ from chaos.invariants import (
     pods,
     preflight,
     redis,
+    replication,
     start,
     storage,
     watch_cache,
@@ -43,11 +44,13 @@ __all__ = [
     "at_most_one_writer",
     "away_under_another_name",
     "bad_pair_found",
+    "clock_was_turned",
     "clocks_agree",
     "containers_restarted",
     "critical_pods_stay",
     "daemons_not_restarted",
     "disk_does_not_grow",
+    "disk_use_bounded",
     "dns_answers",
     "evicted_by_use",
     "existing_connections",
@@ -62,6 +65,7 @@ __all__ = [
     "no_acknowledged_write_lost",
     "no_container_restarted",
     "no_kernel_memory_limit",
+    "no_member_evicted",
     "no_stale_lock",
     "nobody_takes_over",
     "node_stays_ready",
@@ -79,11 +83,13 @@ __all__ = [
     "pressure_clears",
     "pressure_reported",
     "ready_throughout",
+    "replication_runs",
     "running_again",
     "runs_again",
     "same_data",
     "same_pods",
     "served_again_within",
+    "server_version_not_affected",
     "slab_does_not_grow",
     "slowest_pod_start_s",
     "storage_driver_sound",
@@ -345,18 +351,12 @@ def same_data(names: str | Mapping[str, str] = WRITERS) -> Reported:
 
 
 @activity
-def running_again(
-    fault: str | Mapping[str, str | None], names: str | Mapping[str, str] = WRITERS, within_s: float = 45.0
-) -> Reported | None:
+def running_again(fault: str, names: str | Mapping[str, str] = WRITERS, within_s: float = 45.0) -> Reported:
     """While the fault lasted nobody wrote for at most `within_s` seconds, and at its end somebody did.
 
-    fault: its kind, such as drain-node. May be a choice by variant; null leaves the judgement out. names: as in
-    at_most_one_writer.
+    fault: its kind, such as drain-node. names: as in at_most_one_writer.
     """
-    kind = by_variant(fault, SESSION.lab.control)
-    if kind is None:
-        return None
-    return _judged(storage.running_again(_writers(names), fault=str(kind), within_s=float(within_s)))
+    return _judged(storage.running_again(_writers(names), fault=fault, within_s=float(within_s)))
 
 
 @activity
@@ -409,6 +409,38 @@ def served_again_within(store: str, within_s: float, client: str = "", fault: st
     fault: the kind of the fault in whose time it is judged; without, the whole recording is.
     """
     return _judged(data.served_again_within(store, float(within_s), client=client, fault=fault or None))
+
+
+@activity
+def disk_use_bounded(limit_bytes: int, members: str = "mysql-0,mysql-1,mysql-2") -> Reported:
+    """Each member's data stayed below `limit_bytes`, and had stopped growing. Needs watch_members."""
+    named = [name.strip() for name in members.split(",")]
+    return _judged(data.disk_use_bounded(named, limit_bytes=int(limit_bytes)))
+
+
+@activity
+def no_member_evicted(workload: str = "mysql") -> Reported:
+    """No pod of the workload was evicted by its kubelet."""
+    return _judged(data.no_member_evicted(workload))
+
+
+@activity
+def replication_runs(members: str = "mysql-1,mysql-2") -> Reported:
+    """Each of these members, which follow the source, did so at every look. Needs watch_members."""
+    return _judged(replication.replication_runs([name.strip() for name in members.split(",")]))
+
+
+@activity
+def clock_was_turned(offsets_s: list[float] | Mapping[str, list[float]], member: str = "mysql-0") -> Reported:
+    """The member's clock was seen at each of these offsets, in seconds, and was right at the end. May be a choice."""
+    offsets = tuple(float(each) for each in by_variant(offsets_s, SESSION.lab.control))
+    return _judged(replication.clock_was_turned(member, offsets))
+
+
+@activity
+def server_version_not_affected() -> Reported:
+    """No MySQL server that read_mysql_versions found is of a version that ends when its clock goes back."""
+    return _judged(replication.server_version_not_affected())
 
 
 @activity

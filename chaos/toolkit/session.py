@@ -140,6 +140,7 @@ class _Run:
         self.history: History | None = None
         self.recording: ExitStack | None = None
         self.faults: dict[str, list[ExitStack]] = {}
+        self.begun: dict[str, ExitStack] = {}
         self.deployed: list[Deployed] = []
         self.outcome: Outcome | None = None
         self.nodes: tuple[Node, ...] = ()
@@ -276,6 +277,22 @@ class Session:
             raise OrdealError("nothing is being recorded: run the action start_recording first")
         self._opened.recording.enter_context(context)
 
+    def begin(self, name: str, context: AbstractContextManager[object]) -> None:
+        """Enter a context that lasts until `end` of that name, or as long as the recording. Raises OrdealError."""
+        if name in self._opened.begun:
+            raise OrdealError(f"{name} has begun already")
+        inner = ExitStack()
+        inner.enter_context(context)
+        self.while_recording(inner)
+        self._opened.begun[name] = inner
+
+    def end(self, name: str) -> bool:
+        """Leave the context that `begin` entered; False where there is none."""
+        inner = self._run.begun.pop(name, None) if self._run is not None else None
+        if inner is not None:
+            inner.close()
+        return inner is not None
+
     @property
     def is_recording(self) -> bool:
         """Whether a recording is on."""
@@ -286,6 +303,7 @@ class Session:
         if self._run is None or self._run.recording is None:
             return False
         recording, self._run.recording = self._run.recording, None
+        self._run.begun.clear()  # they end with it
         recording.close()
         return True
 
