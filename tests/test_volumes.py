@@ -1,0 +1,118 @@
+"""Reading what is written into volumes: from a folder, while it is written."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos import volumes
+from chaos.history import Blind, History, Observation, Sample
+from chaos.rbd_lock import Lock
+from chaos.volumes import HELD_BY, LOG_READ, TORN, WRITTEN, SharedLogs, VolumeSamples, Watched, lines_of
+from chaos.waiting import WaitedInVainError, eventually
+
+WATCHED = Watched("recreate", "ns", "pvc-1")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "pvc-1").mkdir()
+    return tmp_path / "pvc-1" / "log"
+
+
+@pytest.fixture
+def holders(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, ...]]:
+    says: dict[str, tuple[str, ...]] = {"recreate": ("lock:w1",)}
+
+    def ask(*_: object, **__: object) -> Mapping[str, tuple[str, ...]]:
+        return dict(says)
+
+    monkeypatch.setattr(volumes, "holders", ask)
+    monkeypatch.setattr(volumes.rbd_lock, "serves", lambda _: True)
+    return says
+
+
+def line(number: int, writer: str = "a", lease: int = 1) -> str:
+    hundredths = int(100 * time.clock_gettime(time.CLOCK_BOOTTIME))  # as /proc/uptime has them
+    return f"{number} {writer} node {int(time.time())} {hundredths / 100:.2f} {lease}\n"
+
+
+def samples(history: History, log: Path) -> VolumeSamples:
+    cluster: Any = None
+    return VolumeSamples(history, cluster, [WATCHED], SharedLogs(log.parent.parent))
+
+
+def append(log: Path, text: str) -> None:
+    with log.open("a") as file:
+        file.write(text)
+
+
+@pytest.mark.usefixtures("holders")
+class TestTheLog:
+    def test_what_was_written_before_is_counted_and_what_comes_is_recorded(self, log: Path) -> None:
+        log.write_text("".join(line(n) for n in (1, 2, 3)))
+        history = History()
+        with samples(history, log):
+            append(log, line(4))
+            append(log, line(5, "b", 0))
+        found = lines_of(history, "recreate")
+        assert [(x.number, x.writer, x.node, x.lease_s) for x in found] == [
+            (3, "a", "node", 1), (4, "a", "node", 1), (5, "b", "node", 0)
+        ]  # fmt: skip
+        assert all(0 <= x.at <= history.now() for x in found)
+        read = [s.value for s in history.of(Sample) if s.name == LOG_READ]
+        assert read[-1] == log.stat().st_size
+
+    def test_half_a_line_is_read_when_it_is_whole(self, log: Path) -> None:
+        log.write_text(line(1))
+        whole = line(2)
+        history = History()
+        with samples(history, log):
+            append(log, whole[:5])
+            eventually(
+                lambda: len([s for s in history.of(Sample) if s.name == LOG_READ]) > 1, within_s=5, what="a read"
+            )
+            append(log, whole[5:])
+        assert [x.number for x in lines_of(history, "recreate")] == [1, 2]
+
+    def test_what_is_no_line(self, log: Path) -> None:
+        log.write_text(line(1))
+        history = History()
+        with samples(history, log):
+            append(log, "2 a node now 1 1\n" + line(3))
+        assert [o.seen for o in history.of(Observation) if o.name == TORN] == ["2 a node now 1 1"]
+
+    def test_another_file_is_read_from_its_beginning(self, log: Path) -> None:
+        log.write_text("".join(line(n) for n in range(1, 9)))
+        history = History()
+        with samples(history, log):
+            log.write_text(line(1, "b"))
+        assert [(x.number, x.writer) for x in lines_of(history, "recreate")] == [(8, "a"), (1, "b")]
+
+    def test_one_that_is_gone_at_the_end_leaves_a_gap(self, log: Path) -> None:
+        log.write_text(line(1))
+        history = History()
+        with samples(history, log):
+            log.unlink()
+        (gap,) = [b for b in history.of(Blind) if b.source == f"{WRITTEN}:recreate"]
+        assert not gap.complete
+
+    def test_nothing_written_is_told_at_once(self, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(volumes, "FIRST_WITHIN_S", 0.3)
+        with pytest.raises(WaitedInVainError, match="recreate to write"), samples(History(), log):
+            pass
+
+
+def test_holders_are_recorded_when_they_change(log: Path, holders: dict[str, tuple[str, ...]]) -> None:
+    log.write_text(line(1))
+    history = History()
+    with samples(history, log):
+        eventually(lambda: [o for o in history.of(Observation) if o.name == HELD_BY], within_s=5, what="a first answer")
+        holders["recreate"] = ("attachment:w2", "lock:w2")
+    assert [o.seen for o in history.of(Observation) if o.name == HELD_BY] == ["lock:w1", "attachment:w2 lock:w2"]
+
+
+def test_a_lock_names_its_node() -> None:
+    assert Lock("kubelet_lock_magic_ordeal-worker2", "client.4107").node == "ordeal-worker2"
