@@ -1,12 +1,233 @@
 """The report of a run as one page that needs nothing else: report.html."""
 
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
-from chaos.report.saved import SavedRun
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from chaos.catalogue import Control, Incident
+from chaos.errors import OrdealError
+from chaos.history import History
+from chaos.report import plot
+from chaos.report.answer import Answer, answer, title
+from chaos.report.saved import SavedFinding, SavedOutcome, SavedPiece, SavedRun
+from chaos.report.timeline import Timeline, timeline
 
 PAGE = "report.html"
+FIGURES_BYTES = 3_500_000  # of all timelines together; plotly.js is 4.8 MB of the page's 10
+INLINE_BYTES = 8_000  # a piece of evidence that is no larger can be read in the page
+ALL_INLINE_BYTES = 600_000
+POINTS = 40_000  # of all series together
+_TEMPLATES = Path(__file__).with_name("page")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A history in the page: its timeline and figure, or the sentence that says why there is none."""
+
+    path: str
+    href: str
+    timeline: Timeline | None
+    figure: Markup
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A piece of evidence in the page: a link, its text where that is short, or why there is none."""
+
+    name: str
+    href: str
+    size_bytes: int
+    text: str
+    missing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One replay with all that is shown of it."""
+
+    title: str
+    outcome: SavedOutcome
+    drawn: tuple[Drawn, ...]
+    evidence: tuple[Shown, ...]
+    evidence_missing: tuple[Shown, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One incident with all its replays, hardened first."""
+
+    incident: Incident
+    replays: tuple[Replayed, ...]
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An invariant in the table: its hardened findings, and the controls that must break it with their replays."""
+
+    invariant: str
+    hardened: tuple[tuple[SavedOutcome, SavedFinding | None], ...]
+    controls: tuple[tuple[Control, tuple[SavedOutcome, ...]], ...]
 
 
 def write_page(run: SavedRun, path: Path) -> None:
-    """Write the page of a run to `path`."""
-    path.write_text(f"<!doctype html><title>{run.id}</title>", encoding="utf-8")
+    """Write the page of a run to `path`. Raises OrdealError where that can't be written."""
+    text = page(run, path.parent)
+    scratch = path.with_name(f".{path.name}.tmp")
+    try:
+        scratch.write_text(text, encoding="utf-8", errors="replace")
+        scratch.replace(path)
+    except OSError as error:
+        raise OrdealError(f"the page can't be written to {path}: {error.strerror}") from error
+
+
+def page(run: SavedRun, beside: Path) -> str:
+    """The page of a run; links to histories and evidence are relative to the folder `beside`."""
+    maker = _Maker(run, beside)
+    chapters = maker.chapters()
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        run=run,
+        answer=answer(run, maker.unreadable),
+        chapters=chapters,
+        tables=[(chapter, _lines(chapter)) for chapter in chapters],
+        counts=Counter(o.verdict for o in run.outcomes if not o.control),
+        style=Markup((_TEMPLATES / "style.css").read_text()),  # noqa: S704  (our own file)
+        script=Markup((_TEMPLATES / "script.js").read_text()),  # noqa: S704
+        plotly=Markup(get_plotlyjs()),  # noqa: S704
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+class _Maker:
+    """Reads what the page shows, and keeps within its size."""
+
+    def __init__(self, run: SavedRun, beside: Path) -> None:
+        self.unreadable: list[str] = []
+        self._run, self._beside = run, beside
+        self._figures_left, self._inline_left = FIGURES_BYTES, ALL_INLINE_BYTES
+        self._bins = max(100, min(600, POINTS // (1 + sum(len(o.histories) for o in run.outcomes))))
+
+    def chapters(self) -> tuple[Chapter, ...]:
+        """The incidents, those that need a reader first; so they are drawn before the page is full."""
+        by_incident: dict[str, list[SavedOutcome]] = {}
+        for outcome in self._run.outcomes:
+            by_incident.setdefault(outcome.id, []).append(outcome)
+        order = sorted(by_incident, key=lambda i: -max(_worry(o) for o in by_incident[i]))
+        return tuple(self._chapter(self._run.incident(each), by_incident[each]) for each in order)
+
+    def _chapter(self, incident: Incident, outcomes: Sequence[SavedOutcome]) -> Chapter:
+        replays = [self._replayed(o) for o in sorted(outcomes, key=lambda o: bool(o.control))]
+        verdicts = {o.verdict for o in outcomes if not o.control}
+        verdict = next((v for v in ("violated", "unknown", "held") if v in verdicts), "unknown")
+        return Chapter(incident, tuple(replays), verdict)
+
+    def _replayed(self, o: SavedOutcome) -> Replayed:
+        judged = [f.history for f in o.findings if f.history]
+        drawn = [self._drawn(path) for path in dict.fromkeys((*o.histories, *judged))]
+        pieces = {(piece.path, piece.name): piece for piece in o.evidence}.values()
+        shown = [
+            self._shown(piece) for piece in sorted(pieces, key=lambda p: (not p.name.endswith("summary.txt"), p.name))
+        ]
+        return Replayed(
+            title(o),
+            o,
+            tuple(drawn),
+            tuple(each for each in shown if not each.missing),
+            tuple(each for each in shown if each.missing),
+        )
+
+    def _drawn(self, relative: str) -> Drawn:
+        try:
+            history = History.load(path := self._run.file(relative))
+        except (OrdealError, OSError) as error:
+            self.unreadable.append(str(error))
+            return Drawn(relative, "", None, Markup(), str(error))
+        href = self._href(path)
+        reduced = timeline(history, self._bins)
+        figure = plot.figure(reduced) if reduced.panels else ""
+        if len(figure) > self._figures_left:
+            return Drawn(relative, href, reduced, Markup(), "It is not drawn, to keep this page small.")
+        self._figures_left -= len(figure)
+        return Drawn(relative, href, reduced, Markup(figure))  # noqa: S704  (made safe by plot.figure)
+
+    def _shown(self, piece: SavedPiece) -> Shown:
+        if not piece.path:
+            return Shown(piece.name, "", 0, "", piece.missing)
+        name = "/".join(Path(piece.path).parts[-2:])
+        try:
+            path = self._run.file(piece.path)
+            size_bytes = path.stat().st_size
+            text = ""
+            if 0 < size_bytes <= min(INLINE_BYTES, self._inline_left):
+                text = path.read_text(errors="replace").replace("\0", "�")
+                self._inline_left -= size_bytes
+        except (OrdealError, OSError) as error:
+            self.unreadable.append(str(error))
+            return Shown(name, "", 0, "", str(error))
+        return Shown(name, self._href(path), size_bytes, text, "")
+
+    def _href(self, path: Path) -> str:
+        # "./" so that no name can be read as a scheme
+        return "./" + quote(os.path.relpath(path, self._beside.resolve()))
+
+
+def _worry(o: SavedOutcome) -> int:
+    if o.passed:
+        return 0
+    return 3 if o.verdict == "violated" and not o.control else 2 if not o.control else 1
+
+
+def _lines(chapter: Chapter) -> tuple[Line, ...]:
+    outcomes = [replayed.outcome for replayed in chapter.replays]
+    hardened = [o for o in outcomes if not o.control]
+    names = [f.invariant for o in hardened for f in o.findings] + [c.breaks for c in chapter.incident.controls]
+
+    def line(name: str) -> Line:
+        found = [(o, next((f for f in o.findings if f.invariant == name), None)) for o in hardened]
+        controls = [
+            (control, tuple(o for o in outcomes if o.control == control.id))
+            for control in chapter.incident.controls
+            if control.breaks == name
+        ]
+        return Line(name, tuple((o, f) for o, f in found if f is not None or not o.findings), tuple(controls))
+
+    return tuple(line(name) for name in dict.fromkeys(names))
+
+
+def _bytes(size_bytes: int) -> str:
+    if size_bytes < 1000:
+        return f"{size_bytes} B"
+    return f"{size_bytes / 1e3:.0f} kB" if size_bytes < 1e6 else f"{size_bytes / 1e6:.1f} MB"
+
+
+def _arguments(given: Mapping[str, object] | None) -> str:
+    """What a promise was asked for, as text; long lists are cut."""
+    said = [f"{name} = {value}" for name, value in (given or {}).items()]
+    return ", ".join(each if len(each) <= 120 else f"{each[:118]} …" for each in said)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"bytes": _bytes, "arguments": _arguments}
+    return environment
+
+
+__all__ = ["PAGE", "Answer", "page", "write_page"]

@@ -1,0 +1,71 @@
+"use strict";
+(() => {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const narrow = () => innerWidth < 640;
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  const axes = (layout) => Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
+
+  // What depends on the reader's screen: colours, and how much room names may take.
+  const dressed = (layout) => {
+    const change = { "font.color": css("--front"), "hoverlabel.bgcolor": css("--raised"),
+      "hoverlabel.font.color": css("--front"), "hoverlabel.align": "left" };
+    for (const axis of axes(layout)) {
+      change[`${axis}.gridcolor`] = css("--line");
+      change[`${axis}.zerolinecolor`] = css("--line");
+      change[`${axis}.linecolor`] = css("--line");
+      const names = layout[axis].ticktext;
+      if (narrow() && names) change[`${axis}.ticktext`] = names.map((n) => (n.length > 13 ? "…" + n.slice(-12) : n));
+    }
+    return change;
+  };
+
+  const draw = (place) => {
+    const figure = JSON.parse(document.getElementById(place.id + "-figure").textContent);
+    const config = { responsive: true, displaylogo: false, displayModeBar: false, doubleClick: "reset" };
+    // On a phone a finger must be able to scroll past.
+    if (narrow()) figure.layout.dragmode = false;
+    Plotly.newPlot(place, figure.data, figure.layout, config)
+      .then(() => Plotly.relayout(place, dressed(figure.layout)))
+      .then(() => {
+        place.dataset.drawn = "yes";
+        dark.addEventListener("change", () => Plotly.relayout(place, dressed(figure.layout)));
+      });
+    const tools = document.querySelector(`.tools[data-for="${place.id}"]`);
+    tools.hidden = false;
+    tools.addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (button) zoom(place, button.dataset);
+    });
+  };
+
+  const zoom = (place, wish) => {
+    const end = Number(place.dataset.end);
+    const [from, to] = place.layout.xaxis.range.map(Number);
+    const middle = (from + to) / 2, half = (to - from) / 2;
+    const range = {
+      all: () => [0, end],
+      fault: () => {
+        const margin = Math.max(1, (wish.to - wish.from) * 0.1);
+        return [Number(wish.from) - margin, Number(wish.to) + margin];
+      },
+      in: () => [middle - half / 2, middle + half / 2],
+      out: () => [middle - half * 2, middle + half * 2],
+      left: () => [from - half, to - half],
+      right: () => [from + half, to + half],
+    }[wish.do]();
+    const change = {};
+    for (const axis of axes(place.layout)) if (axis.startsWith("x")) change[`${axis}.range`] = range;
+    Plotly.relayout(place, change);
+  };
+
+  // Each is drawn when it is about to be seen: a page of a hundred opens as quickly as a page of one.
+  const watch = new IntersectionObserver((seen) => {
+    for (const entry of seen) {
+      if (!entry.isIntersecting) continue;
+      watch.unobserve(entry.target);
+      draw(entry.target);
+    }
+  }, { rootMargin: "400px" });
+  for (const place of document.querySelectorAll(".timeline")) watch.observe(place);
+})();

@@ -1,0 +1,61 @@
+"""Safe is said only where every promise held and every check was proven."""
+
+from pathlib import Path
+
+import pytest
+
+from chaos.invariants.base import Verdict
+from chaos.report.answer import Safe, answer
+from chaos.report.results import Outcome
+from chaos.report.saved import SavedRun, load
+from tests.report.made import CONTROL, broken, finding, outcome, results
+
+HELD, PROOF = outcome(), outcome(broken(), control=CONTROL)
+
+
+def run(root: Path, *outcomes: Outcome, ended: bool = True) -> SavedRun:
+    made = results(root)
+    for each in outcomes:
+        made.add(each)
+    if ended:
+        made.end()
+    return load(root)
+
+
+def test_safe_is_what_held_and_was_proven(tmp_path: Path) -> None:
+    said = answer(run(tmp_path, HELD, PROOF))
+    assert (said.safe, said.broken, said.doubts) == (Safe.YES, (), ())
+    assert said.sentence == "Every promise of 1 incident held, and 1 control proved that the checks can fail"
+
+
+def test_what_broke_is_named_with_what_proves_its_check(tmp_path: Path) -> None:
+    said = answer(run(tmp_path, outcome(broken(), why="nothing-terminated: 6 pods were deleted"), PROOF))
+    assert (said.safe, said.sentence) == (Safe.NO, "1 of 1 incident broke: mass-termination")
+    (broke,) = said.broken
+    assert broke.startswith("mass-termination, hardened, on kind: nothing-terminated: 6 pods were deleted. ")
+    assert broke.endswith("That the check can fail is proven by the control default-tolerations.")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "ended", "doubt"),
+    [
+        ([], True, "No incident was replayed."),
+        ([HELD], True, "No control was run, so nothing proves that the checks can fail: mass-termination."),
+        ([HELD, PROOF], False, "The run has not ended"),
+        ([outcome(finding(Verdict.UNKNOWN), why="a gap of 9 s"), PROOF], True, "on kind: a gap of 9 s"),
+        (
+            [HELD, outcome(finding(), control=CONTROL, why="it was held")],
+            True,
+            "control default-tolerations, on kind: the check is not proven: it was held",
+        ),
+    ],
+)
+def test_what_nobody_knows_is_not_safe(tmp_path: Path, outcomes: list[Outcome], ended: bool, doubt: str) -> None:
+    said = answer(run(tmp_path, *outcomes, ended=ended))
+    assert said.safe is Safe.UNKNOWN
+    assert [each for each in said.doubts if doubt in each] != []
+
+
+def test_what_can_not_be_read_any_more_is_not_safe(tmp_path: Path) -> None:
+    said = answer(run(tmp_path, HELD, PROOF), ["0.jsonl is missing"])
+    assert (said.safe, said.doubts) == (Safe.UNKNOWN, ("0.jsonl is missing",))
