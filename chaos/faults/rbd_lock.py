@@ -20,6 +20,8 @@ from chaos.hosts.places import manifests_dir
 from chaos.journal import Saved
 from chaos.rbd_lock import CLASS, DRIVER, NAMESPACE, POD
 from chaos.waiting import WaitedInVainError, eventually
+from chaos.workloads.base import RUN_LABEL
+from chaos.workloads.web import remove_namespace
 
 FOLDER = "rbd-lock"  # of the shared folder: one folder a volume
 ROLE = "kube-ordeal-csi-rbd-lock"
@@ -100,7 +102,9 @@ class InstallRbdLock:
 
     @staticmethod
     def undo(cluster: _Shared, saved: Saved) -> None:
-        """First the volumes, while there is a driver that can give them back; then the driver; then the folder."""
+        """First our pods and their volumes, while there is a driver that can give them back; then it; then the folder."""
+        for namespace in _users(cluster):
+            remove_namespace(cluster, namespace)
         with suppress(WaitedInVainError):
             eventually(
                 lambda: not list(_in_use(cluster)), within_s=GIVEN_BACK_WITHIN_S, what="the volumes to be given back"
@@ -144,6 +148,14 @@ def _volumes(client: ApiClient) -> list[Any]:
     """The PersistentVolumes of the driver."""
     there: list[Any] = CoreV1Api(client).list_persistent_volume().items
     return [v for v in there if v.spec.csi is not None and v.spec.csi.driver == DRIVER]
+
+
+def _users(cluster: Cluster) -> tuple[str, ...]:
+    """The namespaces of our own workloads that claim the driver's volumes."""
+    with cluster.api() as client:
+        claimed = {v.spec.claim_ref.namespace for v in _volumes(client) if v.spec.claim_ref is not None}
+        ours = CoreV1Api(client).list_namespace(label_selector=RUN_LABEL).items
+    return tuple(sorted(str(n.metadata.name) for n in ours if n.metadata and n.metadata.name in claimed))
 
 
 def _attachments(client: ApiClient) -> list[Any]:

@@ -1,0 +1,154 @@
+"""What moves volumes, and our CSI driver, on a real kind cluster: each lands and is undone, also when its run is killed."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes.client import CoreV1Api, RbacAuthorizationV1Api, StorageV1Api
+
+from chaos import rbd_lock
+from chaos.clusters.base import KIND, stateful_shape
+from chaos.clusters.kind import KindCluster
+from chaos.clusters.pool import Pool, Wishes
+from chaos.faults.base import inject
+from chaos.faults.handover import DrainNode, MarkOutOfService, UpdateElsewhere
+from chaos.faults.rbd_lock import InstallRbdLock
+from chaos.history import FaultStep, History
+from chaos.hosts import workload_images
+from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.journal import Journal
+from chaos.profile import PROFILES
+from chaos.waiting import eventually
+from chaos.workloads.volume_writer import RECREATE, VolumeWriter, watched
+from chaos.workloads.web import Deployed, Web, remove_namespace
+from tests.integration.crash import kill_in_the_middle, undo_as_a_user
+from tests.integration.harm import fault_of
+
+KINDS = (InstallRbdLock.kind, DrainNode.kind, UpdateElsewhere.kind, MarkOutOfService.kind)
+LOOK = "ls -A /var/lib/kubelet/plugins /var/lib/kubelet/plugins_registry; findmnt -rno TARGET | grep -c rbd-lock"
+
+
+@pytest.fixture(scope="module")
+def cluster(journal: Journal) -> Iterator[KindCluster]:
+    """One control plane, three workers, a folder that they share, and the image of Ceph and the driver."""
+    pool = Pool(Wishes(kubernetes=DEFAULT_KUBERNETES, name="it-volumes"), journal, f"{time.time():.0f}", print)
+    try:
+        made = pool.acquire(KIND, stateful_shape(PROFILES["smoke"].kind_timers))
+        assert isinstance(made, KindCluster)
+        yield made
+    finally:
+        pool.close()
+
+
+@pytest.fixture(scope="module")
+def image(cluster: KindCluster) -> str:
+    chosen = workload_images.choose("ceph", report=print)
+    cluster.load_image(chosen)
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def web(cluster: KindCluster) -> Iterator[Deployed]:
+    namespace = f"it-web-{time.time():.0f}"
+    try:
+        yield Web(replicas=3).deploy(cluster, "it", namespace)
+    finally:
+        remove_namespace(cluster, namespace)
+
+
+def picture(cluster: KindCluster) -> dict[str, object]:
+    """Nodes, what storage the API knows of, and what the driver leaves on a node and on this machine."""
+    with cluster.api() as client:
+        core, storage = CoreV1Api(client), StorageV1Api(client)
+        nodes: list[Any] = core.list_node().items
+        csi_nodes: list[Any] = storage.list_csi_node().items
+        named: dict[str, list[Any]] = {
+            "volumes": core.list_persistent_volume().items,
+            "attachments": storage.list_volume_attachment().items,
+            "drivers": storage.list_csi_driver().items,
+            "classes": storage.list_storage_class().items,
+            "namespaces": core.list_namespace().items,
+            "roles": RbacAuthorizationV1Api(client).list_cluster_role().items,
+            "bindings": RbacAuthorizationV1Api(client).list_cluster_role_binding().items,
+        }
+    return {
+        **{name: sorted(each.metadata.name for each in there) for name, there in named.items()},
+        "csi nodes": {n.metadata.name: [d.name for d in n.spec.drivers or ()] for n in csi_nodes},
+        "cordoned": {n.metadata.name: bool(n.spec.unschedulable) for n in nodes},
+        "taints": {n.name: n.taints for n in cluster.nodes()},
+        "on the nodes": {
+            n.metadata.name: cluster.node_exec(n.metadata.name, ["sh", "-c", LOOK], check=False).out for n in nodes
+        },
+        "shared": sorted(str(path) for path in Path(cluster.shared_folder()).rglob("*")),
+    }
+
+
+@contextmanager
+def ready_for(cluster: KindCluster, kind: str) -> Iterator[None]:
+    """For a node that is to be out of service: one whose kubelet does not report."""
+    if kind != MarkOutOfService.kind:
+        yield
+        return
+    node = cluster.workers[-1]
+    with ExitStack() as stack:
+        stack.callback(lambda: eventually(lambda: state(cluster, node) == "True", within_s=90, what=f"{node} Ready"))
+        stack.callback(cluster.node_exec, node, ["systemctl", "start", "kubelet"])
+        cluster.node_exec(node, ["systemctl", "stop", "kubelet"])
+        eventually(lambda: state(cluster, node) != "True", within_s=90, what=f"{node} not to be Ready")
+        yield
+
+
+def state(cluster: KindCluster, node: str) -> str:
+    return next(n.ready for n in cluster.nodes() if n.name == node)
+
+
+def arguments(cluster: KindCluster, kind: str, image: str, web: Deployed) -> dict[str, Any]:
+    node = cluster.workers[-1]
+    return {
+        InstallRbdLock.kind: {"image": image},
+        DrainNode.kind: {"node": node},
+        UpdateElsewhere.kind: {"workloads": [f"{web.namespace}/{web.name}"], "node": node},
+        MarkOutOfService.kind: {"node": node},
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lands_and_is_undone(cluster: KindCluster, journal: Journal, image: str, web: Deployed, kind: str) -> None:
+    with ready_for(cluster, kind):
+        eventually(web.ready, within_s=90, what="the web workload to be Ready")
+        before = picture(cluster)
+        history = History()
+        with inject(fault_of(kind, arguments(cluster, kind, image, web)), cluster, journal, history):
+            pass
+        assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
+        eventually(lambda: picture(cluster) == before, within_s=90, what="all to be as before")
+
+
+@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_run_is_undone(cluster: KindCluster, image: str, web: Deployed, kind: str, attempt: int) -> None:
+    with ready_for(cluster, kind):
+        before = picture(cluster)
+        within_s = 30.0 if kind == InstallRbdLock.kind else 2.0
+        killed = kill_in_the_middle(cluster, kind, arguments(cluster, kind, image, web), within_s=within_s)
+        assert killed.left == 1
+        undo_as_a_user()
+        eventually(lambda: picture(cluster) == before, within_s=120, what="all to be as before")
+
+
+def test_a_volume_in_use_does_not_keep_the_driver_from_being_removed(
+    cluster: KindCluster, journal: Journal, image: str
+) -> None:
+    """Undone while a pod writes into a volume: the volume goes, its data with it, and nothing hangs."""
+    before, namespace = picture(cluster), f"it-writer-{time.time():.0f}"
+    try:
+        with inject(InstallRbdLock(image), cluster, journal, History()):
+            writer = VolumeWriter(RECREATE, rbd_lock.CLASS, cluster.workers[0]).deploy(cluster, "it", namespace)
+            volume = watched(writer).volume
+            assert [lock.node for lock in rbd_lock.locks(cluster)[volume]] == [cluster.workers[0]]
+    finally:
+        remove_namespace(cluster, namespace)
+    eventually(lambda: picture(cluster) == before, within_s=180, what="all to be as before")
