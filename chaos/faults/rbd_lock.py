@@ -102,7 +102,7 @@ class InstallRbdLock:
 
     @staticmethod
     def undo(cluster: _Shared, saved: Saved) -> None:
-        """First our pods and their volumes, while there is a driver that can give them back; then it; then the folder."""
+        """First our pods and their volumes, while there is a driver to give them back; then it; then the folder."""
         for namespace in _users(cluster):
             remove_namespace(cluster, namespace)
         with suppress(WaitedInVainError):

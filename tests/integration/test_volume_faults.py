@@ -1,4 +1,4 @@
-"""What moves volumes, and our CSI driver, on a real kind cluster: each lands and is undone, also when its run is killed."""
+"""What moves volumes, and our CSI driver, on a real kind cluster: each is undone, also of a killed run."""
 
 import time
 from collections.abc import Iterator
