@@ -119,6 +119,14 @@ def test_every_finding_becomes_the_verdict_it_should(pytester: pytest.Pytester) 
     assert "because of other, expected taint-eviction" in said
     assert "ZeroDivisionError: in the suite" in said
     assert "results: " in said
+    assert "report:  " in said
+    assert [(entry["test"].split("::")[1], entry["why"]) for entry in results["skipped"]] == [
+        ("test_lacks[kind-hardened]", "needs a third hand")
+    ]
+    assert results["running"] == []
+    assert results["ended"]
+    page = (pytester.path / "results" / "latest" / "report.html").read_text()
+    assert "Not safe" in page
     assert not list((pytester.path.parent / "state").rglob("*.jsonl"))
 
 

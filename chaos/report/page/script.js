@@ -28,7 +28,7 @@
     Plotly.newPlot(place, figure.data, figure.layout, config)
       .then(() => Plotly.relayout(place, dressed(figure.layout)))
       .then(() => {
-        place.dataset.drawn = "yes";
+        place.dataset.drawnMs = Math.round(performance.now());
         dark.addEventListener("change", () => Plotly.relayout(place, dressed(figure.layout)));
       });
     const tools = document.querySelector(`.tools[data-for="${place.id}"]`);
