@@ -92,7 +92,8 @@ def by_loop(there: Server) -> float:
         "import pymysql, sys, threading, time\n"
         "counts, end = [0] * int(sys.argv[1]), time.monotonic() + float(sys.argv[2])\n"
         "def insert(n):\n"
-        f"    c = pymysql.connect(host='127.0.0.1', port={PORT}, user='{USER}', password='{PASSWORD}', autocommit=True)\n"
+        f"    c = pymysql.connect(host='127.0.0.1', port={PORT}, user='{USER}', password='{PASSWORD}')\n"
+        "    c.autocommit(True)\n"
         "    while time.monotonic() < end:\n"
         f'        c.query("{PLAIN}")\n'
         "        counts[n] += 1\n"

@@ -1,0 +1,115 @@
+"""One server's clock and volumes of ours on a real kind cluster: each lands, is undone, also of a killed run."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kubernetes.client import CoreV1Api, StorageV1Api
+
+from chaos.clusters.base import KIND, VOLUME, stateful_shape
+from chaos.clusters.kind import KindCluster
+from chaos.clusters.pool import Pool, Wishes
+from chaos.errors import OrdealError
+from chaos.faults.base import inject
+from chaos.faults.clock import TurnClock
+from chaos.faults.volumes import ProvideVolumes
+from chaos.history import FaultStep, History
+from chaos.hosts import workload_images
+from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.journal import Journal
+from chaos.profile import PROFILES
+from chaos.waiting import eventually
+from chaos.workloads.mysql import MySQL, clock_offset_s, members
+from chaos.workloads.web import Deployed, remove_namespace
+from tests.integration.crash import kill_in_the_middle, undo_as_a_user
+from tests.integration.harm import fault_of
+
+MIB = 1024**2
+KINDS = (TurnClock.kind, ProvideVolumes.kind)
+LOOK = f"ls -A {VOLUME}; cat /var/lib/kubelet/pods/*/volumes/kubernetes.io~empty-dir/clock/offset; date +%Y"
+
+
+@pytest.fixture(scope="module")
+def cluster(journal: Journal) -> Iterator[KindCluster]:
+    """One control plane, three workers with file systems for volumes, and the image of MySQL."""
+    pool = Pool(Wishes(kubernetes=DEFAULT_KUBERNETES, name="it-database"), journal, f"{time.time():.0f}", print)
+    try:
+        made = pool.acquire(KIND, stateful_shape(PROFILES["smoke"].kind_timers))
+        assert isinstance(made, KindCluster)
+        yield made
+    finally:
+        pool.close()
+
+
+@pytest.fixture(scope="module")
+def mysql(cluster: KindCluster) -> Iterator[Deployed]:
+    image = workload_images.choose("mysql", report=print)
+    cluster.load_image(image)
+    namespace = f"it-mysql-{time.time():.0f}"
+    try:
+        yield MySQL(image, own_clock=True).deploy(cluster, "it", namespace)
+    finally:
+        remove_namespace(cluster, namespace)
+
+
+def picture(cluster: KindCluster) -> dict[str, object]:
+    """What storage the API knows of, what lies on the nodes' volumes, and what the servers' clocks are."""
+    with cluster.api() as client:
+        volumes: list[Any] = CoreV1Api(client).list_persistent_volume().items
+        classes: list[Any] = StorageV1Api(client).list_storage_class().items
+    return {
+        "volumes": sorted(v.metadata.name for v in volumes),
+        "classes": sorted(c.metadata.name for c in classes),
+        "inside": {n.name: cluster.node_exec(n.name, ["sh", "-c", LOOK], check=False).out for n in cluster.nodes()},
+    }
+
+
+def given(cluster: KindCluster, mysql: Deployed, kind: str) -> dict[str, Any]:
+    return {
+        TurnClock.kind: {"namespace": mysql.namespace, "pod": "mysql-0", "offset_s": -3600.0},
+        ProvideVolumes.kind: {"nodes": list(cluster.workers), "size_bytes": 500 * MIB, "name": "it-local"},
+    }[kind]
+
+
+def offsets_s(mysql: Deployed) -> dict[str, float]:
+    return {
+        m.name: clock_offset_s(mysql.cluster, mysql.namespace, mysql.name, m.name, m.address) for m in members(mysql)
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lands_and_is_undone(cluster: KindCluster, mysql: Deployed, journal: Journal, kind: str) -> None:
+    before, history = picture(cluster), History()
+    with inject(fault_of(kind, given(cluster, mysql, kind)), cluster, journal, history):
+        assert picture(cluster) != before
+        off_s = offsets_s(mysql)
+        assert abs(off_s["mysql-0"] - (-3600.0 if kind == TurnClock.kind else 0.0)) < 1.0
+        assert max(abs(off_s["mysql-1"]), abs(off_s["mysql-2"])) < 1.0
+    assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
+    assert picture(cluster) == before
+    assert max(map(abs, offsets_s(mysql).values())) < 1.0
+
+
+@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_run_is_undone(cluster: KindCluster, mysql: Deployed, kind: str, attempt: int) -> None:
+    before = picture(cluster)
+    killed = kill_in_the_middle(cluster, kind, given(cluster, mysql, kind), within_s=2.0)
+    assert (killed.left, attempt >= 0) == (1, True)
+    undo_as_a_user()
+    eventually(lambda: picture(cluster) == before, within_s=60, what=f"the cluster to be as before ({before})")
+
+
+def test_a_clock_is_not_turned_twice(cluster: KindCluster, mysql: Deployed, journal: Journal) -> None:
+    fault = TurnClock(mysql.namespace, "mysql-0", -60.0)
+    with inject(fault, cluster, journal, History()), pytest.raises(OrdealError, match="turned by -60 s already"):
+        fault.plan(cluster)
+
+
+def test_a_class_that_is_missing_is_told_before_anything_is_made(cluster: KindCluster, mysql: Deployed) -> None:
+    with pytest.raises(OrdealError, match=r"has no StorageClass no-such-class; it has "):
+        MySQL("image", storage_class="no-such-class", volume_bytes=MIB).deploy(cluster, "it", "it-never-made")
+    with cluster.api() as client:
+        namespaces: list[Any] = CoreV1Api(client).list_namespace().items
+    assert "it-never-made" not in {n.metadata.name for n in namespaces}
