@@ -24,6 +24,7 @@ from chaos.hosts.target import Target
 if TYPE_CHECKING:
     from chaos.hosts.doctor import Check
     from chaos.hosts.image import NodeImage
+    from chaos.report.compare import Side
 
 INTERRUPTED = 130
 USER_ERROR = 2
@@ -93,6 +94,23 @@ Kubernetes = Annotated[
     ),
 ]
 Wanted = Annotated[Target, typer.Option("--for", help="The kind of cluster to get ready for.")]
+
+
+DEFAULT_ALPHA, DEFAULT_RELEVANT = 0.02, 0.2
+Allow = Annotated[
+    Path | None, typer.Option("--allow", metavar="FILE", help="What may be worse, until when and why (YAML).")
+]
+Alpha = Annotated[
+    float,
+    typer.Option(min=0.0001, max=0.5, help="The chance, over all figures, that noise is called a regression."),
+]
+Relevant = Annotated[
+    float, typer.Option(min=0.0, max=10.0, help="The change of a figure that matters, as a part of the base's mean.")
+]
+Markdown = Annotated[
+    Path | None,
+    typer.Option("--markdown", metavar="FILE", help="Write a summary for a pull request; `-` for standard output."),
+]
 
 
 @app.command()
@@ -358,16 +376,56 @@ def undo() -> None:
 def report(
     run: Annotated[str, typer.Argument(help="A run's id below the results folder, or its path.")] = "latest",
     results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The results folder.")] = Path("results"),
+    html: Annotated[
+        bool, typer.Option("--html", help="Make the page anew, beside the results; prints its path.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="The page goes there instead (needs no --html).")
+    ] = None,
 ) -> None:
-    """Show the verdicts of a run that is over."""
+    """Show what became of a run, also of one that was killed; with --html as a page."""
+    from chaos.report.answer import answer  # noqa: PLC0415
     from chaos.report.saved import load  # noqa: PLC0415
     from chaos.report.table import verdict_table  # noqa: PLC0415
 
     saved = load(results, run)
+    if html or output is not None:
+        from chaos.report.html import PAGE, write_page  # noqa: PLC0415
+
+        to = output or saved.path.with_name(PAGE)
+        write_page(saved, to)
+        typer.echo(to)
+        return
     console = _console()
     console.print(verdict_table(saved.outcomes, f"run {saved.id}"), markup=False)
     passed_count = sum(o.passed for o in saved.outcomes)
+    said = answer(saved, saved.missing())
+    for doubt in said.doubts:
+        console.print(doubt, markup=False, soft_wrap=True)
+    console.print(f"{said.safe}: {said.sentence}", markup=False, soft_wrap=True)
     console.print(f"{passed_count} of {len(saved.outcomes)} passed; {saved.path}", soft_wrap=True)
+
+
+@app.command()
+def compare(
+    base: Annotated[
+        str, typer.Argument(help="Runs that are the measure: ids or paths, joined by commas; or a folder.")
+    ],
+    candidate: Annotated[str, typer.Argument(help="Runs that are to be as good, in the same way.")],
+    results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The results folder.")] = Path("results"),
+    allow: Allow = None,
+    alpha: Alpha = DEFAULT_ALPHA,
+    relevant: Relevant = DEFAULT_RELEVANT,
+    to_markdown: Markdown = None,
+    as_json: Json = False,
+) -> None:
+    """Compare runs, verdict by verdict and figure by figure. Several runs of each side are repeats.
+
+    Exits with 0 where the candidate is better or equal, 1 where it regressed, 2 where that can't be told.
+    """
+    from chaos.report.compare import load_side  # noqa: PLC0415
+
+    _compare(load_side(results, base), load_side(results, candidate), allow, alpha, relevant, to_markdown, as_json)
 
 
 @app.command()
@@ -391,6 +449,34 @@ def version() -> None:
 def main() -> None:
     """The entry point: exit code 0, 1 for a bad finding, 2 for an error a user can mend, 130 after Ctrl-C."""
     app()
+
+
+def _compare(
+    base: "Side",
+    candidate: "Side",
+    allow: Path | None,
+    alpha: float,
+    relevant: float,
+    to_markdown: Path | None,
+    as_json: bool,
+) -> None:
+    from chaos.report import allowed, summary  # noqa: PLC0415
+    from chaos.report.compare import compare as compared  # noqa: PLC0415
+
+    may = allowed.load(allow, datetime.now(UTC).date()) if allow else None
+    made = compared(base, candidate, may, alpha=alpha, relevant=relevant)
+    to_stdout = to_markdown is not None and str(to_markdown) == "-"
+    if as_json and to_stdout:
+        raise OrdealError("--json and --markdown - both write to standard output: give --markdown a file")
+    if to_markdown and not to_stdout:
+        to_markdown.write_text(summary.markdown(made))
+    if as_json:
+        _print_json(summary.as_json(made))
+    elif to_stdout:
+        typer.echo(summary.markdown(made), nl=False)
+    else:
+        _console().print(summary.terminal(made))
+    raise typer.Exit(made.exit_code)
 
 
 def _print_checks(checks: "tuple[Check, ...]") -> None:

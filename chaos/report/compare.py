@@ -1,0 +1,392 @@
+"""Comparing runs: is the candidate as good as the base, verdict by verdict and figure by figure?"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from scipy.stats import fisher_exact
+
+from chaos.errors import OrdealError
+from chaos.invariants.base import Verdict
+from chaos.report import saved
+from chaos.report.allowed import Allowed, AllowList
+from chaos.report.difference import ALPHA, LEAST, RELEVANT, Difference, Measured, Status, Values, differences
+from chaos.report.saved import SavedFinding, SavedOutcome, SavedRun
+
+MISSING, PROVEN, UNPROVEN = "missing", "proven", "unproven"
+HELD, VIOLATED, UNKNOWN = (str(v) for v in (Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN))
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a figure's name ends in says its unit, in which direction worse lies, and which change never matters."""
+
+    name: str
+    least: float
+    more_is_better: bool = False
+
+
+# A figure is compared where its name ends in one of these, or in one and the name of a node or another subject: nodes
+# are called otherwise in each run, so the worst of all subjects is compared. Counts are judged by the verdicts.
+UNITS = {
+    "s": Unit("s", 0.25),
+    "ms": Unit("ms", 250.0),
+    "bytes": Unit("bytes", 4.0 * 1024**2),
+    "percent": Unit("%", 1.0),
+    "mbit_per_s": Unit("Mbit/s", 10.0, more_is_better=True),
+}
+# Times that are neither good nor bad: settings, and when in the history something was.
+NOT_COMPARED = frozenset(
+    {"after_s", "all_away_s", "filled_percent", "first_s", "gap_s", "in_state_s", "judged_s", "limit_ms", "limit_s"}
+)
+_NAME = re.compile(r"(?P<name>.+?(?<!_per)_(?P<unit>mbit_per_s|percent|bytes|ms|s))(?:_(?!per_)(?P<subject>.+))?")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Which replay: the same incident, on the same kind of cluster, hardened (`control` is "") or in that control."""
+
+    incident: str
+    replay: str
+    cluster: str
+    control: str
+
+    def __str__(self) -> str:
+        variant = f" ({self.replay})" if self.replay else ""
+        return f"{self.incident}{variant} on {self.cluster}{f', control {self.control}' if self.control else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRow:
+    """A replay's verdicts, or those of one of its invariants, by how many repeats had it."""
+
+    key: Key
+    invariant: str
+    base: Mapping[str, int]
+    candidate: Mapping[str, int]
+    status: Status
+    why: str = ""
+    allowed: Allowed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FigureRow:
+    """A figure of a hardened replay, one value a repeat."""
+
+    key: Key
+    invariant: str
+    figure: str
+    unit: Unit
+    base: Values
+    candidate: Values
+    difference: Difference
+    allowed: Allowed | None = None
+
+    @property
+    def status(self) -> Status:
+        return self.difference.status
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The runs of one side: repeats of the same."""
+
+    runs: tuple[SavedRun, ...]
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The Kubernetes versions of its clusters."""
+        return tuple(sorted({o.kubernetes for r in self.runs for o in r.outcomes if o.kubernetes}))
+
+    def __str__(self) -> str:
+        runs = f"{len(self.runs)} runs" if len(self.runs) > 1 else f"run {self.runs[0].id}"
+        return f"Kubernetes {' and '.join(self.versions) or 'unknown'} ({runs})"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What came out. `notes` are sentences that a reader needs beside the rows."""
+
+    base: Side
+    candidate: Side
+    verdicts: tuple[VerdictRow, ...]
+    figures: tuple[FigureRow, ...]
+    alpha: float
+    relevant: float
+    notes: tuple[str, ...] = ()
+    expired: tuple[Allowed, ...] = ()
+    unmatched: tuple[Allowed, ...] = ()
+
+    @property
+    def answer(self) -> Status:
+        """Regressed if anything is, else can't tell if anything can't be told, else better or the same."""
+        rows: list[VerdictRow | FigureRow] = [*self.verdicts, *self.figures]
+        there = {row.status for row in rows if row.allowed is None}
+        for status in (Status.REGRESSED, Status.CANT_TELL, Status.BETTER):
+            if status in there:
+                return status
+        return Status.SAME
+
+    @property
+    def exit_code(self) -> int:
+        """0: better or equal, 1: regressed, 2: can't tell."""
+        return {Status.REGRESSED: 1, Status.CANT_TELL: 2}.get(self.answer, 0)
+
+
+def load_side(root: Path, given: str) -> Side:
+    """Runs named by ids below `root` or by paths, several joined by commas; a folder of runs means all of them.
+
+    Raises OrdealError where one can't be read, has no outcome, or is named twice.
+    """
+    runs = tuple(run for name in given.split(",") if name.strip() for run in _runs(root, name.strip()))
+    if not runs:
+        raise OrdealError(f"{given!r} names no run: give an id below {root}, a path, or several joined by commas")
+    empty = [str(r.path) for r in runs if not r.outcomes]
+    if empty:
+        raise OrdealError(f"there is no outcome in {', '.join(empty)}: nothing was replayed")
+    twice = [name for name, times in Counter(r.path.resolve() for r in runs).items() if times > 1]
+    if twice:
+        raise OrdealError(f"{twice[0]} is given twice: a run is no repeat of itself")
+    return Side(runs)
+
+
+def _runs(root: Path, name: str) -> Iterable[SavedRun]:
+    folder = Path(name)
+    if folder.is_dir() and not (folder / "results.json").exists():
+        there = sorted(p.parent for p in folder.glob("*/results.json") if not p.parent.is_symlink())
+        if there:
+            return [saved.load(root, str(p)) for p in there]
+    return [saved.load(root, name)]
+
+
+def compare(
+    base: Side,
+    candidate: Side,
+    allow: AllowList | None = None,
+    *,
+    alpha: float = ALPHA,
+    relevant: float = RELEVANT,
+) -> Comparison:
+    """Compare. Raises OrdealError where the two can't be compared: their profiles differ."""
+    profiles = {o.profile for side in (base, candidate) for r in side.runs for o in r.outcomes}
+    if len(profiles) > 1:
+        raise OrdealError(f"runs of the profiles {' and '.join(sorted(profiles))} can't be compared: use one profile")
+    before, after = _by_key(base), _by_key(candidate)
+    keys = sorted(before.keys() | after.keys())
+    verdicts = [row for key in keys for row in _verdict_rows(key, before.get(key, {}), after.get(key, {}), alpha)]
+    figures = _figure_rows(before, after, alpha, relevant)
+    allow = allow or AllowList()
+    used: set[Allowed] = set()
+    return Comparison(
+        base,
+        candidate,
+        tuple(replace(row, allowed=_allowed(row, allow, used)) for row in verdicts),
+        tuple(replace(row, allowed=_allowed(row, allow, used)) for row in figures),
+        alpha,
+        relevant,
+        tuple(_notes(base, candidate)),
+        allow.expired,
+        tuple(e for e in allow.entries if e not in used),
+    )
+
+
+Repeat = tuple[int, int]  # which run, and the how manieth time in it
+Repeats = dict[Repeat, SavedOutcome]
+
+
+def _by_key(side: Side) -> dict[Key, Repeats]:
+    found: dict[Key, Repeats] = {}
+    for number, run in enumerate(side.runs):
+        times: Counter[Key] = Counter()
+        for outcome in run.outcomes:
+            key = Key(outcome.id, outcome.replay, outcome.cluster, outcome.control)
+            found.setdefault(key, {})[number, times[key]] = outcome
+            times[key] += 1
+    return found
+
+
+# --- verdicts
+
+
+def _verdict_rows(key: Key, before: Repeats, after: Repeats, alpha: float) -> list[VerdictRow]:
+    base, candidate = list(before.values()), list(after.values())
+    if key.control:
+        return [_control_row(key, base, candidate)]
+    rows = [_row(key, "", [o.verdict for o in base], [o.verdict for o in candidate], alpha, _whys(candidate))]
+    names = dict.fromkeys(f.invariant for o in (*base, *candidate) for f in o.findings)
+    for name in names:
+        was, now = _findings(base, name), _findings(candidate, name)
+        if not candidate or not base or (not now and rows[0].status is Status.CANT_TELL):
+            continue  # the replay's own row says it
+        row = _row(key, name, [f.verdict for f in was], [f.verdict for f in now], alpha, [f.sentence for f in now])
+        if row.status is not Status.SAME:
+            rows.append(row)
+    return rows
+
+
+def _row(
+    key: Key, invariant: str, base: Sequence[str], candidate: Sequence[str], alpha: float, sentences: Sequence[str]
+) -> VerdictRow:
+    status, why = _judge(base, candidate, alpha)
+    worst = next((s for v, s in zip(candidate, sentences, strict=True) if v == _worst(candidate)), "")
+    if status in {Status.REGRESSED, Status.CANT_TELL} and worst and _worst(candidate) != HELD:
+        why = f"{why}: {worst}"
+    return VerdictRow(key, invariant, _count(base), _count(candidate), status, why)
+
+
+def _judge(base: Sequence[str], candidate: Sequence[str], alpha: float) -> tuple[Status, str]:
+    if not candidate:
+        return Status.CANT_TELL, "the candidate has not replayed or judged it"
+    if not base:
+        known = all(v == HELD for v in candidate)
+        return (Status.SAME, "new") if known else (Status.CANT_TELL, "the base has not replayed or judged it")
+    was, now = base.count(VIOLATED), candidate.count(VIOLATED)
+    if now * len(base) > was * len(candidate):
+        return _judge_violated(base, candidate, alpha)
+    if UNKNOWN in candidate:
+        return Status.CANT_TELL, "unknown in the candidate"
+    if not now and (was or UNKNOWN in base):
+        return Status.BETTER, "held in the candidate, not always in the base"
+    return Status.SAME, "violated in both" if now else ""
+
+
+def _judge_violated(base: Sequence[str], candidate: Sequence[str], alpha: float) -> tuple[Status, str]:
+    """The candidate is violated more often: never before is a regression, before too is one for Fisher to tell."""
+    was, now = base.count(VIOLATED), candidate.count(VIOLATED)
+    if not was:
+        if HELD in base:
+            return Status.REGRESSED, "held in the base, violated in the candidate"
+        return Status.CANT_TELL, "unknown in the base, violated in the candidate"
+    p = _fisher(was, len(base), now, len(candidate))
+    often = f"violated in {was} of {len(base)} repeats of the base, {now} of {len(candidate)} of the candidate"
+    return (Status.REGRESSED if p <= alpha else Status.CANT_TELL), f"{often} (Fisher's exact test: p = {p:.3f})"
+
+
+def _control_row(key: Key, base: Sequence[SavedOutcome], candidate: Sequence[SavedOutcome]) -> VerdictRow:
+    """A control proves that its check can fail. Where it no longer does, what the check says is worth nothing."""
+    was, now = [PROVEN if o.passed else UNPROVEN for o in base], [PROVEN if o.passed else UNPROVEN for o in candidate]
+    if PROVEN in now or (not now and PROVEN not in was):
+        status, why = Status.SAME, ""
+    elif not now:
+        status, why = Status.CANT_TELL, "the candidate has not replayed it: its check is not proven able to fail"
+    else:
+        status, why = Status.CANT_TELL, f"the check is not proven able to fail in the candidate: {candidate[0].why}"
+    return VerdictRow(key, "", _count(was), _count(now), status, why)
+
+
+def _worst(verdicts: Sequence[str]) -> str:
+    if not verdicts:
+        return MISSING
+    return next(v for v in (VIOLATED, UNKNOWN, UNPROVEN, *verdicts) if v in verdicts)
+
+
+def _whys(outcomes: Sequence[SavedOutcome]) -> list[str]:
+    return [o.why for o in outcomes]
+
+
+def _count(verdicts: Sequence[str]) -> dict[str, int]:
+    return dict(Counter(verdicts))
+
+
+def _fisher(was: int, before: int, now: int, after: int) -> float:
+    return float(fisher_exact([[now, after - now], [was, before - was]], alternative="greater").pvalue)
+
+
+def _findings(outcomes: Sequence[SavedOutcome], name: str) -> list[SavedFinding]:
+    return [f for o in outcomes for f in o.findings if f.invariant == name]
+
+
+# --- figures
+
+
+@dataclass(slots=True)
+class _Figure:
+    unit: Unit
+    base: dict[Repeat, float] = field(default_factory=dict)
+    candidate: dict[Repeat, float] = field(default_factory=dict)
+
+
+def _figure_rows(
+    before: Mapping[Key, Repeats], after: Mapping[Key, Repeats], alpha: float, relevant: float
+) -> list[FigureRow]:
+    found: dict[tuple[Key, str, str], _Figure] = {}
+    for key in sorted(k for k in before.keys() & after.keys() if not k.control):
+        for repeats, on in ((before[key], "base"), (after[key], "candidate")):
+            for repeat, outcome in repeats.items():
+                for finding in outcome.findings:
+                    for name, (unit, value) in compared(finding).items():
+                        figure = found.setdefault((key, finding.invariant, name), _Figure(unit))
+                        (figure.base if on == "base" else figure.candidate)[repeat] = value
+    base_repeats = sorted({r for repeats in before.values() for r in repeats})
+    candidate_repeats = sorted({r for repeats in after.values() for r in repeats})
+    measured = [
+        Measured(
+            [f.base.get(r) for r in base_repeats],
+            [f.candidate.get(r) for r in candidate_repeats],
+            f.unit.least,
+            f.unit.more_is_better,
+        )
+        for f in found.values()
+    ]
+    told = differences(measured, alpha=alpha, relevant=relevant)
+    return [
+        FigureRow(key, invariant, name, f.unit, m.base, m.candidate, d)
+        for ((key, invariant, name), f), m, d in zip(found.items(), measured, told, strict=True)
+    ]
+
+
+def compared(finding: SavedFinding) -> dict[str, tuple[Unit, float]]:
+    """The figures of a finding that are compared, each with its unit; of several subjects the worst."""
+    found: dict[str, tuple[Unit, float]] = {}
+    if finding.verdict == UNKNOWN:
+        return found
+    for full, value in finding.figures.items():
+        parts = _NAME.fullmatch(full)
+        if parts is None or parts["name"] in NOT_COMPARED or isinstance(value, str | bool):
+            continue
+        unit, name = UNITS[parts["unit"]], parts["name"]
+        worse = min if unit.more_is_better else max
+        found[name] = (unit, worse(float(value), found[name][1]) if name in found else float(value))
+    return found
+
+
+# --- the allow list, and what else a reader needs
+
+
+def _allowed(row: VerdictRow | FigureRow, allow: AllowList, used: set[Allowed]) -> Allowed | None:
+    if row.status not in {Status.REGRESSED, Status.CANT_TELL}:
+        return None
+    for entry in allow.entries:
+        if _matches(entry, row):
+            used.add(entry)
+            return entry
+    return None
+
+
+def _matches(entry: Allowed, row: VerdictRow | FigureRow) -> bool:
+    key = row.key
+    given = [
+        (entry.incident, key.incident),
+        (entry.replay, key.replay),
+        (entry.cluster, key.cluster),
+        (entry.control, key.control),
+        (entry.invariant, row.invariant),
+    ]
+    if any(wanted and wanted != there for wanted, there in given):
+        return False
+    if isinstance(row, FigureRow):
+        return entry.figure == row.figure
+    return entry.verdict == _worst(list(row.candidate))
+
+
+def _notes(base: Side, candidate: Side) -> Iterable[str]:
+    machines = [sorted({tuple(sorted(r.machine.items())) for r in side.runs}) for side in (base, candidate)]
+    first = dict(machines[0][0])
+    differ = sorted({n for ms in machines for m in ms for n, v in m if first.get(n) != v})
+    if differ:
+        yield f"The runs are of different machines ({', '.join(differ)}): their figures may differ for that alone."
+    fewest = min(len(base.runs), len(candidate.runs))
+    if fewest < LEAST:
+        yield "There are no repeats: a figure that looks worse can't be told from noise."
