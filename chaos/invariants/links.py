@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log
 from statistics import median
 
 from chaos.history import History, Observation, Record, Sample
@@ -113,10 +114,10 @@ def outliers(links: Sequence[Link], limits: LinkLimits) -> tuple[Outlier, ...]:
             if link.throughput_bits_per_s is None or link.loss is None or link.rtt_s is None:
                 why.append(f"no connection ({link.trouble})")
             else:
-                usual = median(rates)
-                if link.throughput_bits_per_s < usual - max(
-                    limits.sigmas * _sigma(rates), (1 - limits.throughput_part) * usual
-                ):
+                # By logarithms: with noise enough, six deviations below the median would be below nothing at all.
+                usual, rate = median(rates), _log(link.throughput_bits_per_s)
+                logs = [_log(each) for each in rates]
+                if rate < median(logs) - max(limits.sigmas * _sigma(logs), -log(limits.throughput_part)):
                     why.append(f"{link.throughput_bits_per_s / 1e6:.1f} Mbit/s, the median is {usual / 1e6:.1f}")
                 if link.loss > median(losses) + max(limits.sigmas * _sigma(losses), limits.loss):
                     why.append(f"{100 * link.loss:.1f} % lost, the median is {100 * median(losses):.1f} %")
@@ -137,6 +138,10 @@ def _looked(history: History, limits: LinkLimits) -> tuple[Judgement | None, tup
             sentence = f"{len(measured)} of {len(of_layer)} links of the {layer} network were measured{trouble}"
             return unknown(f"{sentence}; of fewer than {LEAST_PAIRS} none can be told to stand out"), ()
     return None, outliers(links, limits)
+
+
+def _log(rate: float) -> float:
+    return log(max(rate, 1.0))
 
 
 def _sigma(values: Sequence[float]) -> float:
