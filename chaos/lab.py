@@ -25,6 +25,7 @@ from chaos.leases import LeaseSamples
 from chaos.probing import ServiceProbes, steady
 from chaos.profile import Profile
 from chaos.recorder import Recorder
+from chaos.report.live import Now
 from chaos.report.results import Row
 from chaos.turn import Turn, is_large
 from chaos.waiting import WaitedInVainError, eventually, hold
@@ -85,6 +86,7 @@ class Lab:
         self._recorder: Recorder | None = None
         self._abandoned = False
         self._began = time.monotonic()
+        self.now = Now("start", "", self._began)
 
     # --- the cluster
 
@@ -255,7 +257,7 @@ class Lab:
 
     def hold(self, for_s: float, because: str) -> None:
         """Let the fault last on purpose."""
-        self.phase("hold", f"{for_s:g} s: {because}")
+        self.phase("hold", f"{for_s:g} s: {because}", lasts_s=for_s)
         hold(for_s)
 
     def hold_past(self, deadline_s: float, because: str, *, margin_s: float = 5.0) -> None:
@@ -270,7 +272,7 @@ class Lab:
 
     def recover(self, condition: Callable[[], bool], *, within_s: float, what: str) -> bool:
         """Wait for recovery. Where it does not come this returns False and the history says so; invariants judge it."""
-        self.phase("recover", what)
+        self.phase("recover", what, lasts_s=within_s)
         try:
             eventually(condition, within_s=within_s, what=what)
         except WaitedInVainError as error:
@@ -334,11 +336,17 @@ class Lab:
         """Put a table into the results and the summary."""
         self.tables[name] = rows
 
-    def phase(self, name: str, detail: str = "") -> None:
-        """Say, and record, what is going on now."""
+    def phase(self, name: str, detail: str = "", *, lasts_s: float | None = None) -> None:
+        """Say, and record, what is going on now; `lasts_s`: how long it is to last, or may last at the most."""
+        self.now = Now(name, detail, time.monotonic(), lasts_s)
         self._report(f"{name}{': ' if detail else ''}{detail}")
         if self._history is not None:
             self._history.add(Phase(self._history.now(), name, detail))
+
+    @property
+    def recording(self) -> History | None:
+        """What is being recorded; None outside `record`."""
+        return self._history
 
     # --- the end
 

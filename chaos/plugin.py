@@ -5,10 +5,11 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
 import pytest
@@ -29,6 +30,7 @@ from chaos.lab import Lab, LacksAbilityError
 from chaos.profile import PROFILES
 from chaos.profile import find as find_profile
 from chaos.report.close import close
+from chaos.report.live import View
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import load
 from chaos.report.table import fact_table, verdict_table
@@ -61,7 +63,9 @@ class Run:
         load_all()
         self.profile = find_profile(config.getoption("--profile"))
         self.id = config.stash[RUN_ID]
-        self.report = _reporter(config)
+        self.view = View(_stdout(config))
+        self.report = _reporter(config, self.view)
+        self.took_before_s = _took_before(Path(config.getoption("--results")))
         wishes, worker = _wishes(config), _worker(config)
         if worker:  # its clusters are its own
             wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
@@ -96,6 +100,7 @@ class Run:
 RUN = pytest.StashKey[Run]()
 RUN_ID = pytest.StashKey[str]()
 LAB = pytest.StashKey[Lab]()
+STDOUT = pytest.StashKey[TextIO]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -167,6 +172,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse wrong option values before anything is made."""
+    with suppress(OSError):  # a handle of our own, because pytest captures the other one while tests run
+        config.stash[STDOUT] = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+        config.add_cleanup(config.stash[STDOUT].close)
     config.stash[RUN_ID] = _worker_input(config, RUN_ID_KEY) or (
         f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     )
@@ -284,8 +292,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         return (yield)
     run = pyfuncitem.config.stash[RUN]
     problem = ""
+    name, before_s = f"{lab_of_item.incident.id} [{_case(pyfuncitem)}]", run.took_before_s.get(pyfuncitem.nodeid)
     try:
-        yield
+        with run.view.of(name, lab_of_item, before_s):
+            yield
     except LacksAbilityError as error:
         run.results.skip(pyfuncitem.nodeid, str(error))
         pytest.skip(str(error))
@@ -399,7 +409,20 @@ def _worker(config: pytest.Config) -> str:
     return _worker_input(config, "workerid")
 
 
-def _reporter(config: pytest.Config) -> Callable[[str], None]:
+def _stdout(config: pytest.Config) -> TextIO | None:
+    """Standard output past pytest's capture; None with -q, and in a process that was started by another one."""
+    return None if config.getoption("verbose") < 0 or _worker(config) else config.stash.get(STDOUT, None)
+
+
+def _took_before(root: Path) -> dict[str, float]:
+    """How long each replay took in the run before this one, in seconds."""
+    try:
+        return {o.test: o.duration_s for o in load(root).outcomes if o.ended}
+    except OrdealError:  # there is none, or another version's
+        return {}
+
+
+def _reporter(config: pytest.Config, view: View | None = None) -> Callable[[str], None]:
     """Timestamped lines, past pytest's capture; with -q none."""
     if config.getoption("verbose") < 0:
         return lambda _: None
@@ -415,8 +438,11 @@ def _reporter(config: pytest.Config) -> Callable[[str], None]:
                 sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} [{worker}] {line}\n")
                 sys.stderr.flush()
             elif terminal is not None:
-                terminal.ensure_newline()
-                terminal.write_line(f"{datetime.now(UTC):%H:%M:%S} {line}")
+                said = f"{datetime.now(UTC):%H:%M:%S} {line}"
+                if view is None or not view.say(said):
+                    terminal.ensure_newline()
+                    terminal.write_line(said)
+                    terminal.flush()
 
     return report
 

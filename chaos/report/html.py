@@ -77,7 +77,7 @@ class Line:
 
     invariant: str
     hardened: tuple[tuple[SavedOutcome, SavedFinding | None], ...]
-    controls: tuple[tuple[Control, tuple[SavedOutcome, ...]], ...]
+    controls: tuple[tuple[Control, tuple[SavedOutcome, ...], str], ...]  # with why it was not run
 
 
 def write_page(run: SavedRun, path: Path) -> None:
@@ -196,13 +196,19 @@ def _lines(chapter: Chapter) -> tuple[Line, ...]:
     def line(name: str) -> Line:
         found = [(o, next((f for f in o.findings if f.invariant == name), None)) for o in hardened]
         controls = [
-            (control, tuple(o for o in outcomes if o.control == control.id))
+            (control, tuple(o for o in outcomes if o.control == control.id), _not_run(hardened, control.id))
             for control in chapter.incident.controls
             if control.breaks == name
         ]
         return Line(name, tuple((o, f) for o, f in found if f is not None or not o.findings), tuple(controls))
 
     return tuple(line(name) for name in dict.fromkeys(names))
+
+
+def _not_run(hardened: Sequence[SavedOutcome], control: str) -> str:
+    """As the suite said it (see Lab.not_run), where it did."""
+    said = (str((o.facts or {}).get(f"control {control}", "")) for o in hardened)
+    return next(filter(None, said), "not run")
 
 
 def _bytes(size_bytes: int) -> str:
