@@ -24,6 +24,7 @@ from chaos.hosts.target import Target
 if TYPE_CHECKING:
     from chaos.hosts.doctor import Check
     from chaos.hosts.image import NodeImage
+    from chaos.report.allowed import AllowList
     from chaos.report.compare import Side
 
 INTERRUPTED = 130
@@ -425,7 +426,61 @@ def compare(
     """
     from chaos.report.compare import load_side  # noqa: PLC0415
 
-    _compare(load_side(results, base), load_side(results, candidate), allow, alpha, relevant, to_markdown, as_json)
+    sides = load_side(results, base), load_side(results, candidate)
+    raise typer.Exit(_compare(*sides, allow, alpha, relevant, to_markdown, as_json))
+
+
+@app.command()
+def gate(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- PYTEST ARGUMENTS]", help="Further arguments for pytest.")
+    ] = None,
+    before: Annotated[str, typer.Option("--from", metavar="VERSION", help="Kubernetes version of the base.")] = "",
+    after: Annotated[str, typer.Option("--to", metavar="VERSION", help="Kubernetes version of the candidate.")] = "",
+    image_before: Annotated[
+        str, typer.Option("--image-from", metavar="IMAGE", help="Node image of the base, for kind clusters.")
+    ] = "",
+    image_after: Annotated[
+        str, typer.Option("--image-to", metavar="IMAGE", help="Node image of the candidate, for kind clusters.")
+    ] = "",
+    repeat: Annotated[
+        int, typer.Option(min=1, max=50, help="Runs of each version; figures can be told from noise from 4 on.")
+    ] = 5,
+    expression: Annotated[
+        str, typer.Option("-k", metavar="EXPRESSION", help="Only the replays that match, as in pytest.")
+    ] = "",
+    results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The results folder.")] = Path("results"),
+    allow: Allow = None,
+    alpha: Alpha = DEFAULT_ALPHA,
+    relevant: Relevant = DEFAULT_RELEVANT,
+    to_markdown: Markdown = None,
+) -> None:
+    """Run the suites on two versions in turn, several times each, and compare: may the cluster be upgraded?
+
+    Exits with 0 where the second is better or equal, 1 where it regressed, 2 where that can't be told.
+    """
+    from chaos import gate as gating  # noqa: PLC0415
+    from chaos.report.compare import load_side  # noqa: PLC0415
+
+    base, candidate = (
+        gating.Version(_a_version(version) if version else "", image)
+        for version, image in ((before, image_before), (after, image_after))
+    )
+    for version, option in ((base, "--from"), (candidate, "--to")):
+        if not version.options:
+            raise OrdealError(f"say what to run: {option} VERSION, or --image{option[1:]} IMAGE for kind clusters")
+    if allow:
+        _allow_list(allow)  # wrong ones are told now, not after hours
+    more = [*(["-k", expression] if expression else []), *(arguments or [])]
+    gating.check_ready((base, candidate), more)
+    ran = gating.run(base, candidate, repeats=repeat, arguments=more, results=results, report=_timestamped())
+    typer.echo(f"to compare again: {APP} compare {ran.base} {ran.candidate}")
+    sides = [load_side(results, str(folder)) for folder in (ran.base, ran.candidate)]
+    code = _compare(sides[0], sides[1], allow, alpha, relevant, to_markdown, as_json=False)
+    if ran.cut_short:
+        _say_error(f"{ran.cut_short}: what is compared above is not all")
+        code = INTERRUPTED if ran.interrupted else USER_ERROR
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -451,6 +506,12 @@ def main() -> None:
     app()
 
 
+def _allow_list(path: Path | None) -> "AllowList | None":
+    from chaos.report import allowed  # noqa: PLC0415
+
+    return allowed.load(path, datetime.now(UTC).date()) if path else None
+
+
 def _compare(
     base: "Side",
     candidate: "Side",
@@ -459,12 +520,11 @@ def _compare(
     relevant: float,
     to_markdown: Path | None,
     as_json: bool,
-) -> None:
-    from chaos.report import allowed, summary  # noqa: PLC0415
+) -> int:
+    from chaos.report import summary  # noqa: PLC0415
     from chaos.report.compare import compare as compared  # noqa: PLC0415
 
-    may = allowed.load(allow, datetime.now(UTC).date()) if allow else None
-    made = compared(base, candidate, may, alpha=alpha, relevant=relevant)
+    made = compared(base, candidate, _allow_list(allow), alpha=alpha, relevant=relevant)
     to_stdout = to_markdown is not None and str(to_markdown) == "-"
     if as_json and to_stdout:
         raise OrdealError("--json and --markdown - both write to standard output: give --markdown a file")
@@ -476,7 +536,7 @@ def _compare(
         typer.echo(summary.markdown(made), nl=False)
     else:
         _console().print(summary.terminal(made))
-    raise typer.Exit(made.exit_code)
+    return made.exit_code
 
 
 def _print_checks(checks: "tuple[Check, ...]") -> None:

@@ -1,0 +1,105 @@
+"""The gate: both versions in turn, each run a process that is told of Ctrl-C once, and what is left is compared."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from chaos import gate
+from chaos.errors import OrdealError
+from chaos.gate import Version
+from chaos.report.compare import compare, load_side
+from chaos.waiting import eventually
+from tests.report.made import outcome, results
+
+BASE, CANDIDATE = Version("1.34.4"), Version("1.36.3", "node:mine")
+# Stands in for pytest: writes the results of one run, as the plugin does, and ends as it is told by the environment.
+STAND_IN = """
+import os, shutil, sys, time
+from pathlib import Path
+
+options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+here = Path(__file__).parent
+with (here / "calls").open("a") as calls:
+    calls.write(" ".join(sys.argv[2:]) + "\\n")
+number = len((here / "calls").read_text().splitlines())
+if number == int(os.environ.get("FAIL_AT", "0")):
+    sys.exit(4)
+shutil.copytree(here / "made" / "run", Path(options["--results"]) / str(number))
+if number == int(os.environ.get("WAIT_AT", "0")):
+    try:
+        (here / "waiting").touch()
+        time.sleep(60)
+    except KeyboardInterrupt:
+        time.sleep(0.2)  # a second interrupt would end this
+        (here / "cleaned").touch()
+        sys.exit(2)
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Sequence[str]:
+    results(tmp_path / "made", "run").add(outcome())
+    (tmp_path / "stand_in.py").write_text(STAND_IN)
+    return (sys.executable, "-S", str(tmp_path / "stand_in.py"))
+
+
+def test_versions_take_turns_and_their_results_are_compared(tmp_path: Path, stand_in: Sequence[str]) -> None:
+    said: list[str] = []
+    ran = gate.run(
+        BASE, CANDIDATE, repeats=2, arguments=["-k", "mass"], results=tmp_path, report=said.append, pytest=stand_in
+    )
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [c.split(" --results")[0] for c in calls] == [
+        "--kubernetes 1.34.4",
+        "--kubernetes 1.36.3 --kind-image node:mine",
+    ] * 2
+    assert all(c.endswith("-k mass") for c in calls)
+    assert said[0] == "run 1 of 4: Kubernetes 1.34.4"
+    assert not ran.cut_short
+    found = compare(load_side(tmp_path, str(ran.base)), load_side(tmp_path, str(ran.candidate)))
+    assert (len(found.base.runs), len(found.candidate.runs), found.exit_code) == (2, 2, 0)
+
+
+def test_a_run_that_comes_to_nothing_ends_the_gate_with_what_there_is(
+    tmp_path: Path, stand_in: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAIL_AT", "3")
+    ran = gate.run(BASE, CANDIDATE, repeats=3, arguments=[], results=tmp_path, report=print, pytest=stand_in)
+    assert ran.cut_short == "run 3 of 6 (Kubernetes 1.34.4) came to nothing, pytest ended with 4"
+    assert len(load_side(tmp_path, str(ran.base)).runs) == 1
+    (tmp_path / "calls").unlink()
+    monkeypatch.setenv("FAIL_AT", "2")
+    with pytest.raises(OrdealError, match=r"ended with 4; there are no results of Kubernetes 1.36.3 node:mine"):
+        gate.run(BASE, CANDIDATE, repeats=3, arguments=[], results=tmp_path, report=print, pytest=stand_in)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_reaches_the_run_once_and_it_cleans_up(
+    tmp_path: Path, stand_in: Sequence[str], monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setenv("WAIT_AT", "3")
+
+    def interrupt() -> None:
+        eventually((tmp_path / "waiting").exists, within_s=50, what="the third run to wait", every_s=0.02)
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)  # an impatient user
+
+    user = threading.Thread(target=interrupt)
+    user.start()
+    ran = gate.run(BASE, CANDIDATE, repeats=2, arguments=[], results=tmp_path, report=print, pytest=stand_in)
+    user.join()
+    assert (tmp_path / "cleaned").exists()
+    assert ran.interrupted
+    assert ran.cut_short == "run 3 of 4 (Kubernetes 1.34.4) was interrupted"
+    assert len(load_side(tmp_path, str(ran.base)).runs) == 2
+
+
+@pytest.mark.parametrize("argument", ["--kubernetes", "--kubernetes=1.35.0", "--results=x", "--kind-image"])
+def test_arguments_that_are_the_gates_own_are_refused(tmp_path: Path, argument: str) -> None:
+    with pytest.raises(OrdealError, match="the gate sets --kubernetes, --kind-image, --results itself"):
+        gate.run(BASE, CANDIDATE, repeats=1, arguments=[argument], results=tmp_path, report=print)
