@@ -158,24 +158,12 @@ class Results:
             "why": o.why,
             "started": _iso(time.time() - o.duration_s),
             "duration_s": round(o.duration_s, 3),
-            "invariants": [self._finding(f) for f in o.findings],
+            "invariants": [finding_as_json(f, self._relative(f.history) if f.history else "") for f in o.findings],
             "cluster_facts": dict(o.cluster_facts),
             "facts": _plain(o.facts),
             "tables": {name: [_plain(row) for row in rows] for name, rows in o.tables.items()},
             "histories": [self._relative(p) for p in o.histories],
             "evidence": [self._piece(p) for p in o.evidence],
-        }
-
-    def _finding(self, f: Finding) -> dict[str, object]:
-        return {
-            "name": f.invariant,
-            "verdict": str(f.verdict),
-            "sentence": f.sentence,
-            **({"reason": f.reason} if f.reason else {}),
-            "figures": _plain(f.figures),
-            "proof": [{"kind": r.kind, "object": r.object, **_plain(asdict(r))} for r in f.proof],
-            **({"promise": f.recipe.promise, "arguments": dict(f.recipe.arguments)} if f.recipe else {}),
-            **({"history": self._relative(f.history)} if f.history else {}),
         }
 
     def _piece(self, piece: Piece) -> dict[str, object]:
@@ -186,6 +174,20 @@ class Results:
 
     def _relative(self, path: Path) -> str:
         return str(path.relative_to(self.directory)) if path.is_relative_to(self.directory) else str(path)
+
+
+def finding_as_json(f: Finding, history: str) -> dict[str, object]:
+    """A finding as it stands in the file; `history` is the path of what was judged, below the run's folder."""
+    return {
+        "name": f.invariant,
+        "verdict": str(f.verdict),
+        "sentence": f.sentence,
+        **({"reason": f.reason} if f.reason else {}),
+        "figures": _plain(f.figures),
+        "proof": [{"kind": r.kind, "object": r.object, **_plain(asdict(r))} for r in f.proof],
+        **({"promise": f.recipe.promise, "arguments": dict(f.recipe.arguments)} if f.recipe else {}),
+        **({"history": history} if history else {}),
+    }
 
 
 def machine_facts() -> dict[str, str]:
