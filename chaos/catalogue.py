@@ -571,7 +571,8 @@ INCIDENTS: tuple[Incident, ...] = (
             "Give each member a volume (volumeClaimTemplates), so that its data outlives its pod and its use counts "
             "against nobody else's disk, and let binary logs expire: binlog_expire_logs_seconds=300, or what fits the "
             "volume at your rate of writes. Logs go at rotation only, so keep max_binlog_size well below the volume. "
-            "A full volume is no way out: with binlog_error_action=ABORT_SERVER the server ends, and ends again."
+            "A full volume is no way out: the server waits for room, and when a waiting commit is killed, as connectors "
+            "do at their query timeout, binlog_error_action=ABORT_SERVER ends it, and again at each start."
         ),
         recognise=(
             Sign("kubectl get pods -A | grep Evicted", "members of the database among them"),
@@ -602,7 +603,8 @@ INCIDENTS: tuple[Incident, ...] = (
             ),
             Control(
                 "full-volume",
-                "a volume that is too small for binary logs that are kept for ever: the server ends, and ends again",
+                "a volume that is too small for binary logs that are kept for ever, and clients that kill what takes "
+                "too long: the server waits for room, ends when a commit is killed, and ends again at each start",
                 breaks="no-container-restarted",
                 because="restarted",
             ),

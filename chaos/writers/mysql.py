@@ -5,7 +5,8 @@
 write: {"host", "port", "user", "password", "clients", "body_bytes", "per_s", "timeout_s"}. Each of `clients`
 connections inserts rows (client, number) one by one. With a body, each transaction also overwrites the client's one
 body of so many bytes: the binary log takes the old one and the new one, and the data grows by a row alone. `per_s`:
-transactions a second over all clients, 0: as many as can be. Says the lines of chaos.writers.batches.
+transactions a second over all clients, 0: as many as can be. One that is not answered within `timeout_s` is killed.
+Says the lines of chaos.writers.batches.
 
 ask: {"hosts": {name: address}, "port", "user", "password", "statements"}. Says {name: [rows of each statement]}.
 
@@ -86,9 +87,21 @@ class Writer(threading.Thread):
             while self._connection.next_result():
                 pass
         except (pymysql.MySQLError, OSError) as error:
+            self._kill()
             self._let_go()
             return str(error) or type(error).__name__
         return ""
+
+    def _kill(self) -> None:
+        """Kill what was not answered in time, as connectors do at their query timeout: it may wait for ever (a full
+        disk), holds its locks as long, and nobody wants it any more.
+        """
+        abandoned = self._connection
+        if abandoned is None or self._ending.is_set():
+            return
+        with suppress(pymysql.MySQLError, OSError), connect(self._settings, self._settings["host"]) as another:
+            number: int = abandoned.thread_id()  # type: ignore[no-untyped-call]
+            another.query(f"KILL {number}")
 
     def _statement(self, number: int) -> str:
         insert = f"INSERT INTO ordeal.writes VALUES ('{self.name}', {number})"  # noqa: S608  (our own names)

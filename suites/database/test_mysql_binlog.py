@@ -78,8 +78,8 @@ class Load:
 
 # The remedy's 300 s need a pace that leaves room for 300 s of it; in smoke the time is shortened, and the pace is not.
 LOADS = {
-    "smoke": Load(clients=4, body_bytes=32 * 1024, per_s=125, for_s=45, expire_s=10),
-    "full": Load(clients=4, body_bytes=32 * 1024, per_s=20, for_s=900, expire_s=300),
+    "smoke": Load(clients=4, body_bytes=128 * 1024, per_s=32, for_s=45, expire_s=10),
+    "full": Load(clients=4, body_bytes=128 * 1024, per_s=5, for_s=900, expire_s=300),
 }
 
 
