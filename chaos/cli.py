@@ -484,6 +484,66 @@ def gate(
 
 
 @app.command()
+def bundle(
+    run: Annotated[str, typer.Argument(help="A run's id below the results folder, or its path.")] = "latest",
+    results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The results folder.")] = Path("results"),
+    product: Annotated[
+        Path | None, typer.Option("--product", metavar="FILE", help="PRODUCT.yaml; without it a form is put in.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="[default: kube-ordeal-RUN.zip]")
+    ] = None,
+    not_judged_again: Annotated[
+        str, typer.Option(metavar="REASON", help="Why some findings can't be judged again from their histories.")
+    ] = "",
+) -> None:
+    """Make one archive of a run that others can check: results, histories, evidence, digests, product facts."""
+    from chaos.report import bundle as packing  # noqa: PLC0415
+    from chaos.report import product as facts  # noqa: PLC0415
+    from chaos.report.saved import load  # noqa: PLC0415
+
+    saved = load(results, run)
+    about = facts.read(product) if product else facts.template()
+    target = output or Path(f"{APP}-{saved.id}.zip")
+    packed = packing.pack(saved, target, about, not_judged_again=not_judged_again)
+    _list("PRODUCT.yaml is a form that lacks (fill it in and give it by --product):", packed.lacks)
+    if packed.not_judged and not not_judged_again:
+        _list("can't be judged again; say why by --not-judged-again, or it won't be verified:", packed.not_judged)
+    typer.echo(f"{packed.path}: {packed.files} files, {packed.size_bytes / 1e6:.1f} MB")
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `kube-ordeal bundle` has made.")],
+    as_json: Json = False,
+) -> None:
+    """Check a bundle: digests, each finding judged again from its history, each verdict made again.
+
+    Exits with 0 where all that it says follows from its data, 1 where something differs, 2 where it can't be read.
+    """
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from chaos.report.verify import verify as checked  # noqa: PLC0415
+
+    found = checked(path)
+    if as_json:
+        _print_json({"verified": found.verified, **asdict(found)})
+        raise typer.Exit(0 if found.verified else 1)
+    _list("differs:", found.differs)
+    _list("can't be judged again:", found.not_judged)
+    if found.not_judged and found.why_not:
+        typer.echo(f"the bundle says why: {found.why_not}")
+    _list("mind:", found.notes)
+    again = found.findings - len(found.not_judged)
+    typer.echo(
+        f"run {found.run}: {found.files} files, {again} of {found.findings} findings judged again, "
+        f"{found.passed} of {found.replays} replays passed"
+    )
+    typer.echo("verified" if found.verified else "NOT verified")
+    raise typer.Exit(0 if found.verified else 1)
+
+
+@app.command()
 def explain(
     incident: Annotated[str, typer.Argument(metavar="ID", help="An incident of `kube-ordeal list`.")],
     results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The results folder.")] = Path("results"),

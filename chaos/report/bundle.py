@@ -1,0 +1,131 @@
+"""The bundle that a vendor hands in: a run's results with all that is needed to check them, in one archive."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+import chaos
+from chaos.errors import OrdealError
+from chaos.hosts.places import APP
+from chaos.report import archive
+from chaos.report.product import Product
+from chaos.report.saved import SavedRun
+from chaos.suites import suites_dir
+
+FORMAT = 1
+MANIFEST, RESULTS, PRODUCT = "MANIFEST.json", "results.json", "PRODUCT.yaml"
+ALSO = ("junit.xml", "report.html")  # taken where they are there
+BESIDE = ("_manifests/", "_suites/")
+SOURCES = (".py", ".json", ".yaml", ".html", ".css", ".js", ".j2")
+
+
+class Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file in the bundle."""
+
+    sha256: str
+    size_bytes: int
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the bundle holds, and what made it. `not_judged_again` says why some findings can't be: "" where all can."""
+
+    format: int
+    tool: str
+    version: str
+    run: str
+    created: str  # when the results were written last, UTC: the same run makes the same bundle
+    chaos_sha256: str
+    suites_sha256: str
+    files: dict[str, Listed]
+    not_judged_again: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A bundle that was made: how many files, what the product facts lack, which findings nobody can judge again."""
+
+    path: Path
+    files: int
+    size_bytes: int
+    lacks: tuple[str, ...]
+    not_judged: tuple[str, ...]
+
+
+def pack(run: SavedRun, target: Path, product: Product, *, not_judged_again: str = "") -> Packed:
+    """Make the bundle of a run. Raises OrdealError where a file is missing that the results name."""
+    if not run.outcomes:
+        raise OrdealError(f"there is no outcome in {run.path}: nothing was replayed that could be handed in")
+    missing = run.missing()
+    if missing:
+        raise OrdealError(f"the run {run.id} is not whole: {'; '.join(missing)}")
+    files: dict[str, Path | bytes] = {RESULTS: run.path, PRODUCT: product.content}
+    files |= {name: run.path.parent / name for name in ALSO if (run.path.parent / name).is_file()}
+    files |= {name: run.file(name) for name in named(run)}
+    manifest = Manifest(
+        format=FORMAT,
+        tool=APP,
+        version=version(APP),
+        run=run.id,
+        created=run.updated,
+        chaos_sha256=chaos_digest(),
+        suites_sha256=suites_digest(),
+        files={name: _listed(files[name]) for name in sorted(files)},
+        not_judged_again=not_judged_again,
+    )
+    content = json.dumps(msgspec.to_builtins(manifest), indent=2) + "\n"
+    try:
+        archive.write(target, {**files, MANIFEST: content.encode()})
+    except OSError as error:
+        raise OrdealError(f"the bundle can't be written to {target}: {error.strerror}") from error
+    return Packed(target, len(files) + 1, target.stat().st_size, product.lacks, not_judged(run))
+
+
+def named(run: SavedRun) -> tuple[str, ...]:
+    """The histories and the evidence that the results name, as paths below the run's folder."""
+    paths = [h for o in run.outcomes for h in (*o.histories, *(f.history for f in o.findings if f.history))]
+    paths += [piece.path for o in run.outcomes for piece in o.evidence if piece.path]
+    return tuple(dict.fromkeys(paths))
+
+
+def not_judged(run: SavedRun) -> tuple[str, ...]:
+    """The findings that can't be judged again, since the results say no recipe or no history for them."""
+    return tuple(f"{o.test}: {f.invariant}" for o in run.outcomes for f in o.findings if not f.promise or not f.history)
+
+
+@cache
+def chaos_digest() -> str:
+    """A digest of the sources of this tool."""
+    return _digest_of_sources(Path(chaos.__file__).resolve().parent)
+
+
+@cache
+def suites_digest() -> str:
+    """A digest of the sources of the suites."""
+    return _digest_of_sources(suites_dir())
+
+
+def digest(content: Path | bytes) -> str:
+    """SHA-256, in hexadecimal digits."""
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _listed(content: Path | bytes) -> Listed:
+    return Listed(digest(content), len(content) if isinstance(content, bytes) else content.stat().st_size)
+
+
+def _digest_of_sources(folder: Path) -> str:
+    """A digest of each source's name and content. What an installed wheel holds beside the package is left out."""
+    inside: Mapping[str, Path] = {
+        p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and p.suffix in SOURCES
+    }
+    lines = [f"{digest(inside[name])}  {name}\n" for name in sorted(inside) if not name.startswith(BESIDE)]
+    return digest("".join(lines).encode())

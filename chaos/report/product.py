@@ -1,0 +1,77 @@
+"""The product facts of a bundle, as vendors know them from the Kubernetes conformance programme (PRODUCT.yaml)."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from chaos.errors import OrdealError
+
+# What github.com/cncf/k8s-conformance asks for in each PRODUCT.yaml (its instructions.md), and what to write there.
+FIELDS = {
+    "vendor": "the vendor's name",
+    "name": "the product's name",
+    "version": "the product's version",
+    "website_url": "the product's page",
+    "documentation_url": "the product's documentation",
+    "product_logo_url": "a logo as a vector graphic (SVG, AI or EPS)",
+    "type": "distribution, hosted platform or installer",
+    "description": "one sentence about the product",
+    "contact_email_address": "whom to write to",
+}
+OPTIONAL = ("repo_url",)
+TYPES = ("distribution", "hosted platform", "installer")
+_URL = re.compile(r"https?://[^\s/]+\S*")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The file as it stands in the bundle, and what is wrong with it: a sentence a field."""
+
+    content: bytes
+    lacks: tuple[str, ...]
+
+
+def read(path: Path) -> Product:
+    """A vendor's file. Raises OrdealError where it can't be read or a field is wrong or missing."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise OrdealError(f"the product facts {path} can't be read: {error.strerror}") from error
+    lacks = check(content)
+    if lacks:
+        raise OrdealError(f"the product facts {path} can't be handed in: {'; '.join(lacks)}")
+    return Product(content, ())
+
+
+def template() -> Product:
+    """A file to be filled in."""
+    lines = ["# To be filled in; then make the bundle again with --product."]
+    lines += [f'{name}: ""  # {what}' for name, what in FIELDS.items()]
+    content = ("\n".join(lines) + "\n").encode()
+    return Product(content, check(content))
+
+
+def check(content: bytes) -> tuple[str, ...]:
+    """What is wrong with product facts; empty where nothing is."""
+    try:
+        facts = yaml.safe_load(content)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return (f"it is no YAML: {' '.join(str(error).split())}",)
+    if not isinstance(facts, dict):
+        return ("it is no mapping of fields",)
+    said = {str(name): "" if value is None else str(value).strip() for name, value in facts.items()}
+    lacks = [f"{name} is missing ({what})" for name, what in FIELDS.items() if not said.get(name)]
+    lacks += [f"there is no field {name}" for name in said if name not in FIELDS and name not in OPTIONAL]
+    lacks += [
+        f"{name} is no address of a page: {value}"
+        for name, value in said.items()
+        if name.endswith("_url") and value and not _URL.fullmatch(value)
+    ]
+    if said.get("type") and said["type"].lower() not in TYPES:
+        lacks.append(f"type is {said['type']}, it must be {', '.join(TYPES[:-1])} or {TYPES[-1]}")
+    if said.get("contact_email_address") and not _EMAIL.fullmatch(said["contact_email_address"]):
+        lacks.append(f"contact_email_address is no address: {said['contact_email_address']}")
+    return tuple(lacks)
