@@ -11,6 +11,7 @@ from chaos.faults.ballast import FillFileSystem
 from chaos.faults.base import inject
 from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.leftovers import LeakKernelMemory, LeaveFiles
+from chaos.faults.link import BadLink
 from chaos.faults.network import CutOff
 from chaos.faults.node import Pause, PowerOff
 from chaos.faults.priority import DropPriority
@@ -34,6 +35,15 @@ class Picture:
     routes: dict[str, str]
 
 
+RULES = (
+    ("iptables", "-S", "INPUT"),
+    ("ip6tables", "-S"),
+    ("iptables", "-t", "mangle", "-S", "PREROUTING"),
+    ("ip6tables", "-t", "mangle", "-S", "PREROUTING"),
+    ("tc", "qdisc", "show", "dev", "eth0"),
+)
+
+
 def picture(cluster: KindCluster) -> Picture:
     names = [n.name for n in cluster.nodes()]
 
@@ -44,7 +54,7 @@ def picture(cluster: KindCluster) -> Picture:
         ready={n.name: n.ready for n in cluster.nodes()},
         taints={n.name: n.taints for n in cluster.nodes()},
         power={n: (cluster.power(n).state, cluster.power(n).address) for n in names},
-        rules={n: inside(n, "iptables", "-S", "INPUT") + inside(n, "ip6tables", "-S") for n in names},
+        rules={n: "".join(inside(n, *argv) for argv in RULES) for n in names},
         routes={n: "\n".join(sorted(inside(n, "ip", "route").splitlines())) for n in names},
     )
 
@@ -54,6 +64,7 @@ def faults_of(cluster: KindCluster) -> dict[str, dict[str, Any]]:
     return {
         PowerOff.kind: {"node": worker},
         Pause.kind: {"node": worker},
+        BadLink.kind: {"one": worker, "others": [cluster.workers[1]], "rate_bits_per_s": 1_000_000, "loss": 0.2},
         CutOff.kind: {"nodes": list(cluster.workers), "peers": [cluster.control_plane]},
         FillFileSystem.kind: {"node": worker, "path": IMAGEFS, "used_percent": 95},
         SetKubeletConfig.kind: {"node": worker, "changes": {"evictionPressureTransitionPeriod": "10s"}},
@@ -68,6 +79,7 @@ def faults_of(cluster: KindCluster) -> dict[str, dict[str, Any]]:
 KINDS = (
     PowerOff.kind,
     Pause.kind,
+    BadLink.kind,
     CutOff.kind,
     FillFileSystem.kind,
     SetKubeletConfig.kind,
@@ -85,7 +97,7 @@ def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, kind: 
     harm = fault_of(kind, faults_of(kind_cluster)[kind])
     history = History()
     with inject(harm, kind_cluster, journal, history):
-        during = picture(kind_cluster) if kind == CutOff.kind else None
+        during = picture(kind_cluster) if kind in {CutOff.kind, BadLink.kind} else None
     assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
     if during is not None:
         assert during.rules != before.rules
