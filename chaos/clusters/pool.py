@@ -42,7 +42,7 @@ class _Held:
 
 
 class Pool:
-    """Holds at most one cluster of each kind at a time: two kind clusters would share this machine's cores."""
+    """Holds one cluster at a time, and those that are to be kept: two would share this machine's cores."""
 
     def __init__(self, wishes: Wishes, journal: Journal, run: str, report: Callable[[str], None]) -> None:
         """`run` is the run's id; its last four characters are in the name of each cluster."""
@@ -58,7 +58,8 @@ class Pool:
         held = self._held.get(kind_of)
         if held is not None and held.shape == shape:
             return held.cluster
-        self.discard(kind_of)
+        for other in list(self._held):  # of any kind: an idle control plane takes a third of a core from the next
+            self.discard(other)
         if kind_of == EXISTING:
             cluster = self._existing(shape)
             self._held[kind_of] = _Held(cluster, shape, None, None)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from chaos.clusters.base import KIND, Cluster, dense_shape
+from chaos.clusters.base import KIND, Cluster, dense_shape, stateful_shape
+from chaos.clusters.kind import KindCluster
 from chaos.clusters.pool import Pool, Wishes
 from chaos.faults import load_all
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
@@ -22,10 +23,16 @@ if WORKER:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs a cluster."""
+    """Everything in this folder needs a cluster; what shares one stays together, for the pool holds one at a time."""
     for item in items:
         if "integration" in item.path.parts:
             item.add_marker(pytest.mark.integration)
+
+    def rank(item: pytest.Item) -> int:
+        names = getattr(item, "fixturenames", [])
+        return 0 if "kind_cluster" in names else 2 if "stateful_cluster" in names else 1
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +53,15 @@ def pool(journal: Journal) -> Iterator[Pool]:
         made.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kind_cluster(pool: Pool) -> Cluster:
     """One control plane, two workers, the first with file systems of its own, the smoke profile's timers."""
     return pool.acquire(KIND, dense_shape(PROFILES["smoke"].kind_timers))
+
+
+@pytest.fixture(scope="module")
+def stateful_cluster(pool: Pool) -> KindCluster:
+    """One control plane, three workers with file systems for volumes, a folder that all share."""
+    made = pool.acquire(KIND, stateful_shape(PROFILES["smoke"].kind_timers))
+    assert isinstance(made, KindCluster)
+    return made

@@ -7,18 +7,15 @@ from typing import Any
 import pytest
 from kubernetes.client import CoreV1Api, StorageV1Api
 
-from chaos.clusters.base import KIND, VOLUME, stateful_shape
+from chaos.clusters.base import VOLUME
 from chaos.clusters.kind import KindCluster
-from chaos.clusters.pool import Pool, Wishes
 from chaos.errors import OrdealError
 from chaos.faults.base import inject
 from chaos.faults.clock import TurnClock
 from chaos.faults.volumes import ProvideVolumes
 from chaos.history import FaultStep, History
 from chaos.hosts import workload_images
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.journal import Journal
-from chaos.profile import PROFILES
 from chaos.waiting import eventually
 from chaos.workloads.mysql import MySQL, clock_offset_s, members
 from chaos.workloads.web import Deployed, remove_namespace
@@ -31,15 +28,8 @@ LOOK = f"ls -A {VOLUME}; cat /var/lib/kubelet/pods/*/volumes/kubernetes.io~empty
 
 
 @pytest.fixture(scope="module")
-def cluster(journal: Journal) -> Iterator[KindCluster]:
-    """One control plane, three workers with file systems for volumes, and the image of MySQL."""
-    pool = Pool(Wishes(kubernetes=DEFAULT_KUBERNETES, name="it-database"), journal, f"{time.time():.0f}", print)
-    try:
-        made = pool.acquire(KIND, stateful_shape(PROFILES["smoke"].kind_timers))
-        assert isinstance(made, KindCluster)
-        yield made
-    finally:
-        pool.close()
+def cluster(stateful_cluster: KindCluster) -> KindCluster:
+    return stateful_cluster
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,13 @@ import pytest
 from kubernetes.client import CoreV1Api, RbacAuthorizationV1Api, StorageV1Api
 
 from chaos import rbd_lock
-from chaos.clusters.base import KIND, stateful_shape
 from chaos.clusters.kind import KindCluster
-from chaos.clusters.pool import Pool, Wishes
 from chaos.faults.base import inject
 from chaos.faults.handover import DrainNode, MarkOutOfService, UpdateElsewhere
 from chaos.faults.rbd_lock import InstallRbdLock
 from chaos.history import FaultStep, History
 from chaos.hosts import workload_images
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.journal import Journal
-from chaos.profile import PROFILES
 from chaos.waiting import eventually
 from chaos.workloads.volume_writer import RECREATE, VolumeWriter, watched
 from chaos.workloads.web import Deployed, Web, remove_namespace
@@ -32,15 +28,8 @@ LOOK = "ls -A /var/lib/kubelet/plugins /var/lib/kubelet/plugins_registry; findmn
 
 
 @pytest.fixture(scope="module")
-def cluster(journal: Journal) -> Iterator[KindCluster]:
-    """One control plane, three workers, a folder that they share, and the image of Ceph and the driver."""
-    pool = Pool(Wishes(kubernetes=DEFAULT_KUBERNETES, name="it-volumes"), journal, f"{time.time():.0f}", print)
-    try:
-        made = pool.acquire(KIND, stateful_shape(PROFILES["smoke"].kind_timers))
-        assert isinstance(made, KindCluster)
-        yield made
-    finally:
-        pool.close()
+def cluster(stateful_cluster: KindCluster) -> KindCluster:
+    return stateful_cluster
 
 
 @pytest.fixture(scope="module")
