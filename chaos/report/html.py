@@ -69,6 +69,7 @@ class Chapter:
     incident: Incident
     replays: tuple[Replayed, ...]
     verdict: str
+    said: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,9 @@ class _Maker:
         replays = [self._replayed(o) for o in sorted(outcomes, key=lambda o: bool(o.control))]
         verdicts = {o.verdict for o in outcomes if not o.control}
         verdict = next((v for v in ("violated", "unknown", "held") if v in verdicts), "unknown")
-        return Chapter(incident, tuple(replays), verdict)
+        if verdict == "held" and any(o.control and not o.passed for o in outcomes):
+            return Chapter(incident, tuple(replays), "unknown", "held, not proven")
+        return Chapter(incident, tuple(replays), verdict, verdict)
 
     def _replayed(self, o: SavedOutcome) -> Replayed:
         judged = [f.history for f in o.findings if f.history]

@@ -7,11 +7,12 @@ from math import isnan, log10
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from chaos.history import Window
 from chaos.report import timeline as tl
 from chaos.report.timeline import Bar, Mark, Panel, Series, Timeline
 
 LANE_PX, STRIP_PX, GAP_PX = 20, 130, 46
-LABEL = 26  # characters of a lane's name
+LABEL = 28  # characters of a lane's name
 # The palette of Okabe and Ito, which people with any colour vision can tell apart ("Color Universal Design", 2008).
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
@@ -62,22 +63,10 @@ def figure(timeline: Timeline) -> str:
             _label_lanes(fig, panel, row)
         else:
             fig.update_yaxes(rangemode="tozero", row=row, col=1)
+        for unseen in panel.unseen:
+            _shade(fig, unseen, f"y{row if row > 1 else ''} domain", GREY, 0.5, "not seen", "above")
     for number, fault in enumerate(timeline.faults):
-        label = {"text": "fault", "textposition": "top left", "font": {"size": 10}} if number == 0 else {}
-        fig.add_shape(
-            type="rect",
-            xref="x",
-            yref="paper",
-            x0=fault.start,
-            x1=fault.end,
-            y0=0,
-            y1=1,
-            fillcolor=VERMILLION,
-            opacity=0.10,
-            line_width=0,
-            layer="below",
-            label=label,
-        )
+        _shade(fig, fault, "paper", VERMILLION, 0.1, "fault" if number == 0 else "", "below")
     fig.update_annotations(x=0, xanchor="left", font_size=13)
     fig.update_xaxes(range=[0, timeline.end], showspikes=True, spikemode="across", spikethickness=1, spikedash="dot")
     fig.update_xaxes(title_text="seconds since the recording began", row=max(1, len(heights)), col=1)
@@ -94,6 +83,24 @@ def figure(timeline: Timeline) -> str:
         plot_bgcolor="rgba(0,0,0,0)",
     )
     return safe(str(fig.to_json()))
+
+
+def _shade(fig: go.Figure, span: Window, yref: str, colour: str, opacity: float, label: str, layer: str) -> None:
+    """Shade a span of time over the height of `yref`."""
+    fig.add_shape(
+        type="rect",
+        xref="x",
+        yref=yref,
+        x0=span.start,
+        x1=span.end,
+        y0=0,
+        y1=1,
+        fillcolor=colour,
+        opacity=opacity,
+        line_width=0,
+        layer=layer,
+        label={"text": label, "textposition": "top left", "font": {"size": 10}},
+    )
 
 
 def safe(json: str) -> str:
@@ -210,8 +217,10 @@ def _label_lanes(fig: go.Figure, panel: Panel, row: int) -> None:
 
 
 def _label(lane: str) -> str:
-    """The end of a long name tells it from its likes."""
-    return lane if len(lane) <= LABEL else f"…{lane[-LABEL + 1 :]}"
+    """Without the namespace; a name begins with what it is, and ends with what tells it from its likes."""
+    name = lane if "->" in lane else lane.rpartition("/")[2]
+    half = LABEL // 2
+    return name if len(name) <= LABEL else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _folded(text: str, width: int = 70) -> str:

@@ -5,7 +5,7 @@ Ten nodes are drawn one by one; of five thousand only those that changed, or how
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, nan
 
 from chaos.history import (
@@ -80,7 +80,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One strip of a timeline: bars and marks on lanes, or series. `note` says what is not drawn."""
+    """One strip of a timeline: bars and marks on lanes, or series. `note` says what is not drawn.
+
+    `unseen`: when its source could not be seen, so that what is drawn there is what was seen last.
+    """
 
     title: str
     bars: tuple[Bar, ...] = ()
@@ -88,6 +91,7 @@ class Panel:
     series: tuple[Series, ...] = ()
     stacked: bool = False
     note: str = ""
+    unseen: tuple[Window, ...] = ()
 
     @property
     def lanes(self) -> tuple[str, ...]:
@@ -201,7 +205,7 @@ def _nodes(history: History, end: float, bins: int) -> Panel:
         return _short(", ".join(said))
 
     seen = ((n.name, n.at, "" if n.change == "deleted" else state(n), detail(n)) for n in history.of(NodeChange))
-    return _objects("Nodes", "node", _bars(seen, end), end, bins)
+    return replace(_objects("Nodes", "node", _bars(seen, end), end, bins), unseen=_unseen(history, "watch:nodes", end))
 
 
 def _pods(history: History, end: float, bins: int) -> Panel:
@@ -227,7 +231,11 @@ def _pods(history: History, end: float, bins: int) -> Panel:
         )
         for p in pods
     )
-    return _objects("Pods", "pod", _bars(seen, end), end, bins)
+    return replace(_objects("Pods", "pod", _bars(seen, end), end, bins), unseen=_unseen(history, "watch:pods", end))
+
+
+def _unseen(history: History, source: str, end: float) -> tuple[Window, ...]:
+    return tuple(Window(b.at, min(b.until, end)) for b in history.of(Blind) if b.source == source)
 
 
 def _uids(pods: Sequence[PodChange]) -> dict[str, set[str]]:
@@ -363,7 +371,8 @@ def _samples(history: History, end: float, bins: int) -> list[Panel]:
     left_out = list(drawn)[SAMPLE_PANELS:]
     if left_out:
         last = panels[-1]
-        panels[-1] = Panel(last.title, series=last.series, note=f"{last.note} not drawn: {', '.join(left_out)}".strip())
+        note = "; ".join(filter(None, (last.note, f"not drawn: {', '.join(left_out)}")))
+        panels[-1] = replace(last, note=note)
     return panels
 
 

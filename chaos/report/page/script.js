@@ -15,7 +15,7 @@
       change[`${axis}.zerolinecolor`] = css("--line");
       change[`${axis}.linecolor`] = css("--line");
       const names = layout[axis].ticktext;
-      if (narrow() && names) change[`${axis}.ticktext`] = names.map((n) => (n.length > 13 ? "…" + n.slice(-12) : n));
+      if (narrow() && names) change[`${axis}.ticktext`] = names.map((n) => (n.length > 14 ? n.slice(0, 6) + "…" + n.slice(-7) : n));
     }
     return change;
   };
