@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import log
 from statistics import median
 from typing import Any
 
@@ -23,12 +24,16 @@ from chaos.workloads.web import Deployed
 THROUGHPUT, LOSS, RTT = "link-throughput-bits-per-s", "link-loss-part", "link-rtt-s"
 NOT_CONNECTED = "link-not-connected"
 LAYERS = ("node", "pod")
+TO_SIGMA = 1.4826  # of the median absolute deviation, for a normal distribution
 # The post-mortem's: many small writes at once.
 LENGTH_BYTES, PARALLEL = 150, 100
-DATAGRAMS_BITS_PER_S = 2_000_000  # some 1,700 datagrams of that length a second: a loss of 1 % shows within one
+# Some 400 datagrams of that length a second: 1 % of them is a few, and a receiver that has no processor for half a
+# second still keeps all of them in its socket's buffer.
+DATAGRAMS_BITS_PER_S = 500_000
 CONNECT_TIMEOUT_MS = 3_000
 BESIDE_S = 30.0  # on a lossy link, a hundred connections take that long to be made
 LISTENS_WITHIN_S = 15.0
+AGAIN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +53,100 @@ class Link:
         return f"{self.layer}/{self.one}/{self.other}"
 
 
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    """From where on a link stands out from the median of all: so many robust standard deviations, at least a floor.
+
+    The floors keep noise on alike links from standing out: less than `throughput_part` of the median, more than
+    `loss` (a part) above it, more than `rtt_s` above it.
+    """
+
+    sigmas: float = 6.0
+    throughput_part: float = 0.5
+    loss: float = 0.01
+    rtt_s: float = 0.03
+
+
+DEFAULT = LinkLimits()
+# So loose that nothing short of a link that carries next to nothing stands out: what a control shows to be useless.
+LOOSE = LinkLimits(sigmas=1e6, throughput_part=1e-6, loss=0.99, rtt_s=60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """A link that stands out, and by what."""
+
+    link: Link
+    why: str
+
+    @property
+    def pair(self) -> frozenset[str]:
+        return frozenset((self.link.one, self.link.other))
+
+
 def measure_links(deployed: Deployed, history: History, *, for_s: float) -> None:
     """Measure every pair of nodes in both networks, each way of measuring for so many seconds, into the history.
 
-    A pair over which iperf3 gets no result is an Observation NOT_CONNECTED. Raises OrdealError where a pod is not
-    reached by the API server, or iperf3 itself fails.
+    A link that stands out is measured again, AGAIN times at the most, and the last measurement counts: on a busy
+    machine a moment without a processor looks like a bad link, and a bad link goes on being bad. A pair over which
+    iperf3 gets no result is an Observation NOT_CONNECTED. Raises OrdealError where a pod is not reached by the API
+    server, or iperf3 itself fails.
     """
-    found = servers(deployed)
+    found = {(s.layer, s.node): s for s in servers(deployed)}
     for layer in LAYERS:
-        for one, other in combinations([s for s in found if s.layer == layer], 2):
+        for one, other in combinations([s for s in found.values() if s.layer == layer], 2):
             _measure(deployed, history, one, other, for_s)
+    for _ in range(AGAIN):
+        for outlier in outliers(links_in(history), DEFAULT):
+            link = outlier.link
+            _measure(deployed, history, found[link.layer, link.one], found[link.layer, link.other], for_s)
 
 
 def links_in(history: History) -> tuple[Link, ...]:
     """What a history holds of each link; the last measurement where there are several."""
     values: dict[str, dict[str, float]] = {}
-    for s in history.of(Sample):
-        if s.name in {THROUGHPUT, LOSS, RTT}:
-            values.setdefault(s.subject, {})[s.name] = s.value
-    troubles = {o.subject: o.seen for o in history.of(Observation) if o.name == NOT_CONNECTED}
+    troubles: dict[str, str] = {}
+    records: list[Sample | Observation] = [*history.of(Sample), *history.of(Observation)]
+    for r in sorted(records, key=lambda r: r.at):
+        if isinstance(r, Sample) and r.name in {THROUGHPUT, LOSS, RTT}:
+            values.setdefault(r.subject, {})[r.name] = r.value
+            troubles.pop(r.subject, None)
+        elif isinstance(r, Observation) and r.name == NOT_CONNECTED:
+            troubles[r.subject] = r.seen
+            values.pop(r.subject, None)
     links = []
     for subject in sorted({*values, *troubles}):
         layer, one, other = subject.split("/")
         of = values.get(subject, {})
         links.append(Link(layer, one, other, of.get(THROUGHPUT), of.get(LOSS), of.get(RTT), troubles.get(subject, "")))
     return tuple(links)
+
+
+def outliers(links: Sequence[Link], limits: LinkLimits) -> tuple[Outlier, ...]:
+    """The links that stand out from the others of their network: median and median absolute deviation, with floors."""
+    found = []
+    for layer in LAYERS:
+        of_layer = [link for link in links if link.layer == layer]
+        rates = [link.throughput_bits_per_s for link in of_layer if link.throughput_bits_per_s is not None]
+        losses = [link.loss for link in of_layer if link.loss is not None]
+        rtts = [link.rtt_s for link in of_layer if link.rtt_s is not None]
+        for link in of_layer:
+            why = []
+            if link.throughput_bits_per_s is None or link.loss is None or link.rtt_s is None:
+                why.append(f"no connection ({link.trouble})")
+            else:
+                # By logarithms: with noise enough, six deviations below the median would be below nothing at all.
+                usual, rate = median(rates), _log(link.throughput_bits_per_s)
+                logs = [_log(each) for each in rates]
+                if rate < median(logs) - max(limits.sigmas * _sigma(logs), -log(limits.throughput_part)):
+                    why.append(f"{link.throughput_bits_per_s / 1e6:.1f} Mbit/s, the median is {usual / 1e6:.1f}")
+                if link.loss > median(losses) + max(limits.sigmas * _sigma(losses), limits.loss):
+                    why.append(f"{100 * link.loss:.1f} % lost, the median is {100 * median(losses):.1f} %")
+                if link.rtt_s > median(rtts) + max(limits.sigmas * _sigma(rtts), limits.rtt_s):
+                    why.append(f"{1000 * link.rtt_s:.1f} ms round trip, the median is {1000 * median(rtts):.1f} ms")
+            if why:
+                found.append(Outlier(link, ", ".join(why)))
+    return tuple(found)
 
 
 def matrix(history: History, layer: str) -> list[Row]:
@@ -104,6 +178,15 @@ def loss(report: Mapping[str, Any]) -> float:
     if not sums:
         raise OrdealError("iperf3 counted no datagram")
     return float(max(s["lost_packets"] / s["packets"] for s in sums))
+
+
+def _log(rate: float) -> float:
+    return log(max(rate, 1.0))
+
+
+def _sigma(values: Sequence[float]) -> float:
+    middle = median(values)
+    return TO_SIGMA * median(abs(value - middle) for value in values)
 
 
 def _measure(deployed: Deployed, history: History, one: Server, other: Server, for_s: float) -> None:

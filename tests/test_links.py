@@ -9,8 +9,19 @@ from hypothesis import strategies as st
 from chaos.errors import OrdealError
 from chaos.history import History, Observation, Record, Sample
 from chaos.invariants.base import Finding, Verdict, judge
-from chaos.invariants.links import LOOSE, LinkLimits, bad_pair_found, links_alike
-from chaos.links import LAYERS, LOSS, NOT_CONNECTED, RTT, THROUGHPUT, loss, matrix, throughput_and_rtt
+from chaos.invariants.links import bad_pair_found, links_alike
+from chaos.links import (
+    LAYERS,
+    LOOSE,
+    LOSS,
+    NOT_CONNECTED,
+    RTT,
+    THROUGHPUT,
+    LinkLimits,
+    loss,
+    matrix,
+    throughput_and_rtt,
+)
 from tests.invariants.histories import history
 
 PAIRS = ("cp/w1", "cp/w2", "cp/w3", "w1/w2", "w1/w3", "w2/w3")

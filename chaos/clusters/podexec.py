@@ -54,6 +54,7 @@ def exec_in_pod(
             session.update(timeout=LOOK_EVERY_S)
     finally:
         session.close()
+        session.sock.shutdown()  # where the other side closed first, close() leaves the socket open
     out, err = "".join(said[STDOUT]), "".join(said[STDERR])
     code = exit_code("".join(said[ERROR]))
     if check and code != 0:

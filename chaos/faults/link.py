@@ -23,7 +23,7 @@ PROGRAMS = ("iptables", "ip6tables")
 HANDLE = "7a0d:"  # our queueing discipline's; one that the kernel makes by itself has 0:
 # What goes to the peer waits in a queue of this length; then it is dropped, as a switch with small buffers does.
 QUEUE_S = 0.1
-LEAST_QUEUE_BYTES = 65_536  # one segment as the sender hands it over before it is cut into packets (GSO)
+LEAST_QUEUE_BYTES = 131_072  # two segments as the sender hands them over before they are cut into packets (GSO)
 LEAST_RATE, MOST_RATE = 8_000, 100_000_000_000  # bits per second
 
 

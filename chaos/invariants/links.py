@@ -1,48 +1,26 @@
 """Links between nodes: none stands out from the others, and a bad one is found by its name."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import log
 from statistics import median
 
 from chaos.history import History, Observation, Record, Sample
 from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
-from chaos.links import LAYERS, LOSS, NOT_CONNECTED, RTT, THROUGHPUT, Link, links_in
+from chaos.links import (
+    DEFAULT,
+    LAYERS,
+    LOSS,
+    NOT_CONNECTED,
+    RTT,
+    THROUGHPUT,
+    Link,
+    LinkLimits,
+    Outlier,
+    links_in,
+    outliers,
+)
 
 OUTLIER, THAT_PAIR, MISSED = "outlier", "that-pair", "missed"
-TO_SIGMA = 1.4826  # of the median absolute deviation, for a normal distribution
 LEAST_PAIRS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class LinkLimits:
-    """From where on a link stands out from the median of all: so many robust standard deviations, at least a floor.
-
-    The floors keep noise on alike links from standing out: less than `throughput_part` of the median, more than
-    `loss` (a part) above it, more than `rtt_s` above it.
-    """
-
-    sigmas: float = 6.0
-    throughput_part: float = 0.5
-    loss: float = 0.01
-    rtt_s: float = 0.03
-
-
-DEFAULT = LinkLimits()
-# So loose that nothing short of a link that carries next to nothing stands out: what a control shows to be useless.
-LOOSE = LinkLimits(sigmas=1e6, throughput_part=1e-6, loss=0.99, rtt_s=60.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Outlier:
-    """A link that stands out, and by what."""
-
-    link: Link
-    why: str
-
-    @property
-    def pair(self) -> frozenset[str]:
-        return frozenset((self.link.one, self.link.other))
 
 
 @promise
@@ -101,33 +79,6 @@ def bad_pair_found(pair: Sequence[str], limits: LinkLimits = DEFAULT) -> Invaria
     return Invariant("bad-pair-found", judge)
 
 
-def outliers(links: Sequence[Link], limits: LinkLimits) -> tuple[Outlier, ...]:
-    """The links that stand out from the others of their network: median and median absolute deviation, with floors."""
-    found = []
-    for layer in LAYERS:
-        of_layer = [link for link in links if link.layer == layer]
-        rates = [link.throughput_bits_per_s for link in of_layer if link.throughput_bits_per_s is not None]
-        losses = [link.loss for link in of_layer if link.loss is not None]
-        rtts = [link.rtt_s for link in of_layer if link.rtt_s is not None]
-        for link in of_layer:
-            why = []
-            if link.throughput_bits_per_s is None or link.loss is None or link.rtt_s is None:
-                why.append(f"no connection ({link.trouble})")
-            else:
-                # By logarithms: with noise enough, six deviations below the median would be below nothing at all.
-                usual, rate = median(rates), _log(link.throughput_bits_per_s)
-                logs = [_log(each) for each in rates]
-                if rate < median(logs) - max(limits.sigmas * _sigma(logs), -log(limits.throughput_part)):
-                    why.append(f"{link.throughput_bits_per_s / 1e6:.1f} Mbit/s, the median is {usual / 1e6:.1f}")
-                if link.loss > median(losses) + max(limits.sigmas * _sigma(losses), limits.loss):
-                    why.append(f"{100 * link.loss:.1f} % lost, the median is {100 * median(losses):.1f} %")
-                if link.rtt_s > median(rtts) + max(limits.sigmas * _sigma(rtts), limits.rtt_s):
-                    why.append(f"{1000 * link.rtt_s:.1f} ms round trip, the median is {1000 * median(rtts):.1f} ms")
-            if why:
-                found.append(Outlier(link, ", ".join(why)))
-    return tuple(found)
-
-
 def _looked(history: History, limits: LinkLimits) -> tuple[Judgement | None, tuple[Outlier, ...]]:
     links = links_in(history)
     for layer in LAYERS:
@@ -138,15 +89,6 @@ def _looked(history: History, limits: LinkLimits) -> tuple[Judgement | None, tup
             sentence = f"{len(measured)} of {len(of_layer)} links of the {layer} network were measured{trouble}"
             return unknown(f"{sentence}; of fewer than {LEAST_PAIRS} none can be told to stand out"), ()
     return None, outliers(links, limits)
-
-
-def _log(rate: float) -> float:
-    return log(max(rate, 1.0))
-
-
-def _sigma(values: Sequence[float]) -> float:
-    middle = median(values)
-    return TO_SIGMA * median(abs(value - middle) for value in values)
 
 
 def _figures(links: Sequence[Link]) -> dict[str, float]:

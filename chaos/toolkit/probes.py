@@ -34,6 +34,7 @@ from chaos.invariants import nodes as rates
 from chaos.invariants import nodes_ready as nodes_invariants
 from chaos.invariants.base import Figure, Finding, Invariant, Verdict, judge
 from chaos.invariants.nodes import ZoneState
+from chaos.links import DEFAULT, LOOSE
 from chaos.report.results import Outcome
 from chaos.toolkit.actions import nodes_named
 from chaos.toolkit.session import SESSION, Configuration, activity, always, by_variant
@@ -388,7 +389,7 @@ def bad_pair_found(pair: str = "first-worker,last-worker", loose: bool | Mapping
 
     loose: by limits that no link exceeds; may be a choice by variant.
     """
-    limits = links.LOOSE if by_variant(loose, SESSION.lab.control) else links.DEFAULT
+    limits = LOOSE if by_variant(loose, SESSION.lab.control) else DEFAULT
     return _judged(links.bad_pair_found(nodes_named(pair), limits))
 
 

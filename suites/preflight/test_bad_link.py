@@ -5,13 +5,13 @@ from contextlib import nullcontext
 from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
 from chaos.faults.link import BadLink
 from chaos.incident import incident
-from chaos.invariants.links import DEFAULT, LOOSE, bad_pair_found, links_alike
+from chaos.invariants.links import bad_pair_found, links_alike
 from chaos.lab import Lab
-from chaos.links import LAYERS, matrix, measure_links
+from chaos.links import DEFAULT, LAYERS, LOOSE, matrix, measure_links
 from chaos.workloads.iperf import Iperf
 
 MEASURE_S = {"smoke": 1.0, "full": 10.0}
-SLOW_BITS_PER_S = 5_000_000
+SLOW_BITS_PER_S = 1_000_000
 LOSS = 0.03
 
 
