@@ -76,7 +76,7 @@ def figure(timeline: Timeline) -> str:
         hovermode="closest",
         dragmode="zoom",
         height=whole + 110,
-        margin={"l": 10, "r": 10, "t": 30, "b": 90},
+        margin={"l": _margin(timeline.panels), "r": 10, "t": 30, "b": 90},
         legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
         font={"size": 12},
         paper_bgcolor="rgba(0,0,0,0)",
@@ -208,12 +208,16 @@ def _label_lanes(fig: go.Figure, panel: Panel, row: int) -> None:
         tickvals=[_text(lane) for lane in panel.lanes],
         ticktext=[_text(_label(lane)) for lane in panel.lanes],
         tickfont={"size": 10},
-        automargin=True,
         fixedrange=True,
         showgrid=False,
         row=row,
         col=1,
     )
+
+
+def _margin(panels: Sequence[Panel]) -> int:
+    """Room for the lanes' names, in pixels. plotly.js can find it by itself, but draws everything again for it."""
+    return 24 + 6 * max([4, *(len(_label(lane)) for panel in panels for lane in panel.lanes)])
 
 
 def _label(lane: str) -> str:

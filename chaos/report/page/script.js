@@ -9,12 +9,13 @@
   // What depends on the reader's screen: colours, and how much room names may take.
   const dressed = (layout) => {
     const change = { "font.color": css("--front"), "hoverlabel.bgcolor": css("--raised"),
-      "hoverlabel.font.color": css("--front"), "hoverlabel.align": "left" };
+      "hoverlabel.bordercolor": css("--front"), "hoverlabel.align": "left" };
     for (const axis of axes(layout)) {
       change[`${axis}.gridcolor`] = css("--line");
       change[`${axis}.zerolinecolor`] = css("--line");
       change[`${axis}.linecolor`] = css("--line");
       const names = layout[axis].ticktext;
+      if (narrow() && names) change["margin.l"] = 90;
       if (narrow() && names) change[`${axis}.ticktext`] = names.map((n) => (n.length > 14 ? n.slice(0, 6) + "…" + n.slice(-7) : n));
     }
     return change;
@@ -25,8 +26,12 @@
     const config = { responsive: true, displaylogo: false, displayModeBar: false, doubleClick: "reset" };
     // On a phone a finger must be able to scroll past.
     if (narrow()) figure.layout.dragmode = false;
+    // Before it is drawn, not after: that would draw it twice.
+    for (const [path, value] of Object.entries(dressed(figure.layout))) {
+      const [outer, inner] = path.split(".");
+      (figure.layout[outer] ??= {})[inner] = value;
+    }
     Plotly.newPlot(place, figure.data, figure.layout, config)
-      .then(() => Plotly.relayout(place, dressed(figure.layout)))
       .then(() => {
         place.dataset.drawnMs = Math.round(performance.now());
         dark.addEventListener("change", () => Plotly.relayout(place, dressed(figure.layout)));
