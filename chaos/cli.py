@@ -539,7 +539,7 @@ def verify(
         f"run {found.run}: {found.files} files, {again} of {found.findings} findings judged again, "
         f"{found.passed} of {found.replays} replays passed"
     )
-    typer.echo("verified" if found.verified else "NOT verified")
+    typer.echo("verified: what it says follows from its data" if found.verified else "NOT verified")
     raise typer.Exit(0 if found.verified else 1)
 
 

@@ -29,22 +29,25 @@ HEADLINES = {
 }
 _ORDER = list(COLOURS)
 R = TypeVar("R", VerdictRow, FigureRow)
-_MARKDOWN = re.compile(r"([\\`*_\[\]{}()#+!|~-])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
 
 
 def answer(c: Comparison) -> str:
     """The answer in one sentence."""
     counted = [row for row in _all(c) if row.allowed is None]
     parts = []
-    for status in (Status.REGRESSED, Status.CANT_TELL, Status.BETTER):
+    for status, said in (
+        (Status.REGRESSED, "regressed"),
+        (Status.CANT_TELL, "can't be told"),
+        (Status.BETTER, "better"),
+    ):
         verdicts = sum(row.status is status for row in counted if isinstance(row, VerdictRow))
         figures = sum(row.status is status for row in counted if isinstance(row, FigureRow))
-        if verdicts or figures:
-            named = [_number(verdicts, "verdict"), _number(figures, "figure")]
-            parts.append(f"{HEADLINES[status]}: {' and '.join(n for n in named if n)}")
+        named = [n for n in (_number(verdicts, "verdict"), _number(figures, "figure")) if n]
+        parts += [f"{' and '.join(named)} {said}"] if named else []
     replays = len({row.key for row in c.verdicts})
-    compared = f"{_number(replays, 'replay')} and {_number(len(c.figures), 'figure') or 'no figure'} compared"
-    return f"{HEADLINES[c.answer]} ({'; '.join([*parts, compared])})"
+    parts.append(f"{_number(replays, 'replay')} and {_number(len(c.figures), 'figure') or 'no figures'} compared")
+    return f"{HEADLINES[c.answer]}: {', '.join(parts)}"
 
 
 def markdown(c: Comparison) -> str:
@@ -52,7 +55,7 @@ def markdown(c: Comparison) -> str:
     lines = [
         f"## kube-ordeal: {HEADLINES[c.answer]}",
         "",
-        f"{_md(str(c.candidate))} against {_md(str(c.base))}: {_md(answer(c))}.",
+        f"{_md(str(c.candidate))} against {_md(str(c.base))}. {_md(answer(c))}.",
         "",
     ]
     verdicts = [row for row in c.verdicts if row.status is not Status.SAME]

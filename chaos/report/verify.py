@@ -134,7 +134,9 @@ def _notes(bundle: Archive, manifest: Manifest, run: SavedRun) -> Iterator[str]:
     if PRODUCT not in bundle.names:
         yield f"there is no {PRODUCT}"
     else:
-        yield from (f"{PRODUCT}: {lack}" for lack in product.check(bundle.read(PRODUCT)))
+        lacks = product.check(bundle.read(PRODUCT))
+        if lacks:
+            yield f"{PRODUCT}: {'; '.join(lacks)}"
     for what, made_by, ours in (
         ("tool", manifest.chaos_sha256, chaos_digest()),
         ("suites", manifest.suites_sha256, suites_digest()),

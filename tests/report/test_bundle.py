@@ -326,7 +326,7 @@ def test_the_commands(run: SavedRun, tmp_path: Path) -> None:
     made = command.invoke(app, ["bundle", where, "--product", str(tmp_path / "PRODUCT.yaml"), "-o", target])
     assert (made.exit_code, made.output.startswith(f"{target}: 8 files")) == (0, True), made.output
     good = command.invoke(app, ["verify", target])
-    assert (good.exit_code, good.stdout.splitlines()[-1]) == (0, "verified"), good.output
+    assert (good.exit_code, good.stdout.splitlines()[-1].startswith("verified")) == (0, True), good.output
     content = bytearray(Path(target).read_bytes())
     content[-1] ^= 1
     Path(target).write_bytes(content)
