@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -366,6 +366,19 @@ class Lab:
             self._deployed.pop()
             removed += 1
         return removed
+
+    @contextmanager
+    def removing_workloads(self) -> Iterator[None]:
+        """Remove the workloads at the block's end, before what they stand on is taken away. What the block raises
+        is not hidden by workloads that can't be removed: that is tried again at the replay's end.
+        """
+        try:
+            yield
+        except BaseException:
+            with suppress(OrdealError):
+                self.remove_workloads()
+            raise
+        self.remove_workloads()
 
     def forget_workloads(self) -> None:
         """They go with their cluster, which is about to be deleted and has an entry of its own in the journal."""

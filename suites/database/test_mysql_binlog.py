@@ -133,7 +133,7 @@ def _replay(lab: Lab, cluster: Cluster, load: Load, set_up: ExitStack) -> tuple[
         expire_s = 0 if lab.control == "full-volume" else load.expire_s
         folder = str(volumes["folder"])
         workload = MySQL(image, storage_class=str(volumes["name"]), volume_bytes=VOLUME_BYTES, expire_s=expire_s)
-    set_up.callback(lab.remove_workloads)  # before the volumes are taken away
+    set_up.enter_context(lab.removing_workloads())  # before the volumes are taken away
     deployed = lab.deploy(workload)
     lab.fact("replication", kind_of_replication(deployed))
     there = members(deployed)

@@ -36,7 +36,7 @@ def test_a_server_outlives_its_clock_going_back(lab: Lab) -> None:
             raise LacksAbilityError(f"control not run: {NO_IMAGE}")
     image = affected if lab.control == AFFECTED else lab.image("mysql")
     with ExitStack() as set_up:
-        set_up.callback(lab.remove_workloads)
+        set_up.enter_context(lab.removing_workloads())
         deployed = lab.deploy(MySQL(image, own_clock=True, clock_probe=lab.control == "clock-probe"))
         lab.fact("replication", kind_of_replication(deployed))
         source, *replicas = [f"{deployed.name}-{n}" for n in range(deployed.replicas)]

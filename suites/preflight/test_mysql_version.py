@@ -21,7 +21,7 @@ def test_no_server_is_of_an_affected_version(lab: Lab) -> None:
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers) if existing else stateful_shape(lab.timers))
     with ExitStack() as set_up:
         if lab.control == "named-version":
-            set_up.callback(lab.remove_workloads)
+            set_up.enter_context(lab.removing_workloads())
             lab.deploy(Named(AFFECTED_IMAGE))  # never pulled, never run: the preflight reads what the API says
         with lab.record() as history:
             read_running(cluster, history)
