@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from chaos.cli import app
 from chaos.errors import OrdealError
 from chaos.invariants.base import Finding, Verdict
 from chaos.report import allowed, summary
@@ -240,3 +242,36 @@ def test_json_says_all_and_can_be_written(tmp_path: Path) -> None:
     assert said["figures"][0]["figure"] == "recovered_s"
     assert len(said["figures"][0]["base"]) == len(said["base"]["runs"]) == 5
     assert len(said["verdicts"]) + len(said["figures"]) == len(rows(found))
+
+
+def test_the_command(tmp_path: Path) -> None:
+    base = runs(tmp_path, "a", *recoveries(*TEN))
+    candidate = runs(tmp_path, "b", *recoveries(*(v * 1.5 for v in TEN)))
+    command = CliRunner()
+    worse = command.invoke(app, ["compare", base, candidate, "--markdown", str(tmp_path / "page.md")])
+    assert (worse.exit_code, "recovered_s" in worse.stdout) == (1, True), worse.output
+    assert (tmp_path / "page.md").read_text().startswith("## kube-ordeal: regressed\n")
+    assert command.invoke(app, ["compare", candidate, base]).exit_code == 0
+    said = command.invoke(app, ["compare", f"{base}/20260101-000000-abcd", candidate, "--json"])
+    assert (said.exit_code, json.loads(said.stdout)["answer"]) == (2, "can't tell")
+    page = command.invoke(app, ["compare", base, base, "--markdown", "-"])
+    assert (page.exit_code, page.stdout.startswith("## kube-ordeal: no worse\n")) == (0, True)
+    both = command.invoke(app, ["compare", base, base, "--markdown", "-", "--json"])
+    assert (both.exit_code, "both write to standard output" in both.stderr) == (2, True)
+    none = command.invoke(app, ["compare", base, str(tmp_path / "none")])
+    assert (none.exit_code, "there are no results at" in none.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--from", "1.34.4"], "say what to run: --to VERSION, or --image-to IMAGE"),
+        (["--to", "1.34.4"], "say what to run: --from VERSION"),
+        (["--from", "1.34.4", "--to", "newest"], "'newest' is not a version"),
+        (["--from", "1.34.4", "--to", "1.36.3", "--allow", "none.yaml"], "the allow list none.yaml can't be read"),
+    ],
+)
+def test_a_gate_that_cant_be_run_is_refused_before_it_begins(options: list[str], says: str) -> None:
+    refused = CliRunner().invoke(app, ["gate", *options])
+    assert refused.exit_code == 2
+    assert says in " ".join(refused.stderr.replace("│", " ").split())
