@@ -298,15 +298,15 @@ def _build(engine: Engine, wanted: Recipe, base: Path, work: Path, report: Repor
     context = work / "context"
     (context / "files").mkdir(parents=True)
     (context / "programs").mkdir()
-    for bundle in wanted.bundles:
-        made = binaries.build(bundle, report=report)
-        for program in made.sha256:
-            shutil.copy(made.path(program), context / "programs")  # with its mode
     if wanted.artifact is not None:
         report(f"fetching {wanted.artifact.coordinates}")
         _unpack(wanted.artifact, work / "maven", context / "files", report)
     report(f"installing {', '.join(wanted.packages)}")
     _install(wanted, base / "root", work / "overlay", context / "layer.tar")
+    for bundle in wanted.bundles:
+        made = binaries.build(bundle, report=report)
+        for program in made.sha256:
+            shutil.copy(made.path(program), context / "programs")  # with its mode
     tag, building = _tag(wanted), f"{BUILDING}:{wanted.name}"
     arguments = {"BASE": _import_base(engine, base)}
     recipe_file = work / "Containerfile"
