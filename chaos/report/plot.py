@@ -191,7 +191,7 @@ def _line(series: Series, colour: str, panel: Panel, legend: set[str]) -> go.Sca
         showlegend=shown,
         x=[_s(at) for at in series.at],
         y=[None if isnan(value) else round(value, 4) for value in series.values],
-        line={"color": colour, "width": 1.6, "shape": "hv" if series.steps else "linear"},
+        line={"color": colour, "width": 0.4 if panel.stacked else 1.6, "shape": "hv" if series.steps else "linear"},
         stackgroup="states" if panel.stacked else None,
         fillcolor=colour if panel.stacked else None,
         hovertemplate=f"<b>{_text(series.name)}</b><br>%{{y}} at %{{x:.2f}} s<extra></extra>",
