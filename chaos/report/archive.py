@@ -97,19 +97,34 @@ class Archive:
 
     def read(self, name: str) -> bytes:
         """The content of a file. Raises OrdealError where it is not there or damaged."""
-        try:
-            return self._file.read(name)
-        except KeyError as error:
-            raise OrdealError(f"there is no {name} in {self._path}: it is no bundle") from error
-        except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-            raise OrdealError(f"{name} in {self._path} is damaged: {error}") from error
+        return b"".join(self._chunks(name))
+
+    def digest(self, name: str) -> tuple[str, int]:
+        """A file's SHA-256 and its size in bytes. Raises OrdealError as `read` does."""
+        sha256, size_bytes = hashlib.sha256(), 0
+        for chunk in self._chunks(name):
+            sha256.update(chunk)
+            size_bytes += len(chunk)
+        return sha256.hexdigest(), size_bytes
 
     def unpack(self, name: str, folder: Path) -> Path:
         """Write a file below a folder, at its own name. Raises OrdealError as `read` does."""
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(self.read(name))
+        with target.open("wb") as file:
+            file.writelines(self._chunks(name))
         return target
+
+    def _chunks(self, name: str) -> Iterator[bytes]:
+        """A history may have hundreds of megabytes: it is never in memory as a whole."""
+        try:
+            with self._file.open(name) as file:
+                while chunk := file.read(_CHUNK):
+                    yield chunk
+        except KeyError as error:
+            raise OrdealError(f"there is no {name} in {self._path}: it is no bundle") from error
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
+            raise OrdealError(f"{name} in {self._path} is damaged: {error}") from error
 
 
 def _harm(info: zipfile.ZipInfo) -> str:

@@ -16,7 +16,7 @@ from chaos.invariants import load_all
 from chaos.invariants.base import Finding, Recipe, Verdict, judge, made_again
 from chaos.report import archive, product, saved
 from chaos.report.archive import Archive
-from chaos.report.bundle import FORMAT, MANIFEST, PRODUCT, RESULTS, Manifest, chaos_digest, digest, named, suites_digest
+from chaos.report.bundle import FORMAT, MANIFEST, PRODUCT, RESULTS, Manifest, chaos_digest, named, suites_digest
 from chaos.report.results import finding_as_json
 from chaos.report.saved import SavedFinding, SavedOutcome, SavedRun
 from chaos.verdict import verdict_of
@@ -118,10 +118,10 @@ def _check_files(bundle: Archive, manifest: Manifest) -> Iterator[str]:
     yield from (f"{name} is not in {MANIFEST}" for name in sorted(there - listed.keys()))
     yield from (f"{name} is in {MANIFEST} and is not there" for name in sorted(listed.keys() - there))
     for name in sorted(there & listed.keys()):
-        content = bundle.read(name)
-        if len(content) != listed[name].size_bytes:
-            yield f"{name} has {len(content)} bytes, {MANIFEST} says {listed[name].size_bytes}"
-        elif digest(content) != listed[name].sha256:
+        sha256, size_bytes = bundle.digest(name)
+        if size_bytes != listed[name].size_bytes:
+            yield f"{name} has {size_bytes} bytes, {MANIFEST} says {listed[name].size_bytes}"
+        elif sha256 != listed[name].sha256:
             yield f"{name} was changed: its SHA-256 is not that of {MANIFEST}"
 
 
