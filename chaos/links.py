@@ -22,7 +22,7 @@ from chaos.workloads.iperf import Server, servers
 from chaos.workloads.web import Deployed
 
 THROUGHPUT, LOSS, RTT = "link-throughput-bits-per-s", "link-loss-part", "link-rtt-s"
-NOT_CONNECTED = "link-not-connected"
+NO_RESULT = "link-without-result"
 LAYERS = ("node", "pod")
 TO_SIGMA = 1.4826  # of the median absolute deviation, for a normal distribution
 # The post-mortem's: many small writes at once.
@@ -31,9 +31,12 @@ LENGTH_BYTES, PARALLEL = 150, 100
 # second still keeps all of them in its socket's buffer.
 DATAGRAMS_BITS_PER_S = 500_000
 CONNECT_TIMEOUT_MS = 3_000
-BESIDE_S = 30.0  # on a lossy link, a hundred connections take that long to be made
+# Beside the time of measuring. Connections are made, and results exchanged, over the link itself: a sound one takes 2 s
+# on a crowded machine; over a bad one what a hundred connections have in their buffers can take minutes.
+BESIDE_S = 12.0
 LISTENS_WITHIN_S = 15.0
-AGAIN = 2
+TIMED_OUT = (124, 143)  # what timeout(1) returns, of coreutils and of busybox
+AGAIN = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,9 @@ class Outlier:
 def measure_links(deployed: Deployed, history: History, *, for_s: float) -> None:
     """Measure every pair of nodes in both networks, each way of measuring for so many seconds, into the history.
 
-    A link that stands out is measured again, AGAIN times at the most, and the last measurement counts: on a busy
-    machine a moment without a processor looks like a bad link, and a bad link goes on being bad. A pair over which
-    iperf3 gets no result is an Observation NOT_CONNECTED. Raises OrdealError where a pod is not reached by the API
+    A link whose figures stand out is measured again, AGAIN times at the most, and the last measurement counts: on a
+    busy machine a moment without a processor looks like a bad link, and a bad link goes on being bad. A pair over which
+    iperf3 gets no result in time is an Observation NO_RESULT. Raises OrdealError where a pod is not reached by the API
     server, or iperf3 itself fails.
     """
     found = {(s.layer, s.node): s for s in servers(deployed)}
@@ -99,6 +102,8 @@ def measure_links(deployed: Deployed, history: History, *, for_s: float) -> None
     for _ in range(AGAIN):
         for outlier in outliers(links_in(history), DEFAULT):
             link = outlier.link
+            if link.trouble:
+                continue
             _measure(deployed, history, found[link.layer, link.one], found[link.layer, link.other], for_s)
 
 
@@ -111,7 +116,7 @@ def links_in(history: History) -> tuple[Link, ...]:
         if isinstance(r, Sample) and r.name in {THROUGHPUT, LOSS, RTT}:
             values.setdefault(r.subject, {})[r.name] = r.value
             troubles.pop(r.subject, None)
-        elif isinstance(r, Observation) and r.name == NOT_CONNECTED:
+        elif isinstance(r, Observation) and r.name == NO_RESULT:
             troubles[r.subject] = r.seen
             values.pop(r.subject, None)
     links = []
@@ -133,7 +138,7 @@ def outliers(links: Sequence[Link], limits: LinkLimits) -> tuple[Outlier, ...]:
         for link in of_layer:
             why = []
             if link.throughput_bits_per_s is None or link.loss is None or link.rtt_s is None:
-                why.append(f"no connection ({link.trouble})")
+                why.append(f"no result ({link.trouble})")
             else:
                 # By logarithms: with noise enough, six deviations below the median would be below nothing at all.
                 usual, rate = median(rates), _log(link.throughput_bits_per_s)
@@ -199,7 +204,7 @@ def _measure(deployed: Deployed, history: History, one: Server, other: Server, f
         lost = loss(_iperf(deployed, one, other, udp, for_s))
     except CommandError as error:
         trouble = (error.output.strip().splitlines() or [str(error).splitlines()[0]])[-1]
-        history.add(Observation(history.now(), NOT_CONNECTED, subject, trouble[:200]))
+        history.add(Observation(history.now(), NO_RESULT, subject, trouble[:200]))
         return
     for name, value in ((THROUGHPUT, rate), (RTT, rtt_s), (LOSS, lost)):
         history.add(Sample(history.now(), name, subject, value))
@@ -207,12 +212,25 @@ def _measure(deployed: Deployed, history: History, one: Server, other: Server, f
 
 def _iperf(deployed: Deployed, one: Server, other: Server, how: Sequence[str], for_s: float) -> dict[str, Any]:
     """Run the client in one's pod against the other's server; returns its report. Raises CommandError."""
-    argv = ["iperf3", "--client", other.address, "--port", str(other.port), "--bind", one.address, "--json", "--bidir"]
-    argv += ["--time", f"{for_s:g}", "--connect-timeout", str(CONNECT_TIMEOUT_MS), *how]
+    within_s = round(for_s + BESIDE_S)  # ended in the pod: a client that goes on would keep the server busy
+    argv = ["timeout", str(within_s), "iperf3", "--client", other.address, "--port", str(other.port)]
+    argv += [
+        "--bind",
+        one.address,
+        "--json",
+        "--bidir",
+        "--time",
+        f"{for_s:g}",
+        "--connect-timeout",
+        str(CONNECT_TIMEOUT_MS),
+        *how,
+    ]
 
     def report() -> dict[str, Any] | None:
         with deployed.cluster.api() as client:
-            said = exec_in_pod(client, one.namespace, one.pod, argv, timeout_s=2 * for_s + BESIDE_S, check=False)
+            said = exec_in_pod(client, one.namespace, one.pod, argv, timeout_s=within_s + 10.0, check=False)
+        if said.code in TIMED_OUT:
+            raise CommandError(argv, "was ended", f"no result within {within_s} s")
         told: dict[str, Any] = json.loads(said.out) if said.out.strip().startswith("{") else {"error": said.err}
         error = str(told.get("error", ""))
         if "refused" in error or "busy" in error:  # it is just starting, or has not noticed yet how the last one ended
@@ -244,5 +262,5 @@ def _iperf(deployed: Deployed, one: Server, other: Server, how: Sequence[str], f
 
 def _cell(link: Link) -> str:
     if link.throughput_bits_per_s is None or link.loss is None or link.rtt_s is None:
-        return "no connection"
+        return "no result"
     return f"{link.throughput_bits_per_s / 1e6:.0f} Mbit/s, {100 * link.loss:.1f} % lost, {1000 * link.rtt_s:.1f} ms"

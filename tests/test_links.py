@@ -14,7 +14,7 @@ from chaos.links import (
     LAYERS,
     LOOSE,
     LOSS,
-    NOT_CONNECTED,
+    NO_RESULT,
     RTT,
     THROUGHPUT,
     LinkLimits,
@@ -85,21 +85,21 @@ def test_loose_limits_miss_the_worst_link() -> None:
     assert judge(bad_pair_found(("w2", "w3"), LOOSE), seen).reason == "missed"
 
 
-def test_a_pair_without_any_connection_stands_out() -> None:
+def test_a_pair_without_a_result_stands_out() -> None:
     seen = history(
         [r for r in links().of(Sample) if not r.subject.endswith("w2/w3")],
-        Observation(2.0, NOT_CONNECTED, "node/w2/w3", "unable to connect to server"),
-        Observation(2.0, NOT_CONNECTED, "pod/w2/w3", "unable to connect to server"),
+        Observation(2.0, NO_RESULT, "node/w2/w3", "unable to connect to server"),
+        Observation(2.0, NO_RESULT, "pod/w2/w3", "unable to connect to server"),
     )
     finding = alike(seen, "w2", "w3")
     assert finding.reason == "that-pair"
-    assert "no connection (unable to connect to server)" in finding.sentence
+    assert "no result (unable to connect to server)" in finding.sentence
     assert matrix(seen, "pod")[2] == {
         "from": "w2",
         "cp": "401 Mbit/s, 0.0 % lost, 2.1 ms",
         "w1": "403 Mbit/s, 0.0 % lost, 2.3 ms",
         "w2": "-",
-        "w3": "no connection",
+        "w3": "no result",
     }
 
 
@@ -107,7 +107,7 @@ def test_without_most_links_nothing_can_be_said() -> None:
     assert alike(history()).verdict is Verdict.UNKNOWN
     assert alike(links(pairs=("w1/w2",))).verdict is Verdict.UNKNOWN
     dead: list[Record] = [
-        Observation(2.0, NOT_CONNECTED, f"{layer}/{pair}", "refused") for layer in LAYERS for pair in PAIRS[:3]
+        Observation(2.0, NO_RESULT, f"{layer}/{pair}", "refused") for layer in LAYERS for pair in PAIRS[:3]
     ]
     half = [r for r in links().of(Sample) if not any(r.subject.endswith(p) for p in PAIRS[:3])]
     finding = alike(history(half, dead))

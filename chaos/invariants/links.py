@@ -9,7 +9,7 @@ from chaos.links import (
     DEFAULT,
     LAYERS,
     LOSS,
-    NOT_CONNECTED,
+    NO_RESULT,
     RTT,
     THROUGHPUT,
     Link,
@@ -119,5 +119,5 @@ def _records(history: History, found: Sequence[Outlier]) -> list[Record]:
     records: list[Record] = [
         s for s in history.of(Sample) if s.subject in subjects and s.name in {THROUGHPUT, LOSS, RTT}
     ]
-    records += [o for o in history.of(Observation) if o.subject in subjects and o.name == NOT_CONNECTED]
+    records += [o for o in history.of(Observation) if o.subject in subjects and o.name == NO_RESULT]
     return records
