@@ -24,7 +24,7 @@ def test_mass_termination_on_kind_holds_hardened_and_is_violated_in_its_control(
         assert {"id", "variant", "cluster", "kubernetes", "profile", "verdict", "passed", "invariants"} <= set(incident)
         for path in incident["histories"]:
             assert History.load(tmp_path / "latest" / path).of(Probe)
-        assert any(name.endswith("pods.json") for name in incident["evidence"])
+        assert any(piece["name"] == "pods.json" for piece in incident["evidence"])
     names = run(["docker", "ps", "--all", "--format", "{{.Names}}"]).out.split()
     assert not [n for n in names if n.startswith("suites-")]
     assert not names_in_cluster("suites")
