@@ -67,7 +67,7 @@ class LinkLimits:
     sigmas: float = 6.0
     throughput_part: float = 0.5
     loss: float = 0.01
-    rtt_s: float = 0.03
+    rtt_s: float = 0.005
 
 
 DEFAULT = LinkLimits()
@@ -163,9 +163,10 @@ def matrix(history: History, layer: str) -> list[Row]:
 
 
 def throughput_and_rtt(report: Mapping[str, Any]) -> tuple[float, float]:
-    """Bits per second (the slower direction) and seconds (the median of the connections' shortest) of a TCP test.
+    """Bits per second (the slower direction) and seconds (the shortest of all connections) of a TCP test.
 
-    `report` is what `iperf3 --json --bidir` prints; round-trip times are the kernel's own (tcp_info(7)).
+    `report` is what `iperf3 --json --bidir` prints; round-trip times are the kernel's own (tcp_info(7)). The shortest
+    is the link's own: the others have waited behind their sender's other packets.
     """
     end = report["end"]
     rates = [end[key]["bits_per_second"] for key in ("sum_received", "sum_received_bidir_reverse") if key in end]
@@ -173,7 +174,7 @@ def throughput_and_rtt(report: Mapping[str, Any]) -> tuple[float, float]:
     rtts = [rtt for rtt in rtts if rtt > 0]
     if not rates or not rtts:
         raise OrdealError("iperf3 measured no connection; is it older than 3.7?")
-    return float(min(rates)), float(median(rtts)) / 1e6
+    return float(min(rates)), float(min(rtts)) / 1e6
 
 
 def loss(report: Mapping[str, Any]) -> float:

@@ -11,7 +11,7 @@ from chaos.links import DEFAULT, LAYERS, LOOSE, matrix, measure_links
 from chaos.workloads.iperf import Iperf
 
 MEASURE_S = {"smoke": 1.0, "full": 10.0}
-SLOW_BITS_PER_S = 2_000_000
+SLOW_BITS_PER_S = 1_000_000
 LOSS = 0.03
 
 
