@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from io import FileIO
+from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar, Self, TypeVar, get_args
 
@@ -342,7 +343,7 @@ class History:
         with self._lock:
             records = list(self._records[kind.kind])
         found: list[R] = [r for r in records if isinstance(r, kind) and (window is None or r.at in window)]
-        found.sort(key=lambda r: r.at)
+        found.sort(key=attrgetter("at"))
         return found
 
     def fault_window(self, fault: str | None = None) -> Window | None:

@@ -1,8 +1,10 @@
 """A Service keeps answering: outages measured by probes, per node."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import attrgetter
 
 from chaos.history import Blind, History, Probe, Window
 from chaos.invariants.base import Figure, Invariant, Judgement, held, promise, unknown, violated
@@ -68,10 +70,11 @@ def _availability(
         if window is None:
             return never_landed(span)
         series: dict[tuple[str, str], list[Probe]] = {}
-        for probe in history.of(Probe):
+        sent = history.of(Probe)
+        for probe in sent:
             if (target is None or probe.target == target) and (nodes is None or probe.node in nodes):
                 series.setdefault((probe.node, probe.target), []).append(probe)
-        expected = _nodes_expected(history, nodes)
+        expected = _nodes_expected(history, sent, nodes)
         mute = sorted(expected - {node for (node, _), probes in series.items() if any(p.at in window for p in probes)})
         if not expected or mute:
             return unknown(f"no probe was sent from {', '.join(mute)}" if mute else "no probe was sent")
@@ -80,11 +83,11 @@ def _availability(
     return Invariant(name, judge)
 
 
-def _nodes_expected(history: History, nodes: Sequence[str] | None) -> set[str]:
+def _nodes_expected(history: History, sent: Sequence[Probe], nodes: Sequence[str] | None) -> set[str]:
     if nodes is not None:
         return set(nodes)
     blinded = {b.source.removeprefix("probe:") for b in history.of(Blind) if b.source.startswith("probe:")}
-    return {p.node for p in history.of(Probe)} | blinded
+    return {p.node for p in sent} | blinded
 
 
 def _judge_series(
@@ -94,7 +97,7 @@ def _judge_series(
     too_long: list[tuple[str, _Outage]] = []
     doubts: list[tuple[str, tuple[Probe | Blind, ...]]] = []
     for (node, target), probes in sorted(series.items()):
-        inside = [p for p in probes if p.at in window]
+        inside = probes[bisect_left(probes, window.start, key=_at) : bisect_right(probes, window.end, key=_at)]
         outages = [o for o in _outages(probes, gap_s) if o.start <= window.end and o.end >= window.start]
         longest_ms = round(1000 * max((o.length_s for o in outages), default=0.0))
         at_node = f"longest_outage_ms_{node}"
@@ -138,6 +141,9 @@ def _judge_series(
     )
 
 
+_at = attrgetter("at")
+
+
 def _outages(probes: Sequence[Probe], gap_s: float) -> list[_Outage]:
     """Outages in the order of time. What lies in a gap is proven to be neither an outage nor none: it ends one."""
     found: list[_Outage] = []
@@ -149,11 +155,12 @@ def _outages(probes: Sequence[Probe], gap_s: float) -> list[_Outage]:
             failed.clear()
 
     for probe in probes:
-        if failed and probe.at - failed[-1].at > gap_s:
-            close(failed[-1].at, over=False)
-        if probe.ok:
-            close(probe.at, over=True)
-        else:
+        if failed:
+            if probe.at - failed[-1].at > gap_s:
+                close(failed[-1].at, over=False)
+            if probe.ok:
+                close(probe.at, over=True)
+        if not probe.ok:
             failed.append(probe)
     if failed:
         close(failed[-1].at, over=False)
@@ -169,12 +176,12 @@ def _gaps(
         edges = [max(window.start, 0.0), *(at for at in edges if at > window.start)]
     if window.end != float("inf"):
         edges = [*(at for at in edges if at < window.end), window.end]
-    by_time = {p.at: p for p in probes}
+    gaps = [(before, after) for before, after in pairwise(edges) if after - before > gap_s]
+    by_time = {p.at: p for p in probes} if gaps else {}
     return [
         (
             f"no probe was sent from {where} between {before:.2f} s and {after:.2f} s",
             tuple(by_time[at] for at in (before, after) if at in by_time),
         )
-        for before, after in pairwise(edges)
-        if after - before > gap_s
+        for before, after in gaps
     ]
