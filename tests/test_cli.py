@@ -191,6 +191,20 @@ def test_report_shows_the_verdicts_of_a_run(home: Home) -> None:
     refused(home.run("report", "other"), "no results at results/other", "20260101-000000-abcd")
 
 
+def test_report_makes_a_page_of_a_run_that_was_killed_too(home: Home) -> None:
+    made = results(home.path / "results")
+    made.begin("test_x", "mass-termination", cluster="kind", profile="smoke")
+    done = home.run("report", "--html")
+    assert (done.code, done.out) == (0, "results/latest/report.html\n")
+    assert "has no end" in (made.directory / "report.html").read_text()
+    assert home.run("report", "--output", "page.html").out == "page.html\n"
+    assert (home.path / "page.html").is_file()
+    refused(home.run("report", "--output", "none/page.html"), "the page can't be written to none/page.html")
+    said = home.run("report").out
+    assert "The run has not ended" in said
+    assert "unknown: Nobody can say that this is safe" in said
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
