@@ -12,6 +12,7 @@ from chaos.errors import OrdealError
 from chaos.faults.base import fault
 from chaos.faults.target import ready_worker
 from chaos.journal import Saved
+from chaos.workloads.base import RUN_LABEL
 
 OURS = "kube-ordeal/volumes"  # the label of what is made here
 
@@ -25,8 +26,8 @@ class ProvideVolumes:
     """One local PersistentVolume of `size_bytes` a node, in a folder on its own file system at VOLUME, and a
     StorageClass `name` that binds them when a pod comes (kubernetes.io/no-provisioner, WaitForFirstConsumer).
 
-    Undo takes both away, and the data: nothing else is in those folders. A volume that is still claimed stays until its
-    claim is gone.
+    Undo takes both away, and the data: nothing else is in those folders. It needs no controller manager: a claim of ours
+    that no pod uses any more goes with its volume. A volume that somebody else has claimed stays until the claim is gone.
     """
 
     kind: ClassVar[str] = "provide-volumes"
@@ -94,7 +95,7 @@ class ProvideVolumes:
         name = str(saved["name"])
         with cluster.api() as client:
             for volume in _volumes(client, name):
-                _ignoring_missing(lambda v=volume: CoreV1Api(client).delete_persistent_volume(v))
+                _let_go(client, volume)
             _ignoring_missing(lambda: StorageV1Api(client).delete_storage_class(name))
             if _volumes(client, name):
                 return  # a claim holds one: its data is in use
@@ -148,6 +149,32 @@ def _found(client: Any, name: str) -> bool:
             return False
         raise
     return True
+
+
+def _let_go(client: Any, volume: str) -> None:
+    """Delete a volume, and its claim where that is ours and no pod is left that could use it.
+
+    Their finalizers wait for the controller manager, which may be away; without a user there is nothing to protect.
+    """
+    core: Any = CoreV1Api(client)
+    unprotected = {"metadata": {"finalizers": None}}
+    claim = core.read_persistent_volume(volume).spec.claim_ref
+    unused = claim is None or _is_unused_and_ours(core, claim.namespace)
+    if claim is not None and unused:
+        place = (claim.name, claim.namespace)
+        _ignoring_missing(lambda: core.delete_namespaced_persistent_volume_claim(*place))
+        _ignoring_missing(lambda: core.patch_namespaced_persistent_volume_claim(*place, unprotected))
+    _ignoring_missing(lambda: core.delete_persistent_volume(volume))
+    if unused:
+        _ignoring_missing(lambda: core.patch_persistent_volume(volume, unprotected))
+
+
+def _is_unused_and_ours(core: Any, namespace: str) -> bool:
+    try:
+        labels = core.read_namespace(namespace).metadata.labels or {}
+    except ApiException as error:
+        return bool(error.status == 404)  # it is gone, and its claims with it
+    return RUN_LABEL in labels and not core.list_namespaced_pod(namespace, limit=1).items
 
 
 def _ignoring_missing(delete: Any) -> None:

@@ -134,6 +134,7 @@ def test_volumes_are_made_and_taken_away_with_their_data(monkeypatch: pytest.Mon
     assert saved["folder"] == folder
     machine.folders.add(folder)
     monkeypatch.setattr(volumes, "_ignoring_missing", lambda _: None)
+    monkeypatch.setattr(volumes, "_let_go", lambda *_: None)
     monkeypatch.setattr(volumes, "_volumes", lambda *_: claimed)
     ProvideVolumes.undo(machine, saved)  # type: ignore[arg-type]
     assert folder in machine.folders  # a claim holds the volume: its data is in use
