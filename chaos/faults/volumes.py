@@ -26,8 +26,8 @@ class ProvideVolumes:
     """One local PersistentVolume of `size_bytes` a node, in a folder on its own file system at VOLUME, and a
     StorageClass `name` that binds them when a pod comes (kubernetes.io/no-provisioner, WaitForFirstConsumer).
 
-    Undo takes both away, and the data: nothing else is in those folders. It needs no controller manager: a claim of ours
-    that no pod uses any more goes with its volume. A volume that somebody else has claimed stays until the claim is gone.
+    Undo takes both away, and the data: nothing else is in those folders. It needs no controller manager: a claim of
+    ours that no pod uses any more goes with its volume. A volume that somebody else has claimed stays until it is free.
     """
 
     kind: ClassVar[str] = "provide-volumes"
