@@ -12,7 +12,7 @@ WIDTH = 100
 
 def explain(incident: Incident, results: Path) -> str:
     """The incident as a page of text; what was measured last is looked for in the runs below `results`."""
-    lines = [f"{incident.id}: {incident.title}", ""]
+    lines = [*_wrapped(f"{incident.id}: {incident.title}", ""), ""]
     lines += _section("What happened", [incident.story, f"Source: {incident.source}."])
     lines += ["How to recognise it", ""]
     for sign in incident.recognise:
