@@ -19,7 +19,7 @@ from chaos.workloads.web import Deployed
 NODE_PORT, POD_PORT = 30391, 5201  # the former inside Kubernetes' NodePort range, where no daemon of a node listens
 PORTS = {"node": NODE_PORT, "pod": POD_PORT}
 LAYER_LABEL = "kube-ordeal/layer"
-READY_WITHIN_S = 90.0
+READY_WITHIN_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)

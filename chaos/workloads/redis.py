@@ -22,7 +22,7 @@ from chaos.workloads.web import Deployed
 PORT = 6379
 MASTERS = 3
 SLOTS = 16_384
-READY_WITHIN_S = 90.0
+READY_WITHIN_S = 180.0
 WHOLE_WITHIN_S = 60.0
 SEPARATOR = "--8<--"
 
