@@ -83,9 +83,10 @@ class Writer(threading.Thread):
         try:
             if self._connection is None:
                 self._connection = connect(self._settings, self._settings["host"], timeout_s=self._timeout_s)
-            self._connection.query(self._statement(number))
-            while self._connection.next_result():
-                pass
+            with self._connection.cursor() as cursor:
+                cursor.execute(self._statement(number))
+                while cursor.nextset():  # the commit is the last of them
+                    pass
         except (pymysql.MySQLError, OSError) as error:
             self._kill()
             self._let_go()
