@@ -118,7 +118,8 @@ def links_in(history: History) -> tuple[Link, ...]:
             troubles.pop(r.subject, None)
         elif isinstance(r, Observation) and r.name == NO_RESULT:
             troubles[r.subject] = r.seen
-            values.pop(r.subject, None)
+            for name in (THROUGHPUT, RTT):
+                values.get(r.subject, {}).pop(name, None)
     links = []
     for subject in sorted({*values, *troubles}):
         layer, one, other = subject.split("/")
@@ -137,18 +138,18 @@ def outliers(links: Sequence[Link], limits: LinkLimits) -> tuple[Outlier, ...]:
         rtts = [link.rtt_s for link in of_layer if link.rtt_s is not None]
         for link in of_layer:
             why = []
-            if link.throughput_bits_per_s is None or link.loss is None or link.rtt_s is None:
-                why.append(f"no result ({link.trouble})")
+            if link.trouble or link.throughput_bits_per_s is None or link.rtt_s is None:
+                why.append(link.trouble or "it was not measured")
             else:
                 # By logarithms: with noise enough, six deviations below the median would be below nothing at all.
                 usual, rate = median(rates), _log(link.throughput_bits_per_s)
                 logs = [_log(each) for each in rates]
                 if rate < median(logs) - max(limits.sigmas * _sigma(logs), -log(limits.throughput_part)):
                     why.append(f"{link.throughput_bits_per_s / 1e6:.1f} Mbit/s, the median is {usual / 1e6:.1f}")
-                if link.loss > median(losses) + max(limits.sigmas * _sigma(losses), limits.loss):
-                    why.append(f"{100 * link.loss:.1f} % lost, the median is {100 * median(losses):.1f} %")
                 if link.rtt_s > median(rtts) + max(limits.sigmas * _sigma(rtts), limits.rtt_s):
                     why.append(f"{1000 * link.rtt_s:.1f} ms round trip, the median is {1000 * median(rtts):.1f} ms")
+            if link.loss is not None and link.loss > median(losses) + max(limits.sigmas * _sigma(losses), limits.loss):
+                why.append(f"{100 * link.loss:.1f} % lost, the median is {100 * median(losses):.1f} %")
             if why:
                 found.append(Outlier(link, ", ".join(why)))
     return tuple(found)
@@ -196,19 +197,20 @@ def _sigma(values: Sequence[float]) -> float:
 
 
 def _measure(deployed: Deployed, history: History, one: Server, other: Server, for_s: float) -> None:
+    """Loss first, with few packets: a link too bad for many connections can still tell that."""
     subject = f"{one.layer}/{one.node}/{other.node}"
+    udp = ["--udp", "--bitrate", str(DATAGRAMS_BITS_PER_S), "--length", str(LENGTH_BYTES)]
+    tcp = ["--length", str(LENGTH_BYTES), "--parallel", str(PARALLEL)]
     try:
-        rate, rtt_s = throughput_and_rtt(
-            _iperf(deployed, one, other, ["--length", str(LENGTH_BYTES), "--parallel", str(PARALLEL)], for_s)
-        )
-        udp = ["--udp", "--bitrate", str(DATAGRAMS_BITS_PER_S), "--length", str(LENGTH_BYTES)]
         lost = loss(_iperf(deployed, one, other, udp, for_s))
+        history.add(Sample(history.now(), LOSS, subject, lost))
+        rate, rtt_s = throughput_and_rtt(_iperf(deployed, one, other, tcp, for_s))
     except CommandError as error:
         trouble = (error.output.strip().splitlines() or [str(error).splitlines()[0]])[-1]
         history.add(Observation(history.now(), NO_RESULT, subject, trouble[:200]))
         return
-    for name, value in ((THROUGHPUT, rate), (RTT, rtt_s), (LOSS, lost)):
-        history.add(Sample(history.now(), name, subject, value))
+    history.add(Sample(history.now(), THROUGHPUT, subject, rate))
+    history.add(Sample(history.now(), RTT, subject, rtt_s))
 
 
 def _iperf(deployed: Deployed, one: Server, other: Server, how: Sequence[str], for_s: float) -> dict[str, Any]:
@@ -262,6 +264,7 @@ def _iperf(deployed: Deployed, one: Server, other: Server, how: Sequence[str], f
 
 
 def _cell(link: Link) -> str:
-    if link.throughput_bits_per_s is None or link.loss is None or link.rtt_s is None:
-        return "no result"
-    return f"{link.throughput_bits_per_s / 1e6:.0f} Mbit/s, {100 * link.loss:.1f} % lost, {1000 * link.rtt_s:.1f} ms"
+    lost = "" if link.loss is None else f", {100 * link.loss:.1f} % lost"
+    if link.throughput_bits_per_s is None or link.rtt_s is None:
+        return f"no result{lost}"
+    return f"{link.throughput_bits_per_s / 1e6:.0f} Mbit/s{lost}, {1000 * link.rtt_s:.1f} ms"

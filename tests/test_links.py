@@ -93,7 +93,7 @@ def test_a_pair_without_a_result_stands_out() -> None:
     )
     finding = alike(seen, "w2", "w3")
     assert finding.reason == "that-pair"
-    assert "no result (unable to connect to server)" in finding.sentence
+    assert "w2 and w3 (node network): unable to connect to server" in finding.sentence
     assert matrix(seen, "pod")[2] == {
         "from": "w2",
         "cp": "401 Mbit/s, 0.0 % lost, 2.1 ms",

@@ -24,6 +24,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from chaos.writers.batches import Batches
@@ -43,10 +44,15 @@ def key(tag: str, number: int) -> bytes:
     return f"{{{tag}}}:{number // CHUNK_BITS}".encode()
 
 
+@lru_cache(maxsize=1024)
+def _head(tag: str, chunk: int) -> bytes:
+    name = key(tag, chunk * CHUNK_BITS)
+    return b"*4\r\n$6\r\nSETBIT\r\n$%d\r\n%s\r\n" % (len(name), name)
+
+
 def commands(tag: str, first: int, last: int) -> bytes:
     """The writes of the numbers `first` to `last`, of one chunk."""
-    name, offset = key(tag, first), first % CHUNK_BITS
-    head = b"*4\r\n$6\r\nSETBIT\r\n$%d\r\n%s\r\n" % (len(name), name)
+    head, offset = _head(tag, first // CHUNK_BITS), first % CHUNK_BITS
     return head + head.join(_TAILS[offset : offset + last - first + 1])
 
 
@@ -119,12 +125,11 @@ class Client:
             return
         self._said += data
         count = self._last - self._first + 1
-        answers = count + bool(self._confirm)
-        if len(self._said) < answers * len(OK) or self._said.count(b"\r\n") < answers:
-            return
-        if not self._confirm and self._said == OK * count:
+        if self._said == OK * count and not self._confirm:  # nearly always, so it is looked for first
             self._batches.add_range(self._first, self._last, ok=True, start=self._start, end=time.monotonic())
             self._said, self._first = b"", self._last + 1
+            return
+        if self._said.count(b"\r\n") < count + bool(self._confirm):
             return
         self._settle(self._said.split(b"\r\n")[:-1], "no answer")
 
@@ -200,19 +205,24 @@ def write(settings: dict[str, Any]) -> None:
     selector = selectors.DefaultSelector()
     clients = [Client(c["name"], c["tag"], settings, selector) for c in settings["clients"]]
     selector.register(sys.stdin.fileno(), selectors.EVENT_READ, None)
-    ending = False
+    ending, look_at = False, 0.0  # look_at: when any client is to be woken that nothing was said to
     while not ending or any(client.under_way for client in clients):
-        awake = [client for client in clients if not ending or client.under_way]
-        timeout_s = max(0.0, min(client.wake_at() for client in awake) - time.monotonic())
-        for ready, _ in selector.select(timeout_s):
-            if ready.data is not None:
-                ready.data.readable()
+        for ready, _ in selector.select(max(0.0, look_at - time.monotonic())):
+            client = ready.data
+            if client is not None:
+                client.readable()
+                if not ending and not client.under_way:
+                    client.wake()
+                look_at = min(look_at, client.wake_at())
             elif not os.read(sys.stdin.fileno(), 4096):
                 selector.unregister(sys.stdin.fileno())
                 ending = True
-        for client in clients:
-            if not ending or client.under_way:
-                client.wake()
+        if time.monotonic() >= look_at or ending:
+            for client in clients:
+                if not ending or client.under_way:
+                    client.wake()
+            waiting = [client.wake_at() for client in clients if not ending or client.under_way]
+            look_at = min(waiting, default=0.0)
     for client in clients:
         client.finish()
 
