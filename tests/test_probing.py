@@ -164,14 +164,14 @@ def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(server, monkeypa
         prober = prober_of("worker")
         prober.suspend()
         stalled = history.now()
-        threading.Event().wait(1.0)
+        threading.Event().wait(2.0)
         resumed = history.now()  # asked before: on a busy machine it may have probed when this goes on
         prober.resume()
         soon(lambda: any(p.at > resumed + 0.2 for p in history.of(Probe)), "probes to go on")
     probes = history.of(Probe)
     assert not [p for p in probes if stalled + 0.1 < p.at < resumed]
     assert sum(resumed <= p.at <= resumed + 0.2 for p in probes) <= 6, "missed slots were made up for"
-    (blind,) = history.of(Blind)
+    blind = history.of(Blind)[-1]  # on a busy machine what was sent before may be read so late that it looks silent
     assert blind.at <= stalled + 0.1
     assert blind.until >= resumed
 
