@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def rank(item: pytest.Item) -> int:
         names = getattr(item, "fixturenames", [])
-        return 0 if "kind_cluster" in names else 2 if "stateful_cluster" in names else 1
+        return 0 if "stateful_cluster" in names else 1 if "kind_cluster" in names else 2
 
     items.sort(key=rank)
 
