@@ -28,8 +28,10 @@ ROLE = "kube-ordeal-csi-rbd-lock"
 FILES = ("ceph", "class", "rbac", "controller", "node")
 SERVES_WITHIN_S = 180.0
 GIVEN_BACK_WITHIN_S = 30.0  # how long the driver is kept for volumes that are still being given back
+GONE_WITHIN_S = 40.0
 KUBELET = "/var/lib/kubelet"
-FORGET_PLUGIN = f"rm -rf {KUBELET}/plugins/{DRIVER} {KUBELET}/plugins_registry/{DRIVER}-reg.sock"
+PLUGIN = f"{KUBELET}/plugins/{DRIVER}"
+FORGET_PLUGIN = f"rm -rf {PLUGIN} {KUBELET}/plugins_registry/{DRIVER}-reg.sock"
 
 
 def folder_of(cluster: SharesFolder) -> Path:
@@ -111,18 +113,26 @@ class InstallRbdLock:
             )
         _forget_volumes(cluster)
         _delete_all(cluster)
+        with suppress(WaitedInVainError):  # its pods hold what is to be removed from the nodes
+            eventually(lambda: not _there(cluster), within_s=GONE_WITHIN_S, what=f"namespace {NAMESPACE} to be gone")
         for node in cluster.nodes():
             cluster.node_exec(node.name, ["sh", "-c", FORGET_PLUGIN], check=False)
         shutil.rmtree(folder_of(cluster), ignore_errors=True)
 
     @staticmethod
     def undone(cluster: _Shared, saved: Saved) -> bool:
-        if folder_of(cluster).exists():
+        if folder_of(cluster).exists() or _there(cluster):
             return False
-        with cluster.api() as client:
-            namespaces = [n.metadata.name for n in CoreV1Api(client).list_namespace().items if n.metadata]
-            drivers = [d.metadata.name for d in StorageV1Api(client).list_csi_driver().items if d.metadata]
-        return NAMESPACE not in namespaces and DRIVER not in drivers
+        left = [cluster.node_exec(n.name, ["test", "-e", PLUGIN], check=False).code == 0 for n in cluster.nodes()]
+        return not any(left)  # a node that is off has nothing that could be looked at, nor can it do anything
+
+
+def _there(cluster: Cluster) -> bool:
+    """Whether the driver's namespace, or what Kubernetes is told of it, is there."""
+    with cluster.api() as client:
+        namespaces = [n.metadata.name for n in CoreV1Api(client).list_namespace().items if n.metadata]
+        drivers = [d.metadata.name for d in StorageV1Api(client).list_csi_driver().items if d.metadata]
+    return NAMESPACE in namespaces or DRIVER in drivers
 
 
 def _lacking(cluster: Cluster) -> list[str]:
