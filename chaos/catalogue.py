@@ -432,6 +432,7 @@ INCIDENTS: tuple[Incident, ...] = (
             Sign(
                 (
                     "kubectl get nodes -o "
+                    ""
                     "custom-columns=NODE:.metadata.name,MACHINE:.status.nodeInfo.machineID,ADDRESS:.status.addresses[0].address"
                 ),
                 "one machine id or one address on two Nodes",
@@ -571,7 +572,8 @@ INCIDENTS: tuple[Incident, ...] = (
             "Give each member a volume (volumeClaimTemplates), so that its data outlives its pod and its use counts "
             "against nobody else's disk, and let binary logs expire: binlog_expire_logs_seconds=300, or what fits the "
             "volume at your rate of writes. Logs go at rotation only, so keep max_binlog_size well below the volume. "
-            "A full volume is no way out: the server waits for room, and when a waiting commit is killed, as connectors "
+            "A full volume is no way out: the server waits for room, and when a waiting commit is killed, as "
+            "connectors "
             "do at their query timeout, binlog_error_action=ABORT_SERVER ends it, and again at each start."
         ),
         recognise=(
@@ -742,7 +744,8 @@ INCIDENTS: tuple[Incident, ...] = (
         source=DATABASE_POSTMORTEM,
         remedy=(
             "Measure every pair of nodes, not each node against one other, before you trust a cluster "
-            "(suites/preflight), and move or replace the machine whose links stand out. Let Redis confirm what must not be lost: WAIT 1 "
+            "(suites/preflight), and move or replace the machine whose links stand out. Let Redis confirm what "
+            "must not be lost: WAIT 1 "
             "after the writes, and min-replicas-to-write 1, so that a master that is cut off stops taking writes. A "
             "write that only the master has acknowledged is lost with it: Redis promises no more."
         ),
