@@ -61,18 +61,19 @@ class LinkLimits:
     """From where on a link stands out from the median of all: so many robust standard deviations, at least a floor.
 
     The floors keep noise on alike links from standing out: less than `throughput_part` of the median, more than
-    `loss` (a part) above it, more than `rtt_s` above it.
+    `loss` (a part) above it, more than `rtt_s` above it. `without_result`: a link over which no result came stands out.
     """
 
     sigmas: float = 6.0
     throughput_part: float = 0.5
     loss: float = 0.01
-    rtt_s: float = 0.005
+    rtt_s: float = 0.02
+    without_result: bool = True
 
 
 DEFAULT = LinkLimits()
 # So loose that nothing short of a link that carries next to nothing stands out: what a control shows to be useless.
-LOOSE = LinkLimits(sigmas=1e6, throughput_part=1e-6, loss=0.99, rtt_s=60.0)
+LOOSE = LinkLimits(sigmas=1e6, throughput_part=1e-6, loss=0.99, rtt_s=60.0, without_result=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,8 @@ def outliers(links: Sequence[Link], limits: LinkLimits) -> tuple[Outlier, ...]:
         for link in of_layer:
             why = []
             if link.trouble or link.throughput_bits_per_s is None or link.rtt_s is None:
-                why.append(link.trouble or "it was not measured")
+                if limits.without_result:
+                    why.append(link.trouble or "it was not measured")
             else:
                 # By logarithms: with noise enough, six deviations below the median would be below nothing at all.
                 usual, rate = median(rates), _log(link.throughput_bits_per_s)

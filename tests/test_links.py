@@ -94,6 +94,7 @@ def test_a_pair_without_a_result_stands_out() -> None:
     finding = alike(seen, "w2", "w3")
     assert finding.reason == "that-pair"
     assert "w2 and w3 (node network): unable to connect to server" in finding.sentence
+    assert judge(bad_pair_found(("w2", "w3"), LOOSE), seen).reason == "missed"
     assert matrix(seen, "pod")[2] == {
         "from": "w2",
         "cp": "401 Mbit/s, 0.0 % lost, 2.1 ms",
