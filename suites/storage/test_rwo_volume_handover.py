@@ -76,7 +76,7 @@ def test_a_volume_follows_its_pod(lab: Lab) -> None:
         judge(lab, updated, names, UpdateElsewhere.kind)
         lab.table("handovers", [*rows, *table(updated, names, "update")])
         if lab.control == LOCK_NOT_RELEASED:
-            lab.table("the way back: rbd lock remove", [way_back(lab, writer) for writer in writers])
+            lab.table("the way back: rbd lock remove", way_back(lab, writers))
 
 
 @incident("rwo-volume-handover", on=("kind",), needs=(NodePower,), variant="node killed")
@@ -210,13 +210,17 @@ def table(history: History, names: Sequence[str], why: str) -> list[Row]:
     return rows
 
 
-def way_back(lab: Lab, writer: Deployed) -> Row:
-    """Do what the post-mortem's operator did. Raises WaitedInVainError where the pod does not run then."""
-    commands = rbd_lock.remove_locks(lab.current, watched(writer).volume)
-    if not commands:
-        raise OrdealError(f"nobody holds a lock of the volume of {writer.name}, so there is nothing to take back")
+def way_back(lab: Lab, writers: Sequence[Deployed]) -> list[Row]:
+    """Do what the post-mortem's operator did. Raises WaitedInVainError where the pods do not run then."""
+    lab.phase("way back", "rbd lock remove")
     began = monotonic()
-    eventually(
-        lambda: writing_on(writer), within_s=REMEDY_WITHIN_S, what=f"{writer.name} to run without the stale lock"
-    )
-    return {"workload": writer.name, "command": "; ".join(commands), "ran after s": round(monotonic() - began, 1)}
+    commands = {w.name: rbd_lock.remove_locks(lab.current, watched(w).volume) for w in writers}
+    rows: list[Row] = []
+    for writer in writers:
+        if not commands[writer.name]:
+            raise OrdealError(f"nobody holds a lock of the volume of {writer.name}, so there is nothing to take back")
+        what = f"{writer.name} to run without the stale lock"
+        eventually(lambda writer=writer: writing_on(writer), within_s=REMEDY_WITHIN_S, what=what)  # type: ignore[misc]
+        command = "; ".join(commands[writer.name])
+        rows.append({"workload": writer.name, "command": command, "ran after s": round(monotonic() - began, 1)})
+    return rows
