@@ -55,6 +55,7 @@ class Server:
                 peer, _ = self.socket.accept()
             except OSError:
                 return
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.peers.append(peer)
             threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
