@@ -30,7 +30,7 @@ run: setup ## replay the incidents, profile smoke (ARGS="-k mass" adds pytest op
 test: lint unit integration ## lint, unit tests, then integration tests on real clusters
 
 unit: $(STAMP) ## unit tests: no cluster, no root, under a minute
-	$(BIN)/pytest tests -m "not integration" --timeout 120 -n auto $(ARGS)
+	$(BIN)/pytest tests -m "not integration" --timeout 120 $(ARGS)
 
 integration: setup ## integration tests on a kind and a simulated cluster
 	$(BIN)/pytest tests/integration -v --timeout 1200 --durations 25 $(ARGS)

@@ -115,15 +115,18 @@ def test_at_a_terminal_it_asks_and_takes_no_or_ctrl_c_for_an_answer(
         command, env=home.env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     ) as child:
         os.close(theirs)
-        said, answered = b"", False
+        said, answered, interrupted_at = b"", False, 0.0
         try:
             for _ in range(600):
                 if select.select([ours], [], [], 0.1)[0]:
                     said += os.read(ours, 4096)
                 if not said.rstrip().endswith(b"[y/N]:"):
                     continue
-                if answer is None:  # again and again, as a person would: one that falls between prompt and read is lost
-                    child.send_signal(signal.SIGINT)
+                if answer is None:
+                    # Again, as a person would: one that falls between prompt and read is lost. Not while it ends.
+                    if time.monotonic() - interrupted_at > 5:
+                        child.send_signal(signal.SIGINT)
+                        interrupted_at = time.monotonic()
                 elif not answered:
                     os.write(ours, answer)
                 answered = True

@@ -157,7 +157,7 @@ def test_a_server_that_freezes_is_a_blindness_that_ends(api, impatient):
         api.put("pods", "unseen")
         threading.Event().wait(1.5)  # longer than a pulse waits for its answer
         api.answer_again()
-        soon(lambda: history.of(Blind), "the blindness to be written down")
+        soon(lambda: any(b.source == "watch:pods" for b in history.of(Blind)), "the blindness to be written down")
         thawed = history.now()
         assert recorder.catch_up()
     pods = [b for b in history.of(Blind) if b.source == "watch:pods"]
