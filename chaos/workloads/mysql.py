@@ -32,7 +32,8 @@ DATA_VOLUME = "data"
 READY_WITHIN_S = 300.0
 FOLLOW_WITHIN_S = 60.0
 BINLOG_BYTES = 16 * 1024**2
-# What a fresh data directory takes: system tablespace, dictionary, undo and redo logs (two of 32 MiB).
+ROOM_BYTES = 64 * 1024**2
+# What a data directory takes before anything is written: system tablespace, dictionary, undo and redo logs, the room.
 FRESH_BYTES = 220 * 1024**2
 # A known-bad liveness probe that people do write: it wants the server's clock to be the node's.
 CLOCK_PROBE = (
@@ -293,11 +294,16 @@ def set_up_replication(deployed: Deployed) -> None:
         change,
         "START SLAVE",
     ]
+    room = f"REPEAT('r', {ROOM_BYTES // 16})"
     lead = [
         "RESET MASTER",
         "CREATE DATABASE ordeal",
         "CREATE TABLE ordeal.writes (client VARCHAR(32), number BIGINT, PRIMARY KEY (client, number))",
         "CREATE TABLE ordeal.bodies (client VARCHAR(32) PRIMARY KEY, body MEDIUMBLOB NOT NULL)",
+        # Room in the table for bodies that take the place of others, so that what grows is the binary log alone.
+        "SET SESSION sql_log_bin = 0",
+        *(f"INSERT INTO ordeal.bodies VALUES ('room-{n}', {room})" for n in range(16)),  # noqa: S608
+        "DELETE FROM ordeal.bodies",
     ]
     cluster, namespace, name = deployed.cluster, deployed.namespace, deployed.name
     ask_hosts(cluster, namespace, name, {source: there[source]}, lead)
