@@ -122,8 +122,10 @@ def _why_not(deployed: Deployed, storage_class: str) -> str:
         core = CoreV1Api(client)
         claims: list[Any] = core.list_namespaced_persistent_volume_claim(deployed.namespace).items
         events: list[Any] = core.list_namespaced_event(deployed.namespace).items
-    said = [e.message for e in events if e.type == "Warning"]
-    last = f'; the last warning: "{said[-1][-300:]}"' if said else ""
+    # What is said of the claim tells more than that the scheduler waits for it.
+    kinds = ["PersistentVolumeClaim"] if any(c.status.phase != "Bound" for c in claims) else ["Pod"]
+    about = [e for e in events if e.involved_object.kind in kinds] or [e for e in events if e.type == "Warning"]
+    last = f'; the last event: "{about[-1].message[-300:]}"' if about else ""
     waited = f"within {WRITES_WITHIN_S:g} s"
     if any(claim.status.phase != "Bound" for claim in claims):
         return (
