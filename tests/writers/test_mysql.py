@@ -1,0 +1,102 @@
+"""The MySQL client against a fake server at pymysql's boundary: what counts as acknowledged, and what is killed."""
+
+import threading
+from typing import Any
+
+import pymysql
+import pytest
+
+from chaos.writers import mysql
+
+SETTINGS: dict[str, Any] = {"host": "db", "port": 3306, "user": "u", "password": "p", "clients": 1, "timeout_s": 1.0}
+
+
+class Server:
+    """Answers each statement of a request in turn; one that is told to hang is not answered."""
+
+    def __init__(self, *, hangs_on: str = "", refuses: str = "") -> None:
+        self.done: list[str] = []
+        self.hangs_on, self.refuses, self.connections = hangs_on, refuses, 0
+
+    def connect(self, *_: Any, **__: Any) -> "Connection":
+        self.connections += 1
+        return Connection(self, self.connections)
+
+
+class Connection:
+    def __init__(self, server: Server, number: int) -> None:
+        self._server, self._number = server, number
+        self._left: list[str] = []
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def cursor(self) -> "Connection":
+        return self
+
+    def thread_id(self) -> int:
+        return self._number
+
+    def execute(self, statements: str) -> None:
+        self._left = statements.split("; ")
+        self.nextset()
+
+    query = execute
+
+    def nextset(self) -> bool:
+        if not self._left:
+            return False
+        statement = self._left.pop(0)
+        if self._server.hangs_on and statement.startswith(self._server.hangs_on):
+            raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query (timed out)")
+        if self._server.refuses and statement.startswith(self._server.refuses):
+            raise pymysql.OperationalError(1114, "The table is full")
+        self._server.done.append(statement.split("(")[0])
+        return True
+
+    def close(self) -> None:
+        self._left = []
+
+
+def written(monkeypatch: pytest.MonkeyPatch, server: Server, body_bytes: int) -> str:
+    monkeypatch.setattr(mysql, "connect", server.connect)
+    return mysql.Writer("c1", {**SETTINGS, "body_bytes": body_bytes}, threading.Event(), 0)._write(7)
+
+
+def test_one_statement_and_several_are_acknowledged_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert written(monkeypatch, one := Server(), 0) == ""
+    assert one.done == ["INSERT INTO ordeal.writes VALUES "]
+    assert written(monkeypatch, several := Server(), 100) == ""
+    assert several.done == [
+        "BEGIN",
+        "REPLACE INTO ordeal.bodies VALUES ",
+        "INSERT INTO ordeal.writes VALUES ",
+        "COMMIT",
+    ]
+
+
+@pytest.mark.parametrize("statement", ["BEGIN", "REPLACE", "INSERT", "COMMIT"])
+def test_what_fails_at_any_of_its_statements_is_not_acknowledged(
+    monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    assert "full" in written(monkeypatch, Server(refuses=statement), 100)
+
+
+def test_a_commit_that_is_not_answered_is_killed_on_another_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(hangs_on="COMMIT")
+    assert "timed out" in written(monkeypatch, server, 100)
+    assert server.done[-1] == "KILL 1"
+    assert server.connections == 2
+
+
+def test_a_password_is_not_told() -> None:
+    told = mysql._without_password("CHANGE MASTER TO MASTER_HOST='x', MASTER_PASSWORD='hunter2', MASTER_PORT=1")
+    assert "hunter2" not in told
+
+
+def test_an_unknown_command_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert mysql.main(["drop"]) == 2
+    assert "write|ask|clock|watch" in capsys.readouterr().err
