@@ -14,6 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.utils import create_from_dict
 
 from chaos.clusters.base import SHARED, Cluster, NodeExec, SharesFolder
+from chaos.clusters.client import read_csi_drivers
 from chaos.errors import OrdealError
 from chaos.faults.base import fault
 from chaos.hosts.places import manifests_dir
@@ -141,7 +142,7 @@ def _lacking(cluster: Cluster) -> list[str]:
         core, apps = CoreV1Api(client), AppsV1Api(client)
         pod: Any = core.read_namespaced_pod_status(POD, NAMESPACE).status
         controller: Any = apps.read_namespaced_deployment_status("controller", NAMESPACE).status
-        nodes: list[Any] = StorageV1Api(client).list_csi_node().items
+        drivers = read_csi_drivers(client)
     lacking = []
     if pod.phase in {"Failed", "Succeeded"}:
         raise OrdealError(f"the Ceph pool ended: look at `kubectl logs -n {NAMESPACE} {POD}`")
@@ -149,7 +150,7 @@ def _lacking(cluster: Cluster) -> list[str]:
         lacking.append("the Ceph pool")
     if not controller.ready_replicas:
         lacking.append("the controller")
-    with_driver = {n.metadata.name for n in nodes if any(d.name == DRIVER for d in n.spec.drivers or ())}
+    with_driver = {node for node, there in drivers.items() if DRIVER in there}
     lacking += [f"the driver on {n.name}" for n in cluster.nodes() if n.ready == "True" and n.name not in with_driver]
     return lacking
 

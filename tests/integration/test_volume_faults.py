@@ -10,6 +10,7 @@ import pytest
 from kubernetes.client import CoreV1Api, RbacAuthorizationV1Api, StorageV1Api
 
 from chaos import rbd_lock
+from chaos.clusters.client import read_csi_drivers
 from chaos.clusters.kind import KindCluster
 from chaos.faults.base import inject
 from chaos.faults.handover import DrainNode, MarkOutOfService, UpdateElsewhere
@@ -53,7 +54,7 @@ def picture(cluster: KindCluster) -> dict[str, object]:
     with cluster.api() as client:
         core, storage = CoreV1Api(client), StorageV1Api(client)
         nodes: list[Any] = core.list_node().items
-        csi_nodes: list[Any] = storage.list_csi_node().items
+        drivers = read_csi_drivers(client)
         named: dict[str, list[Any]] = {
             "volumes": core.list_persistent_volume().items,
             "attachments": storage.list_volume_attachment().items,
@@ -65,7 +66,7 @@ def picture(cluster: KindCluster) -> dict[str, object]:
         }
     return {
         **{name: sorted(each.metadata.name for each in there) for name, there in named.items()},
-        "csi nodes": {n.metadata.name: [d.name for d in n.spec.drivers or ()] for n in csi_nodes},
+        "drivers on nodes": drivers,
         "cordoned": {n.metadata.name: bool(n.spec.unschedulable) for n in nodes},
         "taints": {n.name: n.taints for n in cluster.nodes()},
         "on the nodes": {
