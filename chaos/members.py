@@ -145,4 +145,4 @@ def read_back(history: History, deployed: Deployed, report: Callable[[str], None
 def observe_logs(history: History, said: dict[str, str]) -> None:
     """Put the servers' last lines into the history: what they said before they ended."""
     for member, text in said.items():
-        history.add(Observation(history.now(), "server-log", member, text[-4000:]))
+        history.add(Observation(history.now(), "server-log", member, text[-8000:]))

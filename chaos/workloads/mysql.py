@@ -336,7 +336,7 @@ def data_path(member: Member, storage: str = "") -> str:
     return storage or f"/var/lib/kubelet/pods/{member.uid}/volumes/kubernetes.io~empty-dir/{DATA_VOLUME}"
 
 
-def logs(deployed: Deployed, lines: int = 40) -> dict[str, str]:
+def logs(deployed: Deployed, lines: int = 100) -> dict[str, str]:
     """The last lines that each member's server wrote, and where it was restarted the one before it."""
     said: dict[str, str] = {}
     with deployed.cluster.api() as client:

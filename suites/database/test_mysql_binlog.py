@@ -186,8 +186,14 @@ def _harm(control: str | None, deployed: Deployed, history: History) -> Callable
         changes = [c for c in history.of(PodChange) if c.workload == deployed.name and c.reason == "Evicted"]
         return len({c.name for c in changes}) >= 2
 
+    told: list[bool] = []
+
     def crash_loops() -> bool:
-        return any(c.workload == deployed.name and c.restarts >= 2 for c in history.of(PodChange))
+        restarts = max((c.restarts for c in history.of(PodChange) if c.workload == deployed.name), default=0)
+        if restarts and not told:
+            observe_logs(history, logs(deployed))  # what the server said at its first end is gone after the second
+            told.append(True)
+        return restarts >= 2
 
     return {"ephemeral": evicted, "full-volume": crash_loops}.get(control or "")
 
