@@ -26,7 +26,8 @@ from chaos.workloads.web import remove_namespace
 
 FOLDER = "rbd-lock"  # of the shared folder: one folder a volume
 ROLE = "kube-ordeal-csi-rbd-lock"
-FILES = ("ceph", "class", "rbac", "controller", "node")
+FILES = ("ceph", "class", "rbac", "controller", "node", "claim")
+FIRST_CLAIM = "first"
 SERVES_WITHIN_S = 180.0
 GIVEN_BACK_WITHIN_S = 30.0  # how long the driver is kept for volumes that are still being given back
 GONE_WITHIN_S = 40.0
@@ -96,9 +97,14 @@ class InstallRbdLock:
                     create(client, manifest)
         what = f"the Ceph pool and the driver {DRIVER} to serve"
         try:
-            eventually(lambda: not _lacking(cluster), within_s=SERVES_WITHIN_S, what=what)
+            # Ready pods are not enough: a provisioner that was refused before its role was known waits up to a minute.
+            eventually(lambda: not _lacking(cluster) and _bound(cluster), within_s=SERVES_WITHIN_S, what=what)
         except WaitedInVainError as error:
-            raise OrdealError(f"{error}; lacking are: {', '.join(_lacking(cluster))}") from error
+            lacking = _lacking(cluster) or [f"a volume for the claim {FIRST_CLAIM}"]
+            raise OrdealError(f"{error}; lacking are: {', '.join(lacking)}") from error
+        with cluster.api() as client:
+            CoreV1Api(client).delete_namespaced_persistent_volume_claim(FIRST_CLAIM, NAMESPACE)
+            eventually(lambda: not _volumes(client), within_s=SERVES_WITHIN_S, what="the first volume to be deleted")
 
     def landed(self, cluster: _Shared, saved: Saved) -> bool:
         return not _lacking(cluster)
@@ -155,6 +161,13 @@ def _lacking(cluster: Cluster) -> list[str]:
     return lacking
 
 
+def _bound(cluster: Cluster) -> bool:
+    """Whether the first claim has its volume."""
+    with cluster.api() as client:
+        claim: Any = CoreV1Api(client).read_namespaced_persistent_volume_claim(FIRST_CLAIM, NAMESPACE)
+    return bool(claim.status.phase == "Bound")
+
+
 def _volumes(client: ApiClient) -> list[Any]:
     """The PersistentVolumes of the driver."""
     there: list[Any] = CoreV1Api(client).list_persistent_volume().items
@@ -166,7 +179,7 @@ def _users(cluster: Cluster) -> tuple[str, ...]:
     with cluster.api() as client:
         claimed = {v.spec.claim_ref.namespace for v in _volumes(client) if v.spec.claim_ref is not None}
         ours = CoreV1Api(client).list_namespace(label_selector=RUN_LABEL).items
-    return tuple(sorted(str(n.metadata.name) for n in ours if n.metadata and n.metadata.name in claimed))
+    return tuple(sorted(str(n.metadata.name) for n in ours if n.metadata and n.metadata.name in claimed - {NAMESPACE}))
 
 
 def _attachments(client: ApiClient) -> list[Any]:
