@@ -95,11 +95,19 @@ def state(cluster: KindCluster, node: str) -> str:
     return next(n.ready for n in cluster.nodes() if n.name == node)
 
 
+def node_that_runs(web: Deployed) -> str:
+    """A node with a pod of the workload: each drain and each update leaves its pods somewhere else."""
+    eventually(web.ready, within_s=90, what="the web workload to be Ready")
+    with web.cluster.api() as client:
+        pods: list[Any] = CoreV1Api(client).list_namespaced_pod(web.namespace).items
+    return str(next(p.spec.node_name for p in pods if p.metadata.deletion_timestamp is None))
+
+
 def arguments(cluster: KindCluster, kind: str, image: str, web: Deployed) -> dict[str, Any]:
     node = cluster.workers[-1]
     return {
         InstallRbdLock.kind: {"image": image},
-        DrainNode.kind: {"node": node},
+        DrainNode.kind: {"node": node_that_runs(web)},
         UpdateElsewhere.kind: {"workloads": [f"{web.namespace}/{web.name}"], "node": node},
         MarkOutOfService.kind: {"node": node},
     }[kind]
