@@ -97,7 +97,7 @@ class InstallRbdLock:
                     create(client, manifest)
         what = f"the Ceph pool and the driver {DRIVER} to serve"
         try:
-            # Ready pods are not enough: a provisioner that was refused before its role was known waits up to a minute.
+            # Ready pods are not enough: it was seen that all were Ready, and no claim was bound for two minutes.
             eventually(lambda: not _lacking(cluster) and _bound(cluster), within_s=SERVES_WITHIN_S, what=what)
         except WaitedInVainError as error:
             lacking = _lacking(cluster) or [f"a volume for the claim {FIRST_CLAIM}"]
