@@ -1,7 +1,7 @@
 """Our CSI driver over a Ceph pool of its own, put on a cluster for the length of a replay."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,16 +89,15 @@ class InstallRbdLock:
             "release_lock": words[self.release_lock],
             "fence": words[self.fence],
         }
-        create: Callable[[ApiClient, object], object] = create_from_dict
-        with cluster.api() as client:
-            for name in FILES:
-                text = Template((manifests_dir() / "csi-rbd-lock" / f"{name}.yaml").read_text()).substitute(given)
-                for manifest in yaml.safe_load_all(text):
-                    create(client, manifest)
+        driver, claim = FILES[:-1], FILES[-1:]
         what = f"the Ceph pool and the driver {DRIVER} to serve"
         try:
-            # Ready pods are not enough: it was seen that all were Ready, and no claim was bound for two minutes.
-            eventually(lambda: not _lacking(cluster) and _bound(cluster), within_s=SERVES_WITHIN_S, what=what)
+            _create(cluster, driver, given)
+            eventually(lambda: not _lacking(cluster), within_s=SERVES_WITHIN_S, what=what)
+            # Ready pods are not enough: it was seen that all were Ready, and no claim was bound for two minutes. The
+            # first claim comes only now: the provisioner doubles its wait, from 15 s on, with each try that fails.
+            _create(cluster, claim, given)
+            eventually(lambda: _bound(cluster), within_s=SERVES_WITHIN_S, what=what)
         except WaitedInVainError as error:
             lacking = _lacking(cluster) or [f"a volume for the claim {FIRST_CLAIM}"]
             raise OrdealError(f"{error}; lacking are: {', '.join(lacking)}") from error
@@ -132,6 +131,16 @@ class InstallRbdLock:
             return False
         left = [cluster.node_exec(n.name, ["test", "-e", PLUGIN], check=False).code == 0 for n in cluster.nodes()]
         return not any(left)  # a node that is off has nothing that could be looked at, nor can it do anything
+
+
+def _create(cluster: Cluster, names: Sequence[str], given: Mapping[str, str]) -> None:
+    """Create what the manifests of those names hold."""
+    create: Callable[[ApiClient, object], object] = create_from_dict
+    with cluster.api() as client:
+        for name in names:
+            text = Template((manifests_dir() / "csi-rbd-lock" / f"{name}.yaml").read_text()).substitute(given)
+            for manifest in yaml.safe_load_all(text):
+                create(client, manifest)
 
 
 def _there(cluster: Cluster) -> bool:
