@@ -1,27 +1,23 @@
 """Our CSI driver over a Ceph pool of its own, put on a cluster for the length of a replay."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Any, ClassVar, Protocol
 
-import yaml
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api, RbacAuthorizationV1Api, StorageV1Api
 from kubernetes.client.exceptions import ApiException
-from kubernetes.utils import create_from_dict
 
 from chaos.clusters.base import SHARED, Cluster, NodeExec, SharesFolder
 from chaos.clusters.client import read_csi_drivers
 from chaos.errors import OrdealError
 from chaos.faults.base import fault
-from chaos.hosts.places import manifests_dir
 from chaos.journal import Saved
 from chaos.rbd_lock import CLASS, DRIVER, NAMESPACE, POD
 from chaos.waiting import WaitedInVainError, eventually
-from chaos.workloads.base import RUN_LABEL
+from chaos.workloads.base import RUN_LABEL, create, manifest
 from chaos.workloads.web import remove_namespace
 
 FOLDER = "rbd-lock"  # of the shared folder: one folder a volume
@@ -135,12 +131,9 @@ class InstallRbdLock:
 
 def _create(cluster: Cluster, names: Sequence[str], given: Mapping[str, str]) -> None:
     """Create what the manifests of those names hold."""
-    create: Callable[[ApiClient, object], object] = create_from_dict
     with cluster.api() as client:
         for name in names:
-            text = Template((manifests_dir() / "csi-rbd-lock" / f"{name}.yaml").read_text()).substitute(given)
-            for manifest in yaml.safe_load_all(text):
-                create(client, manifest)
+            create(client, manifest(f"csi-rbd-lock/{name}.yaml").substitute(given))
 
 
 def _there(cluster: Cluster) -> bool:

@@ -1,17 +1,10 @@
 """Pods on one node that take a stated part of its disk: what a kubelet under disk pressure is to evict first."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from string import Template
-
-import yaml
-from kubernetes.client import ApiClient
-from kubernetes.utils import create_from_dict
 
 from chaos.clusters.base import Cluster
-from chaos.errors import OrdealError
-from chaos.hosts.places import manifests_dir
 from chaos.waiting import eventually
+from chaos.workloads.base import create, creating, manifest
 from chaos.workloads.web import READY_WITHIN_S, Deployed
 
 LAYER, VOLUME = "/eaten", "/scratch/eaten"
@@ -36,7 +29,7 @@ class Eater:
 
         Raises OrdealError, WaitedInVainError.
         """
-        filled = Template((manifests_dir() / "eater.yaml").read_text()).substitute(
+        filled = manifest("eater.yaml").substitute(
             name=self.name,
             namespace=namespace,
             run=run,
@@ -46,15 +39,8 @@ class Eater:
             file=VOLUME if self.into_volume else LAYER,
             mib=self.mib,
         )
-        with cluster.api() as client:
-            try:
-                create: Callable[[ApiClient, object], object] = create_from_dict
-                for manifest in yaml.safe_load_all(filled):
-                    create(client, manifest)
-            except Exception as error:
-                raise OrdealError(
-                    f"the workload {self.name} can't be created on {cluster.ref.name}: {error}"
-                ) from error
+        with cluster.api() as client, creating(self.name, cluster):
+            create(client, filled)
         deployed = Deployed(self.name, namespace, "", self.replicas, cluster)
         eventually(deployed.ready, within_s=READY_WITHIN_S, what=f"{self.replicas} replicas of {self.name} to be Ready")
         return deployed

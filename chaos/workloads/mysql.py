@@ -3,21 +3,17 @@
 import base64
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from string import Template
 from typing import Any
 
-import yaml
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api, StorageV1Api
 from kubernetes.client.exceptions import ApiException
-from kubernetes.utils import create_from_dict
 
 from chaos.clusters.base import Cluster, NodeNetwork
 from chaos.errors import OrdealError
-from chaos.hosts.places import manifests_dir
 from chaos.waiting import WaitedInVainError, eventually
-from chaos.workloads.base import WORKLOAD_LABEL
+from chaos.workloads.base import WORKLOAD_LABEL, create, creating, manifest
 from chaos.workloads.web import Deployed
 from chaos.writers.client import ask
 
@@ -74,15 +70,9 @@ class MySQL:
             raise OrdealError(f"{cluster.ref.name} lets nothing into its network, so nobody could ask the servers")
         with cluster.api() as client:
             self._check(client, cluster)
-            try:
-                create: Callable[[ApiClient, object], object] = create_from_dict
-                for manifest in yaml.safe_load_all(self.manifest(run, namespace)):
-                    create(client, manifest)
+            with creating(self.name, cluster):
+                create(client, self.manifest(run, namespace))
                 source: Any = CoreV1Api(client).read_namespaced_service(f"{self.name}-source", namespace)
-            except Exception as error:
-                raise OrdealError(
-                    f"the workload {self.name} can't be created on {cluster.ref.name}: {error}"
-                ) from error
             if len(set(self.nodes)) > 1:
                 self._place_the_rest(client, namespace)
         url = f"mysql://{source.spec.cluster_ip}:{PORT}/"
@@ -103,7 +93,7 @@ class MySQL:
         probe = {"exec": {"command": ["sh", "-c", CLOCK_PROBE]}, "periodSeconds": 2, "failureThreshold": 2}
         # A container may be given nothing at all for a probe, and JSON has that as null.
         liveness = probe | {"initialDelaySeconds": 20, "timeoutSeconds": 10} if self.clock_probe else None
-        return Template((manifests_dir() / "mysql.yaml").read_text()).substitute(
+        return manifest("mysql.yaml").substitute(
             name=self.name,
             namespace=namespace,
             run=run,
@@ -207,7 +197,7 @@ def members(deployed: Deployed) -> tuple[Member, ...]:
             pod.status.pod_ip or "",
             any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or []),
         )
-        for pod in _pods(deployed)
+        for pod in deployed.pods()
     ]
     return tuple(sorted(found, key=lambda member: member.name))
 
@@ -353,15 +343,6 @@ def logs(deployed: Deployed, lines: int = 100) -> dict[str, str]:
     return said
 
 
-def _pods(deployed: Deployed) -> list[Any]:
-    with deployed.cluster.api() as client:
-        found: Any = CoreV1Api(client).list_namespaced_pod(
-            deployed.namespace, label_selector=f"{WORKLOAD_LABEL}={deployed.name}"
-        )
-        items: list[Any] = found.items
-        return items
-
-
 def _ready(deployed: Deployed) -> bool:
     there = members(deployed)
     return len(there) == MEMBERS and all(m.ready for m in there)
@@ -379,7 +360,7 @@ def _why_not(deployed: Deployed) -> str:
                 )
                 why = f" ({events.items[-1].message})" if events.items else ""
                 return f"StorageClass {claim.spec.storage_class_name} does not bind {claim.metadata.name}{why}"
-    for pod in _pods(deployed):
+    for pod in deployed.pods():
         for status in pod.status.container_statuses or []:
             waiting = status.state.waiting if status.state else None
             if waiting is not None and not status.ready:

@@ -2,19 +2,14 @@
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from string import Template
 from typing import Any
 
-import yaml
-from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
-from kubernetes.utils import create_from_dict
+from kubernetes.client import AppsV1Api, CoreV1Api
 
 from chaos.clusters.base import Cluster
-from chaos.errors import OrdealError
-from chaos.hosts.places import manifests_dir
 from chaos.waiting import WaitedInVainError, eventually
+from chaos.workloads.base import create, creating, manifest
 from chaos.workloads.web import GONE_WITHIN_S, READY_WITHIN_S, Deployed
 
 PORT = 7007
@@ -93,7 +88,7 @@ def _create(
     cluster: Cluster, name: str, run: str, namespace: str, node: str, command: list[str], *, replicas: int
 ) -> str:
     """Fill in the manifest and create it; returns the Service's address."""
-    filled = Template((manifests_dir() / "pinned.yaml").read_text()).substitute(
+    filled = manifest("pinned.yaml").substitute(
         name=name,
         namespace=namespace,
         run=run,
@@ -103,12 +98,7 @@ def _create(
         command=json.dumps(command),
         port=PORT,
     )
-    with cluster.api() as client:
-        try:
-            create: Callable[[ApiClient, object], object] = create_from_dict
-            for manifest in yaml.safe_load_all(filled):
-                create(client, manifest)
-            service: Any = CoreV1Api(client).read_namespaced_service(name, namespace)
-        except Exception as error:
-            raise OrdealError(f"the workload {name} can't be created on {cluster.ref.name}: {error}") from error
+    with cluster.api() as client, creating(name, cluster):
+        create(client, filled)
+        service: Any = CoreV1Api(client).read_namespaced_service(name, namespace)
     return str(service.spec.cluster_ip)

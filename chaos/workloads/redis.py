@@ -2,21 +2,17 @@
 
 import binascii
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from string import Template
 from typing import Any
 
-import yaml
-from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
-from kubernetes.utils import create_from_dict
+from kubernetes.client import AppsV1Api
 
 from chaos.clusters.base import Cluster
 from chaos.clusters.podexec import exec_in_pod
 from chaos.errors import OrdealError
-from chaos.hosts.places import manifests_dir
 from chaos.waiting import WaitedInVainError, eventually
-from chaos.workloads.base import WORKLOAD_LABEL
+from chaos.workloads.base import create, creating, manifest
 from chaos.workloads.web import Deployed
 
 PORT = 6379
@@ -50,7 +46,7 @@ class Redis:
                 f"a Redis cluster with {MASTERS} masters, each on a node of its own, needs {MASTERS} workers that are "
                 f"Ready; {cluster.ref.name} has {len(workers)}"
             )
-        filled = Template((manifests_dir() / "redis.yaml").read_text()).safe_substitute(
+        filled = manifest("redis.yaml").safe_substitute(
             name=self.name,
             namespace=namespace,
             run=run,
@@ -58,15 +54,8 @@ class Redis:
             replicas=2 * MASTERS,
             command=json.dumps(self.command()),
         )
-        with cluster.api() as client:
-            try:
-                create: Callable[[ApiClient, object], object] = create_from_dict
-                for manifest in yaml.safe_load_all(filled):
-                    create(client, manifest)
-            except Exception as error:
-                raise OrdealError(
-                    f"the workload {self.name} can't be created on {cluster.ref.name}: {error}"
-                ) from error
+        with cluster.api() as client, creating(self.name, cluster):
+            create(client, filled)
         deployed = Deployed(self.name, namespace, f"redis://{self.name}.{namespace}:{PORT}/", 2 * MASTERS, cluster)
         self._await_members(deployed)
         form_cluster(deployed)
@@ -100,7 +89,7 @@ class Redis:
         try:
             eventually(ready, within_s=READY_WITHIN_S, what=f"{2 * MASTERS} members of {self.name} to be Ready")
         except WaitedInVainError as error:
-            raise OrdealError(f"{error}; {_trouble(deployed)}") from error
+            raise OrdealError(f"{error}; {deployed.trouble()}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +124,7 @@ class _Seen:
 
 def members(deployed: Deployed) -> tuple[Member, ...]:
     """The servers, by node, then by name."""
-    with deployed.cluster.api() as client:
-        pods: Any = CoreV1Api(client).list_namespaced_pod(deployed.namespace, label_selector=_selector(deployed)).items
-    found = [Member(p.metadata.name, p.spec.node_name or "", p.status.pod_ip or "") for p in pods]
+    found = [Member(p.metadata.name, p.spec.node_name or "", p.status.pod_ip or "") for p in deployed.pods()]
     return tuple(sorted(found, key=lambda m: (m.node, m.name)))
 
 
@@ -288,26 +275,3 @@ def _or_raise(why: str) -> bool:
 def _range(text: str) -> tuple[int, int]:
     first, _, last = text.partition("-")
     return int(first), int(last or first)
-
-
-def _selector(deployed: Deployed) -> str:
-    return f"{WORKLOAD_LABEL}={deployed.name}"
-
-
-def _trouble(deployed: Deployed) -> str:
-    """The last line of a member that does not run, or why it has no node."""
-    with deployed.cluster.api() as client:
-        core = CoreV1Api(client)
-        pods: Any = core.list_namespaced_pod(deployed.namespace, label_selector=_selector(deployed)).items
-        for pod in pods:
-            for condition in pod.status.conditions or []:
-                if condition.type == "PodScheduled" and condition.status != "True":
-                    return f"{pod.metadata.name} has no node: {condition.message}"
-            for container in pod.status.container_statuses or []:
-                waiting = container.state.waiting
-                if not container.ready and waiting is not None and not container.restart_count:
-                    return f"{pod.metadata.name}: {waiting.reason}: {waiting.message or ''}"
-                if not container.ready:
-                    log = str(core.read_namespaced_pod_log(pod.metadata.name, deployed.namespace, tail_lines=2))
-                    return f"{pod.metadata.name} said: {log.strip()}"
-    return "every pod says that it is well"

@@ -1,20 +1,16 @@
 """One pod that writes into a volume for one node at a time who it is, as a Deployment or a StatefulSet."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from string import Template
 from typing import Any
 
-import yaml
-from kubernetes.client import ApiClient, CoreV1Api, StorageV1Api
-from kubernetes.utils import create_from_dict
+from kubernetes.client import CoreV1Api, StorageV1Api
 
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
-from chaos.hosts.places import manifests_dir
 from chaos.volumes import Watched
 from chaos.waiting import WaitedInVainError, eventually
+from chaos.workloads.base import create, creating, manifest
 from chaos.workloads.web import Deployed
 
 ROLLING_UPDATE, RECREATE, STATEFUL_SET = "rolling-update", "recreate", "stateful-set"
@@ -41,7 +37,7 @@ class VolumeWriter:
         Raises OrdealError where its claim is not bound by then, or its volume can't be mounted.
         """
         kind = "StatefulSet" if self.name == STATEFUL_SET else "Deployment"
-        filled = Template((manifests_dir() / "volume-writer.yaml").read_text()).substitute(
+        filled = manifest("volume-writer.yaml").substitute(
             name=self.name,
             namespace=namespace,
             run=run,
@@ -50,16 +46,8 @@ class VolumeWriter:
             affinity=json.dumps(affinity(prefer=self.node)),
             image=cluster.images.busybox,
         )
-        with cluster.api() as client:
-            try:
-                create: Callable[[ApiClient, object], object] = create_from_dict
-                for manifest in yaml.safe_load_all(filled):
-                    if manifest["kind"] == kind or manifest["kind"] not in {"Deployment", "StatefulSet"}:
-                        create(client, manifest)
-            except Exception as error:
-                raise OrdealError(
-                    f"the workload {self.name} can't be created on {cluster.ref.name}: {error}"
-                ) from error
+        with cluster.api() as client, creating(self.name, cluster):
+            create(client, filled, without={"Deployment", "StatefulSet"} - {kind})
         deployed = Deployed(self.name, namespace, "", 1, cluster)
         try:
             eventually(lambda: writing_on(deployed), within_s=WRITES_WITHIN_S, what=f"{self.name} to write")

@@ -1,22 +1,18 @@
 """A web server in several replicas behind a Service: what goes on serving, or does not, while a fault lasts."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from string import Template
 from typing import Any
 
-import yaml
-from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
+from kubernetes.client import AppsV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
-from kubernetes.utils import create_from_dict
 from urllib3.exceptions import HTTPError
 
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
-from chaos.hosts.places import manifests_dir
 from chaos.waiting import eventually
+from chaos.workloads.base import WORKLOAD_LABEL, create, creating, manifest
 
 READY_WITHIN_S = 120.0
 GONE_WITHIN_S = 60.0
@@ -45,7 +41,7 @@ class Web:
         Raises OrdealError, WaitedInVainError.
         """
         tolerations = [{"key": key, "operator": "Exists", "effect": "NoExecute"} for key in (NOT_READY, UNREACHABLE)]
-        filled = Template((manifests_dir() / "web.yaml").read_text()).substitute(
+        filled = manifest("web.yaml").substitute(
             name=self.name,
             namespace=namespace,
             run=run,
@@ -54,16 +50,9 @@ class Web:
             publish_not_ready=json.dumps(self.publish_not_ready),
             tolerations=json.dumps(tolerations if self.tolerate_for_ever else []),
         )
-        with cluster.api() as client:
-            try:
-                create: Callable[[ApiClient, object], object] = create_from_dict
-                for manifest in yaml.safe_load_all(filled):
-                    create(client, manifest)
-                service: Any = CoreV1Api(client).read_namespaced_service(self.name, namespace)
-            except Exception as error:
-                raise OrdealError(
-                    f"the workload {self.name} can't be created on {cluster.ref.name}: {error}"
-                ) from error
+        with cluster.api() as client, creating(self.name, cluster):
+            create(client, filled)
+            service: Any = CoreV1Api(client).read_namespaced_service(self.name, namespace)
         deployed = Deployed(self.name, namespace, f"http://{service.spec.cluster_ip}/", self.replicas, cluster)
         eventually(deployed.ready, within_s=READY_WITHIN_S, what=f"{self.replicas} replicas of {self.name} to be Ready")
         return deployed
@@ -84,6 +73,32 @@ class Deployed:
         with self.cluster.api() as client:
             status: Any = AppsV1Api(client).read_namespaced_deployment_status(self.name, self.namespace).status
         return bool(status.ready_replicas == self.replicas and status.replicas == self.replicas)
+
+    def pods(self) -> list[Any]:
+        """The pods of the workload that the API shows, whatever their state."""
+        with self.cluster.api() as client:
+            found: Any = CoreV1Api(client).list_namespaced_pod(
+                self.namespace, label_selector=f"{WORKLOAD_LABEL}={self.name}"
+            )
+        return list(found.items)
+
+    def trouble(self) -> str:
+        """Of the first pod that does not run: why it has no node, what it waits for, or its last lines."""
+        for pod in self.pods():
+            for condition in pod.status.conditions or []:
+                if condition.type == "PodScheduled" and condition.status != "True":
+                    return f"{pod.metadata.name} has no node: {condition.message}"
+            where = f"{pod.metadata.name} on {pod.spec.node_name}"
+            for container in pod.status.container_statuses or []:
+                if container.ready:
+                    continue
+                waiting = container.state.waiting
+                if waiting is not None and not container.restart_count:
+                    return f"{where}: {waiting.reason}: {waiting.message or ''}"
+                with self.cluster.api() as client:
+                    log = CoreV1Api(client).read_namespaced_pod_log(pod.metadata.name, self.namespace, tail_lines=2)
+                return f"{where} said: {str(log).strip()}"
+        return "every pod says that it is well"
 
     def roll_out(self, *, within_s: float) -> None:
         """Replace every pod, as `kubectl rollout restart` does, and wait until all new ones are Ready.
