@@ -29,7 +29,6 @@ from chaos.journal import Journal
 from chaos.lab import Lab, LacksAbilityError
 from chaos.profile import PROFILES
 from chaos.profile import find as find_profile
-from chaos.report.close import close
 from chaos.report.live import View
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import load
@@ -328,6 +327,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
     finally:
         directory = Path(session.config.getoption("--results")) / session.config.stash[RUN_ID]
         if not _worker(session.config) and (directory / "results.json").is_file():
+            from chaos.report.close import close  # noqa: PLC0415  (the page's libraries are for runs that have results)
+
             close(directory, _reporter(session.config))
 
 

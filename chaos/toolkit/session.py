@@ -36,7 +36,6 @@ from chaos.invariants.base import Verdict
 from chaos.journal import Journal, Saved
 from chaos.lab import Lab, Workload
 from chaos.profile import find as find_profile
-from chaos.report.close import close
 from chaos.report.results import Outcome, Results
 from chaos.verdict import outcome_of
 from chaos.workloads.web import Deployed
@@ -201,6 +200,8 @@ class Session:
                 outcome = replace(outcome, verdict=Verdict.UNKNOWN, passed=False, why=self.problem)
             told = outcome
             self._tried(lambda: run.results.add(told))
+        from chaos.report.close import close  # noqa: PLC0415  (the page's libraries are not for what only lists)
+
         close(run.results.directory, logger.info)
         return outcome
 
