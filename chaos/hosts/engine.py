@@ -37,6 +37,7 @@ SYSCTLS = {"fs.inotify.max_user_instances": 8192, "fs.inotify.max_user_watches":
 DATA_ROOT = Path("/var/lib/kube-ordeal/docker")
 RUN_ROOT = Path("/run/kube-ordeal")
 PID_FILE = RUN_ROOT / "docker.pid"
+MOUNTS = Path("/proc/self/mountinfo")
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 5.0
@@ -174,7 +175,7 @@ def registry_answers(engine: Engine, image: str = "kindest/node:v1.34.0", *, tim
 
 
 def stop(report: Report = silent) -> None:
-    """Take back what `install_and_start` and `prepare_host` did: the engine, the network, the routes, the limits.
+    """Take back what `install_and_start` and `prepare_host` did: engine, its mount, network, routes, limits.
 
     Installed packages stay. A second call finds nothing to do. Raises OrdealError where the engine does not end.
     """
@@ -197,6 +198,9 @@ def stop(report: Report = silent) -> None:
         if state.forwarding:
             report("removing the engine's bridges and firewall chains")
             _remove_leftovers(state.forwarding, bridges)
+        if mounted_on_itself():
+            report(f"unmounting {DATA_ROOT}, which the container engine mounted on itself")
+            _unmount(report)
         for route in state.routes:
             report(f"removing the route: unreachable {route}")
             run(["ip", "route", "del", "unreachable", route, "metric", WORST_METRIC], check=False)
@@ -364,6 +368,35 @@ def _forwarding() -> dict[str, str]:
     return {"policy": policies[0], "ip_forward": _sysctl("net.ipv4.ip_forward")}
 
 
+def mounted_on_itself() -> bool:
+    """Whether the engine's data root is still a mount of itself, and no engine runs on it.
+
+    dockerd mounts its data root on itself to share what it mounts below, and unmounts it when it ends. After it was
+    killed and started again it does not: it takes the mount for somebody else's (setupDaemonRootPropagation in moby's
+    daemon/daemon_linux.go). A file system of the user's own at that place is no mount of itself.
+    """
+    return _is_bound_on_itself(MOUNTS.read_text(), DATA_ROOT) and not _is_told(f"--data-root={DATA_ROOT}")
+
+
+def _is_bound_on_itself(mountinfo: str, path: Path) -> bool:
+    """Whether the last mount at `path` shows what is there without it; `mountinfo` as in proc_pid_mountinfo(5)."""
+    mounts = {fields[0]: fields[1:5] for fields in map(str.split, mountinfo.splitlines())}
+    there = [(parent, device, root) for parent, device, root, point in mounts.values() if point == str(path)]
+    if not there or there[-1][0] not in mounts:
+        return False
+    parent, device, root = there[-1]
+    _, device_around, root_around, around = mounts[parent]
+    return device == device_around and Path(root) == Path(root_around) / path.relative_to(around)
+
+
+def _unmount(report: Report) -> None:
+    while mounted_on_itself():
+        done = run(["umount", "--recursive", str(DATA_ROOT)], check=False)
+        if done.code != 0:
+            report(f"{DATA_ROOT} stays mounted: {done.err.strip()}")
+            return
+
+
 def _bridges(engine: Engine) -> tuple[str, ...]:
     """The host's interfaces of the engine's networks; it makes them again when it starts."""
     networks = engine.docker("network", "ls", "--filter", "driver=bridge", "--format", "{{.ID}} {{.Name}}").out
@@ -523,8 +556,12 @@ def _adopt() -> None:
 
 def _orphaned_containers() -> bool:
     """Whether containers of our daemon still run; each has a shim, which is told where the daemon's containerd is."""
-    address = f"{RUN_ROOT}/docker/containerd/containerd.sock"
-    return any(address in _arguments(int(each.name)) for each in Path("/proc").iterdir() if each.name.isdigit())
+    return _is_told(f"{RUN_ROOT}/docker/containerd/containerd.sock")
+
+
+def _is_told(argument: str) -> bool:
+    """Whether a process of this machine has this argument."""
+    return any(argument in _arguments(int(each.name)) for each in Path("/proc").iterdir() if each.name.isdigit())
 
 
 def _arguments(pid: int) -> list[str]:

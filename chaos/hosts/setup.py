@@ -97,6 +97,8 @@ def takes_back() -> tuple[str, ...]:
         lines.append(f"stop the container engine, process {state.pid}, with all its containers")
     if state.forwarding:
         lines.append("remove the engine's bridges and firewall chains, and set packet forwarding back")
+    if engine.mounted_on_itself():
+        lines.append(f"unmount {engine.DATA_ROOT}, which the container engine mounted on itself")
     lines += [f"remove the unreachable route to {route}" for route in state.routes]
     lines += [f"set {name} back to {value}" for name, value in state.sysctls.items()]
     return tuple(lines)

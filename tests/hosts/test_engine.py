@@ -20,6 +20,9 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "PID_FILE", tmp_path / "docker.pid")
     monkeypatch.setattr(engine, "_orphaned_containers", lambda: False)
     monkeypatch.setattr(engine, "_clients", list)
+    monkeypatch.setattr(engine, "DATA_ROOT", tmp_path / "docker")
+    monkeypatch.setattr(engine, "MOUNTS", tmp_path / "mountinfo")
+    (tmp_path / "mountinfo").write_text("")
 
 
 def client(path: Path, script: str) -> Path:
@@ -114,6 +117,78 @@ def test_a_daemon_that_an_interrupted_run_started_is_put_on_record(tmp_path: Pat
         for each in (ours, other):
             each.kill()
             each.communicate()
+
+
+ROOT = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
+VAR = "30 27 254:1 /@var /var rw,relatime - btrfs /dev/vdb rw\n"
+
+
+@pytest.mark.parametrize(
+    ("mounts", "ours"),
+    [
+        (ROOT, False),
+        (ROOT + "42 27 254:0 /var/lib/docker /var/lib/docker rw shared:1 - ext4 /dev/vda rw\n", True),
+        (ROOT + VAR + "42 30 254:1 /@var/lib/docker /var/lib/docker rw shared:1 - btrfs /dev/vdb rw\n", True),
+        # a disk of the user's own, another folder of the same file system, and a folder whose name begins alike
+        (ROOT + "42 27 254:16 / /var/lib/docker rw - ext4 /dev/vdc rw\n", False),
+        (ROOT + "42 27 254:0 /srv/images /var/lib/docker rw - ext4 /dev/vda rw\n", False),
+        (ROOT + "42 27 254:0 /var/lib/docker/x /var/lib/docker/x rw - ext4 /dev/vda rw\n", False),
+        # a disk of the user's own, mounted on itself by the engine, and a mount whose parent is out of sight
+        (
+            ROOT
+            + "41 27 254:16 / /var/lib/docker rw - ext4 /dev/vdc rw\n"
+            + "42 41 254:16 / /var/lib/docker rw shared:1 - ext4 /dev/vdc rw\n",
+            True,
+        ),
+        ("42 1 254:0 /var/lib/docker /var/lib/docker rw shared:1 - ext4 /dev/vda rw\n", False),
+    ],
+)
+def test_only_a_mount_of_the_data_root_on_itself_is_the_engines(mounts: str, ours: bool) -> None:
+    assert engine._is_bound_on_itself(mounts, Path("/var/lib/docker")) is ours
+
+
+def left_mounted(monkeypatch: pytest.MonkeyPatch, answer: Output) -> list[list[str]]:
+    """The data root is mounted on itself until `umount` succeeds; what was called is in the list."""
+    mounted = ROOT + f"42 27 254:0 {engine.DATA_ROOT} {engine.DATA_ROOT} rw shared:1 - ext4 /dev/vda rw\n"
+    engine.MOUNTS.write_text(mounted)
+    done: list[list[str]] = []
+
+    def run(argv: list[str], **_: object) -> Output:
+        done.append(argv)
+        if answer.code == 0:
+            engine.MOUNTS.write_text(ROOT)
+        return answer
+
+    monkeypatch.setattr(engine, "run", run)
+    return done
+
+
+def test_what_the_engine_mounted_on_itself_is_unmounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = left_mounted(monkeypatch, Output(0, "", ""))
+    said: list[str] = []
+    engine.stop(said.append)
+    engine.stop(said.append)
+    assert done == [["umount", "--recursive", str(engine.DATA_ROOT)]]
+    assert said == [f"unmounting {engine.DATA_ROOT}, which the container engine mounted on itself"]
+
+
+def test_a_mount_that_is_in_use_stays_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = left_mounted(monkeypatch, Output(32, "", "umount: target is busy.\n"))
+    said: list[str] = []
+    engine.stop(said.append)
+    assert len(done) == 1
+    assert said[-1] == f"{engine.DATA_ROOT} stays mounted: umount: target is busy."
+
+
+def test_the_mount_of_an_engine_that_runs_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = left_mounted(monkeypatch, Output(0, "", ""))
+    other = subprocess.Popen(["sh", "-c", "read line", "sh", f"--data-root={engine.DATA_ROOT}"], stdin=subprocess.PIPE)
+    try:
+        engine.stop()
+        assert done == []
+    finally:
+        other.kill()
+        other.communicate()
 
 
 class Routes:

@@ -34,6 +34,7 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the state of this machine's runs."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(engine, "MOUNTS", Path(os.devnull))
 
 
 def test_a_ready_machine_has_nothing_to_do() -> None:
@@ -121,6 +122,12 @@ def test_teardown_names_what_is_on_record() -> None:
         "remove the unreachable route to 10.244.0.0/16",
         "set fs.inotify.max_user_instances back to 128",
     )
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_teardown_names_the_mount_that_an_engine_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "mounted_on_itself", lambda: True)
+    assert setup.takes_back() == (f"unmount {engine.DATA_ROOT}, which the container engine mounted on itself",)
 
 
 @pytest.mark.usefixtures("no_engine")
