@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log"
+	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc/codes"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
 	provisioning "sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 )
 
@@ -135,8 +137,12 @@ type provisioner struct {
 }
 
 func provision(ctx context.Context, client kubernetes.Interface, volumes *controller) error {
+	// The library waits 15 s after the first try that fails, and twice as long after each further one. Here that is a
+	// pool that does not serve yet, and a workload that waits for its volume.
+	again := workqueue.NewTypedItemExponentialFailureRateLimiter[string](500*time.Millisecond, 8*time.Second)
 	made := provisioning.NewProvisionController(
-		ctx, client, driverName, &provisioner{volumes: volumes}, provisioning.LeaderElection(false),
+		ctx, client, driverName, &provisioner{volumes: volumes},
+		provisioning.LeaderElection(false), provisioning.RateLimiter(again),
 	)
 	made.Run(ctx)
 	return ctx.Err()
