@@ -19,7 +19,7 @@ KUBERNETES ?= 1.34.4
 SIDE_BY_SIDE ?= 0
 NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 
-.PHONY: help run test unit integration bench bench-node nightly lint format lock setup clean
+.PHONY: help run test unit integration bench bench-node nightly docs lint format lock setup clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ nightly: $(STAMP) ## replay everything, profile full, over several Kubernetes ve
 setup: $(STAMP) ## get this machine ready (an engine, programs, a node image); only what is missing
 	$(BIN)/kube-ordeal setup --yes --kubernetes $(KUBERNETES)
 
+docs: $(STAMP) ## the documentation as a site, in site/; needs no network, then or when it is read
+	$(BIN)/mkdocs build --strict --quiet
+
 lint: $(STAMP) ## ruff and mypy strict
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -68,7 +71,7 @@ lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml
 		--quiet --output-file requirements.lock pyproject.toml
 
 clean: ## remove what was made in this folder; the cache and the machine stay (see kube-ordeal teardown)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist site
 
 # Made again when the lock or the metadata changes. The stamp is written last: a half-made environment is made anew.
 $(STAMP): requirements.lock pyproject.toml
