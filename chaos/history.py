@@ -244,11 +244,62 @@ class Stored:
         return f"{self.store}/{self.member}"
 
 
+@dataclass(frozen=True, slots=True)
+class SpecRun:
+    """A conformance spec was run, from `at` on, for `took_s` seconds.
+
+    `round` is "before", "during" or "after" the harm; `spec` is upstream's whole text, or the name of a check of our
+    own; `areas` are upstream's special interest groups. `state` is a state of `chaos.invariants.conformance`, `message`
+    what upstream says of a failure. `tries`: how often it was run until that state; passed on a retry is not passed.
+    """
+
+    kind: ClassVar[str] = "spec"
+    at: float
+    round: str
+    spec: str
+    state: str
+    took_s: float
+    areas: tuple[str, ...] = ()
+    message: str = ""
+    tries: int = 1
+
+    @property
+    def object(self) -> str:
+        return self.spec
+
+    @property
+    def until(self) -> float:
+        return self.at + self.took_s
+
+
 Record = (
-    NodeChange | PodChange | ClusterEvent | Probe | Sample | Observation | FaultStep | Phase | Blind | Writes | Stored
+    NodeChange
+    | PodChange
+    | ClusterEvent
+    | Probe
+    | Sample
+    | Observation
+    | FaultStep
+    | Phase
+    | Blind
+    | Writes
+    | Stored
+    | SpecRun
 )
 R = TypeVar(
-    "R", NodeChange, PodChange, ClusterEvent, Probe, Sample, Observation, FaultStep, Phase, Blind, Writes, Stored
+    "R",
+    NodeChange,
+    PodChange,
+    ClusterEvent,
+    Probe,
+    Sample,
+    Observation,
+    FaultStep,
+    Phase,
+    Blind,
+    Writes,
+    Stored,
+    SpecRun,
 )
 
 _TYPES: dict[str, type[Record]] = {t.kind: t for t in get_args(Record)}
