@@ -1,4 +1,4 @@
-"""Programs built from pinned Go modules: Kubernetes, etcd, CoreDNS, the CNI, kind, kwok, CSI drivers, our own pause.
+"""Programs built from pinned Go modules: Kubernetes, its tests, etcd, CoreDNS, the CNI, kind, kwok, CSI drivers, pause.
 
 `manifests/go/<bundle>/<version>/` holds the go.mod and go.sum that pin every source file by checksum. What is built
 is cached under `cache_dir()/bin/<bundle>/<version>-<digest of the inputs>/`. Such a directory appears by one rename,
@@ -43,7 +43,8 @@ def silent(_: str) -> None:
 class Bundle:
     """Programs that are built together from one module version.
 
-    `commands` maps a program's name to its Go package; `modules` are the modules that carry the bundle's version.
+    `commands` maps a program's name to its Go package, and `tests` one to a package whose tests it runs (`go test -c`);
+    `modules` are the modules that carry the bundle's version.
     `stamps` are linker variables (Go's `-X`): `{version}`, `{major}`
     and `{minor}` are filled in. `staging` says that the module replaces others by its own `./staging` directories,
     which are published as `v0.MINOR.PATCH` (only k8s.io/kubernetes does).
@@ -56,6 +57,12 @@ class Bundle:
     pinned: tuple[str, ...] = ()
     stamps: Mapping[str, str] = field(default_factory=dict)
     staging: bool = False
+    tests: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def programs(self) -> Mapping[str, str]:
+        """All of them: those of `commands` and of `tests`."""
+        return {**self.commands, **self.tests}
 
 
 def _kubernetes_stamps() -> dict[str, str]:
@@ -156,6 +163,21 @@ _ALL = (
         # Our own driver, beside its go.mod; its version is that of the CSI specification.
         {"csi-rbd-lock": "kube-ordeal/csi-rbd-lock"},
     ),
+    # Upstream's end-to-end tests, and what is in the images that they run.
+    Bundle(
+        "conformance",
+        DEFAULT_KUBERNETES,
+        ("k8s.io/kubernetes",),
+        {
+            "agnhost": "k8s.io/kubernetes/test/images/agnhost",
+            "nonewprivs": "k8s.io/kubernetes/test/images/nonewprivs",
+            "sample-apiserver": "k8s.io/sample-apiserver",
+        },
+        pinned=PINNED_KUBERNETES,
+        stamps=_kubernetes_stamps(),
+        staging=True,
+        tests={"e2e.test": "k8s.io/kubernetes/test/e2e"},
+    ),
     # Our own few lines: the source is manifests/node-image/pause, and it requires no module.
     Bundle("pause", "1.0.0", (), {"pause": "kube-ordeal/pause"}),
 )
@@ -205,7 +227,7 @@ def build(bundle: str, version: str | None = None, *, report: Report = silent) -
             return ready
         for leftover in base.glob(f".building-{wanted}-*"):  # of a run that was killed: we hold the lock
             shutil.rmtree(leftover)
-        report(f"building {title} from Go modules: {', '.join(known.commands)}")
+        report(f"building {title} from Go modules: {', '.join(known.programs)}")
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix=f".building-{wanted}-", dir=base, ignore_cleanup_errors=True) as work:
             _compile(known, wanted, source, Path(work))
@@ -253,6 +275,13 @@ def compile_programs(
     argv = ["build", *flags, "-trimpath", "-buildvcs=false", "-ldflags", _ldflags(known, version), "-o", f"{into}/"]
     env = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": goarch()}
     _go([*argv, *packages], cwd=module, timeout_s=BUILD_TIMEOUT_S, env=env)
+
+
+def _compile_tests(known: Bundle, wanted: str, package: str, module: Path, program: Path) -> None:
+    """`go test -c`, stamped as `compile_programs` stamps. One package at a time: linking takes gigabytes."""
+    argv = ["test", "-c", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", _ldflags(known, wanted)]
+    env = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": goarch()}
+    _go([*argv, "-o", str(program), package], cwd=module, timeout_s=BUILD_TIMEOUT_S, env=env)
 
 
 def vendor(module: Path) -> None:
@@ -303,7 +332,7 @@ def resolve(bundle: str, version: str, directory: Path) -> None:
         f"module {own}",
         f"go {go_line}",
         directives,
-        "tool (\n" + "\n".join(f"\t{package}" for package in known.commands.values() if package != own) + "\n)",
+        "tool (\n" + "\n".join(f"\t{package}" for package in known.programs.values() if package != own) + "\n)",
         "require (\n" + "\n".join(required) + "\n)",
     ]
     if replaces:
@@ -401,7 +430,7 @@ def _digest(known: Bundle, wanted: str, source: Path) -> str:
         if path.suffix in {".mod", ".sum", ".go"}:
             digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
             digest.update(path.read_bytes())
-    digest.update("\0".join([_ldflags(known, wanted), goarch(), *known.commands, *known.commands.values()]).encode())
+    digest.update("\0".join([_ldflags(known, wanted), goarch(), *known.programs, *known.programs.values()]).encode())
     return digest.hexdigest()[:12]
 
 
@@ -415,10 +444,12 @@ def _compile(known: Bundle, wanted: str, source: Path, work: Path) -> None:
             shutil.copyfile(path, module / path.name)
     packages = list(known.commands.values())
     compile_programs(known.name, wanted, packages, module=module, into=raw, flags=("-mod=readonly",))
+    for name, package in known.tests.items():
+        _compile_tests(known, wanted, package, module, raw / name)
     sums: dict[str, dict[str, str | int]] = {}
-    for name, package in known.commands.items():
+    for name, package in known.programs.items():
         program = out / name
-        (raw / _program_name(package)).rename(program)
+        (raw / (name if name in known.tests else _program_name(package))).rename(program)
         with program.open("rb") as read:
             sums[name] = {
                 "sha256": hashlib.file_digest(read, "sha256").hexdigest(),
@@ -451,7 +482,7 @@ def _read(known: Bundle, wanted: str, directory: Path) -> Binaries | None:
         sums = {name: str(entry["sha256"]) for name, entry in programs.items()}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not whole or set(sums) != set(known.commands):
+    if not whole or set(sums) != set(known.programs):
         return None
     return Binaries(known.name, wanted, directory, sums)
 

@@ -1,0 +1,88 @@
+"""e2e.test of a Kubernetes version: built here, or the user's own; and whether it fits a cluster."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.errors import OrdealError
+from chaos.hosts import binaries
+from chaos.hosts.binaries import Report, silent
+from chaos.hosts.command import CommandError, run
+from chaos.hosts.places import APP
+
+BUNDLE, NAME = "conformance", "e2e.test"
+_VERSION = re.compile(r'GitVersion:"v([^"]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An e2e.test, the Kubernetes version that it tests, and the kubectl that it calls (None: the one in PATH)."""
+
+    path: Path
+    version: str
+    kubectl: Path | None = None
+
+
+def find(version: str) -> Program | None:
+    """The one that was built here; None where it was not. Builds nothing."""
+    wanted = binaries.normal_version(version)
+    made = binaries.built(BUNDLE, wanted)
+    return None if made is None else Program(made.path(NAME), wanted, _kubectl(wanted))
+
+
+def build(version: str, *, report: Report = silent) -> Program:
+    """Build e2e.test and the programs of its images, unless the cache has them. Raises as chaos.hosts.binaries.build.
+
+    It takes minutes, and some gigabytes of memory while it links.
+    """
+    made = binaries.build(BUNDLE, version, report=report)
+    return Program(made.path(NAME), made.version, _kubectl(made.version))
+
+
+def given(path: Path) -> Program:
+    """The user's own e2e.test. Raises OrdealError where the file is none."""
+    try:
+        said = run([str(path), "--version"], timeout_s=60.0).out
+    except CommandError as error:
+        raise OrdealError(f"{path} is no e2e.test that runs here.\n{error}") from error
+    found = _VERSION.search(said)
+    if found is None:
+        raise OrdealError(f"{path} is no e2e.test: asked for its version it says {said.strip()[:200]!r}.")
+    return Program(path, found[1], _kubectl(found[1]))
+
+
+def require(version: str) -> Program:
+    """The one that was built here. Raises OrdealError with the command that builds it."""
+    program = find(version)
+    if program is None:
+        raise OrdealError(not_built(version))
+    return program
+
+
+def not_built(version: str) -> str:
+    """The sentence that says so."""
+    return f"e2e.test of Kubernetes {version} is not built; `{APP} conformance build --kubernetes {version}` makes it"
+
+
+def check_version(program: Program, cluster: str, *, asked_for: bool = False) -> None:
+    """Refuse an e2e.test of another version than the cluster's, unless the user asked for it. Raises OrdealError."""
+    if asked_for or plain(program.version) == plain(cluster):
+        return
+    raise OrdealError(
+        f"e2e.test is of Kubernetes {program.version} and the cluster of {cluster}: what fails would say "
+        f"nothing of the cluster. Build that of {plain(cluster)}, or ask for this one with "
+        f"--conformance-version {program.version}."
+    )
+
+
+def plain(version: str) -> str:
+    """`v1.34.4+vendor1` as `1.34.4`: a vendor's mark does not make it another Kubernetes."""
+    return version.strip().removeprefix("v").partition("+")[0]
+
+
+def _kubectl(version: str) -> Path | None:
+    try:
+        made = binaries.built("kubernetes", plain(version))
+    except OrdealError:  # a version that is written in another way
+        return None
+    return made.path("kubectl") if made else None
