@@ -159,13 +159,14 @@ class Lab:
         self._deployed.append((cluster, namespace, entry))
         return workload.deploy(cluster, self._run, namespace)
 
-    def image(self, name: str) -> str:
+    def image(self, name: str, given: str = "") -> str:
         """The image to run for a workload (see chaos.hosts.workload_images), on every node of the current cluster.
 
-        The user's option, else our own, built where it is missing, or the published one. Raises OrdealError where it
-        can't be had or lacks the server. A cluster that we can't load images into pulls it itself.
+        The one that is `given` here, else the user's option, else our own, built where it is missing, or the published
+        one. Raises OrdealError where it can't be had or lacks the server. A cluster that we can't load images into
+        pulls it itself.
         """
-        cluster, given = self.current, self._images.get(name, "")
+        cluster, given = self.current, given or self._images.get(name, "")
         self.phase("image", name)
         if not isinstance(cluster, LoadsImages):
             return given or workload_images.recipe(name).published

@@ -659,7 +659,7 @@ def deploy_mysql(
         nodes = (small, small, next(n for n in nodes_named("workers") if n != small))
     deployed = SESSION.deploy(
         MySQL(
-            str(by_variant(image, control)) or SESSION.lab.image("mysql"),
+            SESSION.lab.image("mysql", str(by_variant(image, control))),
             storage_class=storage,
             volume_bytes=int(volume_bytes),
             expire_s=int(by_variant(expire_s, control)),

@@ -45,6 +45,7 @@ R = TypeVar("R")
 Configuration = Mapping[str, object]
 
 HARDENED = "hardened"
+YES, NO = ("true", "yes", "1"), ("", "false", "no", "0")  # what an environment's variable may say of a switch
 logger = logging.getLogger("chaostoolkit")  # so that our lines stand among Chaos Toolkit's own
 
 # For the experiments that a user writes: our faults and probes, without a claim of ours.
@@ -63,6 +64,7 @@ class Settings:
     profile: str = "smoke"
     kubernetes: str = DEFAULT_KUBERNETES
     cluster_name: str = ""
+    keep_cluster: str = ""
     busybox_image: str = ""
     results: str = "results"
     eviction_deadline_s: str = ""
@@ -76,7 +78,14 @@ class Settings:
             raise OrdealError(
                 f"the configuration's `cluster` is {found.cluster!r}; it may be {EXISTING}, {KIND} or {SIMULATED}"
             )
+        if found.keep_cluster.lower() not in {*YES, *NO}:
+            raise OrdealError(f"the configuration's `keep_cluster` is {found.keep_cluster!r}; it may be true or false")
         return found
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a cluster that is made here is there for the next run too."""
+        return self.keep_cluster.lower() in YES
 
     def wishes(self) -> Wishes:
         """What the pool of clusters wants to know. An existing cluster is found as kubectl finds it."""
@@ -88,6 +97,7 @@ class Settings:
         return Wishes(
             kubernetes=normal_version(self.kubernetes),
             name=self.cluster_name,
+            keep=self.keeps,
             kubeconfig=Path(kubeconfig) if self.cluster == EXISTING else None,
             context=self.context,
             busybox_image=self.busybox_image,
@@ -354,18 +364,25 @@ class Session:
         return run.outcome
 
     def clean_up(self) -> None:
-        """Remove workloads, and delete the cluster that was made for this run. Raises the first error at the end."""
+        """Remove workloads, and delete the cluster that was made for this run, unless it is to be kept and is sound.
+
+        Raises the first error at the end.
+        """
         run = self._run
         if run is None:
             return
         if run.outcome is None and (run.lab.incident is not OWN or run.lab.findings or self.problem):
             run.outcome = self._concluded()  # while the cluster can still be asked for its facts
-        if run.settings.cluster != EXISTING:
-            run.deployed.clear()
-            run.lab.forget_workloads()  # they go with their cluster
         with ExitStack() as stack:
             stack.callback(run.pool.close)
-            stack.callback(self.remove_workloads)
+            if run.settings.cluster == EXISTING:
+                stack.callback(self.remove_workloads)
+                return
+            run.deployed.clear()
+            if run.settings.keeps:
+                stack.callback(run.lab.clean_up)
+            else:
+                run.lab.forget_workloads()  # they go with their cluster
 
     def results_path(self) -> Path:
         """The results file of this run."""

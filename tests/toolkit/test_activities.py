@@ -9,6 +9,7 @@ from chaoslib.discovery import discover
 from chaoslib.experiment import ensure_experiment_is_valid
 
 from chaos.catalogue import INCIDENTS, Incident
+from chaos.clusters.base import EXISTING
 from chaos.faults import load_all
 from chaos.faults.base import registered
 from chaos.toolkit import actions, experiments_dir, probes
@@ -69,6 +70,13 @@ class TestEveryExperiment:
             assert counterpart in rollbacks
         assert rollbacks[-1] == "clean_up"
         assert not any(a.get("background") for a in [*experiment["method"], *experiment["rollbacks"]])
+
+    def test_by_default_runs_on_a_cluster_that_has_what_it_needs(self, path: Path) -> None:
+        """An existing cluster is taken as it is: use_cluster refuses file systems, folders and pods a node there."""
+        experiment = _loaded(path)
+        (used,) = [a["provider"] for a in experiment["method"] if a["provider"]["func"] == "use_cluster"]
+        default = experiment["configuration"]["cluster"]["default"]
+        assert default != EXISTING or set(used.get("arguments", {})) <= {"workers", "timers"}
 
 
 @pytest.mark.parametrize("incident", INCIDENTS, ids=lambda i: i.id)

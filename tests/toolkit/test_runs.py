@@ -200,6 +200,7 @@ def test_a_background_activity_is_refused(cluster: FakeCluster) -> None:
         ({"cluster": "minikube"}, "`cluster` is 'minikube'"),
         ({"profile": "no-such"}, "there is no profile 'no-such'"),
         ({"kubeconfig": "a:b"}, "several files"),
+        ({"keep_cluster": "perhaps"}, "`keep_cluster` is 'perhaps'"),
     ],
 )
 def test_a_wrong_configuration_is_one_sentence(
