@@ -1,0 +1,68 @@
+"""Whether the API server answered, all the time that specs ran."""
+
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from chaos.clusters.client import api_client, raw_get
+from chaos.waiting import WaitedInVainError, eventually
+
+EVERY_S = 1.0
+AWAY_FOR_S = 3.0  # one answer that is late on a busy machine is no outage
+
+
+class ApiWatch:
+    """Asks /readyz once a second from a thread of its own."""
+
+    def __init__(self, kubeconfig: Path, context: str = "") -> None:
+        """Raises OrdealError where the kubeconfig can't be used."""
+        self._client = api_client(kubeconfig, context)
+        self._over = threading.Event()
+        self._failed: list[tuple[float, float]] = []  # each outage: from when until when, monotonic seconds
+        self._away_since: float | None = None
+        self._why = ""
+        self._thread = threading.Thread(target=self._watch, name="api-watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+        self._client.close()  # type: ignore[no-untyped-call]
+
+    @property
+    def why(self) -> str:
+        """What was said the last time that it did not answer."""
+        return self._why
+
+    def away_s(self, since: float, until: float) -> float:
+        """How long it did not answer between the two (monotonic seconds), in the longest outage; 0 for a short one."""
+        open_now = self._away_since
+        outages = [*self._failed, *([(open_now, time.monotonic())] if open_now is not None else [])]
+        longest = max((min(end, until) - max(begin, since) for begin, end in outages), default=0.0)
+        return longest if longest >= AWAY_FOR_S else 0.0
+
+    def answers(self, within_s: float) -> bool:
+        """Whether it answers now, or does within that time."""
+        try:
+            eventually(lambda: self._away_since is None, within_s=within_s, what="the API server")
+        except WaitedInVainError:
+            return False
+        return True
+
+    def _watch(self) -> None:
+        while not self._over.wait(EVERY_S):
+            began = time.monotonic()
+            try:
+                raw_get(self._client, "/readyz")
+            except Exception as error:  # noqa: BLE001  (whatever it is, it is no answer)
+                self._why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+                self._away_since = self._away_since if self._away_since is not None else began
+            else:
+                if self._away_since is not None:
+                    self._failed.append((self._away_since, began))
+                    self._away_since = None
