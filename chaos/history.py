@@ -43,6 +43,7 @@ class NodeChange:
     unschedulable: bool = False
     resource_version: str = ""
     pressures: tuple[str, ...] = ()  # the conditions that are true of DiskPressure, MemoryPressure, PIDPressure
+    kubelet: str = ""  # its version as the node reports it, "v1.34.4"
 
     @property
     def object(self) -> str:
@@ -249,7 +250,7 @@ class SpecRun:
     """A conformance spec was run, from `at` on, for `took_s` seconds.
 
     `round` is "before", "during" or "after" the harm; `spec` is upstream's whole text, or the name of a check of our
-    own; `areas` are upstream's special interest groups. `state` is a state of `chaos.invariants.conformance`, `message`
+    own; `area` is upstream's special interest group. `state` is a state of `chaos.invariants.conformance`, `message`
     what upstream says of a failure. `tries`: how often it was run until that state; passed on a retry is not passed.
     """
 
@@ -259,7 +260,7 @@ class SpecRun:
     spec: str
     state: str
     took_s: float
-    areas: tuple[str, ...] = ()
+    area: str = ""
     message: str = ""
     tries: int = 1
 

@@ -214,7 +214,7 @@ def test_report_makes_a_page_of_a_run_that_was_killed_too(home: Home) -> None:
         ("{", "no JSON"),
         ("[]", "not a kube-ordeal run's"),
         ('{"schema": 99, "run": "x"}', "schema 99"),
-        ('{"schema": 2, "run": "x", "machine": {}, "incidents": [{}]}', "were they edited?"),
+        ('{"schema": 3, "run": "x", "machine": {}, "incidents": [{}]}', "were they edited?"),
     ],
 )
 def test_report_refuses_what_is_no_result(home: Home, content: str, says: str) -> None:

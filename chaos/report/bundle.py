@@ -66,7 +66,7 @@ def pack(run: SavedRun, target: Path, product: Product, *, not_judged_again: str
         raise OrdealError(f"the run {run.id} is not whole: {'; '.join(missing)}")
     files: dict[str, Path | bytes] = {RESULTS: run.path, PRODUCT: product.content}
     files |= {name: run.path.parent / name for name in ALSO if (run.path.parent / name).is_file()}
-    files |= {name: run.file(name) for name in named(run)}
+    files |= {name: run.file(name) for name in run.named}
     manifest = Manifest(
         format=FORMAT,
         tool=APP,
@@ -84,13 +84,6 @@ def pack(run: SavedRun, target: Path, product: Product, *, not_judged_again: str
     except OSError as error:
         raise OrdealError(f"the bundle can't be written to {target}: {error.strerror}") from error
     return Packed(target, len(files) + 1, target.stat().st_size, product.lacks, not_judged(run))
-
-
-def named(run: SavedRun) -> tuple[str, ...]:
-    """The histories and the evidence that the results name, as paths below the run's folder."""
-    paths = [h for o in run.outcomes for h in (*o.histories, *(f.history for f in o.findings if f.history))]
-    paths += [piece.path for o in run.outcomes for piece in o.evidence if piece.path]
-    return tuple(dict.fromkeys(paths))
 
 
 def not_judged(run: SavedRun) -> tuple[str, ...]:

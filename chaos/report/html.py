@@ -16,9 +16,11 @@ from plotly.offline import get_plotlyjs
 from chaos.catalogue import Control, Incident
 from chaos.errors import OrdealError
 from chaos.history import History
-from chaos.report import plot
+from chaos.invariants.conformance import STATES
+from chaos.report import grid, plot
 from chaos.report.answer import Answer, answer, title
 from chaos.report.saved import SavedFinding, SavedOutcome, SavedPiece, SavedRun
+from chaos.report.specs import SpecResult
 from chaos.report.timeline import Timeline, timeline
 
 PAGE = "report.html"
@@ -81,6 +83,17 @@ class Line:
     controls: tuple[tuple[Control, tuple[SavedOutcome, ...], str], ...]  # with why it was not run
 
 
+@dataclass(frozen=True, slots=True)
+class Unpassed:
+    """A conformance spec that did not pass, its pods' logs and what it wrote."""
+
+    anchor: str
+    run: str
+    spec: SpecResult
+    pods: tuple[Shown, ...]
+    output: Shown | None
+
+
 def write_page(run: SavedRun, path: Path) -> None:
     """Write the page of a run to `path`. Raises OrdealError where that can't be written."""
     text = page(run, path.parent)
@@ -103,6 +116,8 @@ def page(run: SavedRun, beside: Path) -> str:
         chapters=chapters,
         tables=[(chapter, _lines(chapter)) for chapter in chapters],
         counts=Counter(o.verdict for o in run.outcomes if not o.control),
+        grid=grid.grid(run),
+        specs=maker.specs(),
         style=Markup((_TEMPLATES / "style.css").read_text()),  # noqa: S704  (our own file)
         script=Markup((_TEMPLATES / "script.js").read_text()),  # noqa: S704
         plotly=Markup(get_plotlyjs()),  # noqa: S704
@@ -126,6 +141,17 @@ class _Maker:
             by_incident.setdefault(outcome.id, []).append(outcome)
         order = sorted(by_incident, key=lambda i: -max(_worry(o) for o in by_incident[i]))
         return tuple(self._chapter(self._run.incident(each), by_incident[each]) for each in order)
+
+    def specs(self) -> tuple[Unpassed, ...]:
+        """Those that did not pass, upstream's message first; those that failed before those that nobody can say."""
+
+        def shown(number: int, spec: SpecResult) -> Unpassed:
+            pods = tuple(self._shown(SavedPiece(Path(p).name, p)) for p in spec.pods)
+            output = self._shown(SavedPiece("output", spec.output)) if spec.output else None
+            return Unpassed(grid.anchor(number), grid.run_of(self._run, spec), spec, pods, output)
+
+        found = [(n, s) for n, s in enumerate(self._run.specs) if not s.passed]
+        return tuple(shown(n, s) for n, s in sorted(found, key=lambda each: STATES.index(each[1].state)))
 
     def _chapter(self, incident: Incident, outcomes: Sequence[SavedOutcome]) -> Chapter:
         replays = [self._replayed(o) for o in sorted(outcomes, key=lambda o: bool(o.control))]

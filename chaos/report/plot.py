@@ -38,6 +38,13 @@ STATES = {
     tl.SEEN: GREEN,
     "acknowledged": GREEN,
     "refused": VERMILLION,
+    "spec passed": GREEN,
+    "spec flaky": YELLOW,
+    "spec failed": VERMILLION,
+    "spec late": ORANGE,
+    "spec skipped": GREY,
+    "spec no-image": SKY,
+    "spec lost": PURPLE,
 }
 PHASES = (SKY, "#BBBBBB")  # by turns; the name stands in the bar
 # States that need more than a colour have a pattern too.

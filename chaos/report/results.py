@@ -22,10 +22,11 @@ from chaos.evidence import Piece
 from chaos.hosts.lock import locked
 from chaos.hosts.places import APP
 from chaos.invariants.base import Finding, Verdict
-from chaos.report import junit
+from chaos.report import junit, specs
 from chaos.report.saved import Row as Row  # noqa: PLC0414  (suites take it from here)
 from chaos.report.saved import of_json
 from chaos.report.schema import SCHEMA as SCHEMA  # noqa: PLC0414
+from chaos.report.specs import SpecResult
 
 _Content = dict[str, Any]  # the file as JSON has it; it does not leave this module
 
@@ -111,6 +112,10 @@ class Results:
                 content["skipped"].append({**begun, "why": why})
 
         self._change(change)
+
+    def add_specs(self, found: Sequence[SpecResult]) -> None:
+        """Take conformance specs that have ended; on disk when this returns. Raises OrdealError as `add` does."""
+        self._change(lambda content: content["specs"].extend(specs.as_json(each) for each in found))
 
     def end(self) -> None:
         """The run is over, as far as it came. Raises OrdealError where that can't be written."""
@@ -216,6 +221,7 @@ def _empty(run: str, facts: Mapping[str, str]) -> _Content:
         "incidents": [],
         "catalogue": [],
         "mutants": [],
+        "specs": [],
     }
 
 

@@ -9,7 +9,9 @@ from typing import Any
 from chaos.catalogue import Control, Incident, Sign
 from chaos.errors import OrdealError
 from chaos.invariants.base import Figure
+from chaos.report import specs
 from chaos.report.schema import check
+from chaos.report.specs import SpecResult
 
 Row = Mapping[str, str | int | float]
 
@@ -96,6 +98,7 @@ class SavedRun:
     skipped: tuple[Skipped, ...] = ()
     catalogue: tuple[Incident, ...] = ()
     mutants: tuple[Row, ...] = ()
+    specs: tuple[SpecResult, ...] = ()
 
     def incident(self, incident_id: str) -> Incident:
         """An incident as it was when it was replayed; one without a claim where the file does not have it."""
@@ -116,12 +119,18 @@ class SavedRun:
             raise OrdealError(f"{relative} is missing: it was there when {self.path} was written")
         return path
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The histories, the evidence and what specs left, as paths below the run's folder."""
+        paths = [h for o in self.outcomes for h in (*o.histories, *(f.history for f in o.findings if f.history))]
+        paths += [piece.path for o in self.outcomes for piece in o.evidence if piece.path]
+        paths += [path for each in self.specs for path in each.files]
+        return tuple(dict.fromkeys(paths))
+
     def missing(self) -> tuple[str, ...]:
-        """A sentence for each history and each piece of evidence that the results name and that can't be read."""
-        named = [h for o in self.outcomes for h in (*o.histories, *(f.history for f in o.findings if f.history))]
-        named += [piece.path for o in self.outcomes for piece in o.evidence if piece.path]
+        """A sentence for each file that the results name and that can't be read."""
         sentences = []
-        for each in dict.fromkeys(named):
+        for each in self.named:
             try:
                 self.file(each)
             except OrdealError as error:
@@ -164,6 +173,7 @@ def of_json(content: Mapping[str, Any], path: Path) -> SavedRun:
         skipped=tuple(Skipped(e["id"], e["test"], e["cluster"], e["why"]) for e in content["skipped"]),
         catalogue=tuple(_incident(each) for each in content["catalogue"]),
         mutants=tuple(content["mutants"]),
+        specs=tuple(specs.of_json(each) for each in content["specs"]),
     )
 
 

@@ -10,7 +10,7 @@ from jsonschema.exceptions import best_match
 
 from chaos.errors import OrdealError
 
-SCHEMA = 2
+SCHEMA = 3
 SCHEMA_PATH = Path(__file__).with_name("results.schema.json")
 
 

@@ -21,10 +21,12 @@ from chaos.history import (
     Probe,
     Record,
     Sample,
+    SpecRun,
     Stored,
     Window,
     Writes,
 )
+from chaos.invariants.conformance import DURING, PASSED
 
 LANES = 30  # more objects than this are not drawn one by one
 SUBJECTS = 8
@@ -125,7 +127,7 @@ def timeline(history: History, bins: int = 600) -> Timeline:
     faults = _faults(history, end)
     panels = [_story(history, faults, end), _nodes(history, end, bins), _pods(history, end, bins)]
     panels += [_availability(history, end, bins), _outages(history, end), *_writes(history, end, bins)]
-    panels += [*_samples(history, end, bins), _events(history, end), _observations(history, end)]
+    panels += [*_samples(history, end, bins), _specs(history), _events(history, end), _observations(history, end)]
     steps = _steps(history)
     return Timeline(
         end,
@@ -172,24 +174,26 @@ def _faults(history: History, end: float) -> list[Bar]:
 
 
 def _steps(history: History) -> list[Step]:
-    def said(record: Record) -> Step | None:
+    def said(record: Record) -> tuple[str, str] | None:
+        what: tuple[str, str] | None = None
         match record:
             case Phase():
-                return Step(record.at, f"phase {record.name}", record.detail)
+                what = f"phase {record.name}", record.detail
             case FaultStep():
-                return Step(record.at, f"fault {record.fault} {record.step}", record.detail)
+                what = f"fault {record.fault} {record.step}", record.detail
             case Blind():
-                length = f"{record.until - record.at:.1f} s"
-                return Step(record.at, f"{record.source} not seen for {length}", record.why)
+                what = f"{record.source} not seen for {record.until - record.at:.1f} s", record.why
             case Observation():
-                return Step(record.at, f"{record.name} of {record.subject}", record.seen)
+                what = f"{record.name} of {record.subject}", record.seen
             case Stored():
                 missing = ", ".join(record.missing) or "none"
-                return Step(record.at, f"{record.object} read", f"of {record.acknowledged} missing: {missing}")
-        return None
+                what = f"{record.object} read", f"of {record.acknowledged} missing: {missing}"
+            case SpecRun() if record.round != DURING or record.state != PASSED:
+                what = f"{record.round}: {record.state}: {record.spec}", record.message
+        return what
 
-    steps = [step for record in history if (step := said(record)) is not None]
-    return [Step(s.at, s.what, _short(s.detail)) for s in steps]
+    steps = [(record.at, *what) for record in history if (what := said(record)) is not None]
+    return [Step(at, what, _short(detail)) for at, what, detail in steps]
 
 
 # --- objects and their states
@@ -391,6 +395,24 @@ def _thinned(name: str, samples: Sequence[Sample], end: float, bins: int) -> Ser
         extremes = [{id(s): s for s in (min(of, key=value), max(of, key=value))} for of in binned.values()]
         samples = sorted((s for found in extremes for s in found.values()), key=lambda s: s.at)
     return Series(name, tuple(s.at for s in samples), tuple(s.value for s in samples))
+
+
+def _specs(history: History) -> Panel:
+    """A lane for each area; during the harm one for each check, since they are tried again and again."""
+    runs = history.of(SpecRun)
+    bars = [
+        Bar(
+            r.spec if r.round == DURING else r.area or r.spec,
+            r.at,
+            r.until,
+            f"spec {r.state}",
+            _short(f"{r.round}: {r.spec}: {r.message}"),
+        )
+        for r in runs
+    ]
+    drawn = [bar for bar in bars if bar.lane in list(dict.fromkeys(b.lane for b in bars))[:LANES]]
+    note = f"{len(bars) - len(drawn)} of {len(bars)} specs are not drawn" if len(drawn) < len(bars) else ""
+    return Panel("Conformance specs", tuple(drawn), note=note)
 
 
 # --- what was said

@@ -16,7 +16,7 @@ from chaos.invariants import load_all
 from chaos.invariants.base import Finding, Recipe, Verdict, judge, made_again
 from chaos.report import archive, product, saved
 from chaos.report.archive import Archive
-from chaos.report.bundle import FORMAT, MANIFEST, PRODUCT, RESULTS, Manifest, chaos_digest, named, suites_digest
+from chaos.report.bundle import FORMAT, MANIFEST, PRODUCT, RESULTS, Manifest, chaos_digest, suites_digest
 from chaos.report.results import finding_as_json
 from chaos.report.saved import SavedFinding, SavedOutcome, SavedRun
 from chaos.verdict import verdict_of
@@ -127,7 +127,7 @@ def _check_files(bundle: Archive, manifest: Manifest) -> Iterator[str]:
 
 def _absent(bundle: Archive, run: SavedRun) -> list[str]:
     there = {*bundle.names}
-    return [name for name in named(run) if name not in there]
+    return [name for name in run.named if name not in there]
 
 
 def _notes(bundle: Archive, manifest: Manifest, run: SavedRun) -> Iterator[str]:

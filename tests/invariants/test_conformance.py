@@ -26,7 +26,7 @@ DNS, PODS = "[sig-network] DNS answers", "[sig-node] Pods run"
 
 
 def ran(when: str, spec: str, state: str, message: str = "", tries: int = 1, at: float = 1.0) -> SpecRun:
-    return SpecRun(at, when, spec, state, 2.0, ("network",), message, tries)
+    return SpecRun(at, when, spec, state, 2.0, "network", message, tries)
 
 
 def judged(*records, before=True, specs=(DNS, PODS)):

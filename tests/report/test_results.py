@@ -129,7 +129,7 @@ def edited(root: Path, change: Callable[[Any], object]) -> SavedRun:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda c: c.update(schema=3), "have schema 3, this version reads 2: read them with the version"),
+        (lambda c: c.update(schema=4), "have schema 4, this version reads 3: read them with the version"),
         (lambda c: c.pop("schema"), "they name no schema"),
         (lambda c: c.pop("run"), "damaged at the top: 'run' is a required property; were they edited?"),
         (lambda c: c.update(more=1), "damaged at the top"),
