@@ -4,7 +4,12 @@ Suites are written here that put findings into the lab themselves; pytest runs t
 """
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,7 +136,7 @@ def test_every_finding_becomes_the_verdict_it_should(pytester: pytest.Pytester) 
 
 
 SIDE_BY_SIDE = """
-import pathlib, time
+import os, pathlib, time
 
 def meet(mine, other):
     \"\"\"Only two processes at the same time get past this.\"\"\"
@@ -150,7 +155,51 @@ def test_both(lab):
 @incident("mass-termination", on=("kind",))
 def test_broken(lab):
     lab.findings.append(finding(Verdict.VIOLATED, "taint-eviction"))
+""" + "".join(
+    f"""
+@incident("mass-termination", on=("kind", "simulated"))
+def test_{number}(lab):
+    lab.findings.append(finding(Verdict.HELD))
+    lab.fact("process", os.getpid())
 """
+    for number in range(4)
+)
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """A run in two processes: what it wrote and said."""
+
+    results: Path
+    incidents: list[dict[str, Any]]
+    out: str
+    err: str
+    journals: list[Path]
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> SideBySide:
+    """The one run for all tests of it: its three processes each take longer to start than to run."""
+    own, places = tmp_path_factory.mktemp("side-by-side"), tmp_path_factory.mktemp("places")
+    (own / "test_suite.py").write_text(SUITE + SIDE_BY_SIDE)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"],
+        cwd=own,
+        env={**os.environ, "XDG_STATE_HOME": str(places / "state"), "XDG_CACHE_HOME": str(places / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "1 failed, 10 passed" in done.stdout, done.stdout + done.stderr
+    (path,) = (own / "results").glob("2*/results.json")
+    return SideBySide(
+        path.relative_to(own),
+        json.loads(path.read_text())["incidents"],
+        done.stdout,
+        done.stderr,
+        list(places.rglob("*.jsonl")),
+    )
 
 
 def test_preflight_comes_first_and_then_the_cheapest_cluster(pytester: pytest.Pytester) -> None:
@@ -165,43 +214,28 @@ def test_preflight_comes_first_and_then_the_cheapest_cluster(pytester: pytest.Py
     ]
 
 
-def test_runs_side_by_side_share_the_results_and_no_cluster(pytester: pytest.Pytester) -> None:
-    suite(pytester, SIDE_BY_SIDE)
-    done = pytester.runpytest_subprocess("-n", "2")
-    done.assert_outcomes(passed=2, failed=1)
-    (path,) = (pytester.path / "results").glob("2*/results.json")
-    incidents = json.loads(path.read_text())["incidents"]
-    assert {(i["cluster"], i["test"].split("::")[1], i["verdict"]) for i in incidents} == {
+def test_runs_side_by_side_share_the_results_and_no_cluster(side_by_side: SideBySide) -> None:
+    met = {
+        (i["cluster"], i["test"].split("::")[1], i["verdict"])
+        for i in side_by_side.incidents
+        if i["test"].split("::")[1].startswith(("test_both", "test_broken"))
+    }
+    assert met == {
         ("kind", "test_both[kind-hardened]", "held"),
         ("simulated", "test_both[simulated-hardened]", "held"),
         ("kind", "test_broken[kind-hardened]", "violated"),
     }
-    said = done.stdout.str()
-    assert "held-on-kind" in said
-    assert "held-on-simulated" in said
-    assert f"results: results/{path.parent.name}/results.json" in said
-    assert "[gw0] ===" in done.stderr.str()
-    assert not list((pytester.path.parent / "state").rglob("*.jsonl"))
+    assert "held-on-kind" in side_by_side.out
+    assert "held-on-simulated" in side_by_side.out
+    assert f"results: {side_by_side.results}" in side_by_side.out
+    assert "[gw0] ===" in side_by_side.err
+    assert not side_by_side.journals
 
 
-def test_what_shares_a_cluster_stays_in_one_process(pytester: pytest.Pytester) -> None:
-    bodies = "".join(
-        f"""
-@incident("mass-termination", on=("kind", "simulated"))
-def test_{number}(lab):
-    lab.findings.append(finding(Verdict.HELD))
-    lab.fact("process", __import__("os").getpid())
-"""
-        for number in range(4)
-    )
-    suite(pytester, bodies)
-    done = pytester.runpytest_subprocess("-n", "2")
-    done.assert_outcomes(passed=8)
-    (path,) = (pytester.path / "results").glob("2*/results.json")
-    incidents = json.loads(path.read_text())["incidents"]
-    processes = {
-        kind: {i["facts"]["process"] for i in incidents if i["cluster"] == kind} for kind in ("kind", "simulated")
-    }
+def test_what_shares_a_cluster_stays_in_one_process(side_by_side: SideBySide) -> None:
+    told = [i for i in side_by_side.incidents if "process" in i["facts"]]
+    assert len(told) == 8
+    processes = {kind: {i["facts"]["process"] for i in told if i["cluster"] == kind} for kind in ("kind", "simulated")}
     assert [len(of) for of in processes.values()] == [1, 1]
     assert processes["kind"] != processes["simulated"]
 
@@ -209,7 +243,7 @@ def test_{number}(lab):
 def test_results_that_cannot_be_written_end_a_run_side_by_side_too(pytester: pytest.Pytester) -> None:
     suite(pytester, VERDICTS)
     (pytester.path / "results").write_text("a file where the folder should be")
-    done = pytester.runpytest_subprocess("-n", "2")
+    done = run(pytester, "-n", "1")
     assert done.ret != 0
     assert "results can't be written" in done.stdout.str() + done.stderr.str()
     assert "Traceback" not in done.stdout.str()

@@ -1,6 +1,8 @@
 """What Chaos Toolkit finds here: actions, probes, experiments."""
 
 import re
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ SUITES = Path(__file__).parents[2] / "suites"
 load_all()
 
 
+@cache
 def _loaded(path: Path) -> dict:  # type: ignore[type-arg]
     return yaml.safe_load(path.read_text())  # type: ignore[no-any-return]
 
@@ -46,7 +49,7 @@ def test_every_fault_has_its_action_and_the_one_that_takes_it_back(kind: str) ->
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
 class TestEveryExperiment:
     def test_is_valid(self, path: Path) -> None:
-        ensure_experiment_is_valid(_loaded(path))
+        ensure_experiment_is_valid(deepcopy(_loaded(path)))
 
     def test_cannot_pass_by_mistake(self, path: Path) -> None:
         experiment = _loaded(path)
