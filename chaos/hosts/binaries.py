@@ -279,7 +279,8 @@ def compile_programs(
 
 def _compile_tests(known: Bundle, wanted: str, package: str, module: Path, program: Path) -> None:
     """`go test -c`, stamped as `compile_programs` stamps. One package at a time: linking takes gigabytes."""
-    argv = ["test", "-c", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", _ldflags(known, wanted)]
+    argv = ["test", "-c", "-vet=off", "-mod=readonly", "-trimpath", "-buildvcs=false"]
+    argv += ["-ldflags", _ldflags(known, wanted)]
     env = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": goarch()}
     _go([*argv, "-o", str(program), package], cwd=module, timeout_s=BUILD_TIMEOUT_S, env=env)
 
