@@ -115,15 +115,19 @@ class PodLogs:
                 watched.namespace, label_selector=f"{WORKLOAD_LABEL}={watched.workload}"
             )
             running = [
-                pod.metadata.name
+                pod
                 for pod in pods.items
                 if any(c.state and c.state.running for c in pod.status.container_statuses or ())
             ]
             if not running:
                 return offset, b""
+            # Of a node that is gone the API shows what was: a pod that is Ready can be asked.
+            pod = max(running, key=lambda pod: (_is_ready(pod), pod.metadata.creation_timestamp))
             script = f"wc -c < {LOG}; tail -c +{offset + 1} {LOG}"
-            said = exec_in_pod(client, watched.namespace, running[-1], ["sh", "-ec", script], timeout_s=10).out
+            said = exec_in_pod(client, watched.namespace, pod.metadata.name, ["sh", "-ec", script], timeout_s=10).out
         size, _, rest = said.partition("\n")
+        if not size.strip().isdigit():
+            raise OrdealError(f"pod {watched.namespace}/{pod.metadata.name} says {size[:80]!r} for the size of {LOG}")
         return int(size), rest.encode()
 
     def at(self, history: History, wall_s: float, uptime_s: float) -> float:  # noqa: ARG002  (Logs)
@@ -201,6 +205,12 @@ class VolumeSamples:
             self._history.add(Sample(asked, HOLDERS_SEEN, workload, len(seen)))
 
 
+def _is_ready(pod: Any) -> bool:
+    """Whether the API shows a pod as Ready, and it is not to go."""
+    ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
+    return ready and pod.metadata.deletion_timestamp is None
+
+
 class _Follower:
     """Follows one log to its end, again and again."""
 
@@ -215,7 +225,7 @@ class _Follower:
         asked = self._history.now()
         try:
             size, new = self._logs.read(self._watched, self._offset)
-        except (OrdealError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  (whatever it was, it is tried again; the gap is in the history)
             if self._blind_since is None and self.lines:  # before the first line there is no file
                 self._blind_since, self._why = asked, (str(error).strip().splitlines() or [repr(error)])[0][:200]
             if last:

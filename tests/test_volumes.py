@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from chaos import volumes
 from chaos.history import Blind, History, Observation, Sample
 from chaos.rbd_lock import Lock
-from chaos.volumes import HELD_BY, LOG_READ, TORN, WRITTEN, SharedLogs, VolumeSamples, Watched, lines_of
+from chaos.volumes import HELD_BY, LOG_READ, TORN, WRITTEN, PodLogs, SharedLogs, VolumeSamples, Watched, lines_of
 from chaos.waiting import WaitedInVainError, eventually
 
 WATCHED = Watched("recreate", "ns", "pvc-1")
@@ -112,6 +114,76 @@ def test_holders_are_recorded_when_they_change(log: Path, holders: dict[str, tup
         eventually(lambda: [o for o in history.of(Observation) if o.name == HELD_BY], within_s=5, what="a first answer")
         holders["recreate"] = ("attachment:w2", "lock:w2")
     assert [o.seen for o in history.of(Observation) if o.name == HELD_BY] == ["lock:w1", "attachment:w2 lock:w2"]
+
+
+class Cluster:
+    """What PodLogs asks: the pods that are there, and a log that is read in one of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *pods: Any) -> None:
+        self.log, self.asked = b"", list[str]()
+        found = SimpleNamespace(items=pods)
+        core = SimpleNamespace(list_namespaced_pod=lambda *_, **__: found)
+        monkeypatch.setattr(volumes, "CoreV1Api", lambda _: core)
+        monkeypatch.setattr(volumes, "exec_in_pod", self._exec)
+
+    def api(self) -> Any:
+        return nullcontext()
+
+    def _exec(self, _: object, __: str, pod: str, argv: list[str], **___: object) -> Any:
+        self.asked.append(pod)
+        offset = int(argv[-1].partition("-c +")[2].split()[0]) - 1
+        return SimpleNamespace(out=f"{len(self.log)}\n{self.log[offset:].decode()}")
+
+
+def pod(name: str, *, runs: bool = True, ready: bool = True, going: bool = False, created: int = 1) -> Any:
+    return SimpleNamespace(
+        metadata=SimpleNamespace(name=name, deletion_timestamp=going or None, creation_timestamp=created),
+        status=SimpleNamespace(
+            container_statuses=[SimpleNamespace(state=SimpleNamespace(running=runs or None))],
+            conditions=[SimpleNamespace(type="Ready", status=str(ready))],
+        ),
+    )
+
+
+class TestThroughAPod:
+    def test_what_is_new_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Any = Cluster(monkeypatch, pod("a"))
+        cluster.log = line(1).encode() + line(2).encode()
+        first = len(line(1))
+        assert PodLogs(cluster).read(WATCHED, first) == (len(cluster.log), cluster.log[first:])
+
+    def test_one_that_is_ready_is_asked_and_none_of_a_node_that_is_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lost, going = pod("lost", ready=False, created=9), pod("going", going=True, created=9)
+        cluster: Any = Cluster(monkeypatch, lost, pod("here"), going, pod("waits", runs=False, created=9))
+        PodLogs(cluster).read(WATCHED, 0)
+        assert cluster.asked == ["here"]
+
+    def test_where_none_runs_nobody_writes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Any = Cluster(monkeypatch, pod("waits", runs=False))
+        assert PodLogs(cluster).read(WATCHED, 42) == (42, b"")
+
+    @pytest.mark.usefixtures("holders")
+    def test_whatever_goes_wrong_is_a_gap_and_is_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Any = Cluster(monkeypatch, pod("a"))
+        cluster.log = line(1).encode()
+        logs, history = PodLogs(cluster), History()
+        monkeypatch.setattr(logs, "every_s", 0.01)
+        refused, asked = [False], logs.read
+
+        def read(watched: Watched, offset: int) -> tuple[int, bytes]:
+            if refused[0]:
+                refused[0] = False
+                raise ValueError("the API server is away")
+            return asked(watched, offset)
+
+        monkeypatch.setattr(logs, "read", read)
+        with VolumeSamples(history, cluster, [WATCHED], logs):
+            refused[0] = True
+            eventually(lambda: history.of(Blind), within_s=5, what="the gap")
+            cluster.log += line(2).encode()
+        (gap,) = history.of(Blind)
+        assert (gap.complete, gap.why) == (True, "the API server is away")
+        assert [x.number for x in lines_of(history, "recreate")] == [1, 2]
 
 
 def test_a_lock_names_its_node() -> None:
