@@ -49,8 +49,8 @@ class Listing(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def specs(self) -> tuple[Spec, ...]:
-        """The specs, in that order."""
-        return tuple(spec(each.text, each.labels) for each in self.listed)
+        """The specs, in that order. Of several with the same full name, which nobody can tell apart, the first."""
+        return tuple(spec(each.text, each.labels) for each in self._places.values())
 
     @cached_property
     def by_id(self) -> dict[str, Spec]:
@@ -64,7 +64,10 @@ class Listing(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def _places(self) -> dict[str, Listed]:
-        return {each.text: each for each in self.listed}
+        places: dict[str, Listed] = {}
+        for each in self.listed:
+            places.setdefault(each.text, each)
+        return places
 
     def place(self, of: Spec) -> Listed:
         """Where e2e.test has it. Raises OrdealError where it has no such spec."""
@@ -82,7 +85,8 @@ class Listing(msgspec.Struct, frozen=True, dict=True):
         place = self.place(of)
         if place.serial:
             return (of,)
-        return tuple(s for s, at in zip(self.specs, self.listed, strict=True) if _key(at) == _key(place))
+        together = (at for at in self._places.values() if at.number == place.number and not at.serial)
+        return tuple(self.by_text[at.text] for at in together)
 
     def in_order(self, some: Iterable[Spec]) -> tuple[Spec, ...]:
         """Those specs, once each: the ones that may run side by side as they are given, then the serial ones in
@@ -92,12 +96,8 @@ class Listing(msgspec.Struct, frozen=True, dict=True):
         wanted = {s.text for s in given if self.serial(s)}
         return (
             *(s for s in given if s.text not in wanted),
-            *(self.by_text[at.text] for at in self.listed if at.text in wanted),
+            *(each for each in self.specs if each.text in wanted),
         )
-
-
-def _key(at: Listed) -> tuple[bool, int]:
-    return at.serial, at.number
 
 
 def listing(program: Program, *, report: Say = silent) -> Listing:
@@ -185,7 +185,7 @@ def _events(host: Host, process: "subprocess.Popen[bytes]") -> Iterator[Asked | 
 
 
 def _check_ids(made: Listing) -> None:
-    ids = [id_of(each.text) for each in made.listed]
+    ids = [id_of(text) for text in dict.fromkeys(each.text for each in made.listed)]
     twice = sorted({each for each in ids if ids.count(each) > 1}) if len(set(ids)) < len(ids) else []
     if twice:
         raise OrdealError(f"two specs of e2e.test {made.version} have the same id: {', '.join(twice[:5])}")

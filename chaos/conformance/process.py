@@ -111,8 +111,15 @@ class Process:
                 return self._host, self._process
             self._gone()  # it ended between two specs: no spec is to blame
         self._work.mkdir(parents=True, exist_ok=True)
-        wanted = frozenset(self._serial)
-        host = Host(hold=lambda report: report.leaf_node_type == SPEC and report.text in wanted)
+        to_hold = set(self._serial)
+
+        def hold(report: Report) -> bool:
+            if report.leaf_node_type != SPEC or report.text not in to_hold:
+                return False
+            to_hold.remove(report.text)  # upstream has specs of the same name
+            return True
+
+        host = Host(hold)
         program = self._work / self.manager
         program.unlink(missing_ok=True)
         program.symlink_to(self._program.path.resolve())

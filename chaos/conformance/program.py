@@ -11,7 +11,7 @@ from chaos.hosts.command import CommandError, run
 from chaos.hosts.places import APP
 
 BUNDLE, NAME = "conformance", "e2e.test"
-_VERSION = re.compile(r'GitVersion:"v([^"]+)"')
+_VERSION = re.compile(r'^(?:.*GitVersion:"|)v(\d+\.\d+\.[^"\s]+)')
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 CONFORMANCE, SERIAL, DISRUPTIVE, SLOW, FLAKY = "Conformance", "Serial", "Disruptive", "Slow", "Flaky"
 _LABEL = re.compile(r"\[[^\]]*\]")
+_PROMOTION = re.compile(r"\[(?:Node)?Conformance\]")
 _WORD = re.compile(r"[a-z0-9]+")
 _FILLING = frozenset(("a", "an", "and", "are", "be", "by", "for", "in", "is", "of", "on", "that", "the", "to"))
 _ID_WORDS = 9
@@ -46,12 +47,11 @@ def spec(text: str, labels: Iterable[str]) -> Spec:
 def id_of(text: str) -> str:
     """Area, the last telling words of the name, and six hex digits of its digest: the same in each version that has it.
 
-    Labels in brackets are left out, so that a spec that is promoted to conformance keeps its words; the digits are of
-    the name without them too.
+    A spec that is promoted to conformance keeps its id: that label is not in it.
     """
-    bare = " ".join(_LABEL.sub(" ", text).split())
-    words = [word for word in _WORD.findall(bare.lower()) if word not in _FILLING][-_ID_WORDS:]
-    return "-".join([area_of(text), *words, hashlib.sha256(bare.encode()).hexdigest()[:6]])
+    words = [word for word in _WORD.findall(_LABEL.sub(" ", text).lower()) if word not in _FILLING][-_ID_WORDS:]
+    lasting = " ".join(_PROMOTION.sub(" ", text).split())
+    return "-".join([area_of(text), *words, hashlib.sha256(lasting.encode()).hexdigest()[:6]])
 
 
 def area_of(text: str) -> str:
