@@ -18,12 +18,14 @@ from chaos.journal import Saved
 from chaos.rbd_lock import CLASS, DRIVER, NAMESPACE, POD
 from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads.base import RUN_LABEL, create, manifest
+from chaos.workloads.ports import check_free
 from chaos.workloads.web import remove_namespace
 
 FOLDER = "rbd-lock"  # of the shared folder: one folder a volume
 ROLE = "kube-ordeal-csi-rbd-lock"
 FILES = ("ceph", "class", "rbac", "controller", "node", "claim")
 FIRST_CLAIM = "first"
+MONITOR_PORTS = (3300, 6789)  # Ceph's documentation, "Network configuration reference"
 SERVES_WITHIN_S = 180.0
 GIVEN_BACK_WITHIN_S = 30.0  # how long the driver is kept for volumes that are still being given back
 GONE_WITHIN_S = 40.0
@@ -70,6 +72,7 @@ class InstallRbdLock:
                 f"cluster {cluster.ref.name} has the CSI driver {DRIVER} already: another run uses it, or left it "
                 "behind; run `kube-ordeal undo`"
             )
+        check_free(cluster, [planes[0].name], MONITOR_PORTS, "the Ceph pool's monitor")
         return {"node": planes[0].name, "address": planes[0].address}
 
     def apply(self, cluster: _Shared, saved: Saved) -> None:

@@ -9,6 +9,7 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads.base import create, creating, manifest
+from chaos.workloads.ports import check_free
 from chaos.workloads.web import Deployed
 
 NODE_PORT, POD_PORT = 30391, 5201  # the former inside Kubernetes' NodePort range, where no daemon of a node listens
@@ -27,8 +28,10 @@ class Iperf:
     def deploy(self, cluster: Cluster, run: str, namespace: str) -> Deployed:
         """Create it, in a namespace of its own, and wait until a server runs on every node in both networks.
 
-        Raises OrdealError with what a server said that does not run (a port that is taken).
+        Raises OrdealError where a node's port is taken, before anything is made, and with what a server said that does
+        not run.
         """
+        check_free(cluster, [n.name for n in cluster.nodes()], [NODE_PORT], "iperf3")
         filled = manifest("iperf3.yaml").safe_substitute(
             name=self.name,
             namespace=namespace,

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos.workloads.mysql import CLOCK_FILE, CLOCK_PROBE, MySQL
+from chaos.errors import OrdealError
+from chaos.workloads import mysql
+from chaos.workloads.mysql import CLOCK_FILE, CLOCK_PROBE, MySQL, set_up_replication
+from chaos.workloads.web import Deployed
 
 
 def made(workload: MySQL) -> dict[str, Any]:
@@ -91,6 +94,48 @@ def test_the_first_start_initialises_and_the_next_does_not(tmp_path: Path) -> No
 def test_an_image_without_a_server_is_told(tmp_path: Path) -> None:
     done = run(tmp_path, script(MySQL("image")), server=False)
     assert (done.returncode, done.stderr) == (70, "kube-ordeal: the image has no mysqld on its PATH\n")
+
+
+def refuses(tmp_path: Path, files: dict[str, str]) -> tuple[int, str]:
+    """What the script says and does with a volume that holds these files; they must stay as they are."""
+    (tmp_path / "volume").mkdir()
+    for name, text in files.items():
+        (tmp_path / "volume" / name).write_text(text)
+    text = script(MySQL("image")).replace("/var/lib/ordeal/", f"{tmp_path}/volume/")
+    done = run(tmp_path, text)
+    assert {f.name: f.read_text() for f in (tmp_path / "volume").iterdir()} == files
+    assert not (tmp_path / "calls").exists(), "a server was started"
+    return done.returncode, done.stderr
+
+
+def test_somebody_elses_data_is_not_touched(tmp_path: Path) -> None:
+    assert refuses(tmp_path, {"ibdata1": "theirs"}) == (
+        73,
+        "kube-ordeal: the volume is not empty, it holds ibdata1: nothing of it is touched\n",
+    )
+
+
+def test_a_volume_with_another_password_is_told(tmp_path: Path) -> None:
+    code, said = refuses(tmp_path, {"of": "ordeal-mysql-old\n", "initialised": ""})
+    assert code == 72
+    assert said.startswith("kube-ordeal: the volume holds the data of ordeal-mysql-old, whose password is another")
+
+
+def test_servers_without_a_binary_log_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def ask_hosts(*given: object) -> dict[str, list[list[list[object]]]]:
+        asked.append(given[-1])
+        return {"mysql-0": [[[1, "ON", "8.0.36"]]], "mysql-1": [[[0, "OFF", "8.0.36"]]]}
+
+    monkeypatch.setattr(mysql, "members", lambda _: ())
+    monkeypatch.setattr(mysql, "ask_hosts", ask_hosts)
+    cluster: Any = None
+    with pytest.raises(
+        OrdealError, match=r"mysql-1 \(MySQL 8.0.36\) has log_bin=0 and gtid_mode=OFF: without its binary"
+    ):
+        set_up_replication(Deployed("mysql", "ns", "mysql://10.0.0.1:3306/", 3, cluster))
+    assert asked == [["SELECT @@log_bin, @@gtid_mode, VERSION()"]], "something was changed before"
 
 
 @pytest.mark.skipif(bool(list(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), reason="libfaketime is here")
