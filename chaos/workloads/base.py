@@ -3,17 +3,20 @@
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from string import Template
+from typing import Any
 
 import yaml
-from kubernetes.client import ApiClient
+from kubernetes.client import ApiClient, CoreV1Api
 from kubernetes.utils import create_from_dict
 
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.hosts.places import manifests_dir
+from chaos.waiting import eventually
 
 WORKLOAD_LABEL = "kube-ordeal/workload"  # on every pod of a workload; its value is the workload's name
 RUN_LABEL = "kube-ordeal/run"  # on what a run has made; its value is the run's id
+ACCOUNT_WITHIN_S = 60.0  # a busy controller manager gives a namespace its service account seconds later
 
 
 def manifest(file: str) -> Template:
@@ -36,3 +39,16 @@ def creating(name: str, cluster: Cluster) -> Iterator[None]:
         yield
     except Exception as error:
         raise OrdealError(f"the workload {name} can't be created on {cluster.ref.name}: {error}") from error
+
+
+def create_namespace(core: CoreV1Api, name: str, labels: dict[str, str]) -> None:
+    """Create a namespace, and wait until pods can be: without its service account the API server forbids them.
+
+    The controller manager makes that account (kubernetes/pkg/controller/serviceaccount); controllers try again until
+    it is there, whoever creates a pod himself has to wait. Raises ApiException, OrdealError where it does not come.
+    """
+    body: Any = {"metadata": {"name": name, "labels": labels}}
+    core.create_namespace(body)
+
+    what = f"the namespace {name} to have its service account"
+    eventually(lambda: core.read_namespaced_service_account("default", name), within_s=ACCOUNT_WITHIN_S, what=what)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes.client import CoreV1Api, V1Namespace, V1ObjectMeta
+from kubernetes.client import CoreV1Api
 
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
-from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL
+from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL, create_namespace
 from chaos.workloads.web import Deployed
 
 
@@ -28,8 +28,7 @@ class Named:
         with cluster.api() as client:
             core: Any = CoreV1Api(client)
             try:
-                metadata = V1ObjectMeta(name=namespace, labels={RUN_LABEL: run})
-                core.create_namespace(V1Namespace(metadata=metadata))
+                create_namespace(core, namespace, {RUN_LABEL: run})
                 core.create_namespaced_pod(namespace, pod)
             except Exception as error:
                 raise OrdealError(f"a pod can't be created on {cluster.ref.name}: {error}") from error

@@ -11,7 +11,7 @@ from chaos.errors import OrdealError
 from chaos.history import History, Sample
 from chaos.nodefacts import STARTED
 from chaos.waiting import eventually
-from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL
+from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL, create_namespace
 from chaos.workloads.web import Deployed
 
 if TYPE_CHECKING:
@@ -38,21 +38,22 @@ class Starts:
         with cluster.api() as client:
             core = CoreV1Api(client)
             try:
-                space: Any = {"metadata": {"name": namespace, "labels": labels}}
-                core.create_namespace(space)
+                create_namespace(core, namespace, labels)
                 for number in range(self.pods):
                     core.create_namespaced_pod(namespace, self._pod(f"{self.name}-{number}", labels, cluster))
             except ApiException as error:
                 raise OrdealError(f"{self.name} can't be created on {cluster.ref.name}: {error.reason}") from error
 
-            def ended() -> bool:
-                phases = [pod.status.phase for pod in core.list_namespaced_pod(namespace).items if pod.status]
-                if "Failed" in phases:
-                    raise OrdealError(f"a container of {namespace} failed on node {self.node}: see its pods")
-                return phases == ["Succeeded"] * self.pods
+            def ended() -> list[Any]:
+                """The pods, where all have come to an end or one has failed: that one does not start again."""
+                pods: list[Any] = core.list_namespaced_pod(namespace).items
+                phases = [pod.status.phase for pod in pods]
+                return pods if "Failed" in phases or phases == ["Succeeded"] * self.pods else []
 
             what = f"{self.pods * self.containers} containers to have run on {self.node}"
-            eventually(ended, within_s=DONE_WITHIN_S, what=what, every_s=0.5)
+            for pod in eventually(ended, within_s=DONE_WITHIN_S, what=what, every_s=0.5):
+                if pod.status.phase == "Failed":
+                    raise OrdealError(f"pod {pod.metadata.name} failed on node {self.node}: {_why(pod.status)}")
         return Deployed(self.name, namespace, "", self.pods, cluster)
 
     def _pod(self, name: str, labels: dict[str, str], cluster: Cluster) -> Any:
@@ -67,6 +68,16 @@ class Starts:
                 "containers": [{"name": f"c{number}", **container} for number in range(self.containers)],
             },
         }
+
+
+def _why(status: Any) -> str:
+    """What the kubelet says of a failed pod, and of the first of its containers that did not end well."""
+    said = [str(each) for each in (status.reason, status.message) if each]
+    ends = [each.state.terminated for each in status.container_statuses or () if each.state.terminated]
+    bad = next((end for end in ends if end.exit_code), None)
+    if bad is not None:
+        said.append(f"exit code {bad.exit_code}, {bad.reason}: {bad.message or 'no message'}")
+    return "; ".join(said) or "the kubelet does not say why"
 
 
 def start_and_remove(lab: "Lab", history: History, node: str, *, pods: int = 10, containers: int = 20) -> int:
