@@ -246,6 +246,10 @@ class LoadsImages(Protocol):
         """Put it onto the nodes that lack it. Raises CommandError where the engine lacks it or a node is full."""
         ...
 
+    def load_images_as(self, images: Mapping[str, str]) -> None:
+        """The same for many, under other names: `images` maps the name on a node to the engine's name."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Power:

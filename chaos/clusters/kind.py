@@ -212,6 +212,9 @@ class KindCluster:
     def load_image(self, image: str) -> None:
         node_images.load(docker.names_in_cluster(self._ref.name), image)
 
+    def load_images_as(self, images: Mapping[str, str]) -> None:
+        node_images.load_as(docker.names_in_cluster(self._ref.name), images)
+
     # --- NodePower
 
     def power(self, node: str) -> Power:

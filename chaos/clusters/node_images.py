@@ -7,7 +7,7 @@ does not say that it is pinned (containerd before 1.7). Without a registry they 
 import io
 import json
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.clusters import docker
@@ -70,6 +70,28 @@ def load(nodes: Sequence[str], image: str) -> None:
     script = f'set -o pipefail; docker save "$1" | docker exec --interactive "$2" {program} images import -'
     for node in lacking:
         run(["bash", "-ec", script, "load-image", image, node], timeout_s=300)
+
+
+def load_as(nodes: Sequence[str], images: Mapping[str, str]) -> None:
+    """Put images of this machine's engine onto those of the nodes that lack them, under other names.
+
+    `images` maps the name on a node to the engine's. All of them travel in one archive, so that what they share does
+    so once. A node that has another image of that name gets ours in its place. Raises CommandError.
+    """
+    program = " ".join(CTR)
+    script = f'set -o pipefail; docker save "${{@:2}}" | docker exec --interactive "$1" {program} images import -'
+    for node in nodes:
+        there = {image.name: image.digest for image in _images(node).values()}
+        lacking = {
+            name: full_name(ours)
+            for name, ours in images.items()
+            if full_name(ours) not in there or there.get(name) != there[full_name(ours)]
+        }
+        missing = sorted({ours for ours in lacking.values() if ours not in there})
+        if missing:
+            run(["bash", "-ec", script, "load-images", node, *missing], timeout_s=600)
+        for name, ours in lacking.items():
+            _ctr(node, "images", "tag", "--force", ours, name)
 
 
 def full_name(image: str) -> str:

@@ -290,6 +290,19 @@ def vendor(module: Path) -> None:
     _go(["mod", "vendor"], cwd=module, timeout_s=RESOLVE_TIMEOUT_S)
 
 
+def module_directory(bundle: str, version: str, module: str) -> Path:
+    """Where Go keeps the source of a module that a bundle's version requires; fetched unless it is there.
+
+    Raises OrdealError as `build` does, CommandError.
+    """
+    source, _ = module_files(bundle, version)
+    with tempfile.TemporaryDirectory() as work:
+        for name in ("go.mod", "go.sum"):
+            shutil.copyfile(source / name, Path(work) / name)
+        said = _go(["mod", "download", "-json", module], cwd=Path(work)).out
+    return Path(json.loads(said)["Dir"])
+
+
 def toolchain(bundle: str, version: str | None = None) -> str:
     """The Go that would build the bundle, as "go1.26.3 (/usr/local/go/bin/go)". Raises OrdealError where none can."""
     known = _bundle(bundle)

@@ -130,13 +130,17 @@ def ensure(name: str, *, report: Report = silent, engine: Engine | None = None) 
 
     Raises OrdealError for an unknown name, without an engine, root or room on disk; CommandError where a command fails.
     """
-    wanted = recipe(name)
+    return make(recipe(name), report=report, engine=engine)
+
+
+def make(wanted: Recipe, *, report: Report = silent, engine: Engine | None = None) -> WorkloadImage:
+    """The image of any recipe, as `ensure` does it for those of RECIPES."""
     engine = engine or require()
-    found = find(engine, name)
+    found = _inspect(engine, _tag(wanted))
     if found is not None:
         return found
     with locked(_home() / ".lock", lambda: report("another run is building workload images, waiting")):
-        found = find(engine, name)
+        found = _inspect(engine, _tag(wanted))
         if found is not None:
             return found
         started = time.monotonic()
@@ -148,8 +152,8 @@ def ensure(name: str, *, report: Report = silent, engine: Engine | None = None) 
                 _build(engine, wanted, base, Path(work), report)
             finally:
                 _sweep(engine, folders=False)
-        report(f"built the image of {name} in {time.monotonic() - started:.0f} s")
-    found = find(engine, name)
+        report(f"built the image of {wanted.name} in {time.monotonic() - started:.0f} s")
+    found = _inspect(engine, _tag(wanted))
     if found is None:
         raise OrdealError(f"the engine lost the image {_tag(wanted)} as soon as it was built; is its disk full?")
     return found
