@@ -43,7 +43,9 @@ from chaos.faults.pods import DeletePods
 from chaos.faults.priority import DropPriority
 from chaos.faults.program import SwapProgram
 from chaos.faults.rbd_lock import InstallRbdLock, folder_of
+from chaos.faults.routes import CutPodRoutes
 from chaos.faults.runtime import StallRuntime
+from chaos.faults.scale import ScaleToZero
 from chaos.faults.static_pod import PlaceStaticPod
 from chaos.faults.volumes import ProvideVolumes
 from chaos.handles import HandleSamples, what_the_logs_say
@@ -84,6 +86,7 @@ __all__ = [
     "bring_back_control_plane",
     "clean_up",
     "cut_off",
+    "cut_pod_routes",
     "delete_config_maps",
     "delete_pods",
     "deploy_churn",
@@ -141,6 +144,7 @@ __all__ = [
     "restore_component",
     "restore_kubelet_config",
     "restore_kubelet_identity",
+    "restore_pod_routes",
     "restore_priority",
     "restore_program",
     "restore_snapshot",
@@ -152,6 +156,8 @@ __all__ = [
     "revert_etcd_edit",
     "roll_out",
     "save_snapshot",
+    "scale_back",
+    "scale_to_zero",
     "set_kubelet_config",
     "set_kubelet_identity",
     "socket_storm",
@@ -199,6 +205,7 @@ __all__ = [
 COUNTERPARTS = {
     BadLink.kind: "mend_link",
     CutOff.kind: "reconnect",
+    CutPodRoutes.kind: "restore_pod_routes",
     DeletePods.kind: "await_replacements",
     DrainNode.kind: "uncordon_node",
     DropPriority.kind: "restore_priority",
@@ -218,6 +225,7 @@ COUNTERPARTS = {
     RenameNode.kind: "put_name_back",
     ReplaceControlPlane.kind: "bring_back_control_plane",
     RestoreSnapshot.kind: "return_from_snapshot",
+    ScaleToZero.kind: "scale_back",
     SetKubeletConfig.kind: "restore_kubelet_config",
     SetKubeletIdentity.kind: "restore_kubelet_identity",
     SocketStorm.kind: "end_socket_storm",
@@ -1098,6 +1106,47 @@ def cut_off(nodes: str = "workers", peers: str = "control-plane", configuration:
 def reconnect() -> int:
     """Let the traffic that cut_off drops through again; safe to repeat. Returns how many cuts there were."""
     return SESSION.take_back(CutOff.kind)
+
+
+@activity
+def cut_pod_routes(
+    node: str | Mapping[str, str | None] = "first-worker", configuration: Configuration | None = None
+) -> str:
+    """Make the pods of all other nodes unreachable from a worker, as where its routes are gone. The node stays Ready.
+
+    May be a choice by variant; null leaves the step out.
+    """
+    SESSION.open(configuration)
+    chosen = by_variant(node, SESSION.lab.control)
+    if chosen is None:
+        return "left out"
+    SESSION.inject(CutPodRoutes(_one(str(chosen))))
+    return "landed"
+
+
+@always
+def restore_pod_routes() -> int:
+    """Make pods reachable again that cut_pod_routes cut off; safe to repeat. Returns how many cuts there were."""
+    return SESSION.take_back(CutPodRoutes.kind)
+
+
+@activity
+def scale_to_zero(
+    deployment: str | Mapping[str, str | None] = "kube-system/coredns", configuration: Configuration | None = None
+) -> str:
+    """Take a Deployment, NAMESPACE/NAME, down to no replica. May be a choice by variant; null leaves the step out."""
+    SESSION.open(configuration)
+    chosen = by_variant(deployment, SESSION.lab.control)
+    if chosen is None:
+        return "left out"
+    SESSION.inject(ScaleToZero(str(chosen)))
+    return "landed"
+
+
+@always
+def scale_back() -> int:
+    """Give back the replicas that scale_to_zero took; safe to repeat. Returns how many Deployments there were."""
+    return SESSION.take_back(ScaleToZero.kind)
 
 
 @activity
