@@ -19,7 +19,7 @@ KUBERNETES ?= 1.34.4
 SIDE_BY_SIDE ?= 0
 NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 
-.PHONY: help run test unit integration bench bench-node nightly docs lint format lock setup clean
+.PHONY: help run test unit integration integration-all bench bench-node nightly replay-full docs lint format lock setup clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,10 @@ test: lint unit integration ## lint, unit tests, then integration tests on real 
 unit: $(STAMP) ## unit tests: no cluster, no root, under a minute
 	$(BIN)/pytest tests -m "not integration" --timeout 120 $(ARGS)
 
-integration: setup ## integration tests on a kind and a simulated cluster
+integration: setup ## integration tests on kind and simulated clusters, without those marked nightly
+	$(BIN)/pytest tests/integration -m "not nightly" -v --timeout 1200 --durations 25 $(ARGS)
+
+integration-all: setup ## integration tests, also those marked nightly: long ones, every moment of a kill
 	$(BIN)/pytest tests/integration -v --timeout 1200 --durations 25 $(ARGS)
 
 bench: setup ## measure, and print the figures with the machine's facts
@@ -42,7 +45,12 @@ bench-node: setup ## measure what takes hours: hundreds of pods on a node, each 
 	$(BIN)/python -m tests.bench.pods
 	$(BIN)/python -m tests.bench.repeats
 
-nightly: $(STAMP) ## replay everything, profile full, over several Kubernetes versions
+nightly: $(STAMP) ## every integration test, then every incident, profile full, over several Kubernetes versions
+	@failed=""; $(MAKE) integration-all ARGS= || failed=" (integration tests)"; \
+	$(MAKE) replay-full || failed="$$failed (incidents)"; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+
+replay-full: $(STAMP) ## every incident, profile full, over several Kubernetes versions
 	@failed=""; for version in $(NIGHTLY_KUBERNETES); do \
 		echo "=== Kubernetes $$version"; \
 		$(BIN)/kube-ordeal setup --yes --kubernetes "$$version" \

@@ -2,7 +2,8 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -33,6 +34,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 0 if "stateful_cluster" in names else 1 if "kind_cluster" in names else 2
 
     items.sort(key=rank)
+
+
+LEFT_OUT = pytest.StashKey[Counter[str]]()
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Remember what `-m "not nightly"` leaves out, by reason."""
+    for item in items:
+        mark = item.get_closest_marker("nightly")
+        if mark is not None:
+            item.config.stash.setdefault(LEFT_OUT, Counter())[mark.args[0]] += 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was left out, and why: a test that did not run is not one that passed."""
+    left_out = config.stash.get(LEFT_OUT, Counter())
+    if left_out:
+        terminalreporter.section(f"{left_out.total()} tests were left to `make nightly`")
+        for reason, count in left_out.most_common():
+            terminalreporter.write_line(f"{count:4}  {reason}")
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from chaos.journal import Journal
 from chaos.waiting import eventually
 from chaos.workloads.mysql import MySQL, clock_offset_s, members
 from chaos.workloads.web import Deployed, remove_namespace
-from tests.integration.crash import kill_in_the_middle, undo_as_a_user
+from tests.integration.crash import at_random_moments, kill_and_undo
 from tests.integration.harm import fault_of
 
 MIB = 1024**2
@@ -81,13 +81,11 @@ def test_lands_and_is_undone(cluster: KindCluster, mysql: Deployed, journal: Jou
     assert max(map(abs, offsets_s(mysql).values())) < 1.0
 
 
-@pytest.mark.parametrize("attempt", range(3))
+@at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_run_is_undone(cluster: KindCluster, mysql: Deployed, kind: str, attempt: int) -> None:
+def test_a_killed_run_is_undone(cluster: KindCluster, mysql: Deployed, kind: str, moment: int) -> None:
     before = picture(cluster)
-    killed = kill_in_the_middle(cluster, kind, given(cluster, mysql, kind), within_s=2.0)
-    assert (killed.left, attempt >= 0) == (1, True)
-    undo_as_a_user()
+    kill_and_undo(cluster, kind, given(cluster, mysql, kind), within_s=2.0)
     eventually(lambda: picture(cluster) == before, within_s=60, what=f"the cluster to be as before ({before})")
 
 

@@ -20,7 +20,7 @@ from chaos.history import FaultStep, History
 from chaos.hosts.command import run
 from chaos.journal import Journal
 from chaos.waiting import eventually
-from tests.integration.crash import kill_in_the_middle, undo_as_a_user
+from tests.integration.crash import at_random_moments, kill_and_undo
 from tests.integration.harm import fault_of
 
 
@@ -104,12 +104,9 @@ def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, kind: 
     eventually(lambda: picture(kind_cluster) == before, within_s=90, what="every node to be as before")
 
 
-@pytest.mark.parametrize("attempt", range(3))
+@at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_run_is_undone(kind_cluster: KindCluster, kind: str, attempt: int) -> None:
+def test_a_killed_run_is_undone(kind_cluster: KindCluster, kind: str, moment: int) -> None:
     before = picture(kind_cluster)
-    killed = kill_in_the_middle(kind_cluster, kind, faults_of(kind_cluster)[kind], within_s=3.0)
-    assert killed.left == 1
-    assert killed.run
-    undo_as_a_user()
+    kill_and_undo(kind_cluster, kind, faults_of(kind_cluster)[kind])
     eventually(lambda: picture(kind_cluster) == before, within_s=90, what="every node to be as before")

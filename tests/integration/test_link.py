@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from itertools import permutations
 from pathlib import Path
 
@@ -154,18 +155,18 @@ class Namespaces:
         }
 
 
-@pytest.fixture
-def namespaces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Namespaces]:
-    monkeypatch.setattr(link, "_pod_ranges", lambda _: {"a": ("203.0.113.0/24",)})
+@pytest.fixture(scope="module")
+def namespaces() -> Iterator[Namespaces]:
+    """The same for all tests here: each puts the kernel back."""
     made = Namespaces()
-    try:
+    with pytest.MonkeyPatch.context() as patched, ExitStack() as stack:
+        patched.setattr(link, "_pod_ranges", lambda _: {"a": ("203.0.113.0/24",)})
+        stack.callback(made.remove)
         made.make()
         for program in ("iptables", "ip6tables"):  # their table is there before the first picture
             for name in made.address:
                 run(made.in_network_of(name, [program, "-t", "mangle", "-S"]))
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture
@@ -220,9 +221,12 @@ def test_undo_is_right_at_any_moment(namespaces: Namespaces) -> None:
 
 def test_somebody_elses_discipline_is_not_replaced(namespaces: Namespaces) -> None:
     run(namespaces.in_network_of("b", ["tc", "qdisc", "add", "dev", "eth0", "root", "handle", "5:", "htb"]))
-    with pytest.raises(OrdealError, match=r"eth0 of node b has a queueing discipline of its own \(htb 5:\)"):
-        BadLink("a", ("b",), rate_bits_per_s=1_000_000).plan(namespaces)  # type: ignore[arg-type]
-    BadLink("a", ("b",), loss=0.5).plan(namespaces)  # type: ignore[arg-type]
+    try:
+        with pytest.raises(OrdealError, match=r"eth0 of node b has a queueing discipline of its own \(htb 5:\)"):
+            BadLink("a", ("b",), rate_bits_per_s=1_000_000).plan(namespaces)  # type: ignore[arg-type]
+        BadLink("a", ("b",), loss=0.5).plan(namespaces)  # type: ignore[arg-type]
+    finally:
+        run(namespaces.in_network_of("b", ["tc", "qdisc", "delete", "dev", "eth0", "root"]))
 
 
 @pytest.mark.parametrize(

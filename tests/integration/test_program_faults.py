@@ -20,7 +20,7 @@ from chaos.journal import Journal
 from chaos.waiting import eventually
 from chaos.workloads.churn import Churn, check_room, pods_left, scale
 from chaos.workloads.web import Deployed, remove_namespace
-from tests.integration.crash import kill_in_the_middle, undo_as_a_user
+from tests.integration.crash import at_random_moments, kill_and_undo
 from tests.integration.picture import Picture, picture
 
 NAMESPACE, FEW = "it-churn", 3
@@ -76,14 +76,12 @@ def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, churn:
     as_before(kind_cluster, before, churn, kind)
 
 
-@pytest.mark.parametrize("attempt", range(3))
+@at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_run_is_undone(kind_cluster: KindCluster, churn: Deployed, kind: str, attempt: int) -> None:
+def test_a_killed_run_is_undone(kind_cluster: KindCluster, churn: Deployed, kind: str, moment: int) -> None:
     before = look(kind_cluster, kind)
     within_s = 15.0 if kind == SwapProgram.kind else 3.0  # putting the program on the node takes a while
-    killed = kill_in_the_middle(kind_cluster, kind, given(kind_cluster, kind), within_s=within_s)
-    assert (killed.left, attempt >= 0) == (1, True)
-    undo_as_a_user()
+    kill_and_undo(kind_cluster, kind, given(kind_cluster, kind), within_s=within_s)
     as_before(kind_cluster, before, churn, kind)
 
 
