@@ -22,7 +22,9 @@ from chaos.suites import suites_dir
 PYTEST = (sys.executable, "-m", "pytest")
 RAN = (0, 1)  # pytest's exit codes: all passed, something failed; with any other one there are no whole results
 # Options that say which version is run, and where the results go: they are the gate's.
-OURS = ("--kubernetes", "--kind-image", "--results")
+OURS = ("--kubernetes", "--kind-image", "--results", "--upgrade-to")
+# An upgrade in place begins with the one version and ends with another: it has no other side to be compared with.
+NO_UPGRADE = ("--upgrade-to", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def run(
             *version.options,
             "--results",
             str(folders[name]),
+            *NO_UPGRADE,
             *arguments,
         ]
         code, interrupted = _run(command)

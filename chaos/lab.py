@@ -64,14 +64,16 @@ class Lab:
         report: Callable[[str], None],
         images: Mapping[str, str] | None = None,
         storage_class: str = "",
+        upgrade_to: str = "",
         turn: Turn | None = None,
     ) -> None:
-        """`images` are those that the user named, by the workload's name; so is `storage_class`, where not empty.
+        """`images` are those that the user named, by the workload's name; so are `storage_class` and `upgrade_to`.
 
         `turn` is this process's share of the machine, where other processes of the run replay at the same time.
         """
         self.incident, self.control, self.cluster_kind, self.profile = incident, control, cluster_kind, profile
-        self.journal, self.replay, self.storage_class = journal, replay, storage_class
+        self.journal, self.replay = journal, replay
+        self.storage_class, self.upgrade_to = storage_class, upgrade_to
         self.findings: list[Finding] = []
         self.facts: dict[str, Figure] = {}
         self.not_run_controls: dict[str, str] = {}
@@ -85,6 +87,7 @@ class Lab:
         self._history: History | None = None
         self._recorder: Recorder | None = None
         self._abandoned = False
+        self._used_up = ""
         self._began = time.monotonic()
         self.now = Now("start", "", self._began)
 
@@ -114,6 +117,22 @@ class Lab:
     def used_cluster(self) -> Cluster | None:
         """The cluster in use, or None."""
         return self._cluster
+
+    @property
+    def kubernetes(self) -> str:
+        """The version of the clusters that are made, as the user asked for it."""
+        return self._pool.kubernetes
+
+    def use_up(self, why: str) -> None:
+        """This replay makes another cluster of the current one, and nothing can take that back. `why` says by what.
+
+        So it is journalled as one to delete, also where it was to be kept, and goes at the replay's end. Raises
+        LacksAbilityError for an existing cluster: it is not ours to use up.
+        """
+        if self.cluster_kind == EXISTING:
+            raise LacksAbilityError(f"{why}, which can't be taken back: it takes a cluster of its own")
+        self._pool.use_up(self.cluster_kind)
+        self._used_up = why
 
     @contextmanager
     def apart(self, tag: str) -> Iterator["Lab"]:
@@ -234,12 +253,15 @@ class Lab:
         return self._recorder
 
     @contextmanager
-    def inject(self, fault: Fault) -> Iterator[Saved]:
-        """Do harm for the length of the block. Evidence is taken at its end, before the harm is undone."""
+    def inject(self, fault: Fault, nodes: Sequence[str] = ()) -> Iterator[Saved]:
+        """Do harm for the length of the block. Evidence is taken at its end, before the harm is undone.
+
+        `nodes`: of which it is taken; all, where none are named, and then the API server has to answer now.
+        """
         if self._history is None:
             raise OrdealError("a fault without a recording proves nothing: use lab.record(...) around it")
         history = self._history
-        nodes = tuple(n.name for n in self.current.nodes())
+        nodes = tuple(nodes) or tuple(n.name for n in self.current.nodes())
         since_wall = time.time()
         self.phase("fault", fault.kind)
         with inject(fault, self.current, self.journal, history) as saved:
@@ -406,6 +428,9 @@ class Lab:
             return
         if self._abandoned and self.cluster_kind != EXISTING:
             self._spoil(cluster, "the run was interrupted")
+            return
+        if self._used_up:
+            self._spoil(cluster, self._used_up)
             return
         try:
             eventually(self.nodes_ready, within_s=30, what=f"every node of {cluster.ref.name} to be Ready")

@@ -35,6 +35,7 @@ from chaos.report.saved import load
 from chaos.report.table import fact_table, verdict_table
 from chaos.suites import is_preflight
 from chaos.turn import Turn
+from chaos.upgrade import NEVER
 from chaos.verdict import outcome_of
 
 AUTO = "auto"
@@ -137,6 +138,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="StorageClass whose volumes rwo-volume-handover moves (default: a CSI driver of ours over a Ceph pool)",
     )
+    group.addoption(
+        "--upgrade-to",
+        default="",
+        metavar="VERSION",
+        help="how far in-place-upgrade goes; none: it is not replayed (default: with the node images that were built, "
+        "one minor version further in the profile smoke, two in full)",
+    )
     group.addoption("--busybox-image", default="", help="image of the workloads (default: what the nodes hold)")
 
 
@@ -183,6 +191,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--cluster existing needs --kubeconfig FILE, the cluster that you want to test")
     try:
         normal_version(config.getoption("--kubernetes"))
+        if config.getoption("--upgrade-to") not in {"", NEVER}:
+            normal_version(config.getoption("--upgrade-to"))
         if existing:
             api_client(Path(kubeconfig), config.getoption("--context"))
     except OrdealError as error:
@@ -267,6 +277,7 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
             **{each.name: request.config.getoption(each.option) for each in workload_images.RECIPES},
         },
         storage_class=request.config.getoption("--storage-class"),
+        upgrade_to=request.config.getoption("--upgrade-to"),
         turn=ordeal_run.turn,
     )
     request.node.stash[LAB] = made

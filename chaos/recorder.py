@@ -571,6 +571,7 @@ def _node(at: float, change: str, item: Any) -> NodeChange:
             for c in status.get("conditions") or ()
             if c["type"].endswith("Pressure") and c["status"] == "True"
         ),
+        kubelet=(status.get("nodeInfo") or {}).get("kubeletVersion") or "",
     )
 
 

@@ -99,7 +99,9 @@ def test_an_interrupt_reaches_the_run_once_and_it_cleans_up(
     assert len(load_side(tmp_path, str(ran.base)).runs) == 2
 
 
-@pytest.mark.parametrize("argument", ["--kubernetes", "--kubernetes=1.35.0", "--results=x", "--kind-image"])
+@pytest.mark.parametrize(
+    "argument", ["--kubernetes", "--kubernetes=1.35.0", "--results=x", "--kind-image", "--upgrade-to=1.36.3"]
+)
 def test_arguments_that_are_the_gates_own_are_refused(tmp_path: Path, argument: str) -> None:
-    with pytest.raises(OrdealError, match="the gate sets --kubernetes, --kind-image, --results itself"):
+    with pytest.raises(OrdealError, match="the gate sets --kubernetes, --kind-image, --results, --upgrade-to itself"):
         gate.run(BASE, CANDIDATE, repeats=1, arguments=[argument], results=tmp_path, report=print)

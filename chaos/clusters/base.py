@@ -251,6 +251,18 @@ class LoadsImages(Protocol):
         ...
 
 
+@runtime_checkable
+class BringsVersions(Protocol):
+    """Another Kubernetes version's programs and images can be put onto every node without a registry."""
+
+    def bring_version(self, version: str) -> str:
+        """Put them there and return the folder that has kubeadm, kubelet and kubectl on each node; nothing of it runs.
+
+        Raises OrdealError where no node image of that version was built, CommandError.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Power:
     """A node's power as the machine beneath it says: running, paused or off; since when; at which address."""
@@ -395,6 +407,7 @@ ABILITIES: tuple[type, ...] = (
     SharesFolder,
     NodeImages,
     LoadsImages,
+    BringsVersions,
     NodePower,
     NodeNetwork,
     Heartbeats,

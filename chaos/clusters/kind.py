@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
 
-from chaos.clusters import docker, loopfs, node_images, pytestkind
+from chaos.clusters import docker, loopfs, node_images, node_versions, pytestkind
 from chaos.clusters.base import (
     KIND,
     SHARED,
@@ -29,7 +29,7 @@ from chaos.clusters.loopfs import LoopFileSystem
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output, run
-from chaos.hosts.image import REPOSITORY, WORKLOAD_IMAGE, kind_config_patches
+from chaos.hosts.image import REPOSITORY, WORKLOAD_IMAGE, kind_config_patches, list_images
 from chaos.hosts.places import state_dir
 from chaos.waiting import eventually
 
@@ -136,6 +136,7 @@ class KindCluster:
             return
         pytestkind.delete(self._ref.name, Path(self._ref.kubeconfig), self._tools)
         docker.remove(_copier(self._ref.name))
+        docker.remove(_bringer(self._ref.name))
         loopfs.take_down(_file_systems_of(self._ref.name))
         shutil.rmtree(home_of(self._ref.name), ignore_errors=True)
 
@@ -214,6 +215,20 @@ class KindCluster:
 
     def load_images_as(self, images: Mapping[str, str]) -> None:
         node_images.load_as(docker.names_in_cluster(self._ref.name), images)
+
+    # --- BringsVersions
+
+    def bring_version(self, version: str) -> str:
+        image = next((i.tag for i in list_images() if i.kubernetes == version and not i.components), "")
+        if not image:
+            raise OrdealError(
+                f"there is no node image of Kubernetes {version}: run `kube-ordeal image build --kubernetes {version}`"
+            )
+        folder = f"/usr/local/kube-ordeal-{version}"
+        with node_versions.source(_bringer(self._ref.name), image) as source:
+            for node in docker.names_in_cluster(self._ref.name):
+                node_versions.bring(source, node, folder, control_plane=node == self.control_plane)
+        return folder
 
     # --- NodePower
 
@@ -444,6 +459,11 @@ def _file_systems_of(name: str) -> Path:
 def _copier(name: str) -> str:
     """The name of the container that copies out of the node image."""
     return f"{name}-copies-images"
+
+
+def _bringer(name: str) -> str:
+    """The name of the container that another version is brought from."""
+    return f"{name}-brings-version"
 
 
 def _make_file_systems(name: str, shape: Shape, setup: KindSetup) -> tuple[tuple[LoopFileSystem, ...], ...]:

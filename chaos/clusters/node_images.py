@@ -51,7 +51,7 @@ def restore(node: str, others: Sequence[str], wanted: Sequence[str]) -> None:
         if there:
             kept = set(_ctr(node, "content", "ls", "--quiet").out.split())
             _name_again(node, [image for image in there if image.digest in kept])
-            _copy(other, node, [image.name for image in there if image.digest not in kept])
+            copy(other, node, [image.name for image in there if image.digest not in kept])
             lacking -= {image.name for image in there}
     if lacking:
         raise OrdealError(f"node {node} lacks the images {', '.join(sorted(lacking))}, and no other node has them")
@@ -137,7 +137,8 @@ def _name_again(node: str, images: Sequence[_Image]) -> None:
     _ctr(node, "images", "import", "--no-unpack", "-", stdin=archive.getvalue().decode("ascii"))
 
 
-def _copy(source: str, target: str, images: Sequence[str]) -> None:
+def copy(source: str, target: str, images: Sequence[str]) -> None:
+    """Copy images by name from one container's containerd to another's, not unpacked. Raises CommandError."""
     if not images:
         return
     program = " ".join(CTR)

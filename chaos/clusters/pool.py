@@ -67,6 +67,20 @@ class Pool:
             self._held[kind_of] = self._kept(kind_of, shape) if self._wishes.keep else self._new(kind_of, shape)
         return self._held[kind_of].cluster
 
+    @property
+    def kubernetes(self) -> str:
+        """The version of the clusters that are made here."""
+        return self._wishes.kubernetes
+
+    def use_up(self, kind_of: str) -> None:
+        """The cluster of that kind is about to become another one for good: journalled as one to delete, kept or not.
+
+        Whoever does that discards it at the end; where they are killed before, what they leave is taken down.
+        """
+        held = self._held[kind_of]
+        if held.entry is None and kind_of != EXISTING:
+            held.entry = self._journal.planned(CLUSTER, held.cluster.ref, {})
+
     def apart(self, tag: str) -> "Pool":
         """A pool of its own, for a thread of its own: its clusters' names hold the tag. The caller closes it."""
         wishes = replace(self._wishes, name=f"{self._wishes.name or 'ordeal'}-{tag}", keep=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kubernetes.client import AppsV1Api, CoreV1Api
+from kubernetes.client import AppsV1Api, CoreV1Api, PolicyV1Api
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
@@ -28,12 +28,15 @@ class Web:
 
     `publish_not_ready`: the Service names pods that are not Ready too. The node life cycle controller marks the pods of
     lost nodes not Ready while they serve; without this a kube-proxy that hears of it rejects every connection.
+
+    `at_least`: a PodDisruptionBudget keeps so many of them available through drains; 0 is none.
     """
 
     name: str = "web"
     replicas: int = 6
     tolerate_for_ever: bool = False
     publish_not_ready: bool = False
+    at_least: int = 0
 
     def deploy(self, cluster: Cluster, run: str, namespace: str) -> "Deployed":
         """Create it, in a namespace of its own, and wait until every replica is Ready.
@@ -52,10 +55,16 @@ class Web:
         )
         with cluster.api() as client, creating(self.name, cluster):
             create(client, filled)
+            if self.at_least:
+                PolicyV1Api(client).create_namespaced_pod_disruption_budget(namespace, self._budget())
             service: Any = CoreV1Api(client).read_namespaced_service(self.name, namespace)
         deployed = Deployed(self.name, namespace, f"http://{service.spec.cluster_ip}/", self.replicas, cluster)
         eventually(deployed.ready, within_s=READY_WITHIN_S, what=f"{self.replicas} replicas of {self.name} to be Ready")
         return deployed
+
+    def _budget(self) -> Any:
+        selector = {"matchLabels": {WORKLOAD_LABEL: self.name}}
+        return {"metadata": {"name": self.name}, "spec": {"minAvailable": self.at_least, "selector": selector}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,5 +38,5 @@ def probes(pattern: str, *, node: str = "worker", start: float = 0.0, every_s: f
 def history(*records: Record | Iterable[Record]) -> History:
     flat: list[Record] = []
     for record in records:
-        flat.extend(record if isinstance(record, list) else [record])  # type: ignore[list-item]
+        flat.extend(record if isinstance(record, list | tuple) else [record])  # type: ignore[list-item]
     return History.of_records(flat)

@@ -19,6 +19,9 @@ from chaos.toolkit.session import by_variant
 
 # Their verdicts are tables over many replays; a `chaos run` is one.
 NOT_ONE_RUN = {"no-protection", "no-bug"}
+# An experiment takes back what it does. An upgrade can't be taken back: the suite deletes the cluster it was made on.
+NO_WAY_BACK = {"in-place-upgrade"}
+REPLAYED = [incident for incident in INCIDENTS if incident.id not in NO_WAY_BACK]
 EXPERIMENTS = sorted(experiments_dir().glob("*.yaml"))
 SUITES = Path(__file__).parents[2] / "suites"
 load_all()
@@ -82,7 +85,7 @@ class TestEveryExperiment:
         assert default != EXISTING or set(used.get("arguments", {})) <= {"workers", "timers"}
 
 
-@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda i: i.id)
+@pytest.mark.parametrize("incident", REPLAYED, ids=lambda i: i.id)
 def test_every_incident_has_an_experiment_and_every_control_its_place_in_one(incident: Incident) -> None:
     own = [p for p in EXPERIMENTS if _loaded(p)["configuration"]["incident"] == incident.id]
     assert own
@@ -91,7 +94,7 @@ def test_every_incident_has_an_experiment_and_every_control_its_place_in_one(inc
     assert choices <= {c.id for c in incident.controls} | {"hardened"}
 
 
-@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda i: i.id)
+@pytest.mark.parametrize("incident", REPLAYED, ids=lambda i: i.id)
 def test_an_incidents_experiments_judge_by_the_invariants_of_its_suites(incident: Incident) -> None:
     suites = [s for s in SUITES.rglob("test_*.py") if f'"{incident.id}"' in s.read_text()]
     suites = [s for s in suites if not any(f'"{control}"' in s.read_text() for control in NOT_ONE_RUN)]
