@@ -256,6 +256,11 @@ def _sweep(engine: Engine) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
+def busybox(report: Report = silent) -> Path:
+    """The directory with busybox, a link for each of its commands and the few directories that a program expects."""
+    return _rootfs(report) / "tools-busybox"
+
+
 def _rootfs(report: Report) -> Path:
     """The directory with rootfs.tar, tools-network/ and tools-busybox/, made by debootstrap unless the cache has it."""
     packages = [line for line in (_recipes() / "packages.txt").read_text().split("\n") if line and line[0] != "#"]
