@@ -12,12 +12,15 @@ from chaos import evidence
 from chaos.catalogue import Incident
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, LoadsImages, NodeNetwork, Shape, Timers, missing
 from chaos.clusters.pool import Pool
+from chaos.conformance.rounds import Wish
+from chaos.conforming import Conforming
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.faults.base import Fault, inject
 from chaos.history import FaultStep, History, Observation, Phase, Sample
 from chaos.hosts import workload_images
 from chaos.invariants.base import Figure, Finding, Invariant, judge
+from chaos.invariants.conformance import AFTER, BEFORE
 from chaos.invariants.heartbeats import reporting
 from chaos.invariants.start import NOT_STARTED, STARTED
 from chaos.journal import WORKLOAD, Journal, Saved
@@ -27,12 +30,14 @@ from chaos.profile import Profile
 from chaos.recorder import Recorder
 from chaos.report.live import Now
 from chaos.report.results import Row
+from chaos.report.specs import SpecResult
 from chaos.turn import Turn, is_large
 from chaos.waiting import WaitedInVainError, eventually, hold
 from chaos.workloads.starter import start_pod
 from chaos.workloads.web import Deployed, remove_namespace
 
 STEADY_WITHIN_S = 120.0
+CONFORMANCE, NOT_RUN = "conformance", "not run: "  # the name of a fact, and how it begins
 
 Sampler = Callable[[History], AbstractContextManager[object]]
 
@@ -65,10 +70,12 @@ class Lab:
         images: Mapping[str, str] | None = None,
         storage_class: str = "",
         upgrade_to: str = "",
+        conform: Wish | None = None,
         turn: Turn | None = None,
     ) -> None:
         """`images` are those that the user named, by the workload's name; so are `storage_class` and `upgrade_to`.
 
+        `conform`: when upstream's specs are run around it; around a control, which is known to be bad, they never are.
         `turn` is this process's share of the machine, where other processes of the run replay at the same time.
         """
         self.incident, self.control, self.cluster_kind, self.profile = incident, control, cluster_kind, profile
@@ -82,6 +89,8 @@ class Lab:
         self.evidence: list[Piece] = []
         self._needs, self._pool, self._run, self._directory, self._report = needs, pool, run, directory, report
         self._images, self._turn = images or {}, turn
+        wish = conform if conform is not None and control is None else Wish()
+        self._conforming = Conforming(wish, directory, report)
         self._cluster: Cluster | None = None
         self._deployed: list[tuple[Cluster, str, int]] = []  # with its namespace and its entry in the journal
         self._history: History | None = None
@@ -224,6 +233,7 @@ class Lab:
         """
         if probe is not None:
             self._wait_steady(probe)
+        self._conform(BEFORE)
         path = self._directory / "history" / f"{len(self.histories)}.jsonl"
         history = History(path)
         self.histories.append(path)
@@ -263,11 +273,12 @@ class Lab:
         history = self._history
         nodes = tuple(nodes) or tuple(n.name for n in self.current.nodes())
         since_wall = time.time()
-        self.phase("fault", fault.kind)
-        with inject(fault, self.current, self.journal, history) as saved:
-            yield saved
-            self.take_evidence(fault.kind, since_wall=since_wall, nodes=nodes)
-            self.phase("heal", fault.kind)
+        with self._conforming.during(fault, self.current, history, self.deploy):
+            self.phase("fault", fault.kind)
+            with inject(fault, self.current, self.journal, history) as saved:
+                yield saved
+                self.take_evidence(fault.kind, since_wall=since_wall, nodes=nodes)
+                self.phase("heal", fault.kind)
 
     def take_evidence(self, of: str, *, since_wall: float, nodes: Sequence[str] = ()) -> None:
         """Collect evidence now; `since_wall`: the Unix time from which on logs are wanted. `inject` does it by itself:
@@ -370,6 +381,47 @@ class Lab:
     def recording(self) -> History | None:
         """What is being recorded; None outside `record`."""
         return self._history
+
+    # --- upstream's specs
+
+    def run_specs(self, when: str, history: History) -> tuple[str, ...]:
+        """Run a few of upstream's quick specs now, into a history; returns their names. `when`: a round of
+        chaos.invariants.conformance. Of a replay that does this itself none are run around it.
+
+        Raises OrdealError where they can't be run here.
+        """
+        self.phase("conform", when)
+        self._conforming.wish = Wish()
+        return self._conforming.run(self.current, when, history)
+
+    def conform_after(self) -> None:
+        """The story is told: run the specs that were wished after it, and judge by them."""
+        conforming = self._conforming
+        if self._cluster is None or self._used_up:
+            conforming.not_run = conforming.not_run or "the replay leaves no cluster to run them on"
+        self._conform(AFTER)
+        for history, invariant in conforming.judged_by():
+            self.expect(history, invariant)
+        path = conforming.close()
+        if path is not None:
+            self.histories.append(path)
+        if conforming.not_run and conforming.wish.rounds:
+            self.fact(CONFORMANCE, f"{NOT_RUN}{conforming.not_run}")
+
+    @property
+    def specs(self) -> tuple[SpecResult, ...]:
+        """What became of each spec that was run around this replay, or by it."""
+        return self._conforming.results
+
+    @property
+    def spec_names(self) -> tuple[str, ...]:
+        """The whole names of the specs that were run; none where none were."""
+        return self._conforming.names
+
+    def _conform(self, when: str) -> None:
+        if self._conforming.due(when):
+            self.phase("conform", when)
+            self._conforming.around(self.current, when)
 
     # --- the end
 

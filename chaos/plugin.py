@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from chaos import undo
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.clusters.client import api_client, server_version
 from chaos.clusters.pool import PROVIDERS, Pool, Wishes
+from chaos.conformance import program, rounds
+from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError
 from chaos.faults import load_all
 from chaos.hosts import workload_images
@@ -26,17 +29,19 @@ from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.places import journals_dir
 from chaos.incident import Replay, replay_of
 from chaos.journal import Journal
-from chaos.lab import Lab, LacksAbilityError
+from chaos.lab import CONFORMANCE, NOT_RUN, Lab, LacksAbilityError
 from chaos.profile import PROFILES
 from chaos.profile import find as find_profile
 from chaos.report.live import View
 from chaos.report.results import Outcome, Results
-from chaos.report.saved import load
+from chaos.report.saved import SavedRun, load
 from chaos.report.table import fact_table, verdict_table
 from chaos.suites import is_preflight
 from chaos.turn import Turn
 from chaos.upgrade import NEVER
 from chaos.verdict import outcome_of
+
+pytest_plugins = ["chaos.conformance.pytest_specs"]
 
 AUTO = "auto"
 RUN_ID_KEY = "kube_ordeal_run"
@@ -101,6 +106,7 @@ RUN = pytest.StashKey[Run]()
 RUN_ID = pytest.StashKey[str]()
 LAB = pytest.StashKey[Lab]()
 STDOUT = pytest.StashKey[TextIO]()
+CONFORM = pytest.StashKey[Wish]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -144,6 +150,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="VERSION",
         help="how far in-place-upgrade goes; none: it is not replayed (default: with the node images that were built, "
         "one minor version further in the profile smoke, two in full)",
+    )
+    group.addoption(
+        "--conform",
+        default="",
+        metavar="ROUNDS",
+        help="run five of upstream's quick conformance specs around each incident: before, after, and during the harm "
+        "what is documented to go on; joined by commas, or none (default: after, where e2e.test is built)",
     )
     group.addoption("--busybox-image", default="", help="image of the workloads (default: what the nodes hold)")
 
@@ -193,6 +206,7 @@ def pytest_configure(config: pytest.Config) -> None:
         normal_version(config.getoption("--kubernetes"))
         if config.getoption("--upgrade-to") not in {"", NEVER}:
             normal_version(config.getoption("--upgrade-to"))
+        config.stash[CONFORM] = _wish(config)
         if existing:
             api_client(Path(kubeconfig), config.getoption("--context"))
     except OrdealError as error:
@@ -278,6 +292,7 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
         },
         storage_class=request.config.getoption("--storage-class"),
         upgrade_to=request.config.getoption("--upgrade-to"),
+        conform=request.config.stash[CONFORM],
         turn=ordeal_run.turn,
     )
     request.node.stash[LAB] = made
@@ -306,6 +321,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     try:
         with run.view.of(name, lab_of_item, before_s):
             yield
+            lab_of_item.conform_after()
     except LacksAbilityError as error:
         run.results.skip(pyfuncitem.nodeid, str(error))
         pytest.skip(str(error))
@@ -358,6 +374,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for outcome in saved.outcomes:
         for name, rows in outcome.tables.items():
             console.print(fact_table(name, rows))
+    for line in _not_conformed(saved):
+        terminalreporter.write_line(line)
     terminalreporter.write_line(f"results: {saved.path}")
     page = saved.path.with_name("report.html")
     if page.is_file():
@@ -366,9 +384,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _conclude(run: Run, lab: Lab, test: str, problem: str) -> Outcome:
     outcome = outcome_of(lab, test, problem)
+    run.results.add_specs([replace(each, test=test) for each in lab.specs])
     run.results.add(outcome)
     run.report(f"=== {outcome.id}: {outcome.verdict}, {'passed' if outcome.passed else 'FAILED'}: {outcome.why}")
     return outcome
+
+
+def _wish(config: pytest.Config) -> Wish:
+    """When specs are to be run. Raises OrdealError where it can be told now that they can't be."""
+    wish = rounds.parse(config.getoption("--conform"))
+    if wish.asked and wish.rounds and config.getoption("--cluster") in {AUTO, KIND}:
+        program.require(normal_version(config.getoption("--kubernetes")))
+    return wish
+
+
+def _not_conformed(saved: SavedRun) -> list[str]:
+    """Why specs were left out that would have been run by default, and after how many replays."""
+    said = [str((o.facts or {}).get(CONFORMANCE, "")) for o in saved.outcomes]
+    reasons = Counter(each.removeprefix(NOT_RUN) for each in said if each.startswith(NOT_RUN))
+    return [f"upstream's specs were not run after {n} replays: {reason}" for reason, n in reasons.items()]
 
 
 def _kinds(replay: Replay, choice: str) -> list[str]:

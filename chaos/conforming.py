@@ -1,0 +1,136 @@
+"""Conformance around a replay: the specs that are run before and after it, and what goes on during its harm."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from chaos.clusters.base import SIMULATED, Cluster
+from chaos.conformance import during, images, program
+from chaos.conformance.rounds import Rounds, Wish, chosen
+from chaos.errors import OrdealError
+from chaos.faults.base import Fault
+from chaos.history import History
+from chaos.invariants.base import Invariant
+from chaos.invariants.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
+from chaos.report.specs import SpecResult
+
+RUN_NO_POD = "the nodes of this cluster are simulated and run no pod"
+SMALL_DISK = "a node has a small file system of its own for images, whose use the next replay measures"
+
+
+class CantConformError(OrdealError):
+    """Specs can't be run here: the cluster runs no pods, or e2e.test of its version is not there."""
+
+
+class Conforming:
+    """Runs what was wished around one replay, and knows what the histories are to be judged by."""
+
+    def __init__(self, wish: Wish, directory: Path, report: Callable[[str], None]) -> None:
+        """`directory`: the replay's own, below the run's folder."""
+        self.wish = wish
+        self.not_run = ""  # why not, where they were wished and could not be run
+        self._directory, self._report = directory, report
+        self._rounds: Rounds | None = None
+        self._done: list[str] = []
+        self._own: History | None = None
+        self._during: list[tuple[during.Checks, str, History]] = []
+        self._checks: during.Checks | None = None
+
+    @property
+    def results(self) -> tuple[SpecResult, ...]:
+        """What became of each spec so far."""
+        rounds = self._rounds.results if self._rounds is not None else []
+        return (*rounds, *(row for checks, fault, _ in self._during for row in checks.rows(fault)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The whole names of the specs that were run before or after; none where none were."""
+        return self._rounds.texts if self._rounds is not None else ()
+
+    def run(self, cluster: Cluster, when: str, history: History) -> tuple[str, ...]:
+        """Run the specs now, into a history. Returns their names.
+
+        Raises CantConformError where that can't be done here, OrdealError for what is wrong before the first spec.
+        """
+        if cluster.ref.kind == SIMULATED:
+            raise CantConformError(RUN_NO_POD)
+        version = program.plain(cluster.kubernetes)
+        found = program.find(version)
+        if found is None:
+            raise CantConformError(program.not_built(version))
+        images.provide(cluster, found, report=self._report)
+        if self._rounds is None:
+            self._rounds = Rounds(cluster, found, chosen(found), self._directory, self._report)
+        self._rounds.run(when, history)
+        return self._rounds.texts
+
+    def due(self, when: str) -> bool:
+        """Whether that round was wished, and nothing is known yet of why it could not be run."""
+        return when in self.wish.rounds and when not in self._done and not self.not_run
+
+    def around(self, cluster: Cluster, when: str) -> bool:
+        """Run the specs now, where that was wished and was not done yet, into a history of their own.
+
+        Returns whether they were run. What was not asked for and can't be done is no error, but told by `not_run`.
+        Raises OrdealError as `run` does.
+        """
+        if not self.due(when) or not self._may(cluster):
+            return False
+        if self._own is None:
+            self._own = History(self._directory / "history" / "conformance.jsonl")
+        self._done.append(when)
+        self.run(cluster, when, self._own)
+        return True
+
+    @contextmanager
+    def during(
+        self, harm: Fault, cluster: Cluster, history: History, deploy: during.Deploy, names: Sequence[str] = ()
+    ) -> Iterator[None]:
+        """Check, for the block's length, what is documented to go on while this harm lasts; nothing where nothing is.
+
+        `deploy` puts the pods that are asked onto the cluster, once. `names`: of the control plane's nodes, where the
+        API server need not answer now.
+        """
+        documented = ""
+        if DURING in self.wish.rounds and (self._checks is not None or self._may(cluster)):
+            documented = during.documented(harm, names or [n.name for n in cluster.nodes() if n.control_plane])
+        if not documented:
+            yield
+            return
+        if self._checks is None:
+            image = images.agnhost(cluster, report=self._report)
+            self._checks = during.Checks(cluster, deploy(during.Talkers(image)))
+        self._report(f"  checked during {harm.kind}: {documented}")
+        if all(fault != harm.kind or into is not history for _, fault, into in self._during):
+            self._during.append((self._checks, harm.kind, history))
+        with self._checks.running(history, harm.kind):
+            yield
+
+    def judged_by(self) -> tuple[tuple[History, Invariant], ...]:
+        """What each history is to be judged by: nothing where nothing was run."""
+        found = [(history, conforms_during(checks.names, fault=fault)) for checks, fault, history in self._during]
+        if self._own is not None and AFTER in self._done:
+            found.append((self._own, still_conforms(self.names, before=BEFORE in self._done)))
+        return tuple(found)
+
+    def close(self) -> Path | None:
+        """The history of their own is whole: where it is; None where there is none."""
+        if self._own is None:
+            return None
+        self._own.close()
+        return self._own.path
+
+    def _may(self, cluster: Cluster) -> bool:
+        """Whether specs can be run here. Raises CantConformError where they can't and were asked for."""
+        if self.not_run:
+            return False
+        if cluster.ref.kind == SIMULATED:
+            self.not_run = RUN_NO_POD
+        elif cluster.shape.imagefs_bytes and not self.wish.asked:
+            self.not_run = SMALL_DISK
+        else:
+            version = program.plain(cluster.kubernetes)
+            self.not_run = "" if program.find(version) is not None else program.not_built(version)
+        if self.not_run and self.wish.asked and cluster.ref.kind != SIMULATED:
+            raise CantConformError(self.not_run)
+        return not self.not_run

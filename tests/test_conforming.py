@@ -1,0 +1,200 @@
+"""When specs are run around a replay, when they are left out, and what is said then."""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from chaos import conforming
+from chaos.clusters.base import KIND, SIMULATED, ClusterRef, Node, Shape
+from chaos.conformance.rounds import DEFAULT, Wish
+from chaos.conforming import SMALL_DISK, CantConformError, Conforming
+from chaos.faults.base import Fault
+from chaos.faults.node import PowerOff
+from chaos.faults.scale import ScaleToZero
+from chaos.history import FaultStep, History, SpecRun
+from chaos.invariants.base import Verdict
+from chaos.invariants.conformance import AFTER, BEFORE, DURING, FAILED, PASSED
+from chaos.report.specs import SpecResult
+
+SPEC = "[sig-apps] ReplicaSet should serve"
+EVERYTHING = Wish((BEFORE, DURING, AFTER), asked=True)
+
+
+class FakeRounds:
+    """Runs one spec, which becomes what `states` says of that round."""
+
+    states: dict[str, str]
+
+    def __init__(self, _cluster: object, _program: object, specs: object, _directory: Path, _report: object) -> None:
+        self.texts, self.results = (SPEC,), list[SpecResult]()
+
+    def run(self, when: str, history: History) -> None:
+        state = self.states.get(when, PASSED)
+        history.add(SpecRun(history.now(), when, SPEC, state, 3.0, "apps"))
+        self.results.append(SpecResult("", when, "apps-x", SPEC, "apps", state, 3.0))
+
+
+class FakeChecks:
+    """What is checked during harm: one call, that is answered."""
+
+    names = ("w1 reaches w2",)
+
+    def __init__(self, _cluster: object, _talkers: object) -> None: ...
+
+    def running(self, history: History, _fault: str) -> Any:
+        history.add(SpecRun(1.5, DURING, self.names[0], PASSED, 0.1, "network"))
+        return nullcontext()
+
+    def rows(self, fault: str) -> tuple[SpecResult, ...]:
+        return (SpecResult("", DURING, "w1-w2", f"{self.names[0]} ({fault})", "network", PASSED, 1.0),)
+
+
+def _cluster(kind: str = KIND, shape: Shape | None = None) -> Any:
+    return SimpleNamespace(
+        ref=ClusterRef(kind, "fake", "kubeconfig"),
+        shape=shape or Shape(),
+        kubernetes="v1.34.4+vendor1",
+        nodes=lambda: tuple(Node(n, n == "cp", "True", "", "", ()) for n in ("cp", "w1")),
+    )
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The versions of which an e2e.test was built."""
+    versions = ["1.34.4"]
+    FakeRounds.states = {}
+    monkeypatch.setattr(conforming.program, "find", lambda v: SimpleNamespace(version=v) if v in versions else None)
+    monkeypatch.setattr(conforming.images, "provide", lambda *_, **__: None)
+    monkeypatch.setattr(conforming.images, "agnhost", lambda *_, **__: "agnhost")
+    monkeypatch.setattr(conforming, "chosen", lambda _: ())
+    monkeypatch.setattr(conforming, "Rounds", FakeRounds)
+    monkeypatch.setattr(conforming.during, "Checks", FakeChecks)
+    return versions
+
+
+@pytest.fixture
+def made(tmp_path: Path, built: list[str]) -> Iterator[Callable[[Wish], Conforming]]:
+    each: list[Conforming] = []
+
+    def make(wish: Wish) -> Conforming:
+        each.append(Conforming(wish, tmp_path / "replay", lambda _: None))
+        return each[-1]
+
+    yield make
+    for one in each:
+        one.close()
+
+
+def test_specs_are_run_once_a_round_and_judged_together(made: Callable[[Wish], Conforming]) -> None:
+    c = made(EVERYTHING)
+    assert c.judged_by() == ()
+    assert [c.around(_cluster(), BEFORE), c.around(_cluster(), BEFORE), c.around(_cluster(), AFTER)] == [
+        True,
+        False,
+        True,
+    ]
+    ((history, invariant),) = c.judged_by()
+    judged = invariant.judge(history)
+    assert (invariant.name, judged.verdict) == ("still-conforms", Verdict.HELD)
+    assert judged.figures["passed_before"] == 1
+    assert [r.round for r in c.results] == [BEFORE, AFTER]
+    path = c.close()
+    assert path is not None
+    assert len(History.load(path)) == 2
+
+
+@pytest.mark.parametrize(("wish", "reason"), [(EVERYTHING, "no-longer-conforms"), (DEFAULT, "does-not-conform")])
+def test_what_fails_after_harm_violates(made: Callable[[Wish], Conforming], wish: Wish, reason: str) -> None:
+    c = made(wish)
+    FakeRounds.states = {AFTER: FAILED}
+    c.around(_cluster(), BEFORE)
+    c.around(_cluster(), AFTER)
+    ((history, invariant),) = c.judged_by()
+    judged = invariant.judge(history)
+    assert (judged.verdict, judged.reason) == (Verdict.VIOLATED, reason)
+
+
+def test_a_round_that_ended_with_an_error_is_not_run_again_and_not_forgotten(
+    made: Callable[[Wish], Conforming], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    c = made(DEFAULT)
+
+    def refuse(*_: object) -> None:
+        raise CantConformError("the kubeconfig can't be read")
+
+    monkeypatch.setattr(FakeRounds, "run", refuse)
+    with pytest.raises(CantConformError):
+        c.around(_cluster(), AFTER)
+    assert not c.around(_cluster(), AFTER)
+    ((history, invariant),) = c.judged_by()
+    assert invariant.judge(history).verdict is Verdict.UNKNOWN
+
+
+def test_without_a_wish_nothing_is_run_or_said(made: Callable[[Wish], Conforming]) -> None:
+    c = made(Wish())
+    assert not c.around(_cluster(), AFTER)
+    assert (c.not_run, c.judged_by(), c.results, c.close()) == ("", (), (), None)
+
+
+def test_an_e2e_test_that_is_not_built_is_said_and_an_error_only_where_it_was_asked_for(
+    made: Callable[[Wish], Conforming], built: list[str]
+) -> None:
+    built.clear()
+    c = made(DEFAULT)
+    assert not c.around(_cluster(), AFTER)
+    assert "conformance build --kubernetes 1.34.4" in c.not_run
+    assert c.judged_by() == ()
+    with pytest.raises(CantConformError, match=r"conformance build --kubernetes 1\.34\.4"):
+        made(EVERYTHING).around(_cluster(), BEFORE)
+
+
+@pytest.mark.parametrize("wish", [DEFAULT, EVERYTHING])
+def test_simulated_nodes_run_no_pod(made: Callable[[Wish], Conforming], wish: Wish) -> None:
+    c = made(wish)
+    assert not c.around(_cluster(SIMULATED), AFTER)
+    assert "simulated" in c.not_run
+
+
+def test_a_file_system_that_the_next_replay_measures_is_left_alone_unless_asked(
+    made: Callable[[Wish], Conforming],
+) -> None:
+    small = replace(Shape(), imagefs_bytes=3 * 1024**3)
+    c = made(DEFAULT)
+    assert not c.around(_cluster(shape=small), AFTER)
+    assert c.not_run == SMALL_DISK
+    assert made(EVERYTHING).around(_cluster(shape=small), AFTER)
+
+
+@pytest.mark.parametrize(("harm", "checked"), [(PowerOff("cp"), True), (PowerOff("w1"), False), (ScaleToZero(), False)])
+def test_during_harm_it_is_checked_what_is_documented(
+    made: Callable[[Wish], Conforming], harm: Fault, checked: bool
+) -> None:
+    c, history, deployed = made(EVERYTHING), History.of_records([]), list[object]()
+
+    def deploy(talkers: object) -> Any:
+        deployed.append(talkers)
+
+    for step in ("planned", "applied", "landed"):
+        history.add(FaultStep(1.0, harm.kind, step, ""))
+    with c.during(harm, _cluster(), history, deploy):
+        pass
+    with c.during(harm, _cluster(), history, deploy):
+        pass
+    history.add(FaultStep(2.0, harm.kind, "undone", ""))
+    assert len(deployed) == int(checked)
+    found = c.judged_by()
+    assert {i.name for _, i in found} == ({f"conforms-during-{harm.kind}"} if checked else set())
+    assert [i.judge(h).verdict for h, i in found] == [Verdict.HELD] * checked
+
+
+def test_nothing_is_checked_during_harm_unless_that_was_wished(made: Callable[[Wish], Conforming]) -> None:
+    c, cluster = made(DEFAULT), _cluster()
+    cluster.nodes = None  # an API server that is away is not asked
+    with c.during(PowerOff("cp"), cluster, History(), lambda _: None):  # type: ignore[arg-type,return-value]
+        pass
+    assert c.judged_by() == ()
