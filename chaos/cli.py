@@ -383,28 +383,37 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="The page goes there instead (needs no --html).")
     ] = None,
+    to_markdown: Markdown = None,
+    exit_code: Annotated[
+        bool,
+        typer.Option("--exit-code", help="Exit with 0 where it is safe, 1 where it is not, 2 where nobody can say."),
+    ] = False,
 ) -> None:
     """Show what became of a run, also of one that was killed; with --html as a page."""
+    from chaos.report import brief  # noqa: PLC0415
     from chaos.report.answer import answer  # noqa: PLC0415
     from chaos.report.saved import load  # noqa: PLC0415
     from chaos.report.table import verdict_table  # noqa: PLC0415
 
     saved = load(results, run)
+    said = answer(saved, saved.unreadable())
+    if to_markdown:
+        _write_markdown(brief.markdown(saved, said), to_markdown)
     if html or output is not None:
         from chaos.report.html import PAGE, write_page  # noqa: PLC0415
 
         to = output or saved.path.with_name(PAGE)
         write_page(saved, to)
         typer.echo(to)
-        return
-    console = _console()
-    console.print(verdict_table(saved.outcomes, f"run {saved.id}"), markup=False)
-    passed_count = sum(o.passed for o in saved.outcomes)
-    said = answer(saved, saved.missing())
-    for doubt in said.doubts:
-        console.print(doubt, markup=False, soft_wrap=True)
-    console.print(f"{said.safe}: {said.sentence}", markup=False, soft_wrap=True)
-    console.print(f"{passed_count} of {len(saved.outcomes)} passed; {saved.path}", soft_wrap=True)
+    elif not _is_stdout(to_markdown):
+        console = _console()
+        console.print(verdict_table(saved.outcomes, f"run {saved.id}"), markup=False)
+        for doubt in said.doubts:
+            console.print(doubt, markup=False, soft_wrap=True)
+        console.print(f"{said.safe}: {said.sentence}", markup=False, soft_wrap=True)
+        passed_count = sum(o.passed for o in saved.outcomes)
+        console.print(f"{passed_count} of {len(saved.outcomes)} passed; {saved.path}", soft_wrap=True)
+    raise typer.Exit(brief.EXIT_CODES[said.safe] if exit_code else 0)
 
 
 @app.command()
@@ -585,18 +594,26 @@ def _compare(
     from chaos.report.compare import compare as compared  # noqa: PLC0415
 
     made = compared(base, candidate, _allow_list(allow), alpha=alpha, relevant=relevant)
-    to_stdout = to_markdown is not None and str(to_markdown) == "-"
-    if as_json and to_stdout:
+    if as_json and _is_stdout(to_markdown):
         raise OrdealError("--json and --markdown - both write to standard output: give --markdown a file")
-    if to_markdown and not to_stdout:
-        to_markdown.write_text(summary.markdown(made))
+    if to_markdown:
+        _write_markdown(summary.markdown(made), to_markdown)
     if as_json:
         _print_json(summary.as_json(made))
-    elif to_stdout:
-        typer.echo(summary.markdown(made), nl=False)
-    else:
+    elif not _is_stdout(to_markdown):
         _console().print(summary.terminal(made))
     return made.exit_code
+
+
+def _is_stdout(path: Path | None) -> bool:
+    return path is not None and str(path) == "-"
+
+
+def _write_markdown(content: str, to: Path) -> None:
+    if _is_stdout(to):
+        typer.echo(content, nl=False)
+    else:
+        to.write_text(content)
 
 
 def _print_checks(checks: "tuple[Check, ...]") -> None:

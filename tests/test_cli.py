@@ -208,6 +208,18 @@ def test_report_makes_a_page_of_a_run_that_was_killed_too(home: Home) -> None:
     assert "unknown: Nobody can say that this is safe" in said
 
 
+def test_report_gives_a_summary_and_ends_with_the_answer_where_it_is_asked_to(home: Home) -> None:
+    results(home.path / "results").begin("test_x", "mass-termination", cluster="kind", profile="smoke")
+    assert home.run("report").code == 0
+    done = home.run("report", "--exit-code", "--markdown", "-")
+    assert (done.code, done.out.splitlines()[0]) == (2, "## kube-ordeal: unknown")
+    assert "┏" not in done.out
+    done = home.run("report", "--html", "--markdown", "summary.md")
+    assert (done.code, done.out) == (0, "results/latest/report.html\n")
+    assert (home.path / "summary.md").read_text().startswith("## kube-ordeal: unknown\n")
+    refused(home.run("report", "--markdown", "none/summary.md"), "none/summary.md", "No such file or directory")
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

@@ -8,6 +8,7 @@ from typing import Any
 
 from chaos.catalogue import Control, Incident, Sign
 from chaos.errors import OrdealError
+from chaos.history import History
 from chaos.invariants.base import Figure
 from chaos.report import specs
 from chaos.report.schema import check
@@ -120,9 +121,14 @@ class SavedRun:
         return path
 
     @property
+    def histories(self) -> tuple[str, ...]:
+        """What was recorded and what was judged, as paths below the run's folder."""
+        return tuple(h for o in self.outcomes for h in (*o.histories, *(f.history for f in o.findings if f.history)))
+
+    @property
     def named(self) -> tuple[str, ...]:
         """The histories, the evidence and what specs left, as paths below the run's folder."""
-        paths = [h for o in self.outcomes for h in (*o.histories, *(f.history for f in o.findings if f.history))]
+        paths = list(self.histories)
         paths += [piece.path for o in self.outcomes for piece in o.evidence if piece.path]
         paths += [path for each in self.specs for path in each.files]
         return tuple(dict.fromkeys(paths))
@@ -136,6 +142,16 @@ class SavedRun:
             except OrdealError as error:
                 sentences.append(str(error))
         return tuple(sentences)
+
+    def unreadable(self) -> tuple[str, ...]:
+        """A sentence for each file that is missing, and for each history that was edited or whose clock goes back."""
+        sentences = list(self.missing())
+        for each in dict.fromkeys(self.histories):
+            try:
+                History.load(self.file(each))
+            except (OrdealError, OSError) as error:
+                sentences.append(str(error))
+        return tuple(dict.fromkeys(sentences))
 
 
 def load(root: Path, run: str = "latest") -> SavedRun:

@@ -1,7 +1,5 @@
 """A comparison for its readers: Markdown for a pull request or a job page, tables for a terminal, JSON for programs."""
 
-import html
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -12,6 +10,7 @@ from rich.text import Text
 from chaos.report.allowed import Allowed
 from chaos.report.compare import Comparison, FigureRow, Key, Unit, VerdictRow
 from chaos.report.difference import Status
+from chaos.report.markdown import escaped, folded, pipe_table
 
 SCHEMA = 1
 COLOURS = {
@@ -29,7 +28,6 @@ HEADLINES = {
 }
 _ORDER = list(COLOURS)
 R = TypeVar("R", VerdictRow, FigureRow)
-_MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
 
 
 def answer(c: Comparison) -> str:
@@ -55,24 +53,22 @@ def markdown(c: Comparison) -> str:
     lines = [
         f"## kube-ordeal: {HEADLINES[c.answer]}",
         "",
-        f"{_md(str(c.candidate))} against {_md(str(c.base))}. {_md(answer(c))}.",
+        f"{escaped(str(c.candidate))} against {escaped(str(c.base))}. {escaped(answer(c))}.",
         "",
     ]
     verdicts = [row for row in c.verdicts if row.status is not Status.SAME]
     if verdicts:
-        lines += _md_table(VERDICT_COLUMNS, [_verdict_cells(r) for r in _sorted(verdicts)])
+        lines += pipe_table(VERDICT_COLUMNS, [_verdict_cells(r) for r in _sorted(verdicts)])
     figures = [row for row in c.figures if row.status is not Status.SAME]
     if figures:
-        lines += _md_table(FIGURE_COLUMNS, [_figure_cells(r) for r in _sorted(figures)])
+        lines += pipe_table(FIGURE_COLUMNS, [_figure_cells(r) for r in _sorted(figures)])
     same = [[str(r.key), *_of(r.base), *_of(r.candidate)] for r in c.verdicts if r.status is Status.SAME]
     if same:
-        lines += ["<details><summary>The same verdict</summary>", ""]
-        lines += [*_md_table(("replay", "base", "candidate"), same), "</details>", ""]
+        lines += folded("The same verdict", pipe_table(("replay", "base", "candidate"), same))
     alike = [_figure_cells(r) for r in c.figures if r.status is Status.SAME]
     if alike:
-        lines += ["<details><summary>Figures that are no worse</summary>", ""]
-        lines += [*_md_table(FIGURE_COLUMNS, alike), "</details>", ""]
-    lines += [f"- {_md(sentence)}" for sentence in _sentences(c)]
+        lines += folded("Figures that are no worse", pipe_table(FIGURE_COLUMNS, alike))
+    lines += [f"- {escaped(sentence)}" for sentence in _sentences(c)]
     return "\n".join(lines) + "\n"
 
 
@@ -229,13 +225,3 @@ def _allowed(entry: Allowed | None) -> dict[str, object]:
 
 def _add(table: Table, cells: Sequence[str], style: str) -> None:
     table.add_row(*(Text(cell) for cell in cells), style=style or None)
-
-
-def _md_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    return [*lines, *(f"| {' | '.join(_md(cell) for cell in row)} |" for row in rows), ""]
-
-
-def _md(text: str) -> str:
-    """Text that Markdown and HTML leave as it is, on one line."""
-    return _MARKDOWN.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
