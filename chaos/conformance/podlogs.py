@@ -88,6 +88,13 @@ class PodLogs:
         return texts
 
 
+def upstreams_namespaces(cluster: Cluster) -> tuple[str, ...]:
+    """The namespaces that upstream's framework has made and that are still there. Raises OrdealError, ApiException."""
+    with cluster.api() as client:
+        found: list[Any] = CoreV1Api(client).list_namespace(label_selector=MADE_BY_UPSTREAM).items
+    return tuple(space.metadata.name for space in found)
+
+
 def told(pod: Any) -> str:
     """Where a pod is and how it is, in a few lines."""
     status = pod.status

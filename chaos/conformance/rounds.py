@@ -7,13 +7,14 @@ from pathlib import Path
 from chaos.clusters.base import Cluster
 from chaos.conformance import runner
 from chaos.conformance.listing import listing
-from chaos.conformance.outcome import Reason, SpecOutcome, State
+from chaos.conformance.outcome import SpecOutcome
 from chaos.conformance.podlogs import PodLogs
 from chaos.conformance.program import Program
+from chaos.conformance.rows import row, state_of
 from chaos.conformance.spec import Spec, id_of
 from chaos.errors import OrdealError
 from chaos.history import History, SpecRun
-from chaos.invariants.conformance import AFTER, BEFORE, FAILED, FLAKY, LATE, LOST, NO_IMAGE, PASSED, ROUNDS, SKIPPED
+from chaos.invariants.conformance import AFTER, BEFORE, PASSED, ROUNDS
 from chaos.report.specs import SpecResult
 
 NONE = "none"
@@ -69,24 +70,6 @@ def chosen(program: Program, texts: Sequence[str] = FAST) -> tuple[Spec, ...]:
     return found
 
 
-def state_of(outcome: SpecOutcome) -> str:
-    """The state, as histories and results have it, of what became of a spec."""
-    if outcome.flaky:
-        return FLAKY
-    if outcome.state is State.PASSED:
-        return PASSED
-    if outcome.state is State.FAILED:
-        return FAILED
-    by_reason = {
-        Reason.HUNG: LATE,
-        Reason.NO_IMAGE: NO_IMAGE,
-        Reason.SKIPPED: SKIPPED,
-        Reason.TOO_FEW_NODES: SKIPPED,
-        Reason.NO_STORAGE_CLASS: SKIPPED,
-    }
-    return by_reason.get(outcome.reason, LOST) if outcome.reason else LOST
-
-
 class Rounds:
     """Runs the specs on a cluster, as often as it is asked to; keeps a row for each."""
 
@@ -131,7 +114,16 @@ class Rounds:
                         outcome.attempts,
                     )
                 )
-                self.results.append(self._row(when, outcome, state, folder, pods))
+                self.results.append(
+                    row(
+                        outcome,
+                        self._program.version,
+                        folder / outcome.spec_id,
+                        self._directory.parent,
+                        pods,
+                        when=when,
+                    )
+                )
                 self._report(f"  {when}: {state}: {outcome.text} ({outcome.took_s:.1f} s)")
 
             runner.run(
@@ -146,28 +138,3 @@ class Rounds:
             )
         order = {text: n for n, text in enumerate(self.texts)}
         self.results[began:] = sorted(self.results[began:], key=lambda r: order.get(r.spec, len(order)))
-
-    def _row(self, when: str, o: SpecOutcome, state: str, folder: Path, pods: Sequence[Path]) -> SpecResult:
-        output = ""
-        if state != PASSED and o.output:
-            path = folder / o.spec_id / "output.log"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(o.output, errors="replace")
-            output = self._below(path)
-        return SpecResult(
-            "",
-            when,
-            o.spec_id,
-            o.text,
-            o.area,
-            state,
-            o.took_s,
-            self._program.version,
-            o.message,
-            o.attempts,
-            output,
-            tuple(self._below(p) for p in pods),
-        )
-
-    def _below(self, path: Path) -> str:
-        return str(path.relative_to(self._directory.parent))
