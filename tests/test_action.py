@@ -136,6 +136,13 @@ def test_the_action_uses_inputs_and_steps_that_there_are_and_none_of_them_as_a_s
     assert all(os.access(path, os.X_OK) for path in FOLDER.glob("*.sh"))
 
 
+def test_what_is_kept_between_jobs_goes_with_what_it_was_built_from(tmp_path: Path) -> None:
+    (step,) = [s for s in _action()["runs"]["steps"] if s.get("id") == "sources"]
+    env = {**os.environ, "GITHUB_ACTION_PATH": str(FOLDER), "GITHUB_OUTPUT": str(tmp_path / "output")}
+    subprocess.run(["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]], env=env, check=True)
+    assert re.fullmatch(r"digest=[0-9a-f]{16}\n", (tmp_path / "output").read_text())
+
+
 def test_the_page_shows_the_example_as_it_is_and_every_input_and_output() -> None:
     action = _action()
     example = EXAMPLE.read_text().partition("\n")[2].strip()
