@@ -13,7 +13,7 @@ from chaos.catalogue import Incident
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, LoadsImages, NodeNetwork, Shape, Timers, missing
 from chaos.clusters.pool import Pool
 from chaos.conformance.rounds import Wish
-from chaos.conforming import Conforming
+from chaos.conforming import CantConformError, Conforming
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.faults.base import Fault, inject
@@ -388,11 +388,14 @@ class Lab:
         """Run a few of upstream's quick specs now, into a history; returns their names. `when`: a round of
         chaos.invariants.conformance. Of a replay that does this itself none are run around it.
 
-        Raises OrdealError where they can't be run here.
+        Raises LacksAbilityError where they can't be run here, OrdealError for what is wrong before the first spec.
         """
         self.phase("conform", when)
         self._conforming.wish = Wish()
-        return self._conforming.run(self.current, when, history)
+        try:
+            return self._conforming.run(self.current, when, history)
+        except CantConformError as error:
+            raise LacksAbilityError(str(error)) from error
 
     def conform_after(self) -> None:
         """The story is told: run the specs that were wished after it, and judge by them."""

@@ -53,6 +53,7 @@ from chaos.history import Observation, PodChange
 from chaos.hosts import mutants
 from chaos.identities import NodeIdentities
 from chaos.informer import ConfigMapInformer
+from chaos.invariants.conformance import AFTER, BEFORE
 from chaos.invariants.handles import DNS, ECHO
 from chaos.invariants.pleg import WAVE, WAVE_OVER, deadlock_seen
 from chaos.links import measure_links as measure
@@ -155,6 +156,7 @@ __all__ = [
     "return_to_service",
     "revert_etcd_edit",
     "roll_out",
+    "run_specs",
     "save_snapshot",
     "scale_back",
     "scale_to_zero",
@@ -1147,6 +1149,24 @@ def scale_to_zero(
 def scale_back() -> int:
     """Give back the replicas that scale_to_zero took; safe to repeat. Returns how many Deployments there were."""
     return SESSION.take_back(ScaleToZero.kind)
+
+
+@activity
+def run_specs(
+    when: str | Mapping[str, str | None] = "after", configuration: Configuration | None = None
+) -> dict[str, Setting]:
+    """Run five quick specs of upstream's e2e.test now, before or after the harm. Needs start_recording.
+
+    when: before or after. May be a choice by variant; null leaves the step out. Returns what became of each.
+    """
+    SESSION.open(configuration)
+    chosen = by_variant(when, SESSION.lab.control)
+    if chosen is None:
+        return {}
+    if chosen not in {BEFORE, AFTER}:
+        raise OrdealError(f"specs can be run {BEFORE} or {AFTER} the harm, not {chosen!r}")
+    SESSION.lab.run_specs(str(chosen), SESSION.history)
+    return {each.spec: each.state for each in SESSION.lab.specs if each.round == chosen}
 
 
 @activity

@@ -15,6 +15,7 @@ from chaos.faults.hostname import RenameNode
 from chaos.history import NodeChange
 from chaos.invariants import (
     availability,
+    conformance,
     data,
     eviction,
     handles,
@@ -93,6 +94,7 @@ __all__ = [
     "server_version_not_affected",
     "slab_does_not_grow",
     "slowest_pod_start_s",
+    "still_conforms",
     "storage_driver_sound",
     "taints_per_s",
     "taints_taken_back",
@@ -121,6 +123,15 @@ def nothing_terminated(workload: str = "web", fault: str = "") -> Reported:
     fault: the kind of the fault in whose time it is judged, such as cut-off; without, the whole recording is.
     """
     return _judged(pods.nothing_terminated(workload, fault=fault or None))
+
+
+@activity
+def still_conforms(before: bool = True) -> Reported:
+    """Each of upstream's specs that passed before the harm passes after it; needs run_specs.
+
+    before: false where they were only run after it: then each has to pass.
+    """
+    return _judged(conformance.still_conforms(SESSION.lab.spec_names, before=bool(before)))
 
 
 @activity

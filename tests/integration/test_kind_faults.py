@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from kubernetes.client import AppsV1Api
 
 from chaos.clusters.kind import IMAGEFS, KindCluster
 from chaos.faults.address import PinKubelets
@@ -15,6 +16,8 @@ from chaos.faults.link import BadLink
 from chaos.faults.network import CutOff
 from chaos.faults.node import Pause, PowerOff
 from chaos.faults.priority import DropPriority
+from chaos.faults.routes import CutPodRoutes
+from chaos.faults.scale import ScaleToZero
 from chaos.faults.static_pod import PlaceStaticPod
 from chaos.history import FaultStep, History
 from chaos.hosts.command import run
@@ -33,6 +36,7 @@ class Picture:
     power: dict[str, tuple[str, str]]
     rules: dict[str, str]
     routes: dict[str, str]
+    replicas: dict[str, tuple[int, int]]  # wanted and Ready, of the Deployments in kube-system
 
 
 RULES = (
@@ -41,6 +45,8 @@ RULES = (
     ("iptables", "-t", "mangle", "-S", "PREROUTING"),
     ("ip6tables", "-t", "mangle", "-S", "PREROUTING"),
     ("tc", "qdisc", "show", "dev", "eth0"),
+    ("ip", "rule"),
+    ("ip", "-6", "rule"),
 )
 
 
@@ -50,12 +56,15 @@ def picture(cluster: KindCluster) -> Picture:
     def inside(node: str, *argv: str) -> str:
         return run(cluster.in_network_of(node, argv), timeout_s=10).out
 
+    with cluster.api() as client:
+        deployments: list[Any] = AppsV1Api(client).list_namespaced_deployment("kube-system").items
     return Picture(
         ready={n.name: n.ready for n in cluster.nodes()},
         taints={n.name: n.taints for n in cluster.nodes()},
         power={n: (cluster.power(n).state, cluster.power(n).address) for n in names},
         rules={n: "".join(inside(n, *argv) for argv in RULES) for n in names},
         routes={n: "\n".join(sorted(inside(n, "ip", "route").splitlines())) for n in names},
+        replicas={d.metadata.name: (d.spec.replicas, d.status.ready_replicas or 0) for d in deployments},
     )
 
 
@@ -73,6 +82,8 @@ def faults_of(cluster: KindCluster) -> dict[str, dict[str, Any]]:
         PinKubelets.kind: {"nodes": list(cluster.workers)},
         LeakKernelMemory.kind: {"node": worker, "size_bytes": 32 * 1024**2},
         LeaveFiles.kind: {"node": worker, "size_bytes": 32 * 1024**2},
+        CutPodRoutes.kind: {"node": worker},
+        ScaleToZero.kind: {},
     }
 
 
@@ -88,6 +99,8 @@ KINDS = (
     PinKubelets.kind,
     LeakKernelMemory.kind,
     LeaveFiles.kind,
+    CutPodRoutes.kind,
+    ScaleToZero.kind,
 )
 
 
@@ -97,7 +110,7 @@ def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, kind: 
     harm = fault_of(kind, faults_of(kind_cluster)[kind])
     history = History()
     with inject(harm, kind_cluster, journal, history):
-        during = picture(kind_cluster) if kind in {CutOff.kind, BadLink.kind} else None
+        during = picture(kind_cluster) if kind in {CutOff.kind, BadLink.kind, CutPodRoutes.kind} else None
     assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
     if during is not None:
         assert during.rules != before.rules

@@ -1,0 +1,34 @@
+"""still-conforms: a cluster is harmed and mended, and upstream's specs that passed before are run again."""
+
+from contextlib import ExitStack
+
+from chaos.clusters.base import NodeNetwork, RunsContainers, Shape
+from chaos.faults.routes import CutPodRoutes
+from chaos.faults.scale import ScaleToZero
+from chaos.incident import incident
+from chaos.invariants.conformance import AFTER, BEFORE, still_conforms
+from chaos.lab import Lab
+
+NEEDS = (RunsContainers, NodeNetwork)
+
+
+@incident("still-conforms", on=("kind",), needs=NEEDS, controls=("no-dns", "no-routes"))
+def test_what_conformed_before_conforms_after(lab: Lab) -> None:
+    """When a cluster's DNS is away and a node has no way to the other nodes' pods, and both come back, each of
+    upstream's specs that passed before MUST pass after. In a control one of the two is still so when they are run.
+    """
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    worker = next(n.name for n in cluster.nodes() if not n.control_plane)
+    with lab.record() as history:
+        specs = lab.run_specs(BEFORE, history)
+        with ExitStack() as harmed:
+            if lab.control != "no-routes":
+                harmed.enter_context(lab.inject(ScaleToZero()))
+            if lab.control != "no-dns":
+                harmed.enter_context(lab.inject(CutPodRoutes(worker)))
+            if lab.control:
+                lab.run_specs(AFTER, history)
+        lab.recover(lab.nodes_ready, within_s=60, what="every node Ready")
+        if not lab.control:
+            lab.run_specs(AFTER, history)
+    lab.expect(history, still_conforms(specs, before=True))
