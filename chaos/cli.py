@@ -66,6 +66,8 @@ images = typer.Typer(
 app.add_typer(images, name="image")
 mutated = typer.Typer(help="Historical Kubernetes bugs, put back into a component: the suites must find them.")
 app.add_typer(mutated, name="mutant", no_args_is_help=True)
+conformance = typer.Typer(help="Upstream's end-to-end tests, which `pytest suites/conformance` runs, and their images.")
+app.add_typer(conformance, name="conformance", no_args_is_help=True)
 
 
 def _a_version(text: str) -> str:
@@ -303,6 +305,68 @@ def mutant_build(
     wanted = [m.name for m in mutants.MUTANTS] if names == ["all"] else [mutants.find(name).name for name in names]
     for name in wanted:
         typer.echo(mutants.build(name, kubernetes, report=_timestamped()).path)
+
+
+@conformance.command("build")
+def conformance_build(
+    kubernetes: Annotated[
+        str, typer.Option("--kubernetes", metavar="VERSION", callback=_a_version, help="Kubernetes version.")
+    ] = DEFAULT_KUBERNETES,
+    image: Annotated[
+        bool, typer.Option("--images/--no-images", help="The images of the specs too (default); they need an engine.")
+    ] = True,
+) -> None:
+    """Build e2e.test of a Kubernetes version and the images of its specs, unless they are there; prints its path."""
+    from chaos.conformance import images as of_specs  # noqa: PLC0415
+    from chaos.conformance import program  # noqa: PLC0415
+    from chaos.conformance.listing import listing  # noqa: PLC0415
+
+    made = program.build(kubernetes, report=_timestamped())
+    listing(made, report=_timestamped())
+    if image:
+        of_specs.build(made, report=_timestamped())
+    typer.echo(made.path)
+
+
+@conformance.command("list")
+def conformance_list(as_json: Json = False) -> None:
+    """Show the e2e.test programs that were built here, and the images of their specs."""
+    from chaos.conformance import built  # noqa: PLC0415
+
+    there = built.list_built()
+    if as_json:
+        _print_json([built.as_json(each) for each in there])
+        return
+    if not there:
+        typer.echo(f"no e2e.test was built here; `{APP} conformance build` makes one")
+        return
+    table = Table("kubernetes", "e2e.test", "built", "size", "specs", "of the programme", "images")
+    for b in there:
+        images_there = f"{len(b.images)} of {b.images_wanted}" if b.images is not None else "no engine to ask"
+        table.add_row(
+            b.kubernetes,
+            str(b.path),
+            f"{b.built_at:%Y-%m-%d %H:%M}",
+            f"{b.size_bytes / 1e6:.0f} MB",
+            str(b.specs),
+            str(b.conformant),
+            images_there,
+        )
+    _console().print(table)
+
+
+@conformance.command("remove")
+def conformance_remove(
+    kubernetes: Annotated[str, typer.Argument(metavar="VERSION", callback=_a_version, help="Kubernetes version.")],
+) -> None:
+    """Remove e2e.test of a Kubernetes version, its list of specs and their images."""
+    from chaos.conformance import built  # noqa: PLC0415
+
+    gone = built.remove(kubernetes)
+    for each in gone:
+        typer.echo(f"removed {each}")
+    if not gone:
+        typer.echo(f"nothing of Kubernetes {kubernetes} was built here for conformance")
 
 
 @app.command("list")

@@ -4,9 +4,11 @@ import re
 
 from xdist.scheduler import LoadScopeScheduling
 
+from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.suites import PREFLIGHT, is_preflight
 
-_CLUSTER = re.compile(r"\[(\w+)-[^\]]*\]$")
+_CLUSTER = re.compile(rf"\[({KIND}|{SIMULATED}|{EXISTING})-[^\]]*\]$")
+_SPEC = re.compile(r"::test_spec\[[^\]]*\]$")
 
 
 class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
@@ -16,6 +18,8 @@ class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has 
     """
 
     def _split_scope(self, nodeid: str) -> str:
+        if self.config.getoption("--cluster") == EXISTING and _SPEC.search(nodeid):
+            return nodeid  # that cluster is there for all processes, and specs may run beside each other
         return scope(nodeid)
 
 

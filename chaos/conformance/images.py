@@ -100,6 +100,11 @@ def build(program: Program, *, report: Report = silent, engine: Engine | None = 
     return _build(program, makes(wanted(program)), report, engine)
 
 
+def tags(program: Program) -> dict[str, str]:
+    """Upstream's name and our tag of every image that can be made, whether it is there or not."""
+    return {each: _tag(program, name) for each, name in makes(wanted(program)).items()}
+
+
 def provide(cluster: Cluster, program: Program, *, report: Report = silent) -> None:
     """Put the images onto the cluster's nodes: ours, built now where that is needed.
 
