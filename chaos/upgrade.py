@@ -187,11 +187,12 @@ class Apply:
         script = f"kubeadm upgrade apply v{self._version} --yes --ignore-preflight-errors={IGNORED_CHECKS} >{LOG} 2>&1"
         try:
             ended = self._cluster.node_exec(self._node, ["sh", "-c", script], timeout_s=APPLY_WITHIN_S, check=False)
+            at = self._history.now()
             said = SUCCEEDED if ended.code == 0 else f"exit {ended.code}: {self._last_words()}"
             self._succeeded = ended.code == 0
         except OrdealError as error:
-            said, self._succeeded = str(error).splitlines()[0], False
-        self._history.add(Observation(self._history.now(), APPLY_ENDED, self._node, f"{self._version} {said}"))
+            at, said, self._succeeded = self._history.now(), str(error).splitlines()[0], False
+        self._history.add(Observation(at, APPLY_ENDED, self._node, f"{self._version} {said}"))
 
     def _last_words(self) -> str:
         said = self._cluster.node_exec(self._node, ["tail", "-n", "3", LOG], check=False, timeout_s=20)

@@ -80,6 +80,7 @@ class Pool:
         held = self._held[kind_of]
         if held.entry is None and kind_of != EXISTING:
             held.entry = self._journal.planned(CLUSTER, held.cluster.ref, {})
+            _marker(held.cluster.ref.name).unlink(missing_ok=True)  # no later run is to take it for a kept one
 
     def apart(self, tag: str) -> "Pool":
         """A pool of its own, for a thread of its own: its clusters' names hold the tag. The caller closes it."""
@@ -125,7 +126,7 @@ class Pool:
         digest = hashlib.sha256(f"{shape!r} {self._wishes!r}".encode()).hexdigest()[:6]
         name = f"{self._wishes.name or 'ordeal'}-{kind_of}-{digest}"
         lock = _lock(name)
-        marker = kind.home_of(name) / "shape"
+        marker = _marker(name)
         ref = _ref(kind_of, name)
         _clear(ref)
         if marker.is_file() and marker.read_text() == repr(shape) and exists(ref):
@@ -220,6 +221,11 @@ def _lock(name: str) -> BinaryIO:
             f"another run uses the cluster {name} now; wait for it, or give another --cluster-name"
         ) from None
     return file
+
+
+def _marker(name: str) -> Path:
+    """Says that a cluster is kept, and of which shape it is."""
+    return kind.home_of(name) / "shape"
 
 
 def _lock_path(name: str) -> Path:
