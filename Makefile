@@ -62,7 +62,7 @@ setup: $(STAMP) ## get this machine ready (an engine, programs, a node image); o
 	$(BIN)/kube-ordeal setup --yes --kubernetes $(KUBERNETES)
 
 docs: $(STAMP) ## the documentation as a site, in site/; needs no network, then or when it is read
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: $(STAMP) ## ruff and mypy strict
 	$(BIN)/ruff check
