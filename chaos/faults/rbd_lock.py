@@ -29,6 +29,7 @@ MONITOR_PORTS = (3300, 6789)  # Ceph's documentation, "Network configuration ref
 SERVES_WITHIN_S = 180.0
 GIVEN_BACK_WITHIN_S = 30.0  # how long the driver is kept for volumes that are still being given back
 GONE_WITHIN_S = 40.0
+LINES_SAID = 5  # of the driver, where its first volume did not come
 KUBELET = "/var/lib/kubelet"
 PLUGIN = f"{KUBELET}/plugins/{DRIVER}"
 FORGET_PLUGIN = f"rm -rf {PLUGIN} {KUBELET}/plugins_registry/{DRIVER}-reg.sock"
@@ -98,8 +99,8 @@ class InstallRbdLock:
             _create(cluster, claim, given)
             eventually(lambda: _bound(cluster), within_s=SERVES_WITHIN_S, what=what)
         except WaitedInVainError as error:
-            lacking = _lacking(cluster) or [f"a volume for the claim {FIRST_CLAIM}"]
-            raise OrdealError(f"{error}; lacking are: {', '.join(lacking)}") from error
+            lacking = _lacking(cluster)
+            raise OrdealError(f"{error}; {_listed(lacking) if lacking else _why_unbound(cluster)}") from error
         with cluster.api() as client:
             CoreV1Api(client).delete_namespaced_persistent_volume_claim(FIRST_CLAIM, NAMESPACE)
             eventually(lambda: not _volumes(client), within_s=SERVES_WITHIN_S, what="the first volume to be deleted")
@@ -171,6 +172,29 @@ def _bound(cluster: Cluster) -> bool:
     with cluster.api() as client:
         claim: Any = CoreV1Api(client).read_namespaced_persistent_volume_claim(FIRST_CLAIM, NAMESPACE)
     return bool(claim.status.phase == "Bound")
+
+
+def _listed(lacking: Sequence[str]) -> str:
+    return f"lacking are: {', '.join(lacking)}"
+
+
+def _why_unbound(cluster: Cluster) -> str:
+    """What is said of a first claim without a volume: the claim's last events, and the driver's last lines."""
+    with cluster.api() as client:
+        core = CoreV1Api(client)
+        about = f"involvedObject.name={FIRST_CLAIM}"
+        events: list[Any] = core.list_namespaced_event(NAMESPACE, field_selector=about).items
+        controllers: list[Any] = core.list_namespaced_pod(NAMESPACE, label_selector="app=controller").items
+        logs = [
+            core.read_namespaced_pod_log(p.metadata.name, NAMESPACE, container="driver", tail_lines=LINES_SAID)
+            for p in controllers
+        ]
+    told = [f"{event.reason}: {event.message}" for event in events[-LINES_SAID:]] or ["nothing"]
+    said = [line for log in logs for line in str(log).strip().splitlines()] or ["nothing"]
+    return (
+        f"{_listed([f'a volume for the claim {FIRST_CLAIM}'])}; of the claim Kubernetes says: {' | '.join(told)}; "
+        f"the driver says: {' | '.join(said)}"
+    )
 
 
 def _volumes(client: ApiClient) -> list[Any]:

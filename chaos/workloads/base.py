@@ -25,11 +25,17 @@ def manifest(file: str) -> Template:
 
 
 def create(client: ApiClient, text: str, *, without: Collection[str] = ()) -> None:
-    """Create each object of a manifest, but for those of the kinds `without`. Raises what the client raises."""
+    """Create each object of a manifest, but for those of the kinds `without`. Raises what the client raises.
+
+    Before a pod it waits for the namespace's service account, as `create_namespace` does.
+    """
     create_one: Callable[[ApiClient, object], object] = create_from_dict
     for each in yaml.safe_load_all(text):
-        if each["kind"] not in without:
-            create_one(client, each)
+        if each["kind"] in without:
+            continue
+        if each["kind"] == "Pod":
+            _wait_for_account(CoreV1Api(client), each["metadata"]["namespace"])
+        create_one(client, each)
 
 
 @contextmanager
@@ -49,6 +55,9 @@ def create_namespace(core: CoreV1Api, name: str, labels: dict[str, str]) -> None
     """
     body: Any = {"metadata": {"name": name, "labels": labels}}
     core.create_namespace(body)
+    _wait_for_account(core, name)
 
-    what = f"the namespace {name} to have its service account"
-    eventually(lambda: core.read_namespaced_service_account("default", name), within_s=ACCOUNT_WITHIN_S, what=what)
+
+def _wait_for_account(core: CoreV1Api, namespace: str) -> None:
+    what = f"the namespace {namespace} to have its service account"
+    eventually(lambda: core.read_namespaced_service_account("default", namespace), within_s=ACCOUNT_WITHIN_S, what=what)

@@ -137,12 +137,13 @@ type provisioner struct {
 }
 
 func provision(ctx context.Context, client kubernetes.Interface, volumes *controller) error {
-	// The library waits 15 s after the first try that fails, and twice as long after each further one. Here that is a
-	// pool that does not serve yet, and a workload that waits for its volume.
+	// The library waits 15 s after the first try that fails, and twice as long after each further one, and gives up after
+	// the 15th. Here that is a pool that does not serve yet, and a workload that waits for its volume.
 	again := workqueue.NewTypedItemExponentialFailureRateLimiter[string](500*time.Millisecond, 8*time.Second)
 	made := provisioning.NewProvisionController(
 		ctx, client, driverName, &provisioner{volumes: volumes},
 		provisioning.LeaderElection(false), provisioning.RateLimiter(again),
+		provisioning.FailedProvisionThreshold(0), provisioning.FailedDeleteThreshold(0),
 	)
 	made.Run(ctx)
 	return ctx.Err()

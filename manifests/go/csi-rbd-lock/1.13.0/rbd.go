@@ -8,7 +8,12 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"time"
 )
+
+// answersWithin is how long one call of rbd may take. Its single operations end by themselves after 10 s (ceph.conf);
+// a call that did not end would keep its volume from being tried again.
+const answersWithin = 45 * time.Second
 
 // What the rbd program ends with (errno.h): the image is not there, it is there already, another one holds the lock.
 const (
@@ -107,9 +112,12 @@ func (p rbdPool) removeLocks(ctx context.Context, image, id string) (int, error)
 }
 
 func (p rbdPool) rbd(ctx context.Context, arguments ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answersWithin)
+	defer cancel()
 	var out, said bytes.Buffer
 	command := exec.CommandContext(ctx, "rbd", append([]string{"--pool", p.name}, arguments...)...)
 	command.Stdout, command.Stderr = &out, &said
+	command.WaitDelay = time.Second
 	err := command.Run()
 	var ended *exec.ExitError
 	if errors.As(err, &ended) {

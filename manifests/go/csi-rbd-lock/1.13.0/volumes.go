@@ -32,7 +32,27 @@ func (v *volumes) create(ctx context.Context, volume string, parameters map[stri
 	if err != nil {
 		return err
 	}
-	if err := v.pool.create(ctx, volume); err != nil {
+	err = v.createImage(ctx, volume, parameters)
+	if endedWith(err, exitNotFound) {
+		// An image that was created and is not there: a try that a slow pool ended in the middle has left its name, and no
+		// header. It is then in the way of `rbd create` for ever, and found by nothing else but `rbd remove`.
+		if err := v.pool.remove(ctx, volume); err != nil {
+			return err
+		}
+		err = v.createImage(ctx, volume, parameters)
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		return err
+	}
+	return os.Chmod(folder, 0o777) // whatever the umask, and whoever the pod's user is
+}
+
+// createImage makes the image, and keeps with it what its StorageClass says.
+func (v *volumes) createImage(ctx context.Context, image string, parameters map[string]string) error {
+	if err := v.pool.create(ctx, image); err != nil {
 		return err
 	}
 	for _, key := range []string{releaseLock, fence} {
@@ -40,14 +60,11 @@ func (v *volumes) create(ctx context.Context, volume string, parameters map[stri
 		if parameters[key] == "false" {
 			value = "false"
 		}
-		if err := v.pool.setMeta(ctx, volume, key, value); err != nil {
+		if err := v.pool.setMeta(ctx, image, key, value); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(folder, 0o777); err != nil {
-		return err
-	}
-	return os.Chmod(folder, 0o777) // whatever the umask, and whoever the pod's user is
+	return nil
 }
 
 func (v *volumes) remove(ctx context.Context, volume string) error {
