@@ -18,6 +18,8 @@ KUBERNETES ?= 1.34.4
 # allow. On 2 cores a thousand simulated nodes need the machine for themselves.
 SIDE_BY_SIDE ?= 0
 NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
+# Versions that are only passed by, in an upgrade in place.
+UPGRADE_BY ?= 1.35.4
 
 .PHONY: help run test unit integration integration-all bench bench-node nightly replay-full docs lint format lock setup clean
 
@@ -51,10 +53,12 @@ nightly: $(STAMP) ## every integration test, then every incident, profile full, 
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
 
 replay-full: $(STAMP) ## every incident, profile full, over several Kubernetes versions
-	@failed=""; for version in $(NIGHTLY_KUBERNETES); do \
+	@failed=""; for version in $(UPGRADE_BY) $(NIGHTLY_KUBERNETES); do \
+		$(BIN)/kube-ordeal setup --yes --kubernetes "$$version" || failed="$$failed $$version (set-up)"; \
+	done; \
+	for version in $(NIGHTLY_KUBERNETES); do \
 		echo "=== Kubernetes $$version"; \
-		$(BIN)/kube-ordeal setup --yes --kubernetes "$$version" \
-			&& $(BIN)/pytest suites/ --profile full --kubernetes "$$version" $(ARGS) || failed="$$failed $$version"; \
+		$(BIN)/pytest suites/ --profile full --kubernetes "$$version" $(ARGS) || failed="$$failed $$version"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed with Kubernetes$$failed"; exit 1; fi
 

@@ -26,6 +26,7 @@ MANIFESTS = "/etc/kubernetes/manifests"
 LOG = "/var/log/kube-ordeal-upgrade.log"
 APPLY_WITHIN_S = 600.0
 DRAIN_WITHIN_S = 120
+ANSWERS_WITHIN_S = 30.0
 # kubeadm's own checks that a node in a container can't pass. SystemVerification reads the kernel's configuration and
 # the machine's cgroups; CreateJob waits for `pause -v` to end, and the pause of our node images takes no flag.
 IGNORED_CHECKS = "SystemVerification,CreateJob"
@@ -103,9 +104,13 @@ class Upgrade:
         return Apply(self._cluster, self._history, self.control_plane, self.version)
 
     def note_control_plane(self) -> None:
-        """Ask the API server for its version and write it down. Raises OrdealError where it does not answer."""
-        with self._cluster.api() as client:
-            said = server_version(client)
+        """Ask the API server for its version and write it down. Raises WaitedInVainError where it does not answer."""
+
+        def ask() -> str:
+            with self._cluster.api() as client:
+                return server_version(client)
+
+        said = eventually(ask, within_s=ANSWERS_WITHIN_S, what="the API server to say its version")
         self._history.add(Observation(self._history.now(), CONTROL_PLANE, self.control_plane, said))
 
     def drain(self, *nodes: str) -> None:
