@@ -62,7 +62,7 @@ from chaos.pleg import PlegSamples
 from chaos.probing import ServiceProbes
 from chaos.server_versions import read_image, read_running
 from chaos.shards import CheckedShards, is_whole
-from chaos.toolkit.session import SESSION, Configuration, activity, always, by_variant
+from chaos.toolkit.session import HARDENED, SESSION, Configuration, activity, always, by_variant
 from chaos.volumes import PodLogs, SharedLogs, VolumeSamples
 from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads import config_maps
@@ -70,7 +70,15 @@ from chaos.workloads.churn import Churn, check_room, pods_left, ready_within_s, 
 from chaos.workloads.dns import dns_node, dns_url
 from chaos.workloads.eater import Eater
 from chaos.workloads.iperf import Iperf
-from chaos.workloads.mysql import MySQL, ask_member, caught_up, logs, members, node_to_ask_from
+from chaos.workloads.mysql import (
+    MySQL,
+    ask_member,
+    caught_up,
+    kind_of_replication,
+    logs,
+    members,
+    node_to_ask_from,
+)
 from chaos.workloads.named import Named
 from chaos.workloads.pinned import Echo, Spare, start_spare, stop_spare
 from chaos.workloads.redis import Redis, start_load
@@ -658,10 +666,12 @@ def deploy_mysql(
     storage_class: of their volumes (see provide_volumes); empty: the nodes' ephemeral storage. expire_s: how long
     binary logs are kept, 0: for ever. two_on: the node of two of the three. own_clock: turn_clock can turn a member's.
     clock_probe: with a liveness probe that compares clocks. drop_rows: the last member keeps no row. image: one with
-    mysqld; empty: ours. Each may be a choice by variant, but volume_bytes and own_clock.
+    mysqld; empty: ours. Each may be a choice by variant, but volume_bytes and own_clock. A control whose image is empty
+    can't be run, and the verdict says so.
     """
     SESSION.open(configuration).cluster()
     control = SESSION.lab.control
+    _name_controls_without_image(image)
     storage, two = str(by_variant(storage_class, control)), str(by_variant(two_on, control))
     nodes: tuple[str, ...] = ()
     if two:
@@ -678,11 +688,23 @@ def deploy_mysql(
             clock_probe=bool(by_variant(clock_probe, control)),
         )
     )
+    SESSION.lab.fact("replication", kind_of_replication(deployed))
     there = members(deployed)
     if by_variant(drop_rows, control):
         drop = ["SET SESSION sql_log_bin = 0", "ALTER TABLE ordeal.writes ENGINE = BLACKHOLE"]
         ask_member(deployed, there[-1], drop)
     return {"name": deployed.name, "namespace": deployed.namespace, **{m.name: m.node for m in there}}
+
+
+def _name_controls_without_image(image: str | Mapping[str, str]) -> None:
+    """Say of each control for which no image was given that it is not run. Raises OrdealError where it is this one."""
+    if not isinstance(image, Mapping):
+        return
+    for control in (c for c, given in image.items() if c != HARDENED and not given):
+        why = "no image was given for it"
+        SESSION.lab.not_run(control, why)
+        if control == SESSION.lab.control:
+            raise OrdealError(f"control not run: {control}: {why}")
 
 
 @activity

@@ -11,6 +11,7 @@ from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api, StorageV1Api
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.base import Cluster, NodeNetwork
+from chaos.clusters.podexec import exec_in_pod
 from chaos.errors import OrdealError
 from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads.base import WORKLOAD_LABEL, create, creating, manifest
@@ -21,6 +22,7 @@ MEMBERS = 3
 PORT = 3306
 USER = "ordeal"
 CONTAINER = "mysql"
+GROUP_REPLICATION = "group_replication.so"  # in the server's plugin_dir; a build of the server alone has no plugins
 CLOCK_VOLUME = "clock"
 CLOCK_FILE = "/var/lib/ordeal-clock/offset"
 DATA_VOLUME = "data"
@@ -312,13 +314,19 @@ def caught_up(deployed: Deployed) -> bool:
 
 
 def kind_of_replication(deployed: Deployed) -> str:
-    """How the members replicate, and what their image would have offered."""
-    source = f"{deployed.name}-0"
-    where = {m.name: m.address for m in members(deployed) if m.name == source}
-    rows = ask_hosts(
-        deployed.cluster, deployed.namespace, deployed.name, where, ["SELECT VERSION(), @@have_dynamic_loading"]
-    )[source][0]
-    return f"MySQL {rows[0][0]}, one source and two replicas, asynchronous, by GTIDs"
+    """How the members replicate, and whether their image has the plugin for group replication.
+
+    Raises OrdealError where the source can't be asked.
+    """
+    source = next((m for m in members(deployed) if m.name == f"{deployed.name}-0"), None)
+    if source is None:
+        raise OrdealError(f"{deployed.name} has no member {deployed.name}-0, so nobody can say how it replicates")
+    version, plugins = map(str, ask_member(deployed, source, ["SELECT VERSION(), @@plugin_dir"])[0][0])
+    with deployed.cluster.api() as client:
+        look = ["test", "-e", f"{plugins.rstrip('/')}/{GROUP_REPLICATION}"]
+        has = exec_in_pod(client, deployed.namespace, source.name, look, check=False).code == 0
+    group = "the image has group_replication.so, unused" if has else "the image has no group_replication.so"
+    return f"MySQL {version}, one source and two replicas, asynchronous, by GTIDs; {group}"
 
 
 def data_path(member: Member, storage: str = "") -> str:
