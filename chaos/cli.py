@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from chaos.hosts.image import NodeImage
     from chaos.report.allowed import AllowList
     from chaos.report.compare import Side
+    from chaos.report.product import Product
+    from chaos.report.saved import SavedRun
 
 INTERRUPTED = 130
 USER_ERROR = 2
@@ -569,8 +571,18 @@ def bundle(
     not_judged_again: Annotated[
         str, typer.Option(metavar="REASON", help="Why some findings can't be judged again from their histories.")
     ] = "",
+    cncf: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the CNCF's four files go, of a run of all conformance specs. [default: kube-ordeal-RUN-cncf]",
+        ),
+    ] = None,
 ) -> None:
-    """Make one archive of a run that others can check: results, histories, evidence, digests, product facts."""
+    """Make one archive of a run that others can check: results, histories, evidence, digests, product facts.
+
+    Of a run of conformance specs also what the CNCF's programme takes, or what that misses.
+    """
     from chaos.report import bundle as packing  # noqa: PLC0415
     from chaos.report import product as facts  # noqa: PLC0415
     from chaos.report.saved import load  # noqa: PLC0415
@@ -583,6 +595,29 @@ def bundle(
     if packed.not_judged and not not_judged_again:
         _list("can't be judged again; say why by --not-judged-again, or it won't be verified:", packed.not_judged)
     typer.echo(f"{packed.path}: {packed.files} files, {packed.size_bytes / 1e6:.1f} MB")
+    _submit(saved, about, cncf or Path(f"{APP}-{saved.id}-cncf"), asked=cncf is not None)
+
+
+def _submit(saved: "SavedRun", about: "Product", folder: Path, *, asked: bool) -> None:
+    from chaos.conformance import program  # noqa: PLC0415
+    from chaos.conformance.listing import listing  # noqa: PLC0415
+    from chaos.report import cncf  # noqa: PLC0415
+
+    versions = cncf.versions(saved)
+    if asked and not versions:
+        raise OrdealError(f"the run {saved.id} has no conformance specs: `pytest suites/conformance --profile full`")
+    for version in versions:
+        built = program.find(version)
+        specs = listing(built, report=_timestamped()).specs if built else ()
+        made = cncf.submit(saved, version, [spec.text for spec in specs if spec.conformance], about, folder)
+        if made.folder is None:
+            _list(f"not made for the CNCF, of Kubernetes {version}, because:", made.lacks)
+            if built is None:
+                typer.echo(f"  {program.not_built(version)}")
+            continue
+        typer.echo(
+            f"{made.folder}: {', '.join(cncf.FILES)}, for cncf/k8s-conformance; give the folder its product's name"
+        )
 
 
 @app.command()

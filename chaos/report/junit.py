@@ -43,17 +43,17 @@ def _case(o: SavedOutcome) -> ET.Element:
     _properties(case, {**about, **(o.facts or {}), **verdicts, **figures})
     if not o.passed:
         tag = "error" if o.verdict == "unknown" else "failure"
-        problem = ET.SubElement(case, tag, type=o.verdict, message=_xml(o.why))
-        problem.text = _xml("\n".join(f"{f.verdict}: {f.invariant}: {f.sentence}" for f in o.findings))
+        problem = ET.SubElement(case, tag, type=o.verdict, message=xml_text(o.why))
+        problem.text = xml_text("\n".join(f"{f.verdict}: {f.invariant}: {f.sentence}" for f in o.findings))
     paths = dict.fromkeys([*o.histories, *(piece.path for piece in o.evidence if piece.path)])
     out = ET.SubElement(case, "system-out")  # the form in which Jenkins and GitLab take attachments
-    out.text = _xml("\n".join([o.why, *(f"[[ATTACHMENT|{path}]]" for path in paths)]))
+    out.text = xml_text("\n".join([o.why, *(f"[[ATTACHMENT|{path}]]" for path in paths)]))
     return case
 
 
 def _skipped(skipped: Skipped) -> ET.Element:
     case = _named(skipped.test, "0")
-    ET.SubElement(case, "skipped", message=_xml(skipped.why))
+    ET.SubElement(case, "skipped", message=xml_text(skipped.why))
     return case
 
 
@@ -61,14 +61,15 @@ def _named(test: str, time_s: str) -> ET.Element:
     """A case is named as pytest's own --junitxml names it, so that both can be laid side by side."""
     file, _, name = test.rpartition("::")
     classname = file.removesuffix(".py").replace("/", ".") or _SUITE
-    return ET.Element("testcase", classname=_xml(classname), name=_xml(name), time=time_s)
+    return ET.Element("testcase", classname=xml_text(classname), name=xml_text(name), time=time_s)
 
 
 def _properties(parent: ET.Element, values: Mapping[str, object]) -> None:
     properties = ET.SubElement(parent, "properties")
     for name, value in values.items():
-        ET.SubElement(properties, "property", name=_xml(name), value=_xml(str(value)))
+        ET.SubElement(properties, "property", name=xml_text(name), value=xml_text(str(value)))
 
 
-def _xml(text: str) -> str:
+def xml_text(text: str) -> str:
+    """The text without what XML 1.0 can't hold: that is shown by its number."""
     return _NO_XML.sub(lambda found: ascii(found[0]).strip("'"), text)
