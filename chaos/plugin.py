@@ -27,7 +27,7 @@ from chaos.faults import load_all
 from chaos.hosts import workload_images
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.places import journals_dir
-from chaos.incident import Replay, replay_of
+from chaos.incident import SHAPES, Replay, replay_of
 from chaos.journal import Journal
 from chaos.lab import CONFORMANCE, NOT_RUN, Lab, LacksAbilityError
 from chaos.profile import PROFILES
@@ -233,11 +233,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Preflight first, then the cheapest cluster; the order within one kind of cluster stays as collected."""
+    """Preflight first, then the cheapest cluster, then one shape after the other; else the order is as collected."""
 
-    def rank(item: pytest.Item) -> tuple[bool, int]:
-        case = _case(item)
-        return not is_preflight(item.nodeid), -1 if case is None else ORDER.index(case.cluster)
+    def rank(item: pytest.Item) -> tuple[bool, int, int]:
+        case, replay = _case(item), replay_of(getattr(item, "function", None))
+        cluster = -1 if case is None else ORDER.index(case.cluster)
+        return not is_preflight(item.nodeid), cluster, 0 if replay is None else SHAPES.index(replay.shape)
 
     items.sort(key=rank)
 

@@ -8,8 +8,8 @@ import pytest
 from chaos.catalogue import INCIDENTS, Incident, find
 from chaos.clusters.base import ABILITIES, KIND, SIMULATED
 from chaos.errors import OrdealError
-from chaos.incident import incident
-from chaos.suites import by_incident, suites
+from chaos.incident import PLAIN, SHAPES, incident
+from chaos.suites import by_incident, suites, suites_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -37,6 +37,13 @@ def test_every_incident_has_a_suite_and_every_control_is_replayed_by_one() -> No
         replayed = {control for suite in there for control in suite.replay.controls}
         assert replayed == {control.id for control in each.controls}, each.id
         assert replayed, f"nothing proves that the checks of {each.id} can fail"
+
+
+def test_suites_that_ask_for_a_shape_say_so() -> None:
+    for suite in suites():
+        text = (suites_dir() / suite.test.split("::")[0]).read_text()
+        asks = {shape for shape in SHAPES if f"{shape}_shape(lab" in text} or {PLAIN}
+        assert asks == {suite.replay.shape}, suite.test
 
 
 def test_suites_name_clusters_and_abilities_that_there_are() -> None:

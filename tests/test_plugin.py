@@ -202,16 +202,21 @@ def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> SideBySide:
     )
 
 
-def test_preflight_comes_first_and_then_the_cheapest_cluster(pytester: pytest.Pytester) -> None:
+def test_preflight_comes_first_and_then_the_cheapest_cluster_and_shape_after_shape(pytester: pytest.Pytester) -> None:
+    marked = '@incident("mass-termination", on=("kind",){})\ndef test_{}(lab):\n    pass\n'
+    body = marked.format(', shape="stateful"', "ab") + marked.format("", "cd") + marked.format(', shape="dense"', "ef")
+    pytester.mkdir("b_suite").joinpath("test_b_suite.py").write_text(SUITE + body)
     body = SUITE + '@incident("mass-termination", on=("kind", "simulated"))\ndef test_it(lab):\n    pass\n'
     for folder in ("a_suite", "preflight"):
         pytester.mkdir(folder).joinpath(f"test_{folder}.py").write_text(body)
     done = run(pytester, "--collect-only", "-q")
-    assert [line.split("::")[0] + line[-20:] for line in done.outlines if "::" in line] == [
+    found = [line for line in done.outlines if "::" in line]
+    assert [line.split("::")[0] + line[-20:] for line in found if "b_suite" not in line] == [
         f"{folder}/test_{folder}.py" + f"::test_it[{kind}-hardened]"[-20:]
         for folder in ("preflight", "a_suite")
         for kind in ("simulated", "kind")
     ]
+    assert [line.split("::")[1][:7] for line in found if "b_suite" in line] == ["test_cd", "test_ef", "test_ab"]
 
 
 def test_runs_side_by_side_share_the_results_and_no_cluster(side_by_side: SideBySide) -> None:
@@ -317,6 +322,9 @@ def test_an_incident_that_a_cluster_cannot_replay_is_skipped_with_the_reason(pyt
         (["--profile", "tiny"], "invalid choice: 'tiny'"),
         (["--kubernetes", "newest"], "'newest' is not a version"),
         (["--cluster", "existing"], "--cluster existing needs --kubeconfig"),
+        (["--conform", "afterwards"], "'afterwards' is none of before, during, after"),
+        (["--conform", "before"], "before alone is compared with nothing"),
+        (["--conform", "after"], "conformance build --kubernetes"),
         (["--no-such-option"], "unrecognized arguments"),
     ],
 )
@@ -326,6 +334,13 @@ def test_wrong_options_end_before_anything_is_made(pytester: pytest.Pytester, op
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     assert says in done.stderr.str()
     assert not (pytester.path / "results").exists()
+
+
+def test_specs_that_are_left_out_are_said_unless_they_were_not_wanted(pytester: pytest.Pytester) -> None:
+    suite(pytester, VERDICTS)
+    line = "upstream's specs were not run after 1 replays: the replay leaves no cluster to run them on"
+    assert line in run(pytester, "-k", "test_held").outlines
+    assert line not in run(pytester, "-k", "test_held", "--conform", "none").outlines
 
 
 def test_results_that_cannot_be_written_end_the_run(pytester: pytest.Pytester) -> None:

@@ -12,7 +12,7 @@ from chaos.faults.ballast import FillFileSystem
 from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.volumes import ProvideVolumes
 from chaos.history import History, PodChange
-from chaos.incident import incident
+from chaos.incident import STATEFUL, incident
 from chaos.invariants.data import (
     disk_use_bounded,
     no_acknowledged_write_lost,
@@ -88,6 +88,7 @@ LOADS = {
     on=("kind",),
     needs=NEEDS,
     controls=("ephemeral", "full-volume", "rows-dropped"),
+    shape=STATEFUL,
 )
 def test_binary_logs_leave_room(lab: Lab) -> None:
     """When rows are written for longer than binary logs are kept, no member MUST be evicted or restarted, each one's

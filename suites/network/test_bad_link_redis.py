@@ -3,7 +3,7 @@
 from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
 from chaos.faults.link import BadLink
 from chaos.history import Window, Writes
-from chaos.incident import incident
+from chaos.incident import STATEFUL, incident
 from chaos.invariants.data import no_acknowledged_write_lost, served_again_within
 from chaos.invariants.redis import CLUSTER, whole_again_within
 from chaos.lab import Lab
@@ -28,6 +28,7 @@ ELECTED_AFTER_S = 5.0
     needs=(RunsContainers, NodeNetwork, NodePower),
     controls=("unconfirmed",),
     variant="under a Redis cluster",
+    shape=STATEFUL,
 )
 def test_redis_keeps_what_replicas_have_confirmed(lab: Lab) -> None:
     """When a link of a Redis cluster is slow and lossy, and when a node is cut off the others' nodes past

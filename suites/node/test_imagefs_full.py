@@ -14,7 +14,7 @@ from chaos.faults.program import SwapProgram
 from chaos.faults.static_pod import PlaceStaticPod
 from chaos.history import History, Observation
 from chaos.hosts import mutants
-from chaos.incident import incident
+from chaos.incident import DENSE, incident
 from chaos.invariants.availability import outage_at_most
 from chaos.invariants.eviction import critical_pods_stay, evicted_by_use, pressure_clears, pressure_reported, runs_again
 from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
@@ -46,6 +46,7 @@ RUNS_AFTER_CLEARING_S = 60.0
     needs=NEEDS,
     controls=("no-priority", EVICTS_CRITICAL),
     variant="imagefs, the post-mortem's setting",
+    shape=DENSE,
 )
 def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab) -> None:
     """When a worker's image file system is full, with the post-mortem's thresholds (hard 25 %, minimum reclaim 5 %),
@@ -56,13 +57,13 @@ def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab
     _fill(lab, IMAGEFS, {"evictionHard": thresholds, "evictionMinimumReclaim": {"imagefs.available": RECLAIM}})
 
 
-@incident("imagefs-full", on=("kind",), needs=NEEDS, variant="nodefs")
+@incident("imagefs-full", on=("kind",), needs=NEEDS, variant="nodefs", shape=DENSE)
 def test_a_full_kubelet_file_system(lab: Lab) -> None:
     """The same MUST hold when it is the file system of the kubelet, where pods have their volumes."""
     _fill(lab, NODEFS, {"evictionHard": {"nodefs.available": HARD}})
 
 
-@incident("imagefs-full", on=("kind",), needs=NEEDS, variant="imagefs, no minimum reclaim")
+@incident("imagefs-full", on=("kind",), needs=NEEDS, variant="imagefs, no minimum reclaim", shape=DENSE)
 def test_a_full_image_file_system(lab: Lab) -> None:
     """The same MUST hold with the threshold alone."""
     if lab.profile.name != "full":

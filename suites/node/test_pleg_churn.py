@@ -13,7 +13,7 @@ from chaos.faults.runtime import StallRuntime
 from chaos.history import History, Observation, Sample
 from chaos.hosts import mutants
 from chaos.hosts.mutants import PLEG_SCALED_THRESHOLD_S
-from chaos.incident import incident
+from chaos.incident import DENSE, incident
 from chaos.invariants import pleg
 from chaos.invariants.pleg import node_stays_ready, pleg_last_seen, pleg_recovers, pods_converge
 from chaos.lab import Lab
@@ -33,7 +33,7 @@ QUICK_WITHIN_S = 120.0
 REPORTED_WITHIN_S = 15.0  # nodeStatusUpdateFrequency, and something for a busy machine
 
 
-@incident("pleg-churn", on=("kind",), needs=NEEDS, controls=("runtime-stalled",))
+@incident("pleg-churn", on=("kind",), needs=NEEDS, controls=("runtime-stalled",), shape=DENSE)
 def test_a_node_outlives_waves_of_pods(lab: Lab) -> None:
     """When hundreds of pods of a node are deleted at once, and as many start in their place, again and again, the node
     MUST stay Ready or be so again soon, its PLEG MUST NOT be away for longer than its threshold and MUST be quick again
@@ -49,7 +49,7 @@ def test_a_node_outlives_waves_of_pods(lab: Lab) -> None:
     _judge(lab, history, node, pleg.SHIPPED_THRESHOLD_S, least=pods)
 
 
-@incident("pleg-churn", on=("kind",), needs=NEEDS, controls=("blocking-send",), variant="scaled kubelet")
+@incident("pleg-churn", on=("kind",), needs=NEEDS, controls=("blocking-send",), variant="scaled kubelet", shape=DENSE)
 def test_a_full_event_channel_holds_nothing_up(lab: Lab) -> None:
     """When PLEG has more events than its channel takes, and is late, it MUST recover all the same: a kubelet scaled to
     this machine must, and in the control the same one with the historical bug must not.

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
 from chaos.faults.link import BadLink
-from chaos.incident import incident
+from chaos.incident import STATEFUL, incident
 from chaos.invariants.links import bad_pair_found, links_alike
 from chaos.lab import Lab
 from chaos.links import DEFAULT, LAYERS, LOOSE, matrix, measure_links
@@ -15,7 +15,9 @@ SLOW_BITS_PER_S = 1_000_000
 LOSS = 0.03
 
 
-@incident("bad-link", on=("kind",), needs=(RunsContainers, NodeNetwork, NodePower), controls=("bad-pair",))
+@incident(
+    "bad-link", on=("kind",), needs=(RunsContainers, NodeNetwork, NodePower), controls=("bad-pair",), shape=STATEFUL
+)
 def test_the_links_between_nodes_are_alike(lab: Lab) -> None:
     """No pair of nodes MUST stand out by throughput, loss or round-trip time, node to node or pod to pod."""
     lab.cluster(shape_of(lab))
@@ -34,6 +36,7 @@ def test_the_links_between_nodes_are_alike(lab: Lab) -> None:
     needs=(RunsContainers, NodeNetwork, NodePower),
     controls=("loose-limit",),
     variant="one pair is bad",
+    shape=STATEFUL,
 )
 def test_a_bad_link_is_found(lab: Lab) -> None:
     """When one pair of nodes loses packets, the preflight MUST name that pair, and no other."""

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 
 from chaos.clusters.base import EXISTING, LoadsImages, Shape, stateful_shape
-from chaos.incident import incident
+from chaos.incident import STATEFUL, incident
 from chaos.invariants.replication import server_version_not_affected
 from chaos.lab import Lab, LacksAbilityError
 from chaos.server_versions import read_image, read_of, read_running
@@ -12,7 +12,7 @@ from chaos.workloads.named import Named
 AFFECTED_IMAGE = "localhost/kube-ordeal-never-pulled/mysql:8.0.12"
 
 
-@incident("mysql-clock", on=("kind",), controls=("named-version",), variant="preflight")
+@incident("mysql-clock", on=("kind",), controls=("named-version",), variant="preflight", shape=STATEFUL)
 def test_no_server_is_of_an_affected_version(lab: Lab) -> None:
     """No MySQL server of the cluster, and none that these suites would run, SHOULD be of a version that ends when its
     clock goes back.

@@ -13,7 +13,7 @@ from chaos.faults.handover import DrainNode, MarkOutOfService, UpdateElsewhere
 from chaos.faults.node import PowerOff
 from chaos.faults.rbd_lock import InstallRbdLock, folder_of
 from chaos.history import History, Sample
-from chaos.incident import incident
+from chaos.incident import STATEFUL, incident
 from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.storage import (
     at_most_one_writer,
@@ -49,7 +49,13 @@ REMEDY_WITHIN_S = 150.0
 WRITES_BEFORE_S, WRITES_AFTER_S = 2.0, 3.0
 
 
-@incident("rwo-volume-handover", on=("kind",), controls=(LOCK_NOT_RELEASED, NO_FENCE), variant="drain and update")
+@incident(
+    "rwo-volume-handover",
+    on=("kind",),
+    controls=(LOCK_NOT_RELEASED, NO_FENCE),
+    variant="drain and update",
+    shape=STATEFUL,
+)
 def test_a_volume_follows_its_pod(lab: Lab) -> None:
     """When the node of a pod with an RWO volume is drained, or an update lands its next pod on another node, the new
     pod MUST run with the same data within the stated time, or the old one MUST go on; there MUST never be two writers,
@@ -79,7 +85,7 @@ def test_a_volume_follows_its_pod(lab: Lab) -> None:
             lab.table("the way back: rbd lock remove", way_back(lab, writers))
 
 
-@incident("rwo-volume-handover", on=("kind",), needs=(NodePower,), variant="node killed")
+@incident("rwo-volume-handover", on=("kind",), needs=(NodePower,), variant="node killed", shape=STATEFUL)
 def test_a_lost_nodes_volume_waits_for_the_fence(lab: Lab) -> None:
     """When the node of a pod with an RWO volume loses its power, nobody MUST write into the volume while nobody has
     said that the node is out of service; with the taint node.kubernetes.io/out-of-service a new pod MUST run with the
