@@ -84,7 +84,7 @@ def _versions(lab: Lab, start: str) -> tuple[str, ...]:
     except OrdealError as error:
         if lab.upgrade_to:
             raise
-        raise LacksAbilityError(f"{error}, or name a version with --upgrade-to") from None
+        raise LacksAbilityError(str(error)) from None
 
 
 def _upgrade_control_plane(lab: Lab, step: Upgrade, *, cut_short_at: str) -> bool:
