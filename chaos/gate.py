@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+from chaos.conformance import program
 from chaos.errors import OrdealError
 from chaos.hosts import doctor
+from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.hosts.places import APP
 from chaos.hosts.target import Target
 from chaos.suites import suites_dir
@@ -25,6 +27,7 @@ RAN = (0, 1)  # pytest's exit codes: all passed, something failed; with any othe
 OURS = ("--kubernetes", "--kind-image", "--results", "--upgrade-to")
 # An upgrade in place begins with the one version and ends with another: it has no other side to be compared with.
 NO_UPGRADE = ("--upgrade-to", "none")
+CONFORMANCE = "conformance"  # the folder of its suites
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ def run(
     total = repeats * len(sides)
     turns = [(name, version) for _ in range(repeats) for name, version in sides.items()]
     cut_short, interrupted = "", False
+    without_specs = _without_specs(sides.values(), report)
     for number, (name, version) in enumerate(turns, start=1):
         report(f"run {number} of {total}: {version}")
         command = [
@@ -104,6 +108,7 @@ def run(
             "--results",
             str(folders[name]),
             *NO_UPGRADE,
+            *without_specs,
             *arguments,
         ]
         code, interrupted = _run(command)
@@ -117,6 +122,15 @@ def run(
     if without:
         raise OrdealError(f"{cut_short}; there are no results of {' and '.join(without)}, nothing can be compared")
     return Ran(folders["from"], folders["to"], cut_short, interrupted)
+
+
+def _without_specs(sides: Iterable[Version], report: Callable[[str], None]) -> tuple[str, ...]:
+    """Options that leave upstream's specs out, where e2e.test of one side is not built: there is nothing to compare."""
+    lacking = [v for v in dict.fromkeys(s.kubernetes or DEFAULT_KUBERNETES for s in sides) if program.find(v) is None]
+    if not lacking:
+        return ()
+    report(f"upstream's specs are left out on both sides: {'; '.join(program.not_built(v) for v in lacking)}")
+    return ("--conform", "none", "--ignore", str(suites_dir() / CONFORMANCE))
 
 
 def _has_runs(folder: Path) -> bool:

@@ -41,6 +41,11 @@ if number == int(os.environ.get("WAIT_AT", "0")):
 """
 
 
+@pytest.fixture(autouse=True)
+def nothing_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def stand_in(tmp_path: Path) -> Sequence[str]:
     results(tmp_path / "made", "run").add(outcome())
@@ -59,10 +64,20 @@ def test_versions_take_turns_and_their_results_are_compared(tmp_path: Path, stan
         "--kubernetes 1.36.3 --kind-image node:mine",
     ] * 2
     assert all(c.endswith("-k mass") for c in calls)
-    assert said[0] == "run 1 of 4: Kubernetes 1.34.4"
+    assert all(" --conform none --ignore " in c for c in calls)  # what one side lacks has nothing to be compared with
+    assert "left out on both sides: e2e.test of Kubernetes 1.34.4 is not built" in said[0]
+    assert said[1] == "run 1 of 4: Kubernetes 1.34.4"
     assert not ran.cut_short
     found = compare(load_side(tmp_path, str(ran.base)), load_side(tmp_path, str(ran.candidate)))
     assert (len(found.base.runs), len(found.candidate.runs), found.exit_code) == (2, 2, 0)
+
+
+def test_specs_are_run_where_both_sides_have_them(
+    tmp_path: Path, stand_in: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate.program, "find", lambda _: object())
+    gate.run(BASE, CANDIDATE, repeats=1, arguments=[], results=tmp_path, report=print, pytest=stand_in)
+    assert "--conform" not in (tmp_path / "calls").read_text()
 
 
 def test_a_run_that_comes_to_nothing_ends_the_gate_with_what_there_is(
