@@ -19,7 +19,7 @@ from chaos.journal import Journal
 from chaos.profile import PROFILES
 from chaos.report.results import machine_facts
 from chaos.waiting import eventually
-from chaos.workloads.churn import Churn, ready_within_s
+from chaos.workloads.churn import Churn, ready_within_s, scale
 from chaos.workloads.web import Deployed, remove_namespace
 
 PODS, ROUNDS = 580, 1
@@ -56,7 +56,9 @@ def by_us(cluster: KindCluster, node: str, pods: int) -> float:
     """Seconds until every pod is Ready, with our workload."""
     namespace = f"bench-ours-{uuid.uuid4().hex[:6]}"
     began = time.monotonic()
-    Churn(node, pods).deploy(cluster, "bench", namespace)
+    deployed = Churn(node, pods).deploy(cluster, "bench", namespace)
+    scale(deployed, pods)
+    wait(deployed)
     took_s = time.monotonic() - began
     remove(cluster, namespace)
     return took_s
@@ -68,13 +70,19 @@ def by_kubectl(cluster: KindCluster, node: str, pods: int) -> float:
     kubectl = ["docker", "exec", "-i", cluster.control_plane, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]
     began = time.monotonic()
     run([*kubectl, "create", "namespace", namespace], timeout_s=60)
-    manifest = json.dumps(churn.manifest(cluster))
-    run([*kubectl, "apply", "--namespace", namespace, "-f", "-"], timeout_s=60, stdin=manifest)
-    deployed = Deployed(churn.name, namespace, "", pods, cluster)
-    eventually(deployed.ready, within_s=ready_within_s(pods), what=f"{pods} pods to be Ready", every_s=1.0)
+    manifest = churn.manifest(cluster)
+    manifest["spec"]["replicas"] = pods
+    run([*kubectl, "apply", "--namespace", namespace, "-f", "-"], timeout_s=60, stdin=json.dumps(manifest))
+    wait(Deployed(churn.name, namespace, "", pods, cluster))
     took_s = time.monotonic() - began
     remove(cluster, namespace)
     return took_s
+
+
+def wait(deployed: Deployed) -> None:
+    """Until every pod is Ready: asked alike for both."""
+    pods = deployed.replicas
+    eventually(deployed.ready, within_s=ready_within_s(pods), what=f"{pods} pods to be Ready", every_s=1.0)
 
 
 def remove(cluster: KindCluster, namespace: str) -> None:
