@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from chaos import conforming
+from chaos.catalogue import INCIDENTS
 from chaos.clusters.base import KIND, SIMULATED, ClusterRef, Node, Shape
 from chaos.conformance.rounds import DEFAULT, Wish
 from chaos.conforming import SMALL_DISK, CantConformError, Conforming
@@ -19,6 +20,8 @@ from chaos.faults.scale import ScaleToZero
 from chaos.history import FaultStep, History, SpecRun
 from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import AFTER, BEFORE, DURING, FAILED, PASSED
+from chaos.lab import CONFORMANCE, Lab, LacksAbilityError
+from chaos.profile import PROFILES
 from chaos.report.specs import SpecResult
 
 SPEC = "[sig-apps] ReplicaSet should serve"
@@ -198,3 +201,56 @@ def test_nothing_is_checked_during_harm_unless_that_was_wished(made: Callable[[W
     with c.during(PowerOff("cp"), cluster, History(), lambda _: None):  # type: ignore[arg-type,return-value]
         pass
     assert c.judged_by() == ()
+
+
+@pytest.fixture
+def lab(tmp_path: Path, built: list[str]) -> Callable[..., Lab]:
+    def make(wish: Wish | None, control: str | None = None) -> Lab:
+        nothing: Any = None
+        made = Lab(
+            INCIDENTS[0], control, KIND, PROFILES["smoke"], needs=(), pool=nothing, journal=nothing, run="r",
+            directory=tmp_path / "replay", report=lambda _: None, conform=wish,
+        )  # fmt: skip
+        made._cluster = _cluster()
+        return made
+
+    return make
+
+
+def test_a_lab_judges_by_what_became_of_specs(lab: Callable[..., Lab]) -> None:
+    made = lab(DEFAULT)
+    FakeRounds.states = {AFTER: FAILED}
+    made.conform_after()
+    assert [(f.invariant, f.verdict) for f in made.findings] == [("still-conforms", Verdict.VIOLATED)]
+    assert [f.history for f in made.findings] == made.histories
+    assert [s.state for s in made.specs] == [FAILED]
+    assert made.spec_names == (SPEC,)
+    assert CONFORMANCE not in made.facts
+
+
+def test_around_a_control_and_without_a_wish_a_lab_runs_none(lab: Callable[..., Lab]) -> None:
+    for made in (lab(EVERYTHING, INCIDENTS[0].controls[0].id), lab(None), lab(Wish())):
+        made.conform_after()
+        assert (made.findings, made.specs, made.facts, made.histories) == ([], (), {}, [])
+
+
+def test_a_lab_says_what_it_left_out(lab: Callable[..., Lab], built: list[str]) -> None:
+    built.clear()
+    made = lab(DEFAULT)
+    made.conform_after()
+    assert str(made.facts[CONFORMANCE]).startswith("not run: e2e.test of Kubernetes 1.34.4 is not built")
+    assert made.findings == []
+
+
+def test_of_a_replay_that_runs_specs_itself_none_are_run_around_it(lab: Callable[..., Lab]) -> None:
+    made, history = lab(DEFAULT), History()
+    assert made.run_specs(BEFORE, history) == made.run_specs(AFTER, history) == (SPEC,)
+    made.conform_after()
+    assert [s.round for s in made.specs] == [BEFORE, AFTER]
+    assert made.findings == []
+
+
+def test_a_replay_that_needs_specs_is_skipped_where_there_are_none(lab: Callable[..., Lab], built: list[str]) -> None:
+    built.clear()
+    with pytest.raises(LacksAbilityError, match="conformance build"):
+        lab(DEFAULT).run_specs(BEFORE, History())
