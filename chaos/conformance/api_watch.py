@@ -13,6 +13,10 @@ EVERY_S = 1.0
 AWAY_FOR_S = 3.0  # one answer that is late on a busy machine is no outage
 
 
+class NotReadyError(Exception):
+    """It answers, and says that it is not ready."""
+
+
 class ApiWatch:
     """Asks /readyz once a second from a thread of its own."""
 
@@ -58,7 +62,8 @@ class ApiWatch:
         while not self._over.wait(EVERY_S):
             began = time.monotonic()
             try:
-                raw_get(self._client, "/readyz")
+                if (said := raw_get(self._client, "/readyz").decode(errors="replace").strip()) != "ok":
+                    raise NotReadyError(said)
             except Exception as error:  # noqa: BLE001  (whatever it is, it is no answer)
                 self._why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
                 self._away_since = self._away_since if self._away_since is not None else began

@@ -182,6 +182,7 @@ class Process:
                 break
             if time.monotonic() > until:  # interrupted, upstream says where it stood, and cleans up
                 hung, until = True, time.monotonic() + INTERRUPT_TIMEOUT_S
+                host.end()  # else it would ask for its next spec, and wait
                 process.send_signal(signal.SIGINT)
         code = process.poll()
         if hung:
