@@ -6,6 +6,7 @@ from pathlib import Path
 
 from chaos.clusters.base import SIMULATED, Cluster
 from chaos.conformance import during, images, program
+from chaos.conformance.podlogs import upstreams_namespaces
 from chaos.conformance.rounds import Rounds, Wish, chosen
 from chaos.errors import OrdealError
 from chaos.faults.base import Fault
@@ -13,7 +14,9 @@ from chaos.history import History
 from chaos.invariants.base import Invariant
 from chaos.invariants.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
 from chaos.report.specs import SpecResult
+from chaos.waiting import WaitedInVainError, eventually
 
+GONE_WITHIN_S = 120.0  # what specs have made: upstream deletes its namespaces and does not wait
 RUN_NO_POD = "the nodes of this cluster are simulated and run no pod"
 SMALL_DISK = "a node has a small file system of its own for images, whose use the next replay measures"
 
@@ -29,6 +32,7 @@ class Conforming:
         """`directory`: the replay's own, below the run's folder."""
         self.wish = wish
         self.not_run = ""  # why not, where they were wished and could not be run
+        self.left = ""  # what specs have made and did not go from the cluster
         self._directory, self._report = directory, report
         self._rounds: Rounds | None = None
         self._done: list[str] = []
@@ -62,6 +66,7 @@ class Conforming:
         if self._rounds is None:
             self._rounds = Rounds(cluster, found, chosen(found), self._directory, self._report)
         self._rounds.run(when, history)
+        self._wait_until_gone(cluster, when)
         return self._rounds.texts
 
     def due(self, when: str) -> bool:
@@ -119,6 +124,17 @@ class Conforming:
             return None
         self._own.close()
         return self._own.path
+
+    def _wait_until_gone(self, cluster: Cluster, when: str) -> None:
+        """Nothing of the specs is to be on the cluster while it is harmed, nor for the next replay."""
+        try:
+            eventually(
+                lambda: not upstreams_namespaces(cluster), within_s=GONE_WITHIN_S, what="specs' namespaces to be gone"
+            )
+        except WaitedInVainError as error:
+            self.left = str(error)
+            if when != AFTER:  # after harm it may be its doing, and is no reason not to judge
+                raise
 
     def _may(self, cluster: Cluster) -> bool:
         """Whether specs can be run here. Raises CantConformError where they can't and were asked for."""

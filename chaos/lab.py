@@ -487,6 +487,9 @@ class Lab:
         if self._used_up:
             self._spoil(cluster, self._used_up)
             return
+        if self._conforming.left:
+            self._spoil(cluster, self._conforming.left)
+            return
         try:
             eventually(self.nodes_ready, within_s=30, what=f"every node of {cluster.ref.name} to be Ready")
             self.remove_workloads()

@@ -23,6 +23,7 @@ from chaos.invariants.conformance import AFTER, BEFORE, DURING, FAILED, PASSED
 from chaos.lab import CONFORMANCE, Lab, LacksAbilityError
 from chaos.profile import PROFILES
 from chaos.report.specs import SpecResult
+from chaos.waiting import WaitedInVainError
 
 SPEC = "[sig-apps] ReplicaSet should serve"
 EVERYTHING = Wish((BEFORE, DURING, AFTER), asked=True)
@@ -77,6 +78,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(conforming, "chosen", lambda _: ())
     monkeypatch.setattr(conforming, "Rounds", FakeRounds)
     monkeypatch.setattr(conforming.during, "Checks", FakeChecks)
+    monkeypatch.setattr(conforming, "upstreams_namespaces", lambda _: ())
     return versions
 
 
@@ -136,6 +138,19 @@ def test_a_round_that_ended_with_an_error_is_not_run_again_and_not_forgotten(
     assert not c.around(_cluster(), AFTER)
     ((history, invariant),) = c.judged_by()
     assert invariant.judge(history).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("when", [BEFORE, AFTER])
+def test_what_specs_leave_behind_keeps_harm_away_and_the_cluster_from_the_next_replay(
+    made: Callable[[Wish], Conforming], monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    monkeypatch.setattr(conforming, "upstreams_namespaces", lambda _: ("pods-1234",))
+    monkeypatch.setattr(conforming, "GONE_WITHIN_S", 0.0)
+    c = made(EVERYTHING)
+    with pytest.raises(WaitedInVainError) if when == BEFORE else nullcontext():
+        c.around(_cluster(), when)
+    assert "specs' namespaces to be gone" in c.left
+    assert [r.round for r in c.results] == [when]
 
 
 def test_without_a_wish_nothing_is_run_or_said(made: Callable[[Wish], Conforming]) -> None:
