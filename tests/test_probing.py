@@ -81,9 +81,15 @@ def server():
 
 
 @contextmanager
-def probing(history: History, url: str, cluster: HostNetwork | None = None, nodes: Sequence[str] = ("worker",)):
+def probing(
+    history: History,
+    url: str,
+    cluster: HostNetwork | None = None,
+    nodes: Sequence[str] = ("worker",),
+    timeout_s: float = 10.0,
+):
     with ServiceProbes(
-        cluster or HostNetwork(), history, target="web", url=url, nodes=nodes, interval_s=0.05, timeout_s=0.4
+        cluster or HostNetwork(), history, target="web", url=url, nodes=nodes, interval_s=0.05, timeout_s=timeout_s
     ) as probes:
         yield probes
 
@@ -124,7 +130,7 @@ def test_an_outage_shows_as_failed_probes_between_good_ones(server):
 
 def test_a_probe_that_hangs_does_not_delay_the_next(server):
     history = History()
-    with probing(history, server.url):
+    with probing(history, server.url, timeout_s=0.4):
         server.go_on.clear()
         soon(lambda: sum("no answer" in p.error for p in history.of(Probe)) >= 4, "probes without an answer")
         server.go_on.set()

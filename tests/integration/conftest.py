@@ -41,7 +41,7 @@ LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     """Remember what `-m "not nightly"` leaves out, by reason."""
-    for item in items:
+    for item in items if items and "nightly" in items[0].config.option.markexpr else ():
         mark = item.get_closest_marker("nightly")
         if mark is not None:
             item.config.stash.setdefault(LEFT_OUT, Counter())[mark.args[0]] += 1
