@@ -12,7 +12,8 @@ from chaos.conformance import choice
 from chaos.conformance.spec import Spec
 from chaos.errors import OrdealError
 from chaos.invariants.conformance import SKIPPED
-from chaos.report.specs import SpecResult
+from chaos.report.saved import load
+from chaos.report.specs import ALONE, SpecResult, tally
 
 if TYPE_CHECKING:
     from chaos.conformance.session import How, Session
@@ -169,7 +170,10 @@ def specs(request: pytest.FixtureRequest, _spec_session: "tuple[Session | None, 
 @pytest.fixture(scope="module")
 def _spec_session(request: pytest.FixtureRequest) -> "Iterator[tuple[Session | None, str]]":
     """The specs of this run on one cluster. What they leave on it is waited for, or the cluster is given up."""
-    why_not = _why_not(request.config)
+    try:
+        why_not = _why_not(request.config)
+    except OrdealError as error:
+        why_not = str(error)
     if why_not:
         yield None, why_not
         return
@@ -221,6 +225,26 @@ def pytest_runtest_makereport(
     if result is not None and call.when == "call":
         report.duration = result.took_s
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """How many specs of each area became what; where no incident was replayed also where the results are."""
+    from chaos.plugin import RUN_ID  # noqa: PLC0415
+
+    root = Path(config.getoption("--results"))
+    if not (root / config.stash[RUN_ID] / "results.json").is_file():
+        return
+    saved = load(root, config.stash[RUN_ID])
+    found = [each for each in saved.specs if each.round == ALONE]
+    if not found:
+        return
+    terminalreporter.section("specs")
+    areas = sorted({each.area for each in found})
+    for area in areas:
+        terminalreporter.write_line(f"{area:<16} {tally([each for each in found if each.area == area])}")
+    terminalreporter.write_line(f"{'all':<16} {tally(found)}")
+    if not saved.outcomes:
+        terminalreporter.write_line(f"results: {saved.path}")
 
 
 def _specs(config: pytest.Config) -> tuple[Spec, ...] | NotListed:

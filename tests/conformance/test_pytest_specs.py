@@ -1,0 +1,79 @@
+"""Specs as pytest items, without a cluster: what is collected, what is refused, and what is said without e2e.test."""
+
+from pathlib import Path
+
+import pytest
+
+from chaos.faults import load_all
+
+pytest_plugins = ["pytester"]
+load_all()  # the inner runs share this process: what they import anew they would register twice
+
+SUITE = """
+def test_spec(spec, specs):
+    specs.check(spec)
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
+    folder = pytester.path / "conformance"
+    folder.mkdir(exist_ok=True)
+    (folder / "test_specs.py").write_text(SUITE)
+    return pytester.runpytest_inprocess("-p", "no:hypothesispytest", "-p", "no:cacheprovider", *options)
+
+
+def collected(pytester: pytest.Pytester, *options: str) -> list[str]:
+    done = run(pytester, "--collect-only", "-q", "--strict-markers", *options)
+    return [line.partition("[")[2].removesuffix("]") for line in done.outlines if "::test_spec[" in line]
+
+
+def test_smoke_is_collected_without_e2e_test_and_chosen_by_label_and_name(pytester: pytest.Pytester) -> None:
+    assert len(collected(pytester)) == 25
+    assert {each.partition("-")[0] for each in collected(pytester, "-m", "network and not serial")} == {"network"}
+    assert len(collected(pytester, "-m", "serial")) == 2
+    assert len(collected(pytester, "-k", "nodeport")) == 1
+    assert not collected(pytester, "-m", "not spec")
+
+
+def test_specs_that_only_e2e_test_can_name_are_one_item_that_says_how_to_get_it(pytester: pytest.Pytester) -> None:
+    assert collected(pytester, "--profile", "full") == ["not-listed"]
+    done = run(pytester, "--profile", "full", "conformance")
+    done.assert_outcomes(failed=1)
+    assert "`kube-ordeal conformance build --kubernetes 1.34.4` makes it" in done.stdout.str()
+
+
+def test_without_e2e_test_specs_are_skipped_where_nobody_asked_for_them(pytester: pytest.Pytester) -> None:
+    done = run(pytester, "-rs", "-k", "nodeport")
+    done.assert_outcomes(skipped=1, deselected=24)
+    assert "e2e.test of Kubernetes 1.34.4 is not built" in done.stdout.str()
+
+
+def test_without_e2e_test_specs_that_were_asked_for_are_unknown(pytester: pytest.Pytester) -> None:
+    done = run(pytester, "-k", "nodeport", "conformance")
+    done.assert_outcomes(failed=1, deselected=24)
+    assert "unknown: e2e.test of Kubernetes 1.34.4 is not built" in done.stdout.str()
+
+
+def test_on_a_simulated_cluster_none_is_run(pytester: pytest.Pytester) -> None:
+    done = run(pytester, "--cluster", "simulated", "-k", "nodeport")
+    done.assert_outcomes(skipped=1, deselected=24)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--focus", "("), "is no regular expression"),
+        (("--focus", "DNS", "--specs", "all"), "leave --specs out"),
+        (("--spec-processes", "0"), "--spec-processes is 1 or more"),
+    ],
+)
+def test_wrong_options_end_with_a_sentence(pytester: pytest.Pytester, options: tuple[str, ...], said: str) -> None:
+    done = run(pytester, *options)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    assert said in done.stderr.str()
