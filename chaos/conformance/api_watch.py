@@ -13,10 +13,6 @@ EVERY_S = 1.0
 AWAY_FOR_S = 3.0  # one answer that is late on a busy machine is no outage
 
 
-class NotReadyError(Exception):
-    """It answers, and says that it is not ready."""
-
-
 class ApiWatch:
     """Asks /readyz once a second from a thread of its own."""
 
@@ -61,13 +57,18 @@ class ApiWatch:
     def _watch(self) -> None:
         while not self._over.wait(EVERY_S):
             began = time.monotonic()
-            try:
-                if (said := raw_get(self._client, "/readyz").decode(errors="replace").strip()) != "ok":
-                    raise NotReadyError(said)
-            except Exception as error:  # noqa: BLE001  (whatever it is, it is no answer)
-                self._why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            why = self._wrong()
+            if why:
+                self._why = why
                 self._away_since = self._away_since if self._away_since is not None else began
-            else:
-                if self._away_since is not None:
-                    self._failed.append((self._away_since, began))
-                    self._away_since = None
+            elif self._away_since is not None:
+                self._failed.append((self._away_since, began))
+                self._away_since = None
+
+    def _wrong(self) -> str:
+        """What is wrong with its answer now; "" where it is ready."""
+        try:
+            said = raw_get(self._client, "/readyz").decode(errors="replace").strip()
+        except Exception as error:  # noqa: BLE001  (whatever it is, it is no answer)
+            said = str(error).strip() or type(error).__name__
+        return "" if said == "ok" else (said.splitlines() or ["nothing"])[0][:200]
