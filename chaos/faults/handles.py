@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from chaos.clusters.base import Cluster, NodeExec
 from chaos.errors import OrdealError
 from chaos.faults.base import fault
-from chaos.faults.hostname import check_ready
+from chaos.faults.target import ready_worker
 from chaos.handles import Process, processes_of
 from chaos.journal import JSON, Saved
 
@@ -187,7 +187,7 @@ class EatHandles:
 
     def plan(self, cluster: _Reached) -> Saved:
         if not self.of:
-            check_ready(cluster, self.node)
+            ready_worker(cluster, self.node, "no handles are eaten there")
         if not 1 <= self.handles <= HANDLES_MOST:
             raise OrdealError(f"{self.handles} handles can't be eaten: take 1 to {HANDLES_MOST}")
         if not self.of:
@@ -289,7 +289,7 @@ class SocketStorm:
     connections: int = 3000
 
     def plan(self, cluster: _Reached) -> Saved:
-        check_ready(cluster, self.node)
+        ready_worker(cluster, self.node, "there is no storm there")
         if not 1 <= self.connections <= CONNECTIONS_MOST:
             raise OrdealError(f"a storm can have 1 to {CONNECTIONS_MOST} connections, not {self.connections}")
         address, _, port = self.target.rpartition(":")
@@ -325,7 +325,7 @@ class SocketStorm:
 
 def _daemon(cluster: _Reached, node: str, daemon: str) -> tuple[Process, ...]:
     # CoreDNS is a pod like others: where it runs on a control plane, it can be harmed without harm to that.
-    check_ready(cluster, node, control_plane=daemon == "coredns")
+    ready_worker(cluster, node, f"{daemon} is not harmed there", or_control_plane=daemon == "coredns")
     if daemon not in DAEMONS:
         raise OrdealError(f"{daemon!r} is no daemon whose handles can be looked at: name one of {', '.join(DAEMONS)}")
     found = processes_of(cluster, node, [daemon])

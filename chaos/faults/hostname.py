@@ -18,6 +18,7 @@ from kubernetes.client.exceptions import ApiException
 from chaos.clusters.base import Cluster, NodeExec
 from chaos.errors import OrdealError
 from chaos.faults.base import fault
+from chaos.faults.target import ready_worker
 from chaos.journal import Saved
 
 PINNED, ANY_NAME = "pinned", "any-name"
@@ -60,7 +61,7 @@ class RenameNode:
     name: str
 
     def plan(self, cluster: _Reached) -> Saved:
-        check_ready(cluster, self.node)
+        ready_worker(cluster, self.node, "it is not renamed")
         if not DNS_NAME.fullmatch(self.name):
             raise OrdealError(f"{self.name!r} can't be a node's hostname: take a DNS label, such as renamed-1")
         if any(n.name == self.name for n in cluster.nodes()):
@@ -144,7 +145,7 @@ class SetKubeletIdentity:
     identity: str
 
     def plan(self, cluster: _Reached) -> Saved:
-        check_ready(cluster, self.node)
+        ready_worker(cluster, self.node, "its kubelet is given no other identity")
         if self.identity not in {PINNED, ANY_NAME}:
             raise OrdealError(f"a kubelet's identity can be {PINNED} or {ANY_NAME}, not {self.identity!r}")
         if _marked(cluster, self.node, self.kind):
@@ -205,22 +206,6 @@ def with_flags(environment: str, flags: str) -> str:
     already = [" ".join(shlex.split(given[-1]))] if given and given[-1].strip() else []
     ended = environment if not environment or environment.endswith("\n") else environment + "\n"
     return f'{ended}{EXTRA_ARGS}="{" ".join([*already, flags])}"\n'
-
-
-def check_ready(cluster: Cluster, node: str, *, control_plane: bool = False) -> None:
-    """Raises OrdealError where there is no such node, where it is not Ready, or where it is a control plane and may not
-    be one.
-    """
-    there = {n.name: n for n in cluster.nodes()}
-    found = there.get(node)
-    if found is None:
-        raise OrdealError(f"there is no node {node} in {cluster.ref.name}; there are: {', '.join(sorted(there))}")
-    if found.control_plane and not control_plane:
-        raise OrdealError(f"{node} is a control plane, and this fault is for workers: name a worker")
-    if found.ready != "True":
-        raise OrdealError(
-            f"node {node} is not Ready before the fault, so its harm could not be told apart: mend it first"
-        )
 
 
 def kubelet_of(cluster: NodeExec, node: str) -> Kubelet:

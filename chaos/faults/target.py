@@ -4,17 +4,17 @@ from chaos.clusters.base import Cluster, Node
 from chaos.errors import OrdealError
 
 
-def ready_worker(cluster: Cluster, name: str, so: str) -> Node:
+def ready_worker(cluster: Cluster, name: str, so: str, *, or_control_plane: bool = False) -> Node:
     """The worker of that name. Raises OrdealError where it is not there, is a control plane, or is not Ready.
 
-    `so` ends the sentence: what can't be done to it then.
+    `so` ends the sentence: what can't be done to it then. `or_control_plane`: one will do as well.
     """
     there = {n.name: n for n in cluster.nodes()}
     node = there.get(name)
     if node is None:
         workers = ", ".join(n.name for n in there.values() if not n.control_plane) or "none"
         raise OrdealError(f"there is no node {name} in cluster {cluster.ref.name}; its workers are: {workers}")
-    if node.control_plane:
+    if node.control_plane and not or_control_plane:
         raise OrdealError(f"node {name} is a control plane, so {so}: name a worker")
     if node.ready != "True":
         raise OrdealError(f"node {name} is not Ready before the fault (Ready is {node.ready}), so {so}")

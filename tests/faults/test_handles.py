@@ -121,7 +121,7 @@ def test_a_limit_has_not_landed_while_one_process_lacks_it(node):
     [
         (
             LowerHandleLimit("nowhere", "containerd"),
-            "there is no node nowhere in fake; there are: control-plane, worker",
+            "there is no node nowhere in cluster fake; its workers are: worker",
         ),
         (LowerHandleLimit("control-plane", "containerd"), "is a control plane"),
         (LowerHandleLimit("worker", "sshd"), "name one of containerd, kubelet, kube-proxy, coredns"),
