@@ -202,17 +202,9 @@ class Lab:
         cluster.load_image(chosen)
         return chosen
 
-    def given_image(self, option: str, name: str) -> str:
-        """The image that the user named by --OPTION-image, tried and loaded; "" where none was named.
-
-        Raises OrdealError where it can't be had or lacks the server.
-        """
-        given = self._images.get(option, "")
-        cluster = self.current
-        if given and isinstance(cluster, LoadsImages):
-            workload_images.choose(name, given, report=self._report)
-            cluster.load_image(given)
-        return given
+    def given_image(self, option: str) -> str:
+        """The image that the user named by --OPTION-image, not tried yet; "" where none was named."""
+        return self._images.get(option, "")
 
     # --- the story
 

@@ -29,12 +29,12 @@ def test_a_server_outlives_its_clock_going_back(lab: Lab) -> None:
     """
     cluster = lab.cluster(stateful_shape(lab.timers))
     assert isinstance(cluster, NodeNetwork)
-    affected = lab.given_image("mysql-clock", "mysql")
+    affected = lab.given_image("mysql-clock")
     if not affected:
         lab.not_run(AFFECTED, NO_IMAGE)
         if lab.control == AFFECTED:
             raise LacksAbilityError(f"control not run: {NO_IMAGE}")
-    image = affected if lab.control == AFFECTED else lab.image("mysql")
+    image = lab.image("mysql", affected if lab.control == AFFECTED else "")
     with ExitStack() as set_up:
         set_up.enter_context(lab.removing_workloads())
         deployed = lab.deploy(MySQL(image, own_clock=True, clock_probe=lab.control == "clock-probe"))
