@@ -10,20 +10,18 @@ from chaos.conformance.listing import Listed, Listing
 from chaos.conformance.spec import Spec, id_of, spec
 from chaos.errors import OrdealError
 
-AREAS = set(
-    [
-        "api-machinery",
-        "apps",
-        "architecture",
-        "auth",
-        "cli",
-        "instrumentation",
-        "network",
-        "node",
-        "scheduling",
-        "storage",
-    ]
-)
+AREAS = {
+    "api-machinery",
+    "apps",
+    "architecture",
+    "auth",
+    "cli",
+    "instrumentation",
+    "network",
+    "node",
+    "scheduling",
+    "storage",
+}
 
 
 def listing(texts: Sequence[str]) -> Listing:
