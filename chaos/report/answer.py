@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from chaos.invariants.conformance import LOST, NO_IMAGE
 from chaos.report.saved import SavedOutcome, SavedRun
+from chaos.report.specs import ALONE, BROKEN, SpecResult
+
+NAMED_AT_MOST = 3
 
 
 class Safe(StrEnum):
@@ -29,12 +33,13 @@ def answer(run: SavedRun, unreadable: Sequence[str] = ()) -> Answer:
     """`unreadable` are sentences about histories and evidence that the results name and that can't be read any more."""
     hardened = [o for o in run.outcomes if not o.control]
     incidents = list(dict.fromkeys(o.id for o in hardened))
-    broken = tuple(_broken(run, o) for o in hardened if o.verdict == "violated")
+    failed = _failed(run)
+    broken = (*(_broken(run, o) for o in hardened if o.verdict == "violated"), *failed)
     doubts = (*_doubts(run, hardened), *unreadable)
     if broken:
         which = list(dict.fromkeys(o.id for o in hardened if o.verdict == "violated"))
-        sentence = f"{len(which)} of {_count(len(incidents), 'incident')} broke: {', '.join(which)}"
-        return Answer(Safe.NO, sentence, broken, doubts)
+        sentences = [f"{len(which)} of {_count(len(incidents), 'incident')} broke: {', '.join(which)}"] if which else []
+        return Answer(Safe.NO, "; ".join([*sentences, *(each.rstrip(".") for each in failed)]), broken, doubts)
     if doubts:
         return Answer(
             Safe.UNKNOWN, "Nobody can say that this is safe. Nothing broke, but not everything is known", (), doubts
@@ -60,6 +65,18 @@ def _broken(run: SavedRun, o: SavedOutcome) -> str:
     return f"{title(o)}: {o.why.rstrip('.')}.{proven}"
 
 
+def _failed(run: SavedRun) -> list[str]:
+    """Of conformance specs that were run for themselves; those around an incident are judged with it."""
+    ran = [s for s in run.specs if s.round == ALONE]
+    failed = [s for s in ran if s.state in BROKEN]
+    return [f"{len(failed)} of {_count(len(ran), 'conformance spec')} did not pass: {_some(failed)}."] if failed else []
+
+
+def _some(specs: Sequence[SpecResult]) -> str:
+    more = len(specs) - NAMED_AT_MOST
+    return "; ".join([*(s.spec for s in specs[:NAMED_AT_MOST]), *([f"and {more} more"] if more > 0 else [])])
+
+
 def _doubts(run: SavedRun, hardened: Sequence[SavedOutcome]) -> list[str]:
     doubts = [] if run.ended else ["The run has not ended: it was killed, or still goes on."]
     if not hardened:
@@ -68,6 +85,9 @@ def _doubts(run: SavedRun, hardened: Sequence[SavedOutcome]) -> list[str]:
     for o in run.outcomes:
         if o.control and not o.passed:
             doubts.append(f"{title(o)}: the check is not proven: {o.why}")
+    untold = [s for s in run.specs if s.round == ALONE and s.state in {NO_IMAGE, LOST}]
+    if untold:
+        doubts.append(f"{_count(len(untold), 'conformance spec')} not tried, or without a result: {_some(untold)}.")
     proven = {o.id for o in run.outcomes if o.control and o.passed}
     tried = {o.id for o in run.outcomes if o.control}
     unproven = [i for i in dict.fromkeys(o.id for o in hardened) if i not in proven | tried]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from math import ceil, sqrt
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from chaos.invariants.conformance import STATES
 from chaos.report import grid, plot
 from chaos.report.answer import Answer, answer, title
 from chaos.report.saved import SavedFinding, SavedOutcome, SavedPiece, SavedRun
-from chaos.report.specs import SpecResult
+from chaos.report.specs import BROKEN, SpecResult
 from chaos.report.timeline import Timeline, timeline
 
 PAGE = "report.html"
@@ -115,6 +116,7 @@ def page(run: SavedRun, beside: Path) -> str:
         answer=answer(run, maker.unreadable),
         chapters=chapters,
         tables=[(chapter, _lines(chapter)) for chapter in chapters],
+        mutants=[{name: value for name, value in row.items() if name != "test"} for row in run.mutants],
         counts=Counter(o.verdict for o in run.outcomes if not o.control),
         grid=grid.grid(run),
         specs=maker.specs(),
@@ -151,7 +153,8 @@ class _Maker:
             return Unpassed(grid.anchor(number), grid.run_of(self._run, spec), spec, pods, output)
 
         found = [(n, s) for n, s in enumerate(self._run.specs) if not s.passed]
-        return tuple(shown(n, s) for n, s in sorted(found, key=lambda each: STATES.index(each[1].state)))
+        order = (*BROKEN, *(state for state in STATES if state not in BROKEN))
+        return tuple(shown(n, s) for n, s in sorted(found, key=lambda each: order.index(each[1].state)))
 
     def _chapter(self, incident: Incident, outcomes: Sequence[SavedOutcome]) -> Chapter:
         replays = [self._replayed(o) for o in sorted(outcomes, key=lambda o: bool(o.control))]
@@ -246,6 +249,11 @@ def _bytes(size_bytes: int) -> str:
     return f"{size_bytes / 1e3:.0f} kB" if size_bytes < 1e6 else f"{size_bytes / 1e6:.1f} MB"
 
 
+def _across(squares: Sequence[object]) -> int:
+    """How many squares of a cell stand side by side: half as many as below each other, to have most areas in sight."""
+    return ceil(sqrt(len(squares) / 2))
+
+
 def _arguments(given: Mapping[str, object] | None) -> str:
     """What a promise was asked for, as text; long lists are cut."""
     said = [f"{name} = {value}" for name, value in (given or {}).items()]
@@ -261,7 +269,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"bytes": _bytes, "arguments": _arguments}
+    environment.filters |= {"across": _across, "arguments": _arguments, "bytes": _bytes}
     return environment
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from chaos.invariants.base import Verdict
+from chaos.invariants.conformance import BEFORE, FAILED, FLAKY, NO_IMAGE, PASSED, SKIPPED
 from chaos.report.answer import Safe, answer
 from chaos.report.results import Outcome
 from chaos.report.saved import SavedRun, load
+from chaos.report.specs import ALONE, SpecResult
 from tests.report.made import CONTROL, broken, finding, outcome, results
 
 HELD, PROOF = outcome(), outcome(broken(), control=CONTROL)
@@ -54,6 +56,43 @@ def test_what_nobody_knows_is_not_safe(tmp_path: Path, outcomes: list[Outcome], 
     said = answer(run(tmp_path, *outcomes, ended=ended))
     assert said.safe is Safe.UNKNOWN
     assert [each for each in said.doubts if doubt in each] != []
+
+
+def _spec(state: str, name: str = "a", when: str = ALONE) -> SpecResult:
+    return SpecResult("t", when, name, f"spec {name}", "node", state, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("specs", "safe", "says"),
+    [
+        ([_spec(PASSED), _spec(SKIPPED, "b")], Safe.YES, ""),
+        ([_spec(PASSED), _spec(FLAKY, "b")], Safe.NO, "1 of 2 conformance specs did not pass: spec b."),
+        (
+            [_spec(FAILED, n) for n in "abcde"],
+            Safe.NO,
+            "5 of 5 conformance specs did not pass: spec a; spec b; spec c; and 2 more.",
+        ),
+        (
+            [_spec(NO_IMAGE), _spec(PASSED, "b")],
+            Safe.UNKNOWN,
+            "1 conformance spec not tried, or without a result: spec a.",
+        ),
+        ([_spec(FAILED, when=BEFORE)], Safe.YES, ""),  # judged with its incident
+    ],
+)
+def test_specs_that_were_run_for_themselves_count(
+    tmp_path: Path, specs: list[SpecResult], safe: Safe, says: str
+) -> None:
+    made = results(tmp_path)
+    for each in (HELD, PROOF):
+        made.add(each)
+    made.add_specs(specs)
+    made.end()
+    said = answer(load(tmp_path))
+    assert said.safe is safe
+    assert list(said.broken + said.doubts) == [says] * bool(says)
+    if safe is Safe.NO:
+        assert said.sentence == says.rstrip(".")
 
 
 def test_what_can_not_be_read_any_more_is_not_safe(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -173,3 +174,12 @@ def test_a_page_that_can_not_be_written_is_one_sentence(tmp_path: Path) -> None:
     run = load(tmp_path, str(proven(tmp_path).directory))
     with pytest.raises(OrdealError, match=r"the page can't be written to .*/none/report.html: No such file"):
         write_page(run, tmp_path / "none" / "report.html")
+
+
+def test_mutants_are_shown_by_what_they_are_not_by_their_test(tmp_path: Path) -> None:
+    made = results(tmp_path)
+    made.add(replace(outcome(), tables={"mutants": [{"mutant": "one-zone-forgotten", "killed by": "nothing"}]}))
+    shown_text = shown(made).text
+    table = shown_text.partition("Historical bugs that were put back")[2].partition(INCIDENT)[0]
+    assert "one-zone-forgotten" in table
+    assert outcome().test not in table

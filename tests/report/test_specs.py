@@ -1,6 +1,7 @@
 """Conformance specs in the results and the page: the grid, upstream's message first, what was not tried apart."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,9 @@ def test_a_run_without_specs_has_no_grid(tmp_path: Path) -> None:
 
 def test_the_tally_leaves_out_what_there_is_not() -> None:
     assert tally([spec(), spec(), spec(NO_IMAGE)]) == "2 passed, 1 not tried"
+
+
+def test_many_squares_of_an_area_stand_side_by_side(tmp_path: Path) -> None:
+    made = with_specs(tmp_path, *[spec(text=f"{PODS} {n}") for n in range(100)], spec(text=DNS))
+    text = page(load(tmp_path, str(made.path)), tmp_path)
+    assert re.findall(r'<td style="--across: (\d+)">', text) == ["1", "8"]

@@ -21,6 +21,18 @@
     return change;
   };
 
+  // Pixels that the legend's third and further rows take, by what its names need about: plotly leaves room for two.
+  const legendGrowth = (figure, width) => {
+    let rows = 1, used = 0;
+    for (const { name, showlegend } of figure.data) {
+      if (showlegend === false) continue;
+      const needs = 50 + 6.5 * name.length;
+      if (used && used + needs > width) { rows += 1; used = 0; }
+      used += needs;
+    }
+    return Math.max(0, rows - 2) * 29;
+  };
+
   const draw = (place) => {
     const figure = JSON.parse(document.getElementById(place.id + "-figure").textContent);
     const config = { responsive: true, displaylogo: false, displayModeBar: false, doubleClick: "reset" };
@@ -31,6 +43,9 @@
       const [outer, inner] = path.split(".");
       (figure.layout[outer] ??= {})[inner] = value;
     }
+    const growth = legendGrowth(figure, place.clientWidth - figure.layout.margin.l - figure.layout.margin.r);
+    figure.layout.height += growth;
+    figure.layout.margin.b += growth;
     Plotly.newPlot(place, figure.data, figure.layout, config)
       .then(() => {
         place.dataset.drawnMs = Math.round(performance.now());
