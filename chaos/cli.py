@@ -322,10 +322,14 @@ def conformance_build(
     from chaos.conformance import images as of_specs  # noqa: PLC0415
     from chaos.conformance import program  # noqa: PLC0415
     from chaos.conformance.listing import listing  # noqa: PLC0415
+    from chaos.hosts import engine  # noqa: PLC0415
 
-    made = program.build(kubernetes, report=_timestamped())
-    listing(made, report=_timestamped())
-    if image:
+    say, running = _timestamped(), engine.find()
+    made = program.find(kubernetes) or (program.take(kubernetes, running, report=say) if running else None)
+    published = made is not None and made.path.is_relative_to(program.taken(kubernetes))
+    made = made or program.build(kubernetes, report=say)
+    listing(made, report=say)
+    if image and not published:  # else nodes pull them, from the same registry
         of_specs.build(made, report=_timestamped())
     typer.echo(made.path)
 

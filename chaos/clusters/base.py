@@ -247,7 +247,10 @@ class LoadsImages(Protocol):
         ...
 
     def load_images_as(self, images: Mapping[str, str]) -> None:
-        """The same for many, under other names: `images` maps the name on a node to the engine's name."""
+        """The same for many, under other names, onto the nodes that take pods without a toleration.
+
+        `images` maps the name on a node to the engine's name.
+        """
         ...
 
 

@@ -33,6 +33,7 @@ from chaos.hosts.image import REPOSITORY, WORKLOAD_IMAGE, kind_config_patches, l
 from chaos.hosts.places import state_dir
 from chaos.waiting import eventually
 
+NO_SCHEDULE = "NoSchedule"
 POD_SUBNET = "10.244.0.0/16"
 SERVICE_SUBNET = "10.96.0.0/16"
 READY_WITHIN_S = 180.0
@@ -214,7 +215,10 @@ class KindCluster:
         node_images.load(docker.names_in_cluster(self._ref.name), image)
 
     def load_images_as(self, images: Mapping[str, str]) -> None:
-        node_images.load_as(docker.names_in_cluster(self._ref.name), images)
+        with self.api() as client:
+            nodes: list[Any] = CoreV1Api(client).list_node().items
+        closed = {n.metadata.name for n in nodes if any(t.effect == NO_SCHEDULE for t in n.spec.taints or ())}
+        node_images.load_as([n for n in docker.names_in_cluster(self._ref.name) if n not in closed], images)
 
     # --- BringsVersions
 

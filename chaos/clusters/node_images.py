@@ -7,8 +7,10 @@ does not say that it is pinned (containerd before 1.7). Without a registry they 
 import io
 import json
 import tarfile
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from chaos.clusters import docker
 from chaos.errors import OrdealError
@@ -75,22 +77,29 @@ def load(nodes: Sequence[str], image: str) -> None:
 def load_as(nodes: Sequence[str], images: Mapping[str, str]) -> None:
     """Put images of this machine's engine onto those of the nodes that lack them, under other names.
 
-    `images` maps the name on a node to the engine's. All of them travel in one archive, so that what they share does
-    so once. A node that has another image of that name gets ours in its place. Raises CommandError.
+    `images` maps the name on a node to the engine's. All of them travel in one archive, written once, so that what they
+    share does so once. A node that has another image of that name gets ours in its place. Raises CommandError.
     """
-    program = " ".join(CTR)
-    script = f'set -o pipefail; docker save "${{@:2}}" | docker exec --interactive "$1" {program} images import -'
+    lacking: dict[str, dict[str, str]] = {}
+    held: dict[str, set[str]] = {}
     for node in nodes:
         there = {image.name: image.digest for image in _images(node).values()}
-        lacking = {
+        held[node] = set(there)
+        lacking[node] = {
             name: full_name(ours)
             for name, ours in images.items()
             if full_name(ours) not in there or there.get(name) != there[full_name(ours)]
         }
-        missing = sorted({ours for ours in lacking.values() if ours not in there})
-        if missing:
-            run(["bash", "-ec", script, "load-images", node, *missing], timeout_s=600)
-        for name, ours in lacking.items():
+    missing = {node: sorted(set(ours.values()) - held[node]) for node, ours in lacking.items()}
+    script = f'docker exec --interactive "$1" {" ".join(CTR)} images import - < "$2"'
+    with tempfile.TemporaryDirectory() as work:
+        for wanted in {tuple(each) for each in missing.values() if each}:
+            archive = Path(work) / "images.tar"
+            run(["docker", "save", "--output", str(archive), *wanted], timeout_s=600)
+            for node in (node for node, each in missing.items() if tuple(each) == wanted):
+                run(["bash", "-ec", script, "load-images", node, str(archive)], timeout_s=600)
+    for node, names_of in lacking.items():
+        for name, ours in names_of.items():
             _ctr(node, "images", "tag", "--force", ours, name)
 
 

@@ -19,6 +19,7 @@ _NOT_A_WORD = re.compile(r"\W+")
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     specs: tuple[str, ...]
+    images: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,12 @@ class Wanted:
 
 def smoke() -> tuple[Spec, ...]:
     """The specs of the profile smoke, without a look at e2e.test: their labels are those in their names."""
-    path = manifests_dir() / "conformance-smoke.yaml"
-    named = msgspec.yaml.decode(path.read_bytes(), type=_File).specs
-    return tuple(spec(text, _IN_NAME.findall(text)) for text in named)
+    return tuple(spec(text, _IN_NAME.findall(text)) for text in _file().specs)
+
+
+def smoke_images() -> tuple[str, ...]:
+    """The images that those specs run, by the last part of their names."""
+    return _file().images
 
 
 def chosen(wanted: Wanted, listing: Listing) -> tuple[Spec, ...]:
@@ -73,3 +77,7 @@ def markers(of: Spec) -> tuple[str, ...]:
 def marker(label: str) -> str:
     """A label, or an area, as the name of a marker; sig-node is node."""
     return _NOT_A_WORD.sub("_", label.removeprefix("sig-").lower()).strip("_")
+
+
+def _file() -> _File:
+    return msgspec.yaml.decode((manifests_dir() / "conformance-smoke.yaml").read_bytes(), type=_File)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -105,8 +105,10 @@ def tags(program: Program) -> dict[str, str]:
     return {each: _tag(program, name) for each, name in makes(wanted(program)).items()}
 
 
-def provide(cluster: Cluster, program: Program, *, report: Report = silent) -> None:
-    """Put the images onto the cluster's nodes: ours, built now where that is needed.
+def provide(
+    cluster: Cluster, program: Program, *, only: Collection[str] | None = None, report: Report = silent
+) -> None:
+    """Put the images, or `only` those of these Containerfiles, onto the nodes: ours, built now where that is needed.
 
     Nothing is done where they can be pulled, and for a cluster that we can't load images into: its nodes pull them.
     Raises OrdealError and CommandError as `build` does.
@@ -117,7 +119,8 @@ def provide(cluster: Cluster, program: Program, *, report: Report = silent) -> N
     agnhost = next((each for each, name in names.items() if name == AGNHOST), "")
     if not _there(engine, program, AGNHOST) and agnhost and registry_answers(engine, agnhost):
         return
-    ours = _build(program, names, report, engine)
+    some = {each: name for each, name in names.items() if only is None or name in only}
+    ours = _build(program, some, report, engine)
     report(f"putting {len(ours)} images for specs onto the nodes")
     cluster.load_images_as(ours)
 

@@ -1,6 +1,7 @@
-"""e2e.test of a Kubernetes version: built here, or the user's own; and whether it fits a cluster."""
+"""e2e.test of a Kubernetes version: built here, published, or the user's own; and whether it fits a cluster."""
 
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +9,13 @@ from chaos.errors import OrdealError
 from chaos.hosts import binaries
 from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, run
-from chaos.hosts.places import APP
+from chaos.hosts.engine import Engine, registry_answers
+from chaos.hosts.places import APP, cache_dir
 
 BUNDLE, NAME = "conformance", "e2e.test"
+PUBLISHED = "registry.k8s.io/conformance"  # upstream's image of the same programs
+IN_IMAGE, KUBECTL = "/usr/local/bin", "kubectl"
+PULL_TIMEOUT_S = 1200.0
 _VERSION = re.compile(r'^(?:.*GitVersion:"|)v(\d+\.\d+\.[^"\s]+)')
 
 
@@ -24,10 +29,39 @@ class Program:
 
 
 def find(version: str) -> Program | None:
-    """The one that was built here; None where it was not. Builds nothing."""
+    """The one that was built here, or taken from the published image; None where none was. Builds nothing."""
     wanted = binaries.normal_version(version)
     made = binaries.built(BUNDLE, wanted)
-    return None if made is None else Program(made.path(NAME), wanted, _kubectl(wanted))
+    if made is not None:
+        return Program(made.path(NAME), wanted, _kubectl(wanted))
+    folder = taken(wanted)
+    return Program(folder / NAME, wanted, folder / KUBECTL) if (folder / NAME).is_file() else None
+
+
+def take(version: str, engine: Engine, *, report: Report = silent) -> Program | None:
+    """e2e.test out of the published image of exactly that version; None where no registry has it. It is kept.
+
+    Raises CommandError where it can't be pulled, or has other programs than upstream's.
+    """
+    wanted = binaries.normal_version(version)
+    image, target = f"{PUBLISHED}:v{wanted}", taken(wanted)
+    if not (target / NAME).is_file():
+        if not registry_answers(engine, image):
+            return None
+        report(f"taking {NAME} out of {image}")
+        engine.docker("pull", "--quiet", image, timeout_s=PULL_TIMEOUT_S)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        container = engine.docker("create", image).out.strip()
+        try:
+            with tempfile.TemporaryDirectory(prefix=".taking-", dir=target.parent, ignore_cleanup_errors=True) as work:
+                for name in (KUBECTL, NAME):
+                    engine.docker("cp", f"{container}:{IN_IMAGE}/{name}", f"{work}/{name}", timeout_s=120)
+                target.mkdir(exist_ok=True)
+                for name in (KUBECTL, NAME):  # the one that is looked for comes last
+                    (Path(work) / name).replace(target / name)
+        finally:
+            engine.docker("rm", container, check=False)
+    return Program(target / NAME, wanted, target / KUBECTL)
 
 
 def build(version: str, *, report: Report = silent) -> Program:
@@ -78,6 +112,11 @@ def check_version(program: Program, cluster: str, *, asked_for: bool = False) ->
 def plain(version: str) -> str:
     """`v1.34.4+vendor1` as `1.34.4`: a vendor's mark does not make it another Kubernetes."""
     return version.strip().removeprefix("v").partition("+")[0]
+
+
+def taken(version: str) -> Path:
+    """Where that version's programs out of the published image are."""
+    return cache_dir() / "conformance" / f"published-{version}"
 
 
 def _kubectl(version: str) -> Path | None:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from chaos.clusters.base import Cluster
-from chaos.conformance import estimate, images
+from chaos.conformance import choice, estimate, images
 from chaos.conformance import program as programs
 from chaos.conformance.listing import listing
 from chaos.conformance.outcome import Reason, SpecOutcome
@@ -139,7 +139,8 @@ class Session:
         for spec in specs:
             if spec.id not in known.by_id:
                 self._not_run(spec, f"e2e.test of Kubernetes {program.version} has no such spec")
-        images.provide(cluster, program, report=self._report)
+        small = {s.id for s in specs} <= {s.id for s in choice.smoke()}
+        images.provide(cluster, program, only=choice.smoke_images() if small else None, report=self._report)
         settings = Settings(
             self._how.timeout_s,
             1 if self._one_by_one else self._how.processes,
