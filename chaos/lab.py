@@ -102,13 +102,17 @@ class Lab:
 
     # --- the cluster
 
-    def cluster(self, shape: Shape) -> Cluster:
-        """The cluster of that shape, made where there is none. Raises OrdealError, LacksAbilityError."""
+    def cluster(self, shape: Shape, *, alone: bool = False) -> Cluster:
+        """The cluster of that shape, made where there is none. Raises OrdealError, LacksAbilityError.
+
+        `alone`: this replay takes all of the machine's processors on purpose, so no other one of the run is beside it.
+        """
         self.phase("cluster")
         if self.cluster_kind == EXISTING and shape != Shape(workers=shape.workers, timers=self.timers):
             raise LacksAbilityError("an existing cluster is taken as it is, and this replay needs other flags")
         if self._turn is not None:
-            self._turn.take(alone=is_large(shape), waiting=lambda: self.phase("wait", "another replay has the machine"))
+            large = alone or is_large(shape)
+            self._turn.take(alone=large, waiting=lambda: self.phase("wait", "another replay has the machine"))
         self._cluster = self._pool.acquire(self.cluster_kind, shape)
         lacking = missing(self._cluster, self._needs)
         if lacking:

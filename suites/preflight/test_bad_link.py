@@ -20,7 +20,7 @@ LOSS = 0.03
 )
 def test_the_links_between_nodes_are_alike(lab: Lab) -> None:
     """No pair of nodes MUST stand out by throughput, loss or round-trip time, node to node or pod to pod."""
-    lab.cluster(shape_of(lab))
+    lab.cluster(shape_of(lab), alone=True)
     iperf, pair = lab.deploy(Iperf(lab.image("iperf3"))), two_workers(lab)
     slow = BadLink(pair[0], (pair[1],), rate_bits_per_s=SLOW_BITS_PER_S)
     with lab.record() as history, lab.inject(slow) if lab.control == "bad-pair" else nullcontext():
@@ -40,7 +40,7 @@ def test_the_links_between_nodes_are_alike(lab: Lab) -> None:
 )
 def test_a_bad_link_is_found(lab: Lab) -> None:
     """When one pair of nodes loses packets, the preflight MUST name that pair, and no other."""
-    lab.cluster(shape_of(lab))
+    lab.cluster(shape_of(lab), alone=True)
     iperf, pair = lab.deploy(Iperf(lab.image("iperf3"))), two_workers(lab)
     loose = lab.control == "loose-limit"  # misses even a link that is slow as well
     bad = BadLink(pair[0], (pair[1],), rate_bits_per_s=SLOW_BITS_PER_S if loose else 0, loss=LOSS)
