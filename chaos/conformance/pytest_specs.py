@@ -206,8 +206,9 @@ def _spec_session(request: pytest.FixtureRequest) -> "Iterator[tuple[Session | N
             lock=run.results.directory / ".specs" if worker else None,
         ) as session:
             yield session, ""
-        interrupted = request.session.exitstatus == pytest.ExitCode.INTERRUPTED
-        if interrupted or not session.clean:
+        if request.session.exitstatus == pytest.ExitCode.INTERRUPTED:
+            run.pool.spoiled(kind)  # a cluster of ours goes as it is, without waiting for anything
+        elif not session.clean:
             run.report("what specs made did not go from the cluster")
             run.pool.spoiled(kind)
     finally:
