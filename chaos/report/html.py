@@ -16,7 +16,6 @@ from plotly.offline import get_plotlyjs
 
 from chaos.catalogue import Control, Incident
 from chaos.errors import OrdealError
-from chaos.history import History
 from chaos.invariants.conformance import STATES
 from chaos.report import grid, plot
 from chaos.report.answer import Answer, answer, title
@@ -181,11 +180,11 @@ class _Maker:
 
     def _drawn(self, relative: str) -> Drawn:
         try:
-            history = History.load(path := self._run.file(relative))
+            history = self._run.history(relative)
         except (OrdealError, OSError) as error:
             self.unreadable.append(str(error))
             return Drawn(relative, "", None, Markup(), str(error))
-        href = self._href(path)
+        href = self._href(self._run.file(relative))
         reduced = timeline(history, self._bins)
         figure = plot.figure(reduced) if reduced.panels else ""
         if len(figure) > self._figures_left:
@@ -198,7 +197,7 @@ class _Maker:
             return Shown(piece.name, "", 0, "", piece.missing)
         name = "/".join(Path(piece.path).parts[-2:])
         try:
-            path = self._run.file(piece.path)
+            path = self._run.piece(piece)
             size_bytes = path.stat().st_size
             text = ""
             if 0 < size_bytes <= min(INLINE_BYTES, self._inline_left):

@@ -1,8 +1,10 @@
 """The results of a run, read back from its results.json."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ class SavedPiece:
 
     name: str
     path: str = ""
-    size_bytes: int = 0
+    size_bytes: int | None = None
     missing: str = ""
 
 
@@ -133,6 +135,28 @@ class SavedRun:
         paths += [path for each in self.specs for path in each.files]
         return tuple(dict.fromkeys(paths))
 
+    def history(self, relative: str) -> History:
+        """A history. Raises OrdealError where it is missing, was edited, its clock goes back, or it was cut off.
+
+        That of a replay that was killed may end in the middle of a line.
+        """
+        path = self.file(relative)
+        history = History.load(path)
+        done = {h for o in self.outcomes if o.ended for h in (*o.histories, *(f.history for f in o.findings))}
+        if relative in done and not _ends_a_line(path):
+            raise OrdealError(f"{path} ends in the middle of a line, and its replay had an end; was it cut off?")
+        return history
+
+    def piece(self, piece: SavedPiece) -> Path:
+        """A piece of evidence. Raises OrdealError where it is missing, or is not as large as it was."""
+        path = self.file(piece.path)
+        size_bytes = path.stat().st_size
+        if piece.size_bytes is not None and size_bytes != piece.size_bytes:
+            raise OrdealError(
+                f"{piece.path} has {size_bytes} bytes, and had {piece.size_bytes} when {self.path} was written"
+            )
+        return path
+
     def missing(self) -> tuple[str, ...]:
         """A sentence for each file that the results name and that can't be read."""
         sentences = []
@@ -144,11 +168,14 @@ class SavedRun:
         return tuple(sentences)
 
     def unreadable(self) -> tuple[str, ...]:
-        """A sentence for each file that is missing, and for each history that was edited or whose clock goes back."""
-        sentences = list(self.missing())
-        for each in dict.fromkeys(self.histories):
+        """A sentence for each file that is missing, was edited or cut off, or whose clock goes back."""
+        reads: list[Callable[[], object]] = [partial(self.history, each) for each in dict.fromkeys(self.histories)]
+        reads += [partial(self.piece, each) for o in self.outcomes for each in o.evidence if each.path]
+        reads += [partial(self.file, path) for each in self.specs for path in each.files]
+        sentences = []
+        for read in reads:
             try:
-                History.load(self.file(each))
+                read()
             except (OrdealError, OSError) as error:
                 sentences.append(str(error))
         return tuple(dict.fromkeys(sentences))
@@ -209,6 +236,13 @@ def latest_with(root: Path, incident_id: str) -> SavedRun | None:
         if outcomes:
             return replace(run, outcomes=outcomes)
     return None
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        size_bytes = file.seek(0, SEEK_END)
+        file.seek(max(0, size_bytes - 1))
+        return file.read() in {b"", b"\n"}
 
 
 def _outcome(entry: Mapping[str, Any]) -> SavedOutcome:

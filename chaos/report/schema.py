@@ -1,7 +1,7 @@
 """The published schema of a results file, and what it can't say: whether the verdicts fit what was found."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,22 +44,26 @@ def _contradiction(entry: Mapping[str, Any], incident: Mapping[str, Any]) -> str
     if (entry["variant"] == "control") != bool(control):
         return f"its variant is {entry['variant']} and its control {control!r}"
     if control:
-        return _unproven(entry["invariants"], control, incident) if entry["passed"] else ""
+        return _unproven(entry, control, incident) if entry["passed"] else ""
     if entry["passed"] != (entry["verdict"] == "held"):
         return f"it is {entry['verdict']}, and passed is {entry['passed']}"
     worse = [f"{f['name']} is {f['verdict']}" for f in entry["invariants"] if f["verdict"] != "held"]
     if entry["verdict"] == "held" and (worse or not entry["invariants"]):
         return f"it held, but {', '.join(worse) or 'nothing was judged'}"
+    if entry["verdict"] == "violated" and all(f["verdict"] != "violated" for f in entry["invariants"]):
+        return "it is violated, but no invariant is"
     return ""
 
 
-def _unproven(findings: Sequence[Mapping[str, Any]], control: str, incident: Mapping[str, Any]) -> str:
+def _unproven(entry: Mapping[str, Any], control: str, incident: Mapping[str, Any]) -> str:
     """Why a control can't have passed; empty where it can."""
+    if entry["verdict"] != "violated":
+        return f"the control {control} passed, but its verdict is {entry['verdict']}"
     named = next((c for c in incident.get("controls", ()) if c["id"] == control), None)
     if named is None:
         return f"the control {control} passed, but the catalogue in the file has no such control"
     wanted = (named["breaks"], "violated", named["because"])
-    if wanted not in {(f["name"], f["verdict"], f.get("reason", "")) for f in findings}:
+    if wanted not in {(f["name"], f["verdict"], f.get("reason", "")) for f in entry["invariants"]}:
         return f"the control {control} passed, but {named['breaks']} was not violated because of {named['because']}"
     return ""
 

@@ -85,7 +85,7 @@ def test_everything_that_was_found_is_read_back(tmp_path: Path) -> None:
     assert read.histories == (read.findings[0].history,) == ("test_x/history/0.jsonl",)
     assert [(p.name, p.size_bytes, p.missing) for p in read.evidence] == [
         ("kubelet.log", 4, ""),
-        ("pods.json", 0, "the API server is dead"),
+        ("pods.json", None, "the API server is dead"),
     ]
     assert run.missing() == ()
     log.unlink()
@@ -146,12 +146,40 @@ def edited(root: Path, change: Callable[[Any], object]) -> SavedRun:
             r"contradict themselves at incidents\[0\] .*: it held, but nothing-terminated is violated; were they",
         ),
         (lambda c: c["incidents"][1]["invariants"][0].update(reason="x"), "was not violated because of taint-eviction"),
+        (lambda c: c["incidents"][1].update(verdict="held"), "default-tolerations passed, but its verdict is held"),
+        (
+            lambda c: c["incidents"][0].update(verdict="violated", passed=False),
+            "it is violated, but no invariant is; were they edited",
+        ),
         (lambda c: c.update(catalogue=[]), "the catalogue in the file has no such control"),
     ],
 )
 def test_results_that_were_edited_are_refused(tmp_path: Path, change: Callable[[Any], object], says: str) -> None:
     with pytest.raises(OrdealError, match=says):
         edited(tmp_path, change)
+
+
+def test_what_was_edited_beside_the_results_is_named(tmp_path: Path) -> None:
+    made = results(tmp_path)
+    path = history(made, [Phase(1.0, "fault"), Phase(2.0, "hold")])
+    log = made.directory / "kubelet.log"
+    log.write_text("lines of a log\n")
+    made.add(outcome(histories=(path,), evidence=(Piece(log.name, log),)))
+    assert load(tmp_path).unreadable() == ()
+    path.write_bytes(path.read_bytes()[:-9])
+    log.write_text("lines of\n")
+    assert load(tmp_path).unreadable() == (
+        f"{path} ends in the middle of a line, and its replay had an end; was it cut off?",
+        f"kubelet.log has 9 bytes, and had 15 when {tmp_path}/latest/results.json was written",
+    )
+
+
+def test_a_history_that_was_killed_may_end_in_the_middle_of_a_line(tmp_path: Path) -> None:
+    made = results(tmp_path)
+    path = history(made, [Phase(1.0, "fault"), Phase(2.0, "hold")])
+    begun(made)
+    path.write_bytes(path.read_bytes()[:-9])
+    assert len(load(tmp_path).history(str(path.relative_to(made.directory)))) == 1
 
 
 def test_results_that_were_cut_off_are_refused(tmp_path: Path) -> None:
