@@ -187,7 +187,8 @@ def test_its_call_of_report_answers_so(job: Job, verdict: Verdict, code: int, an
     folder = Path(job.outputs["results"])
     (folder / "latest").rmdir()
     made = results(folder)
-    made.add(outcome(verdict=verdict, why="as it was planted <script>"))
+    found = [broken()] if verdict is Verdict.VIOLATED else []
+    made.add(outcome(*found, verdict=verdict, why="as it was planted <script>"))
     made.add(outcome(broken(), control="default-tolerations"))
     made.end()
     assert CliRunner().invoke(app, job.calls[-1][1:]).exit_code == code

@@ -58,6 +58,17 @@ def test_the_reference_names_every_option_fault_invariant_and_key(made: dict[str
         assert all(f"| `{key}` | " in made["reference/schema.md"] for key in part.get("properties", {}))
 
 
+def test_every_option_of_every_plugin_of_ours_is_there(made: dict[str, str]) -> None:
+    sources = [path.read_text() for path in (ROOT / "chaos").rglob("*.py")]
+    added = {option for source in sources for option in re.findall(r'addoption\(\s*"(--[\w-]+)', source)}
+    assert {"--profile", "--focus"} < added
+    assert [
+        o
+        for o in sorted(added)
+        if f"<code>{o}</code>" not in made["reference/options.md"] and f"<code>{o} " not in made["reference/options.md"]
+    ] == []
+
+
 def test_plain_text_stays_plain_and_code_stays_code(pages: ModuleType) -> None:
     said = pages.text("a <b> *c* [d](e) `x | <y>` f_g_h")
     assert "`x | <y>`" in said

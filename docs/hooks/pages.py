@@ -20,6 +20,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from typer.cli import get_docs_for_click
 
+import chaos.conformance.pytest_specs
 import chaos.faults
 import chaos.invariants
 import chaos.plugin
@@ -167,7 +168,11 @@ def incident_page(incident: Incident, there: Sequence[Suite]) -> str:
 
 def options_page() -> str:
     """The options that the plugin and pytest-kind give to pytest."""
-    groups = [("Those of kube-ordeal", options(chaos.plugin)), ("Those of pytest-kind", options(pytest_kind.plugin))]
+    groups = [
+        ("Those of kube-ordeal", options(chaos.plugin)),
+        ("Those of upstream's specs", options(chaos.conformance.pytest_specs)),
+        ("Those of pytest-kind", options(pytest_kind.plugin)),
+    ]
     parts = [part for title, rows in groups for part in (f"## {title}", _table(("option", "default", "meaning"), rows))]
     return _page("Every option of a run", "Beside pytest's own. What they are for: [options](../options.md).", *parts)
 
