@@ -100,6 +100,7 @@ class _Prober:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"prober-{node}", daemon=True)
         self._blind_since: float | None = None
+        self._noted_at = 0.0  # when it was seen that nothing comes
         self._namespace = ""
         self._looked_at = 0.0
         self._answered_at = 0.0
@@ -129,7 +130,8 @@ class _Prober:
 
     def _go_blind(self, why: str) -> None:
         if self._blind_since is None and not self._stopped.is_set():
-            self._blind_since = self._history.now() if self.last_at is None else self.last_at
+            self._noted_at = self._history.now()
+            self._blind_since = self._noted_at if self.last_at is None else self.last_at
             self.trouble = why
 
     def _probe_until_it_ends(self) -> None:
@@ -184,7 +186,8 @@ class _Prober:
         self._history.add(
             Probe(at, self.node, self._target, said["ok"], said["took_s"], answered_by=said["by"], error=said["error"])
         )
-        if self._blind_since is not None:
+        # A probe that was on its way when the prober stalled is told afterwards, and says nothing of the time between.
+        if self._blind_since is not None and at >= self._noted_at:
             self._history.add(Blind(self._blind_since, f"probe:{self.node}", at, self.trouble))
             self._blind_since = None
         self.last_at = at if self.last_at is None else max(at, self.last_at)
