@@ -63,6 +63,7 @@ def _cluster(kind: str = KIND, shape: Shape | None = None) -> Any:
         ref=ClusterRef(kind, "fake", "kubeconfig"),
         shape=shape or Shape(),
         kubernetes="v1.34.4+vendor1",
+        api=nullcontext,
         nodes=lambda: tuple(Node(n, n == "cp", "True", "", "", ()) for n in ("cp", "w1")),
     )
 
@@ -144,12 +145,18 @@ def test_a_round_that_ended_with_an_error_is_not_run_again_and_not_forgotten(
 def test_what_specs_leave_behind_keeps_harm_away_and_the_cluster_from_the_next_replay(
     made: Callable[[Wish], Conforming], monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
+    ended: list[tuple[str, int]] = []
+    core = SimpleNamespace(
+        delete_collection_namespaced_pod=lambda space, grace_period_seconds: ended.append((space, grace_period_seconds))
+    )
+    monkeypatch.setattr(conforming, "CoreV1Api", lambda _: core)
     monkeypatch.setattr(conforming, "upstreams_namespaces", lambda _: ("pods-1234",))
     monkeypatch.setattr(conforming, "GONE_WITHIN_S", 0.0)
     c = made(EVERYTHING)
     with pytest.raises(WaitedInVainError) if when == BEFORE else nullcontext():
         c.around(_cluster(), when)
     assert "specs' namespaces to be gone" in c.left
+    assert ended == [("pods-1234", 0)]
     assert [r.round for r in c.results] == [when]
 
 
