@@ -463,7 +463,7 @@ def report(
     from chaos.report import brief  # noqa: PLC0415
     from chaos.report.answer import answer  # noqa: PLC0415
     from chaos.report.saved import load  # noqa: PLC0415
-    from chaos.report.table import verdict_table  # noqa: PLC0415
+    from chaos.report.table import verdict_table, visible  # noqa: PLC0415
 
     saved = load(results, run)
     said = answer(saved, saved.unreadable())
@@ -479,7 +479,7 @@ def report(
         console = _console()
         console.print(verdict_table(saved.outcomes, f"run {saved.id}"), markup=False)
         for doubt in said.doubts:
-            console.print(doubt, markup=False, soft_wrap=True)
+            console.print(visible(doubt), markup=False, soft_wrap=True)
         console.print(f"{said.safe}: {said.sentence}", markup=False, soft_wrap=True)
         passed_count = sum(o.passed for o in saved.outcomes)
         console.print(f"{passed_count} of {len(saved.outcomes)} passed; {saved.path}", soft_wrap=True)
@@ -663,8 +663,9 @@ def explain(
     """Explain an incident: what happened, how to recognise it, the fix, the versions, what was measured last."""
     from chaos.catalogue import find  # noqa: PLC0415
     from chaos.explain import explain as page  # noqa: PLC0415
+    from chaos.report.table import visible  # noqa: PLC0415
 
-    typer.echo(page(find(incident), results))
+    typer.echo(visible(page(find(incident), results)))
 
 
 @app.command()

@@ -180,7 +180,7 @@ def test_a_damaged_journal_is_named(home: Home) -> None:
 def test_report_shows_the_verdicts_of_a_run(home: Home) -> None:
     made = results(home.path / "results")
     made.add(outcome())
-    lost = "the fault did not land [/red] on [node]"
+    lost = "the fault did not land [/red] on [node] \x1b[31m\x07"
     made.add(outcome(control="default-tolerations", verdict=Verdict.UNKNOWN, passed=False, why=lost))
     run = made.directory
     for arguments in ([], ["20260101-000000-abcd"], [str(run)], [str(run / "results.json")]):
@@ -189,7 +189,8 @@ def test_report_shows_the_verdicts_of_a_run(home: Home) -> None:
         assert "held" in done.out
         assert "control:" in done.out
         assert "default-tolerations" in done.out
-        assert "[/red] on [node]" in done.out
+        assert "[/red] on [node] �[31m�" in " ".join(done.out.split())
+        assert "\x1b" not in done.out
         assert "1 of 2 passed" in done.out
     refused(home.run("report", "other"), "no results at results/other", "20260101-000000-abcd")
 

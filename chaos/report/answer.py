@@ -8,7 +8,7 @@ from chaos.invariants.conformance import LOST, NO_IMAGE
 from chaos.report.saved import SavedOutcome, SavedRun
 from chaos.report.specs import ALONE, BROKEN, SpecResult
 
-NAMED_AT_MOST = 3
+NAMED_AT_MOST, FILES_AT_MOST = 3, 5
 
 
 class Safe(StrEnum):
@@ -35,7 +35,7 @@ def answer(run: SavedRun, unreadable: Sequence[str] = ()) -> Answer:
     incidents = list(dict.fromkeys(o.id for o in hardened))
     failed = _failed(run)
     broken = (*(_broken(run, o) for o in hardened if o.verdict == "violated"), *failed)
-    doubts = (*_doubts(run, hardened), *unreadable)
+    doubts = (*_doubts(run, hardened), *_first(unreadable))
     if broken:
         which = list(dict.fromkeys(o.id for o in hardened if o.verdict == "violated"))
         sentences = [f"{len(which)} of {_count(len(incidents), 'incident')} broke: {', '.join(which)}"] if which else []
@@ -63,6 +63,12 @@ def _broken(run: SavedRun, o: SavedOutcome) -> str:
     proofs = [c.id for c in run.incident(o.id).controls if c.breaks in names and _passed(run, o.id, c.id)]
     proven = f" That the check can fail is proven by the control {', '.join(proofs)}." if proofs else ""
     return f"{title(o)}: {o.why.rstrip('.')}.{proven}"
+
+
+def _first(unreadable: Sequence[str]) -> list[str]:
+    more = len(unreadable) - FILES_AT_MOST
+    said = [f"{_count(more, 'further file')} can't be read, or were edited."] if more > 0 else []
+    return [*unreadable[:FILES_AT_MOST], *said]
 
 
 def _failed(run: SavedRun) -> list[str]:

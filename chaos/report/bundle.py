@@ -63,7 +63,8 @@ def pack(run: SavedRun, target: Path, product: Product, *, not_judged_again: str
         raise OrdealError(f"there is no outcome in {run.path}: nothing was replayed that could be handed in")
     missing = run.missing()
     if missing:
-        raise OrdealError(f"the run {run.id} is not whole: {'; '.join(missing)}")
+        more = f"; and {len(missing) - 5} more files" if len(missing) > 5 else ""
+        raise OrdealError(f"the run {run.id} is not whole: {'; '.join(missing[:5])}{more}")
     files: dict[str, Path | bytes] = {RESULTS: run.path, PRODUCT: product.content}
     files |= {name: run.path.parent / name for name in ALSO if (run.path.parent / name).is_file()}
     files |= {name: run.file(name) for name in run.named}

@@ -11,6 +11,7 @@ from chaos.report.allowed import Allowed
 from chaos.report.compare import Comparison, FigureRow, Key, Unit, VerdictRow
 from chaos.report.difference import Status
 from chaos.report.markdown import escaped, folded, pipe_table
+from chaos.report.table import visible
 
 SCHEMA = 1
 COLOURS = {
@@ -224,4 +225,4 @@ def _allowed(entry: Allowed | None) -> dict[str, object]:
 
 
 def _add(table: Table, cells: Sequence[str], style: str) -> None:
-    table.add_row(*(Text(cell) for cell in cells), style=style or None)
+    table.add_row(*(Text(visible(cell)) for cell in cells), style=style or None)

@@ -32,13 +32,18 @@ class Judged(Protocol):
     def why(self) -> str: ...
 
 
+def visible(text: str) -> str:
+    """What a cluster said, without characters that a terminal would obey."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+
+
 def fact_table(name: str, rows: Sequence[Row]) -> Table:
     """A table that a suite made; its columns are those of the first row."""
     table = Table(title=name)
     for column in rows[0] if rows else ():
         table.add_column(column)
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(Text(visible(str(value))) for value in row.values()))
     return table
 
 
@@ -55,6 +60,6 @@ def verdict_table(outcomes: Iterable[Judged], title: str | None = None) -> Table
             str(o.verdict),
             "yes" if o.passed else "NO",
             f"{o.duration_s:.0f}",
-            Text(o.why),
+            Text(visible(o.why)),
         )
     return table

@@ -98,3 +98,9 @@ def test_specs_that_were_run_for_themselves_count(
 def test_what_can_not_be_read_any_more_is_not_safe(tmp_path: Path) -> None:
     said = answer(run(tmp_path, HELD, PROOF), ["0.jsonl is missing"])
     assert (said.safe, said.doubts) == (Safe.UNKNOWN, ("0.jsonl is missing",))
+
+
+def test_of_many_files_that_are_gone_some_are_named(tmp_path: Path) -> None:
+    said = answer(run(tmp_path, HELD, PROOF), [f"{n}.jsonl is missing" for n in range(9)])
+    assert said.doubts[-2:] == ("4.jsonl is missing", "4 further files can't be read, or were edited.")
+    assert len(said.doubts) == 6
