@@ -105,8 +105,12 @@ def test_an_interrupt_reaches_the_run_once_and_it_cleans_up(
         os.kill(os.getpid(), number)  # an impatient user
 
     user = threading.Thread(target=interrupt)
-    user.start()
-    ran = gate.run(BASE, CANDIDATE, repeats=2, arguments=[], results=tmp_path, report=print, pytest=stand_in)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts what it runs in the background
+    try:
+        user.start()
+        ran = gate.run(BASE, CANDIDATE, repeats=2, arguments=[], results=tmp_path, report=print, pytest=stand_in)
+    finally:
+        signal.signal(signal.SIGINT, before)
     user.join()
     assert (tmp_path / "cleaned").exists()
     assert ran.interrupted
