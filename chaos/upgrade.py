@@ -27,6 +27,7 @@ LOG = "/var/log/kube-ordeal-upgrade.log"
 APPLY_WITHIN_S = 600.0
 DRAIN_WITHIN_S = 120
 ANSWERS_WITHIN_S = 30.0
+API_BACK_WITHIN_S = 60.0
 # kubeadm's own checks that a node in a container can't pass. SystemVerification reads the kernel's configuration and
 # the machine's cgroups; CreateJob waits for `pause -v` to end, and the pause of our node images takes no flag.
 IGNORED_CHECKS = "SystemVerification,CreateJob"
@@ -114,7 +115,7 @@ class Upgrade:
         self._history.add(Observation(self._history.now(), CONTROL_PLANE, self.control_plane, said))
 
     def drain(self, *nodes: str) -> None:
-        """`kubectl drain`: cordon, then evict. Raises CommandError where a pod can't be evicted in time."""
+        """`kubectl drain`: cordon, then evict. Raises WaitedInVainError where a pod can't be evicted in time."""
         self._kubectl(
             "drain", *nodes, "--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={DRAIN_WITHIN_S}s",
             timeout_s=DRAIN_WITHIN_S + 30,
@@ -148,8 +149,16 @@ class Upgrade:
             self._cluster.node_exec(node, ["sh", "-ec", script], timeout_s=60)
 
     def _kubectl(self, *argv: str, timeout_s: float) -> None:
+        """Where the API server is away it is asked again: a new kubelet starts the static pods anew, after its node
+        was Ready. A drain that took its time is not made again.
+        """
         kubectl = [f"{self._programs}/kubectl", "--kubeconfig", ADMIN]
-        self._cluster.node_exec(self.control_plane, [*kubectl, *argv], timeout_s=timeout_s)
+        eventually(
+            lambda: self._cluster.node_exec(self.control_plane, [*kubectl, *argv], timeout_s=timeout_s),
+            within_s=API_BACK_WITHIN_S,
+            what=f"kubectl {' '.join(argv[:2])} to succeed",
+            every_s=1.0,
+        )
 
 
 class Apply:

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
 from chaos.catalogue import Incident
 from chaos.errors import OrdealError
 from chaos.invariants.base import Finding, Verdict, overall
@@ -45,7 +48,7 @@ def outcome_of(lab: Lab, test: str, problem: str) -> Outcome:
     try:
         facts = dict(cluster.facts()) if cluster else {}
         kubernetes = cluster.kubernetes if cluster else ""
-    except OrdealError as error:
+    except (OrdealError, ApiException, HTTPError) as error:  # no API server answers: the verdict is kept all the same
         facts, kubernetes = {"not to be had": str(error)}, ""
     return Outcome(
         id=lab.incident.id,

@@ -1,10 +1,14 @@
 """The verdict of a replay: hardened passes when all held, a control when it broke in the way it names."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
+from urllib3.exceptions import MaxRetryError
 
 from chaos.catalogue import Control, Incident
 from chaos.invariants.base import Finding, Verdict
-from chaos.verdict import verdict_of
+from chaos.verdict import outcome_of, verdict_of
 
 INCIDENT = Incident(
     "fire", "t", "MUST", "c", "s", "src", "r", controls=(Control("petrol", "w", breaks="no-smoke", because="soot"),)
@@ -54,3 +58,21 @@ def test_a_problem_makes_it_unknown_whatever_was_found(control: str | None, find
         False,
         "the fault did not land",
     )
+
+
+class Away:
+    """A cluster whose API server does not answer."""
+
+    def facts(self) -> dict[str, str]:
+        raise MaxRetryError(None, "/api/v1/nodes/a", ConnectionResetError("reset by peer"))  # type: ignore[arg-type]
+
+
+def test_a_cluster_that_does_not_answer_at_the_end_costs_its_facts_alone() -> None:
+    lab: Any = SimpleNamespace(
+        incident=INCIDENT, control=None, findings=[SOOT], not_run_controls={}, used_cluster=Away(), cluster_kind="kind",
+        profile=SimpleNamespace(name="smoke"), duration_s=1.0, replay="r", facts={}, tables={}, histories=[],
+        evidence=[],
+    )  # fmt: skip
+    outcome = outcome_of(lab, "test_x", "")
+    assert (outcome.verdict, outcome.kubernetes) == (Verdict.VIOLATED, "")
+    assert "reset by peer" in str(outcome.cluster_facts["not to be had"])
