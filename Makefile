@@ -32,7 +32,8 @@ run: setup ## replay the incidents, profile smoke (ARGS="-k mass" adds pytest op
 test: lint unit integration ## lint, unit tests, then integration tests on real clusters
 
 unit: $(STAMP) ## unit tests: no cluster, no root, under a minute
-	$(BIN)/pytest tests -m "not integration" -n 2 --timeout 120 $(ARGS)
+	$(BIN)/pytest tests -m "not integration and not timed" -n 2 --timeout 120 $(ARGS)
+	$(BIN)/pytest tests -m "timed" --timeout 120 $(ARGS)
 
 integration: setup ## integration tests on kind and simulated clusters, without those marked nightly
 	$(BIN)/pytest tests/integration -m "not nightly" -v --timeout 1200 --durations 25 $(ARGS)

@@ -22,6 +22,8 @@ from chaos.history import Blind, History, Probe
 from chaos.probing import ServiceProbes, steady
 from chaos.waiting import eventually
 
+pytestmark = pytest.mark.timed
+
 
 class HostNetwork:
     """Nodes that all share the host's network; `namespace` stands for the inode that tells one network from another."""

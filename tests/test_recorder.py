@@ -15,6 +15,8 @@ from chaos.recorder import Recorder
 from chaos.waiting import WaitedInVainError, eventually
 from tests.fake_apiserver import FakeApiServer
 
+pytestmark = pytest.mark.timed
+
 
 @pytest.fixture
 def api(tmp_path: Path):

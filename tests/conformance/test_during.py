@@ -21,6 +21,8 @@ from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import DURING, FAILED, LOST, PASSED, conforms_during
 from chaos.workloads.web import Deployed
 
+pytestmark = pytest.mark.timed
+
 ANSWERED, LOST_ALL = '{"responses":["talkers-x","talkers-x"]}', '{"errors":["reading from udp: timeout"]}'
 
 

@@ -16,6 +16,8 @@ from chaos.waiting import eventually
 from chaos.writers import client
 from chaos.writers.client import ClientProcess, Line, Writing, ask
 
+pytestmark = pytest.mark.timed
+
 # A client of a store in a file: it writes until its input ends. Every so many rows the store drops one on purpose.
 STORE = """
 import json, os, sys, threading, time

@@ -20,6 +20,8 @@ from chaos.waiting import eventually
 from chaos.writers.ranges import numbers_in
 from chaos.writers.redis import CHUNK_BITS, commands, joined, key, runs
 
+pytestmark = pytest.mark.timed
+
 
 @dataclass
 class Server:
