@@ -210,7 +210,8 @@ class Apply:
 
     def _last_words(self) -> str:
         said = self._cluster.node_exec(self._node, ["tail", "-n", "3", LOG], check=False, timeout_s=20)
-        return " / ".join(said.out.strip().splitlines())[:500] or "nobody is left to ask why"
+        words = " / ".join(said.out.strip().splitlines())[:500] if said.code == 0 else ""
+        return words or "nobody is left to ask why"
 
 
 def with_settings(config: str, patches: Sequence[Mapping[str, object]]) -> str:
