@@ -120,8 +120,9 @@ def test_a_crash_is_laid_to_the_spec_in_flight_and_the_rest_goes_on(program: Pro
     assert by_name["be one"].state is State.PASSED
 
 
+@pytest.mark.timed
 def test_a_hang_is_laid_to_the_spec_in_flight_and_the_rest_goes_on(program: Program, api: Api, tmp_path: Path) -> None:
-    came, _ = run(program, api, tmp_path, "hang", "be one", timeout_s=0.5)
+    came, _ = run(program, api, tmp_path, "hang", "be one", timeout_s=1.5)
     hung, after = came
     assert (hung.state, hung.reason) == (State.UNKNOWN, Reason.HUNG)
     assert "it was waiting for a pod" in hung.message
@@ -141,6 +142,7 @@ def test_passed_at_the_second_attempt_is_flaky(program: Program, api: Api, tmp_p
     assert "not this time" in outcome.message
 
 
+@pytest.mark.timed
 def test_a_failure_while_the_api_server_is_away_says_nothing_of_the_cluster(
     program: Program, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +155,7 @@ def test_a_failure_while_the_api_server_is_away_says_nothing_of_the_cluster(
         api.away = True
 
     specs = [known.specs[0], *(s for s in known.specs if "hang" in s.text)]
-    with Runner(program, known, api.kubeconfig, ended, tmp_path / "work", Settings(timeout_s=0.6)) as runner:
+    with Runner(program, known, api.kubeconfig, ended, tmp_path / "work", Settings(timeout_s=1.5)) as runner:
         runner.submit(specs)
         last = runner.outcome_of(specs[-1])
     assert came[0].passed
