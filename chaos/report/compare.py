@@ -390,3 +390,5 @@ def _notes(base: Side, candidate: Side) -> Iterable[str]:
     fewest = min(len(base.runs), len(candidate.runs))
     if fewest < LEAST:
         yield "There are no repeats: a figure that looks worse can't be told from noise."
+    if not any(o.control for r in candidate.runs for o in r.outcomes):
+        yield "The candidate ran no control: nothing here proves that its checks can fail."

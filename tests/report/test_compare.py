@@ -90,6 +90,12 @@ def test_a_control_that_no_longer_proves_its_check_cant_tell(tmp_path: Path) -> 
     assert of(tmp_path / "3", [[good]], [[bad], [good]]).exit_code == 0
 
 
+@pytest.mark.parametrize(("controls", "notes"), [((), 1), ((outcome(broken(), control=CONTROL),), 0)])
+def test_that_no_control_was_run_is_said(tmp_path: Path, controls: Sequence[Outcome], notes: int) -> None:
+    found = of(tmp_path, [[judged(HELD)]], [[judged(HELD), *controls]])
+    assert sum("no control" in note for note in found.notes) == notes
+
+
 def test_a_replay_that_the_candidate_lacks_cant_tell_and_a_new_one_that_held_is_fine(tmp_path: Path) -> None:
     two = [judged(HELD), outcome(broken(), control=CONTROL)]
     assert of(tmp_path / "1", [two], [two[:1]]).exit_code == 2
