@@ -56,6 +56,10 @@ def picture(cluster: KindCluster) -> Picture:
     def inside(node: str, *argv: str) -> str:
         return run(cluster.in_network_of(node, argv), timeout_s=10).out
 
+    def routes(node: str) -> str:
+        """Without those to pods of the node itself: pods start again where there is room, with other addresses."""
+        return "\n".join(sorted(line for line in inside(node, "ip", "route").splitlines() if " dev veth" not in line))
+
     with cluster.api() as client:
         deployments: list[Any] = AppsV1Api(client).list_namespaced_deployment("kube-system").items
     return Picture(
@@ -63,7 +67,7 @@ def picture(cluster: KindCluster) -> Picture:
         taints={n.name: n.taints for n in cluster.nodes()},
         power={n: (cluster.power(n).state, cluster.power(n).address) for n in names},
         rules={n: "".join(inside(n, *argv) for argv in RULES) for n in names},
-        routes={n: "\n".join(sorted(inside(n, "ip", "route").splitlines())) for n in names},
+        routes={n: routes(n) for n in names},
         replicas={d.metadata.name: (d.spec.replicas, d.status.ready_replicas or 0) for d in deployments},
     )
 

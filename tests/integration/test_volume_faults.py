@@ -89,12 +89,13 @@ def ready_for(cluster: KindCluster, kind: str) -> Iterator[None]:
         stack.callback(lambda: eventually(lambda: sound(cluster, node), within_s=90, what=f"{node} Ready"))
         stack.callback(cluster.node_exec, node, ["systemctl", "start", "kubelet"])
         cluster.node_exec(node, ["systemctl", "stop", "kubelet"])
-        eventually(lambda: state(cluster, node) != "True", within_s=90, what=f"{node} not to be Ready")
+        # Its taints come one after the other; once this one is there, none is to come.
+        eventually(lambda: unreachable(cluster, node), within_s=90, what=f"{node} to be tainted as unreachable")
         yield
 
 
-def state(cluster: KindCluster, node: str) -> str:
-    return next(n.ready for n in cluster.nodes() if n.name == node)
+def unreachable(cluster: KindCluster, node: str) -> bool:
+    return any(n.name == node and "node.kubernetes.io/unreachable:NoExecute" in n.taints for n in cluster.nodes())
 
 
 def sound(cluster: KindCluster, node: str) -> bool:
@@ -122,8 +123,8 @@ def arguments(cluster: KindCluster, kind: str, image: str, web: Deployed) -> dic
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lands_and_is_undone(cluster: KindCluster, journal: Journal, image: str, web: Deployed, kind: str) -> None:
+    eventually(web.ready, within_s=90, what="the web workload to be Ready")  # one of its pods may be on that node
     with ready_for(cluster, kind):
-        eventually(web.ready, within_s=90, what="the web workload to be Ready")
         before = picture(cluster)
         history = History()
         with inject(fault_of(kind, arguments(cluster, kind, image, web)), cluster, journal, history):
