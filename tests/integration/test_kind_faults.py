@@ -72,6 +72,19 @@ def picture(cluster: KindCluster) -> Picture:
     )
 
 
+def settled(cluster: KindCluster) -> Picture:
+    """The picture once all is Ready: pods of a node that the test before took away are back later than their node."""
+
+    def ready() -> Picture | None:
+        now = picture(cluster)
+        up = all(each == "True" for each in now.ready.values())
+        return now if up and all(wanted == there for wanted, there in now.replicas.values()) else None
+
+    found = eventually(ready, within_s=180, what="every node and every Deployment of kube-system to be Ready")
+    assert found is not None
+    return found
+
+
 def faults_of(cluster: KindCluster) -> dict[str, dict[str, Any]]:
     worker = cluster.workers[0]
     return {
@@ -110,7 +123,7 @@ KINDS = (
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, kind: str) -> None:
-    before = picture(kind_cluster)
+    before = settled(kind_cluster)
     harm = fault_of(kind, faults_of(kind_cluster)[kind])
     history = History()
     with inject(harm, kind_cluster, journal, history):
@@ -124,6 +137,6 @@ def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, kind: 
 @at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_is_undone(kind_cluster: KindCluster, kind: str, moment: int) -> None:
-    before = picture(kind_cluster)
+    before = settled(kind_cluster)
     kill_and_undo(kind_cluster, kind, faults_of(kind_cluster)[kind])
     eventually(lambda: picture(kind_cluster) == before, within_s=90, what="every node to be as before")
