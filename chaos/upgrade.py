@@ -12,7 +12,7 @@ from kubernetes.client import CoreV1Api
 from packaging.version import Version
 
 from chaos.clusters.base import BringsVersions, Cluster, NodeExec
-from chaos.clusters.client import server_version
+from chaos.clusters.client import is_ready, server_version
 from chaos.errors import OrdealError
 from chaos.history import History, Observation
 from chaos.hosts.binaries import normal_version
@@ -223,5 +223,4 @@ def with_settings(config: str, patches: Sequence[Mapping[str, object]]) -> str:
 
 
 def _runs(node: Any, kubelet: str) -> bool:
-    ready = any(c.type == "Ready" and c.status == "True" for c in node.status.conditions or [])
-    return bool(ready and node.status.node_info.kubelet_version == kubelet)
+    return bool(is_ready(node.status) and node.status.node_info.kubelet_version == kubelet)

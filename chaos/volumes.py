@@ -13,6 +13,7 @@ from kubernetes.client import CoreV1Api, StorageV1Api
 
 from chaos import rbd_lock
 from chaos.clusters.base import Cluster
+from chaos.clusters.client import is_ready
 from chaos.clusters.podexec import exec_in_pod
 from chaos.errors import OrdealError
 from chaos.history import Blind, History, Observation, Sample
@@ -207,8 +208,7 @@ class VolumeSamples:
 
 def _is_ready(pod: Any) -> bool:
     """Whether the API shows a pod as Ready, and it is not to go."""
-    ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
-    return ready and pod.metadata.deletion_timestamp is None
+    return is_ready(pod.status) and pod.metadata.deletion_timestamp is None
 
 
 class _Follower:

@@ -65,6 +65,11 @@ def read_nodes(client: ApiClient) -> tuple[Node, ...]:
     return tuple(_node(item) for item in items)
 
 
+def is_ready(status: Any) -> bool:
+    """Whether the status of a pod or a node, as the client gives it, has the condition Ready."""
+    return any(c.type == "Ready" and c.status == "True" for c in status.conditions or ())
+
+
 def _node(item: Any) -> Node:
     labels = item.metadata.labels or {}
     addresses = {a.type: a.address for a in item.status.addresses or []}

@@ -11,7 +11,7 @@ from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api, RbacAuthorization
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.base import SHARED, Cluster, NodeExec, SharesFolder
-from chaos.clusters.client import read_csi_drivers
+from chaos.clusters.client import is_ready, read_csi_drivers
 from chaos.errors import OrdealError
 from chaos.faults.base import fault
 from chaos.journal import Saved
@@ -158,7 +158,7 @@ def _lacking(cluster: Cluster) -> list[str]:
     lacking = []
     if pod.phase in {"Failed", "Succeeded"}:
         raise OrdealError(f"the Ceph pool ended: look at `kubectl logs -n {NAMESPACE} {POD}`")
-    if not any(c.type == "Ready" and c.status == "True" for c in pod.conditions or ()):
+    if not is_ready(pod):
         lacking.append("the Ceph pool")
     if not controller.ready_replicas:
         lacking.append("the controller")
@@ -223,7 +223,7 @@ def _in_use(cluster: Cluster) -> Iterator[str]:
         yield from (attachment.metadata.name for attachment in _attachments(client))
         nodes: list[Any] = CoreV1Api(client).list_node().items
     for node in nodes:
-        ready = any(c.type == "Ready" and c.status == "True" for c in node.status.conditions or ())
+        ready = is_ready(node.status)
         yield from (used for used in node.status.volumes_in_use or () if ready and f"/{DRIVER}^" in used)
 
 

@@ -8,6 +8,7 @@ from kubernetes.client import CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.base import Cluster, NodeExec, RunsContainers
+from chaos.clusters.client import is_ready
 from chaos.errors import OrdealError
 from chaos.faults.base import fault
 from chaos.faults.target import ready_worker
@@ -56,8 +57,7 @@ class PlaceStaticPod:
 
     def landed(self, cluster: _Shell, saved: Saved) -> bool:
         mirror = _mirror(cluster, saved)
-        conditions = mirror.status.conditions or [] if mirror is not None else []
-        return any(c.type == "Ready" and c.status == "True" for c in conditions)
+        return mirror is not None and is_ready(mirror.status)
 
     @staticmethod
     def undo(cluster: _Shell, saved: Saved) -> None:

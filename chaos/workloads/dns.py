@@ -3,6 +3,7 @@
 from kubernetes.client import CoreV1Api
 
 from chaos.clusters.base import Cluster
+from chaos.clusters.client import is_ready
 from chaos.errors import OrdealError
 
 NAMESPACE, LABEL = "kube-system", "k8s-app=kube-dns"
@@ -23,8 +24,7 @@ def dns_ready(cluster: Cluster) -> bool:
     """Whether every pod of the cluster's DNS is Ready now."""
     with cluster.api() as client:
         pods = CoreV1Api(client).list_namespaced_pod(NAMESPACE, label_selector=LABEL).items
-    conditions = [(pod.status.conditions or []) if pod.status else [] for pod in pods]
-    return bool(pods) and all(any(c.type == "Ready" and c.status == "True" for c in own) for own in conditions)
+    return bool(pods) and all(pod.status is not None and is_ready(pod.status) for pod in pods)
 
 
 def dns_node(cluster: Cluster) -> str:

@@ -11,6 +11,7 @@ from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api, StorageV1Api
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.base import Cluster, NodeNetwork
+from chaos.clusters.client import is_ready
 from chaos.clusters.podexec import exec_in_pod
 from chaos.errors import OrdealError
 from chaos.waiting import WaitedInVainError, eventually
@@ -197,7 +198,7 @@ def members(deployed: Deployed) -> tuple[Member, ...]:
             pod.metadata.uid,
             pod.spec.node_name or "",
             pod.status.pod_ip or "",
-            any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or []),
+            is_ready(pod.status),
         )
         for pod in deployed.pods()
     ]

@@ -8,6 +8,7 @@ from kubernetes.client import CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.base import Cluster
+from chaos.clusters.client import is_ready
 from chaos.waiting import WaitedInVainError, eventually
 
 NAMESPACE = "default"
@@ -47,8 +48,7 @@ def start_pod(cluster: Cluster, node: str, *, within_s: float) -> float | None:
             return True
 
         def ready() -> bool:
-            status: Any = core.read_namespaced_pod(name, NAMESPACE).status
-            return any(c.type == "Ready" and c.status == "True" for c in status.conditions or [])
+            return is_ready(core.read_namespaced_pod(name, NAMESPACE).status)
 
         try:
             # The service account's token may not be there yet when an API server has just come up.

@@ -7,6 +7,7 @@ from typing import Any
 from kubernetes.client import CoreV1Api, StorageV1Api
 
 from chaos.clusters.base import Cluster
+from chaos.clusters.client import is_ready
 from chaos.errors import OrdealError
 from chaos.volumes import Watched
 from chaos.waiting import WaitedInVainError, eventually
@@ -81,12 +82,7 @@ def writing_on(deployed: Deployed) -> str:
     """The node of the workload's newest pod that is Ready, and so has written; empty where none is."""
     with deployed.cluster.api() as client:
         pods: list[Any] = CoreV1Api(client).list_namespaced_pod(deployed.namespace).items
-    ready = [
-        pod
-        for pod in pods
-        if pod.metadata.deletion_timestamp is None
-        and any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
-    ]
+    ready = [pod for pod in pods if pod.metadata.deletion_timestamp is None and is_ready(pod.status)]
     return str(max(ready, key=lambda pod: pod.metadata.creation_timestamp).spec.node_name) if ready else ""
 
 
