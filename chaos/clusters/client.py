@@ -108,7 +108,16 @@ __all__ = ["api_client", "raw_get", "read_nodes", "server_version"]
 
 def raw_get(client: ApiClient, path: str) -> bytes:
     """The bytes that the API server answers for a path. Raises ApiException or a urllib3 error."""
-    method, url, headers, body, _ = client.param_serialize("GET", path, auth_settings=["BearerToken"])
+    return _raw(client, "GET", path)
+
+
+def raw_delete(client: ApiClient, path: str) -> None:
+    """Delete what is at a path. Raises ApiException or a urllib3 error."""
+    _raw(client, "DELETE", path)
+
+
+def _raw(client: ApiClient, verb: str, path: str) -> bytes:
+    method, url, headers, body, _ = client.param_serialize(verb, path, auth_settings=["BearerToken"])
     response = client.call_api(method, url, headers, body)
     read: Callable[[], bytes] = response.read
     return read()

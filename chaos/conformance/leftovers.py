@@ -1,14 +1,13 @@
 """What an e2e.test that was killed has left on the cluster: found by who made it, and taken away."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kubernetes.client import ApiClient, ApiException
 from urllib3.exceptions import HTTPError
 
-from chaos.clusters.client import api_client, raw_get
+from chaos.clusters.client import api_client, raw_delete, raw_get
 
 # Objects outside of namespaces that specs make. Webhooks first: one whose server is gone refuses what comes after.
 _PATHS = (
@@ -60,14 +59,8 @@ def _remove(client: ApiClient, path: str, manager: str) -> list[str]:
         if made_by(manager, item):
             each = f"{path}/{item['metadata']['name']}"
             try:
-                _delete(client, each)
+                raw_delete(client, each)
             except (ApiException, HTTPError, OSError):
                 continue
             gone.append(each)
     return gone
-
-
-def _delete(client: ApiClient, path: str) -> None:
-    call: Callable[..., Any] = client.call_api
-    method, url, headers, body, _ = client.param_serialize("DELETE", path, auth_settings=["BearerToken"])
-    call(method, url, headers, body).read()
