@@ -58,12 +58,7 @@ class Conforming:
 
         Raises CantConformError where that can't be done here, OrdealError for what is wrong before the first spec.
         """
-        if cluster.ref.kind == SIMULATED:
-            raise CantConformError(RUN_NO_POD)
-        version = program.plain(cluster.kubernetes)
-        found = program.find(version)
-        if found is None:
-            raise CantConformError(program.not_built(version))
+        found = _program(cluster)
         images.provide(cluster, found, only=(images.AGNHOST, images.BUSYBOX), report=self._report)
         if self._rounds is None:
             self._rounds = Rounds(cluster, found, chosen(found), self._directory, self._report)
@@ -140,16 +135,28 @@ class Conforming:
         """Whether specs can be run here. Raises CantConformError where they can't and were asked for."""
         if self.not_run:
             return False
-        if cluster.ref.kind == SIMULATED:
-            self.not_run = RUN_NO_POD
-        elif cluster.shape.imagefs_bytes and not self.wish.asked:
+        simulated = cluster.ref.kind == SIMULATED
+        if not simulated and cluster.shape.imagefs_bytes and not self.wish.asked:
             self.not_run = SMALL_DISK
-        else:
-            version = program.plain(cluster.kubernetes)
-            self.not_run = "" if program.find(version) is not None else program.not_built(version)
-        if self.not_run and self.wish.asked and cluster.ref.kind != SIMULATED:
-            raise CantConformError(self.not_run)
+            return False
+        try:
+            _program(cluster)
+        except CantConformError as error:
+            self.not_run = str(error)
+            if self.wish.asked and not simulated:
+                raise
         return not self.not_run
+
+
+def _program(cluster: Cluster) -> program.Program:
+    """The e2e.test of its version. Raises CantConformError where the cluster runs no pod, or that was not built."""
+    if cluster.ref.kind == SIMULATED:
+        raise CantConformError(RUN_NO_POD)
+    version = program.plain(cluster.kubernetes)
+    found = program.find(version)
+    if found is None:
+        raise CantConformError(program.not_built(version))
+    return found
 
 
 def _gone(cluster: Cluster) -> bool:
