@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from chaos.clusters.base import Cluster, LoadsImages
@@ -74,6 +75,7 @@ class SpecImage:
     size_bytes: int
 
 
+@cache  # each replay asks, and a start of e2e.test takes seconds
 def wanted(program: Program) -> tuple[str, ...]:
     """The images that this e2e.test may ask for, by their whole names. Raises CommandError."""
     said = run([str(program.path), "--list-images"], timeout_s=LIST_TIMEOUT_S).out
@@ -162,12 +164,6 @@ def remove(version: str, engine: Engine | None = None) -> tuple[SpecImage, ...]:
     for each in gone:
         engine.docker("image", "rm", each.tag)
     return gone
-
-
-def not_made(program: Program) -> tuple[str, ...]:
-    """Of the images that this e2e.test may ask for those that can't be made here: specs that need them are unknown."""
-    upstream = wanted(program)
-    return tuple(each for each in upstream if each not in makes(upstream))
 
 
 def _build(program: Program, names: Mapping[str, str], report: Report, engine: Engine) -> dict[str, str]:
