@@ -5,10 +5,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from chaos.clusters.base import NodeExec, NodeNetwork
+from chaos.answers import Answers
+from chaos.clusters.base import NodeNetwork, NodeProcesses
 from chaos.errors import OrdealError
 from chaos.history import History, Observation, Sample, Writes
-from chaos.hosts.command import CommandError
 from chaos.invariants.data import DISK_USE, acknowledged_numbers, stored
 from chaos.invariants.replication import OFFSET, RUNNING, SOURCE, WHY_NOT
 from chaos.workloads.mysql import PORT, USER, Member, ask_member, data_path, members, node_to_ask_from, password
@@ -16,6 +16,8 @@ from chaos.workloads.web import Deployed
 from chaos.writers.client import ClientProcess, Line, argv_of
 
 EVERY_S = 1.0
+# A file that goes while du looks at it makes it end with 1, and it has counted the others.
+DISK_USES = 'while read -r path; do said=$(du -s --block-size=1 "$path" 2>/dev/null); echo "$said"; done'
 
 
 class DiskSamples:
@@ -45,18 +47,17 @@ class DiskSamples:
 
     def _run(self, member: Member) -> None:
         cluster = self._deployed.cluster
-        assert isinstance(cluster, NodeExec)
+        assert isinstance(cluster, NodeProcesses)
         path = data_path(member, self._folder)
-        while not self._stopped.is_set():
-            try:
-                # A file that goes while du looks at it makes it end with 1, and it has counted the others.
-                said = cluster.node_exec(member.node, ["du", "-s", "--block-size=1", path], timeout_s=20, check=False)
-                size_bytes = float(said.out.split()[0])
-            except (CommandError, OrdealError, IndexError, ValueError):
-                pass
-            else:
-                self._history.add(Sample(self._history.now(), DISK_USE, member.name, size_bytes))
-            self._stopped.wait(EVERY_S)
+        with Answers(cluster.on_node(member.node, ["sh", "-c", DISK_USES])) as answers:
+            while not self._stopped.is_set():
+                try:
+                    size_bytes = float(answers.ask(path, within_s=20).split()[0])
+                except (OrdealError, IndexError, ValueError):
+                    pass
+                else:
+                    self._history.add(Sample(self._history.now(), DISK_USE, member.name, size_bytes))
+                self._stopped.wait(EVERY_S)
 
 
 class MemberWatch:

@@ -202,6 +202,15 @@ class NodeExec(Protocol):
     ) -> Output: ...
 
 
+@runtime_checkable
+class NodeProcesses(Protocol):
+    """A process on a node whose input and output are ours for as long as it runs, from the host's side."""
+
+    def on_node(self, node: str, argv: Sequence[str]) -> list[str]:
+        """The argument list that runs `argv` on the node. When its input is closed, that of `argv` ends."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class OwnFileSystem:
     """A file system that one node has for itself: where the node has it, and where the host has it mounted."""
@@ -406,6 +415,7 @@ class EtcdBehind(Protocol):
 ABILITIES: tuple[type, ...] = (
     RunsContainers,
     NodeExec,
+    NodeProcesses,
     OwnFileSystems,
     SharesFolder,
     NodeImages,

@@ -79,8 +79,13 @@ def remove(name: str) -> None:
 
 def execute(name: str, argv: Sequence[str], *, timeout_s: float, check: bool, stdin: str | None) -> Output:
     """A command inside the container."""
-    flags = ["--interactive"] if stdin is not None else []
-    return run(["docker", "exec", *flags, name, *argv], timeout_s=timeout_s, check=check, stdin=stdin)
+    command = ["docker", "exec", name, *argv] if stdin is None else interactive(name, argv)
+    return run(command, timeout_s=timeout_s, check=check, stdin=stdin)
+
+
+def interactive(name: str, argv: Sequence[str]) -> list[str]:
+    """The argument list of a command inside the container that reads its standard input."""
+    return ["docker", "exec", "--interactive", name, *argv]
 
 
 def power(name: str) -> Power:

@@ -180,6 +180,11 @@ class KindCluster:
     ) -> Output:
         return docker.execute(node, argv, timeout_s=timeout_s, check=check, stdin=stdin)
 
+    # --- NodeProcesses
+
+    def on_node(self, node: str, argv: Sequence[str]) -> list[str]:
+        return docker.interactive(node, argv)
+
     # --- OwnFileSystems
 
     def own_file_systems(self, node: str) -> tuple[OwnFileSystem, ...]:

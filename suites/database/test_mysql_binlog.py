@@ -5,7 +5,16 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
-from chaos.clusters.base import VOLUME, Cluster, NodeExec, NodeNetwork, OwnFileSystems, RunsContainers, stateful_shape
+from chaos.clusters.base import (
+    VOLUME,
+    Cluster,
+    NodeExec,
+    NodeNetwork,
+    NodeProcesses,
+    OwnFileSystems,
+    RunsContainers,
+    stateful_shape,
+)
 from chaos.clusters.kind import NODEFS
 from chaos.errors import OrdealError
 from chaos.faults.ballast import FillFileSystem
@@ -38,7 +47,7 @@ from chaos.workloads.mysql import (
 from chaos.workloads.web import Deployed
 from chaos.writers.client import Writing
 
-NEEDS = (RunsContainers, NodeExec, NodeNetwork, OwnFileSystems)
+NEEDS = (RunsContainers, NodeExec, NodeProcesses, NodeNetwork, OwnFileSystems)
 MIB = 1024**2
 VOLUME_BYTES = 900 * MIB
 LIMIT_BYTES = 800 * MIB
