@@ -389,9 +389,9 @@ def stop_recording() -> bool:
 
 
 @activity
-def hold(for_s: float, because: str = "as the experiment says") -> None:
-    """Let the fault last for so many seconds."""
-    SESSION.lab.hold(float(for_s), because)
+def hold(for_s: float | Mapping[str, float], because: str = "as the experiment says") -> None:
+    """Let the fault last for so many seconds, which may be a choice by variant."""
+    SESSION.lab.hold(float(by_variant(for_s, SESSION.lab.control)), because)
 
 
 @activity

@@ -93,7 +93,8 @@ class MySQL:
         ]
         if not self.storage_class:
             volumes.append({"name": DATA_VOLUME, "emptyDir": {}})
-        probe = {"exec": {"command": ["sh", "-c", CLOCK_PROBE]}, "periodSeconds": 2, "failureThreshold": 2}
+        # It fails three times, as by default, within 15 s: time for the turned clock to be seen before the restart.
+        probe = {"exec": {"command": ["sh", "-c", CLOCK_PROBE]}, "periodSeconds": 5, "failureThreshold": 3}
         # A container may be given nothing at all for a probe, and JSON has that as null.
         liveness = probe | {"initialDelaySeconds": 20, "timeoutSeconds": 10} if self.clock_probe else None
         return manifest("mysql.yaml").substitute(

@@ -16,6 +16,7 @@ from chaos.writers.client import Writing
 NEEDS = (RunsContainers, NodeExec, NodeNetwork)
 BACK_S = (-1.0, -60.0, -3600.0)
 HOLD_S = {"smoke": 6.0, "full": 60.0}
+PROBED_S = 30.0
 SERVED_WITHIN_S = 5.0
 CAUGHT_UP_WITHIN_S = 60.0
 AFFECTED = "affected-version"
@@ -41,8 +42,8 @@ def test_a_server_outlives_its_clock_going_back(lab: Lab) -> None:
         lab.fact("replication", kind_of_replication(deployed))
         source, *replicas = [f"{deployed.name}-{n}" for n in range(deployed.replicas)]
         hold_s = HOLD_S[lab.profile.name]
-        # Ten seconds more where a probe has to fail twice.
-        hold_s += 10.0 if lab.control == "clock-probe" else 0.0
+        # Where a probe has to fail three times, and the server to end.
+        hold_s += PROBED_S if lab.control == "clock-probe" else 0.0
         turns = BACK_S[1:2] if lab.control == "clock-probe" else BACK_S
         settings = write_settings(deployed, clients=4, body_bytes=0, per_s=100)
         with lab.record(samplers=(lambda h: MemberWatch(h, deployed),)) as history:
