@@ -12,6 +12,7 @@ from chaos.hosts.command import Output, run
 STATES = {"running": "running", "paused": "paused", "exited": "off", "created": "off", "dead": "off"}
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 ROLE_LABEL = "io.x-k8s.kind.role"
+CABLE = "eth0"  # what the engine calls a container's interface
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +96,43 @@ def power(name: str) -> Power:
 
 
 def power_off(name: str) -> None:
-    """End every process of the node at once, as a power cut does."""
+    """End every process of the node at once and unheard, as a power cut does.
+
+    The kernel says goodbye for a process that it ends: whoever has a connection to it gets a FIN or a reset. A machine
+    without power says nothing, and its peers go on trusting their connections. So the node's cable is pulled first.
+    """
+    _set_cable(name, plugged=False)
     run(["docker", "kill", "--signal", "KILL", name], timeout_s=30)
 
 
 def power_on(name: str, address: str | None) -> None:
-    """Start the node, with another IPv4 address where one is given."""
+    """Start the node, with another IPv4 address where one is given. One that runs is plugged in, should it not be."""
     container = inspect(name)
     if container.state == "paused":
         unpause(name)
+        return
+    if container.state == "running":
+        _set_cable(name, plugged=True)
         return
     if container.state == "off" and address is not None:
         network = container.network or "kind"
         run(["docker", "network", "disconnect", network, name], timeout_s=30, check=False)
         run(["docker", "network", "connect", "--ip", address, network, name], timeout_s=30)
     run(["docker", "start", name], timeout_s=60)
+
+
+def _set_cable(name: str, *, plugged: bool) -> None:
+    """Plug in, or pull, the host's end of the node's veth pair: the node keeps its addresses and routes.
+
+    The engine makes a new pair at each start. Raises CommandError, OrdealError where the pair can't be told.
+    """
+    pid = inspect(name).pid
+    inside = ["nsenter", f"--net=/proc/{pid}/ns/net", "--", "ip", "-json", "link", "show", "dev", CABLE]
+    peer = json.loads(run(inside, timeout_s=20).out)[0].get("link_index")
+    host = {link["ifindex"]: link["ifname"] for link in json.loads(run(["ip", "-json", "link"], timeout_s=20).out)}
+    if peer not in host:
+        raise OrdealError(f"{CABLE} of {name} is no veth pair whose other end is on this machine: it can't be cut off")
+    run(["ip", "link", "set", "dev", host[peer], "up" if plugged else "down"], timeout_s=20)
 
 
 def pause(name: str) -> None:

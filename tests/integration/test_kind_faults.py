@@ -1,5 +1,7 @@
 """Faults on a real kind cluster: each lands, each is undone, and a run killed in the middle leaves nothing behind."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,6 +133,32 @@ def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, kind: 
     assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
     if during is not None:
         assert during.rules != before.rules
+    eventually(lambda: picture(kind_cluster) == before, within_s=90, what="every node to be as before")
+
+
+CONNECT = """
+import socket, sys
+connection = socket.create_connection((sys.argv[1], 10250))
+print("connected", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_node_without_power_says_no_goodbye(kind_cluster: KindCluster, journal: Journal) -> None:
+    """A connection to it is not closed: its peers have to find out for themselves, as the kubelets of an API server."""
+    before = settled(kind_cluster)
+    worker, other = kind_cluster.workers[0], kind_cluster.workers[-1]
+    address = kind_cluster.power(worker).address
+    ask = kind_cluster.in_network_of(other, ["ss", "-Htan", "dst", address, "dport", "=", ":10250"])
+    client = kind_cluster.in_network_of(other, [sys.executable, "-c", CONNECT, address])
+    with subprocess.Popen(client, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as connected:
+        assert connected.stdout is not None
+        assert connected.stdin is not None
+        assert connected.stdout.readline() == "connected\n"
+        with inject(fault_of(PowerOff.kind, {"node": worker}), kind_cluster, journal, History()):
+            states = {line.split()[0] for line in run(ask, timeout_s=10).out.splitlines()}
+        connected.stdin.close()
+    assert states == {"ESTAB"}
     eventually(lambda: picture(kind_cluster) == before, within_s=90, what="every node to be as before")
 
 
