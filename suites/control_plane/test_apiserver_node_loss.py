@@ -13,7 +13,7 @@ from chaos.invariants.heartbeats import kubelets_report_again
 from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.pods import no_container_restarted, nothing_terminated
 from chaos.invariants.start import new_pods_start
-from chaos.lab import Lab, LacksAbilityError
+from chaos.lab import Lab
 from chaos.report.mutants import killed_row
 from chaos.workloads.web import Web
 
@@ -33,8 +33,6 @@ def test_the_control_plane_comes_back_at_its_address(lab: Lab) -> None:
 @incident("apiserver-node-loss", on=("kind",), needs=NEEDS, controls=("pinned-address", STALE), variant="new address")
 def test_the_control_plane_comes_back_at_another_address(lab: Lab) -> None:
     """When the control-plane node is killed and comes back with another IP address, the same MUST hold."""
-    if lab.control == STALE and lab.profile.name != "full":
-        raise LacksAbilityError(f"the mutant {STALE} is replayed in the profile full only")
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
     with ExitStack() as configured:
