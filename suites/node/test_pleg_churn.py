@@ -84,6 +84,7 @@ def _churn(lab: Lab, cluster: Cluster, node: str, pods: int, rounds: int, *, lim
                 break
         if not pleg.deadlock_seen(history, node):
             _last_wave(lab, history, deployed, node, limit_s)
+    scale(deployed, 0)  # where there was no last wave, nothing would come to its end
     lab.fact("pods", pods)
     lab.fact("rounds", rounds)
     return history
