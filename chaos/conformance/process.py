@@ -55,7 +55,8 @@ class Process:
 
         `serial`: the serial specs that it is to run, in the listing's order; empty for one that runs the others.
         """
-        self._program, self._listing, self._target, self._work = program, listing, target, work
+        self._program, self._listing, self._target = program, listing, target
+        self._work = work.absolute()  # e2e.test is started there
         self._serial = tuple(s.text for s in serial)
         self._at = -1  # of the serial specs, the last one begun
         self._host: Host | None = None
@@ -155,7 +156,7 @@ class Process:
             *context,
             *kubectl,
             "--provider=skeleton",
-            f"--e2e-output-dir={self._work.absolute()}",
+            f"--e2e-output-dir={self._work}",
             "--node-schedulable-timeout=2m",
             "--system-pods-startup-timeout=2m",
             "--system-daemonsets-startup-timeout=2m",

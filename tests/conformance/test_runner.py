@@ -106,6 +106,14 @@ def test_the_listing_has_every_spec_with_its_labels(program: Program) -> None:
     assert len(known.group(by_text["[sig-storage] Volumes should be one [Conformance]"])) == 2
 
 
+def test_results_may_be_in_a_folder_that_is_named_from_here(
+    program: Program, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    came, _ = run(program, api, Path(), "pass [")
+    assert [o.state for o in came] == [State.PASSED]
+
+
 def test_a_crash_is_laid_to_the_spec_in_flight_and_the_rest_goes_on(program: Program, api: Api, tmp_path: Path) -> None:
     came, _ = run(program, api, tmp_path, "pass [", "crash", "fail", "be one")
     by_name = {o.text.split(" should ")[1].removesuffix(" [Conformance]"): o for o in came}
