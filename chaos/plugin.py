@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 import psutil
@@ -107,6 +108,7 @@ RUN_ID = pytest.StashKey[str]()
 LAB = pytest.StashKey[Lab]()
 STDOUT = pytest.StashKey[TextIO]()
 CONFORM = pytest.StashKey[Wish]()
+SIGTERM_BEFORE = pytest.StashKey[Any]()  # the handler that was there
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -184,8 +186,24 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput[RUN_ID_KEY] = node.config.stash[RUN_ID]
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The process that only waits for those that replay hands SIGTERM on to them, and is interrupted by it, too."""
+    if not session.config.pluginmanager.hasplugin("dsession"):
+        return
+
+    def interrupt_all(number: int, frame: FrameType | None) -> None:
+        for child in psutil.Process().children():
+            child.send_signal(number)
+        _interrupt(number, frame)
+
+    before = signal.signal(signal.SIGTERM, interrupt_all)
+    session.config.stash[SIGTERM_BEFORE] = before
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """What processes of this run that were ended in the middle have left behind is undone from here."""
+    if SIGTERM_BEFORE in config.stash:
+        signal.signal(signal.SIGTERM, config.stash[SIGTERM_BEFORE])
     if config.pluginmanager.hasplugin("dsession"):
         undo.undo_all(_reporter(config))
 
@@ -247,10 +265,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def ordeal_run(request: pytest.FixtureRequest) -> Iterator[Run]:
     """The run: journal, clusters, results. What earlier runs left behind is undone first."""
 
-    def ended(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, ended)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         run = Run(request.config)
     except OrdealError as error:
@@ -445,6 +460,11 @@ def _wishes(config: pytest.Config) -> Wishes:
         kubectl_bin=path("--kind-kubectl-bin"),
         busybox_image=config.getoption("--busybox-image"),
     )
+
+
+def _interrupt(*_: object) -> None:
+    """SIGTERM is taken like Ctrl-C: what was done is taken back."""
+    raise KeyboardInterrupt
 
 
 def _worker_input(config: pytest.Config, key: str) -> str:

@@ -254,6 +254,29 @@ def test_results_that_cannot_be_written_end_a_run_side_by_side_too(pytester: pyt
     assert "Traceback" not in done.stdout.str()
 
 
+TERMINATED = """
+import os, signal, threading
+from chaos.clusters.base import ClusterRef
+from chaos.journal import WORKLOAD
+
+@incident("mass-termination", on=("kind",))
+def test_never_ends(lab):
+    lab.journal.planned(WORKLOAD, ClusterRef("simulated", "gone", "none"), {"namespace": "ordeal-web"})
+    os.kill(os.getppid(), signal.SIGTERM)
+    threading.Event().wait()
+"""
+
+
+def test_processes_side_by_side_end_with_a_run_that_is_terminated_and_leave_nothing(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    suite(pytester, TERMINATED)
+    done = pytester.runpytest_subprocess("-n", "1", "-p", "no:hypothesispytest", timeout=120)
+    assert done.ret == pytest.ExitCode.INTERRUPTED
+    assert "the run was interrupted" in (pytester.path / "results" / "latest" / "results.json").read_text()
+    assert not list((tmp_path / "state").rglob("*.jsonl"))
+
+
 def test_what_a_finding_says_is_shown_as_it_is(pytester: pytest.Pytester) -> None:
     body = """
 @incident("mass-termination", on=("kind",))
