@@ -40,6 +40,7 @@ TOOLS = Recipe(
         "apache2",
         "nginx-light",
         "ca-certificates",
+        "bash-static",
     ),
     published="",
     version_flag="-v",
