@@ -67,7 +67,7 @@ from chaos.volumes import PodLogs, SharedLogs, VolumeSamples
 from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads import config_maps
 from chaos.workloads.churn import Churn, check_room, pods_left, ready_within_s, scale
-from chaos.workloads.dns import dns_node, dns_url
+from chaos.workloads.dns import dns_node, dns_ready, dns_url
 from chaos.workloads.eater import Eater
 from chaos.workloads.iperf import Iperf
 from chaos.workloads.mysql import (
@@ -80,7 +80,7 @@ from chaos.workloads.mysql import (
     node_to_ask_from,
 )
 from chaos.workloads.named import Named
-from chaos.workloads.pinned import Echo, Spare, start_spare, stop_spare
+from chaos.workloads.pinned import Echo, Spare, ready_replicas, start_spare, stop_spare
 from chaos.workloads.redis import Redis, start_load
 from chaos.workloads.starts import start_and_remove
 from chaos.workloads.volume_writer import VolumeWriter, check_class, watched, writing_on
@@ -195,6 +195,7 @@ __all__ = [
     "unpin_kubelets",
     "update_elsewhere",
     "use_cluster",
+    "wait_for_spare_pods",
     "wait_until_evicted",
     "wait_until_members_fail",
     "wait_until_pressure_is_over",
@@ -535,6 +536,17 @@ def deploy_spare(node: str = "first-worker", configuration: Configuration | None
 def start_spare_pods(count: int = 3, within_s: float = 17.0) -> bool:
     """Ask for new pods while a fault lasts, and wait until they are Ready. False where not: invariants judge it."""
     return start_spare(SESSION.workload("spare"), int(count), within_s=float(within_s)) is not None
+
+
+@activity
+def wait_for_spare_pods(count: int = 1, within_s: float = 60.0) -> bool:
+    """After a fault wait until start_spare_pods' pods are Ready, and DNS. False where not: invariants judge it."""
+    spare, cluster = SESSION.workload("spare"), SESSION.cluster()
+    return SESSION.lab.recover(
+        lambda: ready_replicas(spare) == int(count) and dns_ready(cluster),
+        within_s=float(within_s),
+        what="the pods that had to wait, and DNS",
+    )
 
 
 @activity
