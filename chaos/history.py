@@ -229,7 +229,8 @@ class Writes:
 class Stored:
     """A member of a store was read `at`, after the last write: which of a client's acknowledged numbers it lacks.
 
-    `acknowledged` is how many it was compared with, `missing` are ranges such as "17-19" or "23".
+    `acknowledged` is how many it was compared with, `missing` are ranges such as "17-19" or "23". `behind`: it follows
+    another member, and had not done yet all that this one had: what it lacks may still come.
     """
 
     kind: ClassVar[str] = "stored"
@@ -239,6 +240,7 @@ class Stored:
     client: str
     acknowledged: int
     missing: tuple[str, ...] = ()
+    behind: bool = False
 
     @property
     def object(self) -> str:

@@ -11,7 +11,7 @@ from chaos.errors import OrdealError
 from chaos.history import History, Observation, Sample, Writes
 from chaos.invariants.data import DISK_USE, acknowledged_numbers, stored
 from chaos.invariants.replication import OFFSET, RUNNING, SOURCE, WHY_NOT
-from chaos.workloads.mysql import PORT, USER, Member, ask_member, data_path, members, node_to_ask_from, password
+from chaos.workloads.mysql import PORT, USER, Member, ask_member, behind, data_path, members, node_to_ask_from, password
 from chaos.workloads.web import Deployed
 from chaos.writers.client import ClientProcess, Line, argv_of
 
@@ -125,22 +125,23 @@ def write_settings(deployed: Deployed, *, clients: int, body_bytes: int, per_s: 
 
 def read_back(history: History, deployed: Deployed, report: Callable[[str], None] = lambda _: None) -> None:
     """Read every member's rows, and record which acknowledged ones it lacks. A member that can't be read is left out:
-    what depends on it is unknown.
+    what depends on it is unknown. So is what one lacks that is still behind the source.
     """
     acknowledged = acknowledged_numbers([w for w in history.of(Writes) if w.store == deployed.name])
+    there_is_more = behind(deployed)
     for member in members(deployed):
         try:
-            (rows,) = ask_member(deployed, member, ["SELECT client, number FROM ordeal.writes"])
+            is_behind, rows = ask_member(deployed, member, [there_is_more, "SELECT client, number FROM ordeal.writes"])
         except OrdealError as error:
             report(f"{member.name} can't be read: {error}")
             history.add(Observation(history.now(), "not-read", member.name, str(error)))
             continue
-        at = history.now()
+        at, late = history.now(), str(is_behind[0][0]) == "1"
         there: dict[str, set[int]] = {}
         for client, number in rows:
             there.setdefault(str(client), set()).add(int(str(number)))
         for client, numbers in acknowledged.items():
-            history.add(stored(at, deployed.name, member.name, client, numbers, there.get(client, set())))
+            history.add(stored(at, deployed.name, member.name, client, numbers, there.get(client, set()), behind=late))
 
 
 def observe_logs(history: History, said: dict[str, str]) -> None:

@@ -21,7 +21,8 @@ def no_acknowledged_write_lost(store: str, *, members: Sequence[str], allowed: i
     """Every write that was acknowledged is on each of `members`, which were read after the last one.
 
     `allowed`: how many the store's documentation lets it lose, counted at the worst member. Reason: "lost". Unknown
-    where nothing was acknowledged, a member was not read in full or too early, or the clients' record has a gap.
+    where nothing was acknowledged, a member was not read in full or too early (also one that follows another and was
+    still behind), or the clients' record has a gap.
     """
 
     def judge(history: History) -> Judgement:
@@ -243,9 +244,11 @@ def acknowledged_numbers(writes: Sequence[Writes]) -> dict[str, set[int]]:
     return found
 
 
-def stored(at: float, store: str, member: str, client: str, acknowledged: set[int], there: set[int]) -> Stored:
+def stored(
+    at: float, store: str, member: str, client: str, acknowledged: set[int], there: set[int], *, behind: bool = False
+) -> Stored:
     """What a member has of a client's acknowledged numbers. That it has others too is no concern."""
-    return Stored(at, store, member, client, len(acknowledged), ranges_of(acknowledged - there))
+    return Stored(at, store, member, client, len(acknowledged), ranges_of(acknowledged - there), behind)
 
 
 def _not_comparable(member: str, client: str, batches: Sequence[Writes], stored: Stored | None) -> str:
@@ -255,6 +258,8 @@ def _not_comparable(member: str, client: str, batches: Sequence[Writes], stored:
     last = max(w.until for w in batches)
     if stored.at < last:
         return f"{member} was read at {stored.at:.2f} s, before {client}'s last acknowledgement at {last:.2f} s"
+    if stored.behind and stored.missing:
+        return f"{member} was read at {stored.at:.2f} s, before it had caught up with the member that it follows"
     numbers = [n for w in batches for n in range(w.first, w.last + 1)]
     if stored.acknowledged != len(numbers) or len(set(numbers)) != len(numbers):
         return (

@@ -776,7 +776,7 @@ def wait_until_members_fail(
 
 
 @activity
-def read_members(caught_up_within_s: float | Mapping[str, float] = 60.0) -> None:
+def read_members(caught_up_within_s: float | Mapping[str, float] = 180.0) -> None:
     """Wait until every member has what member 0 has, and read each one's rows: which acknowledged ones it lacks. Then
     watch_members ends.
 

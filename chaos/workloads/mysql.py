@@ -307,12 +307,23 @@ def set_up_replication(deployed: Deployed) -> None:
 
 def caught_up(deployed: Deployed) -> bool:
     """Whether every member has executed all that member 0 has now. Raises OrdealError where one can't be asked."""
-    said = ask_members(deployed, ["SELECT @@GLOBAL.gtid_executed"])
-    source = str(said[f"{deployed.name}-0"][0][0][0])
-    if len(said) < MEMBERS or not source.strip():
-        return False
-    ask_whether = [f"SELECT GTID_SUBSET('{source}', @@GLOBAL.gtid_executed)"]
-    return all(str(rows[0][0][0]) == "1" for rows in ask_members(deployed, ask_whether).values())
+    there = ask_members(deployed, [behind(deployed)])
+    return len(there) == MEMBERS and all(str(rows[0][0][0]) == "0" for rows in there.values())
+
+
+def behind(deployed: Deployed) -> str:
+    """The statement that asks a member whether it is behind (1) what member 0 has executed now, or not (0).
+
+    Where member 0 can't be asked nobody knows of more, and none is. Where it has executed nothing, all are behind.
+    """
+    source = next((m for m in members(deployed) if m.name == f"{deployed.name}-0"), None)
+    if source is None:
+        return "SELECT 0"
+    try:
+        executed = str(ask_member(deployed, source, ["SELECT @@GLOBAL.gtid_executed"])[0][0][0]).strip()
+    except OrdealError:
+        return "SELECT 0"
+    return "SELECT 1" if not executed else f"SELECT NOT GTID_SUBSET('{executed}', @@GLOBAL.gtid_executed)"
 
 
 def kind_of_replication(deployed: Deployed) -> str:

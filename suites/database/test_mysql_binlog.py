@@ -52,7 +52,7 @@ MIB = 1024**2
 VOLUME_BYTES = 900 * MIB
 LIMIT_BYTES = 800 * MIB
 SERVED_WITHIN_S = 10.0
-CAUGHT_UP_WITHIN_S = 60.0
+CAUGHT_UP_WITHIN_S = 180.0  # a replica does on one disk what the source has done; what is behind is unknown
 # Both members of the small node have to go for the pressure to end, as with the post-mortem's minimum reclaim.
 EVICTION = {
     "evictionHard": {"nodefs.available": "65%"},

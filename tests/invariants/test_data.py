@@ -1,5 +1,7 @@
 """What a store must keep: lost writes are found, none is invented, and what was not seen is unknown."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +47,15 @@ def test_a_lost_write_is_violated_and_says_which_on_whom():
     assert (finding.verdict, finding.reason) == (VIOLATED, "lost")
     assert finding.figures["lost"] == 4
     assert "m1 lacks 4 of 40 acknowledged writes: of c1 17-19, 23" in finding.sentence
+
+
+def test_what_a_member_lacks_that_is_still_behind_is_unknown():
+    behind = replace(read("m1", 40, "17-40"), behind=True)
+    finding = lost(wrote(1, 1, 40), read("m0", 40), behind)
+    assert finding.verdict is UNKNOWN
+    assert "m1 was read at 50.00 s, before it had caught up" in finding.sentence
+    assert lost(wrote(1, 1, 40), read("m0", 40, "17"), behind).verdict is VIOLATED
+    assert lost(wrote(1, 1, 40), read("m0", 40), replace(read("m1", 40), behind=True)).verdict is HELD
 
 
 def test_what_may_be_lost_is_counted_and_held():
