@@ -1,6 +1,7 @@
 """One pod that writes into a volume for one node at a time who it is, as a Deployment or a StatefulSet."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,8 @@ WRITES_WITHIN_S = 120.0
 class VolumeWriter:
     """`name` says what it is: a Deployment with the strategy RollingUpdate or Recreate, or a StatefulSet.
 
-    It starts on `node`, where there is room, and may move to any other.
+    It starts on `node`, where there is room, and may move to any other; all rather to the same, so that one update can
+    move them again.
     """
 
     name: str
@@ -38,13 +40,14 @@ class VolumeWriter:
         Raises OrdealError where its claim is not bound by then, or its volume can't be mounted.
         """
         kind = "StatefulSet" if self.name == STATEFUL_SET else "Deployment"
+        others = sorted(n.name for n in cluster.nodes() if not n.control_plane and n.name != self.node)
         filled = manifest("volume-writer.yaml").substitute(
             name=self.name,
             namespace=namespace,
             run=run,
             storage_class=self.storage_class,
             strategy=STRATEGIES.get(self.name, ""),
-            affinity=json.dumps(affinity(prefer=self.node)),
+            affinity=json.dumps(affinity(prefer=(self.node, *others[:1]))),
             image=cluster.images.busybox,
         )
         with cluster.api() as client, creating(self.name, cluster):
@@ -86,15 +89,17 @@ def writing_on(deployed: Deployed) -> str:
     return str(max(ready, key=lambda pod: pod.metadata.creation_timestamp).spec.node_name) if ready else ""
 
 
-def affinity(*, prefer: str = "", avoid: str = "") -> dict[str, object]:
-    """A pod's affinity: rather on the one node, never on the other."""
+def affinity(*, prefer: Sequence[str] = (), avoid: str = "") -> dict[str, object]:
+    """A pod's affinity: rather on these nodes, the first ones most, and never on the other."""
 
     def term(operator: str, node: str) -> dict[str, object]:
         return {"matchFields": [{"key": "metadata.name", "operator": operator, "values": [node]}]}
 
     rules: dict[str, object] = {}
     if prefer:
-        rules["preferredDuringSchedulingIgnoredDuringExecution"] = [{"weight": 100, "preference": term("In", prefer)}]
+        rules["preferredDuringSchedulingIgnoredDuringExecution"] = [
+            {"weight": max(100 // 2**place, 1), "preference": term("In", node)} for place, node in enumerate(prefer)
+        ]
     if avoid:
         rules["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": [term("NotIn", avoid)]}
     return {"nodeAffinity": rules}

@@ -1,14 +1,16 @@
 """What is said of a StorageClass that is missing, or that gives no volume; what the API says is given here."""
 
+import json
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from chaos.clusters.base import Node
 from chaos.errors import OrdealError
 from chaos.workloads import volume_writer
-from chaos.workloads.volume_writer import RECREATE, VolumeWriter, check_class
+from chaos.workloads.volume_writer import RECREATE, VolumeWriter, affinity, check_class
 
 
 class Api:
@@ -24,6 +26,9 @@ class Api:
 
     def api(self) -> Any:
         return nullcontext()
+
+    def nodes(self) -> tuple[Node, ...]:
+        return tuple(Node(name, name == "cp", "True", "", "", ()) for name in ("cp", "b", "node", "a"))
 
     def list_storage_class(self) -> Any:
         return self._items("classes")
@@ -89,3 +94,15 @@ def test_a_volume_that_is_not_mounted_is_told_with_the_pods_event(monkeypatch: p
         "recreate wrote nothing into its volume of the StorageClass fast within 0.05 s; the last event: "
         '"MountVolume failed: no route"'
     )
+
+
+def test_all_rather_move_to_the_same_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(monkeypatch)
+    deploy(api)
+    (made,) = api.made
+    preferred = affinity(prefer=("node", "a"))["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]  # type: ignore[index]
+    assert [(each["weight"], each["preference"]["matchFields"][0]["values"]) for each in preferred] == [
+        (100, ["node"]),
+        (50, ["a"]),
+    ]
+    assert json.dumps(affinity(prefer=("node", "a"))) in made
