@@ -1,11 +1,14 @@
 """Each fault applied and undone again and again: the node must be as it was. Long: `make bench-node` runs it.
 
-python -m tests.bench.repeats [TIMES [FAULT_KIND...]]
+python -m tests.bench.repeats [TIMES [CASE...]]
+
+A case is a fault's kind, or one of several that are tried of a fault; a name that is none says which there are.
 """
 
 import sys
 import time
 import uuid
+from typing import Any
 
 from chaos.clusters.base import KIND, dense_shape
 from chaos.clusters.kind import KindCluster
@@ -13,6 +16,8 @@ from chaos.clusters.pool import Pool, Wishes
 from chaos.errors import OrdealError
 from chaos.faults import load_all
 from chaos.faults.base import inject
+from chaos.faults.program import SwapProgram
+from chaos.faults.runtime import StallRuntime
 from chaos.history import History
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.hosts.places import journals_dir
@@ -23,12 +28,15 @@ from chaos.waiting import WaitedInVainError, eventually
 from tests.integration.harm import fault_of
 from tests.integration.picture import Picture, picture
 from tests.integration.test_kind_faults import faults_of
+from tests.integration.test_node_faults import cases
+from tests.integration.test_program_faults import given
 
 TIMES = 50
 AS_BEFORE_WITHIN_S = 180.0
+Case = tuple[str, dict[str, Any]]
 
 
-def main(times: int, kinds: list[str]) -> int:
+def main(times: int, chosen: list[str]) -> int:
     load_all()
     print("machine: " + ", ".join(f"{k} {v}" for k, v in machine_facts().items()))
     with Journal(journals_dir() / f"repeats-{uuid.uuid4().hex[:8]}.jsonl") as journal:
@@ -36,15 +44,24 @@ def main(times: int, kinds: list[str]) -> int:
         try:
             cluster = pool.acquire(KIND, dense_shape(PROFILES["smoke"].kind_timers))
             assert isinstance(cluster, KindCluster)
-            chosen = kinds or sorted(faults_of(cluster))
-            return sum(not repeat(cluster, journal, kind, times) for kind in chosen)
+            there = all_cases(cluster)
+            if unknown := set(chosen) - set(there):
+                print(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join(sorted(there))}")
+                return 2
+            return sum(not repeat(cluster, journal, name, there[name], times) for name in chosen or sorted(there))
         finally:
             pool.close()
 
 
-def repeat(cluster: KindCluster, journal: Journal, kind: str, times: int) -> bool:
+def all_cases(cluster: KindCluster) -> dict[str, Case]:
+    """Every fault of nodes that the integration tests try, by a name: its kind, and what it is made of."""
+    programs = {kind: (kind, given(cluster, kind)) for kind in (SwapProgram.kind, StallRuntime.kind)}
+    return {kind: (kind, made_of) for kind, made_of in faults_of(cluster).items()} | cases(cluster) | programs
+
+
+def repeat(cluster: KindCluster, journal: Journal, name: str, case: Case, times: int) -> bool:
     """Whether the nodes are afterwards as they were; says so."""
-    harm = fault_of(kind, faults_of(cluster)[kind])
+    harm = fault_of(*case)
     before, began = picture(cluster), time.monotonic()
     done = 0
     try:
@@ -54,7 +71,7 @@ def repeat(cluster: KindCluster, journal: Journal, kind: str, times: int) -> boo
                 pass
             done += 1
     except OrdealError as error:
-        print(f"{kind}: FAILED in round {done + 1}: {error}")
+        print(f"{name}: FAILED in round {done + 1}: {error}")
         return False
     took_s = time.monotonic() - began
     seen: list[Picture] = []
@@ -66,9 +83,9 @@ def repeat(cluster: KindCluster, journal: Journal, kind: str, times: int) -> boo
     try:
         eventually(as_before, within_s=AS_BEFORE_WITHIN_S, what="every node to be as before", every_s=1.0)
     except WaitedInVainError:
-        print(f"{kind}: NOT as before after {times} times: {before.differs(seen[0])}")
+        print(f"{name}: NOT as before after {times} times: {before.differs(seen[0])}")
         return False
-    print(f"{kind}: {times} times applied and undone, every node as before; {took_s / times:.1f} s each", flush=True)
+    print(f"{name}: {times} times applied and undone, every node as before; {took_s / times:.1f} s each", flush=True)
     return True
 
 
