@@ -280,7 +280,7 @@ INCIDENTS: tuple[Incident, ...] = (
                 "kubelet_pleg_last_seen_seconds that stands still, or no answer at all",
             ),
             Sign(
-                "kubectl get --raw '/api/v1/nodes/NODE/proxy/debug/pprof/goroutine?debug=2' | grep -A12 Relist",
+                "kubectl get --raw '/api/v1/nodes/NODE/proxy/debug/pprof/goroutine?debug=2' | grep -i -A12 relist",
                 "a goroutine of relist in state [chan send]",
             ),
         ),

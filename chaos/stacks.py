@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 _HEAD = re.compile(r"^goroutine \d+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[([^\],]+)(?:, (\d+) minutes)?[^\]]*\]:$")
 _TOP = 12
-PLEG, RELIST = "(*GenericPLEG).", "(*GenericPLEG).Relist"
+PLEG = "(*GenericPLEG)."
+RELIST = (f"{PLEG}Relist", f"{PLEG}relistPod")  # of all pods, and from 1.36 on of one (pkg/kubelet/pleg/generic.go)
 SENDS = frozenset({"chan send", "chan send (nil chan)"})
 
 

@@ -25,6 +25,7 @@ k8s.io/kubernetes/pkg/kubelet/pleg.(*GenericPLEG).reconcilePodRecord(0xc0, {0x1,
 k8s.io/kubernetes/pkg/kubelet/pleg.(*GenericPLEG).Relist(0xc0)
 \t/x.go:2
 """
+OF_ONE_POD = INSIDE.replace("Relist(", "relistPod(")
 LISTING = """goroutine 9 [select]:
 google.golang.org/grpc/internal/transport.(*Stream).waitOnHeader(0xc0)
 \t/x.go:1
@@ -55,6 +56,11 @@ def test_a_relist_that_waits_to_send_is_named() -> None:
 
 def test_newer_kubelets_send_from_a_function_inside_relist() -> None:
     assert relist_blocked_on_send(parse(INSIDE)) is not None
+
+
+def test_from_1_36_on_one_pod_may_be_relisted_by_itself() -> None:
+    assert relist_blocked_on_send(parse(OF_ONE_POD)) is not None
+    assert "BLOCKED" in relist_said(parse(OF_ONE_POD))
 
 
 def test_a_relist_that_waits_for_the_runtime_is_not_blocked_on_its_channel() -> None:
