@@ -77,6 +77,13 @@ class TestEveryExperiment:
         assert rollbacks[-1] == "clean_up"
         assert not any(a.get("background") for a in [*experiment["method"], *experiment["rollbacks"]])
 
+    def test_is_told_which_variant_is_on_where_it_makes_a_difference(self, path: Path) -> None:
+        """Without the key it is hardened for ever, whatever control is asked for."""
+        experiment = _loaded(path)
+        told = experiment["configuration"].get("control")
+        if _choices(experiment["method"]):
+            assert told == {"type": "env", "key": "ORDEAL_CONTROL", "default": ""}
+
     def test_by_default_runs_on_a_cluster_that_has_what_it_needs(self, path: Path) -> None:
         """An existing cluster is taken as it is: use_cluster refuses file systems, folders and pods a node there."""
         experiment = _loaded(path)
