@@ -89,6 +89,14 @@ def interactive(name: str, argv: Sequence[str]) -> list[str]:
     return ["docker", "exec", "--interactive", name, *argv]
 
 
+def in_network_of(name: str, argv: Sequence[str]) -> list[str]:
+    """The argument list of a program of the host's in the container's network. Raises OrdealError where it is off."""
+    pid = inspect(name).pid
+    if not pid:
+        raise OrdealError(f"node {name} is not running, so it has no network to enter")
+    return ["nsenter", f"--net=/proc/{pid}/ns/net", "--", *argv]
+
+
 def power(name: str) -> Power:
     """Running, paused or off, since when, at which address."""
     container = inspect(name)
@@ -126,8 +134,7 @@ def _set_cable(name: str, *, plugged: bool) -> None:
 
     The engine makes a new pair at each start. Raises CommandError, OrdealError where the pair can't be told.
     """
-    pid = inspect(name).pid
-    inside = ["nsenter", f"--net=/proc/{pid}/ns/net", "--", "ip", "-json", "link", "show", "dev", CABLE]
+    inside = in_network_of(name, ["ip", "-json", "link", "show", "dev", CABLE])
     peer = json.loads(run(inside, timeout_s=20).out)[0].get("link_index")
     host = {link["ifindex"]: link["ifname"] for link in json.loads(run(["ip", "-json", "link"], timeout_s=20).out)}
     if peer not in host:

@@ -262,10 +262,7 @@ class KindCluster:
     # --- NodeNetwork
 
     def in_network_of(self, node: str, argv: Sequence[str]) -> list[str]:
-        pid = docker.inspect(node).pid
-        if not pid:
-            raise OrdealError(f"node {node} is not running, so it has no network to enter")
-        return ["nsenter", f"--net=/proc/{pid}/ns/net", "--", *argv]
+        return docker.in_network_of(node, argv)
 
     def addresses(self, node: str) -> tuple[str, ...]:
         container = docker.inspect(node)
