@@ -31,12 +31,14 @@ LENGTH_BYTES, PARALLEL = 150, 100
 # second still keeps all of them in its socket's buffer.
 DATAGRAMS_BITS_PER_S = 500_000
 CONNECT_TIMEOUT_MS = 3_000
+# So few that none waits behind another: what a hundred connections have in their buffers is no round-trip time.
+BLOCKS_FOR_RTT = 20
 # Beside the time of measuring. Connections are made, and results exchanged, over the link itself: a sound one takes 2 s
 # on a crowded machine; over a bad one what a hundred connections have in their buffers can take minutes.
 BESIDE_S = 12.0
 LISTENS_WITHIN_S = 15.0
 TIMED_OUT = (124, 143)  # what timeout(1) returns, of coreutils and of busybox
-AGAIN = 1
+AGAIN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,11 @@ class Outlier:
 def measure_links(deployed: Deployed, history: History, *, for_s: float) -> None:
     """Measure every pair of nodes in both networks, each way of measuring for so many seconds, into the history.
 
-    A link whose figures stand out is measured again, AGAIN times at the most, and the last measurement counts: on a
-    busy machine a moment without a processor looks like a bad link, and a bad link goes on being bad. A pair over which
-    iperf3 gets no result in time is an Observation NO_RESULT. Raises OrdealError where a pod is not reached by the API
-    server, or iperf3 itself fails.
+    Each direction has its turn: side by side one of the two starves by chance, and a sound link looks like a tenth of
+    itself. The slower one counts. A link whose figures stand out is measured again, AGAIN times at the most, and the
+    last measurement counts: on a busy machine a moment without a processor looks like a bad link, and a bad link goes
+    on being bad. A pair over which iperf3 gets no result in time is an Observation NO_RESULT. Raises OrdealError where
+    a pod is not reached by the API server, or iperf3 itself fails.
     """
     found = {(s.layer, s.node): s for s in servers(deployed)}
     for layer in LAYERS:
@@ -165,19 +168,21 @@ def matrix(history: History, layer: str) -> list[Row]:
     return [{"from": a, **{b: cells.get(frozenset((a, b)), "-") for b in nodes}} for a in nodes]
 
 
-def throughput_and_rtt(report: Mapping[str, Any]) -> tuple[float, float]:
-    """Bits per second (the slower direction) and seconds (the shortest of all connections) of a TCP test.
+def throughput(report: Mapping[str, Any]) -> float:
+    """Bits per second that arrived, of a TCP test of one direction, as `iperf3 --json` prints it."""
+    received = report["end"].get("sum_received")
+    if not received:
+        raise OrdealError("iperf3 measured no connection")
+    return float(received["bits_per_second"])
 
-    `report` is what `iperf3 --json --bidir` prints; round-trip times are the kernel's own (tcp_info(7)). The shortest
-    is the link's own: the others have waited behind their sender's other packets.
-    """
-    end = report["end"]
-    rates = [end[key]["bits_per_second"] for key in ("sum_received", "sum_received_bidir_reverse") if key in end]
-    rtts = [s["sender"].get("min_rtt", 0) for s in end["streams"] if s.get("sender", {}).get("sender", True)]
-    rtts = [rtt for rtt in rtts if rtt > 0]
-    if not rates or not rtts:
-        raise OrdealError("iperf3 measured no connection; is it older than 3.7?")
-    return float(min(rates)), float(min(rtts)) / 1e6
+
+def rtt(report: Mapping[str, Any]) -> float:
+    """Seconds: the shortest round-trip time of a TCP test's connections, which is the kernel's own (tcp_info(7))."""
+    told = [stream["sender"].get("min_rtt", 0) for stream in report["end"]["streams"] if "sender" in stream]
+    measured = [each for each in told if each > 0]  # microseconds; 0 of one that sent nothing
+    if not measured:
+        raise OrdealError("iperf3 told no round-trip time; is it older than 3.7?")
+    return float(min(measured)) / 1e6
 
 
 def loss(report: Mapping[str, Any]) -> float:
@@ -201,12 +206,15 @@ def _sigma(values: Sequence[float]) -> float:
 def _measure(deployed: Deployed, history: History, one: Server, other: Server, for_s: float) -> None:
     """Loss first, with few packets: a link too bad for many connections can still tell that."""
     subject = f"{one.layer}/{one.node}/{other.node}"
-    udp = ["--udp", "--bitrate", str(DATAGRAMS_BITS_PER_S), "--length", str(LENGTH_BYTES)]
-    tcp = ["--length", str(LENGTH_BYTES), "--parallel", str(PARALLEL)]
+    udp = ["--udp", "--bidir", "--bitrate", str(DATAGRAMS_BITS_PER_S)]
     try:
         lost = loss(_iperf(deployed, one, other, udp, for_s))
         history.add(Sample(history.now(), LOSS, subject, lost))
-        rate, rtt_s = throughput_and_rtt(_iperf(deployed, one, other, tcp, for_s))
+        rtt_s = rtt(_iperf(deployed, one, other, ["--blockcount", str(BLOCKS_FOR_RTT)], None))
+        rate = min(
+            throughput(_iperf(deployed, one, other, ["--parallel", str(PARALLEL), *direction], for_s))
+            for direction in ([], ["--reverse"])
+        )
     except CommandError as error:
         trouble = (error.output.strip().splitlines() or [str(error).splitlines()[0]])[-1]
         history.add(Observation(history.now(), NO_RESULT, subject, trouble[:200]))
@@ -215,21 +223,17 @@ def _measure(deployed: Deployed, history: History, one: Server, other: Server, f
     history.add(Sample(history.now(), RTT, subject, rtt_s))
 
 
-def _iperf(deployed: Deployed, one: Server, other: Server, how: Sequence[str], for_s: float) -> dict[str, Any]:
-    """Run the client in one's pod against the other's server; returns its report. Raises CommandError."""
-    within_s = round(for_s + BESIDE_S)  # ended in the pod: a client that goes on would keep the server busy
+def _iperf(deployed: Deployed, one: Server, other: Server, how: Sequence[str], for_s: float | None) -> dict[str, Any]:
+    """Run the client in one's pod against the other's server, for so long or as `how` says; returns its report.
+
+    Raises CommandError.
+    """
+    within_s = round((for_s or 0.0) + BESIDE_S)  # ended in the pod: a client that goes on would keep the server busy
     argv = ["timeout", str(within_s), "iperf3", "--client", other.address, "--port", str(other.port)]
-    argv += [
-        "--bind",
-        one.address,
-        "--json",
-        "--bidir",
-        "--time",
-        f"{for_s:g}",
-        "--connect-timeout",
-        str(CONNECT_TIMEOUT_MS),
-        *how,
-    ]
+    argv += ["--bind", one.address, "--json", "--connect-timeout", str(CONNECT_TIMEOUT_MS)]
+    argv += ["--length", str(LENGTH_BYTES), *how]
+    if for_s is not None:
+        argv += ["--time", str(max(1, round(for_s)))]  # whole seconds; 0 would be without end
 
     def report() -> dict[str, Any] | None:
         with deployed.cluster.api() as client:

@@ -20,7 +20,8 @@ from chaos.links import (
     LinkLimits,
     loss,
     matrix,
-    throughput_and_rtt,
+    rtt,
+    throughput,
 )
 from tests.invariants.histories import history
 
@@ -125,21 +126,22 @@ def test_whatever_the_noise_a_link_that_is_dead_is_found_alone(noise: list[float
     assert found.verdict is Verdict.HELD, found.sentence
 
 
-def test_a_report_is_read_by_its_slower_direction() -> None:
-    report = {
-        "end": {
-            "streams": [
-                {"sender": {"sender": True, "min_rtt": 900, "mean_rtt": 2000}},
-                {"sender": {"sender": True, "min_rtt": 1100, "mean_rtt": 2000}},
-                {"sender": {"sender": False, "min_rtt": 0}},
-            ],
-            "sum_received": {"bits_per_second": 5e8},
-            "sum_received_bidir_reverse": {"bits_per_second": 3e8},
-        }
-    }
-    assert throughput_and_rtt(report) == (3e8, pytest.approx(0.0009))
+def test_throughput_is_what_arrived() -> None:
+    end = {"sum_sent": {"bits_per_second": 5e8}, "sum_received": {"bits_per_second": 3e8}}
+    assert throughput({"end": end}) == 3e8
     with pytest.raises(OrdealError, match="measured no connection"):
-        throughput_and_rtt({"end": {"streams": []}})
+        throughput({"end": {"streams": []}})
+
+
+def test_the_round_trip_time_is_the_shortest_that_the_kernel_tells() -> None:
+    streams = [
+        {"sender": {"sender": True, "min_rtt": 900, "mean_rtt": 2000}},
+        {"sender": {"sender": True, "min_rtt": 1100, "mean_rtt": 2000}},
+        {"sender": {"sender": False, "min_rtt": 0}},
+    ]
+    assert rtt({"end": {"streams": streams}}) == pytest.approx(0.0009)
+    with pytest.raises(OrdealError, match="told no round-trip time"):
+        rtt({"end": {"streams": streams[2:]}})
 
 
 def test_loss_is_that_of_the_worse_direction() -> None:
