@@ -100,7 +100,8 @@ class InstallRbdLock:
             eventually(lambda: _bound(cluster), within_s=SERVES_WITHIN_S, what=what)
         except WaitedInVainError as error:
             lacking = _lacking(cluster)
-            raise OrdealError(f"{error}; {_listed(lacking) if lacking else _why_unbound(cluster)}") from error
+            why = f"{_listed(lacking)}; {_pool_says(cluster)}" if lacking else _why_unbound(cluster)
+            raise OrdealError(f"{error}; {why}") from error
         with cluster.api() as client:
             CoreV1Api(client).delete_namespaced_persistent_volume_claim(FIRST_CLAIM, NAMESPACE)
             eventually(lambda: not _volumes(client), within_s=SERVES_WITHIN_S, what="the first volume to be deleted")
@@ -157,7 +158,7 @@ def _lacking(cluster: Cluster) -> list[str]:
         drivers = read_csi_drivers(client)
     lacking = []
     if pod.phase in {"Failed", "Succeeded"}:
-        raise OrdealError(f"the Ceph pool ended: look at `kubectl logs -n {NAMESPACE} {POD}`")
+        raise OrdealError(f"the Ceph pool ended; {_pool_says(cluster)}")
     if not is_ready(pod):
         lacking.append("the Ceph pool")
     if not controller.ready_replicas:
@@ -178,6 +179,20 @@ def _listed(lacking: Sequence[str]) -> str:
     return f"lacking are: {', '.join(lacking)}"
 
 
+def _pool_says(cluster: Cluster) -> str:
+    with cluster.api() as client:
+        return f"the Ceph pool says: {_last_lines(CoreV1Api(client), POD, 'ceph')}"
+
+
+def _last_lines(core: CoreV1Api, pod: str, container: str) -> str:
+    """The end of a container's log in one line, or why there is none."""
+    try:
+        said = core.read_namespaced_pod_log(pod, NAMESPACE, container=container, tail_lines=LINES_SAID)
+    except ApiException as error:  # it was not started yet
+        said = error.body or error.reason
+    return " | ".join(str(said).strip().splitlines()) or "nothing"
+
+
 def _why_unbound(cluster: Cluster) -> str:
     """What is said of a first claim without a volume: the claim's last events, and the driver's last lines."""
     with cluster.api() as client:
@@ -185,12 +200,8 @@ def _why_unbound(cluster: Cluster) -> str:
         about = f"involvedObject.name={FIRST_CLAIM}"
         events: list[Any] = core.list_namespaced_event(NAMESPACE, field_selector=about).items
         controllers: list[Any] = core.list_namespaced_pod(NAMESPACE, label_selector="app=controller").items
-        logs = [
-            core.read_namespaced_pod_log(p.metadata.name, NAMESPACE, container="driver", tail_lines=LINES_SAID)
-            for p in controllers
-        ]
+        said = [_last_lines(core, p.metadata.name, "driver") for p in controllers] or ["nothing"]
     told = [f"{event.reason}: {event.message}" for event in events[-LINES_SAID:]] or ["nothing"]
-    said = [line for log in logs for line in str(log).strip().splitlines()] or ["nothing"]
     return (
         f"{_listed([f'a volume for the claim {FIRST_CLAIM}'])}; of the claim Kubernetes says: {' | '.join(told)}; "
         f"the driver says: {' | '.join(said)}"
