@@ -463,6 +463,7 @@ def report(
     from chaos.report import brief  # noqa: PLC0415
     from chaos.report.answer import answer  # noqa: PLC0415
     from chaos.report.saved import load  # noqa: PLC0415
+    from chaos.report.specs import tally  # noqa: PLC0415
     from chaos.report.table import verdict_table, visible  # noqa: PLC0415
 
     saved = load(results, run)
@@ -477,12 +478,16 @@ def report(
         typer.echo(to)
     elif not _is_stdout(to_markdown):
         console = _console()
-        console.print(verdict_table(saved.outcomes, f"run {saved.id}"), markup=False)
+        if saved.outcomes or not saved.specs:
+            console.print(verdict_table(saved.outcomes, f"run {saved.id}"), markup=False)
+        if saved.specs:
+            console.print(f"conformance specs: {tally(saved.specs)}", soft_wrap=True)
         for doubt in said.doubts:
             console.print(visible(doubt), markup=False, soft_wrap=True)
         console.print(f"{said.safe}: {said.sentence}", markup=False, soft_wrap=True)
         passed_count = sum(o.passed for o in saved.outcomes)
-        console.print(f"{passed_count} of {len(saved.outcomes)} passed; {saved.path}", soft_wrap=True)
+        counted = f"{passed_count} of {len(saved.outcomes)} passed; " if saved.outcomes else ""
+        console.print(f"{counted}{saved.path}", soft_wrap=True)
     raise typer.Exit(brief.EXIT_CODES[said.safe] if exit_code else 0)
 
 

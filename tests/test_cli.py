@@ -18,7 +18,9 @@ from chaos.catalogue import INCIDENTS
 from chaos.cli import app
 from chaos.clusters.base import ClusterRef
 from chaos.invariants.base import Verdict
+from chaos.invariants.conformance import FAILED, PASSED
 from chaos.journal import CLUSTER, Journal
+from chaos.report.specs import ALONE, SpecResult
 from tests.report.made import outcome, results
 
 COMMAND = [sys.executable, "-m", "chaos.cli"]
@@ -193,6 +195,17 @@ def test_report_shows_the_verdicts_of_a_run(home: Home) -> None:
         assert "\x1b" not in done.out
         assert "1 of 2 passed" in done.out
     refused(home.run("report", "other"), "no results at results/other", "20260101-000000-abcd")
+
+
+def test_report_counts_the_specs_of_a_run_of_conformance(home: Home) -> None:
+    made = results(home.path / "results")
+    made.add_specs(
+        [SpecResult("t", ALONE, each, each, "apps", state, 1.0) for each, state in (("a", PASSED), ("b", FAILED))]
+    )
+    said = home.run("report").out
+    assert "conformance specs: 1 passed, 1 failed" in said
+    assert "0 of 0" not in said
+    assert "┏" not in said
 
 
 def test_report_makes_a_page_of_a_run_that_was_killed_too(home: Home) -> None:
