@@ -7,6 +7,7 @@ from pathlib import Path
 from kubernetes.client import CoreV1Api
 
 from chaos.clusters.base import SIMULATED, Cluster
+from chaos.clusters.client import server_version
 from chaos.conformance import during, images, program
 from chaos.conformance.podlogs import upstreams_namespaces
 from chaos.conformance.rounds import Rounds, Wish, chosen
@@ -36,7 +37,8 @@ class Conforming:
         self.not_run = ""  # why not, where they were wished and could not be run
         self.left = ""  # what specs have made and did not go from the cluster
         self._directory, self._report = directory, report
-        self._rounds: Rounds | None = None
+        self._rounds: list[Rounds] = []  # of each version that the cluster had
+        self._version = ""
         self._done: list[str] = []
         self._own: History | None = None
         self._during: list[tuple[during.Checks, str, History]] = []
@@ -45,26 +47,28 @@ class Conforming:
     @property
     def results(self) -> tuple[SpecResult, ...]:
         """What became of each spec so far."""
-        rounds = self._rounds.results if self._rounds is not None else []
+        rounds = (row for rounds in self._rounds for row in rounds.results)
         return (*rounds, *(row for checks, fault, _ in self._during for row in checks.rows(fault)))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The whole names of the specs that were run before or after; none where none were."""
-        return self._rounds.texts if self._rounds is not None else ()
+        """The whole names of the specs that were run last, before or after; none where none were."""
+        return self._rounds[-1].texts if self._rounds else ()
 
     def run(self, cluster: Cluster, when: str, history: History) -> tuple[str, ...]:
-        """Run the specs now, into a history. Returns their names.
+        """Run the specs now, by the e2e.test of the version that the cluster has now, into a history.
 
+        Returns their names.
         Raises CantConformError where that can't be done here, OrdealError for what is wrong before the first spec.
         """
         found = _program(cluster)
         images.provide(cluster, found, only=(images.AGNHOST, images.BUSYBOX), report=self._report)
-        if self._rounds is None:
-            self._rounds = Rounds(cluster, found, chosen(found), self._directory, self._report)
-        self._rounds.run(when, history)
+        if found.version != self._version:  # a cluster can be upgraded in between
+            self._rounds.append(Rounds(cluster, found, chosen(found), self._directory, self._report))
+            self._version = found.version
+        self._rounds[-1].run(when, history)
         self._wait_until_gone(cluster, when)
-        return self._rounds.texts
+        return self.names
 
     def due(self, when: str) -> bool:
         """Whether that round was wished, and nothing is known yet of why it could not be run."""
@@ -152,7 +156,11 @@ def _program(cluster: Cluster) -> program.Program:
     """The e2e.test of its version. Raises CantConformError where the cluster runs no pod, or that was not built."""
     if cluster.ref.kind == SIMULATED:
         raise CantConformError(RUN_NO_POD)
-    version = program.plain(cluster.kubernetes)
+    try:
+        with cluster.api() as client:
+            version = program.plain(server_version(client))
+    except OrdealError:  # it does not answer: what is run will say so
+        version = program.plain(cluster.kubernetes)
     found = program.find(version)
     if found is None:
         raise CantConformError(program.not_built(version))

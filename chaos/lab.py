@@ -396,7 +396,7 @@ class Lab:
     def conform_after(self) -> None:
         """The story is told: run the specs that were wished after it, and judge by them."""
         conforming = self._conforming
-        if self._cluster is None or self._used_up:
+        if self._cluster is None:
             conforming.not_run = conforming.not_run or "the replay leaves no cluster to run them on"
         self._conform(AFTER)
         for history, invariant in conforming.judged_by():

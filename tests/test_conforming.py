@@ -14,6 +14,7 @@ from chaos.catalogue import INCIDENTS
 from chaos.clusters.base import KIND, SIMULATED, ClusterRef, Node, Shape
 from chaos.conformance.rounds import DEFAULT, Wish
 from chaos.conforming import SMALL_DISK, CantConformError, Conforming
+from chaos.errors import OrdealError
 from chaos.faults.base import Fault
 from chaos.faults.node import PowerOff
 from chaos.faults.scale import ScaleToZero
@@ -34,13 +35,13 @@ class FakeRounds:
 
     states: dict[str, str]
 
-    def __init__(self, _cluster: object, _program: object, specs: object, _directory: Path, _report: object) -> None:
-        self.texts, self.results = (SPEC,), list[SpecResult]()
+    def __init__(self, _cluster: object, program: Any, specs: object, _directory: Path, _report: object) -> None:
+        self.texts, self.results, self._version = (SPEC,), list[SpecResult](), program.version
 
     def run(self, when: str, history: History) -> None:
         state = self.states.get(when, PASSED)
         history.add(SpecRun(history.now(), when, SPEC, state, 3.0, "apps"))
-        self.results.append(SpecResult("", when, "apps-x", SPEC, "apps", state, 3.0))
+        self.results.append(SpecResult("", when, "apps-x", SPEC, "apps", state, 3.0, self._version))
 
 
 class FakeChecks:
@@ -73,6 +74,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The versions of which an e2e.test was built."""
     versions = ["1.34.4"]
     FakeRounds.states = {}
+    monkeypatch.setattr(conforming, "server_version", lambda _: _cluster().kubernetes)
     monkeypatch.setattr(conforming.program, "find", lambda v: SimpleNamespace(version=v) if v in versions else None)
     monkeypatch.setattr(conforming.images, "provide", lambda *_, **__: None)
     monkeypatch.setattr(conforming.images, "agnhost", lambda *_, **__: "agnhost")
@@ -112,6 +114,34 @@ def test_specs_are_run_once_a_round_and_judged_together(made: Callable[[Wish], C
     path = c.close()
     assert path is not None
     assert len(History.load(path)) == 2
+
+
+def test_a_cluster_that_was_upgraded_is_tested_by_the_specs_of_its_new_version(
+    made: Callable[[Wish], Conforming], built: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    c = made(Wish((BEFORE, AFTER), asked=True))
+    assert c.around(_cluster(), BEFORE)
+    monkeypatch.setattr(conforming, "server_version", lambda _: "v1.35.4")
+    with pytest.raises(CantConformError, match=r"conformance build --kubernetes 1\.35\.4"):
+        c.around(_cluster(), AFTER)
+    built.append("1.35.4")
+    c.not_run = ""
+    assert c.around(_cluster(), AFTER)
+    assert [(r.round, r.kubernetes) for r in c.results] == [(BEFORE, "1.34.4"), (AFTER, "1.35.4")]
+    ((history, invariant),) = c.judged_by()
+    assert invariant.judge(history).verdict is Verdict.HELD
+
+
+def test_an_api_server_that_does_not_answer_is_left_to_the_specs(
+    made: Callable[[Wish], Conforming], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: object) -> str:
+        raise OrdealError("the cluster does not answer")
+
+    monkeypatch.setattr(conforming, "server_version", away)
+    c = made(DEFAULT)
+    assert c.around(_cluster(), AFTER)
+    assert [r.kubernetes for r in c.results] == ["1.34.4"]
 
 
 @pytest.mark.parametrize(("wish", "reason"), [(EVERYTHING, "no-longer-conforms"), (DEFAULT, "does-not-conform")])
