@@ -21,10 +21,10 @@ NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 # Versions that are only passed by, in an upgrade in place.
 UPGRADE_BY ?= 1.35.4
 
-.PHONY: help run test unit integration integration-all bench bench-node nightly replay-full docs lint format lock setup clean
+.PHONY: help run test unit integration integration-all bench bench-node nightly replay-full conformance-full docs lint format lock setup clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup ## replay the incidents, profile smoke (ARGS="-k mass" adds pytest options)
 	$(BIN)/pytest suites/ --profile smoke --kubernetes $(KUBERNETES) -n $(SIDE_BY_SIDE) $(ARGS)
@@ -48,18 +48,31 @@ bench-node: setup ## measure what takes hours: hundreds of pods on a node, each 
 	$(BIN)/python -m tests.bench.pods
 	$(BIN)/python -m tests.bench.repeats
 
-nightly: $(STAMP) ## every integration test, then every incident, profile full, over several Kubernetes versions
+nightly: $(STAMP) ## every integration test, then every incident and conformance spec, over several Kubernetes versions
 	@failed=""; $(MAKE) integration-all ARGS= || failed=" (integration tests)"; \
 	$(MAKE) replay-full || failed="$$failed (incidents)"; \
+	$(MAKE) conformance-full || failed="$$failed (conformance)"; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
 
+# e2e.test is built too: by default a few of its specs are run after every replay.
 replay-full: $(STAMP) ## every incident, profile full, over several Kubernetes versions
 	@failed=""; for version in $(UPGRADE_BY) $(NIGHTLY_KUBERNETES); do \
-		$(BIN)/kube-ordeal setup --yes --kubernetes "$$version" || failed="$$failed $$version (set-up)"; \
+		$(BIN)/kube-ordeal setup --yes --kubernetes "$$version" && \
+		$(BIN)/kube-ordeal conformance build --kubernetes "$$version" || failed="$$failed $$version (set-up)"; \
 	done; \
 	for version in $(NIGHTLY_KUBERNETES); do \
 		echo "=== Kubernetes $$version"; \
-		$(BIN)/pytest suites/ --profile full --kubernetes "$$version" $(ARGS) || failed="$$failed $$version"; \
+		$(BIN)/pytest suites/ -m "not spec" --profile full --kubernetes "$$version" $(ARGS) || failed="$$failed $$version"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed with Kubernetes$$failed"; exit 1; fi
+
+conformance-full: $(STAMP) ## all of upstream's conformance specs, over several Kubernetes versions
+	@failed=""; for version in $(NIGHTLY_KUBERNETES); do \
+		echo "=== Kubernetes $$version"; \
+		$(BIN)/kube-ordeal setup --yes --kubernetes "$$version" && \
+		$(BIN)/kube-ordeal conformance build --kubernetes "$$version" && \
+		$(BIN)/pytest suites/conformance/test_conformance.py --profile full --kubernetes "$$version" $(ARGS) || \
+			failed="$$failed $$version"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed with Kubernetes$$failed"; exit 1; fi
 
