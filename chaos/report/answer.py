@@ -41,9 +41,7 @@ def answer(run: SavedRun, unreadable: Sequence[str] = ()) -> Answer:
         sentences = [f"{len(which)} of {_count(len(incidents), 'incident')} broke: {', '.join(which)}"] if which else []
         return Answer(Safe.NO, "; ".join([*sentences, *(each.rstrip(".") for each in failed)]), broken, doubts)
     if doubts:
-        return Answer(
-            Safe.UNKNOWN, "Nobody can say that this is safe. Nothing broke, but not everything is known", (), doubts
-        )
+        return Answer(Safe.UNKNOWN, _unknown(run), (), doubts)
     controls = sum(1 for o in run.outcomes if o.control)
     sentence = (
         f"Every promise of {_count(len(incidents), 'incident')} held, "
@@ -76,6 +74,14 @@ def _failed(run: SavedRun) -> list[str]:
     ran = [s for s in run.specs if s.round == ALONE]
     failed = [s for s in ran if s.state in BROKEN]
     return [f"{len(failed)} of {_count(len(ran), 'conformance spec')} did not pass: {_some(failed)}."] if failed else []
+
+
+def _unknown(run: SavedRun) -> str:
+    ran = [s for s in run.specs if s.round == ALONE]
+    if not ran or run.outcomes:
+        return "Nobody can say that this is safe. Nothing broke, but not everything is known"
+    passed = f"{sum(s.passed for s in ran)} of {_count(len(ran), 'conformance spec')} passed"
+    return f"{passed}. No incident was replayed, so nobody can say that this is safe"
 
 
 def _some(specs: Sequence[SpecResult]) -> str:

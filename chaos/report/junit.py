@@ -1,10 +1,12 @@
-"""junit.xml as CI systems take it: a testcase for each replay, its measured figures as properties."""
+"""junit.xml as CI systems take it: a testcase for each replay, with its measured figures, and for each spec."""
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from chaos.invariants.conformance import SKIPPED
 from chaos.report.saved import SavedOutcome, SavedRun, Skipped
+from chaos.report.specs import ALONE, BROKEN, SpecResult
 
 # What XML 1.0 can't hold (section 2.2 of the recommendation), even escaped: shown as \x1b or \ud800 instead.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -16,17 +18,24 @@ def document(run: SavedRun) -> str:
     """The document for a run, as far as it has come.
 
     Violated, or a control that was not violated as it must be, is a failure. Unknown is an error, and so is a replay
-    that has begun and has no end.
+    that has begun and has no end. Conformance specs that were run for themselves are cases; those around a replay are
+    judged with it.
     """
-    cases = [*(_case(outcome) for outcome in run.outcomes), *(_skipped(each) for each in run.skipped)]
+    specs = [spec for spec in run.specs if spec.round == ALONE]
+    cases = [
+        *(_case(outcome) for outcome in run.outcomes),
+        *(_spec(each) for each in specs),
+        *(_skipped(each) for each in run.skipped),
+    ]
     counts = {
         "tests": len(cases),
         "failures": sum(case.find("failure") is not None for case in cases),
         "errors": sum(case.find("error") is not None for case in cases),
-        "skipped": len(run.skipped),
+        "skipped": sum(case.find("skipped") is not None for case in cases),
     }
     totals = {name: str(count) for name, count in counts.items()}
-    totals["time"] = f"{sum(outcome.duration_s for outcome in run.outcomes):.3f}"
+    took_s = sum(outcome.duration_s for outcome in run.outcomes) + sum(spec.took_s for spec in specs)
+    totals["time"] = f"{took_s:.3f}"
     whole = ET.Element("testsuites", totals)
     suite = ET.SubElement(whole, "testsuite", {"name": _SUITE, **totals, "timestamp": run.started.removesuffix("Z")})
     _properties(suite, {"run": run.id, "version": run.version, **run.machine, **(run.options or {})})
@@ -45,10 +54,26 @@ def _case(o: SavedOutcome) -> ET.Element:
         tag = "error" if o.verdict == "unknown" else "failure"
         problem = ET.SubElement(case, tag, type=o.verdict, message=xml_text(o.why))
         problem.text = xml_text("\n".join(f"{f.verdict}: {f.invariant}: {f.sentence}" for f in o.findings))
-    paths = dict.fromkeys([*o.histories, *(piece.path for piece in o.evidence if piece.path)])
-    out = ET.SubElement(case, "system-out")  # the form in which Jenkins and GitLab take attachments
-    out.text = xml_text("\n".join([o.why, *(f"[[ATTACHMENT|{path}]]" for path in paths)]))
+    _say(case, o.why, dict.fromkeys([*o.histories, *(piece.path for piece in o.evidence if piece.path)]))
     return case
+
+
+def _spec(s: SpecResult) -> ET.Element:
+    """Not passed at once is a failure; skipped by upstream is skipped; what could not be tried is an error."""
+    case = _named(s.test, f"{s.took_s:.3f}")
+    _properties(case, {"spec": s.spec, "area": s.area, "state": s.state, "kubernetes": s.kubernetes})
+    if not s.passed:
+        tag = "skipped" if s.state == SKIPPED else "failure" if s.state in BROKEN else "error"
+        problem = ET.SubElement(case, tag, message=xml_text(s.said))
+        problem.text = xml_text(s.message)
+    _say(case, s.said, s.files)
+    return case
+
+
+def _say(case: ET.Element, sentence: str, paths: Iterable[str]) -> None:
+    """A sentence, and files in the form in which Jenkins and GitLab take attachments."""
+    out = ET.SubElement(case, "system-out")
+    out.text = xml_text("\n".join([sentence, *(f"[[ATTACHMENT|{path}]]" for path in paths)]))
 
 
 def _skipped(skipped: Skipped) -> ET.Element:

@@ -95,6 +95,15 @@ def test_specs_that_were_run_for_themselves_count(
         assert said.sentence == says.rstrip(".")
 
 
+def test_specs_alone_are_counted_and_do_not_make_it_safe(tmp_path: Path) -> None:
+    made = results(tmp_path)
+    made.add_specs([_spec(PASSED), _spec(PASSED, "b")])
+    made.end()
+    said = answer(load(tmp_path))
+    assert said.safe is Safe.UNKNOWN
+    assert said.sentence.startswith("2 of 2 conformance specs passed. No incident was replayed")
+
+
 def test_what_can_not_be_read_any_more_is_not_safe(tmp_path: Path) -> None:
     said = answer(run(tmp_path, HELD, PROOF), ["0.jsonl is missing"])
     assert (said.safe, said.doubts) == (Safe.UNKNOWN, ("0.jsonl is missing",))

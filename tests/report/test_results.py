@@ -13,9 +13,11 @@ from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.history import Phase
 from chaos.invariants.base import Verdict
+from chaos.invariants.conformance import AFTER, FAILED, FLAKY, NO_IMAGE, PASSED, SKIPPED
 from chaos.report.results import Results
 from chaos.report.saved import SavedRun, load
 from chaos.report.schema import SCHEMA_PATH
+from chaos.report.specs import ALONE, SpecResult
 from tests.report.made import CONTROL, INCIDENT, RUN, broken, finding, history, outcome, proven, results
 
 
@@ -206,3 +208,19 @@ def test_what_changed_the_file_meanwhile_is_named(tmp_path: Path) -> None:
 def test_the_published_schema_is_the_one_in_use() -> None:
     published = Path(__file__).parents[2] / "docs" / "results.schema.json"
     assert published.read_text() == SCHEMA_PATH.read_text()
+
+
+def test_junit_has_the_specs_that_were_run_for_themselves(tmp_path: Path) -> None:
+    made = results(tmp_path)
+    states = (PASSED, FAILED, FLAKY, NO_IMAGE, SKIPPED)
+    made.add_specs([SpecResult(f"a.py::test_spec[{s}]", ALONE, s, s, "node", s, 2.0, message="why") for s in states])
+    made.add_specs([SpecResult("b.py::test_x", AFTER, "a", "a", "node", FAILED, 2.0)])
+    assert {name: junit(made).attrib[name] for name in ("tests", "failures", "errors", "skipped", "time")} == {
+        "tests": "5",
+        "failures": "2",
+        "errors": "1",
+        "skipped": "1",
+        "time": "10.000",
+    }
+    assert case(made, f"[{FAILED}]").find("failure").text == "why"  # type: ignore[union-attr]
+    assert [each.tag for each in case(made, f"[{PASSED}]")] == ["properties", "system-out"]
