@@ -27,9 +27,9 @@ class Nodes:
             self._saved = tuple(argv[4:])
             self.ran.append(("save", *self._saved))
         else:
-            node = argv[4]
-            self.ran.append(("load", node))
-            self.there[node] |= {image: f"digest of {image}" for image in self._saved}
+            for node in argv[6:]:
+                self.ran.append(("load", node))
+                self.there[node] |= {image: f"digest of {image}" for image in self._saved}
 
     def ctr(self, node: str, *argv: str) -> None:
         _images, _tag, _force, ours, name = argv
