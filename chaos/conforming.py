@@ -70,6 +70,13 @@ class Conforming:
         self._wait_until_gone(cluster, when)
         return self.names
 
+    def check(self, version: str) -> None:
+        """The cluster will have that version after the harm. Raises CantConformError where specs were asked for then,
+        and there is no e2e.test of it.
+        """
+        if self.wish.asked and AFTER in self.wish.rounds and program.find(version) is None:
+            raise CantConformError(program.not_built(version))
+
     def due(self, when: str) -> bool:
         """Whether that round was wished, and nothing is known yet of why it could not be run."""
         return when in self.wish.rounds and when not in self._done and not self.not_run

@@ -136,14 +136,17 @@ class Lab:
         """The version of the clusters that are made, as the user asked for it."""
         return self._pool.kubernetes
 
-    def use_up(self, why: str) -> None:
-        """This replay makes another cluster of the current one, and nothing can take that back. `why` says by what.
+    def use_up(self, why: str, version: str) -> None:
+        """This replay makes another cluster of the current one, and nothing can take that back. `why` says by what;
+        `version` is the Kubernetes version that it has then.
 
         So it is journalled as one to delete, also where it was to be kept, and goes at the replay's end. Raises
-        LacksAbilityError for an existing cluster: it is not ours to use up.
+        LacksAbilityError for an existing cluster: it is not ours to use up; CantConformError where specs are to be run
+        after it, and there is no e2e.test of that version.
         """
         if self.cluster_kind == EXISTING:
             raise LacksAbilityError(f"{why}, which can't be taken back: it takes a cluster of its own")
+        self._conforming.check(version)
         self._pool.use_up(self.cluster_kind)
         self._used_up = why
 

@@ -132,6 +132,13 @@ def test_a_cluster_that_was_upgraded_is_tested_by_the_specs_of_its_new_version(
     assert invariant.judge(history).verdict is Verdict.HELD
 
 
+def test_specs_of_a_version_to_come_are_missed_at_once(made: Callable[[Wish], Conforming]) -> None:
+    with pytest.raises(CantConformError, match=r"conformance build --kubernetes 1\.35\.4"):
+        made(EVERYTHING).check("1.35.4")
+    made(EVERYTHING).check("1.34.4")
+    made(DEFAULT).check("1.35.4")  # nobody asked for them: they are left out, and that is told
+
+
 def test_an_api_server_that_does_not_answer_is_left_to_the_specs(
     made: Callable[[Wish], Conforming], monkeypatch: pytest.MonkeyPatch
 ) -> None:
