@@ -38,7 +38,6 @@ class Conforming:
         self.left = ""  # what specs have made and did not go from the cluster
         self._directory, self._report = directory, report
         self._rounds: list[Rounds] = []  # of each version that the cluster had
-        self._version = ""
         self._done: list[str] = []
         self._own: History | None = None
         self._during: list[tuple[during.Checks, str, History]] = []
@@ -63,9 +62,8 @@ class Conforming:
         """
         found = _program(cluster)
         images.provide(cluster, found, only=(images.AGNHOST, images.BUSYBOX), report=self._report)
-        if found.version != self._version:  # a cluster can be upgraded in between
+        if not self._rounds or found.version != self._rounds[-1].version:  # a cluster can be upgraded in between
             self._rounds.append(Rounds(cluster, found, chosen(found), self._directory, self._report))
-            self._version = found.version
         self._rounds[-1].run(when, history)
         self._wait_until_gone(cluster, when)
         return self.names
@@ -74,8 +72,8 @@ class Conforming:
         """The cluster will have that version after the harm. Raises CantConformError where specs were asked for then,
         and there is no e2e.test of it.
         """
-        if self.wish.asked and AFTER in self.wish.rounds and program.find(version) is None:
-            raise CantConformError(program.not_built(version))
+        if self.wish.asked and AFTER in self.wish.rounds:
+            _built(version)
 
     def due(self, when: str) -> bool:
         """Whether that round was wished, and nothing is known yet of why it could not be run."""
@@ -168,10 +166,15 @@ def _program(cluster: Cluster) -> program.Program:
             version = program.plain(server_version(client))
     except OrdealError:  # it does not answer: what is run will say so
         version = program.plain(cluster.kubernetes)
-    found = program.find(version)
-    if found is None:
-        raise CantConformError(program.not_built(version))
-    return found
+    return _built(version)
+
+
+def _built(version: str) -> program.Program:
+    """The e2e.test of that version. Raises CantConformError where it was not built."""
+    try:
+        return program.require(version)
+    except OrdealError as error:
+        raise CantConformError(str(error)) from error
 
 
 def _gone(cluster: Cluster) -> bool:

@@ -36,12 +36,12 @@ class FakeRounds:
     states: dict[str, str]
 
     def __init__(self, _cluster: object, program: Any, specs: object, _directory: Path, _report: object) -> None:
-        self.texts, self.results, self._version = (SPEC,), list[SpecResult](), program.version
+        self.texts, self.results, self.version = (SPEC,), list[SpecResult](), program.version
 
     def run(self, when: str, history: History) -> None:
         state = self.states.get(when, PASSED)
         history.add(SpecRun(history.now(), when, SPEC, state, 3.0, "apps"))
-        self.results.append(SpecResult("", when, "apps-x", SPEC, "apps", state, 3.0, self._version))
+        self.results.append(SpecResult("", when, "apps-x", SPEC, "apps", state, 3.0, self.version))
 
 
 class FakeChecks:

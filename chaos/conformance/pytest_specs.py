@@ -13,7 +13,7 @@ from chaos.conformance.spec import Spec
 from chaos.errors import OrdealError
 from chaos.invariants.conformance import SKIPPED
 from chaos.report.saved import load
-from chaos.report.specs import ALONE, SpecResult, tally
+from chaos.report.specs import SpecResult, tally
 
 if TYPE_CHECKING:
     from chaos.conformance.session import How, Session
@@ -236,7 +236,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not (root / config.stash[RUN_ID] / "results.json").is_file():
         return
     saved = load(root, config.stash[RUN_ID])
-    found = [each for each in saved.specs if each.round == ALONE]
+    found = saved.own_specs
     if not found:
         return
     terminalreporter.section("specs")

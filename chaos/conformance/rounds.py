@@ -89,6 +89,11 @@ class Rounds:
         self._timeout_s = timeout_s
 
     @property
+    def version(self) -> str:
+        """The Kubernetes version that they are of."""
+        return self._program.version
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """The specs' whole names."""
         return tuple(spec.text for spec in self.specs)

@@ -231,7 +231,7 @@ def resumable(earlier: SavedRun, version: str, tests: Mapping[str, str]) -> tupl
 
     Raises OrdealError where the earlier run was of another version.
     """
-    ran = [s for s in earlier.specs if s.round == ALONE and s.state != LOST and s.id in tests]
+    ran = [s for s in earlier.own_specs if s.state != LOST and s.id in tests]
     others = sorted({s.kubernetes for s in ran} - {version})
     if others:
         raise OrdealError(

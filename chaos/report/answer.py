@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from chaos.invariants.conformance import LOST, NO_IMAGE
 from chaos.report.saved import SavedOutcome, SavedRun
-from chaos.report.specs import ALONE, BROKEN, SpecResult
+from chaos.report.specs import BROKEN, SpecResult
 
 NAMED_AT_MOST, FILES_AT_MOST = 3, 5
 
@@ -71,13 +71,13 @@ def _first(unreadable: Sequence[str]) -> list[str]:
 
 def _failed(run: SavedRun) -> list[str]:
     """Of conformance specs that were run for themselves; those around an incident are judged with it."""
-    ran = [s for s in run.specs if s.round == ALONE]
+    ran = run.own_specs
     failed = [s for s in ran if s.state in BROKEN]
     return [f"{len(failed)} of {_count(len(ran), 'conformance spec')} did not pass: {_some(failed)}."] if failed else []
 
 
 def _unknown(run: SavedRun) -> str:
-    ran = [s for s in run.specs if s.round == ALONE]
+    ran = run.own_specs
     if not ran or run.outcomes:
         return "Nobody can say that this is safe. Nothing broke, but not everything is known"
     passed = f"{sum(s.passed for s in ran)} of {_count(len(ran), 'conformance spec')} passed"
@@ -97,7 +97,7 @@ def _doubts(run: SavedRun, hardened: Sequence[SavedOutcome]) -> list[str]:
     for o in run.outcomes:
         if o.control and not o.passed:
             doubts.append(f"{title(o)}: the check is not proven: {o.why}")
-    untold = [s for s in run.specs if s.round == ALONE and s.state in {NO_IMAGE, LOST}]
+    untold = [s for s in run.own_specs if s.state in {NO_IMAGE, LOST}]
     if untold:
         doubts.append(f"{_count(len(untold), 'conformance spec')} not tried, or without a result: {_some(untold)}.")
     proven = {o.id for o in run.outcomes if o.control and o.passed}

@@ -15,7 +15,7 @@ from chaos.hosts.places import APP
 from chaos.report.junit import xml_text
 from chaos.report.product import Product
 from chaos.report.saved import SavedRun
-from chaos.report.specs import ALONE, SpecResult
+from chaos.report.specs import SpecResult
 
 LOG, JUNIT, PRODUCT, README = "e2e.log", "junit_01.xml", "PRODUCT.yaml", "README.md"
 FILES = (README, LOG, JUNIT, PRODUCT)
@@ -34,7 +34,7 @@ class Submission:
 
 def versions(run: SavedRun) -> tuple[str, ...]:
     """The Kubernetes versions whose specs were run for themselves, around no incident."""
-    return tuple(dict.fromkeys(s.kubernetes for s in run.specs if s.round == ALONE and s.kubernetes))
+    return tuple(dict.fromkeys(s.kubernetes for s in run.own_specs if s.kubernetes))
 
 
 def submit(run: SavedRun, version: str, required: Sequence[str], product: Product, folder: Path) -> Submission:
@@ -43,7 +43,7 @@ def submit(run: SavedRun, version: str, required: Sequence[str], product: Produc
     `required`: the full names of all conformance specs of that version. Nothing is written where something is missing
     but product facts, which the form names. Raises OrdealError where the files can't be written.
     """
-    last = {s.spec: s for s in run.specs if s.round == ALONE and s.kubernetes == version}
+    last = {s.spec: s for s in run.own_specs if s.kubernetes == version}
     found = lacks(run, version, required)
     if found:
         return Submission(version, None, found)
@@ -65,8 +65,8 @@ def submit(run: SavedRun, version: str, required: Sequence[str], product: Produc
 def lacks(run: SavedRun, version: str, required: Sequence[str]) -> tuple[str, ...]:
     """What a run misses of what the programme asks for; nothing where it has all. A sentence for each kind."""
     tried: dict[str, list[SpecResult]] = {}
-    for each in run.specs:
-        if each.round == ALONE and each.kubernetes == version:
+    for each in run.own_specs:
+        if each.kubernetes == version:
             tried.setdefault(each.spec, []).append(each)
     found = [] if required else [f"nobody knows which specs of Kubernetes {version} the programme asks for"]
     absent = [spec for spec in required if spec not in tried]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from chaos.invariants.conformance import SKIPPED
 from chaos.report.saved import SavedOutcome, SavedRun, Skipped
-from chaos.report.specs import ALONE, BROKEN, SpecResult
+from chaos.report.specs import BROKEN, SpecResult
 
 # What XML 1.0 can't hold (section 2.2 of the recommendation), even escaped: shown as \x1b or \ud800 instead.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -21,10 +21,9 @@ def document(run: SavedRun) -> str:
     that has begun and has no end. Conformance specs that were run for themselves are cases; those around a replay are
     judged with it.
     """
-    specs = [spec for spec in run.specs if spec.round == ALONE]
     cases = [
         *(_case(outcome) for outcome in run.outcomes),
-        *(_spec(each) for each in specs),
+        *(_spec(each) for each in run.own_specs),
         *(_skipped(each) for each in run.skipped),
     ]
     counts = {
@@ -34,7 +33,7 @@ def document(run: SavedRun) -> str:
         "skipped": sum(case.find("skipped") is not None for case in cases),
     }
     totals = {name: str(count) for name, count in counts.items()}
-    took_s = sum(outcome.duration_s for outcome in run.outcomes) + sum(spec.took_s for spec in specs)
+    took_s = sum(outcome.duration_s for outcome in run.outcomes) + sum(spec.took_s for spec in run.own_specs)
     totals["time"] = f"{took_s:.3f}"
     whole = ET.Element("testsuites", totals)
     suite = ET.SubElement(whole, "testsuite", {"name": _SUITE, **totals, "timestamp": run.started.removesuffix("Z")})

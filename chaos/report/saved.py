@@ -14,7 +14,7 @@ from chaos.history import History
 from chaos.invariants.base import Figure
 from chaos.report import specs
 from chaos.report.schema import check
-from chaos.report.specs import SpecResult
+from chaos.report.specs import ALONE, SpecResult
 
 Row = Mapping[str, str | int | float]
 
@@ -121,6 +121,11 @@ class SavedRun:
         if not path.is_file():
             raise OrdealError(f"{relative} is missing: it was there when {self.path} was written")
         return path
+
+    @property
+    def own_specs(self) -> tuple[SpecResult, ...]:
+        """The conformance specs that were run for themselves; those around a replay are judged with it."""
+        return tuple(spec for spec in self.specs if spec.round == ALONE)
 
     @property
     def histories(self) -> tuple[str, ...]:
