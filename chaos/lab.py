@@ -18,7 +18,8 @@ from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.faults.base import Fault, inject
 from chaos.history import FaultStep, History, Observation, Phase, Sample
-from chaos.hosts import workload_images
+from chaos.hosts import mutants, workload_images
+from chaos.incident import HARDENED, Load, Replay
 from chaos.invariants.base import Figure, Finding, Invariant, judge
 from chaos.invariants.conformance import AFTER, BEFORE
 from chaos.invariants.heartbeats import reporting
@@ -31,7 +32,7 @@ from chaos.recorder import Recorder
 from chaos.report.live import Now
 from chaos.report.results import Row
 from chaos.report.specs import SpecResult
-from chaos.turn import Turn, is_large
+from chaos.turn import Turn
 from chaos.waiting import WaitedInVainError, eventually, hold
 from chaos.workloads.starter import start_pod
 from chaos.workloads.web import Deployed, remove_namespace
@@ -72,11 +73,13 @@ class Lab:
         upgrade_to: str = "",
         conform: Wish | None = None,
         turn: Turn | None = None,
+        declared: Replay | None = None,
     ) -> None:
         """`images` are those that the user named, by the workload's name; so are `storage_class` and `upgrade_to`.
 
         `conform`: when upstream's specs are run around it; around a control, which is known to be bad, they never are.
         `turn` is this process's share of the machine, where other processes of the run replay at the same time.
+        `declared`: what the suite function says of itself; None where no suite function is told (Chaos Toolkit).
         """
         self.incident, self.control, self.cluster_kind, self.profile = incident, control, cluster_kind, profile
         self.journal, self.replay = journal, replay
@@ -88,7 +91,7 @@ class Lab:
         self.histories: list[Path] = []
         self.evidence: list[Piece] = []
         self._needs, self._pool, self._run, self._directory, self._report = needs, pool, run, directory, report
-        self._images, self._turn = images or {}, turn
+        self._images, self._turn, self._declared = images or {}, turn, declared
         wish = conform if conform is not None and control is None else Wish()
         self._conforming = Conforming(wish, directory, report)
         self._cluster: Cluster | None = None
@@ -102,17 +105,14 @@ class Lab:
 
     # --- the cluster
 
-    def cluster(self, shape: Shape, *, alone: bool = False) -> Cluster:
-        """The cluster of that shape, made where there is none. Raises OrdealError, LacksAbilityError.
-
-        `alone`: this replay takes all of the machine's processors on purpose, so no other one of the run is beside it.
-        """
+    def cluster(self, shape: Shape) -> Cluster:
+        """The cluster of that shape, made where there is none. Raises OrdealError, LacksAbilityError."""
         self.phase("cluster")
         if self.cluster_kind == EXISTING and shape != Shape(workers=shape.workers, timers=self.timers):
             raise LacksAbilityError("an existing cluster is taken as it is, and this replay needs other flags")
         if self._turn is not None:
-            large = alone or is_large(shape)
-            self._turn.take(alone=large, waiting=lambda: self.phase("wait", "another replay has the machine"))
+            alone = self._declared is not None and self._declared.load is Load.ALONE
+            self._turn.take(alone=alone, waiting=lambda: self.phase("wait", "another replay has the machine"))
         self._cluster = self._pool.acquire(self.cluster_kind, shape)
         lacking = missing(self._cluster, self._needs)
         if lacking:
@@ -202,12 +202,23 @@ class Lab:
         pulls it itself.
         """
         cluster, given = self.current, given or self._images.get(name, "")
+        if self._declared is not None and name not in self._declared.images:
+            raise OrdealError(f"this replay runs {name}: its mark has to say so, images=({name!r},)")
         self.phase("image", name)
         if not isinstance(cluster, LoadsImages):
             return given or workload_images.recipe(name).published
         chosen = workload_images.choose(name, given, report=self._report)
         cluster.load_image(chosen)
         return chosen
+
+    def mutant(self, name: str) -> mutants.Built:
+        """The program of a mutant for the current cluster's version, built now unless the cache has it.
+
+        Raises OrdealError as chaos.hosts.mutants.build does, and where the suite function has not declared it.
+        """
+        if self._declared is not None and name not in self._declared.mutants.get(self.control or HARDENED, ()):
+            raise OrdealError(f"this variant runs the mutant {name}: its mark has to say so, in `mutants`")
+        return mutants.build(name, self.current.kubernetes, report=lambda line: self.phase("build", line))
 
     def given_image(self, option: str) -> str:
         """The image that the user named by --OPTION-image, not tried yet; "" where none was named."""

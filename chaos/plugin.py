@@ -310,6 +310,7 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
         upgrade_to=request.config.getoption("--upgrade-to"),
         conform=request.config.stash[CONFORM],
         turn=ordeal_run.turn,
+        declared=replay,
     )
     request.node.stash[LAB] = made
     ordeal_run.results.begin(

@@ -9,15 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from chaos.clusters.base import Shape
 from chaos.hosts.lock import locked
-
-LARGE_NODES = 200
-
-
-def is_large(shape: Shape) -> bool:
-    """Whether a cluster of that shape needs the machine for itself."""
-    return sum(zone.nodes for zone in shape.zones) > LARGE_NODES
 
 
 class Turn:

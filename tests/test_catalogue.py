@@ -8,7 +8,8 @@ import pytest
 from chaos.catalogue import INCIDENTS, Incident, find
 from chaos.clusters.base import ABILITIES, KIND, SIMULATED
 from chaos.errors import OrdealError
-from chaos.incident import PLAIN, SHAPES, incident
+from chaos.hosts import mutants, workload_images
+from chaos.incident import PLAIN, SHAPES, Load, incident
 from chaos.suites import by_incident, suites, suites_dir
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,6 +45,24 @@ def test_suites_that_ask_for_a_shape_say_so() -> None:
         text = (suites_dir() / suite.test.split("::")[0]).read_text()
         asks = {shape for shape in SHAPES if f"{shape}_shape(lab" in text} or {PLAIN}
         assert asks == {suite.replay.shape}, suite.test
+
+
+def test_replays_that_fill_the_machine_say_that_they_take_it_alone() -> None:
+    """A thousand simulated nodes need all of two cores for their heartbeats, and links are measured by filling them."""
+    alone = {suite.test.split("::")[1] for suite in suites() if suite.replay.load is Load.ALONE}
+    assert alone >= {
+        "test_zones_are_terminated_no_faster_than_documented",
+        "test_a_node_outlives_waves_of_pods",
+        "test_the_links_between_nodes_are_alike",
+        "test_redis_keeps_what_replicas_have_confirmed",
+    }
+
+
+def test_mutants_and_images_that_suites_name_are_there() -> None:
+    for suite in suites():
+        named = [name for names in suite.replay.mutants.values() for name in names]
+        assert all(mutants.find(name).name == name for name in named), suite.test
+        assert all(workload_images.recipe(name).name == name for name in suite.replay.images), suite.test
 
 
 def test_suites_name_clusters_and_abilities_that_there_are() -> None:

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters.base import Shape, Zone
-from chaos.profile import PROFILES
-from chaos.turn import Turn, is_large
+from chaos.turn import Turn
 from chaos.waiting import eventually
 
 
@@ -75,9 +73,3 @@ def test_a_turn_is_taken_once_and_can_grow(processes: list[Process]) -> None:
     one.give_back()
     one.give_back()
     eventually(other.has.is_set, within_s=5, what="the other's turn", every_s=0.01)
-
-
-def test_the_thousand_nodes_of_smoke_are_large_and_the_small_clusters_are_not() -> None:
-    assert is_large(Shape(zones=(Zone("a", PROFILES["smoke"].simulated_nodes),)))
-    assert not is_large(Shape(zones=(Zone("a", 12), Zone("d", 40))))
-    assert not is_large(Shape(workers=3))

@@ -5,14 +5,14 @@ from contextlib import ExitStack
 from chaos.clusters.base import NodeNetwork, RunsContainers, Shape
 from chaos.faults.routes import CutPodRoutes
 from chaos.faults.scale import ScaleToZero
-from chaos.incident import incident
+from chaos.incident import Load, incident
 from chaos.invariants.conformance import AFTER, BEFORE, still_conforms
 from chaos.lab import Lab
 
 NEEDS = (RunsContainers, NodeNetwork)
 
 
-@incident("still-conforms", on=("kind",), needs=NEEDS, controls=("no-dns", "no-routes"))
+@incident("still-conforms", on=("kind",), needs=NEEDS, controls=("no-dns", "no-routes"), load=Load.WORKS)
 def test_what_conformed_before_conforms_after(lab: Lab) -> None:
     """When a cluster's DNS is away and a node has no way to the other nodes' pods, and both come back, each of
     upstream's specs that passed before MUST pass after. In a control one of the two is still so when they are run.

@@ -30,7 +30,14 @@ def test_the_control_plane_comes_back_at_its_address(lab: Lab) -> None:
     _lose_the_control_plane(lab, lab.cluster(Shape(workers=2, timers=lab.timers)), new_address=False)
 
 
-@incident("apiserver-node-loss", on=("kind",), needs=NEEDS, controls=("pinned-address", STALE), variant="new address")
+@incident(
+    "apiserver-node-loss",
+    on=("kind",),
+    needs=NEEDS,
+    controls=("pinned-address", STALE),
+    variant="new address",
+    mutants={STALE: (STALE,)},
+)
 def test_the_control_plane_comes_back_at_another_address(lab: Lab) -> None:
     """When the control-plane node is killed and comes back with another IP address, the same MUST hold."""
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
@@ -39,7 +46,7 @@ def test_the_control_plane_comes_back_at_another_address(lab: Lab) -> None:
         if lab.control == "pinned-address":
             configured.enter_context(lab.configured(PinKubelets(workers)))
         if lab.control == STALE:
-            program = mutants.build(STALE, cluster.kubernetes, report=lambda line: lab.phase("build", line))
+            program = lab.mutant(STALE)
             configured.enter_context(lab.configured(SwapProgram(workers[0], "kubelet", str(program.path))))
         _lose_the_control_plane(lab, cluster, new_address=True)
     if lab.control == STALE:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from chaos.clusters.base import Heartbeats, Shape, Timers, Zone
 from chaos.faults.heartbeats import StopHeartbeats
-from chaos.incident import incident
+from chaos.incident import HARDENED, Load, incident
 from chaos.invariants.nodes import ZoneState, taints_taken_back, taints_within_rate, terminations_within_rate
 from chaos.invariants.pods import nothing_terminated
 from chaos.lab import Lab
@@ -38,7 +38,12 @@ def zones(nodes: int) -> tuple[Zone, ...]:
 
 
 @incident(
-    "mass-termination", on=("simulated",), needs=(Heartbeats,), controls=("rates-raised",), variant="zones and rates"
+    "mass-termination",
+    on=("simulated",),
+    needs=(Heartbeats,),
+    controls=("rates-raised",),
+    variant="zones and rates",
+    load=Load.ALONE,  # a thousand nodes need all of two cores to keep their heartbeats up
 )
 def test_zones_are_terminated_no_faster_than_documented(lab: Lab) -> None:
     """When a part of a zone, or all of it, loses the API server, no more nodes MUST be tainted, and lose their pods,
@@ -76,7 +81,12 @@ def test_zones_are_terminated_no_faster_than_documented(lab: Lab) -> None:
 
 
 @incident(
-    "mass-termination", on=("simulated",), needs=(Heartbeats,), controls=("default-tolerations",), variant="small"
+    "mass-termination",
+    on=("simulated",),
+    needs=(Heartbeats,),
+    controls=("default-tolerations",),
+    variant="small",
+    tour=(HARDENED, "default-tolerations"),
 )
 def test_a_small_cluster_keeps_its_pods(lab: Lab) -> None:
     """When both workers of a cluster of three nodes lose the API server, the control plane MUST NOT terminate their

@@ -15,7 +15,7 @@ from chaos.faults.component import SwapComponent
 from chaos.faults.heartbeats import StopHeartbeats
 from chaos.history import History, NodeChange, Observation
 from chaos.hosts import mutants
-from chaos.incident import incident
+from chaos.incident import HARDENED, Load, incident
 from chaos.invariants import base
 from chaos.invariants.base import Verdict
 from chaos.invariants.mutants import mutants_killed, tried
@@ -26,6 +26,11 @@ from chaos.waiting import eventually
 from chaos.workloads.web import Deployed, Web
 
 SHIPPED = "the shipped controller manager"
+BUGS = ZONE_IGNORED, ALL_AWAY_IGNORED, NOT_CANCELLED = (
+    "disrupted-zone-ignored",
+    "all-nodes-away-ignored",
+    "deletion-not-cancelled",
+)
 # The toleration is long enough for nodes to come back in time on a busy machine.
 TIMERS = Timers(monitor_grace_s=5, monitor_period_s=1, toleration_s=25)
 DOCUMENTED = Timers(monitor_period_s=TIMERS.monitor_period_s)  # rates and thresholds as shipped
@@ -51,6 +56,8 @@ class Trial:
     needs=(Heartbeats, ComponentSwap),
     controls=("no-bug",),
     variant="mutants",
+    load=Load.WORKS,
+    mutants={HARDENED: BUGS},
 )
 def test_bugs_of_the_controller_manager_are_found(lab: Lab) -> None:
     """When a historical bug is put back into the controller manager, the invariant that is there for it MUST be
@@ -65,7 +72,7 @@ def test_bugs_of_the_controller_manager_are_found(lab: Lab) -> None:
             continue
         said += [tried(0, f"shipped: {invariant}", invariant, findings) for invariant in trial.found_by.values()]
         for name, invariant in trial.found_by.items():
-            program = mutants.build(name, cluster.kubernetes, report=lambda line: lab.phase("build", line))
+            program = lab.mutant(name)
             with lab.configured(SwapComponent(program.mutant.component, str(program.path))):
                 said.append(tried(0, name, invariant, trial.story(lab, cluster, name)))
     names = [name for trial in TRIALS for name in trial.found_by]
@@ -202,7 +209,7 @@ def row(said: Observation) -> dict[str, str | int | float]:
 TRIALS: Sequence[Trial] = (
     Trial(
         zones,
-        {"disrupted-zone-ignored": "taints-within-rate-small-partial", "all-nodes-away-ignored": "taints-taken-back"},
+        {ZONE_IGNORED: "taints-within-rate-small-partial", ALL_AWAY_IGNORED: "taints-taken-back"},
     ),
-    Trial(back_in_time, {"deletion-not-cancelled": "nothing-terminated"}),
+    Trial(back_in_time, {NOT_CANCELLED: "nothing-terminated"}),
 )

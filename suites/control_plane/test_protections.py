@@ -16,7 +16,7 @@ from chaos.errors import OrdealError
 from chaos.faults.control_plane import StopControllerManager
 from chaos.faults.heartbeats import StopHeartbeats
 from chaos.history import History, Observation
-from chaos.incident import incident
+from chaos.incident import Load, incident
 from chaos.invariants.base import Verdict, judge
 from chaos.invariants.pods import nothing_terminated
 from chaos.invariants.protection import BECAUSE, TRIAL, protection_holds
@@ -65,6 +65,7 @@ BENCHES = (
     needs=(Heartbeats, ControllerManagerSwitch),
     controls=("no-protection",),
     variant="protections",
+    load=Load.WORKS,  # four control planes at the same time
 )
 def test_what_protects_a_small_cluster(lab: Lab) -> None:
     """When both workers of a small cluster lose the API server, a protection that is called hardened MUST keep their

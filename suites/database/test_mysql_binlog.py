@@ -21,7 +21,7 @@ from chaos.faults.ballast import FillFileSystem
 from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.volumes import ProvideVolumes
 from chaos.history import History, PodChange
-from chaos.incident import STATEFUL, incident
+from chaos.incident import STATEFUL, Load, incident
 from chaos.invariants.data import (
     disk_use_bounded,
     no_acknowledged_write_lost,
@@ -64,7 +64,7 @@ AFTERWARDS_S = SERVED_WITHIN_S + 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class Pace:
     """`per_s` transactions a second of all `clients`, each of which overwrites `body_bytes`, for `for_s` seconds. The
     binary log takes what was there and what takes its place. Logs older than `expire_s` go at the next rotation.
     """
@@ -86,9 +86,9 @@ class Load:
 
 
 # The remedy's 300 s need a pace that leaves room for 300 s of it; in smoke the time is shortened, and the pace is not.
-LOADS = {
-    "smoke": Load(clients=4, body_bytes=128 * 1024, per_s=32, for_s=45, expire_s=10),
-    "full": Load(clients=4, body_bytes=128 * 1024, per_s=5, for_s=540, expire_s=300),
+PACES = {
+    "smoke": Pace(clients=4, body_bytes=128 * 1024, per_s=32, for_s=45, expire_s=10),
+    "full": Pace(clients=4, body_bytes=128 * 1024, per_s=5, for_s=540, expire_s=300),
 }
 
 
@@ -98,6 +98,8 @@ LOADS = {
     needs=NEEDS,
     controls=("ephemeral", "full-volume", "rows-dropped"),
     shape=STATEFUL,
+    load=Load.WORKS,
+    images=("mysql",),
 )
 def test_binary_logs_leave_room(lab: Lab) -> None:
     """When rows are written for longer than binary logs are kept, no member MUST be evicted or restarted, each one's
@@ -105,7 +107,7 @@ def test_binary_logs_leave_room(lab: Lab) -> None:
     """
     cluster = lab.cluster(stateful_shape(lab.timers))
     assert isinstance(cluster, NodeNetwork)
-    load = LOADS["smoke" if lab.control else lab.profile.name]  # what a control leads to should not take ten minutes
+    load = PACES["smoke" if lab.control else lab.profile.name]  # what a control leads to should not take ten minutes
     lab.fact("binlog_expire_logs_seconds", 0 if lab.control in {"ephemeral", "full-volume"} else load.expire_s)
     if load.expire_s != 300:
         lab.fact("shortened", f"binlog_expire_logs_seconds is {load.expire_s} s for the remedy's 300 s")
@@ -124,7 +126,7 @@ def test_binary_logs_leave_room(lab: Lab) -> None:
         )
 
 
-def _replay(lab: Lab, cluster: Cluster, load: Load, set_up: ExitStack) -> tuple[History, Deployed]:
+def _replay(lab: Lab, cluster: Cluster, load: Pace, set_up: ExitStack) -> tuple[History, Deployed]:
     """Deploy, write, look at what became of it, read every member."""
     image = lab.image("mysql")
     workers = tuple(sorted(n.name for n in cluster.nodes() if not n.control_plane))
@@ -158,7 +160,7 @@ def _replay(lab: Lab, cluster: Cluster, load: Load, set_up: ExitStack) -> tuple[
     return _write(lab, cluster, deployed, load, folder), deployed
 
 
-def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Load, folder: str) -> History:
+def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Pace, folder: str) -> History:
     assert isinstance(cluster, NodeNetwork)
     began = time.time()
     samplers = (

@@ -3,7 +3,7 @@
 from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
 from chaos.faults.link import BadLink
 from chaos.history import Window, Writes
-from chaos.incident import STATEFUL, incident
+from chaos.incident import STATEFUL, Load, incident
 from chaos.invariants.data import no_acknowledged_write_lost, served_again_within
 from chaos.invariants.redis import CLUSTER, whole_again_within
 from chaos.lab import Lab
@@ -29,6 +29,8 @@ ELECTED_AFTER_S = 5.0
     controls=("unconfirmed",),
     variant="under a Redis cluster",
     shape=STATEFUL,
+    load=Load.ALONE,  # redis-benchmark takes what there is
+    images=("redis",),
 )
 def test_redis_keeps_what_replicas_have_confirmed(lab: Lab) -> None:
     """When a link of a Redis cluster is slow and lossy, and when a node is cut off the others' nodes past
@@ -39,7 +41,7 @@ def test_redis_keeps_what_replicas_have_confirmed(lab: Lab) -> None:
     replaces. The control counts such writes as acknowledged, and has no min-replicas-to-write.
     """
     shape = stateful_shape(lab.timers) if lab.cluster_kind == KIND else Shape(timers=lab.timers)
-    lab.cluster(shape, alone=True)  # redis-benchmark takes what there is
+    lab.cluster(shape)
     confirm = 0 if lab.control == "unconfirmed" else 1
     timeout_s = NODE_TIMEOUT_S[lab.profile.name]
     redis = lab.deploy(Redis(lab.image("redis"), node_timeout_s=timeout_s, replicas_to_write=confirm))

@@ -6,7 +6,7 @@ from chaos.clusters.base import NodeExec, NodeNetwork, RunsContainers, Shape
 from chaos.faults.hostname import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity
 from chaos.history import History
 from chaos.identities import NodeIdentities
-from chaos.incident import incident
+from chaos.incident import HARDENED, incident
 from chaos.invariants.availability import outage_at_most
 from chaos.invariants.handles import ECHO, existing_connections
 from chaos.invariants.identity import away_under_another_name, one_node_per_machine, ready_throughout
@@ -40,7 +40,14 @@ def test_a_pinned_name_outlives_the_hostname(lab: Lab) -> None:
     )
 
 
-@incident("hostname-change", on=("kind",), needs=NEEDS, controls=("free-registration",), variant="name not pinned")
+@incident(
+    "hostname-change",
+    on=("kind",),
+    needs=NEEDS,
+    controls=("free-registration",),
+    variant="name not pinned",
+    tour=(HARDENED, "free-registration"),
+)
 def test_a_kubelet_may_register_no_name_but_its_own(lab: Lab) -> None:
     """When a node's hostname changes and its kubelet, whose name is not pinned, restarts, no second Node of the same
     machine MUST appear, pods on the node MUST keep serving, the failure MUST show, and the node MUST be Ready again

@@ -47,6 +47,7 @@ RUNS_AFTER_CLEARING_S = 60.0
     controls=("no-priority", EVICTS_CRITICAL),
     variant="imagefs, the post-mortem's setting",
     shape=DENSE,
+    mutants={EVICTS_CRITICAL: (EVICTS_CRITICAL,)},
 )
 def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab) -> None:
     """When a worker's image file system is full, with the post-mortem's thresholds (hard 25 %, minimum reclaim 5 %),
@@ -91,7 +92,7 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
     with ExitStack() as configured:
         configured.enter_context(lab.configured(PlaceStaticPod(worker)))
         if lab.control == EVICTS_CRITICAL:
-            program = mutants.build(EVICTS_CRITICAL, cluster.kubernetes, report=lambda line: lab.phase("build", line))
+            program = lab.mutant(EVICTS_CRITICAL)
             configured.enter_context(lab.configured(SwapProgram(worker, "kubelet", str(program.path))))
         configured.enter_context(lab.configured(SetKubeletConfig(worker, config)))
         if lab.control == "no-priority":

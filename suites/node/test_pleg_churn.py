@@ -13,7 +13,7 @@ from chaos.faults.runtime import StallRuntime
 from chaos.history import History, Observation, Sample
 from chaos.hosts import mutants
 from chaos.hosts.mutants import PLEG_SCALED_THRESHOLD_S
-from chaos.incident import DENSE, incident
+from chaos.incident import DENSE, HARDENED, Load, incident
 from chaos.invariants import pleg
 from chaos.invariants.pleg import node_stays_ready, pleg_last_seen, pleg_recovers, pods_converge
 from chaos.lab import Lab
@@ -26,6 +26,7 @@ from chaos.workloads.web import Deployed
 NEEDS = (RunsContainers, NodeExec)
 WAVES = {"smoke": (150, 2), "full": (580, 5)}  # pods, and how often all of them are deleted at once
 FEW = 10
+SCALED, BLOCKING_SEND = "pleg-scaled", "pleg-blocking-send"  # mutants
 # A node that is NotReady for its PLEG is Ready again with the next status update after a relist, 10 s at most
 # (nodeStatusUpdateFrequency); a relist that was cut short by the runtime's request timeout takes 120 s.
 BACK_WITHIN_S = 150.0
@@ -33,7 +34,15 @@ QUICK_WITHIN_S = 120.0
 REPORTED_WITHIN_S = 15.0  # nodeStatusUpdateFrequency, and something for a busy machine
 
 
-@incident("pleg-churn", on=("kind",), needs=NEEDS, controls=("runtime-stalled",), shape=DENSE)
+@incident(
+    "pleg-churn",
+    on=("kind",),
+    needs=NEEDS,
+    controls=("runtime-stalled",),
+    shape=DENSE,
+    load=Load.ALONE,
+    mutants={"runtime-stalled": (SCALED,)},
+)
 def test_a_node_outlives_waves_of_pods(lab: Lab) -> None:
     """When hundreds of pods of a node are deleted at once, and as many start in their place, again and again, the node
     MUST stay Ready or be so again soon, its PLEG MUST NOT be away for longer than its threshold and MUST be quick again
@@ -49,15 +58,24 @@ def test_a_node_outlives_waves_of_pods(lab: Lab) -> None:
     _judge(lab, history, node, pleg.SHIPPED_THRESHOLD_S, least=pods)
 
 
-@incident("pleg-churn", on=("kind",), needs=NEEDS, controls=("blocking-send",), variant="scaled kubelet", shape=DENSE)
+@incident(
+    "pleg-churn",
+    on=("kind",),
+    needs=NEEDS,
+    controls=("blocking-send",),
+    variant="scaled kubelet",
+    shape=DENSE,
+    load=Load.ALONE,
+    mutants={HARDENED: (SCALED,), "blocking-send": (BLOCKING_SEND,)},
+)
 def test_a_full_event_channel_holds_nothing_up(lab: Lab) -> None:
     """When PLEG has more events than its channel takes, and is late, it MUST recover all the same: a kubelet scaled to
     this machine must, and in the control the same one with the historical bug must not.
     """
     cluster, node = _node(lab)
-    name = "pleg-blocking-send" if lab.control == "blocking-send" else "pleg-scaled"
+    name = BLOCKING_SEND if lab.control == "blocking-send" else SCALED
     pods, _ = WAVES[lab.profile.name]
-    with _swapped(lab, cluster, node, name):
+    with _swapped(lab, node, name):
         history = _churn(lab, cluster, node, pods, 1, limit_s=PLEG_SCALED_THRESHOLD_S)
     # With the node's own kubelet again, what the mutant left hanging comes to its end.
     lab.recover(lambda: _pods_on(cluster, node) == 0, within_s=ready_within_s(pods), what="all pods gone")
@@ -67,7 +85,7 @@ def test_a_full_event_channel_holds_nothing_up(lab: Lab) -> None:
 
 def _node(lab: Lab) -> tuple[Cluster, str]:
     """The cluster, and its last worker, whose file systems are the machine's: the small ones are the first one's."""
-    cluster = lab.cluster(dense_shape(lab.timers), alone=True)  # hundreds of pods start and end
+    cluster = lab.cluster(dense_shape(lab.timers))
     return cluster, max(n.name for n in cluster.nodes() if not n.control_plane)
 
 
@@ -117,8 +135,8 @@ def _stall(lab: Lab, cluster: Cluster, node: str) -> None:
     """The runtime answers nothing any more: with the shipped threshold, or in `smoke` with the twin's short one."""
     shipped = lab.profile.name == "full"
     limit_s = pleg.SHIPPED_THRESHOLD_S if shipped else PLEG_SCALED_THRESHOLD_S
-    twin = None if shipped else "pleg-scaled"
-    with _swapped(lab, cluster, node, twin), _recorded(lab, cluster, node, limit_s) as history:
+    twin = None if shipped else SCALED
+    with _swapped(lab, node, twin), _recorded(lab, cluster, node, limit_s) as history:
         deployed = lab.deploy(Churn(node, FEW))
         _wave(lab, history, deployed, node, f"{FEW} pods")
         with lab.inject(DeletePods(deployed.namespace, deployed.name)), lab.inject(StallRuntime(node)):
@@ -130,12 +148,12 @@ def _stall(lab: Lab, cluster: Cluster, node: str) -> None:
 
 
 @contextmanager
-def _swapped(lab: Lab, cluster: Cluster, node: str, mutant: str | None) -> Iterator[None]:
+def _swapped(lab: Lab, node: str, mutant: str | None) -> Iterator[None]:
     """The node's kubelet is the mutant for the block's length; without one it is the shipped one."""
     if mutant is None:
         yield
         return
-    program = mutants.build(mutant, cluster.kubernetes, report=lambda line: lab.phase("build", line))
+    program = lab.mutant(mutant)
     with lab.configured(SwapProgram(node, "kubelet", str(program.path))):
         lab.recover(lab.nodes_ready, within_s=60, what=f"{node} Ready with {mutant}")
         yield

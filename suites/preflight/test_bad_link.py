@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
 from chaos.faults.link import BadLink
-from chaos.incident import STATEFUL, incident
+from chaos.incident import HARDENED, STATEFUL, Load, incident
 from chaos.invariants.links import bad_pair_found, links_alike
 from chaos.lab import Lab
 from chaos.links import DEFAULT, LAYERS, LOOSE, matrix, measure_links
@@ -16,11 +16,17 @@ LOSS = 0.03
 
 
 @incident(
-    "bad-link", on=("kind",), needs=(RunsContainers, NodeNetwork, NodePower), controls=("bad-pair",), shape=STATEFUL
+    "bad-link",
+    on=("kind",),
+    needs=(RunsContainers, NodeNetwork, NodePower),
+    controls=("bad-pair",),
+    shape=STATEFUL,
+    load=Load.ALONE,
+    images=("iperf3",),
 )
 def test_the_links_between_nodes_are_alike(lab: Lab) -> None:
     """No pair of nodes MUST stand out by throughput, loss or round-trip time, node to node or pod to pod."""
-    lab.cluster(shape_of(lab), alone=True)
+    lab.cluster(shape_of(lab))
     iperf, pair = lab.deploy(Iperf(lab.image("iperf3"))), two_workers(lab)
     slow = BadLink(pair[0], (pair[1],), rate_bits_per_s=SLOW_BITS_PER_S)
     with lab.record() as history, lab.inject(slow) if lab.control == "bad-pair" else nullcontext():
@@ -37,10 +43,13 @@ def test_the_links_between_nodes_are_alike(lab: Lab) -> None:
     controls=("loose-limit",),
     variant="one pair is bad",
     shape=STATEFUL,
+    load=Load.ALONE,
+    images=("iperf3",),
+    tour=(HARDENED, "loose-limit"),
 )
 def test_a_bad_link_is_found(lab: Lab) -> None:
     """When one pair of nodes loses packets, the preflight MUST name that pair, and no other."""
-    lab.cluster(shape_of(lab), alone=True)
+    lab.cluster(shape_of(lab))
     iperf, pair = lab.deploy(Iperf(lab.image("iperf3"))), two_workers(lab)
     loose = lab.control == "loose-limit"  # misses even a link that is slow as well
     bad = BadLink(pair[0], (pair[1],), rate_bits_per_s=SLOW_BITS_PER_S if loose else 0, loss=LOSS)

@@ -12,7 +12,14 @@ from chaos.workloads.named import Named
 AFFECTED_IMAGE = "localhost/kube-ordeal-never-pulled/mysql:8.0.12"
 
 
-@incident("mysql-clock", on=("kind",), controls=("named-version",), variant="preflight", shape=STATEFUL)
+@incident(
+    "mysql-clock",
+    on=("kind",),
+    controls=("named-version",),
+    variant="preflight",
+    shape=STATEFUL,
+    images=("mysql",),
+)
 def test_no_server_is_of_an_affected_version(lab: Lab) -> None:
     """No MySQL server of the cluster, and none that these suites would run, SHOULD be of a version that ends when its
     clock goes back.

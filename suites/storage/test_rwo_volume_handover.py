@@ -55,6 +55,7 @@ WRITES_BEFORE_S, WRITES_AFTER_S = 2.0, 3.0
     controls=(LOCK_NOT_RELEASED, NO_FENCE),
     variant="drain and update",
     shape=STATEFUL,
+    images=("ceph",),
 )
 def test_a_volume_follows_its_pod(lab: Lab) -> None:
     """When the node of a pod with an RWO volume is drained, or an update lands its next pod on another node, the new
@@ -85,7 +86,14 @@ def test_a_volume_follows_its_pod(lab: Lab) -> None:
             lab.table("the way back: rbd lock remove", way_back(lab, writers))
 
 
-@incident("rwo-volume-handover", on=("kind",), needs=(NodePower,), variant="node killed", shape=STATEFUL)
+@incident(
+    "rwo-volume-handover",
+    on=("kind",),
+    needs=(NodePower,),
+    variant="node killed",
+    shape=STATEFUL,
+    images=("ceph",),
+)
 def test_a_lost_nodes_volume_waits_for_the_fence(lab: Lab) -> None:
     """When the node of a pod with an RWO volume loses its power, nobody MUST write into the volume while nobody has
     said that the node is out of service; with the taint node.kubernetes.io/out-of-service a new pod MUST run with the

@@ -4,7 +4,7 @@ from chaos.clusters.base import BringsVersions, NodeExec, NodeNetwork, NodePower
 from chaos.errors import OrdealError
 from chaos.faults.node import PowerOff
 from chaos.hosts.image import list_images
-from chaos.incident import incident
+from chaos.incident import Load, incident
 from chaos.invariants.availability import outage_at_most
 from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.start import new_pods_start
@@ -27,7 +27,7 @@ READY_WITHIN_S = 60.0  # with its new kubelet, after that was started
 RAN_WITHIN_S = 300.0
 
 
-@incident("in-place-upgrade", on=("kind",), needs=NEEDS, controls=("no-drain-order",))
+@incident("in-place-upgrade", on=("kind",), needs=NEEDS, controls=("no-drain-order",), load=Load.WORKS)
 def test_a_cluster_is_upgraded_while_it_serves(lab: Lab) -> None:
     """When a cluster is upgraded in place, node by node, and the control plane's node dies in the middle, workloads
     MUST serve, only pods of drained nodes MUST be evicted, each node MUST be Ready again in time with its new kubelet,
