@@ -99,6 +99,7 @@ class Lab:
         self._history: History | None = None
         self._recorder: Recorder | None = None
         self._abandoned = False
+        self.alone_again = False  # the next replay of this process wants the machine, and a cluster like this one
         self._used_up = ""
         self._began = time.monotonic()
         self.now = Now("start", "", self._began)
@@ -110,14 +111,31 @@ class Lab:
         self.phase("cluster")
         if self.cluster_kind == EXISTING and shape != Shape(workers=shape.workers, timers=self.timers):
             raise LacksAbilityError("an existing cluster is taken as it is, and this replay needs other flags")
-        if self._turn is not None:
-            alone = self._declared is not None and self._declared.load is Load.ALONE
-            self._turn.take(alone=alone, waiting=lambda: self.phase("wait", "another replay has the machine"))
-        self._cluster = self._pool.acquire(self.cluster_kind, shape)
+        with self._taking_turns():
+            self._cluster = self._pool.acquire(self.cluster_kind, shape)
         lacking = missing(self._cluster, self._needs)
         if lacking:
             raise LacksAbilityError(f"{self.incident.id} needs {', '.join(lacking)}, which this cluster has not")
         return self._cluster
+
+    @contextmanager
+    def _taking_turns(self) -> Iterator[None]:
+        """Around getting a cluster, which may go on beside others that wait, also for a replay that then is alone."""
+        turn = self._turn
+        if turn is None:
+            yield
+            return
+        load, memory_bytes = (self._declared.load, self._declared.memory_bytes) if self._declared else (Load.WAITS, 0)
+        first = Load.WAITS if load is Load.ALONE and not turn.alone else load
+
+        def waiting() -> None:
+            self.phase("wait", "another replay, or a build, has the machine")
+
+        if self.cluster_kind == KIND:  # a simulated one needs little, and builds what it lacks
+            turn.prepared(lambda: self.phase("wait", "set-up goes on"))
+        turn.take(first, memory_bytes=memory_bytes, waiting=waiting, make_room=self._pool.make_room)
+        yield
+        turn.take(load, memory_bytes=memory_bytes, waiting=waiting)
 
     @property
     def current(self) -> Cluster:
@@ -207,7 +225,8 @@ class Lab:
         self.phase("image", name)
         if not isinstance(cluster, LoadsImages):
             return given or workload_images.recipe(name).published
-        chosen = workload_images.choose(name, given, report=self._report)
+        with self._building(f"the image of {name}"):
+            chosen = workload_images.choose(name, given, report=self._report)
         cluster.load_image(chosen)
         return chosen
 
@@ -218,7 +237,17 @@ class Lab:
         """
         if self._declared is not None and name not in self._declared.mutants.get(self.control or HARDENED, ()):
             raise OrdealError(f"this variant runs the mutant {name}: its mark has to say so, in `mutants`")
-        return mutants.build(name, self.current.kubernetes, report=lambda line: self.phase("build", line))
+        with self._building(name):
+            return mutants.build(name, self.current.kubernetes, report=lambda line: self.phase("build", line))
+
+    @contextmanager
+    def _building(self, what: str) -> Iterator[None]:
+        """Around a build: beside it go only replays that wait."""
+        if self._turn is None:
+            yield
+            return
+        with self._turn.building(lambda: self.phase("wait", f"to build {what}: another replay has the machine")):
+            yield
 
     def given_image(self, option: str) -> str:
         """The image that the user named by --OPTION-image, not tried yet; "" where none was named."""
@@ -483,9 +512,10 @@ class Lab:
             self._clean_up()
         finally:
             if self._turn is not None:
-                if self._turn.alone:  # its heartbeats would go on beside whoever is next
-                    self._pool.discard(self.cluster_kind)
-                self._turn.give_back()
+                if self._turn.alone and not self.alone_again:
+                    self._pool.discard(self.cluster_kind)  # it would go on beside whoever is next
+                if not (self._turn.alone and self.alone_again):
+                    self._turn.give_back()
 
     def _clean_up(self) -> None:
         cluster = self._cluster

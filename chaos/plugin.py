@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import uuid
 from collections import Counter
@@ -28,9 +29,10 @@ from chaos.faults import load_all
 from chaos.hosts import workload_images
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.places import journals_dir
-from chaos.incident import SHAPES, Replay, replay_of
+from chaos.incident import HARDENED, SHAPES, Load, Replay, replay_of
 from chaos.journal import Journal
 from chaos.lab import CONFORMANCE, NOT_RUN, Lab, LacksAbilityError
+from chaos.preparing import Preparing
 from chaos.profile import PROFILES
 from chaos.profile import find as find_profile
 from chaos.report.live import View
@@ -108,6 +110,8 @@ RUN_ID = pytest.StashKey[str]()
 LAB = pytest.StashKey[Lab]()
 STDOUT = pytest.StashKey[TextIO]()
 CONFORM = pytest.StashKey[Wish]()
+PREPARING = pytest.StashKey[Preparing]()
+NEXT = pytest.StashKey[pytest.Item | None]()
 SIGTERM_BEFORE = pytest.StashKey[Any]()  # the handler that was there
 
 
@@ -125,6 +129,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--profile", choices=sorted(PROFILES), default="smoke", help="how long and how large (smoke, full)")
     group.addoption("--controls", action="store_true", default=True, help="run the controls too (default)")
     group.addoption("--no-controls", action="store_false", dest="controls", help="run only the hardened variants")
+    group.addoption(
+        "--ordeal-tour",
+        action="store_true",
+        help="replay a small choice: of each post-mortem one incident hardened, and in one of its controls",
+    )
+    group.addoption(
+        "--ordeal-setup",
+        action="store_true",
+        help="get the machine ready first (kube-ordeal setup --yes); with -n beside replays that need little of it",
+    )
     group.addoption("--results", default="results", metavar="DIR", help="where results/<run>/ goes")
     for each in workload_images.RECIPES:
         group.addoption(
@@ -187,9 +201,17 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """The process that only waits for those that replay hands SIGTERM on to them, and is interrupted by it, too."""
+    """Set-up, where it was asked for. The process that only waits for those that replay hands SIGTERM on to them, and
+    is interrupted by it, too.
+    """
     if not session.config.pluginmanager.hasplugin("dsession"):
+        if session.config.getoption("--ordeal-setup") and not _worker(session.config):
+            _set_up(session.config)
         return
+    if session.config.getoption("--ordeal-setup") and session.config.getoption("--cluster") != EXISTING:
+        folder = Path(session.config.getoption("--results")) / session.config.stash[RUN_ID]
+        preparing = Preparing(folder, _setup_options(session.config), _reporter(session.config))
+        session.config.stash[PREPARING] = preparing
 
     def interrupt_all(number: int, frame: FrameType | None) -> None:
         for child in psutil.Process().children():
@@ -204,6 +226,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """What processes of this run that were ended in the middle have left behind is undone from here."""
     if SIGTERM_BEFORE in config.stash:
         signal.signal(signal.SIGTERM, config.stash[SIGTERM_BEFORE])
+    if PREPARING in config.stash:
+        config.stash[PREPARING].end()
     if config.pluginmanager.hasplugin("dsession"):
         undo.undo_all(_reporter(config))
 
@@ -250,15 +274,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Preflight first, then the cheapest cluster, then one shape after the other; else the order is as collected."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The cheapest cluster first, preflight first on it, then one shape after the other; else as collected. With
+    --ordeal-tour only what is part of the tour.
+    """
 
-    def rank(item: pytest.Item) -> tuple[bool, int, int]:
+    def rank(item: pytest.Item) -> tuple[int, bool, int]:
         case, replay = _case(item), replay_of(getattr(item, "function", None))
         cluster = -1 if case is None else ORDER.index(case.cluster)
-        return not is_preflight(item.nodeid), cluster, 0 if replay is None else SHAPES.index(replay.shape)
+        return cluster, not is_preflight(item.nodeid), 0 if replay is None else SHAPES.index(replay.shape)
 
     items.sort(key=rank)
+    if config.getoption("--ordeal-tour"):
+        left_out = [item for item in items if not _on_tour(item)]
+        items[:] = [item for item in items if _on_tour(item)]
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """What comes next decides whether a cluster, and the machine, are kept."""
+    item.stash[NEXT] = nextitem
 
 
 @pytest.fixture(scope="session")
@@ -312,6 +348,7 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
         turn=ordeal_run.turn,
         declared=replay,
     )
+    made.alone_again = _alone_again(request.node)
     request.node.stash[LAB] = made
     ordeal_run.results.begin(
         request.node.nodeid,
@@ -466,6 +503,39 @@ def _wishes(config: pytest.Config) -> Wishes:
 def _interrupt(*_: object) -> None:
     """SIGTERM is taken like Ctrl-C: what was done is taken back."""
     raise KeyboardInterrupt
+
+
+def _on_tour(item: pytest.Item) -> bool:
+    case, replay = _case(item), replay_of(getattr(item, "function", None))
+    return case is not None and replay is not None and (case.control or HARDENED) in replay.tour
+
+
+def _alone_again(item: pytest.Item) -> bool:
+    """Whether what comes next wants the machine alone, on a cluster like this one's."""
+    after = item.stash.get(NEXT, None)
+    if after is None:
+        return False
+    cases, replays = [_case(i) for i in (item, after)], [replay_of(getattr(i, "function", None)) for i in (item, after)]
+    (this_case, next_case), (this, following) = cases, replays
+    if this_case is None or next_case is None or this is None or following is None:
+        return False
+    return following.load is Load.ALONE and (this_case.cluster, this.shape) == (next_case.cluster, following.shape)
+
+
+def _setup_options(config: pytest.Config) -> list[str]:
+    """Those of `kube-ordeal setup` for what a run asks for."""
+    choice = config.getoption("--cluster")
+    target = choice if choice in {KIND, SIMULATED} else "all"
+    return ["--for", target, "--kubernetes", normal_version(config.getoption("--kubernetes"))]
+
+
+def _set_up(config: pytest.Config) -> None:
+    """Get the machine ready now; ends the run where that fails."""
+    if config.getoption("--cluster") == EXISTING:
+        return
+    done = subprocess.run([sys.executable, "-m", "chaos.cli", "setup", "--yes", *_setup_options(config)], check=False)
+    if done.returncode:
+        pytest.exit("set-up did not reach its end; what it says above tells why", returncode=2)
 
 
 def _worker_input(config: pytest.Config, key: str) -> str:

@@ -1,30 +1,116 @@
 """How replays are handed out to processes that run side by side (pytest -n)."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
-from chaos.suites import PREFLIGHT, is_preflight
+from chaos.incident import PLAIN, Load, Replay
+from chaos.suites import is_preflight, suites
 
 _CLUSTER = re.compile(rf"\[({KIND}|{SIMULATED}|{EXISTING})-[^\]]*\]$")
 _SPEC = re.compile(r"::test_spec\[[^\]]*\]$")
+OTHER = ""  # the cluster of a test that replays nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Replays that are handed out together: they share a cluster, and ask the same of the machine.
+
+    `where`: the file, or "preflight" for all of that folder.
+    """
+
+    where: str
+    cluster: str
+    shape: str
+    load: Load
+    preflight: bool
+
+    @property
+    def late(self) -> bool:
+        """Whether it is left to the end: the machine alone costs the others their time, and their clusters."""
+        return self.load is Load.ALONE and not self.preflight
+
+    def __str__(self) -> str:
+        return "-".join(each for each in (self.where, self.cluster, self.shape, self.load) if each)
+
+
+def group(nodeid: str, known: Mapping[str, Replay]) -> Group:
+    """The group of a test. Told from its node id and from `known`, the replays by their test (see `replays`), and not
+    by pytest-xdist's groups: those mark items in a way that pytest 9 overlooks. A replay that is not known waits.
+    """
+    found = _CLUSTER.search(nodeid)
+    test = nodeid.partition("[")[0]
+    file = test.partition("::")[0]
+    preflight = is_preflight(nodeid)
+    where = "preflight" if preflight else file
+    if found is None:
+        return Group(where, OTHER, "", Load.WAITS, preflight)
+    replay = next((replay for name, replay in known.items() if test == name or test.endswith(f"/{name}")), None)
+    shape, load = (replay.shape, replay.load) if replay else (PLAIN, Load.WAITS)
+    alone = Load.ALONE if load is Load.ALONE else Load.WAITS  # one that works takes its turn by itself
+    return Group(where, found[1], shape, alone, preflight)
+
+
+def replays() -> dict[str, Replay]:
+    """The replays of this distribution, by their test below the suites folder."""
+    return {suite.test: suite.replay for suite in suites()}
 
 
 class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
-    """A file's replays on one kind of cluster stay in one process, and so do all of preflight: they share a cluster.
+    """Groups go to the process that has their cluster, else to one where nobody else has one like it.
 
-    Told from the node id alone, and not by pytest-xdist's groups: those mark items in a way that pytest 9 overlooks.
+    A process is ended where only groups are left that want the machine alone, and another process is there for them.
     """
+
+    def __init__(self, config: Any, log: Any) -> None:
+        super().__init__(config, log)
+        self._known = replays()
+        self._groups: dict[str, Group] = {}
+        self._has: dict[Any, Group] = {}  # by node, what it was handed last
 
     def _split_scope(self, nodeid: str) -> str:
         if self.config.getoption("--cluster") == EXISTING and _SPEC.search(nodeid):
             return nodeid  # that cluster is there for all processes, and specs may run beside each other
-        return scope(nodeid)
+        found = group(nodeid, self._known)
+        self._groups[str(found)] = found
+        return str(found)
+
+    def _assign_work_unit(self, node: Any) -> None:
+        scope = self._next_of(node) or next(iter(self.workqueue))
+        self.workqueue.move_to_end(scope, last=False)
+        if scope in self._groups:
+            self._has[node] = self._groups[scope]
+        super()._assign_work_unit(node)
+
+    def _reschedule(self, node: Any) -> None:
+        nearly_through = self._pending_of(self.assigned_work[node]) <= 2  # as pytest-xdist has it
+        if self.workqueue and nearly_through and not node.shutting_down and self._next_of(node) is None:
+            node.shutdown()
+            return
+        super()._reschedule(node)
+
+    def _next_of(self, node: Any) -> str | None:
+        """What to hand to a process next; None where nothing that is left is for it."""
+        others = [each for each in self.nodes if each is not node and not each.shutting_down]
+        mine, theirs = self._has.get(node), [self._has[each] for each in others if each in self._has]
+
+        def rank(scope: str) -> tuple[bool, bool, bool]:
+            found = self._groups.get(scope)
+            if found is None:
+                return False, False, False
+            return found.late, mine is None or not alike(mine, found), any(alike(found, each) for each in theirs)
+
+        ranked = sorted(self.workqueue, key=rank)  # stable: else as they were collected
+        if not ranked:
+            return None
+        best = self._groups.get(ranked[0])
+        return None if best is not None and best.late and others else ranked[0]
 
 
-def scope(nodeid: str) -> str:
-    """What is handed out together: the folder preflight or the file, and the kind of cluster."""
-    found = _CLUSTER.search(nodeid)
-    where = PREFLIGHT if is_preflight(nodeid) else nodeid.split("::", 1)[0]
-    return f"{where}-{found[1]}" if found else where
+def alike(one: Group, other: Group) -> bool:
+    """Whether two groups run on the same cluster."""
+    return (one.cluster, one.shape) == (other.cluster, other.shape)

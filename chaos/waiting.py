@@ -33,6 +33,11 @@ def eventually(condition: Callable[[], T], *, within_s: float, what: str, every_
         raise WaitedInVainError(f"waited {within_s:g} s for {what}, in vain; {why}") from error
 
 
+def until(condition: Callable[[], bool], *, every_s: float = 0.25) -> None:
+    """Ask until `condition` returns true, however long that takes: for what others are sure to end. Ctrl-C ends it."""
+    Retrying(wait=wait_fixed(every_s), retry=retry_if_result(lambda value: not value))(condition)
+
+
 def hold(for_s: float) -> None:
     """Let time pass on purpose (a fault that is held); Ctrl-C ends it."""
     threading.Event().wait(for_s)

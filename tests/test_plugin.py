@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from chaos.faults import load_all
-from chaos.side_by_side import scope
 
 pytest_plugins = ["pytester"]
 load_all()  # the inner runs share this process: what they import anew they would register twice
@@ -202,7 +201,9 @@ def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> SideBySide:
     )
 
 
-def test_preflight_comes_first_and_then_the_cheapest_cluster_and_shape_after_shape(pytester: pytest.Pytester) -> None:
+def test_the_cheapest_cluster_comes_first_preflight_on_it_and_shape_after_shape(
+    pytester: pytest.Pytester,
+) -> None:
     marked = '@incident("mass-termination", on=("kind",){})\ndef test_{}(lab):\n    pass\n'
     body = marked.format(', shape="stateful"', "ab") + marked.format("", "cd") + marked.format(', shape="dense"', "ef")
     pytester.mkdir("b_suite").joinpath("test_b_suite.py").write_text(SUITE + body)
@@ -213,8 +214,8 @@ def test_preflight_comes_first_and_then_the_cheapest_cluster_and_shape_after_sha
     found = [line for line in done.outlines if "::" in line]
     assert [line.split("::")[0] + line[-20:] for line in found if "b_suite" not in line] == [
         f"{folder}/test_{folder}.py" + f"::test_it[{kind}-hardened]"[-20:]
-        for folder in ("preflight", "a_suite")
         for kind in ("simulated", "kind")
+        for folder in ("preflight", "a_suite")
     ]
     assert [line.split("::")[1][:7] for line in found if "b_suite" in line] == ["test_cd", "test_ef", "test_ab"]
 
@@ -412,12 +413,3 @@ def test_uses_the_cluster(lab):
     assert says in said
     assert "mine.yaml" in said
     assert "Traceback" not in said
-
-
-def test_the_scope_of_a_replay_is_its_file_and_cluster() -> None:
-    name = "suites/node/test_x.py::test_y[kind-control:a-b]"
-    assert scope(name) == scope("suites/node/test_x.py::test_z[kind-hardened]") == "suites/node/test_x.py-kind"
-    assert scope(name) != scope(name.replace("kind", "simulated"))
-    first, second = (f"suites/preflight/test_{each}.py::test_y[kind-hardened]" for each in "ab")
-    assert scope(first) == scope(second) == "preflight-kind"
-    assert scope("tests/test_x.py::test_plain") == "tests/test_x.py"

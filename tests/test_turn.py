@@ -6,21 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from chaos.turn import Turn
+from chaos.incident import Load
+from chaos.turn import Turn, hold_setup, hold_works
 from chaos.waiting import eventually
+
+MEMORY_BYTES = 10
 
 
 class Process:
     """Takes a turn in a thread, as another process would; `has` says whether it was given."""
 
     def __init__(self, folder: Path) -> None:
-        self.turn = Turn(folder)
+        self.turn = Turn(folder, MEMORY_BYTES)
         self.has = threading.Event()
         self.waited = threading.Event()
+        self.made_room = threading.Event()
 
-    def take(self, *, alone: bool) -> "Process":
+    def take(self, load: Load, memory_bytes: int = 0) -> "Process":
         def go() -> None:
-            self.turn.take(alone=alone, waiting=self.waited.set)
+            self.turn.take(load, memory_bytes=memory_bytes, waiting=self.waited.set, make_room=self.made_room.set)
             self.has.set()
 
         threading.Thread(target=go, daemon=True).start()
@@ -41,17 +45,17 @@ def processes(tmp_path: Path) -> Iterator[list[Process]]:
 
 def test_small_ones_go_side_by_side(processes: list[Process]) -> None:
     one, other, _ = processes
-    assert one.take(alone=False).has.wait(5)
-    assert other.take(alone=False).has.wait(5)
+    assert one.take(Load.WAITS).has.wait(5)
+    assert other.take(Load.WAITS).has.wait(5)
     assert not one.waited.is_set()
     assert not other.waited.is_set()
 
 
 def test_a_large_one_waits_for_the_others_and_those_who_come_later_wait_for_it(processes: list[Process]) -> None:
     small, large, later = processes
-    assert small.take(alone=False).has.wait(5)
-    assert large.take(alone=True).waited.wait(5)
-    assert later.take(alone=False).waited.wait(5)
+    assert small.take(Load.WAITS).has.wait(5)
+    assert large.take(Load.ALONE).waited.wait(5)
+    assert later.take(Load.WAITS).waited.wait(5)
     assert not large.has.is_set()
     assert not later.has.is_set()
     small.give_back()
@@ -64,12 +68,89 @@ def test_a_large_one_waits_for_the_others_and_those_who_come_later_wait_for_it(p
 def test_a_turn_is_taken_once_and_can_grow(processes: list[Process]) -> None:
     one, other, _ = processes
     waited: list[int] = []
-    one.turn.take(alone=False, waiting=lambda: waited.append(1))
-    one.turn.take(alone=False, waiting=lambda: waited.append(1))
-    one.turn.take(alone=True, waiting=lambda: waited.append(1))
-    one.turn.take(alone=False, waiting=lambda: waited.append(1))  # it goes on alone
+    one.turn.take(Load.WAITS, waiting=lambda: waited.append(1))
+    one.turn.take(Load.WAITS, waiting=lambda: waited.append(1))
+    one.turn.take(Load.ALONE, waiting=lambda: waited.append(1))
+    one.turn.take(Load.WAITS, waiting=lambda: waited.append(1))  # it goes on alone
     assert not waited
-    assert other.take(alone=False).waited.wait(5)
+    assert other.take(Load.WAITS).waited.wait(5)
     one.give_back()
     one.give_back()
     eventually(other.has.is_set, within_s=5, what="the other's turn", every_s=0.01)
+
+
+def test_of_those_that_work_one_goes_at_a_time_and_those_that_wait_go_beside_it(processes: list[Process]) -> None:
+    works, too, waits = processes
+    assert works.take(Load.WORKS).has.wait(5)
+    assert too.take(Load.WORKS).waited.wait(5)
+    assert waits.take(Load.WAITS).has.wait(5)
+    assert not too.has.is_set()
+    works.give_back()
+    assert too.has.wait(5)
+
+
+def test_whoever_meets_one_that_is_alone_makes_room_for_it(processes: list[Process]) -> None:
+    alone, other, _ = processes
+    assert alone.take(Load.ALONE).has.wait(5)
+    assert other.take(Load.WAITS).made_room.wait(5)
+    alone.give_back()
+    assert other.has.wait(5)
+    assert not alone.made_room.is_set()
+
+
+def test_a_replay_waits_for_memory_that_others_have(processes: list[Process]) -> None:
+    one, other, small = processes
+    assert one.take(Load.WAITS, MEMORY_BYTES - 2).has.wait(5)
+    assert other.take(Load.WAITS, 3).waited.wait(5)
+    assert not other.has.is_set()
+    one.give_back()
+    assert other.has.wait(5)
+    assert small.take(Load.WAITS, MEMORY_BYTES - 3).has.wait(5)
+
+
+def test_one_that_wants_more_memory_than_there_is_gets_it_when_nobody_has_any(processes: list[Process]) -> None:
+    assert processes[0].take(Load.WAITS, 2 * MEMORY_BYTES).has.wait(5)
+
+
+def test_a_build_holds_back_all_but_those_that_wait(processes: list[Process], tmp_path: Path) -> None:
+    waits, works, alone = processes
+    build = hold_works(tmp_path)
+    assert waits.take(Load.WAITS).has.wait(5)
+    assert works.take(Load.WORKS).waited.wait(5)
+    assert alone.take(Load.ALONE).waited.wait(5)
+    assert not works.has.is_set()
+    waits.give_back()
+    assert not alone.has.wait(0.2)
+    build.close()
+    eventually(lambda: works.has.is_set() or alone.has.is_set(), within_s=5, what="one of them", every_s=0.01)
+
+
+def test_a_build_in_a_turn_waits_for_those_that_work(processes: list[Process]) -> None:
+    waits, works, _ = processes
+    assert waits.take(Load.WAITS).has.wait(5)
+    with waits.turn.building(waits.waited.set):
+        assert works.take(Load.WORKS).waited.wait(5)
+        assert not works.has.is_set()
+    assert works.has.wait(5)
+    works.give_back()
+    assert works.take(Load.WORKS).has.wait(5)
+    with works.turn.building(works.waited.set):  # it has what a build needs already
+        pass
+
+
+def test_set_up_is_waited_for_where_it_was_begun(processes: list[Process], tmp_path: Path) -> None:
+    one = processes[0]
+    one.turn.prepared(one.waited.set)
+    assert not one.waited.is_set()
+    setup = hold_setup(tmp_path)
+    over = threading.Event()
+
+    def wait() -> None:
+        one.turn.prepared(one.waited.set)
+        over.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    assert one.waited.wait(5)
+    assert not over.is_set()
+    setup.close()
+    assert over.wait(5)

@@ -101,6 +101,12 @@ class Pool:
                 _lock_path(held.cluster.ref.name).unlink(missing_ok=True)
             held.lock.close()
 
+    def make_room(self) -> None:
+        """Somebody else has the machine alone: take down the clusters that are idle here, but for those to be kept."""
+        for kind_of, held in list(self._held.items()):
+            if held.entry is not None:
+                self.discard(kind_of)
+
     def spoiled(self, kind_of: str) -> None:
         """The cluster did not come back to what it was: no other incident may meet it."""
         held = self._held.get(kind_of)

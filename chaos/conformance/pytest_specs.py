@@ -11,6 +11,7 @@ from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Shape, Timer
 from chaos.conformance import choice
 from chaos.conformance.spec import Spec
 from chaos.errors import OrdealError
+from chaos.incident import Load
 from chaos.invariants.conformance import SKIPPED
 from chaos.report.saved import load
 from chaos.report.specs import SpecResult, tally
@@ -191,7 +192,7 @@ def _spec_session(request: pytest.FixtureRequest) -> "Iterator[tuple[Session | N
 
     def acquire() -> Cluster:
         if run.turn is not None:
-            run.turn.take(alone=False, waiting=lambda: run.report("another replay has the machine"))
+            run.turn.take(Load.WORKS, waiting=lambda: run.report("another replay has the machine"))
         timers = run.profile.kind_timers if kind == KIND else Timers()
         return run.pool.acquire(kind, Shape(workers=2, timers=timers))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from kubernetes.client import CoreV1Api
 
-from chaos.clusters.base import Cluster, NodeExec, RunsContainers, dense_shape
+from chaos.clusters.base import Cluster, NodeExec, RunsContainers, Shape, dense_shape
 from chaos.faults.pods import DeletePods
 from chaos.faults.program import SwapProgram
 from chaos.faults.runtime import StallRuntime
@@ -25,6 +25,7 @@ from chaos.workloads.web import Deployed
 
 NEEDS = (RunsContainers, NodeExec)
 WAVES = {"smoke": (150, 2), "full": (580, 5)}  # pods, and how often all of them are deleted at once
+SMALL_WAVE = 60  # of the 110 pods that a node takes as shipped
 FEW = 10
 SCALED, BLOCKING_SEND = "pleg-scaled", "pleg-blocking-send"  # mutants
 # A node that is NotReady for its PLEG is Ready again with the next status update after a relist, 10 s at most
@@ -83,10 +84,38 @@ def test_a_full_event_channel_holds_nothing_up(lab: Lab) -> None:
     lab.table("mutants", [killed_row(mutants.find(name), lab.findings, judged_by="pleg-recovers")])
 
 
+@incident(
+    "pleg-churn",
+    on=("kind",),
+    needs=NEEDS,
+    controls=("runtime-stalled",),
+    variant="small",
+    load=Load.WORKS,
+    mutants={"runtime-stalled": (SCALED,)},
+    tour=(HARDENED, "runtime-stalled"),
+)
+def test_a_node_outlives_one_small_wave(lab: Lab) -> None:
+    """The same MUST hold of one wave of a few dozen pods, on nodes with the shipped maxPods: it takes a fifth of the
+    time, and tells whether PLEG goes on at all, not what it does under the post-mortem's load.
+    """
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    node = _last_worker(cluster)
+    if lab.control == "runtime-stalled":
+        _stall(lab, cluster, node)
+        return
+    history = _churn(lab, cluster, node, SMALL_WAVE, 1, limit_s=pleg.SHIPPED_THRESHOLD_S)
+    lab.expect(history, pleg_last_seen(node, limit_s=pleg.SHIPPED_THRESHOLD_S))
+    _judge(lab, history, node, pleg.SHIPPED_THRESHOLD_S, least=SMALL_WAVE)
+
+
 def _node(lab: Lab) -> tuple[Cluster, str]:
     """The cluster, and its last worker, whose file systems are the machine's: the small ones are the first one's."""
     cluster = lab.cluster(dense_shape(lab.timers))
-    return cluster, max(n.name for n in cluster.nodes() if not n.control_plane)
+    return cluster, _last_worker(cluster)
+
+
+def _last_worker(cluster: Cluster) -> str:
+    return max(n.name for n in cluster.nodes() if not n.control_plane)
 
 
 def _churn(lab: Lab, cluster: Cluster, node: str, pods: int, rounds: int, *, limit_s: float) -> History:

@@ -13,7 +13,7 @@ from chaos.faults.handover import DrainNode, MarkOutOfService, UpdateElsewhere
 from chaos.faults.node import PowerOff
 from chaos.faults.rbd_lock import InstallRbdLock, folder_of
 from chaos.history import History, Sample
-from chaos.incident import STATEFUL, incident
+from chaos.incident import HARDENED, STATEFUL, incident
 from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.storage import (
     at_most_one_writer,
@@ -74,16 +74,28 @@ def test_a_volume_follows_its_pod(lab: Lab) -> None:
             drained = hand_over(lab, writers, DrainNode(node), node)
             judge(lab, drained, names, DrainNode.kind)
             rows += table(drained, names, "drain")
-        node = writing_on(writers[0])
-        elsewhere = [w for w in writers if writing_on(w) != node]
-        if elsewhere:
-            raise OrdealError(f"{elsewhere[0].name} writes on another node than {node}, so one update can't move both")
-        update = UpdateElsewhere(tuple(f"{w.namespace}/{w.name}" for w in writers), node)
-        updated = hand_over(lab, writers, update, node)
-        judge(lab, updated, names, UpdateElsewhere.kind)
-        lab.table("handovers", [*rows, *table(updated, names, "update")])
+        rows += move_by_update(lab, writers, names)
+        lab.table("handovers", rows)
         if lab.control == LOCK_NOT_RELEASED:
             lab.table("the way back: rbd lock remove", way_back(lab, writers))
+
+
+@incident(
+    "rwo-volume-handover",
+    on=("kind",),
+    controls=(LOCK_NOT_RELEASED,),
+    variant="one update",
+    shape=STATEFUL,
+    images=("ceph",),
+    tour=(HARDENED, LOCK_NOT_RELEASED),
+)
+def test_a_volume_follows_an_update(lab: Lab) -> None:
+    """The same MUST hold of one update that moves a StatefulSet: one of the six handovers of the replay above."""
+    cluster = lab.cluster(shape(lab))
+    with storage(lab) as storage_class:
+        node = [n.name for n in cluster.nodes() if not n.control_plane][-1]
+        writers = [lab.deploy(VolumeWriter(STATEFUL_SET, storage_class, node))]
+        lab.table("handovers", move_by_update(lab, writers, (STATEFUL_SET,)))
 
 
 @incident(
@@ -177,6 +189,18 @@ def hand_over(lab: Lab, writers: Sequence[Deployed], fault: Fault, node: str) ->
             wait_until(lab, lambda: all(on_another(w, node) for w in moving), HANDOVER_WITHIN_S + WRITES_AFTER_S)
             lab.hold(WRITES_AFTER_S, "what runs again goes on")
     return history
+
+
+def move_by_update(lab: Lab, writers: Sequence[Deployed], names: Sequence[str]) -> list[Row]:
+    """Update all writers, which are on one node, so that they have to go to another, and judge; rows of the table."""
+    node = writing_on(writers[0])
+    elsewhere = [w for w in writers if writing_on(w) != node]
+    if elsewhere:
+        raise OrdealError(f"{elsewhere[0].name} writes on another node than {node}, so one update can't move both")
+    update = UpdateElsewhere(tuple(f"{w.namespace}/{w.name}" for w in writers), node)
+    updated = hand_over(lab, writers, update, node)
+    judge(lab, updated, names, UpdateElsewhere.kind)
+    return table(updated, names, "update")
 
 
 def wait_until(lab: Lab, condition: Callable[[], bool], within_s: float) -> None:
