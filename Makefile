@@ -1,4 +1,5 @@
-# The two commands: `make run` replays the incidents, `make test` tests this project. Both do all the set-up they need.
+# The two commands: `make run` is a tour of the incidents, `make test` tests this project. Both do all the set-up they
+# need.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,20 +15,25 @@ PYTHON ?= $(shell for each in python3 python3.11 python3.12 python3.13 python3.1
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$each"; exit; }; done)
 ARGS ?=
 KUBERNETES ?= 1.34.4
-# How many replays run at the same time, each on clusters of its own; 0: one after the other; auto: as cores and memory
-# allow. On 2 cores a thousand simulated nodes need the machine for themselves.
-SIDE_BY_SIDE ?= 0
+# How many processes replay at the same time, each on clusters of its own; 0: one after the other; auto: as cores and
+# memory allow. Replays that measure, or take all of the machine, have it for themselves all the same.
+SIDE_BY_SIDE ?= auto
 NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 # Versions that are only passed by, in an upgrade in place.
 UPGRADE_BY ?= 1.35.4
 
-.PHONY: help run test unit integration integration-all bench bench-node nightly replay-full conformance-full docs lint format lock setup clean
+.PHONY: help run run-all test unit integration integration-all bench bench-node nightly replay-full conformance-full docs lint format lock setup clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: setup ## replay the incidents, profile smoke (ARGS="-k mass" adds pytest options)
-	$(BIN)/pytest suites/ --profile smoke --kubernetes $(KUBERNETES) -n $(SIDE_BY_SIDE) $(ARGS)
+REPLAY = $(BIN)/pytest suites/ --profile smoke --kubernetes $(KUBERNETES) -n $(SIDE_BY_SIDE) --ordeal-setup
+
+run: $(STAMP) ## a tour: an incident of each post-mortem, and a control of it (ARGS="-k mass" adds pytest options)
+	$(REPLAY) --ordeal-tour $(ARGS)
+
+run-all: $(STAMP) ## replay every incident, with all controls, profile smoke
+	$(REPLAY) $(ARGS)
 
 test: lint unit integration ## lint, unit tests, then integration tests on real clusters
 

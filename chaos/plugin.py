@@ -172,7 +172,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="",
         metavar="ROUNDS",
         help="run five of upstream's quick conformance specs around each incident: before, after, and during the harm "
-        "what is documented to go on; joined by commas, or none (default: after, where e2e.test is built)",
+        "what is documented to go on; joined by commas, or none (default: after, where e2e.test is built; none on the "
+        "tour)",
     )
     group.addoption("--busybox-image", default="", help="image of the workloads (default: what the nodes hold)")
 
@@ -446,7 +447,8 @@ def _conclude(run: Run, lab: Lab, test: str, problem: str) -> Outcome:
 
 def _wish(config: pytest.Config) -> Wish:
     """When specs are to be run. Raises OrdealError where it can be told now that they can't be."""
-    wish = rounds.parse(config.getoption("--conform"))
+    asked = config.getoption("--conform") or (rounds.NONE if config.getoption("--ordeal-tour") else "")
+    wish = rounds.parse(asked)
     if wish.asked and wish.rounds and config.getoption("--cluster") in {AUTO, KIND}:
         program.require(normal_version(config.getoption("--kubernetes")))
     return wish

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 from chaos.clusters.base import NodeExec, NodeNetwork, RunsContainers, stateful_shape
 from chaos.faults.clock import TurnClock
-from chaos.incident import STATEFUL, Load, incident
+from chaos.incident import HARDENED, STATEFUL, incident
 from chaos.invariants.data import no_acknowledged_write_lost, served_again_within
 from chaos.invariants.pods import no_container_restarted
 from chaos.invariants.replication import clock_was_turned, replication_runs
@@ -29,8 +29,8 @@ NO_IMAGE = "no image of MySQL 8.0.11 or 8.0.12 was given; --mysql-clock-image na
     needs=NEEDS,
     controls=("clock-probe", AFFECTED),
     shape=STATEFUL,
-    load=Load.WORKS,
     images=("mysql",),
+    tour=(HARDENED, "clock-probe"),
 )
 def test_a_server_outlives_its_clock_going_back(lab: Lab) -> None:
     """When the clock of the server that takes the writes goes back by 1 s, 1 min, 1 h, and forward again each time, the

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
 from chaos.faults.link import BadLink
-from chaos.incident import HARDENED, STATEFUL, Load, incident
+from chaos.incident import STATEFUL, Load, incident
 from chaos.invariants.links import bad_pair_found, links_alike
 from chaos.lab import Lab
 from chaos.links import DEFAULT, LAYERS, LOOSE, matrix, measure_links
@@ -45,7 +45,6 @@ def test_the_links_between_nodes_are_alike(lab: Lab) -> None:
     shape=STATEFUL,
     load=Load.ALONE,
     images=("iperf3",),
-    tour=(HARDENED, "loose-limit"),
 )
 def test_a_bad_link_is_found(lab: Lab) -> None:
     """When one pair of nodes loses packets, the preflight MUST name that pair, and no other."""
