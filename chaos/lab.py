@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -225,7 +225,7 @@ class Lab:
         self.phase("image", name)
         if not isinstance(cluster, LoadsImages):
             return given or workload_images.recipe(name).published
-        with self._building(f"the image of {name}"):
+        with nullcontext() if given or workload_images.is_there(name) else self._building(f"the image of {name}"):
             chosen = workload_images.choose(name, given, report=self._report)
         cluster.load_image(chosen)
         return chosen
@@ -237,8 +237,9 @@ class Lab:
         """
         if self._declared is not None and name not in self._declared.mutants.get(self.control or HARDENED, ()):
             raise OrdealError(f"this variant runs the mutant {name}: its mark has to say so, in `mutants`")
-        with self._building(name):
-            return mutants.build(name, self.current.kubernetes, report=lambda line: self.phase("build", line))
+        version = self.current.kubernetes
+        with nullcontext() if mutants.built(name, version) else self._building(name):
+            return mutants.build(name, version, report=lambda line: self.phase("build", line))
 
     @contextmanager
     def _building(self, what: str) -> Iterator[None]:

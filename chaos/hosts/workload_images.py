@@ -191,6 +191,11 @@ def there(engine: Engine, name: str) -> str:
     return published if published and _on_engine(engine, published) else ""
 
 
+def is_there(name: str) -> bool:
+    """Whether `choose` would have to build and to pull nothing. Raises OrdealError without an engine."""
+    return bool(there(require(), name))
+
+
 def choose(name: str, given: str = "", *, report: Report = silent, engine: Engine | None = None) -> str:
     """The image to run: the user's (`given`), ours where it was built, the published one, or ours built now.
 
