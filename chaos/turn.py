@@ -5,6 +5,7 @@ by themselves. The locks are the kernel's, so a process that dies gives its turn
 """
 
 import fcntl
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ class Turn:
         self._folder = folder
         self._held: BinaryIO | None = None
         self._alone = False
+        self.waited_s = 0.0  # in all, for others
 
     @property
     def alone(self) -> bool:
@@ -33,6 +35,7 @@ class Turn:
         if self._held is not None and self._alone >= alone:
             return
         self.give_back()
+        began = time.monotonic()
         with locked(self._folder / ".queue", waiting):
             held = (self._folder / ".turn").open("ab")
             how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
@@ -42,6 +45,7 @@ class Turn:
                 waiting()
                 fcntl.flock(held, how)
             self._held, self._alone = held, alone
+        self.waited_s += time.monotonic() - began
 
     def give_back(self) -> None:
         """Let others have their turn. Safe to repeat."""
