@@ -31,7 +31,8 @@ class Incident:
     """A published failure. `claim` is the promise in MUST words; `remedy` what a reader should do about it.
 
     `recognise`: what tells the failure on a live cluster, each a command and what to look for in what it prints.
-    `versions`: which versions were affected and which have it mended.
+    `versions`: which versions were affected and which have it mended. `postmortem`: the post-mortem that it is taken
+    from, one of POSTMORTEMS; "" where it has another source.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Incident:
     controls: tuple[Control, ...]
     recognise: tuple["Sign", ...] = ()
     versions: str = ""
+    postmortem: str = ""
 
     def control(self, control_id: str) -> Control:
         """The control of that id. Raises OrdealError that names those there are."""
@@ -54,15 +56,20 @@ class Incident:
         raise OrdealError(f"{self.id} has no control {control_id!r}; there are: {known}")
 
 
+DATABASE, NODE, CONTROL_PLANE, PLEG, VOLUME = POSTMORTEMS = (
+    "000_91f3449a640eb9ef",
+    "001_212a703fcd7edcb3",
+    "002_f6a8e22b632b599b",
+    "003_48e4503f27ba239f",
+    "004_41f5887823408c82",
+)
 CONTROL_PLANE_POSTMORTEM = (
-    "post-mortem 002_f6a8e22b632b599b (Kubernetes 1.3, later 1.5): the only control-plane machine died"
+    f"post-mortem {CONTROL_PLANE} (Kubernetes 1.3, later 1.5): the only control-plane machine died"
 )
-NODE_POSTMORTEM = (
-    "post-mortem 001_212a703fcd7edcb3 (Kubernetes 1.9, Docker 1.12): nodes that ran out, filled up and were renamed"
-)
+NODE_POSTMORTEM = f"post-mortem {NODE} (Kubernetes 1.9, Docker 1.12): nodes that ran out, filled up and were renamed"
 
 DATABASE_POSTMORTEM = (
-    "post-mortem 000_91f3449a640eb9ef (MySQL and Redis on Kubernetes): full disks, a clock that went back, a bad link"
+    f"post-mortem {DATABASE} (MySQL and Redis on Kubernetes): full disks, a clock that went back, a bad link"
 )
 
 INCIDENTS: tuple[Incident, ...] = (
@@ -80,6 +87,7 @@ INCIDENTS: tuple[Incident, ...] = (
             "their containers still ran; when the old network came back the kubelets obeyed and killed everything."
         ),
         source=CONTROL_PLANE_POSTMORTEM,
+        postmortem=CONTROL_PLANE,
         remedy=(
             "Give workloads that must survive tolerations for node.kubernetes.io/not-ready and /unreachable without "
             "tolerationSeconds, and publishNotReadyAddresses on their Services; keep the controller manager away from "
@@ -146,6 +154,7 @@ INCIDENTS: tuple[Incident, ...] = (
         ),
         story="The one machine with API server, controller manager and scheduler died, and was built anew elsewhere.",
         source=CONTROL_PLANE_POSTMORTEM,
+        postmortem=CONTROL_PLANE,
         remedy="Let kubelets know the API server by a name or a load balancer's address that outlives the machine.",
         recognise=(
             Sign(
@@ -192,6 +201,7 @@ INCIDENTS: tuple[Incident, ...] = (
             "Nothing happened, until the old network came back and the kubelets obeyed."
         ),
         source=CONTROL_PLANE_POSTMORTEM,
+        postmortem=CONTROL_PLANE,
         remedy=(
             "Start the new controller manager with --controllers=*,-node-lifecycle-controller,"
             "-taint-eviction-controller (or not at all) until every kubelet reports to the new API server."
@@ -228,6 +238,7 @@ INCIDENTS: tuple[Incident, ...] = (
             "still saw the deletion."
         ),
         source=CONTROL_PLANE_POSTMORTEM,
+        postmortem=CONTROL_PLANE,
         remedy=(
             "Restore with `etcdutl snapshot restore --bump-revision N --mark-compacted`, or restart every API server "
             "and every controller after a restore."
@@ -267,7 +278,8 @@ INCIDENTS: tuple[Incident, ...] = (
             '"PLEG is not healthy: pleg was last seen active 58h29m ago". A goroutine dump showed relist waiting for '
             "room in its event channel, which the sync loop no longer drained, because PLEG was not healthy."
         ),
-        source="post-mortem 003_48e4503f27ba239f (Kubernetes 1.12.10): maxPods=600 and pods churned in bulk",
+        postmortem=PLEG,
+        source=f"post-mortem {PLEG} (Kubernetes 1.12.10): maxPods=600 and pods churned in bulk",
         remedy=(
             "Run Kubernetes 1.14 or newer (pull request 72709: a full channel drops the event and counts "
             "kubelet_pleg_discard_events). Watch kubelet_pleg_last_seen_seconds, and take the kubelet's goroutine "
@@ -318,6 +330,7 @@ INCIDENTS: tuple[Incident, ...] = (
             "lasted: Services were dead on that node."
         ),
         source=NODE_POSTMORTEM,
+        postmortem=NODE,
         remedy=(
             "Give kube-proxy, the CNI agent and whatever else a node can't be without the priority class "
             "system-node-critical: a kubelet spares only static pods and those of a system priority. Set thresholds "
@@ -374,6 +387,7 @@ INCIDENTS: tuple[Incident, ...] = (
             "new started on the nodes until the limits were raised to 102400."
         ),
         source=NODE_POSTMORTEM,
+        postmortem=NODE,
         remedy=(
             "Give container runtime, kubelet and kube-proxy LimitNOFILE=102400 or more, and watch process_open_fds "
             "against process_max_fds of each."
@@ -424,6 +438,7 @@ INCIDENTS: tuple[Incident, ...] = (
             "names. Calico saw two nodes with one address, and the pod network broke."
         ),
         source=NODE_POSTMORTEM,
+        postmortem=NODE,
         remedy=(
             "Pin the kubelet's name with --hostname-override, and let no kubelet have credentials that may register "
             "another Node than its own: node authorizer and NodeRestriction on, no kubelet in system:masters."
@@ -469,6 +484,7 @@ INCIDENTS: tuple[Incident, ...] = (
             "off the nodes beforehand."
         ),
         source=NODE_POSTMORTEM,
+        postmortem=NODE,
         remedy="Each finding names the incident that it would lead to: see that incident's remedy.",
         recognise=(
             Sign(
@@ -502,6 +518,7 @@ INCIDENTS: tuple[Incident, ...] = (
             "weeks no container could be started, and the kernel said `SLUB: Unable to allocate memory on node -1`."
         ),
         source=NODE_POSTMORTEM,
+        postmortem=NODE,
         remedy="Use Linux 4.9 or newer, and a runtime that does not set kernel memory limits (runc 1.0.0-rc94).",
         recognise=(
             Sign("dmesg | grep 'SLUB: Unable to allocate memory on node -1'", "one line is enough"),
@@ -533,6 +550,7 @@ INCIDENTS: tuple[Incident, ...] = (
             "word. It gave no space back, and the disk was full in two days."
         ),
         source=NODE_POSTMORTEM,
+        postmortem=NODE,
         remedy="Name the storage driver (overlayfs) in the runtime's configuration, so that it fails instead.",
         recognise=(
             Sign(
@@ -568,6 +586,7 @@ INCIDENTS: tuple[Incident, ...] = (
             'ephemeral-storage"), and when two of three were gone the group could not recover.'
         ),
         source=DATABASE_POSTMORTEM,
+        postmortem=DATABASE,
         remedy=(
             "Give each member a volume (volumeClaimTemplates), so that its data outlives its pod and its use counts "
             "against nobody else's disk, and let binary logs expire: binlog_expire_logs_seconds=300, or what fits the "
@@ -631,6 +650,7 @@ INCIDENTS: tuple[Incident, ...] = (
             "its log writer took the time of day for one that never goes back."
         ),
         source=DATABASE_POSTMORTEM,
+        postmortem=DATABASE,
         remedy=(
             "Run MySQL 8.0.13 or newer. Let clocks be slewed, not stepped (chrony without makestep after the start). "
             "Write no liveness probe that compares clocks: it ends a server that is well."
@@ -678,10 +698,8 @@ INCIDENTS: tuple[Incident, ...] = (
             'stayed in ContainerCreating: "rbd: image ... is locked by other nodes". The lock was that of the old '
             "node, which did not use the volume any more; a restart of its kubelet did not help."
         ),
-        source=(
-            "post-mortem 004_41f5887823408c82 (in-tree RBD volumes): a Deployment's new pod never got the old one's "
-            "volume"
-        ),
+        postmortem=VOLUME,
+        source=(f"post-mortem {VOLUME} (in-tree RBD volumes): a Deployment's new pod never got the old one's volume"),
         remedy=(
             "Make sure that nobody writes any more, `rbd lock list IMAGE`, then `rbd lock remove IMAGE ID LOCKER`; the "
             "kubelet tries again within 2 min by itself. Give a workload with an RWO volume "
@@ -742,6 +760,7 @@ INCIDENTS: tuple[Incident, ...] = (
             "virtual machines had a bad network between them, which only iperf3 between every pair of them showed."
         ),
         source=DATABASE_POSTMORTEM,
+        postmortem=DATABASE,
         remedy=(
             "Measure every pair of nodes, not each node against one other, before you trust a cluster "
             "(suites/preflight), and move or replace the machine whose links stand out. Let Redis confirm what "

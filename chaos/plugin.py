@@ -18,7 +18,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from chaos import undo
+from chaos import planning, undo
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.clusters.client import api_client, server_version
 from chaos.clusters.pool import PROVIDERS, Pool, Wishes
@@ -91,9 +91,14 @@ class Run:
                 "controls": "yes" if config.getoption("--controls") else "no",
             },
         )
+        planning.note(config, self.results)
         self.journal = Journal(journals_dir() / f"{self.id}{'-' if worker else ''}{worker}.jsonl")
         self.pool = Pool(wishes, self.journal, self.id, self.report)
         self.turn = Turn(self.results.directory) if worker else None
+        self.stopwatch = planning.Stopwatch(wishes.kubernetes, self.profile.name, self._waited_s)
+
+    def _waited_s(self) -> tuple[float, float]:
+        return self.pool.waited_s, self.turn.waited_s if self.turn is not None else 0.0
 
     def close(self) -> None:
         """Take the clusters down and let go of the journal."""
@@ -108,6 +113,7 @@ class Run:
 RUN = pytest.StashKey[Run]()
 RUN_ID = pytest.StashKey[str]()
 LAB = pytest.StashKey[Lab]()
+LAP = pytest.StashKey[planning.Lap]()
 STDOUT = pytest.StashKey[TextIO]()
 CONFORM = pytest.StashKey[Wish]()
 PREPARING = pytest.StashKey[Preparing]()
@@ -115,8 +121,9 @@ NEXT = pytest.StashKey[pytest.Item | None]()
 SIGTERM_BEFORE = pytest.StashKey[Any]()  # the handler that was there
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Options beside pytest-kind's own (--cluster-name, --keep-cluster, --kubeconfig, --kind-image, --kind-bin...)."""
+    pluginmanager.register(planning)
     group = parser.getgroup("kube-ordeal")
     group.addoption(
         "--cluster",
@@ -238,7 +245,7 @@ def pytest_configure(config: pytest.Config) -> None:
     with suppress(OSError):  # a handle of our own, because pytest captures the other one while tests run
         config.stash[STDOUT] = os.fdopen(os.dup(sys.stdout.fileno()), "w")
         config.add_cleanup(config.stash[STDOUT].close)
-    config.stash[RUN_ID] = _worker_input(config, RUN_ID_KEY) or (
+    config.stash[RUN_ID] = planning.worker_input(config, RUN_ID_KEY) or (
         f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     )
     kubeconfig = config.getoption("--kubeconfig")
@@ -326,6 +333,7 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
     case = _case(request.node)
     if replay is None or case is None:
         pytest.fail("the fixture `lab` is for functions marked with @incident", pytrace=False)
+    planning.skip_where_late(request.node, ordeal_run.results)
     where = ordeal_run.results.directory / _file_name(request.node.name)
     made = Lab(
         replay.incident,
@@ -360,8 +368,9 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
         replay=replay.variant,
     )
     ordeal_run.report(f"=== {replay.incident.id} [{case}]")
-    yield made
-    made.clean_up()
+    with ordeal_run.stopwatch.of(request.node) as request.node.stash[LAP]:
+        yield made
+        made.clean_up()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -371,12 +380,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if lab_of_item is None:
         return (yield)
     run = pyfuncitem.config.stash[RUN]
-    problem = ""
+    problem, lap = "", pyfuncitem.stash[LAP]
     name, before_s = f"{lab_of_item.incident.id} [{_case(pyfuncitem)}]", run.took_before_s.get(pyfuncitem.nodeid)
     try:
         with run.view.of(name, lab_of_item, before_s):
             yield
+            told_s, specs = lab_of_item.duration_s, len(lab_of_item.specs)
             lab_of_item.conform_after()
+            if len(lab_of_item.specs) > specs:
+                lap.specs_s = lab_of_item.duration_s - told_s
     except LacksAbilityError as error:
         run.results.skip(pyfuncitem.nodeid, str(error))
         pytest.skip(str(error))
@@ -391,7 +403,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         raise
     unwritten = ""
     try:
-        outcome = _conclude(run, lab_of_item, pyfuncitem.nodeid, problem)
+        lap.outcome = outcome = _conclude(run, lab_of_item, pyfuncitem.nodeid, problem)
     except OrdealError as error:  # told outside of the except, so that no traceback is chained to it
         unwritten = str(error)
     if unwritten:
@@ -429,7 +441,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for outcome in saved.outcomes:
         for name, rows in outcome.tables.items():
             console.print(fact_table(name, rows))
-    for line in _not_conformed(saved):
+    for line in (*_not_conformed(saved), *planning.summary(saved)):
         terminalreporter.write_line(line)
     terminalreporter.write_line(f"results: {saved.path}")
     page = saved.path.with_name("report.html")
@@ -540,13 +552,8 @@ def _set_up(config: pytest.Config) -> None:
         pytest.exit("set-up did not reach its end; what it says above tells why", returncode=2)
 
 
-def _worker_input(config: pytest.Config, key: str) -> str:
-    """What the controlling process told this one; empty where this is no worker of pytest-xdist."""
-    return str(getattr(config, "workerinput", {}).get(key, ""))
-
-
 def _worker(config: pytest.Config) -> str:
-    return _worker_input(config, "workerid")
+    return planning.worker_input(config, "workerid")
 
 
 def _stdout(config: pytest.Config) -> TextIO | None:

@@ -6,6 +6,7 @@ process that dies gives its turn back.
 
 import fcntl
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,7 @@ class Turn:
         self._memory_bytes = memory_bytes or int(USABLE * psutil.virtual_memory().available)
         self._load: Load | None = None
         self._held = ExitStack()
+        self.waited_s = 0.0  # in all, for others
 
     @property
     def alone(self) -> bool:
@@ -54,7 +56,7 @@ class Turn:
         if self._load is not None and _RANK[self._load] >= _RANK[load]:
             return
         self.give_back()
-        with ExitStack() as turn:
+        with self._counted(), ExitStack() as turn:
             if load is not Load.WAITS:  # before the queue: a build goes on for minutes, and others may wait beside it
                 turn.enter_context(_flock(self._folder / ".works", fcntl.LOCK_EX, waiting))
             with locked(self._folder / ".queue", waiting):
@@ -68,7 +70,7 @@ class Turn:
     def prepared(self, waiting: Callable[[], None]) -> None:
         """Wait until the set-up that was begun beside the run is over, where one was."""
         if (self._folder / ".setup").exists():
-            with _flock(self._folder / ".setup", fcntl.LOCK_SH, waiting):
+            with self._counted(), _flock(self._folder / ".setup", fcntl.LOCK_SH, waiting):
                 pass
 
     @contextmanager
@@ -77,13 +79,24 @@ class Turn:
         if self._load is not Load.WAITS:
             yield
             return
-        with _flock(self._folder / ".works", fcntl.LOCK_EX, waiting):
+        with ExitStack() as turn:
+            with self._counted():
+                turn.enter_context(_flock(self._folder / ".works", fcntl.LOCK_EX, waiting))
             yield
 
     def give_back(self) -> None:
         """Let others have their turn. Safe to repeat."""
         self._load = None
         self._held.close()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count the block's length as waiting."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited_s += time.monotonic() - began
 
     @contextmanager
     def _memory(self, wanted_bytes: int, waiting: Callable[[], None]) -> Iterator[None]:

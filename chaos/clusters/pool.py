@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ class Pool:
         self._wishes, self._journal, self._run, self._report = wishes, journal, run, report
         self._held: dict[str, _Held] = {}
         self._made = 0
+        self.waited_s = 0.0  # in all, for clusters to be made in the place of others
 
     def acquire(self, kind_of: str, shape: Shape) -> Cluster:
         """A cluster of that kind and shape: the one there is, or a new one in its place.
@@ -58,6 +60,7 @@ class Pool:
         held = self._held.get(kind_of)
         if held is not None and held.shape == shape:
             return held.cluster
+        began = time.monotonic()
         for other in list(self._held):  # of any kind: an idle control plane takes a third of a core from the next
             self.discard(other)
         if kind_of == EXISTING:
@@ -65,6 +68,7 @@ class Pool:
             self._held[kind_of] = _Held(cluster, shape, None, None)
         else:
             self._held[kind_of] = self._kept(kind_of, shape) if self._wishes.keep else self._new(kind_of, shape)
+        self.waited_s += time.monotonic() - began
         return self._held[kind_of].cluster
 
     @property

@@ -1,11 +1,11 @@
 """What a run answers: is it safe? Only where every promise held, and a control has shown that each check can fail."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from chaos.invariants.conformance import LOST, NO_IMAGE
-from chaos.report.saved import SavedOutcome, SavedRun
+from chaos.report.saved import LeftOut, SavedOutcome, SavedRun
 from chaos.report.specs import BROKEN, SpecResult
 
 NAMED_AT_MOST, FILES_AT_MOST = 3, 5
@@ -21,7 +21,9 @@ class Safe(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer, the sentence that says it, what broke, and what nobody can say."""
+    """The answer, the sentence that says it, what broke, and what nobody can say. Where replays were left out the
+    sentence is about the others, and says so.
+    """
 
     safe: Safe
     sentence: str
@@ -31,6 +33,11 @@ class Answer:
 
 def answer(run: SavedRun, unreadable: Sequence[str] = ()) -> Answer:
     """`unreadable` are sentences about histories and evidence that the results name and that can't be read any more."""
+    said = _answer(run, unreadable)
+    return replace(said, sentence=_of_what_was_replayed(said.sentence, run)) if run.left_out else said
+
+
+def _answer(run: SavedRun, unreadable: Sequence[str]) -> Answer:
     hardened = [o for o in run.outcomes if not o.control]
     incidents = list(dict.fromkeys(o.id for o in hardened))
     failed = _failed(run)
@@ -48,6 +55,32 @@ def answer(run: SavedRun, unreadable: Sequence[str] = ()) -> Answer:
         f"and {_count(controls, 'control')} proved that the checks can fail"
     )
     return Answer(Safe.YES, sentence, (), ())
+
+
+def headline(said: Answer, run: SavedRun) -> str:
+    """The answer in a few words: safe is said of all that was collected, or with what it is said of."""
+    return f"{said.safe}, of what was replayed" if run.left_out and said.safe is Safe.YES else str(said.safe)
+
+
+def _of_what_was_replayed(sentence: str, run: SavedRun) -> str:
+    """Left out is not held."""
+    return f"Of what was replayed: {sentence[:1].lower()}{sentence[1:]}; {_count(len(run.left_out), 'test')} left out"
+
+
+def left_out(run: SavedRun) -> tuple[str, ...]:
+    """A sentence for each incident of which something was left out: how much, and why."""
+    by_incident: dict[str, list[LeftOut]] = {}
+    for each in run.left_out:
+        by_incident.setdefault(each.id, []).append(each)
+    replayed = {o.id for o in run.outcomes}
+
+    def said(incident: str, those: Sequence[LeftOut]) -> str:
+        what = f"{incident or 'what is no replay'}: {_count(len(those), 'test')}"
+        whole = "" if incident in replayed else ", and so all of it"
+        more = len({each.why for each in those}) > 1
+        return f"{what}{whole} ({those[0].why}{', among other reasons' if more else ''})"
+
+    return tuple(said(incident, those) for incident, those in by_incident.items())
 
 
 def title(o: SavedOutcome) -> str:

@@ -1,6 +1,6 @@
 """A run in brief, as Markdown: for the page of a CI job."""
 
-from chaos.report.answer import Answer, Safe
+from chaos.report.answer import Answer, Safe, headline, left_out
 from chaos.report.markdown import escaped, folded, pipe_table
 from chaos.report.saved import SavedOutcome, SavedRun
 from chaos.report.specs import tally
@@ -15,7 +15,7 @@ def markdown(run: SavedRun, said: Answer) -> str:
     passed = [o for o in run.outcomes if o.passed]
     count = f"{len(passed)} of {len(run.outcomes)} replays passed"
     of = f"Kubernetes {' and '.join(versions) or 'unknown'}, run {run.id}"
-    lines = [f"## kube-ordeal: {said.safe}", "", escaped(f"{said.sentence}. {of}: {count}."), ""]
+    lines = [f"## kube-ordeal: {headline(said, run)}", "", escaped(f"{said.sentence}. {of}: {count}."), ""]
     for title, sentences in (
         ("What broke", said.broken),
         ("What nobody can say", said.doubts),
@@ -28,6 +28,9 @@ def markdown(run: SavedRun, said: Answer) -> str:
         lines += pipe_table(COLUMNS, worse)
     if passed:
         lines += folded(count, pipe_table(COLUMNS, map(_cells, passed)))
+    if run.left_out:
+        named = [f"- {escaped(each)}" for each in left_out(run)]
+        lines += folded(f"{len(run.left_out)} left out", [*named, ""])
     if run.specs:
         lines += [f"Conformance specs: {escaped(tally(run.specs))}.", ""]
     return "\n".join(lines)

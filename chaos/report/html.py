@@ -14,11 +14,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from chaos.budget import span
 from chaos.catalogue import Control, Incident
 from chaos.errors import OrdealError
 from chaos.invariants.conformance import STATES
 from chaos.report import grid, plot
-from chaos.report.answer import Answer, answer, title
+from chaos.report.answer import Answer, answer, headline, left_out, title
 from chaos.report.saved import SavedFinding, SavedOutcome, SavedPiece, SavedRun
 from chaos.report.specs import BROKEN, SpecResult
 from chaos.report.timeline import Timeline, timeline
@@ -109,11 +110,14 @@ def page(run: SavedRun, beside: Path) -> str:
     """The page of a run; links to histories and evidence are relative to the folder `beside`."""
     maker = _Maker(run, beside)
     chapters = maker.chapters()
+    said = answer(run, maker.unreadable)
     template = _environment().get_template("report.html.j2")
     return template.render(
         run=run,
-        answer=answer(run, maker.unreadable),
+        answer=said,
+        headline=headline(said, run),
         chapters=chapters,
+        left_out=left_out(run),
         tables=[(chapter, _lines(chapter)) for chapter in chapters],
         mutants=[{name: value for name, value in row.items() if name != "test"} for row in run.mutants],
         counts=Counter(o.verdict for o in run.outcomes if not o.control),
@@ -268,7 +272,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"across": _across, "arguments": _arguments, "bytes": _bytes}
+    environment.filters |= {"across": _across, "arguments": _arguments, "bytes": _bytes, "span": span}
     return environment
 
 

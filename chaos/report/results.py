@@ -23,8 +23,8 @@ from chaos.hosts.lock import locked
 from chaos.hosts.places import APP
 from chaos.invariants.base import Finding, Verdict
 from chaos.report import junit, specs
+from chaos.report.saved import LeftOut, SavedPlan, of_json
 from chaos.report.saved import Row as Row  # noqa: PLC0414  (suites take it from here)
-from chaos.report.saved import of_json
 from chaos.report.schema import SCHEMA as SCHEMA  # noqa: PLC0414
 from chaos.report.specs import SpecResult
 
@@ -110,6 +110,19 @@ class Results:
         def change(content: _Content) -> None:
             for begun in _forget(content, test):
                 content["skipped"].append({**begun, "why": why})
+
+        self._change(change)
+
+    def leave_out(self, left_out: Sequence[LeftOut], plan: SavedPlan | None = None) -> None:
+        """What this run was not to replay, and the plan that says so. What is told again, as by another process, counts
+        once. Raises OrdealError where that can't be written.
+        """
+
+        def change(content: _Content) -> None:
+            known = {each["test"] for each in content["left_out"]}
+            content["left_out"] += [asdict(each) for each in left_out if each.test not in known]
+            if plan is not None:
+                content["plan"] = asdict(plan)
 
         self._change(change)
 
@@ -222,6 +235,7 @@ def _empty(run: str, facts: Mapping[str, str]) -> _Content:
         "catalogue": [],
         "mutants": [],
         "specs": [],
+        "left_out": [],
     }
 
 

@@ -82,6 +82,33 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What was collected and not replayed, and why: its pytest node id, and its incident ("" where it replays none)."""
+
+    test: str
+    id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedReplay:
+    """A replay as it was planned, in seconds since the run began."""
+
+    test: str
+    starts_s: float
+    ends_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """What a budget allowed for: its seconds, when the run should have been over, and each replay that was planned."""
+
+    budget_s: float
+    expected_end_s: float
+    replays: tuple[PlannedReplay, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SavedRun:
     """A run: its id, the file it was read from, its facts, its outcomes in the order they came.
 
@@ -102,6 +129,8 @@ class SavedRun:
     catalogue: tuple[Incident, ...] = ()
     mutants: tuple[Row, ...] = ()
     specs: tuple[SpecResult, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    plan: SavedPlan | None = None
 
     def incident(self, incident_id: str) -> Incident:
         """An incident as it was when it was replayed; one without a claim where the file does not have it."""
@@ -222,6 +251,8 @@ def of_json(content: Mapping[str, Any], path: Path) -> SavedRun:
         catalogue=tuple(_incident(each) for each in content["catalogue"]),
         mutants=tuple(content["mutants"]),
         specs=tuple(specs.of_json(each) for each in content["specs"]),
+        left_out=tuple(LeftOut(**each) for each in content.get("left_out", ())),
+        plan=_plan(content["plan"]) if "plan" in content else None,
     )
 
 
@@ -271,6 +302,11 @@ def _outcome(entry: Mapping[str, Any]) -> SavedOutcome:
         histories=tuple(entry["histories"]),
         evidence=tuple(SavedPiece(**each) for each in entry["evidence"]),
     )
+
+
+def _plan(entry: Mapping[str, Any]) -> SavedPlan:
+    replays = tuple(PlannedReplay(**each) for each in entry["replays"])
+    return SavedPlan(entry["budget_s"], entry["expected_end_s"], replays)
 
 
 def _finding(entry: Mapping[str, Any]) -> SavedFinding:

@@ -10,7 +10,8 @@ from jsonschema.exceptions import best_match
 
 from chaos.errors import OrdealError
 
-SCHEMA = 3
+SCHEMA = 4
+READABLE = (3, SCHEMA)  # 3 had no plan, no left_out, and no postmortem of an incident: nothing has another meaning
 SCHEMA_PATH = Path(__file__).with_name("results.schema.json")
 
 
@@ -18,9 +19,10 @@ def check(content: object, where: Path) -> None:
     """Raises OrdealError where a results file has another version or another shape, or contradicts itself."""
     if not isinstance(content, dict) or "schema" not in content:
         raise OrdealError(f"the results at {where} are not a kube-ordeal run's: they name no schema")
-    if content["schema"] != SCHEMA:
+    if content["schema"] not in READABLE:
         raise OrdealError(
-            f"the results at {where} have schema {content['schema']!r}, this version reads {SCHEMA}: "
+            f"the results at {where} have schema {content['schema']!r}, this version reads "
+            f"{' and '.join(map(str, READABLE))}: "
             "read them with the version of kube-ordeal that wrote them"
         )
     validator = jsonschema.Draft202012Validator(json.loads(SCHEMA_PATH.read_text()))

@@ -6,9 +6,9 @@ import pytest
 
 from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import BEFORE, FAILED, FLAKY, NO_IMAGE, PASSED, SKIPPED
-from chaos.report.answer import Safe, answer
+from chaos.report.answer import Safe, answer, headline, left_out
 from chaos.report.results import Outcome
-from chaos.report.saved import SavedRun, load
+from chaos.report.saved import LeftOut, SavedRun, load
 from chaos.report.specs import ALONE, SpecResult
 from tests.report.made import CONTROL, broken, finding, outcome, results
 
@@ -113,3 +113,55 @@ def test_of_many_files_that_are_gone_some_are_named(tmp_path: Path) -> None:
     said = answer(run(tmp_path, HELD, PROOF), [f"{n}.jsonl is missing" for n in range(9)])
     assert said.doubts[-2:] == ("4.jsonl is missing", "4 further files can't be read, or were edited.")
     assert len(said.doubts) == 6
+
+
+LEFT = LeftOut("suites/node/test_y.py::test_y[kind-hardened]", "pleg-churn", "it would end 35 s after the budget")
+ALSO = LeftOut("suites/node/test_y.py::test_y[kind-control:c]", "pleg-churn", "it would end 50 s after the budget")
+MORE = LeftOut(f"{outcome().test}x", "mass-termination", "it is not part of the tour")
+
+
+def test_left_out_is_not_held(tmp_path: Path) -> None:
+    made = results(tmp_path)
+    for each in (HELD, PROOF):
+        made.add(each)
+    made.leave_out([LEFT, ALSO, MORE])
+    made.leave_out([LEFT])  # another process says the same
+    made.end()
+    run = load(tmp_path)
+    said = answer(run)
+    assert said.safe is Safe.YES
+    assert said.sentence == (
+        "Of what was replayed: every promise of 1 incident held, and 1 control proved that the checks can fail; "
+        "3 tests left out"
+    )
+    assert headline(said, run) == "safe, of what was replayed"
+    assert left_out(run) == (
+        "pleg-churn: 2 tests, and so all of it (it would end 35 s after the budget, among other reasons)",
+        "mass-termination: 1 test (it is not part of the tour)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "safe", "says"),
+    [
+        ([outcome(broken()), PROOF], Safe.NO, "Of what was replayed: 1 of 1 incident broke: mass-termination; 1 test"),
+        ([HELD], Safe.UNKNOWN, "Of what was replayed: nobody can say that this is safe. "),
+    ],
+)
+def test_what_broke_and_what_is_not_known_is_said_of_what_was_replayed_too(
+    tmp_path: Path, outcomes: list[Outcome], safe: Safe, says: str
+) -> None:
+    made = results(tmp_path)
+    for each in outcomes:
+        made.add(each)
+    made.leave_out([LEFT])
+    made.end()
+    said = answer(load(tmp_path))
+    assert said.safe is safe
+    assert said.sentence.startswith(says)
+    assert headline(said, load(tmp_path)) == str(safe)
+
+
+def test_nothing_is_said_of_what_was_left_out_where_nothing_was(tmp_path: Path) -> None:
+    whole = run(tmp_path, HELD, PROOF)
+    assert (headline(answer(whole), whole), left_out(whole)) == ("safe", ())

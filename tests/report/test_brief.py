@@ -9,7 +9,7 @@ from chaos.invariants.base import Verdict
 from chaos.report import brief
 from chaos.report.answer import Safe, answer
 from chaos.report.results import Results
-from chaos.report.saved import load
+from chaos.report.saved import LeftOut, load
 from chaos.report.specs import SpecResult
 from tests.report.made import CONTROL, broken, history, outcome, proven, results
 
@@ -74,3 +74,12 @@ def test_a_history_that_was_edited_leaves_nothing_safe(tmp_path: Path, edit: byt
 def test_every_answer_has_its_exit_code() -> None:
     assert [brief.EXIT_CODES[each] for each in (Safe.YES, Safe.NO, Safe.UNKNOWN)] == [0, 1, 2]
     assert set(brief.EXIT_CODES) == set(Safe)
+
+
+def test_what_was_left_out_is_named_and_the_answer_is_said_of_the_rest(tmp_path: Path) -> None:
+    made = proven(tmp_path)
+    made.leave_out([LeftOut("t", "pleg-churn", "it would <b>end</b> late")])
+    text = shown(made)
+    assert text.startswith("## kube-ordeal: safe, of what was replayed\n\nOf what was replayed: every promise of 1 ")
+    assert "<details><summary>1 left out</summary>\n\n- pleg-churn: 1 test, and so all of it" in text
+    assert "(it would &lt;b&gt;end&lt;/b&gt; late)\n\n</details>" in text

@@ -14,7 +14,7 @@ from chaos.history import ClusterEvent, FaultStep, NodeChange, Phase, PodChange,
 from chaos.invariants.base import Verdict
 from chaos.report.html import page, write_page
 from chaos.report.results import Results
-from chaos.report.saved import load
+from chaos.report.saved import LeftOut, PlannedReplay, SavedPlan, load
 from tests.report.made import CONTROL, INCIDENT, broken, finding, history, outcome, proven, results
 
 EVIL = """</script><script>alert(1)</script><img src=x onerror=alert(2)>'"&{{ 7*7 }}<!--"""
@@ -183,3 +183,14 @@ def test_mutants_are_shown_by_what_they_are_not_by_their_test(tmp_path: Path) ->
     table = shown_text.partition("Historical bugs that were put back")[2].partition(INCIDENT)[0]
     assert "one-zone-forgotten" in table
     assert outcome().test not in table
+
+
+def test_what_was_left_out_and_the_budget_stand_at_the_top(tmp_path: Path) -> None:
+    made = proven(tmp_path)
+    left = LeftOut("t", "pleg-churn", "it would end 35 s after the <budget>")
+    made.leave_out([left], SavedPlan(900.0, 700.0, (PlannedReplay("a", 1.0, 62.4),)))
+    top = " ".join(shown(made).text.split("Incidents and invariants")[0].split())
+    assert "✓ Safe, of what was replayed" in top
+    assert "Of what was replayed: every promise of 1 incident held" in top
+    assert "pleg-churn: 1 test, and so all of it (it would end 35 s after the <budget>)" in top
+    assert "15 min 0 s, of which 11 min 40 s were planned, for 1 of what was collected" in top

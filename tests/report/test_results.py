@@ -15,7 +15,7 @@ from chaos.history import Phase
 from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import AFTER, FAILED, FLAKY, NO_IMAGE, PASSED, SKIPPED
 from chaos.report.results import Results
-from chaos.report.saved import SavedRun, load
+from chaos.report.saved import LeftOut, PlannedReplay, SavedPlan, SavedRun, load
 from chaos.report.schema import SCHEMA_PATH
 from chaos.report.specs import ALONE, SpecResult
 from tests.report.made import CONTROL, INCIDENT, RUN, broken, finding, history, outcome, proven, results
@@ -131,7 +131,7 @@ def edited(root: Path, change: Callable[[Any], object]) -> SavedRun:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda c: c.update(schema=4), "have schema 4, this version reads 3: read them with the version"),
+        (lambda c: c.update(schema=5), "have schema 5, this version reads 3 and 4: read them with the version"),
         (lambda c: c.pop("schema"), "they name no schema"),
         (lambda c: c.pop("run"), "damaged at the top: 'run' is a required property; were they edited?"),
         (lambda c: c.update(more=1), "damaged at the top"),
@@ -224,3 +224,30 @@ def test_junit_has_the_specs_that_were_run_for_themselves(tmp_path: Path) -> Non
     }
     assert case(made, f"[{FAILED}]").find("failure").text == "why"  # type: ignore[union-attr]
     assert [each.tag for each in case(made, f"[{PASSED}]")] == ["properties", "system-out"]
+
+
+def test_a_plan_and_what_was_left_out_are_read_back(tmp_path: Path) -> None:
+    made = proven(tmp_path)
+    left = LeftOut("t", "pleg-churn", "it would end 35 s after the budget")
+    plan = SavedPlan(900.0, 700.5, (PlannedReplay(outcome().test, 1.0, 62.4),))
+    made.leave_out([left], plan)
+    made.leave_out([left, LeftOut("late", "", "seen late")])
+    run = load(tmp_path)
+    assert (run.plan, [each.test for each in run.left_out]) == (plan, ["t", "late"])
+    assert run.left_out[0] == left
+
+
+def test_a_run_of_version_3_can_be_read(tmp_path: Path) -> None:
+    made = proven(tmp_path)
+    content = json.loads(made.path.read_text())
+    content["schema"] = 3
+    del content["left_out"]
+    for each in content["catalogue"]:
+        del each["postmortem"]
+    made.path.write_text(json.dumps(content))
+    run = load(tmp_path)
+    assert (run.plan, run.left_out, run.incident(INCIDENT).postmortem) == (None, (), "")
+    content["schema"] = 2
+    made.path.write_text(json.dumps(content))
+    with pytest.raises(OrdealError, match="have schema 2, this version reads 3 and 4: read them with the version"):
+        load(tmp_path)
