@@ -25,12 +25,13 @@ from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import AFTER
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import LeftOut, PlannedReplay, SavedPlan, SavedRun
-from chaos.suites import suites_dir
+from chaos.suites import replays, suites_dir
 
 INPUT_KEY = "kube_ordeal_budget"
 TOO_SHORT_KEY = "kube_ordeal_too_short"
 SPEC_S = 12.0  # one of upstream's specs: 424 took 69 min two at a time, 25 quick ones 2.5 min
 COLLECTING_S = 10.0  # what processes side by side need to start and collect
+NOT_ON_TOUR = "not part of the tour"
 SPECS = "specs"  # the shape of the cluster that they run on
 
 
@@ -285,7 +286,7 @@ def _candidate(item: pytest.Item, config: pytest.Config, given: Budget) -> Candi
 
 
 def _scope(item: pytest.Item) -> str:
-    from chaos.side_by_side import group, replays  # noqa: PLC0415  (pytest-xdist may be switched off)
+    from chaos.side_by_side import group  # noqa: PLC0415  (pytest-xdist may be switched off)
 
     return str(group(item.nodeid, replays()))
 

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from chaos import planning, undo
+from chaos import planning, showing, undo
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.clusters.client import api_client, server_version
 from chaos.clusters.pool import PROVIDERS, Pool, Wishes
@@ -39,6 +39,7 @@ from chaos.report.live import View
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import SavedRun, load
 from chaos.report.table import fact_table, verdict_table
+from chaos.showing import IDLE, QUIET_KEY, SHOWING
 from chaos.suites import is_preflight
 from chaos.turn import Turn
 from chaos.upgrade import NEVER
@@ -71,7 +72,8 @@ class Run:
         load_all()
         self.profile = find_profile(config.getoption("--profile"))
         self.id = config.stash[RUN_ID]
-        self.view = View(_stdout(config))
+        shown = config.stash.get(SHOWING, None)
+        self.view = View(_stdout(config), shown.progress.line if shown else str)
         self.report = _reporter(config, self.view)
         self.took_before_s = _took_before(Path(config.getoption("--results")))
         wishes, worker = _wishes(config), _worker(config)
@@ -124,6 +126,7 @@ SIGTERM_BEFORE = pytest.StashKey[Any]()  # the handler that was there
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Options beside pytest-kind's own (--cluster-name, --keep-cluster, --kubeconfig, --kind-image, --kind-bin...)."""
     pluginmanager.register(planning)
+    pluginmanager.register(showing)
     group = parser.getgroup("kube-ordeal")
     group.addoption(
         "--cluster",
@@ -220,6 +223,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         folder = Path(session.config.getoption("--results")) / session.config.stash[RUN_ID]
         preparing = Preparing(folder, _setup_options(session.config), _reporter(session.config))
         session.config.stash[PREPARING] = preparing
+        session.config.stash[SHOWING].progress.beside(lambda: preparing.now)
 
     def interrupt_all(number: int, frame: FrameType | None) -> None:
         for child in psutil.Process().children():
@@ -294,9 +298,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     items.sort(key=rank)
     if config.getoption("--ordeal-tour"):
-        left_out = [item for item in items if not _on_tour(item)]
-        items[:] = [item for item in items if _on_tour(item)]
-        config.hook.pytest_deselected(items=left_out)
+        planning.leave_out(config, items, {i.nodeid: planning.NOT_ON_TOUR for i in items if not _on_tour(i)})
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -419,11 +421,13 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
     try:
         return (yield)
     finally:
+        showing.end(session.config)
         directory = Path(session.config.getoption("--results")) / session.config.stash[RUN_ID]
         if not _worker(session.config) and (directory / "results.json").is_file():
             from chaos.report.close import close  # noqa: PLC0415  (the page's libraries are for runs that have results)
 
-            close(directory, _reporter(session.config))
+            shown = session.config.stash.get(SHOWING, None)
+            close(directory, _reporter(session.config), {IDLE: str(shown.idle)} if shown else {})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -441,6 +445,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for outcome in saved.outcomes:
         for name, rows in outcome.tables.items():
             console.print(fact_table(name, rows))
+    if IDLE in saved.machine:
+        terminalreporter.write_line(f"{IDLE}: {saved.machine[IDLE]}")
     for line in (*_not_conformed(saved), *planning.summary(saved)):
         terminalreporter.write_line(line)
     terminalreporter.write_line(f"results: {saved.path}")
@@ -581,6 +587,8 @@ def _reporter(config: pytest.Config, view: View | None = None) -> Callable[[str]
         if capture is None:
             return
         with capture.global_and_fixture_disabled():
+            if worker and planning.worker_input(config, QUIET_KEY):
+                return
             if worker:  # it has no terminal; what it writes here reaches that of the process that started it
                 sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} [{worker}] {line}\n")
                 sys.stderr.flush()

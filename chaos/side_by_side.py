@@ -9,7 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.incident import PLAIN, Load, Replay
-from chaos.suites import is_preflight, suites
+from chaos.suites import is_preflight, named, replays
 
 _CLUSTER = re.compile(rf"\[({KIND}|{SIMULATED}|{EXISTING})-[^\]]*\]$")
 _SPEC = re.compile(r"::test_spec\[[^\]]*\]$")
@@ -43,21 +43,15 @@ def group(nodeid: str, known: Mapping[str, Replay]) -> Group:
     by pytest-xdist's groups: those mark items in a way that pytest 9 overlooks. A replay that is not known waits.
     """
     found = _CLUSTER.search(nodeid)
-    test = nodeid.partition("[")[0]
-    file = test.partition("::")[0]
+    file = nodeid.partition("::")[0]
     preflight = is_preflight(nodeid)
     where = "preflight" if preflight else file
     if found is None:
         return Group(where, OTHER, "", Load.WAITS, preflight)
-    replay = next((replay for name, replay in known.items() if test == name or test.endswith(f"/{name}")), None)
+    replay = known.get(named(nodeid, known))
     shape, load = (replay.shape, replay.load) if replay else (PLAIN, Load.WAITS)
     alone = Load.ALONE if load is Load.ALONE else Load.WAITS  # one that works takes its turn by itself
     return Group(where, found[1], shape, alone, preflight)
-
-
-def replays() -> dict[str, Replay]:
-    """The replays of this distribution, by their test below the suites folder."""
-    return {suite.test: suite.replay for suite in suites()}
 
 
 class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -42,6 +43,17 @@ def suites(directory: Path | None = None) -> tuple[Suite, ...]:
             if replay is not None:
                 found.append(Suite(f"{path.relative_to(root)}::{name}", replay))
     return tuple(found)
+
+
+def replays() -> dict[str, Replay]:
+    """The replays of this distribution, by their test below the suites folder."""
+    return {suite.test: suite.replay for suite in suites()}
+
+
+def named(nodeid: str, known: Iterable[str]) -> str:
+    """Which of the tests of `replays` a pytest node id names; empty where it names none of them."""
+    test = nodeid.partition("[")[0]
+    return next((each for each in known if test == each or test.endswith(f"/{each}")), "")
 
 
 def by_incident(directory: Path | None = None) -> dict[Incident, tuple[Suite, ...]]:

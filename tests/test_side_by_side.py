@@ -9,8 +9,8 @@ import pytest
 from chaos.catalogue import INCIDENTS
 from chaos.clusters.base import KIND
 from chaos.incident import DENSE, PLAIN, STATEFUL, Load, Replay
-from chaos.side_by_side import ByCluster, Group, group, replays
-from chaos.suites import suites
+from chaos.side_by_side import ByCluster, Group, group
+from chaos.suites import replays, suites
 
 
 def replay(load: Load = Load.WAITS, shape: str = PLAIN) -> Replay:

@@ -1,6 +1,6 @@
 """What is done with the results when a run is over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from chaos.report.html import PAGE, write_page
@@ -8,10 +8,13 @@ from chaos.report.results import Results
 from chaos.report.saved import load
 
 
-def close(directory: Path, report: Callable[[str], None]) -> None:
-    """Write down that the run of that folder is over, and make its page. What goes wrong is told, never raised."""
+def close(directory: Path, report: Callable[[str], None], machine: Mapping[str, str]) -> None:
+    """Write down that the run of that folder is over, and make its page. What goes wrong is told, never raised.
+
+    `machine`: what is to be said of the machine at the end.
+    """
     try:
-        Results(directory.parent, directory.name, {}).end()
+        Results(directory.parent, directory.name, {}).end(machine)
         write_page(load(directory.parent, directory.name), directory / PAGE)
     except Exception as error:  # noqa: BLE001  (the verdicts are on disk; a page can be made again by `report --html`)
         report(f"the page of the results can't be made: {error}")

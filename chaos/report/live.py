@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,8 +46,9 @@ class View:
     Without `out` nothing is shown.
     """
 
-    def __init__(self, out: TextIO | None) -> None:
-        self._out = out
+    def __init__(self, out: TextIO | None, of_all: Callable[[], str] = str) -> None:
+        """`of_all`: how far the whole run is, in one line; empty where there is nothing to say."""
+        self._out, self._of_all = out, of_all
         self._live: Live | None = None
 
     def say(self, line: str) -> bool:
@@ -62,7 +63,8 @@ class View:
         """Show a replay for the block's length; `before_s`: how long it took the last time."""
 
         def shown() -> Text:
-            return Text("\n".join(status(name, watched, before_s)), style="dim", no_wrap=True, overflow="ellipsis")
+            lines = [line for line in (self._of_all(), *status(name, watched, before_s)) if line]
+            return Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
 
         if self._out is None:
             yield

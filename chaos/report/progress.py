@@ -92,7 +92,7 @@ class StatusLine:
     """
 
     def __init__(self, file: TextIO) -> None:
-        self._file, self._lock = file, threading.RLock()
+        self.file, self._lock = file, threading.RLock()
         self._shown, self._in_line = False, False
 
     def write(self, text: str) -> int:
@@ -101,28 +101,28 @@ class StatusLine:
             self.clear()
             if text:
                 self._in_line = not text.endswith("\n")
-            return self._file.write(text)
+            return self.file.write(text)
 
     def show(self, text: str, width: int) -> None:
         """Show the line, cut to the width of the terminal."""
         with self._lock:
             self.clear()
             if self._in_line:
-                self._file.write("\n")
+                self.file.write("\n")
                 self._in_line = False
-            self._file.write(text[: width - 1])
-            self._file.flush()
+            self.file.write(text[: width - 1])
+            self.file.flush()
             self._shown = True
 
     def clear(self) -> None:
         """Clear the line away."""
         with self._lock:
             if self._shown:
-                self._file.write(CLEAR)
+                self.file.write(CLEAR)
                 self._shown = False
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
+        return getattr(self.file, name)
 
 
 @contextmanager

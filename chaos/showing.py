@@ -1,0 +1,159 @@
+"""pytest's side of the line that says how far a run is, and how much of the processors it left idle."""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psutil
+import pytest
+
+from chaos import durations, planning
+from chaos.budget import span
+from chaos.hosts.binaries import normal_version
+from chaos.report.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress, StatusLine, shown
+from chaos.suites import named, replays
+
+IDLE = "processors idle"  # a fact of the results
+QUIET_KEY = "kube_ordeal_quiet"  # tells a process that the one with the terminal shows what goes on
+
+
+@dataclass(slots=True)
+class Showing:
+    """What one pytest process shows: the one that has the terminal."""
+
+    progress: Progress
+    idle: "Idle"
+    line: StatusLine | None = None
+    going_on: AbstractContextManager[None] | None = None
+
+
+SHOWING = pytest.StashKey[Showing]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """From the first second on."""
+    config = session.config
+    if planning.worker_input(config, "workerid") or config.option.collectonly:
+        return
+    lanes = len(getattr(config.option, "tx", None) or ()) or 1
+    config.stash[SHOWING] = Showing(Progress(lanes), Idle())
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What the run is made of, where nothing runs side by side."""
+    if not session.config.pluginmanager.hasplugin("dsession"):
+        expect(session.config, [item.nodeid for item in session.items])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Iterable[str]) -> None:
+    """The same side by side: every process has collected the same."""
+    expect(node.config, list(ids))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """On a terminal the process that has it shows what goes on, and the others write nothing between."""
+    if _on_terminal(node.config):
+        node.workerinput[QUIET_KEY] = "yes"
+
+
+class Hooks:
+    """The hooks that need the run's state."""
+
+    def __init__(self, showing: Showing) -> None:
+        self._progress = showing.progress
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """A replay begins."""
+        self._progress.begin(short(nodeid))
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """It is over."""
+        self._progress.end(short(nodeid))
+
+
+def expect(config: pytest.Config, ids: list[str]) -> None:
+    """Begin to show, where there is a replay among the tests; only once."""
+    found = config.stash.get(SHOWING, None)
+    known = replays()
+    of = {nodeid: replay for nodeid in ids if (replay := known.get(named(nodeid, known))) is not None}
+    if found is None or found.going_on is not None or not of:
+        return
+    took = durations.load()
+    profile, version = config.getoption("--profile"), normal_version(config.getoption("--kubernetes"))
+    found.progress.expect(
+        {
+            short(nodeid): took.replay_s(
+                f"{named(nodeid, known)}[{nodeid.partition('[')[2]}", r.shape, profile, version
+            )
+            for nodeid, r in of.items()
+        }
+    )
+    config.pluginmanager.register(Hooks(found))
+    if config.getoption("verbose") < 0:
+        return
+    tell, every_s = _teller(config, found)
+    found.going_on = shown(found.progress, tell, every_s=every_s)
+    found.going_on.__enter__()
+
+
+def end(config: pytest.Config) -> None:
+    """Show nothing any more. Safe to repeat."""
+    found = config.stash.get(SHOWING, None)
+    if found is None or found.going_on is None:
+        return
+    found.going_on.__exit__(None, None, None)
+    found.going_on = None
+    if found.line is not None:
+        found.line.clear()
+        config.get_terminal_writer()._file = found.line.file
+
+
+class Idle:
+    """How much of the processors is idle, from when it is made."""
+
+    def __init__(self) -> None:
+        self._began, self._times = time.monotonic(), psutil.cpu_times()
+
+    def __str__(self) -> str:
+        now, before = psutil.cpu_times(), self._times
+        total_s = sum(now) - sum(before)
+        idle_s = (now.idle + getattr(now, "iowait", 0.0)) - (before.idle + getattr(before, "iowait", 0.0))
+        share = idle_s / total_s if total_s > 0 else 0.0
+        lasted = span(time.monotonic() - self._began)
+        return f"{100 * share:.0f} % of {lasted} on {os.cpu_count()}; busy for {total_s - idle_s:.0f} processor seconds"
+
+
+def short(nodeid: str) -> str:
+    """A node id without folders and file."""
+    return nodeid.partition("::")[2].removeprefix("test_") or nodeid
+
+
+def _on_terminal(config: pytest.Config) -> bool:
+    return bool(config.get_terminal_writer()._file.isatty())
+
+
+def _teller(config: pytest.Config, found: Showing) -> tuple[Callable[[str], None], float]:
+    """How the line is told, and how often. On a terminal it is the last one, else one of the log."""
+    writer = config.get_terminal_writer()
+    side_by_side = config.pluginmanager.hasplugin("dsession")
+    if not side_by_side and _on_terminal(config):
+        return lambda _: None, EVERY_IN_A_LOG_S  # the view of the replay that goes on has it
+    if _on_terminal(config):
+        line = found.line = StatusLine(writer._file)
+        writer._file = line  # type: ignore[assignment]  # it stands before that file
+        return lambda text: line.show(text, writer.fullwidth), EVERY_S
+    capture = config.pluginmanager.getplugin("capturemanager")
+
+    def tell(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            writer.line(f"{datetime.now(UTC):%H:%M:%S} {text}")
+            writer.flush()
+
+    return tell, EVERY_IN_A_LOG_S
