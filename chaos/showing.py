@@ -87,14 +87,9 @@ def expect(config: pytest.Config, ids: list[str]) -> None:
         return
     took = durations.load()
     profile, version = config.getoption("--profile"), normal_version(config.getoption("--kubernetes"))
-    found.progress.expect(
-        {
-            short(nodeid): took.replay_s(
-                f"{named(nodeid, known)}[{nodeid.partition('[')[2]}", r.shape, profile, version
-            )
-            for nodeid, r in of.items()
-        }
-    )
+    for nodeid, replay in of.items():
+        test = f"{named(nodeid, known)}[{nodeid.partition('[')[2]}"
+        found.progress.expect(short(nodeid), took.replay_s(test, replay.shape, profile, version))
     config.pluginmanager.register(Hooks(found))
     if config.getoption("verbose") < 0:
         return
@@ -147,7 +142,7 @@ def _teller(config: pytest.Config, found: Showing) -> tuple[Callable[[str], None
         return lambda _: None, EVERY_IN_A_LOG_S  # the view of the replay that goes on has it
     if _on_terminal(config):
         line = found.line = StatusLine(writer._file)
-        writer._file = line  # type: ignore[assignment]  # it stands before that file
+        writer._file = line
         return lambda text: line.show(text, writer.fullwidth), EVERY_S
     capture = config.pluginmanager.getplugin("capturemanager")
 

@@ -8,7 +8,7 @@ from chaos.report.results import Results
 from chaos.report.saved import load
 
 
-def close(directory: Path, report: Callable[[str], None], machine: Mapping[str, str]) -> None:
+def close(directory: Path, report: Callable[[str], None], machine: Mapping[str, str] | None = None) -> None:
     """Write down that the run of that folder is over, and make its page. What goes wrong is told, never raised.
 
     `machine`: what is to be said of the machine at the end.

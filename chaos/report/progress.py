@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,10 +39,9 @@ class Progress:
         self._parts: dict[str, _Part] = {}
         self._before: Callable[[], str] = str
 
-    def expect(self, parts: Mapping[str, float]) -> None:
-        """What the run is made of: seconds that each part should take, by its name."""
-        for name, expected_s in parts.items():
-            self._parts.setdefault(name, _Part(expected_s))
+    def expect(self, name: str, expected_s: float) -> None:
+        """A part of the run, and how many seconds it should take."""
+        self._parts.setdefault(name, _Part(expected_s))
 
     def beside(self, said: Callable[[], str]) -> None:
         """What goes on beside the parts: its last words, empty where it is over."""

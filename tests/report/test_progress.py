@@ -17,7 +17,8 @@ class Clock:
 def test_the_line_counts_names_what_goes_on_and_when_it_is_over() -> None:
     clock = Clock()
     progress = Progress(2, clock)
-    progress.expect({"a": 60.0, "b": 30.0, "c": 90.0})
+    for name, expected_s in {"a": 60.0, "b": 30.0, "c": 90.0}.items():
+        progress.expect(name, expected_s)
     assert progress.line().startswith("0 of 3 done | over in about 90 s, at ")
     progress.begin("a")
     progress.begin("b")
@@ -56,8 +57,9 @@ def test_many_that_go_on_are_not_all_named_and_set_up_is() -> None:
 def test_one_after_the_other_takes_the_sum_and_side_by_side_the_longest_at_least() -> None:
     parts = {"a": 60.0, "b": 10.0}
     one, two = Progress(1, Clock()), Progress(2, Clock())
-    one.expect(parts)
-    two.expect(parts)
+    for name, expected_s in parts.items():
+        one.expect(name, expected_s)
+        two.expect(name, expected_s)
     assert (one.left_s, two.left_s) == (70.0, 60.0)
 
 
