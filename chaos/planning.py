@@ -71,7 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Note when the run began, and all that the plan is made from."""
-    began, text = time.monotonic(), config.getoption("--ordeal-budget")
+    began, text = clock(), config.getoption("--ordeal-budget")
     given = worker_input(config, INPUT_KEY)
     if given:
         config.stash[BUDGET] = _of_json(given)
@@ -94,7 +94,7 @@ def pytest_configure_node(node: Any) -> None:
     made = node.config.stash.get(BUDGET, None)
     if made is not None:
         if made.gone_s is None:  # the same for each of them, also for one that takes the place of one that died
-            made = replace(made, gone_s=time.monotonic() - made.began + COLLECTING_S)
+            made = replace(made, gone_s=clock() - made.began + COLLECTING_S)
             node.config.stash[BUDGET] = made
         node.workerinput[INPUT_KEY] = _as_json(made)
 
@@ -106,8 +106,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if given is None:
         return
     candidates = {item.nodeid: c for item in items if (c := _candidate(item, config, given)) is not None}
+    if not candidates:
+        return
     costs = _costs(candidates.values(), given)
-    gone_s = time.monotonic() - given.began if given.gone_s is None else given.gone_s
+    gone_s = clock() - given.began if given.gone_s is None else given.gone_s
     try:
         made = budget.plan(list(candidates.values()), costs, given.budget_s, now_s=gone_s)
     except OrdealError as error:
@@ -179,7 +181,7 @@ def skip_where_late(item: pytest.Item, results: Results) -> None:
     watch, given = item.config.stash.get(WATCH, None), item.config.stash.get(BUDGET, None)
     if watch is None or given is None:
         return
-    why = watch.why_not(item.nodeid, time.monotonic() - given.began)
+    why = watch.why_not(item.nodeid, clock() - given.began)
     if why:
         results.leave_out([LeftOut(item.nodeid, _incident(item), why)])
         pytest.skip(why)
@@ -198,10 +200,10 @@ class Stopwatch:
     @contextmanager
     def of(self, item: pytest.Item) -> Iterator["Lap"]:
         """Around all of a replay, with what is done before its story and after it."""
-        lap, began, waited_s = Lap(), time.monotonic(), self._waited()
+        lap, began, waited_s = Lap(), clock(), self._waited()
         lacked = [name for name in _builds(item) if not _is_built(name, self._kubernetes)]
         yield lap
-        took_s = time.monotonic() - began
+        took_s = clock() - began
         cluster_s, turn_s = (after - before for after, before in zip(self._waited(), waited_s, strict=True))
         self._keep(item, lap, took_s - turn_s, cluster_s, built=bool(lacked))
 
@@ -237,6 +239,11 @@ def summary(saved: SavedRun) -> list[str]:
     reasons = Counter("the budget" if "after the budget" in each.why else each.why for each in saved.left_out)
     why = "; ".join(f"{n} for {reason}" for reason, n in reasons.most_common(3))
     return [f"all of this is said of what was replayed: {len(saved.left_out)} left out ({why})"]
+
+
+def clock() -> float:
+    """Seconds on the clock that budgets are held to; the same one for all processes of a machine."""
+    return time.monotonic()
 
 
 def worker_input(config: pytest.Config, key: str) -> str:
