@@ -14,7 +14,7 @@ import pytest
 
 from chaos import budget, durations
 from chaos.budget import Candidate, Costs, Plan, Watch, span
-from chaos.clusters.base import EXISTING, KIND
+from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.conformance import program, rounds
 from chaos.durations import Durations
 from chaos.errors import OrdealError
@@ -265,8 +265,9 @@ def below_suites(item: pytest.Item) -> str:
 def _candidate(item: pytest.Item, config: pytest.Config, given: Budget) -> Candidate | None:
     """None for what costs nothing and tells nothing: a replay that this cluster can't do, and a test of other kind."""
     function = item.nodeid.partition("[")[0]
-    if item.get_closest_marker("spec") is not None:
-        cluster = KIND if config.getoption("--cluster") != EXISTING else EXISTING
+    choice = config.getoption("--cluster")
+    if item.get_closest_marker("spec") is not None and choice != SIMULATED:
+        cluster = EXISTING if choice == EXISTING else KIND
         return Candidate(item.nodeid, function, "", cluster=cluster, shape=SPECS, took_s=SPEC_S, scope=function)
     replay, case = replay_of(getattr(item, "function", None)), _case(item)
     if replay is None or case is None or item.get_closest_marker("skip") is not None:
