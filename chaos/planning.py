@@ -14,7 +14,7 @@ import pytest
 
 from chaos import budget, durations
 from chaos.budget import Candidate, Costs, Plan, Watch, span
-from chaos.clusters.base import EXISTING, KIND
+from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.conformance import program, rounds
 from chaos.durations import Durations
 from chaos.errors import OrdealError
@@ -72,7 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Note when the run began, and all that the plan is made from."""
-    began, text = time.monotonic(), config.getoption("--ordeal-budget")
+    began, text = clock(), config.getoption("--ordeal-budget")
     given = worker_input(config, INPUT_KEY)
     if given:
         config.stash[BUDGET] = _of_json(given)
@@ -95,7 +95,7 @@ def pytest_configure_node(node: Any) -> None:
     made = node.config.stash.get(BUDGET, None)
     if made is not None:
         if made.gone_s is None:  # the same for each of them, also for one that takes the place of one that died
-            made = replace(made, gone_s=time.monotonic() - made.began + COLLECTING_S)
+            made = replace(made, gone_s=clock() - made.began + COLLECTING_S)
             node.config.stash[BUDGET] = made
         node.workerinput[INPUT_KEY] = _as_json(made)
 
@@ -107,8 +107,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if given is None:
         return
     candidates = {item.nodeid: c for item in items if (c := _candidate(item, config, given)) is not None}
+    if not candidates:
+        return
     costs = _costs(candidates.values(), given)
-    gone_s = time.monotonic() - given.began if given.gone_s is None else given.gone_s
+    gone_s = clock() - given.began if given.gone_s is None else given.gone_s
     try:
         made = budget.plan(list(candidates.values()), costs, given.budget_s, now_s=gone_s)
     except OrdealError as error:
@@ -180,7 +182,7 @@ def skip_where_late(item: pytest.Item, results: Results) -> None:
     watch, given = item.config.stash.get(WATCH, None), item.config.stash.get(BUDGET, None)
     if watch is None or given is None:
         return
-    why = watch.why_not(item.nodeid, time.monotonic() - given.began)
+    why = watch.why_not(item.nodeid, clock() - given.began)
     if why:
         results.leave_out([LeftOut(item.nodeid, _incident(item), why)])
         pytest.skip(why)
@@ -199,10 +201,10 @@ class Stopwatch:
     @contextmanager
     def of(self, item: pytest.Item) -> Iterator["Lap"]:
         """Around all of a replay, with what is done before its story and after it."""
-        lap, began, waited_s = Lap(), time.monotonic(), self._waited()
+        lap, began, waited_s = Lap(), clock(), self._waited()
         lacked = [name for name in _builds(item) if not _is_built(name, self._kubernetes)]
         yield lap
-        took_s = time.monotonic() - began
+        took_s = clock() - began
         cluster_s, turn_s = (after - before for after, before in zip(self._waited(), waited_s, strict=True))
         self._keep(item, lap, took_s - turn_s, cluster_s, built=bool(lacked))
 
@@ -240,6 +242,11 @@ def summary(saved: SavedRun) -> list[str]:
     return [f"all of this is said of what was replayed: {len(saved.left_out)} left out ({why})"]
 
 
+def clock() -> float:
+    """Seconds on the clock that budgets are held to; the same one for all processes of a machine."""
+    return time.monotonic()
+
+
 def worker_input(config: pytest.Config, key: str) -> str:
     """What the controlling process told this one; empty where this is no worker of pytest-xdist."""
     return str(getattr(config, "workerinput", {}).get(key, ""))
@@ -259,8 +266,9 @@ def below_suites(item: pytest.Item) -> str:
 def _candidate(item: pytest.Item, config: pytest.Config, given: Budget) -> Candidate | None:
     """None for what costs nothing and tells nothing: a replay that this cluster can't do, and a test of other kind."""
     function = item.nodeid.partition("[")[0]
-    if item.get_closest_marker("spec") is not None:
-        cluster = KIND if config.getoption("--cluster") != EXISTING else EXISTING
+    choice = config.getoption("--cluster")
+    if item.get_closest_marker("spec") is not None and choice != SIMULATED:
+        cluster = EXISTING if choice == EXISTING else KIND
         return Candidate(item.nodeid, function, "", cluster=cluster, shape=SPECS, took_s=SPEC_S, scope=function)
     replay, case = replay_of(getattr(item, "function", None)), _case(item)
     if replay is None or case is None or item.get_closest_marker("skip") is not None:
