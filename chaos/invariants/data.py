@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from chaos.errors import OrdealError
 from chaos.history import Blind, ClusterEvent, History, PodChange, Record, Sample, Stored, Window, Writes
 from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.pods import EVICTED
@@ -256,6 +257,14 @@ def acknowledged_numbers(writes: Sequence[Writes]) -> dict[str, set[int]]:
         if w.ok:
             found.setdefault(w.client, set()).update(range(w.first, w.last + 1))
     return found
+
+
+def time_of_writes(history: History, store: str) -> Window:
+    """From the first write to a store until the last one's answer. Raises OrdealError where none was tried."""
+    writes = [w for w in history.of(Writes) if w.store == store]
+    if not writes:
+        raise OrdealError(f"no write to {store} was recorded")
+    return Window(writes[0].at, max(w.until for w in writes))
 
 
 def stored(

@@ -6,6 +6,7 @@ from itertools import pairwise
 from time import monotonic
 
 from chaos import rbd_lock
+from chaos.chance import hold_for_taints
 from chaos.clusters.base import EXISTING, NodePower, Shape, SharesFolder, stateful_shape
 from chaos.errors import OrdealError
 from chaos.faults.base import Fault
@@ -47,6 +48,7 @@ FENCED_WITHIN_S = 90.0
 # The kubelet tries again after up to 2 min 2 s (pkg/util/goroutinemap/exponentialbackoff, maxDurationBeforeRetry).
 REMEDY_WITHIN_S = 150.0
 WRITES_BEFORE_S, WRITES_AFTER_S = 2.0, 3.0
+WAITS_S = 20.0  # a new pod would run within that if nothing kept it, as it does when a node is drained
 
 
 @incident(
@@ -107,11 +109,8 @@ def test_a_lost_nodes_volume_waits_for_the_fence(lab: Lab) -> None:
         with lab.record(samplers=samplers(lab, writers)) as history:
             lab.hold(WRITES_BEFORE_S, "each writes for a while")
             with lab.inject(PowerOff(node)):
-                lab.hold_past(
-                    lab.timers.eviction_deadline_s,
-                    "the node's pods are deleted, and nobody knows whether they still write",
-                    margin_s=10,
-                )
+                hold_for_taints(lab, history, (node,))
+                lab.hold(WAITS_S, "the node's pods are deleted, and nobody knows whether they still write")
                 with lab.inject(MarkOutOfService(node)):
                     wait_until(lab, lambda: all(on_another(w, node) for w in writers), 2 * FENCED_WITHIN_S)
                     lab.hold(WRITES_AFTER_S, "what runs again goes on")
