@@ -8,6 +8,7 @@ import orjson
 from chaos.clusters.client import raw_get
 from chaos.clusters.kind import KindCluster
 from chaos.hosts.command import run
+from chaos.waiting import eventually
 from tests.comparing import settled
 
 # The inside of a node in one question, a section each. What changes by itself (counters, pods' mounts) is left out.
@@ -32,6 +33,7 @@ echo '== semaphores'; cut -c1-40 /proc/sysvipc/sem
 echo '== sysctl'; cat /proc/sys/net/ipv4/ip_local_port_range /proc/sys/fs/file-max
 """
 NODE_TAINTS = "node.kubernetes.io/"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 DAEMON_SETS = "/apis/apps/v1/namespaces/kube-system/daemonsets"
 
 
@@ -55,6 +57,27 @@ def unsound(ready: Mapping[str, str], taints: Mapping[str, tuple[str, ...]]) -> 
     away = [name for name, state in ready.items() if state != "True"]
     tainted = [f"{name} {taint}" for name, each in taints.items() for taint in each if taint.startswith(NODE_TAINTS)]
     return "; ".join([*(f"{name} is not Ready" for name in away), *tainted])
+
+
+def wait_in_touch(cluster: KindCluster) -> None:
+    """Wait until every kubelet has renewed its lease once more.
+
+    Until the grace period is over a node that is away looks Ready: a comparison without this ends too early, and the
+    next test begins with a node that goes away by itself.
+    """
+
+    def renewed() -> dict[str, str]:
+        with cluster.api() as client:
+            leases = orjson.loads(raw_get(client, LEASES))["items"]
+        return {lease["metadata"]["name"]: lease["spec"]["renewTime"] for lease in leases}
+
+    before, nodes = renewed(), [n.name for n in cluster.nodes()]
+
+    def all_have() -> bool:
+        now = renewed()
+        return all(name in now and now[name] != before.get(name) for name in nodes)
+
+    eventually(all_have, within_s=300, what="every kubelet to renew its lease", every_s=1.0)
 
 
 def picture_of_still(cluster: KindCluster) -> Picture:

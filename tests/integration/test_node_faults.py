@@ -15,7 +15,7 @@ from chaos.journal import Journal
 from chaos.waiting import eventually
 from tests.comparing import wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo
-from tests.integration.picture import Picture, picture, picture_of_still
+from tests.integration.picture import Picture, picture, picture_of_still, wait_in_touch
 
 NEW_NAME = "ordeal-renamed"
 
@@ -46,7 +46,9 @@ CASES = (
 )
 
 
-def as_before(cluster: KindCluster, before: Picture) -> None:
+def as_before(cluster: KindCluster, before: Picture, kind: str) -> None:
+    if kind in {RenameNode.kind, SetKubeletIdentity.kind}:  # the kubelet was restarted
+        wait_in_touch(cluster)
     wait_as_before(lambda: picture(cluster), before)
 
 
@@ -58,7 +60,7 @@ def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, case: 
     with inject(registered()[kind](**given), kind_cluster, journal, history):
         pass
     assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
-    as_before(kind_cluster, before)
+    as_before(kind_cluster, before, kind)
 
 
 @at_random_moments
@@ -67,7 +69,7 @@ def test_a_killed_run_is_undone(kind_cluster: KindCluster, case: str, moment: in
     before = picture_of_still(kind_cluster)
     kind, given = cases(kind_cluster)[case]
     kill_and_undo(kind_cluster, kind, given)
-    as_before(kind_cluster, before)
+    as_before(kind_cluster, before, kind)
 
 
 @pytest.mark.nightly("two faults at once: the CNI agent writes the second Node's addresses meanwhile, or not")
@@ -80,7 +82,7 @@ def test_the_second_node_of_a_killed_run_is_deleted(kind_cluster: KindCluster, j
         kind, given = cases(kind_cluster)["rename"]
         kill_and_undo(kind_cluster, kind, given, within_s=10.0)
         assert NEW_NAME not in {n.name for n in kind_cluster.nodes()}
-    as_before(kind_cluster, before)
+    as_before(kind_cluster, before, kind)
     assert {n.name for n in kind_cluster.nodes()} == set(before.ready)
 
 
