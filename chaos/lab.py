@@ -20,7 +20,7 @@ from chaos.faults.base import Fault, inject
 from chaos.history import FaultStep, History, Observation, Phase, Sample
 from chaos.hosts import mutants, workload_images
 from chaos.incident import HARDENED, Load, Replay
-from chaos.invariants.base import Figure, Finding, Invariant, judge
+from chaos.invariants.base import Figure, Finding, Invariant, Verdict, judge
 from chaos.invariants.conformance import AFTER, BEFORE
 from chaos.invariants.heartbeats import reporting
 from chaos.invariants.start import NOT_STARTED, STARTED
@@ -37,7 +37,10 @@ from chaos.waiting import WaitedInVainError, eventually, hold
 from chaos.workloads.starter import start_pod
 from chaos.workloads.web import Deployed, remove_namespace
 
-STEADY_WITHIN_S = 120.0
+# These end by what is seen, and are as long as the slowest machine needs.
+STEADY_WITHIN_S = 300.0
+SOUND_WITHIN_S = 120.0
+LATE_S = 180.0  # so much longer than what is promised a recovery is waited for: late is not the same as never
 CONFORMANCE, NOT_RUN = "conformance", "not run: "  # the name of a fact, and how it begins
 
 Sampler = Callable[[History], AbstractContextManager[object]]
@@ -344,16 +347,59 @@ class Lab:
         if left_s > 0:
             self.hold(round(left_s, 1), because)
 
-    def recover(self, condition: Callable[[], bool], *, within_s: float, what: str) -> bool:
-        """Wait for recovery. Where it does not come this returns False and the history says so; invariants judge it."""
-        self.phase("recover", what, lasts_s=within_s)
+    def hold_until(self, condition: Callable[[], bool], *, within_s: float, because: str, every_s: float = 0.5) -> bool:
+        """Let the fault last until `condition` is seen, at most `within_s` seconds. `because` finishes "until ...".
+
+        Where it is not seen this returns False and the history says so: invariants judge it.
+        """
+        self.phase("hold", f"until {because}, at most {within_s:g} s", lasts_s=within_s)
         try:
-            eventually(condition, within_s=within_s, what=what)
+            eventually(condition, within_s=within_s, what=f"this to be seen: {because}", every_s=every_s)
+        except WaitedInVainError as error:
+            self._observe("hold", because, str(error))
+            return False
+        self._observe("hold", because, "seen")
+        return True
+
+    def hold_until_shown(self, invariant: Invariant, *, within_s: float) -> bool:
+        """Let a control's fault last until it has shown what it is there for: the invariant is violated by now, for the
+        control's reason where it is the one that the control breaks. At most `within_s` seconds.
+        """
+        control = self.incident.control(self.control) if self.control else None
+        reason = control.because if control is not None and control.breaks == invariant.name else None
+
+        def shown() -> bool:
+            finding = self.finding_now(invariant)
+            return finding.verdict is Verdict.VIOLATED and reason in {None, finding.reason}
+
+        return self.hold_until(shown, within_s=within_s, because=f"{invariant.name} is violated", every_s=1.0)
+
+    def finding_now(self, invariant: Invariant) -> Finding:
+        """What is to be said of what was recorded by now, for a hold that lasts until there is enough of it."""
+        if self._history is None:
+            raise OrdealError("nothing is being recorded: use lab.record(...) around it")
+        return judge(invariant, self._history)
+
+    def recover(self, condition: Callable[[], bool], *, within_s: float, what: str) -> bool:
+        """Wait for recovery. Where it does not come this returns False and the history says so; invariants judge it.
+
+        `within_s` is what is promised. It is waited for longer, so that invariants can tell late from never, and the
+        next replay has a sound cluster; not in a control, whose recovery may never come.
+        """
+        self.phase("recover", what, lasts_s=within_s)
+        began = time.monotonic()
+        try:
+            eventually(condition, within_s=self._patience_s(within_s), what=what)
         except WaitedInVainError as error:
             self._observe("recovery", what, str(error))
             return False
-        self._observe("recovery", what, "recovered")
+        took_s = time.monotonic() - began
+        late = f", late: after {took_s:.0f} s of waiting, {within_s:g} s were given" if took_s > within_s else ""
+        self._observe("recovery", what, f"recovered{late}")
         return True
+
+    def _patience_s(self, within_s: float) -> float:
+        return within_s if self.control else within_s + LATE_S
 
     def nodes_ready(self) -> bool:
         """Whether every node is Ready now. Raises OrdealError where the API server does not answer."""
@@ -365,7 +411,10 @@ class Lab:
         return self._history is not None and reporting(self._history, nodes)
 
     def start_new_pods(self, *, within_s: float = 60.0) -> None:
-        """Try to start a pod on every worker that is Ready; the history says how long it took, or that it failed."""
+        """Try to start a pod on every worker that is Ready; the history says how long it took, or that it failed.
+
+        `within_s` is what is promised; it is waited for as `recover` does.
+        """
         self.phase("recover", "starting a new pod on every worker")
         history = self._history
         if history is None:
@@ -373,9 +422,10 @@ class Lab:
         for node in self.current.nodes():
             if node.control_plane:
                 continue
-            took_s = start_pod(self.current, node.name, within_s=within_s) if node.ready == "True" else None
+            waited_s = self._patience_s(within_s)
+            took_s = start_pod(self.current, node.name, within_s=waited_s) if node.ready == "True" else None
             if took_s is None:
-                self._observe(NOT_STARTED, node.name, f"not Ready within {within_s:g} s (node ready: {node.ready})")
+                self._observe(NOT_STARTED, node.name, f"not Ready within {waited_s:g} s (node ready: {node.ready})")
             else:
                 history.add(Sample(history.now(), STARTED, node.name, took_s))
 
@@ -532,7 +582,7 @@ class Lab:
             self._spoil(cluster, self._conforming.left)
             return
         try:
-            eventually(self.nodes_ready, within_s=30, what=f"every node of {cluster.ref.name} to be Ready")
+            eventually(self.nodes_ready, within_s=SOUND_WITHIN_S, what=f"every node of {cluster.ref.name} to be Ready")
             self.remove_workloads()
         except OrdealError as error:
             self._spoil(cluster, str(error))

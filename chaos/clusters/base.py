@@ -37,6 +37,19 @@ class Timers:
         """After a node's last heartbeat, the time by which a pod with default tolerations is deleted (rates aside)."""
         return self.monitor_grace_s + self.monitor_period_s + self.toleration_s
 
+    def eviction_deadline_of(self, nodes: int) -> float:
+        """The same where so many nodes of a zone are away, whatever happened to the cluster before: infinite at rate 0.
+
+        Nodes of a zone are tainted in turns, one each 1 / eviction_rate seconds, and a turn that an earlier outage has
+        used is not back at once, so that the first of them may have to wait for one too. Source: RateLimitedTimedQueue
+        in pkg/controller/nodelifecycle/scheduler/rate_limited_queue.go, and doNoExecuteTaintingPass in
+        pkg/controller/nodelifecycle/node_lifecycle_controller.go.
+        """
+        if nodes and not self.eviction_rate:
+            return float("inf")
+        turns_s = nodes / self.eviction_rate if nodes else 0.0
+        return self.eviction_deadline_s + turns_s
+
     def controller_manager_flags(self) -> dict[str, str]:
         """As kube-controller-manager flags, without the leading dashes."""
         return {

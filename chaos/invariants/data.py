@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from chaos.errors import OrdealError
 from chaos.history import Blind, ClusterEvent, History, PodChange, Record, Sample, Stored, Window, Writes
 from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.invariants.pods import EVICTED
@@ -14,6 +15,7 @@ LOST, NOT_SERVED, GROWS, OVER_LIMIT = "lost", "not-served", "grows", "over-limit
 WRITES, DISK_USE = "writes", "disk-use-bytes"
 ATTEMPT_GAP_S = 2.0
 SAMPLE_GAP_S = 5.0
+SETTLED, GOES_ON = 0.4, 0.7  # see disk_use_bounded
 
 
 @promise
@@ -139,13 +141,16 @@ def disk_use_bounded(
     *,
     limit_bytes: int,
     name: str = DISK_USE,
-    growth: float = 0.25,
     window: Window | None = None,
 ) -> Invariant:
     """Each subject's use of its disk (Samples called `name`) stayed below `limit_bytes`, and had stopped growing.
 
-    It had where the most of the second half of the window is no more than `growth` (a part) above the most of the
-    first. Reasons: "over-limit", "grows". Unknown where it was not sampled for longer than SAMPLE_GAP_S.
+    Whatever is limited grows until it is at its limit, so the question is what the last quarter of the window adds to
+    the highest value before, against what the quarters before it added on the average: as much where something grows
+    for ever (GOES_ON of it, and more), little or nothing where it has settled (SETTLED of it at the most, or no more
+    than the values go up and down). Reasons: "over-limit", "grows". Unknown between the two, for the recording is too
+    short to tell then, and where it was not sampled for longer than SAMPLE_GAP_S. The window should end with what makes
+    it grow: in the quiet after it everything settles.
     """
 
     def judge(history: History) -> Judgement:
@@ -161,16 +166,26 @@ def disk_use_bounded(
                 continue
             start = seen[0].at if window is None else window.start
             end = seen[-1].at if window is None else window.end
-            middle = (start + end) / 2
-            early = max((s.value for s in seen if s.at <= middle), default=0.0)
+            turn = start + (end - start) * 3 / 4  # the last quarter begins
             top = max(seen, key=lambda s: s.value)
-            late = max((s.value for s in seen if s.at > middle), default=0.0)
+            before, last = [s for s in seen if s.at <= turn], [s for s in seen if s.at > turn]
             most[subject] = top.value
             if top.value > limit_bytes:
                 worst.insert(0, (OVER_LIMIT, f"{subject} used {_mib(top.value)}, allowed {_mib(limit_bytes)}", [top]))
-            elif late > early * (1 + growth):
-                grew = f"{subject} went on growing: at most {_mib(early)} in the first half, {_mib(late)} in the second"
-                worst.append((GROWS, grew, [top]))
+            elif not before or not last:
+                doubts.append((f"the disk use of {subject} was not sampled in each part of the time", seen))
+            else:
+                early = max(s.value for s in before)
+                added = max(s.value for s in last) - early
+                usual = (early - before[0].value) / 3
+                grew = (
+                    f"at most {_mib(early)} in the first three quarters of {end - start:.0f} s, "
+                    f"{_mib(early + added)} in the last"
+                )
+                if added >= max(GOES_ON * usual, _noise(seen)):
+                    worst.append((GROWS, f"{subject} went on growing: {grew}", [top]))
+                elif added > max(SETTLED * usual, _noise(seen)):
+                    doubts.append((f"{subject} had not settled yet: {grew}", [top]))
             doubts += [
                 (f"the disk use of {subject} was not seen from {a:.1f} s to {b:.1f} s", [])
                 for a, b in pairwise([start, *(s.at for s in seen), end])
@@ -244,6 +259,14 @@ def acknowledged_numbers(writes: Sequence[Writes]) -> dict[str, set[int]]:
     return found
 
 
+def time_of_writes(history: History, store: str) -> Window:
+    """From the first write to a store until the last one's answer. Raises OrdealError where none was tried."""
+    writes = [w for w in history.of(Writes) if w.store == store]
+    if not writes:
+        raise OrdealError(f"no write to {store} was recorded")
+    return Window(writes[0].at, max(w.until for w in writes))
+
+
 def stored(
     at: float, store: str, member: str, client: str, acknowledged: set[int], there: set[int], *, behind: bool = False
 ) -> Stored:
@@ -303,6 +326,17 @@ def _unserved(served: Sequence[tuple[float, float]], end: float, begin: float) -
     if end > until:
         found.append((until, end))
     return found
+
+
+def _noise(samples: Sequence[Sample]) -> float:
+    """By how much two peaks may differ that are the same: half of the deepest fall, within a hundredth and a twentieth
+    of the highest value.
+    """
+    highest = deepest = 0.0
+    for sample in samples:
+        highest = max(highest, sample.value)
+        deepest = max(deepest, highest - sample.value)
+    return min(max(deepest / 2, highest / 100), highest / 20)
 
 
 def _mib(size_bytes: float) -> str:

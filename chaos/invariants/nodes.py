@@ -14,7 +14,7 @@ from itertools import pairwise
 from chaos.clusters.base import Timers
 from chaos.history import History, NodeChange, PodChange, Record, Window
 from chaos.invariants.base import Figure, Invariant, Judgement, held, promise, unknown, violated
-from chaos.invariants.sight import Span, names, never_landed, unseen
+from chaos.invariants.sight import WHOLE, Span, names, never_landed, unseen
 
 NO_EXECUTE = ("node.kubernetes.io/unreachable:NoExecute", "node.kubernetes.io/not-ready:NoExecute")
 LISTING_S = 0.5  # a pass begins with listing and copying the nodes, before the first of them is seen to go away
@@ -154,6 +154,26 @@ def rate_of(state: ZoneState, documented: Timers) -> float:
         ZoneState.FULL: documented.eviction_rate,  # while another zone has a Ready node
         ZoneState.ALL_FULL: 0.0,
     }[state]
+
+
+def tainted_s(history: History, nodes: Sequence[str], window: Window = WHOLE) -> dict[str, float]:
+    """For each of the nodes the longest time, in seconds, for which it carried a NoExecute taint in the window.
+
+    A window without an end ends with the last record; one that ends now, `history.now()`, is for a fault that lasts.
+    """
+    end = window.end if window.end != float("inf") else max((record.at for record in history), default=0.0)
+    longest = dict.fromkeys(nodes, 0.0)
+    since: dict[str, float] = {}
+    for change in history.of(NodeChange):
+        if change.name not in longest or change.at > end:
+            continue
+        if _tainted(change) and change.change != "deleted":
+            since.setdefault(change.name, max(change.at, window.start))
+        elif change.name in since:
+            longest[change.name] = max(longest[change.name], change.at - since.pop(change.name))
+    for name, began in since.items():
+        longest[name] = max(longest[name], end - began)
+    return longest
 
 
 Nodes = Mapping[str, Sequence[NodeChange]]

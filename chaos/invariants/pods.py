@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from chaos.history import ClusterEvent, History, PodChange, Window
+from chaos.history import ClusterEvent, History, NodeChange, PodChange, Window
 from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.invariants.nodes import tainted_s
 from chaos.invariants.sight import Span, names, never_landed, unseen
 
 # The DisruptionTarget condition's reasons, and the event of the taint eviction controller. Source:
@@ -18,8 +19,14 @@ RESTARTED, STOPPED, REPLACED = "restarted", "stopped", "replaced"
 
 
 @promise
-def nothing_terminated(workload: str, *, window: Window | None = None, fault: str | None = None) -> Invariant:
+def nothing_terminated(
+    workload: str, *, window: Window | None = None, fault: str | None = None, tolerated_s: float | None = None
+) -> Invariant:
     """No pod of the workload was marked for deletion, deleted, evicted, or failed.
+
+    `tolerated_s`: how long pods tolerate a NoExecute taint by default. With it a history in which no node that had a
+    pod of the workload was tainted for longer is unknown: nothing had the chance to be terminated. Without it nothing
+    is said of taints: for those replays in which it is the taint, or who acts on it, that is kept away.
 
     `workload` is the value of the label kube-ordeal/workload. Reasons: "taint-eviction" where the taint eviction
     controller did it to any of them, else "evicted", "deleted", "failed", in this order. A pod that was on its way out
@@ -45,8 +52,8 @@ def nothing_terminated(workload: str, *, window: Window | None = None, fault: st
             return unknown(f"no pod of {workload} was seen")
         if ended:
             return _terminated(history, workload, pods, sorted(ended, key=lambda c: c.at), alive)
-        blind = unseen(history, "pods", judged)
-        return blind or held(f"none of {alive} pods of {workload} was terminated", pods=alive, terminated=0)
+        doubt = unseen(history, "pods", judged) or _no_chance(history, workload, judged, tolerated_s)
+        return doubt or held(f"none of {alive} pods of {workload} was terminated", pods=alive, terminated=0)
 
     return Invariant("nothing-terminated", judge)
 
@@ -141,6 +148,23 @@ def same_pods(workload: str, *, window: Window | None = None, fault: str | None 
         return blind or held(f"the {len(first)} pods of {workload} are the same as before", pods=len(first))
 
     return Invariant("same-pods", judge)
+
+
+def _no_chance(history: History, workload: str, judged: Window, tolerated_s: float | None) -> Judgement | None:
+    """Unknown, where no node with a pod of the workload was tainted for long enough to have it deleted; else None."""
+    if tolerated_s is None:
+        return None
+    nodes = sorted({c.node for c in history.of(PodChange) if c.workload == workload and c.node})
+    longest = tainted_s(history, nodes, judged)
+    worst = max(longest, key=lambda node: longest[node], default="")
+    if worst and longest[worst] > tolerated_s:
+        return None
+    seen = f"the longest was {longest[worst]:.1f} s on {worst}" if worst and longest[worst] else "none was at all"
+    return unknown(
+        f"no node with a pod of {workload} was tainted NoExecute for longer than the {tolerated_s:g} s that are "
+        f"tolerated by default ({seen}), so that nothing had the chance to be terminated",
+        [c for c in history.of(NodeChange, judged) if c.name in longest],
+    )
 
 
 def _by_pod(history: History, workload: str) -> dict[str, list[PodChange]]:

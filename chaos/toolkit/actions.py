@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import fields, replace
 
 from chaos import nodefacts
+from chaos.chance import hold_for_eviction, hold_limit_s
 from chaos.clusters.base import (
     ControlPlaneSwap,
     EtcdBehind,
@@ -53,7 +54,9 @@ from chaos.history import Observation, PodChange
 from chaos.hosts import mutants
 from chaos.identities import NodeIdentities
 from chaos.informer import ConfigMapInformer
+from chaos.invariants.base import Recipe, Verdict, made_again
 from chaos.invariants.conformance import AFTER, BEFORE
+from chaos.invariants.data import OVER_LIMIT, disk_use_bounded, time_of_writes
 from chaos.invariants.handles import DNS, ECHO
 from chaos.invariants.pleg import WAVE, WAVE_OVER, deadlock_seen
 from chaos.links import measure_links as measure
@@ -64,7 +67,6 @@ from chaos.server_versions import read_image, read_running
 from chaos.shards import CheckedShards, is_whole
 from chaos.toolkit.session import HARDENED, SESSION, Configuration, activity, always, by_variant
 from chaos.volumes import PodLogs, SharedLogs, VolumeSamples
-from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads import config_maps
 from chaos.workloads.churn import Churn, check_room, pods_left, ready_within_s, scale
 from chaos.workloads.dns import dns_node, dns_ready, dns_url
@@ -81,7 +83,7 @@ from chaos.workloads.mysql import (
 )
 from chaos.workloads.named import Named
 from chaos.workloads.pinned import Echo, Spare, ready_replicas, start_spare, stop_spare
-from chaos.workloads.redis import Redis, start_load
+from chaos.workloads.redis import Redis, all_masters_beside, start_load
 from chaos.workloads.starts import start_and_remove
 from chaos.workloads.volume_writer import VolumeWriter, check_class, watched, writing_on
 from chaos.workloads.web import Web
@@ -120,6 +122,10 @@ __all__ = [
     "hold",
     "hold_past_eviction_deadline",
     "hold_past_grace_period",
+    "hold_until_disks_settle",
+    "hold_until_evicted",
+    "hold_until_masters_beside",
+    "hold_until_shown",
     "install_rbd_lock",
     "keep_connection",
     "leak_kernel_memory",
@@ -390,9 +396,76 @@ def stop_recording() -> bool:
 
 
 @activity
-def hold(for_s: float | Mapping[str, float], because: str = "as the experiment says") -> None:
-    """Let the fault last for so many seconds, which may be a choice by variant."""
-    SESSION.lab.hold(float(by_variant(for_s, SESSION.lab.control)), because)
+def hold(for_s: float | Mapping[str, float | None], because: str = "as the experiment says") -> None:
+    """Let the fault last for so many seconds, which may be a choice by variant; null leaves the step out."""
+    chosen = by_variant(for_s, SESSION.lab.control)
+    if chosen is not None:
+        SESSION.lab.hold(float(chosen), because)
+
+
+@activity
+def hold_until_shown(
+    promise: str, arguments: Mapping[str, object] | None = None, within_s: float | Mapping[str, float | None] = 240.0
+) -> bool:
+    """Let a control's fault last until a promise is seen to be broken, such as dns_answers, as a probe is called. False
+    where it was not within so many seconds.
+
+    arguments: those of the promise; `node` and `nodes` as everywhere here. within_s may be a choice by variant; null
+    leaves the step out, and returns false.
+    """
+    limit_s = by_variant(within_s, SESSION.lab.control)
+    if limit_s is None:
+        return False
+    given = dict(arguments or {})
+    if isinstance(given.get("nodes"), str):
+        given["nodes"] = list(nodes_named(str(given["nodes"])))
+    if isinstance(given.get("node"), str):
+        given["node"] = _one(str(given["node"]))
+    return SESSION.lab.hold_until_shown(made_again(Recipe(promise, given)), within_s=float(limit_s))
+
+
+@activity
+def hold_until_evicted(workload: str = "web", nodes: str = "workers") -> bool:
+    """Let a fault that keeps nodes away last until what this can lead to was seen: hardened that each of them was
+    tainted for longer than pods tolerate by default, in a control that a pod of the workload is terminated.
+
+    It lasts no longer than the node life cycle can take, by the cluster's timers; for an existing cluster with other
+    ones than the shipped ones say the configuration's `eviction_deadline_s`. False where it was not seen.
+    """
+    named, told_s = nodes_named(nodes), _told_deadline_s()
+    timers = SESSION.cluster().shape.timers
+    within_s = None if told_s is None else told_s + hold_limit_s(timers, len(named)) - timers.eviction_deadline_s
+    return hold_for_eviction(SESSION.lab, SESSION.history, workload, named, within_s=within_s)
+
+
+@activity
+def hold_until_disks_settle(limit_bytes: int, within_s: float | Mapping[str, float | None] = 90.0) -> bool:
+    """Let the writing to deploy_mysql last until no member's data grows any more, as disk_use_bounded judges it. Needs
+    watch_members. within_s may be a choice by variant; null leaves the step out. False where it was not seen.
+    """
+    limit_s = by_variant(within_s, SESSION.lab.control)
+    if limit_s is None:
+        return False
+    deployed, history = SESSION.workload("mysql"), SESSION.history
+    names = [f"{deployed.name}-{n}" for n in range(deployed.replicas)]
+
+    def settled() -> bool:
+        written = replace(time_of_writes(history, deployed.name), end=history.now())
+        found = SESSION.lab.finding_now(disk_use_bounded(names, limit_bytes=int(limit_bytes), window=written))
+        return found.verdict is Verdict.HELD or found.reason == OVER_LIMIT
+
+    return SESSION.lab.hold_until(settled, within_s=float(limit_s), because="no member's use of its disk grows")
+
+
+@activity
+def hold_until_masters_beside(node: str = "first-worker", within_s: float = 120.0) -> bool:
+    """Let a cut last until all masters of deploy_redis are on other nodes than this one. False where they are not."""
+    redis, cut = SESSION.workload("redis"), _one(node)
+    return SESSION.lab.hold_until(
+        lambda: all_masters_beside(redis, cut),
+        within_s=float(within_s),
+        because=f"all masters are on other nodes than {cut}",
+    )
 
 
 @activity
@@ -413,22 +486,21 @@ def hold_past_grace_period(
 
 
 @activity
-def hold_past_eviction_deadline(plus_s: float = 5.0, from_now: bool = False) -> float:
+def hold_past_eviction_deadline(plus_s: float | Mapping[str, float | None] = 5.0, from_now: bool = False) -> float:
     """Let the fault last past grace period and toleration, and `plus_s` seconds more, counted from when it was applied.
 
     from_now: counted from now. For an existing cluster with other timers than the shipped ones, say the configuration's
-    `eviction_deadline_s`. Returns the deadline in seconds.
+    `eviction_deadline_s`. plus_s may be a choice by variant; null leaves the step out. Returns the deadline in seconds.
     """
-    told = SESSION.settings.eviction_deadline_s
-    because = "past grace period and toleration"
-    try:
-        deadline_s = float(told) if told else SESSION.cluster().shape.timers.eviction_deadline_s
-    except ValueError:
-        raise OrdealError(f"the configuration's eviction_deadline_s is {told!r}; it must be seconds") from None
+    chosen = by_variant(plus_s, SESSION.lab.control)
+    if chosen is None:
+        return 0.0
+    because, told_s = "past grace period and toleration", _told_deadline_s()
+    deadline_s = SESSION.cluster().shape.timers.eviction_deadline_s if told_s is None else told_s
     if from_now or not SESSION.is_recording:
-        SESSION.lab.hold(deadline_s + float(plus_s), because)
+        SESSION.lab.hold(deadline_s + float(chosen), because)
     else:
-        SESSION.lab.hold_past(deadline_s, because, margin_s=float(plus_s))
+        SESSION.lab.hold_past(deadline_s, because, margin_s=float(chosen))
     return deadline_s
 
 
@@ -489,19 +561,15 @@ def follow_eviction_log(node: str) -> None:
 
 
 @activity
-def wait_until_evicted(within_s: float = 120.0) -> bool:
+def wait_until_evicted(within_s: float = 300.0) -> bool:
     """Wait until the kubelet says that there is nothing left to evict. False where it does not: invariants judge it.
 
     Needs follow_eviction_log.
     """
-    history, what = SESSION.history, "nothing left to evict"
-    SESSION.lab.phase("hold", what)
-    try:
-        return eventually(
-            lambda: any(o.name == NONE_LEFT for o in history.of(Observation)), within_s=float(within_s), what=what
-        )
-    except WaitedInVainError:
-        return False
+    history, what = SESSION.history, "the kubelet has evicted what it may"
+    return SESSION.lab.hold_until(
+        lambda: any(o.name == NONE_LEFT for o in history.of(Observation)), within_s=float(within_s), because=what
+    )
 
 
 @activity
@@ -753,7 +821,7 @@ def stop_writing() -> bool:
 
 @activity
 def wait_until_members_fail(
-    evicted: int | Mapping[str, int] = 0, restarts: int | Mapping[str, int] = 0, within_s: float = 150.0
+    evicted: int | Mapping[str, int] = 0, restarts: int | Mapping[str, int] = 0, within_s: float = 300.0
 ) -> bool:
     """Wait until so many members were evicted, or one was restarted so often. Both may be choices by variant; 0 leaves
     the step out. False where it did not happen: the invariants judge it.
@@ -768,11 +836,7 @@ def wait_until_members_fail(
         by_kubelet = {c.name for c in changes if c.reason == "Evicted"}
         return bool(gone and len(by_kubelet) >= gone) or bool(again and any(c.restarts >= again for c in changes))
 
-    SESSION.lab.phase("hold", "until members fail")
-    try:
-        return eventually(failed, within_s=float(within_s), what="members to fail")
-    except WaitedInVainError:
-        return False
+    return SESSION.lab.hold_until(failed, within_s=float(within_s), because="members fail")
 
 
 @activity
@@ -1421,24 +1485,20 @@ def stop_watching_volumes() -> bool:
 def wait_until_writers_moved(
     names: str | Mapping[str, str] = "recreate,stateful-set",
     node: str = "last-worker",
-    within_s: float = 48.0,
+    within_s: float | Mapping[str, float] = 48.0,
     configuration: Configuration | None = None,
 ) -> bool:
     """Wait until each workload writes on another node. False where not: the invariants judge it.
 
-    names: as in deploy_volume_writers.
+    names: as in deploy_volume_writers. within_s may be a choice by variant.
     """
-    cluster_node = _one(node)
-    SESSION.open(configuration).lab.phase("hold", f"until every workload writes on another node than {cluster_node}")
+    cluster_node, lab = _one(node), SESSION.open(configuration).lab
     moving = [SESSION.workload(name) for name in _names(by_variant(names, SESSION.lab.control))]
-    try:
-        return eventually(
-            lambda: all(writing_on(each) not in {"", cluster_node} for each in moving),
-            within_s=float(within_s),
-            what="the handover",
-        )
-    except WaitedInVainError:
-        return False
+    return lab.hold_until(
+        lambda: all(writing_on(each) not in {"", cluster_node} for each in moving),
+        within_s=float(by_variant(within_s, lab.control)),
+        because=f"every workload writes on another node than {cluster_node}",
+    )
 
 
 @activity
@@ -1547,7 +1607,7 @@ def end_churn(within_s: float = 300.0) -> bool:
 def stall_runtime(
     node: str | Mapping[str, str | None] = "last-worker", for_s: float = 0.0, configuration: Configuration | None = None
 ) -> str:
-    """Stop one node's containerd with SIGSTOP, and let that last for so many seconds.
+    """Stop one node's containerd with SIGSTOP, and let that last for so many seconds; 0 does not wait.
 
     node may be a choice by variant; null leaves the step out.
     """
@@ -1556,7 +1616,8 @@ def stall_runtime(
     if named is None:
         return "left out"
     SESSION.inject(StallRuntime(_one(named)))
-    SESSION.lab.hold(float(for_s), "the runtime stands still")
+    if for_s:
+        SESSION.lab.hold(float(for_s), "the runtime stands still")
     return "landed"
 
 
@@ -1650,6 +1711,15 @@ def nodes_named(named: str) -> tuple[str, ...]:
     if unknown or not found:
         raise OrdealError(f"there is no node {', '.join(unknown) or named} in cluster {SESSION.cluster().ref.name}")
     return found
+
+
+def _told_deadline_s() -> float | None:
+    """What the configuration says of an existing cluster's timers; None where it says nothing."""
+    told = SESSION.settings.eviction_deadline_s
+    try:
+        return float(told) if told else None
+    except ValueError:
+        raise OrdealError(f"the configuration's eviction_deadline_s is {told!r}; it must be seconds") from None
 
 
 def _wave(node: str, what: str) -> bool:

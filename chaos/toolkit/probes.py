@@ -117,12 +117,16 @@ Reported = dict[str, object]
 
 
 @activity
-def nothing_terminated(workload: str = "web", fault: str = "") -> Reported:
+def nothing_terminated(workload: str = "web", fault: str = "", tainted: bool = False) -> Reported:
     """No pod of the workload was marked for deletion, deleted, evicted, or failed.
 
-    fault: the kind of the fault in whose time it is judged, such as cut-off; without, the whole recording is.
+    fault: the kind of the fault in whose time it is judged, such as cut-off; without, the whole recording is. tainted:
+    it is unknown where no node of these pods was tainted for longer than is tolerated by default, by the cluster's
+    timers; where the configuration says `eviction_deadline_s`, where none was tainted at all.
     """
-    return _judged(pods.nothing_terminated(workload, fault=fault or None))
+    told, timers = SESSION.settings.eviction_deadline_s, SESSION.cluster().shape.timers
+    tolerated_s = (0.0 if told else timers.toleration_s) if tainted else None
+    return _judged(pods.nothing_terminated(workload, fault=fault or None, tolerated_s=tolerated_s))
 
 
 @activity
@@ -425,9 +429,12 @@ def served_again_within(store: str, within_s: float, client: str = "", fault: st
 
 @activity
 def disk_use_bounded(limit_bytes: int, members: str = "mysql-0,mysql-1,mysql-2") -> Reported:
-    """Each member's data stayed below `limit_bytes`, and had stopped growing. Needs watch_members."""
-    named = [name.strip() for name in members.split(",")]
-    return _judged(data.disk_use_bounded(named, limit_bytes=int(limit_bytes)))
+    """While it was written each member's data stayed below `limit_bytes`, and had stopped growing.
+
+    Needs watch_members and start_writing.
+    """
+    named, written = [name.strip() for name in members.split(",")], data.time_of_writes(SESSION.history, "mysql")
+    return _judged(data.disk_use_bounded(named, limit_bytes=int(limit_bytes), window=written))
 
 
 @activity

@@ -194,6 +194,14 @@ def broken(deployed: Deployed) -> str:
     return ""
 
 
+def all_masters_beside(deployed: Deployed, node: str) -> bool:
+    """Whether there are as many masters on the other nodes as there are shards, each by its own word: one that the node
+    had is replaced then. Raises OrdealError where one of them does not answer.
+    """
+    others = [m for m in members(deployed) if m.node != node]
+    return sum(_cli(deployed, m, "role").split()[:1] == ["master"] for m in others) == MASTERS
+
+
 def trouble_in(answer: str, count: int) -> str:
     """What is wrong by a member's CLUSTER INFO, CLUSTER NODES and INFO replication; empty where nothing is."""
     lines = dict(

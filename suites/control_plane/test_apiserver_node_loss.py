@@ -59,6 +59,8 @@ def _lose_the_control_plane(lab: Lab, cluster: Cluster, *, new_address: bool) ->
     web = lab.deploy(Web(replicas=6))
     with lab.record(probe=web) as history:
         with lab.inject(PowerOff(control_plane, new_address=new_address)):
+            # The controller manager is away too: nobody taints meanwhile, and no turn has to be waited for. It comes
+            # back to nodes whose grace period is over, and so is the toleration since.
             lab.hold_past(lab.timers.eviction_deadline_s, "past grace period and toleration")
         lab.recover(
             lambda: lab.nodes_ready() and lab.kubelets_report() and web.ready(),

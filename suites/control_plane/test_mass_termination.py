@@ -1,5 +1,6 @@
 """mass-termination on real kubelets: the containers must go on serving through the cut, and after it."""
 
+from chaos.chance import hold_for_eviction
 from chaos.clusters.base import NodeNetwork, NodePower, RunsContainers, Shape
 from chaos.faults.network import CutOff
 from chaos.incident import incident
@@ -26,14 +27,14 @@ def test_nodes_that_lose_the_apiserver_keep_their_pods(lab: Lab) -> None:
     web = lab.deploy(Web(replicas=6, tolerate_for_ever=lab.control is None, publish_not_ready=True))
     with lab.record(probe=web) as history:
         with lab.inject(CutOff(nodes=workers, peers=control_plane)):
-            lab.hold_past(lab.timers.eviction_deadline_s, "past grace period and toleration")
+            hold_for_eviction(lab, history, web.name, workers)
         lab.recover(
             lambda: lab.nodes_ready() and web.ready(), within_s=DOCUMENTED_WITHIN_S, what="every node and replica Ready"
         )
         lab.hold(5, "a kubelet that obeys a deletion does so when it syncs again")
     lab.expect(
         history,
-        nothing_terminated(web.name),
+        nothing_terminated(web.name, tolerated_s=lab.timers.toleration_s),
         no_container_restarted(web.name),
         outage_at_most(2.0),
         nodes_ready_again(workers, within_s=DOCUMENTED_WITHIN_S),

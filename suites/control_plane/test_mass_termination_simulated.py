@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from chaos.chance import hold_for_eviction
 from chaos.clusters.base import Heartbeats, Shape, Timers, Zone
 from chaos.faults.heartbeats import StopHeartbeats
 from chaos.incident import HARDENED, Load, incident
@@ -92,13 +93,14 @@ def test_a_small_cluster_keeps_its_pods(lab: Lab) -> None:
     """When both workers of a cluster of three nodes lose the API server, the control plane MUST NOT terminate their
     pods.
     """
-    lab.cluster(Shape(workers=2, timers=lab.timers))
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
     web = lab.deploy(Web(replicas=6, tolerate_for_ever=lab.control != "default-tolerations"))
     with lab.record() as history:
         with lab.inject(StopHeartbeats(("workers",))):
-            lab.hold(lab.timers.eviction_deadline_s + 5, "past grace period and toleration")
+            hold_for_eviction(lab, history, web.name, workers)
         lab.recover(lambda: lab.nodes_ready() and web.ready(), within_s=60, what="every node and replica Ready")
-    lab.expect(history, nothing_terminated(web.name, fault=StopHeartbeats.kind))
+    lab.expect(history, nothing_terminated(web.name, fault=StopHeartbeats.kind, tolerated_s=lab.timers.toleration_s))
 
 
 def _rates(lab: Lab) -> list[dict[str, str | int | float]]:

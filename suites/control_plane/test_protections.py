@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from kubernetes.client import CoreV1Api
 
+from chaos.chance import hold_for_eviction, hold_for_taints
 from chaos.clusters.base import Cluster, ControllerManagerSwitch, Heartbeats, Shape, Timers
 from chaos.errors import OrdealError
 from chaos.faults.control_plane import StopControllerManager
@@ -39,18 +40,21 @@ EXCLUDE_LABEL = "node.kubernetes.io/exclude-disruption"
 class Bench:
     """A cluster on which trials are made one after the other, and the protections that one trial tries.
 
-    `anew`: each trial has a cluster of its own. Where no token comes back to a zone's queue, a second trial on the same
-    controller manager would find none, and hold for a reason that is none.
+    `tainted`: its protections are for nodes that are tainted, so that a trial without taints proves nothing. The others
+    keep the taints away, wholly or but for one. `anew`: each trial has a cluster of its own. Where no token comes back
+    to a zone's queue, a second trial on the same controller manager would find none, and hold for a reason that is
+    none.
     """
 
     tag: str
     protections: tuple[str, ...]
     timers: Timers = TIMERS
     anew: bool = False
+    tainted: bool = False
 
 
 BENCHES = (
-    Bench("plain", (NONE, TOLERATIONS)),
+    Bench("plain", (NONE, TOLERATIONS), tainted=True),
     # Each zone's queue begins with one token, whatever the rate (addPodEvictorForNewZone in
     # pkg/controller/nodelifecycle/node_lifecycle_controller.go): one node goes, once for each start of the controller.
     Bench("rate-0", (RATE_0,), replace(TIMERS, eviction_rate=0.0, secondary_eviction_rate=0.0), anew=True),
@@ -72,7 +76,7 @@ def test_what_protects_a_small_cluster(lab: Lab) -> None:
     pods every time.
     """
     times = lab.profile.repeats
-    benches = (Bench("plain", (NONE,)),) if lab.control == "no-protection" else BENCHES
+    benches = (Bench("plain", (NONE,), tainted=True),) if lab.control == "no-protection" else BENCHES
     first, others = benches[0], benches[1:]
     trials: list[Observation] = []
     with ThreadPoolExecutor(max(1, len(others))) as threads, ExitStack() as apart:
@@ -119,13 +123,31 @@ def try_once(lab: Lab, bench: Bench, number: int) -> list[Observation]:
             if NO_CONTROLLER_MANAGER in bench.protections:
                 faults.enter_context(lab.inject(StopControllerManager()))
             faults.enter_context(lab.inject(StopHeartbeats(("workers",))))
-            lab.hold(bench.timers.eviction_deadline_s + 4, "past grace period and toleration")
+            _hold(lab, bench, history, [webs[NONE].name] if NONE in webs else [])
         lab.recover(lab.nodes_ready, within_s=60, what="every node Ready")
-    findings = {name: judge(nothing_terminated(web.name), history) for name, web in webs.items()}
+    tolerated_s = bench.timers.toleration_s if bench.tainted else None
+    findings = {
+        name: judge(nothing_terminated(web.name, tolerated_s=tolerated_s), history) for name, web in webs.items()
+    }
     return [
         Observation(number, TRIAL, name, f"{f.verdict}{BECAUSE if f.reason else ''}{f.reason}")
         for name, f in findings.items()
     ]
+
+
+def _hold(lab: Lab, bench: Bench, history: History, unprotected: Sequence[str]) -> None:
+    """Let the fault last until what it leads to was seen, or as long as it may take where nothing is to be seen."""
+    workers = [n.name for n in lab.current.nodes() if not n.control_plane]
+    if bench.tainted and lab.control:
+        for workload in unprotected:
+            hold_for_eviction(lab, history, workload, workers)
+    elif bench.tainted:
+        hold_for_taints(lab, history, workers)
+    else:
+        # Who would taint is away, or has no turns to wait for but the first one; where it is only the state of the zone
+        # that keeps it from tainting, an earlier trial may have used the turn.
+        turns = 1 if EXCLUDED in bench.protections else 0
+        lab.hold(bench.timers.eviction_deadline_of(turns) + 4, "past grace period and toleration")
 
 
 def exclude_control_plane(cluster: Cluster) -> None:

@@ -8,6 +8,7 @@ from chaos.invariants.watch_cache import watchers_see
 from chaos.lab import Lab
 from chaos.workloads.config_maps import KEY, NAMESPACE, ask_etcd, etcd_key, forget, say
 
+# What is promised, and so how long the fault lasts: etcd is asked when the time for seeing it is over, and not before.
 SEEN_WITHIN_S = 5.0
 CHANGED, DELETED, MADE_LATER = "changed-after-the-snapshot", "deleted-after-the-snapshot", "made-after-the-snapshot"
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from chaos.clusters.base import (
@@ -20,9 +20,11 @@ from chaos.errors import OrdealError
 from chaos.faults.ballast import FillFileSystem
 from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.volumes import ProvideVolumes
-from chaos.history import History, PodChange
+from chaos.history import History, PodChange, Window
 from chaos.incident import STATEFUL, Load, incident
+from chaos.invariants.base import Invariant, Verdict
 from chaos.invariants.data import (
+    OVER_LIMIT,
     disk_use_bounded,
     no_acknowledged_write_lost,
     no_member_evicted,
@@ -32,7 +34,6 @@ from chaos.invariants.pods import no_container_restarted
 from chaos.invariants.replication import replication_runs
 from chaos.lab import Lab
 from chaos.members import DiskSamples, MemberWatch, observe_logs, read_back, write_settings
-from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads.mysql import (
     BINLOG_BYTES,
     FRESH_BYTES,
@@ -59,7 +60,8 @@ EVICTION = {
     "evictionMinimumReclaim": {"nodefs.available": "30%"},
     "evictionPressureTransitionPeriod": "30s",
 }
-HARM_WITHIN_S = 150.0
+HARM_WITHIN_S = 300.0  # ends when it is seen
+SETTLES_WITHIN = 3.0  # times as long as is written at least: what grows still is unknown, or violated
 AFTERWARDS_S = SERVED_WITHIN_S + 5.0
 
 
@@ -113,21 +115,21 @@ def test_binary_logs_leave_room(lab: Lab) -> None:
         lab.fact("shortened", f"binlog_expire_logs_seconds is {load.expire_s} s for the remedy's 300 s")
     lab.fact("binlog_bytes_per_s", round(load.bytes_per_s))
     with ExitStack() as set_up:
-        history, deployed = _replay(lab, cluster, load, set_up)
+        history, written, deployed = _replay(lab, cluster, load, set_up)
         names = [f"{deployed.name}-{n}" for n in range(deployed.replicas)]
         lab.expect(
             history,
             no_member_evicted(deployed.name),
             no_container_restarted(deployed.name),
-            disk_use_bounded(names, limit_bytes=LIMIT_BYTES),
+            _bounded(deployed, written),
             served_again_within(deployed.name, SERVED_WITHIN_S),
             replication_runs(names[1:]),
             no_acknowledged_write_lost(deployed.name, members=names),
         )
 
 
-def _replay(lab: Lab, cluster: Cluster, load: Pace, set_up: ExitStack) -> tuple[History, Deployed]:
-    """Deploy, write, look at what became of it, read every member."""
+def _replay(lab: Lab, cluster: Cluster, load: Pace, set_up: ExitStack) -> tuple[History, Window, Deployed]:
+    """Deploy, write, look at what became of it, read every member. The window is when it was written."""
     image = lab.image("mysql")
     workers = tuple(sorted(n.name for n in cluster.nodes() if not n.control_plane))
     if lab.control == "ephemeral":
@@ -157,10 +159,10 @@ def _replay(lab: Lab, cluster: Cluster, load: Pace, set_up: ExitStack) -> tuple[
         # A server that acknowledges and keeps nothing: what the check of lost rows must find.
         drop = ["SET SESSION sql_log_bin = 0", "ALTER TABLE ordeal.writes ENGINE = BLACKHOLE"]
         ask_member(deployed, there[-1], drop)
-    return _write(lab, cluster, deployed, load, folder), deployed
+    return *_write(lab, cluster, deployed, load, folder), deployed
 
 
-def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Pace, folder: str) -> History:
+def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Pace, folder: str) -> tuple[History, Window]:
     assert isinstance(cluster, NodeNetwork)
     began = time.time()
     samplers = (
@@ -175,12 +177,23 @@ def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Pace, folder: s
         node = node_to_ask_from(cluster)
         with Writing(cluster, history, node, deployed.name, "mysql", settings) as writing:
             harm = _harm(lab.control, deployed, history)
-            if harm is None:
-                lab.hold(15 if lab.control else load.for_s, "longer than binary logs are kept")
+            began_s = history.now()
+            if lab.control is None:
+                lab.hold(load.for_s, "longer than binary logs are kept")
+
+                def settled() -> bool:
+                    found = lab.finding_now(_bounded(deployed, Window(began_s, history.now())))
+                    return found.verdict is Verdict.HELD or found.reason == OVER_LIMIT
+
+                lab.hold_until(
+                    settled, within_s=(SETTLES_WITHIN - 1) * load.for_s, because="no member's use of its disk grows"
+                )
+            elif harm is None:
+                lab.hold(15, "any acknowledged row is one that has to be on every member")
             else:
-                with suppress(WaitedInVainError):  # what did not happen is for the invariants to judge
-                    eventually(harm, within_s=HARM_WITHIN_S, what=f"what {lab.control} leads to")
+                lab.hold_until(harm, within_s=HARM_WITHIN_S, because=f"what {lab.control} leads to")
                 lab.hold(AFTERWARDS_S, "whether anybody is served again")
+            written = Window(began_s, history.now())
         lab.fact("acknowledged", writing.acknowledged)
         lab.fact("not_acknowledged", writing.refused)
         lab.take_evidence("write-load", since_wall=began)
@@ -188,7 +201,13 @@ def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Pace, folder: s
             lab.recover(lambda: caught_up(deployed), within_s=CAUGHT_UP_WITHIN_S, what="every member has every row")
         read_back(history, deployed)
         observe_logs(history, logs(deployed))
-    return history
+    return history, written
+
+
+def _bounded(deployed: Deployed, written: Window) -> Invariant:
+    """While it is written: afterwards nothing grows."""
+    names = [f"{deployed.name}-{n}" for n in range(deployed.replicas)]
+    return disk_use_bounded(names, limit_bytes=LIMIT_BYTES, window=written)
 
 
 def _harm(control: str | None, deployed: Deployed, history: History) -> Callable[[], bool] | None:

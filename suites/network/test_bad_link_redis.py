@@ -9,7 +9,7 @@ from chaos.invariants.redis import CLUSTER, whole_again_within
 from chaos.lab import Lab
 from chaos.report.results import Row
 from chaos.shards import CheckedShards, client_of, is_whole
-from chaos.workloads.redis import Redis, commands_processed, shards, start_load
+from chaos.workloads.redis import Redis, all_masters_beside, commands_processed, shards, start_load
 
 NODE_TIMEOUT_S = {"smoke": 5.0, "full": 15.0}
 HOLD_S = {"smoke": 12.0, "full": 60.0}
@@ -20,6 +20,7 @@ WHOLE_WITHIN_S = 30.0
 # After the node timeout the masters agree on the failure, and vote. A bad link may keep no shard away for longer than a
 # dead master would.
 ELECTED_AFTER_S = 5.0
+ELECTED_WITHIN_S = 120.0  # ends when it is seen
 
 
 @incident(
@@ -58,6 +59,12 @@ def test_redis_keeps_what_replicas_have_confirmed(lab: Lab) -> None:
             cut = history.now()
             with lab.inject(BadLink(one, (two, three), loss=1.0)):
                 lab.hold(timeout_s + ELECTED_AFTER_S, "past cluster-node-timeout and the election")
+                # Without a new master nothing can be lost: a busy machine may take longer to elect one.
+                lab.hold_until(
+                    lambda: all_masters_beside(redis, one),
+                    within_s=ELECTED_WITHIN_S,
+                    because=f"all masters are on other nodes than {one}",
+                )
             healed = history.now()
             lab.recover(lambda: is_whole(history, redis), within_s=WHOLE_WITHIN_S, what="the cluster to be whole")
             lab.hold(2.0, "writers go on")

@@ -20,6 +20,7 @@ from chaos.workloads.web import Web
 
 NEEDS = (RunsContainers, NodeExec, NodeNetwork)
 NEW_NAME = "ordeal-renamed"
+REGISTERED_WITHIN_S = 180.0  # the kubelet is restarted, and registers the other name: seconds
 
 
 @incident("hostname-change", on=("kind",), needs=NEEDS, variant="pinned name")
@@ -92,6 +93,9 @@ def _rename(lab: Lab, identity: str) -> tuple[History, tuple[str, ...], str]:
             set_up.enter_context(lab.configured(SetKubeletIdentity(worker, identity)))
         with lab.record(probe=web, samplers=(keep_connections, ask_identities)) as history:
             with lab.inject(RenameNode(worker, NEW_NAME)):
+                if lab.control:
+                    lab.hold_until_shown(one_node_per_machine(), within_s=REGISTERED_WITHIN_S)
+                # So long it takes at the most until a node that says nothing is seen to be away; it is promised below.
                 lab.hold_past(
                     lab.timers.monitor_grace_s + 2 * lab.timers.monitor_period_s, "past the grace period", margin_s=2
                 )

@@ -1,12 +1,15 @@
 """A cluster's nodes as the kernel, the engine, the disk and the API show them: to be compared before and after."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import orjson
 
 from chaos.clusters.client import raw_get
 from chaos.clusters.kind import KindCluster
 from chaos.hosts.command import run
+from chaos.waiting import eventually
+from tests.comparing import settled
 
 # The inside of a node in one question, a section each. What changes by itself (counters, pods' mounts) is left out.
 LOOK = """
@@ -29,6 +32,8 @@ ls -A /var/lib/kubelet | grep -v -e '^pods$' -e cpu_manager -e memory_manager
 echo '== semaphores'; cut -c1-40 /proc/sysvipc/sem
 echo '== sysctl'; cat /proc/sys/net/ipv4/ip_local_port_range /proc/sys/fs/file-max
 """
+NODE_TAINTS = "node.kubernetes.io/"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 DAEMON_SETS = "/apis/apps/v1/namespaces/kube-system/daemonsets"
 
 
@@ -44,17 +49,40 @@ class Picture:
     inside: dict[str, str]
     priorities: dict[str, str]
 
-    def differs(self, other: "Picture") -> str:
-        """Where the two differ, for a reader; empty where they are the same."""
-        lines = []
-        for each in fields(self):
-            mine, others = getattr(self, each.name), getattr(other, each.name)
-            for key in sorted({*mine, *others}):
-                if mine.get(key) != others.get(key):
-                    a, b = str(mine.get(key)).splitlines(), str(others.get(key)).splitlines()
-                    changed = [f"-{x}" for x in a if x not in b] + [f"+{x}" for x in b if x not in a]
-                    lines.append(f"{each.name} of {key}: {'; '.join(changed)[:600]}")
-        return "\n".join(lines)
+
+def unsound(ready: Mapping[str, str], taints: Mapping[str, tuple[str, ...]]) -> str:
+    """What is wrong with nodes by their readiness and taints; empty where nothing is. A taint of a node that was away
+    is taken off it a while after it is Ready again.
+    """
+    away = [name for name, state in ready.items() if state != "True"]
+    tainted = [f"{name} {taint}" for name, each in taints.items() for taint in each if taint.startswith(NODE_TAINTS)]
+    return "; ".join([*(f"{name} is not Ready" for name in away), *tainted])
+
+
+def wait_in_touch(cluster: KindCluster) -> None:
+    """Wait until every kubelet has renewed its lease once more.
+
+    Until the grace period is over a node that is away looks Ready: a comparison without this ends too early, and the
+    next test begins with a node that goes away by itself.
+    """
+
+    def renewed() -> dict[str, str]:
+        with cluster.api() as client:
+            leases = orjson.loads(raw_get(client, LEASES))["items"]
+        return {lease["metadata"]["name"]: lease["spec"]["renewTime"] for lease in leases}
+
+    before, nodes = renewed(), [n.name for n in cluster.nodes()]
+
+    def all_have() -> bool:
+        now = renewed()
+        return all(name in now and now[name] != before.get(name) for name in nodes)
+
+    eventually(all_have, within_s=300, what="every kubelet to renew its lease", every_s=1.0)
+
+
+def picture_of_still(cluster: KindCluster) -> Picture:
+    """The picture once every node is Ready, no taint of an earlier harm is left, and nothing changes any more."""
+    return settled(lambda: picture(cluster), lambda now: unsound(now.ready, now.taints))
 
 
 def picture(cluster: KindCluster) -> Picture:

@@ -24,9 +24,11 @@ from chaos.faults.static_pod import PlaceStaticPod
 from chaos.history import FaultStep, History
 from chaos.hosts.command import run
 from chaos.journal import Journal
-from chaos.waiting import eventually
+from tests.comparing import settled as still
+from tests.comparing import wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo
 from tests.integration.harm import fault_of
+from tests.integration.picture import unsound, wait_in_touch
 
 
 @dataclass(frozen=True)
@@ -75,16 +77,21 @@ def picture(cluster: KindCluster) -> Picture:
 
 
 def settled(cluster: KindCluster) -> Picture:
-    """The picture once all is Ready: pods of a node that the test before took away are back later than their node."""
+    """The picture once all is Ready: pods of a node that the test before took away are back later than their node, and
+    its taints are gone later.
+    """
 
-    def ready() -> Picture | None:
-        now = picture(cluster)
-        up = all(each == "True" for each in now.ready.values())
-        return now if up and all(wanted == there for wanted, there in now.replicas.values()) else None
+    def trouble(now: Picture) -> str:
+        short = [f"{name} has {there} of {wanted}" for name, (wanted, there) in now.replicas.items() if wanted != there]
+        return "; ".join([*filter(None, [unsound(now.ready, now.taints)]), *short])
 
-    found = eventually(ready, within_s=180, what="every node and every Deployment of kube-system to be Ready")
-    assert found is not None
-    return found
+    return still(lambda: picture(cluster), trouble)
+
+
+def as_before(cluster: KindCluster, before: Picture, kind: str) -> None:
+    if kind in AWAY:
+        wait_in_touch(cluster)
+    wait_as_before(lambda: picture(cluster), before)
 
 
 def faults_of(cluster: KindCluster) -> dict[str, dict[str, Any]]:
@@ -121,6 +128,8 @@ KINDS = (
     CutPodRoutes.kind,
     ScaleToZero.kind,
 )
+# Whose kubelets lose the API server, or are restarted.
+AWAY = {PowerOff.kind, Pause.kind, BadLink.kind, CutOff.kind, SetKubeletConfig.kind, PinKubelets.kind}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -133,7 +142,7 @@ def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, kind: 
     assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
     if during is not None:
         assert during.rules != before.rules
-    eventually(lambda: picture(kind_cluster) == before, within_s=90, what="every node to be as before")
+    as_before(kind_cluster, before, kind)
 
 
 CONNECT = """
@@ -159,7 +168,7 @@ def test_a_node_without_power_says_no_goodbye(kind_cluster: KindCluster, journal
             states = {line.split()[0] for line in run(ask, timeout_s=10).out.splitlines()}
         connected.stdin.close()
     assert states == {"ESTAB"}
-    eventually(lambda: picture(kind_cluster) == before, within_s=90, what="every node to be as before")
+    as_before(kind_cluster, before, PowerOff.kind)
 
 
 @at_random_moments
@@ -167,4 +176,4 @@ def test_a_node_without_power_says_no_goodbye(kind_cluster: KindCluster, journal
 def test_a_killed_run_is_undone(kind_cluster: KindCluster, kind: str, moment: int) -> None:
     before = settled(kind_cluster)
     kill_and_undo(kind_cluster, kind, faults_of(kind_cluster)[kind])
-    eventually(lambda: picture(kind_cluster) == before, within_s=90, what="every node to be as before")
+    as_before(kind_cluster, before, kind)

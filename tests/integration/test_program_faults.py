@@ -20,8 +20,9 @@ from chaos.journal import Journal
 from chaos.waiting import eventually
 from chaos.workloads.churn import Churn, check_room, pods_left, scale
 from chaos.workloads.web import Deployed, remove_namespace
+from tests.comparing import differences, settled, wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo
-from tests.integration.picture import Picture, picture
+from tests.integration.picture import Picture, picture, unsound
 
 NAMESPACE, FEW = "it-churn", 3
 KINDS = (SwapProgram.kind, StallRuntime.kind, DeletePods.kind)
@@ -59,18 +60,15 @@ def look(cluster: KindCluster, kind: str) -> Picture:
 
 def as_before(cluster: KindCluster, before: Picture, churn: Deployed, kind: str) -> None:
     eventually(churn.ready, within_s=120, what="the pods to be Ready again")
-    try:
-        eventually(lambda: not before.differs(look(cluster, kind)), within_s=90, what="every node to be as before")
-    except OrdealError:
-        pytest.fail(before.differs(look(cluster, kind)))
+    wait_as_before(lambda: look(cluster, kind), before)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, churn: Deployed, kind: str) -> None:
-    before = look(kind_cluster, kind)
+    before = settled(lambda: look(kind_cluster, kind), lambda now: unsound(now.ready, now.taints))
     history = History()
     with inject(registered()[kind](**given(kind_cluster, kind)), kind_cluster, journal, history):
-        harmed = kind == DeletePods.kind or before.differs(look(kind_cluster, kind))
+        harmed = kind == DeletePods.kind or differences(before, look(kind_cluster, kind))
     assert harmed
     assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
     as_before(kind_cluster, before, churn, kind)
@@ -79,7 +77,7 @@ def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, churn:
 @at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_is_undone(kind_cluster: KindCluster, churn: Deployed, kind: str, moment: int) -> None:
-    before = look(kind_cluster, kind)
+    before = settled(lambda: look(kind_cluster, kind), lambda now: unsound(now.ready, now.taints))
     within_s = 15.0 if kind == SwapProgram.kind else 3.0  # putting the program on the node takes a while
     kill_and_undo(kind_cluster, kind, given(kind_cluster, kind), within_s=within_s)
     as_before(kind_cluster, before, churn, kind)

@@ -31,8 +31,10 @@ from chaos.history import FaultStep, History
 from chaos.hosts import mutants
 from chaos.journal import Journal
 from chaos.waiting import eventually
+from tests.comparing import differences, settled, wait_as_before
 from tests.integration.crash import ROOT, at_random_moments, kill_and_undo
 from tests.integration.harm import fault_of
+from tests.integration.picture import unsound
 
 TIMERS = Timers(monitor_grace_s=8, monitor_period_s=1, toleration_s=3)
 SHAPE = Shape(
@@ -223,7 +225,7 @@ SimulatedCluster.create({name!r}, Shape())
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lands_and_is_undone(cluster, journal: Journal, kind):
-    before = picture(cluster)
+    before = settled(lambda: picture(cluster), lambda now: unsound(now.ready, now.taints))
     harm = fault_of(kind, faults_of(cluster)[kind])
     history = History()
     with inject(harm, cluster, journal, history):
@@ -232,7 +234,7 @@ def test_lands_and_is_undone(cluster, journal: Journal, kind):
         )
     assert harmed
     assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
-    eventually(lambda: picture(cluster) == before, within_s=90, what="the cluster to be as before")
+    wait_as_before(lambda: picture(cluster), before)
 
 
 def _is_harmed(cluster: SimulatedCluster, before: Picture) -> bool:
@@ -245,10 +247,10 @@ def _is_harmed(cluster: SimulatedCluster, before: Picture) -> bool:
 @at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_is_undone(cluster, kind, moment):
-    before = picture(cluster)
+    before = settled(lambda: picture(cluster), lambda now: unsound(now.ready, now.taints))
     within_s = 12.0 if kind == ReplaceControlPlane.kind else 3.0
     kill_and_undo(cluster, kind, faults_of(cluster)[kind], within_s=within_s)
-    eventually(lambda: picture(cluster) == before, within_s=90, what="the cluster to be as before")
+    wait_as_before(lambda: picture(cluster), before)
 
 
 @pytest.mark.parametrize(
@@ -260,18 +262,18 @@ def test_a_killed_run_is_undone(cluster, kind, moment):
     ],
 )
 def test_a_program_that_cannot_take_a_components_place_is_refused(cluster, component, path, sentence):
-    before = picture(cluster)
+    before = settled(lambda: picture(cluster), lambda now: unsound(now.ready, now.taints))
     with pytest.raises(OrdealError, match=sentence):
         SwapComponent(component, path).plan(cluster)
-    assert picture(cluster) == before
+    assert differences(before, picture(cluster)) == ""
 
 
 def test_heartbeats_that_were_killed_are_started_anew_by_undo(cluster, journal):
     """The process that was stopped is gone when the fault is undone: the undo still brings the heartbeats back."""
-    before = picture(cluster)
+    before = settled(lambda: picture(cluster), lambda now: unsound(now.ready, now.taints))
     with inject(StopHeartbeats(("b",)), cluster, journal, History()):
         cluster._kubelets("b").send(signal.SIGKILL)
-    eventually(lambda: picture(cluster) == before, within_s=60, what="the cluster to be as before")
+    wait_as_before(lambda: picture(cluster), before)
 
 
 def test_heartbeats_that_are_stopped_already_are_refused(cluster, journal):

@@ -21,6 +21,7 @@ from chaos.journal import Journal
 from chaos.waiting import eventually
 from chaos.workloads.volume_writer import RECREATE, VolumeWriter, watched
 from chaos.workloads.web import Deployed, Web, remove_namespace
+from tests.comparing import wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo
 from tests.integration.harm import fault_of
 
@@ -130,7 +131,7 @@ def test_lands_and_is_undone(cluster: KindCluster, journal: Journal, image: str,
         with inject(fault_of(kind, arguments(cluster, kind, image, web)), cluster, journal, history):
             pass
         assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
-        eventually(lambda: picture(cluster) == before, within_s=90, what="all to be as before")
+        wait_as_before(lambda: picture(cluster), before)
 
 
 @at_random_moments
@@ -140,7 +141,7 @@ def test_a_killed_run_is_undone(cluster: KindCluster, image: str, web: Deployed,
         before = picture(cluster)
         within_s = 30.0 if kind == InstallRbdLock.kind else 2.0
         kill_and_undo(cluster, kind, arguments(cluster, kind, image, web), within_s=within_s)
-        eventually(lambda: picture(cluster) == before, within_s=120, what="all to be as before")
+        wait_as_before(lambda: picture(cluster), before)
 
 
 @pytest.mark.nightly("a pod that writes meanwhile is one more case of a fault that is tried without")
@@ -156,4 +157,4 @@ def test_a_volume_in_use_does_not_keep_the_driver_from_being_removed(
             assert [lock.node for lock in rbd_lock.locks(cluster)[volume]] == [cluster.workers[0]]
     finally:
         remove_namespace(cluster, namespace)
-    eventually(lambda: picture(cluster) == before, within_s=180, what="all to be as before")
+    wait_as_before(lambda: picture(cluster), before)

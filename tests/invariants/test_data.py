@@ -1,8 +1,9 @@
 """What a store must keep: lost writes are found, none is invented, and what was not seen is unknown."""
 
+import math
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from chaos.history import Blind, ClusterEvent, Record, Sample, Stored, Window, Writes
@@ -196,7 +197,46 @@ def test_a_saw_tooth_is_bounded():
 def test_growing_is_violated():
     finding = disk(use(100, 200, 300, 400, 500, 600, 700, 800))
     assert (finding.verdict, finding.reason) == (VIOLATED, "grows")
-    assert "400 MiB in the first half, 800 MiB in the second" in finding.sentence
+    assert "at most 600 MiB in the first three quarters of 7 s, 800 MiB in the last" in finding.sentence
+
+
+@given(st.integers(0, 2000), st.integers(1, 50), st.integers(12, 200))
+def test_what_grows_for_ever_is_violated_wherever_it_began(began: int, each: int, samples: int) -> None:
+    grown = [began + each * n for n in range(samples)]
+    assume(each * samples / 4 > 0.02 * grown[-1])
+    finding = disk(use(*grown), limit_mib=1 << 20)
+    assert (finding.verdict, finding.reason) == (VIOLATED, "grows")
+
+
+@given(st.integers(50, 300), st.integers(100, 500), st.integers(3, 12))
+def test_the_way_to_a_plateau_is_held_once_it_is_there(began: int, rise: int, tau: int) -> None:
+    settled = [began + rise * (1 - math.exp(-n / tau)) for n in range(6 * tau)]
+    assert disk(use(*settled)).verdict is HELD
+
+
+def test_what_grows_slower_and_slower_had_no_time_to_settle() -> None:
+    settling = [100 + 400 * (1 - math.exp(-n / 40)) for n in range(40)]
+    finding = disk(use(*settling))
+    assert finding.verdict is UNKNOWN
+    assert "had not settled yet" in finding.sentence
+
+
+def test_a_saw_tooth_that_climbs_is_violated() -> None:
+    climbing = [100 + 10 * n + (15 if n % 4 else 0) for n in range(40)]
+    assert disk(use(*climbing)).reason == "grows"
+
+
+def test_a_step_at_the_end_is_violated() -> None:
+    assert disk(use(*[100.0] * 30, *[400.0] * 4)).reason == "grows"
+
+
+def test_the_quiet_after_the_load_is_left_out_by_the_window() -> None:
+    grown = use(*[100 + 10 * n for n in range(40)], *[490.0] * 20)
+    assert disk(grown, window=Window(0.0, 39.0)).reason == "grows"
+
+
+def test_peaks_that_differ_by_chance_are_no_growth() -> None:
+    assert disk(use(*[300, 340, 305, 342, 303, 341, 304, 344, 306, 350])).verdict is HELD
 
 
 def test_above_the_limit_is_violated_whatever_comes_after():

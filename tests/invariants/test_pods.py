@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from chaos.history import Blind, ClusterEvent, PodChange, Window
+from chaos.history import Blind, ClusterEvent, NodeChange, PodChange, Window
 from chaos.invariants.base import Finding, Invariant, Verdict, judge
 from chaos.invariants.pods import no_container_restarted, nothing_terminated, same_pods
-from tests.invariants.histories import could_not_see_the_end, history, pod, saw_the_end
+from tests.invariants.histories import could_not_see_the_end, fault, history, pod, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
 ALL = [nothing_terminated("web"), no_container_restarted("web"), same_pods("web")]
@@ -207,3 +207,54 @@ def test_the_same_name_with_another_uid_is_another_pod():
 
 def test_a_recording_that_began_before_the_workload_is_unknown():
     assert compared(pod(3, "a", "added")).verdict is UNKNOWN
+
+
+# --- the chance that pods are terminated
+
+UNREACHABLE = "node.kubernetes.io/unreachable:NoExecute"
+
+
+def node(at: float, name: str, *taints: str, change: str = "modified") -> NodeChange:
+    return NodeChange(at, name, change, "Unknown" if taints else "True", taints=taints)
+
+
+def kept(*records: object, tolerated_s: float | None = 12, **span: object) -> Finding:
+    return judged(nothing_terminated("web", tolerated_s=tolerated_s, **span), pod(0, "a"), *records)  # type: ignore[arg-type]
+
+
+def test_a_node_that_was_tainted_past_the_toleration_was_a_chance() -> None:
+    assert kept(node(10, "worker", UNREACHABLE), node(22.1, "worker"), saw_the_end()).verdict is HELD
+    assert kept(node(10, "worker", UNREACHABLE), saw_the_end()).verdict is HELD
+
+
+def test_without_the_chance_nothing_is_proven() -> None:
+    short = kept(node(10, "worker", UNREACHABLE), node(22, "worker"), saw_the_end())
+    assert short.verdict is UNKNOWN
+    assert "(the longest was 12.0 s on worker)" in short.sentence
+    never = kept(node(10, "worker"), saw_the_end())
+    assert never.verdict is UNKNOWN
+    assert "(none was at all)" in never.sentence
+    other_taint = node(10, "worker", "node.kubernetes.io/unreachable:NoSchedule")
+    assert kept(other_taint, saw_the_end()).verdict is UNKNOWN
+
+
+def test_only_nodes_with_pods_of_the_workload_are_a_chance() -> None:
+    assert kept(node(10, "another", UNREACHABLE), saw_the_end()).verdict is UNKNOWN
+    assert kept(node(10, "another", UNREACHABLE), tolerated_s=None).verdict is UNKNOWN  # the end was not seen
+    assert kept(node(10, "another", UNREACHABLE), saw_the_end(), tolerated_s=None).verdict is HELD
+
+
+def test_two_short_taints_are_no_long_one() -> None:
+    twice = [node(10, "worker", UNREACHABLE), node(18, "worker"), node(19, "worker", UNREACHABLE), node(27, "worker")]
+    assert kept(*twice, saw_the_end()).verdict is UNKNOWN
+
+
+def test_the_taint_counts_within_the_faults_time_alone() -> None:
+    steps = fault(5.0, 20.0)
+    assert kept(node(10, "worker", UNREACHABLE), steps, saw_the_end(), fault="cut").verdict is UNKNOWN
+    assert kept(node(7, "worker", UNREACHABLE), steps, saw_the_end(), fault="cut").verdict is HELD
+
+
+def test_pods_that_are_terminated_are_so_with_and_without_a_taint() -> None:
+    gone = pod(15, "a", "modified", deleting=True)
+    assert kept(gone, saw_the_end()).verdict is VIOLATED

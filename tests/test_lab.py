@@ -1,0 +1,136 @@
+"""Holds end by what is seen, and recovery is waited for longer than is promised; in a control it is not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos import lab as module
+from chaos.catalogue import Control, Incident
+from chaos.chance import hold_for_eviction
+from chaos.clusters.base import SIMULATED, Shape, Timers
+from chaos.errors import OrdealError
+from chaos.history import History, NodeChange, Observation, Phase
+from chaos.invariants.base import Invariant, Verdict, held, judge, violated
+from chaos.invariants.pods import nothing_terminated
+from chaos.lab import Lab
+from chaos.profile import PROFILES
+from tests.invariants.histories import pod
+
+UNREACHABLE = "node.kubernetes.io/unreachable:NoExecute"
+BAD = Control("bad", "a known-bad one", breaks="kept", because="broken")
+INCIDENT = Incident("made-up", "", "", "", "", "", "", controls=(BAD,))
+
+
+def made(tmp_path: Path, control: str | None = None) -> tuple[Lab, History]:
+    """A lab that records into a history in memory, and has no cluster."""
+    lab = Lab(
+        INCIDENT,
+        control,
+        SIMULATED,
+        PROFILES["smoke"],
+        needs=(),
+        pool=None,  # type: ignore[arg-type]
+        journal=None,  # type: ignore[arg-type]
+        run="run",
+        directory=tmp_path,
+        report=lambda _: None,
+    )
+    history = lab._history = History()
+    return lab, history
+
+
+def said(history: History, name: str) -> list[str]:
+    return [o.seen for o in history.of(Observation) if o.name == name]
+
+
+def after(times: int) -> Callable[[], bool]:
+    """False so many times, then true."""
+    asked: list[bool] = []
+
+    def condition() -> bool:
+        asked.append(True)
+        return len(asked) > times
+
+    return condition
+
+
+def test_a_hold_ends_when_it_has_seen_what_it_waits_for(tmp_path: Path) -> None:
+    lab, history = made(tmp_path)
+    assert lab.hold_until(after(2), within_s=60, because="it is seen", every_s=0.01)
+    assert said(history, "hold") == ["seen"]
+    assert [(p.name, p.detail) for p in history.of(Phase)] == [("hold", "until it is seen, at most 60 s")]
+
+
+def test_a_hold_in_vain_is_no_error_and_is_told(tmp_path: Path) -> None:
+    lab, history = made(tmp_path)
+    assert not lab.hold_until(lambda: False, within_s=0.05, because="it is seen", every_s=0.01)
+    assert "waited 0.05 s for this to be seen: it is seen, in vain" in said(history, "hold")[0]
+
+
+def test_a_control_holds_until_it_is_violated_for_its_own_reason(tmp_path: Path) -> None:
+    lab, _ = made(tmp_path, "bad")
+    other, own = (Invariant("kept", lambda _, why=why: violated("no", reason=why)) for why in ("another", "broken"))
+    assert lab.hold_until_shown(own, within_s=60)
+    assert not lab.hold_until_shown(other, within_s=0.05)
+    assert lab.hold_until_shown(Invariant("beside", lambda _: violated("no", reason="another")), within_s=60)
+    assert not lab.hold_until_shown(Invariant("kept", lambda _: held("yes")), within_s=0.05)
+
+
+def test_nothing_is_judged_where_nothing_is_recorded(tmp_path: Path) -> None:
+    lab, _ = made(tmp_path)
+    lab._history = None
+    with pytest.raises(OrdealError, match="nothing is being recorded"):
+        lab.finding_now(Invariant("kept", lambda _: held("yes")))
+
+
+def test_recovery_that_is_late_is_told_from_one_that_never_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LATE_S", 60.0)
+    lab, history = made(tmp_path)
+    assert lab.recover(lambda: True, within_s=5, what="all Ready")
+    assert lab.recover(after(1), within_s=0.0, what="all Ready")
+    assert said(history, "recovery")[0] == "recovered"
+    assert said(history, "recovery")[1].startswith("recovered, late: after")
+    monkeypatch.setattr(module, "LATE_S", 0.1)
+    assert not lab.recover(lambda: False, within_s=0.0, what="all Ready")
+    assert "in vain" in said(history, "recovery")[2]
+
+
+def test_a_control_waits_no_longer_than_is_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LATE_S", 3600.0)
+    lab, _ = made(tmp_path, "bad")
+    assert not lab.recover(lambda: False, within_s=0.0, what="all Ready")
+
+
+class _Cluster:
+    shape = Shape(timers=Timers(monitor_grace_s=0, monitor_period_s=0, toleration_s=0))
+
+
+def with_cluster(lab: Lab) -> Any:
+    lab._cluster = _Cluster()  # type: ignore[assignment]
+    return lab
+
+
+@pytest.mark.parametrize("tainted", [("w1", "w2"), ("w1",), ()])
+def test_hardened_it_holds_until_every_node_was_tainted_past_the_toleration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tainted: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("chaos.chance.TOLD_S", 0.0)
+    lab, history = made(tmp_path)
+    for name in tainted:
+        history.add(NodeChange(history.now(), name, "modified", "Unknown", (UNREACHABLE,)))
+    seen = hold_for_eviction(with_cluster(lab), history, "web", ("w1", "w2"), within_s=0.3)
+    assert seen == (tainted == ("w1", "w2"))
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_control_holds_until_a_pod_is_terminated(tmp_path: Path, deleted: bool) -> None:
+    lab, history = made(tmp_path, "bad")
+    history.add(pod(0.0, "a"))
+    if deleted:
+        history.add(pod(0.1, "a", "modified", deleting=True))
+    assert hold_for_eviction(with_cluster(lab), history, "web", ("worker",), within_s=0.05) == deleted
+    assert judge(nothing_terminated("web"), history).verdict is (Verdict.VIOLATED if deleted else Verdict.UNKNOWN)
