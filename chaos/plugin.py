@@ -123,10 +123,14 @@ NEXT = pytest.StashKey[pytest.Item | None]()
 SIGTERM_BEFORE = pytest.StashKey[Any]()  # the handler that was there
 
 
-def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Options beside pytest-kind's own (--cluster-name, --keep-cluster, --kubeconfig, --kind-image, --kind-bin...)."""
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Its parts that are imported here, and so can't be named in `pytest_plugins`."""
     pluginmanager.register(planning)
     pluginmanager.register(showing)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options beside pytest-kind's own (--cluster-name, --keep-cluster, --kubeconfig, --kind-image, --kind-bin...)."""
     group = parser.getgroup("kube-ordeal")
     group.addoption(
         "--cluster",
