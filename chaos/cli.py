@@ -20,6 +20,7 @@ from chaos.errors import OrdealError
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.places import APP
 from chaos.hosts.target import Target
+from chaos.signals import as_interrupts
 
 if TYPE_CHECKING:
     from chaos.hosts.doctor import Check
@@ -38,7 +39,8 @@ class _Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with as_interrupts():
+                return super().invoke(ctx)
         except OrdealError as error:
             _say_error(str(error))
         except BrokenPipeError:

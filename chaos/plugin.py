@@ -1,7 +1,6 @@
 """The pytest plugin: options, the parametrization of incidents over clusters and controls, verdicts, the summary."""
 
 import os
-import signal
 import subprocess
 import sys
 import uuid
@@ -40,6 +39,7 @@ from chaos.report.results import Outcome, Results
 from chaos.report.saved import SavedRun, load
 from chaos.report.table import fact_table, verdict_table
 from chaos.showing import IDLE, QUIET_KEY, SHOWING
+from chaos.signals import Handlers, interrupt
 from chaos.suites import is_preflight
 from chaos.turn import Turn
 from chaos.upgrade import NEVER
@@ -120,7 +120,7 @@ STDOUT = pytest.StashKey[TextIO]()
 CONFORM = pytest.StashKey[Wish]()
 PREPARING = pytest.StashKey[Preparing]()
 NEXT = pytest.StashKey[pytest.Item | None]()
-SIGTERM_BEFORE = pytest.StashKey[Any]()  # the handler that was there
+HANDLERS = pytest.StashKey[Handlers]()
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -216,8 +216,8 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Set-up, where it was asked for. The process that only waits for those that replay hands SIGTERM on to them, and
-    is interrupted by it, too.
+    """Set-up, where it was asked for. The process that only waits for those that replay hands signals that end it on to
+    them, and is interrupted by them, too.
     """
     if not session.config.pluginmanager.hasplugin("dsession"):
         if session.config.getoption("--ordeal-setup") and not _worker(session.config):
@@ -232,16 +232,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     def interrupt_all(number: int, frame: FrameType | None) -> None:
         for child in psutil.Process().children():
             child.send_signal(number)
-        _interrupt(number, frame)
+        interrupt(number, frame)
 
-    before = signal.signal(signal.SIGTERM, interrupt_all)
-    session.config.stash[SIGTERM_BEFORE] = before
+    session.config.stash[HANDLERS] = Handlers(interrupt_all)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """What processes of this run that were ended in the middle have left behind is undone from here."""
-    if SIGTERM_BEFORE in config.stash:
-        signal.signal(signal.SIGTERM, config.stash[SIGTERM_BEFORE])
+    if HANDLERS in config.stash:
+        config.stash[HANDLERS].put_back()
     if PREPARING in config.stash:
         config.stash[PREPARING].end()
     if config.pluginmanager.hasplugin("dsession"):
@@ -315,11 +314,11 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def ordeal_run(request: pytest.FixtureRequest) -> Iterator[Run]:
     """The run: journal, clusters, results. What earlier runs left behind is undone first."""
 
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    handlers = Handlers()
     try:
         run = Run(request.config)
     except OrdealError as error:
-        signal.signal(signal.SIGTERM, before)
+        handlers.put_back()
         if _worker(request.config):  # its exit would look like a crash, and be answered with another worker
             request.session.shouldfail = str(error)
             pytest.fail(str(error), pytrace=False)
@@ -329,7 +328,7 @@ def ordeal_run(request: pytest.FixtureRequest) -> Iterator[Run]:
         yield run
     finally:
         run.close()
-        signal.signal(signal.SIGTERM, before)
+        handlers.put_back()
 
 
 @pytest.fixture
@@ -522,11 +521,6 @@ def _wishes(config: pytest.Config) -> Wishes:
         kubectl_bin=path("--kind-kubectl-bin"),
         busybox_image=config.getoption("--busybox-image"),
     )
-
-
-def _interrupt(*_: object) -> None:
-    """SIGTERM is taken like Ctrl-C: what was done is taken back."""
-    raise KeyboardInterrupt
 
 
 def _on_tour(item: pytest.Item) -> bool:

@@ -263,15 +263,16 @@ from chaos.journal import WORKLOAD
 @incident("mass-termination", on=("kind",))
 def test_never_ends(lab):
     lab.journal.planned(WORKLOAD, ClusterRef("simulated", "gone", "none"), {"namespace": "ordeal-web"})
-    os.kill(os.getppid(), signal.SIGTERM)
+    os.kill(os.getppid(), signal.{signal})
     threading.Event().wait()
 """
 
 
-def test_processes_side_by_side_end_with_a_run_that_is_terminated_and_leave_nothing(
-    pytester: pytest.Pytester, tmp_path: Path
+@pytest.mark.parametrize("signal", ["SIGTERM", "SIGHUP"])
+def test_processes_side_by_side_end_with_a_run_that_is_ended_and_leave_nothing(
+    pytester: pytest.Pytester, tmp_path: Path, signal: str
 ) -> None:
-    suite(pytester, TERMINATED)
+    suite(pytester, TERMINATED.replace("{signal}", signal))
     done = pytester.runpytest_subprocess("-n", "1", "-p", "no:hypothesispytest", timeout=120)
     assert done.ret == pytest.ExitCode.INTERRUPTED
     assert "the run was interrupted" in (pytester.path / "results" / "latest" / "results.json").read_text()

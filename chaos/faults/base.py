@@ -13,6 +13,7 @@ from chaos.clusters.base import Cluster, missing
 from chaos.errors import OrdealError
 from chaos.history import FaultStep, History
 from chaos.journal import Journal, Pending, Saved, adopt
+from chaos.signals import ENDING
 from chaos.waiting import WaitedInVainError, eventually
 
 # Both end by what is seen; these ends are for the slowest machine: one with two cores and a build beside took more than
@@ -153,11 +154,11 @@ def _take_back(
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back while something is put right; the signal is delivered afterwards."""
+    """Hold signals that end a run back while something is put right; they are delivered afterwards."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    held = {signal.SIGINT, signal.SIGTERM}
+    held = {signal.SIGINT, *ENDING}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
     try:
         yield

@@ -1,0 +1,46 @@
+"""Signals that end a program, taken like Ctrl-C: what was begun is taken back."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)  # asked to end; the terminal was closed
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (a signal's handler is called with both)
+    """A handler."""
+    raise KeyboardInterrupt
+
+
+class Handlers:
+    """Handlers for the signals of ENDING, until they are put back. One that is ignored, as under nohup, stays so.
+
+    Outside of the main thread, which alone gets signals, nothing is done.
+    """
+
+    def __init__(self, handler: Any = interrupt) -> None:
+        self._before: dict[int, Any] = {}
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in ENDING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, handler)
+
+    def put_back(self) -> None:
+        """Put back those that were there. Safe to repeat."""
+        while self._before:
+            number, before = self._before.popitem()
+            signal.signal(number, before)
+
+
+@contextmanager
+def as_interrupts() -> Iterator[None]:
+    """The signals of ENDING raise KeyboardInterrupt for the length of the block."""
+    handlers = Handlers()
+    try:
+        yield
+    finally:
+        handlers.put_back()
