@@ -117,10 +117,10 @@ CONFORM = pytest.StashKey[Wish]()
 SIGTERM_BEFORE = pytest.StashKey[Any]()  # the handler that was there
 
 
-def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
     """Options beside pytest-kind's own (--cluster-name, --keep-cluster, --kubeconfig, --kind-image, --kind-bin...)."""
-    pluginmanager.register(planning)
     group = parser.getgroup("kube-ordeal")
+    planning.add_options(group)
     group.addoption(
         "--cluster",
         choices=CHOICES,
@@ -217,6 +217,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse wrong option values before anything is made."""
+    config.pluginmanager.register(planning)
     with suppress(OSError):  # a handle of our own, because pytest captures the other one while tests run
         config.stash[STDOUT] = os.fdopen(os.dup(sys.stdout.fileno()), "w")
         config.add_cleanup(config.stash[STDOUT].close)
