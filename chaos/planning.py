@@ -58,9 +58,9 @@ LEFT_OUT = pytest.StashKey[list[LeftOut]]()
 TOO_SHORT = pytest.StashKey[str]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option."""
-    parser.getgroup("kube-ordeal").addoption(
+def add_options(group: pytest.OptionGroup) -> None:
+    """The option, for chaos.plugin, which registers this module beside itself."""
+    group.addoption(
         "--ordeal-budget",
         default="",
         metavar="DURATION",
@@ -69,7 +69,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Note when the run began, and all that the plan is made from."""
     began, text = clock(), config.getoption("--ordeal-budget")

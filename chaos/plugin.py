@@ -123,15 +123,10 @@ NEXT = pytest.StashKey[pytest.Item | None]()
 HANDLERS = pytest.StashKey[Handlers]()
 
 
-def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Its parts that are imported here, and so can't be named in `pytest_plugins`."""
-    pluginmanager.register(planning)
-    pluginmanager.register(showing)
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options beside pytest-kind's own (--cluster-name, --keep-cluster, --kubeconfig, --kind-image, --kind-bin...)."""
     group = parser.getgroup("kube-ordeal")
+    planning.add_options(group)
     group.addoption(
         "--cluster",
         choices=CHOICES,
@@ -249,6 +244,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse wrong option values before anything is made."""
+    config.pluginmanager.register(planning)
+    config.pluginmanager.register(showing)
     with suppress(OSError):  # a handle of our own, because pytest captures the other one while tests run
         config.stash[STDOUT] = os.fdopen(os.dup(sys.stdout.fileno()), "w")
         config.add_cleanup(config.stash[STDOUT].close)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.catalogue import INCIDENTS, Incident, find
+from chaos.catalogue import INCIDENTS, POSTMORTEMS, Incident, find
 from chaos.clusters.base import ABILITIES, KIND, SIMULATED
 from chaos.errors import OrdealError
 from chaos.hosts import mutants, workload_images
@@ -30,6 +30,13 @@ def test_an_incident_says_all_that_a_reader_needs(each: Incident) -> None:
     control_ids = [control.id for control in each.controls]
     assert len(control_ids) == len(set(control_ids))
     assert all(control.what and control.breaks and control.because for control in each.controls)
+
+
+def test_an_incident_names_the_post_mortem_that_its_source_tells_of() -> None:
+    assert {each.postmortem for each in INCIDENTS} == {"", *POSTMORTEMS}
+    for each in INCIDENTS:
+        named = [postmortem for postmortem in POSTMORTEMS if f"post-mortem {postmortem} " in each.source]
+        assert named == [each.postmortem] * bool(each.postmortem), each.id
 
 
 def test_every_incident_has_a_suite_and_every_control_is_replayed_by_one() -> None:

@@ -76,7 +76,7 @@ def left_out(run: SavedRun) -> tuple[str, ...]:
 
     def said(incident: str, those: Sequence[LeftOut]) -> str:
         what = f"{incident or 'what is no replay'}: {_count(len(those), 'test')}"
-        whole = "" if incident in replayed else ", and so all of it"
+        whole = ", and so all of it" if incident and incident not in replayed else ""
         more = len({each.why for each in those}) > 1
         return f"{what}{whole} ({those[0].why}{', among other reasons' if more else ''})"
 

@@ -23,7 +23,6 @@ from typer.cli import get_docs_for_click
 import chaos.conformance.pytest_specs
 import chaos.faults
 import chaos.invariants
-import chaos.planning
 import chaos.plugin
 from chaos.catalogue import INCIDENTS, Incident
 from chaos.cli import app
@@ -171,7 +170,6 @@ def options_page() -> str:
     """The options that the plugin and pytest-kind give to pytest."""
     groups = [
         ("Those of kube-ordeal", options(chaos.plugin)),
-        ("That of a budget", options(chaos.planning)),
         ("Those of upstream's specs", options(chaos.conformance.pytest_specs)),
         ("Those of pytest-kind", options(pytest_kind.plugin)),
     ]
