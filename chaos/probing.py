@@ -26,7 +26,7 @@ TIMEOUT_S = 0.8
 STEADY_PROBES = 10
 SILENT_AFTER_S = TIMEOUT_S + 1.2
 KILL_AFTER_S = 10.0  # of silence
-FIRST_PROBE_WITHIN_S = 15.0
+FIRST_PROBE_WITHIN_S = 60.0
 LOOK_EVERY_S = 1.0  # at the network namespace, while nothing is answered
 
 

@@ -39,7 +39,7 @@ PULSE_TIMEOUT_S = 3.0
 LATE_S = 1.0  # a break that is mended sooner is no blindness: what it delayed is late by less than this
 QUICK_S = 0.5  # a watch that ends sooner is asked for again with a pause
 SYNC_WITHIN_S = 60.0
-CATCH_UP_WITHIN_S = 15.0
+CATCH_UP_WITHIN_S = 60.0
 JOIN_WITHIN_S = 10.0
 
 Change = NodeChange | PodChange | ClusterEvent

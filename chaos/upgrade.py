@@ -25,9 +25,9 @@ ADMIN = "/etc/kubernetes/admin.conf"
 MANIFESTS = "/etc/kubernetes/manifests"
 LOG = "/var/log/kube-ordeal-upgrade.log"
 APPLY_WITHIN_S = 600.0
-DRAIN_WITHIN_S = 120
-ANSWERS_WITHIN_S = 30.0
-API_BACK_WITHIN_S = 60.0
+DRAIN_WITHIN_S = 300
+ANSWERS_WITHIN_S = 120.0  # this, and what follows, ends when it is seen
+API_BACK_WITHIN_S = 300.0
 # kubeadm's own checks that a node in a container can't pass. SystemVerification reads the kernel's configuration and
 # the machine's cgroups; CreateJob waits for `pause -v` to end, and the pause of our node images takes no flag.
 IGNORED_CHECKS = "SystemVerification,CreateJob"

@@ -209,7 +209,7 @@ def _taint(cluster: Cluster, node: str, *, on: bool) -> None:
             core.patch_node(node, body)
         return True
 
-    eventually(done, within_s=15, what=f"node {node} to take its taints", every_s=0.1)
+    eventually(done, within_s=60, what=f"node {node} to take its taints", every_s=0.1)
 
 
 def _tainted(cluster: Cluster, node: str) -> bool:

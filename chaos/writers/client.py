@@ -24,7 +24,7 @@ from chaos.hosts.command import run
 from chaos.waiting import WaitedInVainError, eventually
 
 ASK_TIMEOUT_S = 60.0
-FIRST_WITHIN_S = 30.0
+FIRST_WITHIN_S = 60.0
 ENDS_WITHIN_S = 20.0
 
 Settings = Mapping[str, object]

@@ -169,7 +169,7 @@ def tolerate(web: Deployed) -> None:
             new = [p for p in pods if any(t.key == OWN_TAINT for t in p.spec.tolerations or [])]
             return len(new) == len(pods) == web.replicas and web.ready()
 
-        eventually(rolled_out, within_s=90, what=f"every pod of {web.name} to tolerate {OWN_TAINT}")
+        eventually(rolled_out, within_s=300, what=f"every pod of {web.name} to tolerate {OWN_TAINT}")
 
 
 def set_taint(cluster: Cluster, node: str, *, present: bool) -> None:
@@ -185,7 +185,7 @@ def set_taint(cluster: Cluster, node: str, *, present: bool) -> None:
             core.patch_node(node, {"spec": {"taints": taints or None}})
             return True
 
-        eventually(changed, within_s=20, what=f"the taint of {node} to be changed")
+        eventually(changed, within_s=60, what=f"the taint of {node} to be changed")
 
 
 def row(said: Observation) -> dict[str, str | int | float]:

@@ -4,16 +4,18 @@ import re
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from chaoslib.discovery import discover
 from chaoslib.experiment import ensure_experiment_is_valid
 
-from chaos.catalogue import INCIDENTS, Incident
+from chaos.catalogue import INCIDENTS, Incident, find
 from chaos.clusters.base import EXISTING
 from chaos.faults import load_all
 from chaos.faults.base import registered
+from chaos.invariants.base import Recipe, made_again
 from chaos.toolkit import actions, experiments_dir, probes
 from chaos.toolkit.session import by_variant
 
@@ -90,6 +92,30 @@ class TestEveryExperiment:
         (used,) = [a["provider"] for a in experiment["method"] if a["provider"]["func"] == "use_cluster"]
         default = experiment["configuration"]["cluster"]["default"]
         assert default != EXISTING or set(used.get("arguments", {})) <= {"workers", "timers"}
+
+
+HOLDS = [
+    pytest.param(
+        _loaded(path)["configuration"]["incident"], each["provider"]["arguments"], id=f"{path.stem}-{each['name']}"
+    )
+    for path in EXPERIMENTS
+    for each in _loaded(path)["method"]
+    if each["provider"]["func"] == "hold_until_shown"
+]
+
+
+@pytest.mark.parametrize(("incident", "arguments"), HOLDS)
+def test_a_hold_until_something_is_shown_can_be_made_and_is_that_of_a_control(
+    incident: str, arguments: dict[str, Any]
+) -> None:
+    given = arguments.get("arguments", {})
+    given = {key: [value] if key == "nodes" else value for key, value in given.items()}
+    invariant = made_again(Recipe(arguments["promise"], given))
+    within_s = arguments["within_s"]
+    assert within_s["hardened"] is None
+    held = [control for control, limit_s in within_s.items() if limit_s is not None]
+    assert held
+    assert {find(incident).control(each).breaks for each in held} == {invariant.name}
 
 
 @pytest.mark.parametrize("incident", REPLAYED, ids=lambda i: i.id)
