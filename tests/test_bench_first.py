@@ -50,7 +50,7 @@ def lines(text: str) -> list[Line]:
 
 
 def ended(*said: Line, code: int = 0, took_s: float = 1000.0) -> Ended:
-    return Ended(code, took_s, said, False, (0.5, 2.25), 0.39, 1220.0)
+    return Ended(code, took_s, said, interrupted=False, load=(0.5, 2.25), idle=0.39, busy_s=1220.0)
 
 
 def test_kubernetes_that_is_built_at_once() -> None:

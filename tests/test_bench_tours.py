@@ -9,7 +9,7 @@ import pytest
 
 from tests.bench.told import append, read
 from tests.bench.tours import Red, Tour, answer, differences, go, line, of_file
-from tests.report.made import outcome, proven, results
+from tests.report.made import broken, outcome, proven, results
 
 BOTH = ("side", "one")
 GREEN = Tour(
@@ -33,16 +33,16 @@ RED = replace(
     verdicts={"test_x[kind-hardened]": "held", "test_x[kind-control:a]": "held"},
     reds=[Red("test_x[kind-control:a]", "the control was to be violated")],
 )
-ONE = replace(GREEN, way="one", took_s=900.0, idle=0.625, busy_s=675.0)
+ONE = replace(GREEN, way="one", took_s=900.0, idle=0.62, busy_s=675.0)
 
 
 def test_all_green_with_equal_verdicts() -> None:
-    assert answer([GREEN, ONE, replace(GREEN, took_s=420.0)], BOTH) == [
-        "side by side: 2 of 2 green, the last 2 in a row; median 410 s, 600 s of processor time, processors idle 25%",
-        "one after the other: 1 of 1 green, the last 1 in a row; median 900 s, 675 s of processor time, "
-        "processors idle 62%",
-        "the verdicts are equal in all of them",
-    ]
+    said = answer([GREEN, ONE, replace(GREEN, took_s=420.0)], BOTH)
+    figures = "median 410 s, 600 s of processor time, processors idle 25%"
+    assert said[0] == f"side by side: 2 of 2 green, the last 2 in a row; {figures}"
+    figures = "median 900 s, 675 s of processor time, processors idle 62%"
+    assert said[1] == f"one after the other: 1 of 1 green, the last 1 in a row; {figures}"
+    assert said[2:] == ["the verdicts are equal in all of them"]
 
 
 def test_a_red_is_told_with_its_sentence_and_where_its_results_are() -> None:
@@ -87,7 +87,7 @@ def test_runs_are_counted_over_sessions_and_a_red_one_stops_none(
     monkeypatch.setenv("SIDE_BY_SIDE", "7")
     proven(tmp_path / "green", "20260101-000000-aaaa")
     red = results(tmp_path / "red", "20260101-000001-bbbb")
-    red.add(outcome(passed=False, why="a false alarm"))
+    red.add(outcome(broken(), why="a false alarm"))
     red.end()
     # the second one each way is red
     script = (
@@ -138,5 +138,6 @@ def test_a_line_that_was_cut_off_is_no_run(tmp_path: Path) -> None:
     append(path, asdict(GREEN))
     with path.open("a") as file:
         file.write('{"commit": "c", "wh')
-    assert of_file(path, "c", "tour") == [GREEN]
+    append(path, asdict(ONE))
+    assert of_file(path, "c", "tour") == [replace(each, reds=[]) for each in (GREEN, ONE)]
     assert of_file(path, "d", "tour") == of_file(path, "c", "all") == []

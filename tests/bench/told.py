@@ -3,6 +3,7 @@
 import json
 import statistics
 from collections.abc import Iterable, Sequence
+from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ def times(seconds: Iterable[float]) -> str:
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
-    """Add a record to a file that has one on each line."""
+    """Add a record to a file that has one on each line; a last line that was cut off stays one of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(record, allow_nan=False) + "\n")
+    with path.open("a+b") as file:
+        file.seek(-min(1, file.tell()), SEEK_END)
+        cut_off = file.read(1) not in {b"", b"\n"}
+        file.write(b"\n" * cut_off + json.dumps(record, allow_nan=False).encode() + b"\n")
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -63,8 +63,9 @@ class Tour:
         return self.code == 0
 
 
-def toured(commit: str, what: str, way: str, began: datetime, ended: Ended, saved: SavedRun | None, log: Path) -> Tour:
-    """What came out of a run that ended, its results where it has any."""
+def toured(commit: str, what: str, way: str, began: datetime, ended: Ended, folder: Path | None, log: Path) -> Tour:
+    """What came out of a run that ended; `folder` has its results, where it has any."""
+    saved = _read(folder)
     outcomes = saved.outcomes if saved else ()
     return Tour(
         commit=commit,
@@ -77,7 +78,7 @@ def toured(commit: str, what: str, way: str, began: datetime, ended: Ended, save
         busy_s=round(ended.busy_s, 1),
         load_before=round(ended.load[0], 2),
         load_after=round(ended.load[1], 2),
-        results=str(saved.path.parent) if saved else "",
+        results=str(folder or ""),
         output=str(log),
         verdicts={_name(o.test): o.verdict for o in outcomes},
         reds=[Red(_name(o.test), o.why) for o in outcomes if not o.passed],
@@ -212,13 +213,18 @@ def _name(test: str) -> str:
 
 
 def _runs(results: Path) -> set[Path]:
-    return {p for p in results.glob("*/results.json") if not p.parent.is_symlink()}
+    return {p.parent for p in results.glob("*/results.json") if not p.parent.is_symlink()}
 
 
-def _new(results: Path, before: set[Path]) -> SavedRun | None:
-    """The results that were not there before; None where there are none, or they can't be read."""
+def _new(results: Path, before: set[Path]) -> Path | None:
+    """The folder of the newest run that was not there before, if any; a run's name begins with its time."""
+    return max(_runs(results) - before, default=None)
+
+
+def _read(folder: Path | None) -> SavedRun | None:
+    """A run's results; None where there are none, or they can't be read."""
     try:
-        return max((load(results, str(p)) for p in _runs(results) - before), key=lambda run: run.started, default=None)
+        return load(folder, str(folder)) if folder else None
     except OrdealError:
         return None
 
