@@ -13,6 +13,7 @@ import pytest
 
 from chaos.errors import OrdealError
 from chaos.report.saved import load
+from tests.bench import first
 from tests.bench.child import Ended, Line, run_to_end
 from tests.bench.first import BUILT, Marks, marks, measure, table, verdicts
 from tests.report.made import proven
@@ -134,6 +135,7 @@ def test_a_clone_is_measured_and_nothing_stays_but_what_is_kept(
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(first, "_users_of_data", list)  # an engine that runs here is no part of this
     monkeypatch.setenv("MAKEFLAGS", " -- ARGS=--yes")  # as below `make bench-first ARGS=--yes`
     proven(tmp_path / "runs")
     made = checkout(tmp_path / "checkout", MAKEFILE.format(runs=tmp_path / "runs", code=code))
@@ -147,7 +149,23 @@ def test_a_clone_is_measured_and_nothing_stays_but_what_is_kept(
     assert {p.name for p in kept.iterdir()} == {"output.log", "results"}
     (caches,) = [line.split()[1:] for line in said if line.startswith("caches: ")]
     assert all(each.startswith(str(temporary)) for each in caches)
-    assert (made / "called").read_text() == f"teardown --cache --yes {caches[1]}\n"
+    assert (made / "called").read_text() == f"teardown --yes {caches[1]}\nteardown --cache --yes {caches[1]}\n"
+
+
+def test_the_data_of_an_engine_that_somebody_else_started_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(first, "_users_of_data", lambda: [4242])
+    proven(tmp_path / "runs")
+    made = checkout(tmp_path / "checkout", MAKEFILE.format(runs=tmp_path / "runs", code=0))
+    said: list[str] = []
+    assert measure(made, "run", fresh_modules=True, tell=said.append) == 0
+    (folder,) = temporary.iterdir()  # its state is needed yet
+    assert any(line.startswith(f"{folder} stays: the container engine of process 4242 was") for line in said)
+    assert "--cache" not in (made / "called").read_text()
 
 
 def test_what_is_no_repository_is_one_sentence(tmp_path: Path) -> None:

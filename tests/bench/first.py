@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 from chaos.errors import OrdealError
 from chaos.hosts import engine, image
 from chaos.report.results import machine_facts
@@ -29,6 +31,7 @@ from tests.bench.child import Ended, Line, run_to_end
 from tests.bench.told import aligned
 
 ROOT = Path(__file__).parents[2]
+CLONE = "clone"
 SETUP_TO_REACH, VERDICT_TO_REACH = 1.5, 1.0
 # What a fresh clone must not see of the checkout, or of an environment that is active.
 NOT_ITS_OWN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "GOCACHE")
@@ -112,17 +115,11 @@ def measure(checkout: Path, goal: str, *, fresh_modules: bool, tell: Callable[[s
     """
     began = datetime.now(UTC)
     kept = checkout / "results" / "first" / f"{began:%Y%m%d-%H%M%S}"
-    with _folder(tell) as folder:
-        clone = folder / "clone"
+    with _home(tell) as folder:
+        clone, env = folder / CLONE, _environment(folder)
         _clone(checkout, clone)
-        env = {"XDG_CACHE_HOME": str(folder / "cache"), "XDG_STATE_HOME": str(folder / "state")}
         env |= {"GOMODCACHE": str(folder / "modules")} if fresh_modules else {}
-        try:
-            log = kept / "output.log"
-            ended = run_to_end(["make", goal], cwd=clone, log=log, env=env, without=NOT_ITS_OWN, tell=tell)
-        finally:
-            tell("--- taking back what this run has changed on the machine")
-            _teardown(clone, env)
+        ended = run_to_end(["make", goal], cwd=clone, log=kept / "output.log", env=env, without=NOT_ITS_OWN, tell=tell)
         if (clone / "results").is_dir():
             shutil.copytree(clone / "results", kept / "results", symlinks=True)
     tell("machine: " + ", ".join(f"{k} {v}" for k, v in machine_facts().items()))
@@ -145,13 +142,8 @@ def beside(ended: Ended) -> str:
 
 
 def bare(checkout: Path, tell: Callable[[str], None]) -> None:
-    """Remove what set-up has put into caches. Raises OrdealError where an engine that is not ours has images of ours.
-
-    The images would be found, and the set-up be none.
-    """
-    command = _command(checkout)
-    if subprocess.run([str(command), "teardown", "--cache", "--yes"], cwd=checkout, check=False).returncode:
-        raise OrdealError(f"`{command} teardown --cache` did not reach its end; what it says above tells why.")
+    """Remove what set-up has put into caches. Raises OrdealError where images of ours would be left, and be found."""
+    _teardown(checkout, {})
     running = engine.find()
     if running is not None and (there := image.list_images(running)):
         raise OrdealError(
@@ -172,22 +164,56 @@ def _command(checkout: Path) -> Path:
     return checkout / ".venv" / "bin" / "kube-ordeal"
 
 
-def _teardown(clone: Path, env: Mapping[str, str]) -> None:
-    """Engine, routes and clusters of the clone's own state; nothing where its set-up did not come as far as Python."""
-    if _command(clone).is_file():
-        argv = [str(_command(clone)), "teardown", "--cache", "--yes"]
-        subprocess.run(argv, cwd=clone, env={**os.environ, **env}, check=False)
+def _teardown(where: Path, env: Mapping[str, str]) -> None:
+    """Take back what the set-up of a checkout has changed, then its caches. Nothing where it has no such command yet.
+
+    Raises OrdealError where that did not reach its end, or an engine that it did not start runs on the engine's data.
+    """
+    command = _command(where)
+    if not command.is_file():
+        return
+    for options in (["--yes"], ["--cache", "--yes"]):
+        if "--cache" in options and (users := _users_of_data()):
+            raise OrdealError(
+                f"the container engine of process {users[0]} was started with another state folder, and its data is "
+                f"{engine.DATA_ROOT}: end it with `kube-ordeal teardown` and that XDG_STATE_HOME."
+            )
+        argv = [str(command), "teardown", *options]
+        if subprocess.run(argv, cwd=where, env={**os.environ, **env}, check=False).returncode:
+            raise OrdealError(f"`{command} teardown` did not reach its end; what it says above tells why.")
+
+
+def _users_of_data() -> list[int]:
+    """The processes that were started with the data of the engine that set-up starts."""
+    option = f"--data-root={engine.DATA_ROOT}"
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if option in (p.info["cmdline"] or ())]
+
+
+def _require_unmounted(folder: Path) -> None:
+    if f" {folder}/" in Path("/proc/mounts").read_text():
+        raise OrdealError("something is still mounted below it; unmount that, then remove the folder.")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {"XDG_CACHE_HOME": str(folder / "cache"), "XDG_STATE_HOME": str(folder / "state")}
 
 
 @contextmanager
-def _folder(tell: Callable[[str], None]) -> Iterator[Path]:
-    """A folder that is gone at the end; it stays, and that is told, where something is still mounted below."""
+def _home(tell: Callable[[str], None]) -> Iterator[Path]:
+    """A folder for a clone, its caches and its state. At its end what the clone has changed is taken back, and it goes.
+
+    Where that fails it stays, and that is told: its state knows the way back.
+    """
     folder = Path(tempfile.mkdtemp(prefix="kube-ordeal-first-"))
     try:
         yield folder
     finally:
-        if f" {folder}/" in Path("/proc/mounts").read_text():
-            tell(f"{folder} stays: something is mounted below it; unmount that, then remove the folder")
+        tell("--- taking back what this run has changed on the machine")
+        try:
+            _teardown(folder / CLONE, _environment(folder))
+            _require_unmounted(folder)
+        except OrdealError as error:  # the figures are worth as much all the same
+            tell(f"{folder} stays: {error}")
         else:
             for where, _, _ in os.walk(folder):  # Go writes its modules so that nobody can change them
                 Path(where).chmod(stat.S_IRWXU)
