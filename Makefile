@@ -22,7 +22,7 @@ NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 # Versions that are only passed by, in an upgrade in place.
 UPGRADE_BY ?= 1.35.4
 
-.PHONY: help run run-all test unit integration integration-all bench bench-node nightly replay-full conformance-full docs lint format lock setup clean
+.PHONY: help run run-all test unit integration integration-all bench bench-node bench-first bench-tours bench-tests nightly replay-full conformance-full docs lint format lock setup clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,15 @@ bench: setup ## measure, and print the figures with the machine's facts
 bench-node: setup ## measure what takes hours: hundreds of pods on a node, each fault fifty times
 	$(BIN)/python -m tests.bench.pods
 	$(BIN)/python -m tests.bench.repeats
+
+bench-first: $(STAMP) ## measure from a clone to a verdict; removes all caches first (ARGS="--yes --fresh-modules")
+	$(BIN)/python -m tests.bench.first $(ARGS)
+
+bench-tours: setup ## 20 tours each way, side by side and not: all green, with equal verdicts? (ARGS="--tours 3 --all")
+	$(BIN)/python -m tests.bench.tours $(ARGS)
+
+bench-tests: setup ## `make test` ten times in a row: all green? (ARGS="--times 3")
+	$(BIN)/python -m tests.bench.tests $(ARGS)
 
 nightly: $(STAMP) ## every integration test, then every incident and conformance spec, over several Kubernetes versions
 	@failed=""; $(MAKE) integration-all ARGS= || failed=" (integration tests)"; \

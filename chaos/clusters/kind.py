@@ -156,15 +156,17 @@ class KindCluster:
 
     def wait_ready(self, within_s: float) -> None:
         """Wait until every node is Ready and CoreDNS serves. Raises WaitedInVainError."""
+        want = 1 + len(self.workers)
+        with self.api() as client:  # one connection for all questions: the cluster needs the processors for itself
 
-        def ready() -> bool:
-            with self.api() as client:
-                dns: Any = AppsV1Api(client).read_namespaced_deployment_status("coredns", "kube-system").status
+            def ready() -> bool:
                 nodes = read_nodes(client)
-            want = 1 + len(self.workers)
-            return len(nodes) == want and all(n.ready == "True" for n in nodes) and bool(dns.ready_replicas)
+                if len(nodes) != want or any(n.ready != "True" for n in nodes):
+                    return False
+                dns: Any = AppsV1Api(client).read_namespaced_deployment_status("coredns", "kube-system").status
+                return bool(dns.ready_replicas)
 
-        eventually(ready, within_s=within_s, what=f"cluster {self._ref.name} to be Ready", every_s=0.5)
+            eventually(ready, within_s=within_s, what=f"cluster {self._ref.name} to be Ready")
 
     # --- RunsContainers
 

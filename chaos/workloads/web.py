@@ -144,6 +144,6 @@ def remove_namespace(cluster: Cluster, namespace: str) -> None:
             raise OrdealError(f"namespace {namespace} can't be deleted on {cluster.ref.name}: {error}") from error
 
         def gone() -> bool:
-            return not core.list_namespaced_pod(namespace).items
+            return not core.list_namespaced_pod(namespace, limit=1).items  # of hundreds one is enough to know
 
         eventually(gone, within_s=GONE_WITHIN_S, what=f"the pods in namespace {namespace} to be gone")
