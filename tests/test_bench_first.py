@@ -70,10 +70,16 @@ def test_what_replays_say_of_their_begin_is_no_verdict() -> None:
     assert marks(lines("5 10:08:30 [gw0] === node-flap [simulated-hardened]")).first_verdict_s is None
 
 
-def test_the_pattern_is_that_of_what_builds() -> None:
-    """The line is written by chaos/hosts/binaries.py: where it is changed, this bench must follow."""
-    source = (ROOT / "chaos" / "hosts" / "binaries.py").read_text()
-    assert 'report(f"built {title} in {' in source
+def test_the_patterns_are_those_of_what_is_said() -> None:
+    """Where the lines are changed in the product, this bench must follow."""
+    sources = ("hosts/binaries.py", "hosts/steps.py", "cli.py", "plugin.py")
+    said = {name: (ROOT / "chaos" / name).read_text() for name in sources}
+    assert 'f"built {title} in {' in said["hosts/binaries.py"]
+    assert 'f"done: {step.title}, {' in said["hosts/steps.py"]
+    assert '"nothing is missing: ' in said["cli.py"]
+    assert '"take it back with: ' in said["cli.py"].replace('f"', '"')
+    assert '"nothing was changed on this machine but the cache"' in said["cli.py"]
+    assert "=== {outcome.id}: {outcome.verdict}, {'passed' if outcome.passed else 'FAILED'}: " in said["plugin.py"]
     assert BUILT.search("  built kubernetes 1.34.4 in 627 s")
 
 
