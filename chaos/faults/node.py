@@ -39,7 +39,7 @@ class PowerOff:
     def undo(cluster: _Powered, saved: Saved) -> None:
         # Also one that runs: a crash can have come between the cut of its network and that of its power.
         # Its old address is asked for by name: the engine would give it any that is free.
-        node, wanted, was = str(saved["node"]), saved["address"], str(saved["was"] or "")
+        node, wanted, was = str(saved["node"]), saved.get("address"), str(saved.get("was") or "")
         if wanted is not None or not was:
             cluster.power_on(node, address=None if wanted is None else str(wanted))
             return
