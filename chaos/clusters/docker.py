@@ -114,7 +114,7 @@ def power_off(name: str) -> None:
 
 
 def power_on(name: str, address: str | None) -> None:
-    """Start the node, with another IPv4 address where one is given. One that runs is plugged in, should it not be."""
+    """Start the node, at the IPv4 address that is given, else at any. One that runs is plugged in, should it not be."""
     container = inspect(name)
     if container.state == "paused":
         unpause(name)
@@ -122,10 +122,9 @@ def power_on(name: str, address: str | None) -> None:
     if container.state == "running":
         _set_cable(name, plugged=True)
         return
-    if container.state == "off" and address is not None:
-        network = container.network or "kind"
-        run(["docker", "network", "disconnect", network, name], timeout_s=30, check=False)
-        run(["docker", "network", "connect", "--ip", address, network, name], timeout_s=30)
+    network, wish = container.network or "kind", [] if address is None else ["--ip", address]
+    run(["docker", "network", "disconnect", network, name], timeout_s=30, check=False)
+    run(["docker", "network", "connect", *wish, network, name], timeout_s=30)
     run(["docker", "start", name], timeout_s=60)
 
 

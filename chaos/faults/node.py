@@ -38,8 +38,15 @@ class PowerOff:
     @staticmethod
     def undo(cluster: _Powered, saved: Saved) -> None:
         # Also one that runs: a crash can have come between the cut of its network and that of its power.
-        address = saved["address"]
-        cluster.power_on(str(saved["node"]), address=None if address is None else str(address))
+        # Its old address is asked for by name: the engine would give it any that is free.
+        node, wanted, was = str(saved["node"]), saved.get("address"), str(saved.get("was") or "")
+        if wanted is not None or not was:
+            cluster.power_on(node, address=None if wanted is None else str(wanted))
+            return
+        try:
+            cluster.power_on(node, address=was)
+        except OrdealError:  # somebody has taken it meanwhile: a node with another one is better than none
+            cluster.power_on(node)
 
     @staticmethod
     def undone(cluster: _Powered, saved: Saved) -> bool:

@@ -226,7 +226,8 @@ def _grows_at_most(fact: str, name: str, limit_bytes_per_200: int, incident: str
     """What is measured as `fact` grows by at most so many bytes for 200 container starts.
 
     A total, and no trend: what the first starts take once, such as caches, is a small part of the limit, and need not
-    have settled before. Needs a Sample `fact` of the node before the starts and one after them, and a Sample containers-started between.
+    have settled before. Needs a Sample `fact` of the node before the starts and one after them, and a Sample
+    containers-started between.
     """
 
     def judge(history: History) -> Judgement:

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 
 from chaos.clusters.base import Cluster, NodeExec, NodeNetwork, NodePower, RunsContainers, Shape
+from chaos.errors import OrdealError
 from chaos.faults.address import PinKubelets
 from chaos.faults.node import PowerOff
 from chaos.faults.program import SwapProgram
@@ -56,12 +57,16 @@ def test_the_control_plane_comes_back_at_another_address(lab: Lab) -> None:
 def _lose_the_control_plane(lab: Lab, cluster: Cluster, *, new_address: bool) -> None:
     control_plane = next(n.name for n in cluster.nodes() if n.control_plane)
     names = tuple(n.name for n in cluster.nodes())
+    assert isinstance(cluster, NodePower)
+    address = cluster.power(control_plane).address
     web = lab.deploy(Web(replicas=6))
     with lab.record(probe=web) as history:
         with lab.inject(PowerOff(control_plane, new_address=new_address)):
             # The controller manager is away too: nobody taints meanwhile, and no turn has to be waited for. It comes
             # back to nodes whose grace period is over, and so is the toleration since.
             lab.hold_past(lab.timers.eviction_deadline_s, "past grace period and toleration")
+        if (cluster.power(control_plane).address == address) is new_address:
+            raise OrdealError(f"{control_plane} came back at {cluster.power(control_plane).address}, it was {address}")
         lab.recover(
             lambda: lab.nodes_ready() and lab.kubelets_report() and web.ready(),
             within_s=REPORT_WITHIN_S + 5,
