@@ -106,16 +106,19 @@ format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml
+lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and requirements-uv.lock
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --upgrade --generate-hashes --allow-unsafe --strip-extras \
 		--all-extras --build-deps-for editable --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--quiet --output-file requirements.lock pyproject.toml
+	( echo "# uv, which installs requirements.lock: see environment.py. Made by \`make lock\`."; \
+		echo uv | $(BIN)/pip-compile --upgrade --generate-hashes --strip-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --quiet --output-file - - ) > requirements-uv.lock
 
 clean: ## remove what was made in this folder; the cache and the machine stay (see kube-ordeal teardown)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist site
 
 # Made again when the lock or the metadata changes. The stamp is written last: a half-made environment is made anew.
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock requirements-uv.lock environment.py pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "Python 3.11 or newer is needed, and no python3 here is that new; on Debian: apt-get install python3 python3-venv" >&2; \
 		exit 2; \
@@ -127,6 +130,5 @@ $(STAMP): requirements.lock pyproject.toml
 		echo "making $(VENV)"; rm -rf $(VENV); "$(PYTHON)" -m venv $(VENV); \
 	fi
 	@echo "installing the Python packages of requirements.lock"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python environment.py
 	@touch $@

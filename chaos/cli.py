@@ -137,15 +137,22 @@ def doctor(kubernetes: Kubernetes = None, target: Wanted = Target.ALL, as_json: 
 
 
 @app.command()
-def setup(kubernetes: Kubernetes = None, target: Wanted = Target.ALL, yes: Yes = False) -> None:
-    """Get this machine ready for runs: an engine, programs, node images. Only what is missing is done.
+def setup(
+    kubernetes: Kubernetes = None,
+    target: Wanted = Target.ALL,
+    workloads: Annotated[
+        bool, typer.Option("--workloads", help="Images of workloads too, which else are had when first needed.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Get this machine ready for runs: programs, an engine, node images. Only what is missing is done.
 
     Says first what it would change on the machine and asks; says at the end what it changed.
     """
     from chaos.hosts import setup as preparing  # noqa: PLC0415
 
     versions = _versions(kubernetes)
-    plan = preparing.plan(versions, target)
+    plan = preparing.plan(versions, target, workloads=workloads)
     if not plan.todo:
         typer.echo("nothing is missing: this machine is ready")
         return

@@ -78,7 +78,7 @@ class Programs:
     def built(cls, version: str | None, report: Callable[[str], None]) -> "Programs":
         """Of a Kubernetes version, None for the default; built now unless they are. Raises as `binaries.build`."""
         return cls(
-            binaries.build("kubernetes", version, report=report),
+            binaries.build(binaries.CONTROL_PLANE, version, report=report),
             binaries.build("etcd", report=report),
             binaries.build("kwok", report=report),
         )
@@ -227,7 +227,7 @@ def bring_up(directory: Path, record: Record, programs: Programs, report: Callab
         run(
             command,
             timeout_s=UP_WITHIN_S + 30,
-            # HOME: kubectl, which kwokctl runs, would leave a cache in the user's.
+            # HOME: the machine's own kubectl, which kwokctl prefers, would leave a cache in the user's.
             env={"KWOK_WORKDIR": str(directory / "kwok"), "HOME": str(directory), MARK: str(directory)},
         )
     except CommandError as error:
@@ -297,7 +297,8 @@ def _kwokctl_configuration(record: Record, programs: Programs) -> dict[str, obje
             # Thousands of nodes share one client here; the limits are there for one kubelet each.
             "disableQPSLimits": True,
             "etcdBinary": str(programs.etcd_bundle.path(ETCD)),
-            "kubectlBinary": str(programs.kubernetes.path("kubectl")),
+            # Ours can do what it asks a kubectl for; so a simulated cluster does not wait until that is built.
+            "kubectlBinary": str(programs.kwok_bundle.path("kwokctl")),
             "kubeApiserverBinary": str(programs.kubernetes.path(APISERVER)),
             "kubeControllerManagerBinary": str(programs.kubernetes.path(CONTROLLER_MANAGER)),
             "kubeSchedulerBinary": str(programs.kubernetes.path(SCHEDULER)),

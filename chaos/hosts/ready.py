@@ -43,7 +43,7 @@ def kind_tools(kind: Path | None = None, kubectl: Path | None = None, version: s
             raise OrdealError(f"there is no program at {given}")
     built_kind = binaries.built("kind")
     versions = dict.fromkeys((version or binaries.DEFAULT_KUBERNETES, *binaries.PINNED_KUBERNETES))
-    built_kubernetes = next((b for v in versions if (b := binaries.built("kubernetes", v))), None)
+    built_kubernetes = next((b for v in versions if (b := binaries.built(binaries.KUBERNETES, v))), None)
     if (kind is None and built_kind is None) or (kubectl is None and built_kubernetes is None):
         raise OrdealError(f"kind and kubectl are not there yet: {SETUP}, or give --kind-bin and --kind-kubectl-bin")
     return KindTools(

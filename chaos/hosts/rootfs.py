@@ -30,9 +30,10 @@ def debootstrap(root: Path, packages: Sequence[str], report: Report) -> None:
     if shutil.which("debootstrap") is None:
         install_packages(("debootstrap",), report)
     include = [f"--include={','.join(packages)}"] if packages else []
-    # In a mount namespace of its own: what debootstrap mounts is gone with it, however it ends.
+    # In namespaces that end with this process: what debootstrap mounts and starts is gone with it, however it ends.
     run(
-        ["unshare", "--mount", "--propagation", "private", "debootstrap", "--variant=minbase",
+        ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid", "--fork",
+         "--kill-child", "debootstrap", "--variant=minbase",
          *include, DEBIAN, str(root)],
         timeout_s=TIMEOUT_S,
     )  # fmt: skip

@@ -8,18 +8,16 @@ from pathlib import Path
 
 from chaos.clusters import pool
 from chaos.clusters.base import KIND, SIMULATED, ClusterRef
-from chaos.clusters.kind import PUBLISHED_BUSYBOX, home_of
+from chaos.clusters.kind import home_of
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, doctor, engine, image, workload_images
+from chaos.hosts import binaries, doctor, engine, workload_images
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
 from chaos.hosts.doctor import Machine, Status
 from chaos.hosts.places import APP, cache_dir, journals_dir, state_dir
-from chaos.hosts.ready import PUBLISHED_NODE
-from chaos.hosts.steps import Step, kind_steps, perform, simulated_steps
+from chaos.hosts.steps import Lane, Step, kind_steps, perform, programs, simulated_steps
 from chaos.hosts.target import Target
 from chaos.journal import adopt
 
-PULL_TIMEOUT_S = 1200.0
 # The doctor's checks that set-up can't mend where they find something missing.
 NOT_MENDED = frozenset(
     {
@@ -40,12 +38,16 @@ BUILDERS = {"debootstrap": "debootstrap", "maven": "mvn"}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What set-up would do. `machine`: changes to the machine, in words; `cache`: what it would build or pull."""
+    """What set-up would do. `machine`: changes to the machine, in words; `cache`: what it would build or pull.
+
+    `workloads`: the images of workloads are wanted too, which else are had when a replay first needs one.
+    """
 
     target: Target
     versions: tuple[str, ...]
     machine: tuple[str, ...]
     cache: tuple[str, ...]
+    workloads: bool = False
 
     @property
     def todo(self) -> tuple[str, ...]:
@@ -53,21 +55,24 @@ class Plan:
         return self.machine + self.cache
 
 
-def plan(versions: Sequence[str], target: Target) -> Plan:
+def plan(versions: Sequence[str], target: Target, *, workloads: bool = False) -> Plan:
     """What is missing for these Kubernetes versions. Raises OrdealError where set-up could not mend it."""
-    return planned(doctor.look(tuple(versions)), target)
+    return planned(doctor.look(tuple(versions)), target, workloads=workloads)
 
 
-def planned(machine: Machine, target: Target) -> Plan:
+def planned(machine: Machine, target: Target, *, workloads: bool = False) -> Plan:
     """The plan for a machine. Raises OrdealError where it lacks what no set-up can give: disk, root, a capability."""
     for check in doctor.judge(machine, target):
         if check.title in NOT_MENDED and check.status is Status.MISSING:
             raise OrdealError(f"{check.title}: {check.found}; {check.mend}.")
+    if workloads and not target.kind:
+        raise OrdealError("images of workloads are for kind clusters: leave --workloads out, or --for simulated.")
     made = Plan(
         target,
         tuple(each.version for each in machine.kubernetes),
-        _machine_changes(machine) if target.kind else (),
-        _programs(machine, target) + (_images(machine) if target.kind else ()),
+        _machine_changes(machine, workloads=workloads) if target.kind else (),
+        _programs(machine, target) + (_images(machine, workloads=workloads) if target.kind else ()),
+        workloads,
     )
     if made.machine and not machine.root:
         raise OrdealError(
@@ -152,14 +157,15 @@ def remove_cache(report: Report) -> None:
 # --- planning
 
 
-def _machine_changes(m: Machine) -> tuple[str, ...]:
+def _machine_changes(m: Machine, *, workloads: bool) -> tuple[str, ...]:
     lines = []
     packages = [package for program, (package, _) in doctor.PROGRAMS.items() if program not in m.programs]
     if m.engine is None:
         packages += [package for program, package in ENGINE_PACKAGES.items() if shutil.which(program) is None]
-    if not m.debootstrap and _to_build(m):
+    images = m.lacking_images if workloads else ()
+    if not m.debootstrap and _to_build(m, images):
         packages.append("debootstrap")
-    if _to_build(m) and _maven_lacks(m.lacking_images):
+    if _to_build(m, images) and _maven_lacks(images):
         packages.append("maven")
     if packages:
         lines.append(f"install Debian's {', '.join(packages)}")
@@ -187,26 +193,31 @@ def _programs(m: Machine, target: Target) -> tuple[str, ...]:
         for bundle in _bundles(target)
         if bundle not in m.bundles
     ]
-    there = {each.version for each in m.kubernetes if each.built}
-    lines += [
-        f"build Kubernetes {version} from Go modules, about 5 min on 2 cores"
-        for version in _program_versions(tuple(each.version for each in m.kubernetes), target)
-        if version not in there and (version in {e.version for e in m.kubernetes} or not _default_built())
-    ]
+    wanted = {each.version: each for each in m.kubernetes}
+    lacks: tuple[str, ...]
+    for version in _program_versions(tuple(wanted), target):
+        if version in wanted:
+            lacks = wanted[version].lacks(target)
+        elif _default_built():
+            lacks = ()
+        else:
+            lacks = (doctor.REST,)
+        if lacks:
+            lines.append(f"build Kubernetes {version} from Go modules ({', '.join(lacks)}), some minutes on 2 cores")
     return tuple(lines)
 
 
-def _images(m: Machine) -> tuple[str, ...]:
+def _images(m: Machine, *, workloads: bool) -> tuple[str, ...]:
     published = m.engine is not None and m.engine.registry
     verb = "pull the published" if published else "build the"
     lines = [f"{verb} node image of Kubernetes {each.version}" for each in m.kubernetes if not each.node_image]
-    if m.lacking_images:
+    if m.lacking_images and workloads:
         lines.append(f"{verb} images of workloads: {', '.join(m.lacking_images)}")
     return tuple(lines)
 
 
-def _to_build(m: Machine) -> bool:
-    lacking = m.lacking_images or any(not each.node_image for each in m.kubernetes)
+def _to_build(m: Machine, images: Sequence[str]) -> bool:
+    lacking = images or any(not each.node_image for each in m.kubernetes)
     return bool(lacking) and not (m.engine and m.engine.registry)
 
 
@@ -224,51 +235,25 @@ def _program_versions(versions: tuple[str, ...], target: Target) -> tuple[str, .
 
 
 def _default_built() -> bool:
-    return binaries.built("kubernetes") is not None
+    return binaries.built(binaries.KUBERNETES) is not None
 
 
 # --- doing
 
 
 def _steps(made: Plan) -> tuple[Step, ...]:
-    """All steps, the engine first; those that are not needed are skipped by `perform`."""
-    steps: list[Step] = []
+    """All steps: what simulated clusters run comes first, so that they can be used while the rest is made."""
+    steps = [step for version in made.versions for step in simulated_steps(version)] if made.target.simulated else []
     if made.target.kind:
-        steps += kind_steps(())
-    steps += [_kubernetes(version) for version in _program_versions(made.versions, made.target)]
-    if made.target.kind:
-        steps += [_node_image(version) for version in made.versions]
-        steps.append(Step("images of workloads", lambda: bool(doctor.lacking_images(engine.find())), _workload_images))
-    if made.target.simulated:
-        steps += [step for version in made.versions for step in simulated_steps(version)]
-    return tuple({step.title: step for step in steps}.values())
-
-
-def _kubernetes(version: str) -> Step:
-    def do(report: Report) -> None:
-        binaries.build("kubernetes", version, report=report)
-
-    return Step(f"kubernetes {version}", lambda: binaries.built("kubernetes", version) is None, do)
-
-
-def _node_image(version: str) -> Step:
-    """The published node image where a registry has it, with the busybox that workloads run; else our own."""
-    published = f"{PUBLISHED_NODE}:v{version}"
-
-    def needed() -> bool:
-        running = engine.find()
-        return running is None or not doctor.node_image(running, version)
-
-    def do(report: Report) -> None:
-        running = engine.require()
-        if not engine.registry_answers(running, published):
-            image.ensure(version, report=report, engine=running)
-            return
-        for name in (PUBLISHED_BUSYBOX, published):  # the node image last: it is what `needed` asks for
-            report(f"pulling {name}")
-            running.docker("pull", "--quiet", name, timeout_s=PULL_TIMEOUT_S)
-
-    return Step(f"node image {version}", needed, do)
+        steps += kind_steps(made.versions)
+        steps += [programs(binaries.KUBERNETES, version) for version in _program_versions(made.versions, made.target)]
+    if made.workloads:
+        lacking = lambda: bool(doctor.lacking_images(engine.find()))  # noqa: E731
+        steps.append(Step("images of workloads", lacking, _workload_images, Lane.ALONE))
+    first: dict[str, Step] = {}
+    for step in steps:
+        first.setdefault(step.title, step)
+    return tuple(first.values())
 
 
 def _workload_images(report: Report) -> None:

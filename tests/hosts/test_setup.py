@@ -53,7 +53,7 @@ def test_a_bare_machine_is_told_all_that_would_change() -> None:
     for each in ("kind 0.", "etcd 3.", "kwok 0.", "Kubernetes 1.34.4"):
         assert f"build {each}" in cache
     assert "build the node image of Kubernetes 1.34.4" in cache
-    assert "build the images of workloads: redis, iperf3" in cache
+    assert "images of workloads" not in cache
 
 
 def test_for_simulated_clusters_nothing_of_the_machine_is_changed() -> None:
@@ -70,11 +70,11 @@ def test_with_a_registry_the_published_image_is_pulled_and_debian_left_alone() -
 
 
 def test_each_wanted_version_is_planned_and_kubectl_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = (Kubernetes("1.36.3", built=False, node_image=""),)
+    wanted = (Kubernetes("1.36.3", control_plane=False, built=False, node_image=""),)
     lines = planned(replace(GOOD, engine=NO_REGISTRY, kubernetes=wanted), Target.KIND).cache
-    assert [line.split(",")[0] for line in lines] == [
-        "build Kubernetes 1.36.3 from Go modules",
-        "build Kubernetes 1.34.4 from Go modules",  # the cache of this test is empty, and kubectl is this one's
+    assert [line.split(" from ")[0] for line in lines] == [
+        "build Kubernetes 1.36.3",
+        "build Kubernetes 1.34.4",  # the cache of this test is empty, and kubectl is this one's
         "build the node image of Kubernetes 1.36.3",
     ]
 
@@ -196,3 +196,25 @@ def test_changes_are_what_the_record_has_now_and_had_not_before() -> None:
         f"started a container engine, process 7, its data in {engine.DATA_ROOT}",
         "added an unreachable route to 10.244.0.0/16",
     )
+
+
+def test_images_of_workloads_are_planned_where_they_are_asked_for() -> None:
+    lines = planned(BARE, Target.ALL, workloads=True)
+    assert "build the images of workloads: redis, iperf3" in lines.cache
+    with pytest.raises(OrdealError, match="are for kind clusters"):
+        planned(BARE, Target.SIMULATED, workloads=True)
+
+
+def test_what_simulated_clusters_run_is_done_first_and_nothing_twice() -> None:
+    titles = [step.title for step in setup._steps(planned(BARE, Target.ALL))]
+    assert titles[:3] == ["control-plane 1.34.4", "etcd 3.6.16", "kwok 0.8.0"]
+    assert titles[3] == "container engine"
+    assert titles[-1] == "node image 1.34.4"
+    assert len(set(titles)) == len(titles)
+    with_images = setup._steps(planned(BARE, Target.ALL, workloads=True))
+    assert [step.title for step in with_images][-1] == "images of workloads"
+
+
+def test_for_simulated_clusters_only_their_programs_are_built() -> None:
+    titles = [step.title for step in setup._steps(planned(BARE, Target.SIMULATED))]
+    assert titles == ["control-plane 1.34.4", "etcd 3.6.16", "kwok 0.8.0"]

@@ -2,20 +2,30 @@
 
 import io
 import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from chaos.errors import OrdealError
+from chaos.hosts import engine
 from chaos.hosts.binaries import Report
 from chaos.hosts.command import run
-from chaos.hosts.steps import Step, perform
+from chaos.hosts.steps import Lane, Step, kind_steps, perform
+
+LANES = {"fetch": Lane.MACHINE, "build": Lane.COMPILE}
 
 
 def plain() -> tuple[Console, io.StringIO]:
     out = io.StringIO()
     return Console(file=out, force_terminal=False, width=200), out
+
+
+def meet(barrier: threading.Barrier) -> None:
+    barrier.wait()
 
 
 def step(title: str, did: list[str], *, needed: bool = True, fails: Callable[[], object] | None = None) -> Step:
@@ -72,3 +82,132 @@ def test_a_terminal_is_given_one_line_a_step() -> None:
     perform([step("a", did)], Console(file=out, force_terminal=True, width=80))
     assert did == ["a"]
     assert "done: a" in out.getvalue()
+
+
+def test_what_is_fetched_goes_on_beside_what_is_compiled() -> None:
+    met = threading.Barrier(2, timeout=60)  # passed only where both are under way at the same time
+    console, out = plain()
+    fetch = Step("fetch", lambda: True, lambda _: meet(met), Lane.MACHINE)
+    build = Step("build", lambda: True, lambda _: meet(met))
+    assert perform([fetch, build], console) == (fetch, build)
+    assert {"done: fetch", "done: build"} == {
+        line.split(" ", 1)[1].split(",")[0] for line in out.getvalue().splitlines() if "done" in line
+    }
+
+
+def test_a_step_alone_sees_what_all_before_it_did() -> None:
+    did: list[str] = []
+    gate = threading.Event()
+
+    def fetch(_: Report) -> None:
+        assert gate.wait(60)
+        did.append("fetch")
+
+    def build(_: Report) -> None:
+        did.append("build")
+        gate.set()
+
+    alone = Step("alone", lambda: "fetch" not in did, lambda _: did.append("alone"), Lane.ALONE)
+    perform([Step("fetch", lambda: True, fetch, Lane.MACHINE), Step("build", lambda: True, build), alone], plain()[0])
+    assert did == ["build", "fetch"]
+
+
+def test_steps_of_the_machine_keep_their_order_and_the_first_that_fails_ends_all() -> None:
+    did: list[str] = []
+    failed = threading.Event()
+
+    def fail(_: Report) -> None:
+        failed.set()
+        raise OrdealError("no root")
+
+    def build(_: Report) -> None:
+        assert failed.wait(60)
+        did.append("build")
+
+    steps = [
+        step("a", did),
+        Step("engine", lambda: True, fail, Lane.MACHINE),
+        Step("build", lambda: True, build),
+        Step("rootfs", lambda: True, lambda _: did.append("rootfs"), Lane.MACHINE),
+        Step("image", lambda: True, lambda _: did.append("image"), Lane.ALONE),
+    ]
+    with pytest.raises(OrdealError, match="failed at 'engine': no root"):
+        perform(steps, plain()[0])
+    assert set(did) <= {"a", "build"}  # a step that was begun is ended; none is begun after the failure
+
+
+def test_a_build_that_fails_lets_what_is_beside_it_end_and_begins_nothing_more() -> None:
+    did: list[str] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def fetch(_: Report) -> None:
+        begun.set()
+        assert go_on.wait(60)
+        did.append("fetch")
+
+    def fail(_: Report) -> None:
+        assert begun.wait(60)
+        go_on.set()
+        raise OrdealError("does not compile")
+
+    steps = [
+        Step("fetch", lambda: True, fetch, Lane.MACHINE),
+        Step("build", lambda: True, fail),
+        Step("more", lambda: True, lambda _: did.append("more")),
+    ]
+    with pytest.raises(OrdealError, match="failed at 'build': does not compile"):
+        perform(steps, plain()[0])
+    assert did == ["fetch"]
+
+
+def test_two_lines_at_once_are_shown_in_a_terminal() -> None:
+    met = threading.Barrier(2, timeout=60)
+    out = io.StringIO()
+    steps = [Step(name, lambda: True, lambda _: meet(met), lane) for name, lane in LANES.items()]
+    perform(steps, Console(file=out, force_terminal=True, width=80))
+    assert "done: fetch" in out.getvalue()
+    assert "done: build" in out.getvalue()
+
+
+class Registry:
+    """An engine whose registry has the node image, or has not; it counts how often it is asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, has: bool) -> None:
+        self.asked = 0
+
+        def answers(*_: object, **__: object) -> bool:
+            self.asked += 1
+            return has
+
+        monkeypatch.setattr(engine, "find", lambda: engine.Engine(Path("/usr/bin/docker"), "27", ours=False))
+        monkeypatch.setattr(engine, "registry_answers", answers)
+        monkeypatch.setattr(engine, "missing_preparations", lambda _: ())
+        monkeypatch.setattr("chaos.hosts.doctor.node_image", lambda *_: "")
+        monkeypatch.setattr("chaos.hosts.binaries.built", lambda *_: None)
+        monkeypatch.setattr("chaos.hosts.image.has_rootfs", lambda: False)
+
+    def needed(self, *args: Any) -> list[str]:
+        return [each.title for each in kind_steps(*args) if each.needed()]
+
+
+def test_with_a_registry_only_what_a_kind_cluster_is_driven_with_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry(monkeypatch, has=True)
+    assert registry.needed() == ["kubernetes 1.34.4", "kind 0.33.0", "node image 1.34.4"]
+    assert registry.asked == 1
+
+
+def test_without_a_registry_all_of_the_node_image_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = Registry(monkeypatch, has=False).needed()
+    assert needed[0] == "root file system"
+    assert {"control-plane 1.34.4", "kubernetes 1.34.4", "etcd 3.6.16", "coredns 1.14.1", "pause 1.0.0"} <= set(needed)
+    assert needed[-1] == "node image 1.34.4"
+    assert not {"kwok 0.8.0", "external-attacher 4.13.0", "csi-rbd-lock 1.13.0"} & set(needed)
+
+
+def test_a_program_that_is_swapped_in_takes_a_node_image_of_our_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("chaos.hosts.image.find", lambda *_: None)
+    registry = Registry(monkeypatch, has=True)
+    assert "coredns 1.14.1" in registry.needed(("1.34.4",), {"kubelet": tmp_path / "kubelet"})
+    assert registry.asked == 0

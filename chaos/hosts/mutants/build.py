@@ -22,7 +22,8 @@ from chaos.hosts.lock import locked
 from chaos.hosts.mutants.known import Mutant, Substitution, find
 from chaos.hosts.places import cache_dir
 
-BUNDLE = "kubernetes"
+BUNDLE = binaries.KUBERNETES
+_PACKAGES = {**binaries.BUNDLES[binaries.CONTROL_PLANE].commands, **binaries.BUNDLES[BUNDLE].commands}
 RECORD = "build.json"
 
 
@@ -60,7 +61,7 @@ def build(name: str, kubernetes: str | None = None, *, report: Report = silent) 
         report(f"building mutant {name}: {mutant.component} {version}")
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix=".building-", dir=base, ignore_cleanup_errors=True) as work:
-            _compile(mutant, version, tree, Path(work))
+            _compile(mutant, version, tree, Path(work), report)
             shutil.rmtree(target, ignore_errors=True)  # there, but not whole: _read has just refused it
             (Path(work) / "out").rename(target)
         report(f"built mutant {name} in {time.monotonic() - started:.0f} s")
@@ -132,7 +133,7 @@ def _vendored(source: Path, base: Path, version: str, report: Report) -> Path:
     return tree
 
 
-def _compile(mutant: Mutant, version: str, tree: Path, work: Path) -> None:
+def _compile(mutant: Mutant, version: str, tree: Path, work: Path, report: Report) -> None:
     vendor = tree / "vendor"
     texts = changed(mutant.substitutions, vendor, f"the mutant {mutant.name} does not fit Kubernetes {version}")
     replaced: dict[str, str] = {}
@@ -144,9 +145,9 @@ def _compile(mutant: Mutant, version: str, tree: Path, work: Path) -> None:
     overlay.write_text(json.dumps({"Replace": replaced}))
     out = work / "out"
     out.mkdir()
-    package = binaries.BUNDLES[BUNDLE].commands[mutant.component]
     flags = ("-mod=vendor", "-overlay", str(overlay))
-    binaries.compile_programs(BUNDLE, version, [package], module=tree, into=out, flags=flags)
+    packages = [_PACKAGES[mutant.component]]
+    binaries.compile_programs(BUNDLE, version, packages, module=tree, into=out, flags=flags, report=report)
     program = out / mutant.component
     with program.open("rb") as read:
         record = {

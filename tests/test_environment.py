@@ -1,0 +1,73 @@
+"""The environment is filled by uv with what pip has been told on the machine, and by pip where uv can't be had."""
+
+from pathlib import Path
+
+import pytest
+
+import environment
+
+LISTED = """\
+:env:.cert='/etc/ssl/all.pem'
+:env:.index-url='https://index.example/simple'
+global.index-url='https://other.example/simple'
+global.extra-index-url='https://a.example/simple\\nhttps://b.example/simple'
+install.find-links='/opt/wheels /srv/wheels'
+freeze.timeout='10'
+global.default-timeout='180'
+"""
+
+
+def test_the_environment_outweighs_the_files_and_other_commands_do_not_count() -> None:
+    told = environment.told(LISTED)
+    assert told["index-url"] == "https://index.example/simple"
+    assert "timeout" not in told
+
+
+def test_what_pip_was_told_is_told_to_uv() -> None:
+    variables, arguments = environment.as_uv(environment.told(LISTED))
+    assert arguments == []
+    assert variables == {
+        "UV_DEFAULT_INDEX": "https://index.example/simple",
+        "UV_INDEX": "https://a.example/simple https://b.example/simple",
+        "UV_FIND_LINKS": "/opt/wheels,/srv/wheels",
+        "UV_HTTP_TIMEOUT": "180",
+        "SSL_CERT_FILE": "/etc/ssl/all.pem",
+        "UV_NATIVE_TLS": "1",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_NO_CONFIG": "1",
+    }
+
+
+def test_a_machine_that_asks_no_index_is_believed() -> None:
+    variables, arguments = environment.as_uv(environment.told(":env:.no-index='1'\n"))
+    assert arguments == ["--no-index"]
+    assert "UV_DEFAULT_INDEX" not in variables
+
+
+@pytest.mark.parametrize(("got", "by_pip", "code"), [(True, False, 0), (False, True, 0), (False, False, 1)])
+def test_pip_goes_on_where_uv_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], got: bool, by_pip: bool, code: int
+) -> None:
+    monkeypatch.setattr(environment, "install_with_uv", lambda: got)
+    monkeypatch.setattr(environment, "install_with_pip", lambda: by_pip)
+    assert environment.main() == code
+    assert ("pip goes on" in capsys.readouterr().err) is not got
+
+
+def test_uv_is_called_with_hashes_and_for_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+
+    def run(argv: list[str], *_: object) -> bool:
+        ran.append(argv)
+        return True
+
+    monkeypatch.setattr(environment, "_run", run)
+    assert environment.install_with_uv()
+    assert [Path(argv[0]).name for argv in ran[1:]] == ["uv", "uv"]
+    assert all("--require-hashes" in argv for argv in ran[:2])
+
+
+def test_uv_is_pinned_with_hashes_and_by_one_version() -> None:
+    text = (environment.HERE / "requirements-uv.lock").read_text()
+    assert text.count("uv==") == 1
+    assert "--hash=sha256:" in text
