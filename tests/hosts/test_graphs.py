@@ -90,3 +90,27 @@ def test_the_go_mod_asks_for_tools_and_leaves_our_own_mains_out(tmp_path: Path) 
 def test_a_graph_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(OrdealError, match="no module graph is named 'smal'; there are conformance, etcd, kube"):
         resolve("smal", "1.34.4", tmp_path)
+
+
+def test_coredns_has_the_plugins_of_kubeadms_corefile_and_no_clouds() -> None:
+    main = (manifests_dir() / "go" / SMALL / DEFAULT_KUBERNETES / "coredns" / "main.go").read_text()
+    plugins = set(re.findall(r'_ "github.com/coredns/coredns/plugin/(\w+)"', main))
+    # kubeadm's manifests.go, CoreDNSConfigMap; the plugin `prometheus` is the package metrics.
+    corefile = [
+        "errors",
+        "health",
+        "ready",
+        "kubernetes",
+        "metrics",
+        "forward",
+        "cache",
+        "loop",
+        "reload",
+        "loadbalance",
+    ]
+    assert set(corefile) <= plugins
+    assert {"hosts", "log", "rewrite", "template"} <= plugins
+    assert not {"route53", "azure", "clouddns", "etcd", "nomad", "trace"} & plugins
+    sums = (module_files("coredns")[0] / "go.mod").read_text()
+    required_blocks = "".join(re.findall(r"^require \(.*?^\)", sums, re.MULTILINE | re.DOTALL))
+    assert not re.search(r"aws-sdk|azure-sdk|datadog|google.golang.org/api ", required_blocks)
