@@ -4,10 +4,11 @@ Steps that fetch and unpack (engine, packages, a root file system) go on beside 
 never do.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -15,15 +16,20 @@ from pathlib import Path
 from typing import Self
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Live
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from chaos import durations
 from chaos.clusters.kind import PUBLISHED_BUSYBOX
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, doctor, engine, image
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
 from chaos.hosts.ready import PUBLISHED_NODE
+from chaos.report.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress
+from chaos.report.progress import shown as telling
 
 PULL_TIMEOUT_S = 1200.0
+_VERSION = re.compile(r" v?\d\S*$")
 
 
 class Lane(StrEnum):
@@ -45,6 +51,11 @@ class Step:
     needed: Callable[[], bool]
     do: Callable[[Report], None]
     lane: Lane = Lane.COMPILE
+
+    @property
+    def key(self) -> str:
+        """Under what its durations are kept: the version makes no difference."""
+        return durations.build_key(_VERSION.sub("", self.title))
 
 
 def kind_steps(
@@ -93,7 +104,7 @@ def perform(steps: Sequence[Step], console: Console | None = None) -> tuple[Step
     console = console or Console(stderr=True)
     done: list[Step] = []
     beside: list[Future[None]] = []
-    with _Shown(console) as shown, ThreadPoolExecutor(max_workers=1) as machine:
+    with _Shown(console, _progress(steps)) as shown, ThreadPoolExecutor(max_workers=1) as machine:
 
         def do(step: Step) -> None:
             if any(each.done() and each.exception() is not None for each in beside):
@@ -129,30 +140,47 @@ def programs(bundle: str, version: str | None = None, wanted: Callable[[], bool]
     return Step(title, needed, do, Lane.COMPILE if wanted is None else Lane.ALONE)
 
 
+def _progress(steps: Sequence[Step]) -> Progress:
+    """What is to be done, as far as it can be told now, with how long it took before."""
+    progress, known = Progress(), durations.load()
+    for step in steps:
+        if step.needed():
+            progress.expect(step.title, known.build_s(step.key))
+    return progress
+
+
 def _join(futures: Sequence[Future[None]]) -> None:
     for each in futures:
         each.result()
 
 
 class _Shown:
-    """In a terminal a live line for each step, with its time and the last thing reported; elsewhere lines."""
+    """How far all is, and in a terminal a live line for each step, with its time and the last thing reported; elsewhere
+    lines.
+    """
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, all_of_it: Progress) -> None:
+        self._console, self._all = console, all_of_it
         columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
-        self._progress = Progress(*columns, console=console, transient=True) if console.is_terminal else None
+        self._live = Live(*columns, console=console, transient=True) if console.is_terminal else None
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        if self._progress is not None:
-            self._progress.start()
+        live = self._live
+        if live is None:
+            self._open.enter_context(telling(self._all, self._line, every_s=EVERY_IN_A_LOG_S))
+            return self
+        self._open.enter_context(live)
+        first = live.add_task(self._all.line())
+        self._open.enter_context(telling(self._all, lambda text: live.update(first, description=text), every_s=EVERY_S))
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self._open.close()
 
     def do(self, step: Step) -> None:
         started = time.monotonic()
+        self._all.begin(step.title)
         try:
             with self._reporting(step.title) as report:
                 step.do(report)
@@ -165,20 +193,23 @@ class _Shown:
         except KeyboardInterrupt:
             self._line(f"interrupted: {step.title}, after {time.monotonic() - started:.0f} s")
             raise
-        self._line(f"done: {step.title}, {time.monotonic() - started:.1f} s")
+        took_s = time.monotonic() - started
+        self._all.end(step.title)
+        durations.record(step.key, took_s)
+        self._line(f"done: {step.title}, {took_s:.1f} s")
 
     @contextmanager
     def _reporting(self, title: str) -> Iterator[Report]:
-        progress = self._progress
-        if progress is None:
+        live = self._live
+        if live is None:
             self._line(f"start: {title}")
             yield lambda text: self._line(f"  {text}")
             return
-        task = progress.add_task(title)
+        task = live.add_task(title)
         try:
-            yield lambda text: progress.update(task, description=f"{title}: {text}")
+            yield lambda text: live.update(task, description=f"{title}: {text}")
         finally:
-            progress.remove_task(task)
+            live.remove_task(task)
 
     def _line(self, text: str) -> None:
         stamp = "" if self._console.is_terminal else f"{datetime.now().astimezone():%H:%M:%S} "

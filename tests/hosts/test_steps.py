@@ -10,13 +10,21 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from chaos import durations
 from chaos.errors import OrdealError
 from chaos.hosts import engine
 from chaos.hosts.binaries import Report
 from chaos.hosts.command import run
 from chaos.hosts.steps import Lane, Step, kind_steps, perform
+from chaos.waiting import eventually
 
 LANES = {"fetch": Lane.MACHINE, "build": Lane.COMPILE}
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long steps took is kept in the state folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
 def plain() -> tuple[Console, io.StringIO]:
@@ -82,6 +90,30 @@ def test_a_terminal_is_given_one_line_a_step() -> None:
     perform([step("a", did)], Console(file=out, force_terminal=True, width=80))
     assert did == ["a"]
     assert "done: a" in out.getvalue()
+
+
+def test_how_long_a_step_took_is_kept_whatever_its_version() -> None:
+    def step_of(title: str) -> Step:
+        return Step(title, lambda: True, lambda _: None)
+
+    perform([step_of("node image 1.34.4"), step_of("limits, network and routes")], plain()[0])
+    perform([step_of("node image 1.36.3")], plain()[0])
+    known = durations.load().own
+    assert {key: len(took) for key, took in known.items()} == {
+        "build node image": 2,
+        "build limits, network and routes": 1,
+    }
+
+
+def test_how_far_all_is_is_told_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaos.hosts.steps.EVERY_IN_A_LOG_S", 0.01)
+    console, out = plain()
+
+    def wait(_: Report) -> None:
+        eventually(lambda: "1 of 2 done | b (" in out.getvalue(), within_s=20, what="the line", every_s=0.01)
+
+    perform([Step("a", lambda: True, lambda _: None), Step("b", lambda: True, wait)], console)
+    assert "over in about" in out.getvalue()
 
 
 def test_what_is_fetched_goes_on_beside_what_is_compiled() -> None:
