@@ -5,9 +5,10 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Protocol
 
 import pytest
@@ -20,6 +21,7 @@ from chaos.durations import Durations
 from chaos.errors import OrdealError
 from chaos.hosts import engine, mutants, workload_images
 from chaos.hosts.binaries import normal_version
+from chaos.hosts.steps import kind_steps, simulated_steps
 from chaos.incident import HARDENED, Load, Replay, replay_of
 from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import AFTER
@@ -41,6 +43,7 @@ class Budget:
 
     `began`: when the run did, by the monotonic clock that all processes share. `gone_s`: how much of the budget is
     gone when the plan begins; None: what the clock says when all is collected. `lanes`: processes side by side.
+    `setup`: what set-up has still to do, with --ordeal-setup, for each kind of cluster.
     """
 
     budget_s: float
@@ -49,6 +52,7 @@ class Budget:
     lacking: tuple[str, ...]
     lanes: int
     gone_s: float | None = None
+    setup: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 BUDGET = pytest.StashKey[Budget]()
@@ -83,6 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
                 durations.load(),
                 _lacking(config),
                 max(1, len(getattr(config.option, "tx", None) or ())),
+                setup=_setup(config),
             )
         except OrdealError as error:
             raise pytest.UsageError(str(error)) from error
@@ -268,7 +273,10 @@ def _candidate(item: pytest.Item, config: pytest.Config, given: Budget) -> Candi
     choice = config.getoption("--cluster")
     if item.get_closest_marker("spec") is not None and choice != SIMULATED:
         cluster = EXISTING if choice == EXISTING else KIND
-        return Candidate(item.nodeid, function, "", cluster=cluster, shape=SPECS, took_s=SPEC_S, scope=function)
+        builds = given.setup.get(cluster, ())
+        return Candidate(
+            item.nodeid, function, "", cluster=cluster, shape=SPECS, took_s=SPEC_S, builds=builds, scope=function
+        )
     replay, case = replay_of(getattr(item, "function", None)), _case(item)
     if replay is None or case is None or item.get_closest_marker("skip") is not None:
         return None
@@ -287,7 +295,7 @@ def _candidate(item: pytest.Item, config: pytest.Config, given: Budget) -> Candi
         took_s,
         alone=replay.load is Load.ALONE,
         tour=(case.control or HARDENED) in replay.tour,
-        builds=_builds(item),
+        builds=(*given.setup.get(case.cluster, ()), *_builds(item)),
         scope=_scope(item) if given.lanes > 1 else "",
     )
 
@@ -330,7 +338,7 @@ def _costs(candidates: Iterable[Candidate], given: Budget) -> Costs:
     likes = {c.like for c in candidates if c.cluster != EXISTING}
     return Costs(
         {like: given.known.cluster_s(*like) for like in likes},
-        {name: given.known.build_s(name) for name in given.lacking},
+        {name: given.known.build_s(name) for name in (*given.lacking, *chain(*given.setup.values()))},
         given.lanes,
     )
 
@@ -338,6 +346,15 @@ def _costs(candidates: Iterable[Candidate], given: Budget) -> Costs:
 def _conforms(config: pytest.Config, version: str) -> bool:
     """Whether upstream's specs are going to be run after a hardened replay on kind."""
     return AFTER in rounds.parse(config.getoption("--conform")).rounds and program.find(version) is not None
+
+
+def _setup(config: pytest.Config) -> dict[str, tuple[str, ...]]:
+    """What set-up is going to do before there can be a cluster of that kind; nothing where it was not asked to."""
+    if not config.getoption("--ordeal-setup") or config.getoption("--cluster") == EXISTING:
+        return {}
+    version = normal_version(config.getoption("--kubernetes"))
+    steps = {SIMULATED: simulated_steps(version), KIND: kind_steps((version,))}
+    return {kind: tuple(step.what for step in of if step.needed()) for kind, of in steps.items()}
 
 
 def _lacking(config: pytest.Config) -> tuple[str, ...]:
@@ -418,10 +435,11 @@ def _tell(config: pytest.Config, lines: Sequence[str]) -> None:
 def _as_json(made: Budget) -> str:
     known = {"own": made.known.own, "shipped": made.known.shipped}
     rest = {"budget_s": made.budget_s, "began": made.began, "lanes": made.lanes, "gone_s": made.gone_s}
-    return json.dumps({**rest, "lacking": made.lacking, "known": known})
+    return json.dumps({**rest, "lacking": made.lacking, "known": known, "setup": made.setup})
 
 
 def _of_json(text: str) -> Budget:
     content = json.loads(text)
     known, lacking = Durations(**content.pop("known")), tuple(content.pop("lacking"))
-    return Budget(known=known, lacking=lacking, **content)
+    setup = {kind: tuple(steps) for kind, steps in content.pop("setup").items()}
+    return Budget(known=known, lacking=lacking, setup=setup, **content)

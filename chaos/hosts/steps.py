@@ -53,9 +53,9 @@ class Step:
     lane: Lane = Lane.COMPILE
 
     @property
-    def key(self) -> str:
-        """Under what its durations are kept: the version makes no difference."""
-        return durations.build_key(_VERSION.sub("", self.title))
+    def what(self) -> str:
+        """Under what its durations are kept (chaos.durations.build_key): the version makes no difference."""
+        return _VERSION.sub("", self.title)
 
 
 def kind_steps(
@@ -145,7 +145,7 @@ def _progress(steps: Sequence[Step]) -> Progress:
     progress, known = Progress(), durations.load()
     for step in steps:
         if step.needed():
-            progress.expect(step.title, known.build_s(step.key))
+            progress.expect(step.title, known.build_s(step.what))
     return progress
 
 
@@ -195,7 +195,7 @@ class _Shown:
             raise
         took_s = time.monotonic() - started
         self._all.end(step.title)
-        durations.record(step.key, took_s)
+        durations.record(durations.build_key(step.what), took_s)
         self._line(f"done: {step.title}, {took_s:.1f} s")
 
     @contextmanager
