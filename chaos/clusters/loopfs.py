@@ -15,7 +15,7 @@ from chaos.hosts.command import run
 from chaos.waiting import eventually
 
 LEAVE_FREE_BYTES = 1024**3  # on the machine's disk, should every file become as large as it may
-GONE_WITHIN_S = 20.0  # a container's mounts go a moment after its last process
+GONE_WITHIN_S = 60.0  # a container's mounts go a moment after its last process
 
 
 @dataclass(frozen=True, slots=True)

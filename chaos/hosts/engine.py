@@ -92,6 +92,17 @@ class Started:
     forwarding: Mapping[str, str] = field(default_factory=dict)  # FORWARD policy and ip_forward before the engine
 
 
+def runs_on_our_data() -> bool:
+    """Whether an engine runs on DATA_ROOT, whoever started it: also one whose state is kept elsewhere."""
+    return _is_told(f"--data-root={DATA_ROOT}")
+
+
+def mounts_below(folder: Path) -> tuple[str, ...]:
+    """What is mounted at the folder or below it, as the kernel says (/proc/self/mountinfo, field 5)."""
+    points = [line.split()[4] for line in MOUNTS.read_text().splitlines()]
+    return tuple(point for point in points if Path(point).is_relative_to(folder.resolve()))
+
+
 def find() -> Engine | None:
     """The engine that answers now, asked of each docker client there is; None where none does within seconds."""
     ours = _alive(started())
@@ -375,7 +386,7 @@ def mounted_on_itself() -> bool:
     killed and started again it does not: it takes the mount for somebody else's (setupDaemonRootPropagation in moby's
     daemon/daemon_linux.go). A file system of the user's own at that place is no mount of itself.
     """
-    return _is_bound_on_itself(MOUNTS.read_text(), DATA_ROOT) and not _is_told(f"--data-root={DATA_ROOT}")
+    return _is_bound_on_itself(MOUNTS.read_text(), DATA_ROOT) and not runs_on_our_data()
 
 
 def _is_bound_on_itself(mountinfo: str, path: Path) -> bool:

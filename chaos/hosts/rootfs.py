@@ -32,7 +32,7 @@ def debootstrap(root: Path, packages: Sequence[str], report: Report) -> None:
     include = [f"--include={','.join(packages)}"] if packages else []
     # In namespaces that end with this process: what debootstrap mounts and starts is gone with it, however it ends.
     run(
-        ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid", "--fork",
+        ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "slave", "--pid", "--fork",
          "--kill-child", "debootstrap", "--variant=minbase",
          *include, DEBIAN, str(root)],
         timeout_s=TIMEOUT_S,

@@ -143,15 +143,23 @@ def stays() -> tuple[tuple[str, str], ...]:
 def remove_cache(report: Report) -> None:
     """Remove programs, root file systems and the data of the engine that set-up started.
 
-    Raises OrdealError where that engine still runs.
+    Raises OrdealError where that engine still runs, or something is mounted in a folder that would be removed.
     """
     running = engine.find()
     if running is not None and running.ours:
         raise OrdealError("the container engine still runs on its data; `take_back` comes first.")
-    for path in (cache_dir(), engine.DATA_ROOT.parent):
-        if path.is_dir():
-            report(f"removing {path}")
-            shutil.rmtree(path)
+    if engine.runs_on_our_data():  # set up by somebody whose state is kept elsewhere
+        raise OrdealError(
+            f"a container engine runs on {engine.DATA_ROOT}: stop it first, by the `{APP} teardown` of who started it."
+        )
+    paths = [path for path in (cache_dir(), engine.DATA_ROOT.parent) if path.is_dir()]
+    for path in paths:
+        below = engine.mounts_below(path)
+        if below:
+            raise OrdealError(f"{below[0]} is mounted, so {path} is not removed: unmount it first.")
+    for path in paths:
+        report(f"removing {path}")
+        shutil.rmtree(path)
 
 
 # --- planning

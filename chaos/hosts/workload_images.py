@@ -338,7 +338,7 @@ def _install(wanted: Recipe, root: Path, work: Path, layer: Path) -> None:
     work.mkdir()
     program = "-" if wanted.artifact is not None else wanted.server
     isolated = [
-        "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid", "--fork",
+        "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "slave", "--pid", "--fork",
         "--kill-child",
     ]  # fmt: skip
     script = _recipes() / "install-packages"

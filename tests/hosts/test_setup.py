@@ -1,6 +1,8 @@
 """Set-up plans from facts what it would change, refuses what it can't mend, and teardown goes by what is on record."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -184,6 +186,35 @@ def test_the_cache_of_an_engine_that_runs_is_left_alone(monkeypatch: pytest.Monk
     with pytest.raises(OrdealError, match="still runs"):
         setup.remove_cache(print)
     assert (tmp_path / "var" / "docker").is_dir()
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_the_cache_of_an_engine_that_another_state_knows_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root = tmp_path / "var" / "docker"
+    root.mkdir(parents=True)
+    monkeypatch.setattr(engine, "DATA_ROOT", root)
+    argv = [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()", f"--data-root={root}"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline()
+        with pytest.raises(OrdealError, match="a container engine runs on"):
+            setup.remove_cache(print)
+        other.communicate()
+    assert root.is_dir()
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_nothing_is_removed_below_which_something_is_mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    root, mounts = tmp_path / "var" / "docker", tmp_path / "mountinfo"
+    root.mkdir(parents=True)
+    monkeypatch.setattr(engine, "DATA_ROOT", root)
+    monkeypatch.setattr(engine, "MOUNTS", mounts)
+    mounts.write_text(f"36 35 98:0 / {root}/overlay2/x rw - ext4 /dev/sda rw\n35 1 98:0 / / rw - ext4 /dev/sda rw\n")
+    with pytest.raises(OrdealError, match="overlay2/x is mounted"):
+        setup.remove_cache(print)
+    assert root.is_dir()
 
 
 def test_changes_are_what_the_record_has_now_and_had_not_before() -> None:
