@@ -144,6 +144,9 @@ def setup(
         bool, typer.Option("--workloads", help="Images of workloads too, which else are had when first needed.")
     ] = False,
     yes: Yes = False,
+    progress: Annotated[
+        bool, typer.Option("--progress/--no-progress", help="Say again and again how far it is, and when it is over.")
+    ] = True,
 ) -> None:
     """Get this machine ready for runs: programs, an engine, node images. Only what is missing is done.
 
@@ -159,7 +162,7 @@ def setup(
     _list("set-up will change on this machine:", plan.machine)
     _list("set-up will put into its cache:", plan.cache)
     _agree("Go on?", yes)
-    done = preparing.carry_out(plan)
+    done = preparing.carry_out(plan, progress=progress)
     _list("changed on this machine:", done)
     typer.echo(f"take it back with: {APP} teardown" if done else "nothing was changed on this machine but the cache")
 

@@ -87,7 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
                 durations.load(),
                 _lacking(config),
                 max(1, len(getattr(config.option, "tx", None) or ())),
-                setup=_setup(config),
+                setup=setup_steps(config),
             )
         except OrdealError as error:
             raise pytest.UsageError(str(error)) from error
@@ -348,7 +348,7 @@ def _conforms(config: pytest.Config, version: str) -> bool:
     return AFTER in rounds.parse(config.getoption("--conform")).rounds and program.find(version) is not None
 
 
-def _setup(config: pytest.Config) -> dict[str, tuple[str, ...]]:
+def setup_steps(config: pytest.Config) -> dict[str, tuple[str, ...]]:
     """What set-up is going to do before there can be a cluster of that kind; nothing where it was not asked to."""
     if not config.getoption("--ordeal-setup") or config.getoption("--cluster") == EXISTING:
         return {}

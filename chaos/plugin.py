@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
@@ -17,7 +18,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from chaos import planning, showing, undo
+from chaos import durations, planning, showing, undo
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.clusters.client import api_client, server_version
 from chaos.clusters.pool import PROVIDERS, Pool, Wishes
@@ -48,6 +49,7 @@ from chaos.verdict import outcome_of
 pytest_plugins = ["chaos.conformance.pytest_specs"]
 
 AUTO = "auto"
+SETUP = "set-up"
 RUN_ID_KEY = "kube_ordeal_run"
 BYTES_FOR_A_CLUSTER = 4 * 1024**3
 CHOICES = (AUTO, KIND, SIMULATED, EXISTING)
@@ -220,9 +222,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     if session.config.getoption("--ordeal-setup") and session.config.getoption("--cluster") != EXISTING:
         folder = Path(session.config.getoption("--results")) / session.config.stash[RUN_ID]
-        preparing = Preparing(folder, _setup_options(session.config), _reporter(session.config))
+        progress, steps = session.config.stash[SHOWING].progress, planning.setup_steps(session.config)
+        known = durations.load()
+        progress.expect(SETUP, sum(known.build_s(each) for each in set(chain(*steps.values()))), first=True)
+        progress.begin(SETUP)
+        preparing = Preparing(
+            folder, _setup_options(session.config), _reporter(session.config), lambda: progress.end(SETUP)
+        )
+        progress.beside(lambda: preparing.now)
         session.config.stash[PREPARING] = preparing
-        session.config.stash[SHOWING].progress.beside(lambda: preparing.now)
 
     def interrupt_all(number: int, frame: FrameType | None) -> None:
         for child in psutil.Process().children():

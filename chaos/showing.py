@@ -14,7 +14,7 @@ import pytest
 from chaos import durations, planning
 from chaos.budget import span
 from chaos.hosts.binaries import normal_version
-from chaos.report.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress, StatusLine, shown
+from chaos.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress, StatusLine, shown
 from chaos.suites import named, replays
 
 IDLE = "processors idle"  # a fact of the results

@@ -82,13 +82,13 @@ def planned(machine: Machine, target: Target, *, workloads: bool = False) -> Pla
     return made
 
 
-def carry_out(made: Plan) -> tuple[str, ...]:
+def carry_out(made: Plan, *, progress: bool = True) -> tuple[str, ...]:
     """Do what is missing, step by step; returns what changed on the machine, in words. Raises OrdealError as `perform`.
 
     A step that fails or is interrupted leaves nothing half-made behind that the next run would trust.
     """
     before, lacked = engine.started(), [each for each, program in BUILDERS.items() if shutil.which(program) is None]
-    perform(_steps(made))
+    perform(_steps(made), progress=progress)
     return _changes(before, engine.started(), lacked)
 
 

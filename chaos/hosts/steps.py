@@ -25,8 +25,8 @@ from chaos.errors import OrdealError
 from chaos.hosts import binaries, doctor, engine, image
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
 from chaos.hosts.ready import PUBLISHED_NODE
-from chaos.report.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress
-from chaos.report.progress import shown as telling
+from chaos.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress
+from chaos.progress import shown as telling
 
 PULL_TIMEOUT_S = 1200.0
 _VERSION = re.compile(r" v?\d\S*$")
@@ -94,8 +94,10 @@ def simulated_steps(version: str = DEFAULT_KUBERNETES) -> tuple[Step, ...]:
     return (programs(binaries.CONTROL_PLANE, version), programs("etcd"), programs("kwok"))
 
 
-def perform(steps: Sequence[Step], console: Console | None = None) -> tuple[Step, ...]:
+def perform(steps: Sequence[Step], console: Console | None = None, *, progress: bool = True) -> tuple[Step, ...]:
     """Do what is needed, showing each step with its elapsed time; what was done is returned, in the steps' order.
+
+    `progress`: say again and again how far all of it is.
 
     Raises OrdealError at the first step that fails, with the step's title and what went wrong in it (the command and
     its last output, where it was a command). What goes on beside it is waited for, and what was done stays done: the
@@ -104,7 +106,7 @@ def perform(steps: Sequence[Step], console: Console | None = None) -> tuple[Step
     console = console or Console(stderr=True)
     done: list[Step] = []
     beside: list[Future[None]] = []
-    with _Shown(console, _progress(steps)) as shown, ThreadPoolExecutor(max_workers=1) as machine:
+    with _Shown(console, _progress(steps) if progress else None) as shown, ThreadPoolExecutor(max_workers=1) as machine:
 
         def do(step: Step) -> None:
             if any(each.done() and each.exception() is not None for each in beside):
@@ -159,7 +161,7 @@ class _Shown:
     lines.
     """
 
-    def __init__(self, console: Console, all_of_it: Progress) -> None:
+    def __init__(self, console: Console, all_of_it: Progress | None) -> None:
         self._console, self._all = console, all_of_it
         columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
         self._live = Live(*columns, console=console, transient=True) if console.is_terminal else None
@@ -167,12 +169,19 @@ class _Shown:
 
     def __enter__(self) -> Self:
         live = self._live
-        if live is None:
-            self._open.enter_context(telling(self._all, self._line, every_s=EVERY_IN_A_LOG_S))
-            return self
-        self._open.enter_context(live)
-        first = live.add_task(self._all.line())
-        self._open.enter_context(telling(self._all, lambda text: live.update(first, description=text), every_s=EVERY_S))
+        if live is not None:
+            self._open.enter_context(live)
+        if self._all is not None:
+            first = live.add_task(self._all.line()) if live is not None else None
+
+            def tell(text: str) -> None:
+                if live is None or first is None:
+                    self._line(text)
+                else:
+                    live.update(first, description=text)
+
+            every_s = EVERY_IN_A_LOG_S if live is None else EVERY_S
+            self._open.enter_context(telling(self._all, tell, every_s=every_s))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -180,7 +189,8 @@ class _Shown:
 
     def do(self, step: Step) -> None:
         started = time.monotonic()
-        self._all.begin(step.title)
+        if self._all is not None:
+            self._all.begin(step.title)
         try:
             with self._reporting(step.title) as report:
                 step.do(report)
@@ -194,7 +204,8 @@ class _Shown:
             self._line(f"interrupted: {step.title}, after {time.monotonic() - started:.0f} s")
             raise
         took_s = time.monotonic() - started
-        self._all.end(step.title)
+        if self._all is not None:
+            self._all.end(step.title)
         durations.record(durations.build_key(step.what), took_s)
         self._line(f"done: {step.title}, {took_s:.1f} s")
 

@@ -3,7 +3,7 @@
 import io
 import threading
 
-from chaos.report.progress import CLEAR, Progress, StatusLine, shown
+from chaos.progress import CLEAR, Progress, StatusLine, shown
 
 
 class Clock:
@@ -43,15 +43,29 @@ def test_what_nobody_expected_counts_too() -> None:
     assert progress.line() == "1 of 1 done"
 
 
-def test_many_that_go_on_are_not_all_named_and_set_up_is() -> None:
+def test_what_is_first_is_waited_for_and_not_counted() -> None:
+    clock = Clock()
+    progress = Progress(2, clock)
+    progress.expect("set-up", 100.0, first=True)
+    progress.begin("set-up")
+    for name in "ab":
+        progress.expect(name, 60.0)
+    clock.now += 30
+    assert progress.left_s == 70.0 + 60.0
+    assert progress.line().startswith("0 of 2 done | set-up (30 s of about 100 s) | over in about 2 min")
+    progress.end("set-up")
+    assert progress.left_s == 60.0
+
+
+def test_many_that_go_on_are_not_all_named_and_what_is_said_beside_is() -> None:
     said = ["building kubelet"]
     progress = Progress(5, Clock())
     progress.beside(lambda: said[0])
     for name in "abcde":
         progress.begin(name)
-    assert "a (0 s); b (0 s); c (0 s) and 2 more | set-up: building kubelet |" in progress.line()
+    assert "a (0 s); b (0 s); c (0 s) and 2 more | building kubelet |" in progress.line()
     said[0] = ""
-    assert "set-up" not in progress.line()
+    assert "kubelet" not in progress.line()
 
 
 def test_one_after_the_other_takes_the_sum_and_side_by_side_the_longest_at_least() -> None:

@@ -23,6 +23,7 @@ class Clock(Protocol):
 @dataclass(slots=True)
 class _Part:
     expected_s: float
+    first: bool = False
     began: float | None = None
     over: bool = False
 
@@ -37,15 +38,17 @@ class Progress:
         """`lanes`: how many parts go on at the same time."""
         self._lanes, self._clock = max(1, lanes), clock
         self._parts: dict[str, _Part] = {}
-        self._before: Callable[[], str] = str
+        self._beside: Callable[[], str] = str
 
-    def expect(self, name: str, expected_s: float) -> None:
-        """A part of the run, and how many seconds it should take."""
-        self._parts.setdefault(name, _Part(expected_s))
+    def expect(self, name: str, expected_s: float, *, first: bool = False) -> None:
+        """A part of the run, and how many seconds it should take. `first`: the others wait for it, and it is not
+        counted among what is done.
+        """
+        self._parts.setdefault(name, _Part(expected_s, first))
 
     def beside(self, said: Callable[[], str]) -> None:
-        """What goes on beside the parts: its last words, empty where it is over."""
-        self._before = said
+        """Whoever is first: its last words, empty where there are none any more."""
+        self._beside = said
 
     def begin(self, name: str) -> None:
         """A part begins."""
@@ -58,19 +61,20 @@ class Progress:
     @property
     def left_s(self) -> float:
         """When it should be over, in seconds from now."""
-        left = [self._left_s(part) for part in list(self._parts.values()) if not part.over]
-        return max(sum(left) / self._lanes, *left, 0.0) if left else 0.0
+        parts = [part for part in list(self._parts.values()) if not part.over]
+        left = [self._left_s(part) for part in parts if not part.first]
+        before_s = sum(self._left_s(part) for part in parts if part.first)
+        return before_s + (max(sum(left) / self._lanes, *left) if left else 0.0)
 
     def line(self) -> str:
         """The line."""
-        parts = list(self._parts.items())
-        done = sum(part.over for _, part in parts)
-        now = [f"{name} ({self._so_far(part)})" for name, part in parts if part.began is not None and not part.over]
+        every = list(self._parts.items())
+        parts = [part for _, part in every if not part.first]
+        done = sum(part.over for part in parts)
+        now = [f"{name} ({self._so_far(part)})" for name, part in every if part.began is not None and not part.over]
         more = len(now) - NAMED
         said = [f"{done} of {len(parts)} done", "; ".join(now[:NAMED]) + (f" and {more} more" if more > 0 else "")]
-        beside = self._before()
-        if beside:
-            said.append(f"set-up: {beside}")
+        said.append(self._beside())
         if done < len(parts):
             at = datetime.now().astimezone() + timedelta(seconds=self.left_s)
             said.append(f"over in about {_span(self.left_s)}, at {at:%H:%M}")
