@@ -27,7 +27,7 @@ from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import AFTER
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import LeftOut, PlannedReplay, SavedPlan, SavedRun
-from chaos.suites import replays, suites_dir
+from chaos.suites import named, replays, suites_dir
 
 INPUT_KEY = "kube_ordeal_budget"
 TOO_SHORT_KEY = "kube_ordeal_too_short"
@@ -249,6 +249,28 @@ def summary(saved: SavedRun) -> list[str]:
 def clock() -> float:
     """Seconds on the clock that budgets are held to; the same one for all processes of a machine."""
     return time.monotonic()
+
+
+def more_than_the_tour(saved: SavedRun, lanes: int) -> list[str]:
+    """What else there is beside the tour that was replayed, and how long all of it should take here."""
+    left = [each.test for each in saved.left_out if each.why == NOT_ON_TOUR and each.id]
+    if not left:
+        return []
+    known, took = replays(), durations.load()
+    options = saved.options or {}
+    profile, version = options.get("profile", durations.SMOKE), options.get("kubernetes", "")
+    alone_s = side_by_side_s = 0.0
+    for nodeid in (*left, *(o.test for o in saved.outcomes)):
+        replay = known.get(named(nodeid, known))
+        if replay is not None:
+            test = f"{named(nodeid, known)}[{nodeid.partition('[')[2]}"
+            took_s = took.replay_s(test, replay.shape, profile, version)
+            alone_s += took_s if replay.load is Load.ALONE else 0.0
+            side_by_side_s += 0.0 if replay.load is Load.ALONE else took_s
+    all_s = alone_s + side_by_side_s / max(1, lanes)
+    return [
+        f"this was the tour; there are {len(left)} replays more. All of them: make run-all, about {span(all_s)} here"
+    ]
 
 
 def worker_input(config: pytest.Config, key: str) -> str:

@@ -455,7 +455,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             console.print(fact_table(name, rows))
     if IDLE in saved.machine:
         terminalreporter.write_line(f"{IDLE}: {saved.machine[IDLE]}")
-    for line in (*_not_conformed(saved), *planning.summary(saved)):
+    lanes = len(getattr(config.option, "tx", None) or ())
+    for line in (*_not_conformed(saved), *planning.summary(saved), *planning.more_than_the_tour(saved, lanes)):
         terminalreporter.write_line(line)
     terminalreporter.write_line(f"results: {saved.path}")
     page = saved.path.with_name("report.html")

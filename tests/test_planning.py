@@ -219,3 +219,20 @@ def test_left_out_for_another_reason_is_said_with_it() -> None:
         "all of this is said of what was replayed: 3 left out (2 for it is not part of the tour; 1 for the budget)"
     ]
     assert planning.summary(SavedRun("r", Path("results.json"), {}, ())) == []
+
+
+def test_after_the_tour_what_else_there_is_is_said_with_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    replay, spec = (
+        "suites/node/test_pleg_churn.py::test_a_node_outlives_waves_of_pods[kind-hardened]",
+        "x::test_spec[a]",
+    )
+    durations.record(durations.replay_key(replay.removeprefix("suites/"), "smoke", "1.34.4"), 600.0)
+    left = [LeftOut(replay, "pleg-churn", planning.NOT_ON_TOUR), LeftOut(spec, "", planning.NOT_ON_TOUR)]
+    saved = SavedRun("r", Path("results.json"), {}, (), left_out=tuple(left), options={"kubernetes": "1.34.4"})
+    assert planning.more_than_the_tour(saved, 2) == [
+        "this was the tour; there are 1 replays more. All of them: make run-all, about 10 min 0 s here"
+    ]
+    assert planning.more_than_the_tour(SavedRun("r", Path("results.json"), {}, ()), 2) == []
