@@ -18,6 +18,8 @@ KUBERNETES ?= 1.34.4
 # How many processes replay at the same time, each on clusters of its own; 0: one after the other; auto: as cores and
 # memory allow. Replays that measure, or take all of the machine, have it for themselves all the same.
 SIDE_BY_SIDE ?= auto
+# Integration tests, too, wait most of the time. A file stays in one process: its tests share a cluster.
+TESTS_SIDE_BY_SIDE ?= -n 2 --dist loadfile
 NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 # Versions that are only passed by, in an upgrade in place.
 UPGRADE_BY ?= 1.35.4
@@ -42,10 +44,10 @@ unit: $(STAMP) ## unit tests: no cluster, no root, under a minute
 	$(BIN)/pytest tests -m "timed" --timeout 120 $(ARGS)
 
 integration: setup ## integration tests on kind and simulated clusters, without those marked nightly
-	$(BIN)/pytest tests/integration -m "not nightly" -v --timeout 1200 --durations 25 $(ARGS)
+	$(BIN)/pytest tests/integration -m "not nightly" $(TESTS_SIDE_BY_SIDE) -v --timeout 1200 --durations 25 $(ARGS)
 
 integration-all: setup ## integration tests, also those marked nightly: long ones, every moment of a kill
-	$(BIN)/pytest tests/integration -v --timeout 1200 --durations 25 $(ARGS)
+	$(BIN)/pytest tests/integration $(TESTS_SIDE_BY_SIDE) -v --timeout 1200 --durations 25 $(ARGS)
 
 bench: setup ## measure, and print the figures with the machine's facts
 	@for each in tests/bench/bench_*.py; do module="$${each%.py}"; $(BIN)/python -m "$${module//\//.}"; done

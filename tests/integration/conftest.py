@@ -4,6 +4,7 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 LEFT_OUT = pytest.StashKey[Counter[str]]()
+LEFT_OUT_KEY = "kube_ordeal_left_out"
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
@@ -45,6 +47,19 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
         mark = item.get_closest_marker("nightly")
         if mark is not None:
             item.config.stash.setdefault(LEFT_OUT, Counter())[mark.args[0]] += 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Side by side, the process that has the terminal collects nothing itself."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[LEFT_OUT_KEY] = dict(session.config.stash.get(LEFT_OUT, Counter()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What one of the processes left out; all of them have left out the same."""
+    node.config.stash[LEFT_OUT] = Counter(getattr(node, "workeroutput", {}).get(LEFT_OUT_KEY, {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
