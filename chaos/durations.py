@@ -50,7 +50,7 @@ def specs_key(kubernetes: str) -> str:
 
 
 def build_key(what: str) -> str:
-    """Building something: "mutant NAME", "image NAME", "kubernetes", "node-image"."""
+    """Building something: "mutant NAME", "image NAME", or a step of set-up (chaos.hosts.steps.Step.what)."""
     return f"build {what}"
 
 

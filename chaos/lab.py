@@ -135,10 +135,15 @@ class Lab:
             self.phase("wait", "another replay, or a build, has the machine")
 
         if self.cluster_kind == KIND:  # a simulated one needs little, and builds what it lacks
-            turn.prepared(lambda: self.phase("wait", "set-up goes on"))
+            turn.prepared(self._wait_for_setup)
         turn.take(first, memory_bytes=memory_bytes, waiting=waiting, make_room=self._pool.make_room)
         yield
         turn.take(load, memory_bytes=memory_bytes, waiting=waiting)
+
+    def _wait_for_setup(self) -> None:
+        """What this process keeps up meanwhile would take from the build."""
+        self.phase("wait", "set-up goes on")
+        self._pool.make_room()
 
     @property
     def current(self) -> Cluster:

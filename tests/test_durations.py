@@ -10,6 +10,7 @@ from chaos import durations
 from chaos.clusters.base import KIND, SIMULATED
 from chaos.hosts import mutants, workload_images
 from chaos.hosts.places import state_dir
+from chaos.hosts.steps import kind_steps, simulated_steps
 from chaos.incident import DENSE, PLAIN, SHAPES, STATEFUL
 from chaos.plugin import Case
 from chaos.suites import suites
@@ -117,6 +118,7 @@ def test_what_is_shipped_is_of_replays_clusters_and_builds_that_there_are() -> N
     there |= {durations.cluster_key(kind, shape) for kind in (KIND, SIMULATED) for shape in SHAPES}
     there |= {durations.build_key(f"mutant {each.name}") for each in mutants.MUTANTS}
     there |= {durations.build_key(f"image {name}") for name in workload_images.names()}
-    there |= {durations.build_key("kubernetes"), durations.build_key("node-image"), durations.specs_key("1.34")}
+    there |= {durations.build_key(step.what) for step in (*kind_steps(), *simulated_steps())}
+    there |= {durations.specs_key("1.34")}
     assert set(shipped) <= there
     assert durations.build_key("image ceph") in shipped
