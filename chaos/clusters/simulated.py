@@ -12,7 +12,7 @@ import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ SECOND = "second-"
 OWN_KUBELET = f"kwok-{CONTROL_PLANE_GROUP}"
 
 ANSWER_WITHIN_S = 60.0
+STOPPED_WITHIN_S = 10.0
 NODES_PER_S = 20  # the slowest at which nodes may become Ready before it is called a failure
 CONNECTIONS = 8
 
@@ -197,6 +198,9 @@ class SimulatedCluster:
     def stop_heartbeats(self, group: str) -> None:
         if not self._kubelets(group).send(signal.SIGSTOP):
             raise OrdealError(f"the process that sends the heartbeats of {group} is gone; see {self._logs}")
+        # Each of its threads stops when it next runs: until then the kernel shows a process that goes on.
+        stopped = partial(self.heartbeats_stopped, group)
+        eventually(stopped, within_s=STOPPED_WITHIN_S, what=f"the heartbeats of {group} to stop", every_s=0.02)
 
     def resume_heartbeats(self, group: str) -> None:
         """Let the process go on; where it was killed meanwhile, a new one takes its place."""
