@@ -7,6 +7,7 @@ from typing import Any
 from kubernetes.client import CoreV1Api
 
 from chaos.clusters.base import Cluster, NodeExec, RunsContainers, Shape, dense_shape
+from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.pods import DeletePods
 from chaos.faults.program import SwapProgram
 from chaos.faults.runtime import StallRuntime
@@ -27,6 +28,7 @@ NEEDS = (RunsContainers, NodeExec)
 WAVES = {"smoke": (150, 2), "full": (580, 5)}  # pods, and how often all of them are deleted at once
 SMALL_WAVE = 60  # of the 110 pods that a node takes as shipped
 FEW = 10
+RUNTIME_TIMEOUT_S = 10
 SCALED, BLOCKING_SEND = "pleg-scaled", "pleg-blocking-send"  # mutants
 # A node that is NotReady for its PLEG is Ready again with the next status update after a relist, 10 s at most
 # (nodeStatusUpdateFrequency); a relist that was cut short by the runtime's request timeout takes 120 s.
@@ -165,7 +167,7 @@ def _stall(lab: Lab, cluster: Cluster, node: str) -> None:
     shipped = lab.profile.name == "full"
     limit_s = pleg.SHIPPED_THRESHOLD_S if shipped else PLEG_SCALED_THRESHOLD_S
     twin = None if shipped else SCALED
-    with _swapped(lab, node, twin), _recorded(lab, cluster, node, limit_s) as history:
+    with _swapped(lab, node, twin), _impatient(lab, node, twin), _recorded(lab, cluster, node, limit_s) as history:
         deployed = lab.deploy(Churn(node, FEW))
         _wave(lab, history, deployed, node, f"{FEW} pods")
         with lab.inject(DeletePods(deployed.namespace, deployed.name)), lab.inject(StallRuntime(node)):
@@ -185,6 +187,19 @@ def _swapped(lab: Lab, node: str, mutant: str | None) -> Iterator[None]:
     program = lab.mutant(mutant)
     with lab.configured(SwapProgram(node, "kubelet", str(program.path))):
         lab.recover(lab.nodes_ready, within_s=60, what=f"{node} Ready with {mutant}")
+        yield
+
+
+@contextmanager
+def _impatient(lab: Lab, node: str, mutant: str | None) -> Iterator[None]:
+    """A scaled kubelet gives a call of its runtime up after seconds, not after 2 min: before that it does not tell its
+    Node's condition either, for it asks the runtime's version first (VersionInfo, pkg/kubelet/nodestatus/setters.go).
+    """
+    if mutant is None:
+        yield
+        return
+    with lab.configured(SetKubeletConfig(node, {"runtimeRequestTimeout": f"{RUNTIME_TIMEOUT_S}s"})):
+        lab.recover(lab.nodes_ready, within_s=60, what=f"{node} Ready with runtimeRequestTimeout {RUNTIME_TIMEOUT_S} s")
         yield
 
 
