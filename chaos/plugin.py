@@ -1,7 +1,6 @@
 """The pytest plugin: options, the parametrization of incidents over clusters and controls, verdicts, the summary."""
 
 import os
-import subprocess
 import sys
 import uuid
 from collections import Counter
@@ -32,14 +31,14 @@ from chaos.hosts.places import journals_dir
 from chaos.incident import HARDENED, SHAPES, Load, Replay, replay_of
 from chaos.journal import Journal
 from chaos.lab import CONFORMANCE, NOT_RUN, Lab, LacksAbilityError
-from chaos.preparing import Preparing
+from chaos.preparing import Preparing, prepare
 from chaos.profile import PROFILES
 from chaos.profile import find as find_profile
 from chaos.report.live import View
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import SavedRun, load
 from chaos.report.table import fact_table, verdict_table
-from chaos.showing import IDLE, QUIET_KEY, SHOWING
+from chaos.showing import IDLE, QUIET_KEY, SHOWING, STDOUT
 from chaos.signals import Handlers, interrupt
 from chaos.suites import is_preflight
 from chaos.turn import Turn
@@ -118,7 +117,6 @@ RUN = pytest.StashKey[Run]()
 RUN_ID = pytest.StashKey[str]()
 LAB = pytest.StashKey[Lab]()
 LAP = pytest.StashKey[planning.Lap]()
-STDOUT = pytest.StashKey[TextIO]()
 CONFORM = pytest.StashKey[Wish]()
 PREPARING = pytest.StashKey[Preparing]()
 NEXT = pytest.StashKey[pytest.Item | None]()
@@ -216,38 +214,44 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Set-up, where it was asked for. The process that only waits for those that replay hands signals that end it on to
     them, and is interrupted by them, too.
     """
-    if not session.config.pluginmanager.hasplugin("dsession"):
-        if session.config.getoption("--ordeal-setup") and not _worker(session.config):
-            _set_up(session.config)
+    config = session.config
+    if config.option.collectonly or _worker(config):
         return
-    if session.config.getoption("--ordeal-setup") and session.config.getoption("--cluster") != EXISTING:
-        folder = Path(session.config.getoption("--results")) / session.config.stash[RUN_ID]
-        progress, steps = session.config.stash[SHOWING].progress, planning.setup_steps(session.config)
-        known = durations.load()
-        progress.expect(SETUP, sum(known.build_s(each) for each in set(chain(*steps.values()))), first=True)
-        progress.begin(SETUP)
-        preparing = Preparing(
-            folder, _setup_options(session.config), _reporter(session.config), lambda: progress.end(SETUP)
-        )
-        progress.beside(lambda: preparing.now)
-        session.config.stash[PREPARING] = preparing
+    wanted = config.getoption("--ordeal-setup") and config.getoption("--cluster") != EXISTING
+    if not config.pluginmanager.hasplugin("dsession"):
+        if wanted and prepare(_setup_options(config)):
+            pytest.exit("set-up did not reach its end; what it says above tells why", returncode=2)
+        return
+    if wanted:
+        try:
+            config.stash[PREPARING] = _prepare_beside(config)
+        except OrdealError as error:
+            pytest.exit(str(error), returncode=2)
 
     def interrupt_all(number: int, frame: FrameType | None) -> None:
+        ended_apart = config.stash[PREPARING].pid if PREPARING in config.stash else None
         for child in psutil.Process().children():
-            child.send_signal(number)
+            if child.pid != ended_apart:
+                with suppress(psutil.Error):  # it has just ended
+                    child.send_signal(number)
         interrupt(number, frame)
 
-    session.config.stash[HANDLERS] = Handlers(interrupt_all)
+    config.stash[HANDLERS] = Handlers(interrupt_all)
 
 
+@pytest.hookimpl(tryfirst=True)  # before those who write to a terminal that may be closed
 def pytest_unconfigure(config: pytest.Config) -> None:
     """What processes of this run that were ended in the middle have left behind is undone from here."""
-    if HANDLERS in config.stash:
-        config.stash[HANDLERS].put_back()
-    if PREPARING in config.stash:
-        config.stash[PREPARING].end()
-    if config.pluginmanager.hasplugin("dsession"):
-        undo.undo_all(_reporter(config))
+    try:
+        if PREPARING in config.stash:
+            config.stash[PREPARING].end()
+    finally:
+        try:
+            if config.pluginmanager.hasplugin("dsession"):
+                undo.undo_all(_reporter(config))
+        finally:
+            if HANDLERS in config.stash:
+                config.stash[HANDLERS].put_back()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -456,6 +460,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if IDLE in saved.machine:
         terminalreporter.write_line(f"{IDLE}: {saved.machine[IDLE]}")
     lanes = len(getattr(config.option, "tx", None) or ())
+    if PREPARING in config.stash and config.stash[PREPARING].failure:
+        terminalreporter.write_line(f"set-up did not reach its end: {config.stash[PREPARING].failure}")
     for line in (*_not_conformed(saved), *planning.summary(saved), *planning.more_than_the_tour(saved, lanes)):
         terminalreporter.write_line(line)
     terminalreporter.write_line(f"results: {saved.path}")
@@ -553,13 +559,15 @@ def _setup_options(config: pytest.Config) -> list[str]:
     return ["--for", target, "--kubernetes", normal_version(config.getoption("--kubernetes"))]
 
 
-def _set_up(config: pytest.Config) -> None:
-    """Get the machine ready now; ends the run where that fails."""
-    if config.getoption("--cluster") == EXISTING:
-        return
-    done = subprocess.run([sys.executable, "-m", "chaos.cli", "setup", "--yes", *_setup_options(config)], check=False)
-    if done.returncode:
-        pytest.exit("set-up did not reach its end; what it says above tells why", returncode=2)
+def _prepare_beside(config: pytest.Config) -> Preparing:
+    """Begin the set-up. Raises OrdealError where the results, which it shares with the replays, can't be written."""
+    folder = Path(config.getoption("--results")) / config.stash[RUN_ID]
+    progress, steps, known = config.stash[SHOWING].progress, planning.setup_steps(config), durations.load()
+    progress.expect(SETUP, sum(known.build_s(each) for each in set(chain(*steps.values()))), first=True)
+    progress.begin(SETUP)
+    preparing = Preparing(folder, _setup_options(config), _reporter(config), lambda: progress.end(SETUP))
+    progress.beside(lambda: preparing.now)
+    return preparing
 
 
 def _worker(config: pytest.Config) -> str:
@@ -568,7 +576,7 @@ def _worker(config: pytest.Config) -> str:
 
 def _stdout(config: pytest.Config) -> TextIO | None:
     """Standard output past pytest's capture; None with -q, and in a process that was started by another one."""
-    return None if config.getoption("verbose") < 0 or _worker(config) else config.stash.get(STDOUT, None)
+    return None if config.getoption("verbose", 0) < 0 or _worker(config) else config.stash.get(STDOUT, None)
 
 
 def _took_before(root: Path) -> dict[str, float]:
@@ -581,7 +589,7 @@ def _took_before(root: Path) -> dict[str, float]:
 
 def _reporter(config: pytest.Config, view: View | None = None) -> Callable[[str], None]:
     """Timestamped lines, past pytest's capture; with -q none."""
-    if config.getoption("verbose") < 0:
+    if config.getoption("verbose", 0) < 0:
         return lambda _: None
     capture = config.pluginmanager.getplugin("capturemanager")
     terminal = config.pluginmanager.getplugin("terminalreporter")
@@ -598,10 +606,11 @@ def _reporter(config: pytest.Config, view: View | None = None) -> Callable[[str]
                 sys.stderr.flush()
             elif terminal is not None:
                 said = f"{datetime.now(UTC):%H:%M:%S} {line}"
-                if view is None or not view.say(said):
-                    terminal.ensure_newline()
-                    terminal.write_line(said)
-                    terminal.flush()
+                with suppress(OSError):  # the terminal was closed; what is going on has to go on
+                    if view is None or not view.say(said):
+                        terminal.ensure_newline()
+                        terminal.write_line(said)
+                        terminal.flush()
 
     return report
 

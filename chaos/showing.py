@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
 import pytest
@@ -15,7 +15,7 @@ from chaos import durations, planning
 from chaos.budget import span
 from chaos.hosts.binaries import normal_version
 from chaos.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress, StatusLine, shown
-from chaos.suites import named, replays
+from chaos.suites import is_replay, named, replays
 
 IDLE = "processors idle"  # a fact of the results
 QUIET_KEY = "kube_ordeal_quiet"  # tells a process that the one with the terminal shows what goes on
@@ -29,9 +29,11 @@ class Showing:
     idle: "Idle"
     line: StatusLine | None = None
     going_on: AbstractContextManager[None] | None = None
+    begun: bool = False
 
 
 SHOWING = pytest.StashKey[Showing]()
+STDOUT = pytest.StashKey[TextIO]()  # past pytest's capture
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -81,17 +83,18 @@ class Hooks:
 def expect(config: pytest.Config, ids: list[str]) -> None:
     """Begin to show, where there is a replay among the tests; only once."""
     found = config.stash.get(SHOWING, None)
+    if found is None or found.begun or not any(is_replay(nodeid) for nodeid in ids):
+        return  # in somebody else's tests nothing of ours is even imported
     known = replays()
     of = {nodeid: replay for nodeid in ids if (replay := known.get(named(nodeid, known))) is not None}
-    if found is None or found.going_on is not None or not of:
-        return
+    found.begun = True
     took = durations.load()
     profile, version = config.getoption("--profile"), normal_version(config.getoption("--kubernetes"))
     for nodeid, replay in of.items():
         test = f"{named(nodeid, known)}[{nodeid.partition('[')[2]}"
         found.progress.expect(short(nodeid), took.replay_s(test, replay.shape, profile, version))
     config.pluginmanager.register(Hooks(found))
-    if config.getoption("verbose") < 0:
+    if config.getoption("verbose", 0) < 0:
         return
     tell, every_s = _teller(config, found)
     found.going_on = shown(found.progress, tell, every_s=every_s)
@@ -131,24 +134,26 @@ def short(nodeid: str) -> str:
 
 
 def _on_terminal(config: pytest.Config) -> bool:
+    if not config.pluginmanager.hasplugin("terminalreporter"):  # switched off
+        return False
     return bool(config.get_terminal_writer()._file.isatty())
 
 
 def _teller(config: pytest.Config, found: Showing) -> tuple[Callable[[str], None], float]:
     """How the line is told, and how often. On a terminal it is the last one, else one of the log."""
-    writer = config.get_terminal_writer()
     side_by_side = config.pluginmanager.hasplugin("dsession")
     if not side_by_side and _on_terminal(config):
         return lambda _: None, EVERY_IN_A_LOG_S  # the view of the replay that goes on has it
     if _on_terminal(config):
+        writer = config.get_terminal_writer()
         line = found.line = StatusLine(writer._file)
         writer._file = line
         return lambda text: line.show(text, writer.fullwidth), EVERY_S
-    capture = config.pluginmanager.getplugin("capturemanager")
+    out = config.stash.get(STDOUT, None)  # past pytest's capture, which belongs to the thread that runs the tests
 
     def tell(text: str) -> None:
-        with capture.global_and_fixture_disabled():
-            writer.line(f"{datetime.now(UTC):%H:%M:%S} {text}")
-            writer.flush()
+        if out is not None:
+            out.write(f"{datetime.now(UTC):%H:%M:%S} {text}\n")
+            out.flush()
 
     return tell, EVERY_IN_A_LOG_S

@@ -9,7 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.incident import PLAIN, Load, Replay
-from chaos.suites import is_preflight, named, replays
+from chaos.suites import is_preflight, is_replay, named, replays
 
 _CLUSTER = re.compile(rf"\[({KIND}|{SIMULATED}|{EXISTING})-[^\]]*\]$")
 _SPEC = re.compile(r"::test_spec\[[^\]]*\]$")
@@ -62,14 +62,16 @@ class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has 
 
     def __init__(self, config: Any, log: Any) -> None:
         super().__init__(config, log)
-        self._known = replays()
+        self._known: Mapping[str, Replay] | None = None  # looked up where there is a replay
         self._groups: dict[str, Group] = {}
         self._has: dict[Any, Group] = {}  # by node, what it was handed last
 
     def _split_scope(self, nodeid: str) -> str:
         if self.config.getoption("--cluster") == EXISTING and _SPEC.search(nodeid):
             return nodeid  # that cluster is there for all processes, and specs may run beside each other
-        found = group(nodeid, self._known)
+        if self._known is None and is_replay(nodeid):
+            self._known = replays()
+        found = group(nodeid, self._known or {})
         self._groups[str(found)] = found
         return str(found)
 

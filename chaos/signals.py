@@ -11,7 +11,9 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)  # asked to end; the terminal was close
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (a signal's handler is called with both)
-    """A handler."""
+    """A handler. Those that come after the first one are ignored: they would cut short what is being taken back."""
+    for each in ENDING:
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

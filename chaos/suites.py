@@ -1,6 +1,7 @@
 """The suites as they come with this distribution: where they are, and which incidents they replay."""
 
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,9 +9,11 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 
 from chaos.catalogue import INCIDENTS, Incident
+from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.errors import OrdealError
 from chaos.incident import Replay, replay_of
 
+_REPLAY = re.compile(rf"\[({KIND}|{SIMULATED}|{EXISTING})-(hardened|control:[^\]]*)\]$")
 PREFLIGHT = "preflight"  # the folder of the suites that look before anything is harmed
 
 
@@ -43,6 +46,11 @@ def suites(directory: Path | None = None) -> tuple[Suite, ...]:
             if replay is not None:
                 found.append(Suite(f"{path.relative_to(root)}::{name}", replay))
     return tuple(found)
+
+
+def is_replay(nodeid: str) -> bool:
+    """Whether a pytest node id looks like that of a replay: it ends with a cluster and a variant."""
+    return _REPLAY.search(nodeid) is not None
 
 
 def replays() -> dict[str, Replay]:

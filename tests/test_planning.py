@@ -14,9 +14,11 @@ from chaos import durations
 from chaos.faults import load_all
 from chaos.plugin import planning
 from chaos.report.saved import LeftOut, SavedRun
+from chaos.suites import replays
 
 pytest_plugins = ["pytester"]
 load_all()
+replays()
 
 SUITE = """
 from chaos.incident import incident

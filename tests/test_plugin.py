@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from chaos.faults import load_all
+from chaos.suites import replays
 
 pytest_plugins = ["pytester"]
 load_all()  # the inner runs share this process: what they import anew they would register twice
+replays()
 
 SUITE = """
 from chaos.clusters.base import EtcdBehind, Heartbeats, NodePower
@@ -366,6 +368,24 @@ def test_specs_that_are_left_out_are_said_unless_they_were_not_wanted(pytester: 
     line = "upstream's specs were not run after 1 replays: the replay leaves no cluster to run them on"
     assert line in run(pytester, "-k", "test_held").outlines
     assert line not in run(pytester, "-k", "test_held", "--conform", "none").outlines
+
+
+def test_a_plan_is_shown_without_setting_the_machine_up(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chaos.plugin.prepare", lambda _: pytest.fail("it was set up"))
+    suite(pytester, VERDICTS)
+    done = pytester.runpytest_inprocess("--collect-only", "--ordeal-setup", "--cluster", "simulated")
+    assert done.ret == pytest.ExitCode.OK
+
+
+def test_a_set_up_that_fails_ends_the_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaos.plugin.prepare", lambda _: 2)
+    suite(pytester, VERDICTS)
+    done = pytester.runpytest_inprocess("--ordeal-setup", "--cluster", "simulated")
+    assert done.ret == 2
+    assert "set-up did not reach its end" in done.stdout.str() + done.stderr.str()
+    assert not (pytester.path / "results").exists()
 
 
 def test_results_that_cannot_be_written_end_the_run(pytester: pytest.Pytester) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.errors import OrdealError
 from chaos.incident import Load
 from chaos.turn import Turn, hold_setup, hold_works
 from chaos.waiting import eventually
@@ -123,6 +124,9 @@ def test_a_build_holds_back_all_but_those_that_wait(processes: list[Process], tm
     assert not alone.has.wait(0.2)
     build.close()
     eventually(lambda: works.has.is_set() or alone.has.is_set(), within_s=5, what="one of them", every_s=0.01)
+    first, second = (works, alone) if works.has.is_set() else (alone, works)
+    first.give_back()
+    assert second.has.wait(5)
 
 
 def test_a_build_in_a_turn_waits_for_those_that_work(processes: list[Process]) -> None:
@@ -154,3 +158,57 @@ def test_set_up_is_waited_for_where_it_was_begun(processes: list[Process], tmp_p
     assert not over.is_set()
     setup.close()
     assert over.wait(5)
+
+
+def test_one_that_builds_while_another_waits_for_the_machine_alone_does_not_hang(processes: list[Process]) -> None:
+    """The one alone waits for the builder's turn, and the builder for nobody."""
+    waits, alone, _ = processes
+    assert waits.take(Load.WAITS).has.wait(5)
+    assert alone.take(Load.ALONE).waited.wait(5)
+    with waits.turn.building(waits.waited.set):
+        assert not alone.has.is_set()
+    waits.give_back()
+    assert alone.has.wait(5)
+
+
+def test_one_that_works_meets_one_that_is_alone_and_makes_room(processes: list[Process]) -> None:
+    alone, works, later = processes
+    assert alone.take(Load.ALONE).has.wait(5)
+    assert works.take(Load.WORKS).made_room.wait(5)
+    assert later.take(Load.WORKS).made_room.wait(5)
+    alone.give_back()
+    eventually(lambda: works.has.is_set() or later.has.is_set(), within_s=5, what="one of them", every_s=0.01)
+    first, second = (works, later) if works.has.is_set() else (later, works)
+    first.give_back()
+    assert second.has.wait(5)
+
+
+def test_two_that_both_want_the_machine_alone_for_what_they_have_take_turns(processes: list[Process]) -> None:
+    one, other, waits = processes
+    assert one.take(Load.WAITS, 2).has.wait(5)
+    assert other.take(Load.WAITS, 2).has.wait(5)
+    for each in (one, other):
+        each.has.clear()
+        each.take(Load.ALONE, 2)
+    eventually(lambda: one.has.is_set() or other.has.is_set(), within_s=5, what="one of them", every_s=0.01)
+    first, second = (one, other) if one.has.is_set() else (other, one)
+    assert waits.take(Load.WAITS, MEMORY_BYTES).waited.wait(5)
+    assert not second.has.wait(0.3)
+    first.give_back()
+    assert second.has.wait(5)
+    second.give_back()
+    assert waits.has.wait(5)
+
+
+def test_why_set_up_failed_is_said_to_who_waits_for_it(processes: list[Process], tmp_path: Path) -> None:
+    setup = hold_setup(tmp_path)
+    setup.write(b"no room on the disk")
+    setup.close()
+    with pytest.raises(OrdealError, match="set-up did not reach its end: no room on the disk"):
+        processes[0].turn.prepared(processes[0].waited.set)
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OrdealError, match=r"results can't be written to .*--results DIR"):
+        hold_works(tmp_path / "file")
