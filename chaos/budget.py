@@ -172,6 +172,7 @@ class Watch:
         self._given_up: dict[str, str] = {}
         self._built: set[str] = set()
         self._cluster = ("", "")
+        self._last: tuple[Candidate, Costs, tuple[str, str]] | None = None  # begun last, and what it met
 
     def why_not(self, test: str, now_s: float) -> str:
         """Why a planned replay is not to begin now; "" where it may, and then it counts as begun."""
@@ -182,9 +183,18 @@ class Watch:
         replay = self._left.pop(test).replay
         if not replay.control:
             self._begun.add(replay.function)
+        self._last = (replay, self._costs_now(), self._cluster)
         self._built.update(replay.builds)
         self._cluster = replay.like
         return ""
+
+    def too_late(self, test: str, now_s: float) -> str:
+        """The same for the replay that was begun last, and has done nothing yet but wait for its turn."""
+        if self._last is None or self._last[0].test != test:
+            return ""
+        replay, costs, cluster = self._last
+        late_s = _end_s(_timetable([replay], costs, now_s, cluster), now_s) - self._budget_s
+        return f"{_why(late_s)}, seen {span(now_s)} after its start" if late_s > 0 else ""
 
     def _give_up(self, test: str, now_s: float) -> None:
         this = self._left[test]
@@ -203,8 +213,10 @@ class Watch:
                 del self._left[each.replay.test]
 
     def _ends_s(self, replays: Sequence[Candidate], now_s: float) -> float:
-        costs = Costs(self._costs.cluster_s, {k: s for k, s in self._costs.build_s.items() if k not in self._built})
-        return _end_s(_timetable(replays, costs, now_s, self._cluster), now_s)
+        return _end_s(_timetable(replays, self._costs_now(), now_s, self._cluster), now_s)
+
+    def _costs_now(self) -> Costs:
+        return Costs(self._costs.cluster_s, {k: s for k, s in self._costs.build_s.items() if k not in self._built})
 
 
 def _timetable(

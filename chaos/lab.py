@@ -77,11 +77,13 @@ class Lab:
         conform: Wish | None = None,
         turn: Turn | None = None,
         declared: Replay | None = None,
+        too_late: Callable[[], str] = str,
     ) -> None:
         """`images` are those that the user named, by the workload's name; so are `storage_class` and `upgrade_to`.
 
         `conform`: when upstream's specs are run around it; around a control, which is known to be bad, they never are.
         `turn` is this process's share of the machine, where other processes of the run replay at the same time.
+        `too_late`: asked after it waited for its turn: why it is left out after all; empty where it goes on.
         `declared`: what the suite function says of itself; None where no suite function is told (Chaos Toolkit).
         """
         self.incident, self.control, self.cluster_kind, self.profile = incident, control, cluster_kind, profile
@@ -95,6 +97,7 @@ class Lab:
         self.evidence: list[Piece] = []
         self._needs, self._pool, self._run, self._directory, self._report = needs, pool, run, directory, report
         self._images, self._turn, self._declared = images or {}, turn, declared
+        self._too_late = too_late
         wish = conform if conform is not None and control is None else Wish()
         self._conforming = Conforming(wish, directory, report)
         self._cluster: Cluster | None = None
@@ -137,6 +140,8 @@ class Lab:
         if self.cluster_kind == KIND:  # a simulated one needs little, and builds what it lacks
             turn.prepared(self._wait_for_setup)
         turn.take(first, memory_bytes=memory_bytes, waiting=waiting, make_room=self._pool.make_room)
+        if why := self._too_late():
+            raise LeftOutError(why)
         yield
         turn.take(load, memory_bytes=memory_bytes, waiting=waiting)
 
@@ -621,6 +626,10 @@ class Lab:
     def _observe(self, name: str, subject: str, seen: str) -> None:
         if self._history is not None:
             self._history.add(Observation(self._history.now(), name, subject, seen))
+
+
+class LeftOutError(OrdealError):
+    """The replay waited for its turn, and would not end in time any more: it is left out with this reason."""
 
 
 class LacksAbilityError(OrdealError):

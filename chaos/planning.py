@@ -192,6 +192,17 @@ def skip_where_late(item: pytest.Item, results: Results) -> None:
         pytest.skip(why)
 
 
+def too_late(item: pytest.Item) -> str:
+    """Why a replay that has waited for its turn is not to begin any more; "" where it may."""
+    watch, given = item.config.stash.get(WATCH, None), item.config.stash.get(BUDGET, None)
+    return "" if watch is None or given is None else watch.too_late(item.nodeid, clock() - given.began)
+
+
+def leave_out_now(item: pytest.Item, results: Results, why: str) -> None:
+    """Name in the results a replay that had begun to wait, and is left out after all."""
+    results.leave_out([LeftOut(item.nodeid, _incident(item), why)])
+
+
 class Stopwatch:
     """Keeps how long the replays of one process took, apart from what a plan counts apart: clusters, builds, specs.
 

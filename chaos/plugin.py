@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import FrameType
@@ -30,7 +31,7 @@ from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.places import journals_dir
 from chaos.incident import HARDENED, SHAPES, Load, Replay, replay_of
 from chaos.journal import Journal
-from chaos.lab import CONFORMANCE, NOT_RUN, Lab, LacksAbilityError
+from chaos.lab import CONFORMANCE, NOT_RUN, Lab, LacksAbilityError, LeftOutError
 from chaos.preparing import Preparing, prepare
 from chaos.profile import PROFILES
 from chaos.profile import find as find_profile
@@ -370,6 +371,7 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
         conform=request.config.stash[CONFORM],
         turn=ordeal_run.turn,
         declared=replay,
+        too_late=partial(planning.too_late, request.node),
     )
     made.alone_again = _alone_again(request.node)
     request.node.stash[LAB] = made
@@ -403,6 +405,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             lab_of_item.conform_after()
             if len(lab_of_item.specs) > specs:
                 lap.specs_s = lab_of_item.duration_s - told_s
+    except LeftOutError as error:
+        run.results.skip(pyfuncitem.nodeid, str(error))
+        planning.leave_out_now(pyfuncitem, run.results, str(error))
+        pytest.skip(str(error))
     except LacksAbilityError as error:
         run.results.skip(pyfuncitem.nodeid, str(error))
         pytest.skip(str(error))

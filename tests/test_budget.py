@@ -202,6 +202,20 @@ def test_a_cluster_that_is_there_and_a_build_that_is_done_are_not_counted_again(
     assert Watch(plan(candidates, costs, 100 + END_S), costs).why_not("a[hardened]", 1.0) != ""
 
 
+def test_one_that_waited_too_long_for_its_turn_is_left_out_after_all() -> None:
+    costs = Costs({PLAIN: 40.0}, {"mutant x": 20.0})
+    candidates = pair("a", 10, builds=("mutant x",))
+    watching = Watch(plan(candidates, costs, 100 + END_S), costs)
+    assert watching.too_late("a[hardened]", 1e9) == ""  # it was not begun
+    assert watching.why_not("a[hardened]", 0.0) == ""
+    assert watching.too_late("a[hardened]", 30.0) == ""
+    assert watching.too_late("a[hardened]", 31.0) == "it would end 1 s after the budget, seen 31 s after its start"
+    assert watching.why_not("a[control:c]", 90.0) == ""
+    assert watching.too_late("a[control:c]", 90.0) == ""  # its cluster and its mutant are there
+    assert watching.too_late("a[control:c]", 91.0) != ""
+    assert watching.too_late("a[hardened]", 1e9) == ""
+
+
 # --- of any plan
 
 CONTROLS = st.lists(st.integers(1, 60), max_size=2)

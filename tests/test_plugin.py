@@ -370,6 +370,22 @@ def test_specs_that_are_left_out_are_said_unless_they_were_not_wanted(pytester: 
     assert line not in run(pytester, "-k", "test_held", "--conform", "none").outlines
 
 
+def test_one_that_waited_too_long_is_skipped_and_named_as_left_out(pytester: pytest.Pytester) -> None:
+    body = """
+from chaos.lab import LeftOutError
+
+@incident("mass-termination", on=("kind",))
+def test_late(lab):
+    raise LeftOutError("it would end 3 s after the budget")
+"""
+    suite(pytester, body)
+    done = run(pytester)
+    done.assert_outcomes(skipped=1)
+    content = json.loads((pytester.path / "results" / "latest" / "results.json").read_text())
+    assert [each["why"] for each in content["left_out"]] == ["it would end 3 s after the budget"]
+    assert not content["incidents"]
+
+
 def test_a_plan_is_shown_without_setting_the_machine_up(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
