@@ -1,13 +1,16 @@
 """How replays are handed out to processes that run side by side (pytest -n)."""
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
+from chaos import durations
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
+from chaos.durations import Durations
 from chaos.incident import PLAIN, Load, Replay
 from chaos.suites import is_preflight, is_replay, named, replays
 
@@ -55,7 +58,9 @@ def group(nodeid: str, known: Mapping[str, Replay]) -> Group:
 
 
 class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
-    """Groups go to the process that has their cluster, else to one where nobody else has one like it.
+    """Groups go to the process that has their cluster, else to one where nobody else has one like it: preflight first,
+    then those that take longest on one cluster, for the last to end decides when all is over. The very first is the one
+    that was collected first, so that the first verdict comes early.
 
     A process is ended where only groups are left that want the machine alone, and another process is there for them.
     """
@@ -65,12 +70,13 @@ class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has 
         self._known: Mapping[str, Replay] | None = None  # looked up where there is a replay
         self._groups: dict[str, Group] = {}
         self._has: dict[Any, Group] = {}  # by node, what it was handed last
+        self._took: Durations | None = None
 
     def _split_scope(self, nodeid: str) -> str:
         if self.config.getoption("--cluster") == EXISTING and _SPEC.search(nodeid):
             return nodeid  # that cluster is there for all processes, and specs may run beside each other
         if self._known is None and is_replay(nodeid):
-            self._known = replays()
+            self._known, self._took = replays(), durations.load()
         found = group(nodeid, self._known or {})
         self._groups[str(found)] = found
         return str(found)
@@ -94,17 +100,38 @@ class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has 
         others = [each for each in self.nodes if each is not node and not each.shutting_down]
         mine, theirs = self._has.get(node), [self._has[each] for each in others if each in self._has]
 
-        def rank(scope: str) -> tuple[bool, bool, bool]:
+        left_s = self._left_s()
+
+        def rank(scope: str) -> tuple[bool, bool, bool, bool, float]:
             found = self._groups.get(scope)
             if found is None:
-                return False, False, False
-            return found.late, mine is None or not alike(mine, found), any(alike(found, each) for each in theirs)
+                return False, False, False, False, 0.0
+            if mine is None and not theirs:
+                return found.late, False, False, False, 0.0
+            taken = any(alike(found, each) for each in theirs)
+            new = mine is None or not alike(mine, found)
+            return found.late, new, taken, not found.preflight, -left_s[found.cluster, found.shape]
 
-        ranked = sorted(self.workqueue, key=rank)  # stable: else as they were collected
-        if not ranked:
+        queue = list(self.workqueue)
+        if not queue:
             return None
+        ranked = sorted(queue, key=rank)  # stable: else as they were collected
         best = self._groups.get(ranked[0])
         return None if best is not None and best.late and others else ranked[0]
+
+    def _left_s(self) -> dict[tuple[str, str], float]:
+        """How long all that is left takes, by what its cluster is like."""
+        left_s: dict[tuple[str, str], float] = defaultdict(float)
+        profile, version = self.config.getoption("--profile"), self.config.getoption("--kubernetes")
+        if self._took is None or self._known is None:
+            return left_s
+        for scope, unit in self.workqueue.items():
+            found = self._groups.get(scope)
+            for nodeid in unit:
+                if found is not None and (test := named(nodeid, self._known)):
+                    case = f"{test}[{nodeid.partition('[')[2]}"
+                    left_s[found.cluster, found.shape] += self._took.replay_s(case, found.shape, profile, version)
+        return left_s
 
 
 def alike(one: Group, other: Group) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from chaos.catalogue import INCIDENTS
 from chaos.clusters.base import KIND
+from chaos.durations import Durations, replay_key
 from chaos.incident import DENSE, PLAIN, STATEFUL, Load, Replay
 from chaos.side_by_side import ByCluster, Group, group
 from chaos.suites import replays, suites
@@ -66,9 +67,16 @@ class Process:
 class Schedule:
     """A schedule of tests over processes; `finish` lets a process run one more of what it was given."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, tests: list[str], processes: int = 2) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tests: list[str],
+        processes: int = 2,
+        took: dict[str, tuple[float, ...]] | None = None,
+    ) -> None:
         monkeypatch.setattr("chaos.side_by_side.replays", lambda: KNOWN)
-        options: dict[str, Any] = {"--cluster": "auto"}
+        monkeypatch.setattr("chaos.durations.load", lambda: Durations(took or {}))
+        options: dict[str, Any] = {"--cluster": "auto", "--profile": "smoke", "--kubernetes": "1.34.4"}
         config = SimpleNamespace(
             getoption=options.get,
             option=SimpleNamespace(loadscopereorder=False),
@@ -101,7 +109,19 @@ def test_each_process_gets_a_shape_of_its_own_and_stays_with_it(monkeypatch: pyt
     ]
     schedule = Schedule(monkeypatch, tests)
     assert schedule.given(0) == ["test_waits", "test_plain"]
-    assert schedule.given(1)[0] == "test_dense"
+    assert schedule.given(1)[0] in {"test_dense", "test_stateful"}
+
+
+def test_after_the_first_what_takes_longest_on_one_cluster_is_begun_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = ["node/test_a.py::test_waits", "node/test_b.py::test_dense", "data/test_d.py::test_stateful"]
+    for slow, other in (tests[1:], tests[:0:-1]):
+        took = {
+            replay_key(f"{slow}[kind-hardened]", "smoke", "1.34.4"): (500.0,),
+            replay_key(f"{other}[kind-hardened]", "smoke", "1.34.4"): (5.0,),
+        }
+        schedule = Schedule(monkeypatch, tests, took=took)
+        assert schedule.given(0)[0] == "test_waits"
+        assert schedule.given(1)[0] == slow.partition("::")[2]
 
 
 def test_what_wants_the_machine_alone_comes_last_and_goes_to_the_process_that_is_left(
