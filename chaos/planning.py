@@ -73,6 +73,15 @@ def add_options(group: pytest.OptionGroup) -> None:
     )
 
 
+def go_side_by_side(config: pytest.Config) -> None:
+    """A run within a budget goes side by side, unless the user said how (-n), or looks into it (--pdb)."""
+    option = config.option
+    if worker_input(config, "workerid"):  # it has the same options, but for this one
+        return
+    if option.ordeal_budget and getattr(option, "numprocesses", 0) is None and not option.usepdb:
+        option.numprocesses = "auto"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Note when the run began, and all that the plan is made from."""
     began, text = clock(), config.getoption("--ordeal-budget")
@@ -218,6 +227,9 @@ class Stopwatch:
         """Around all of a replay, with what is done before its story and after it."""
         lap, began, waited_s = Lap(), clock(), self._waited()
         lacked = [name for name in _builds(item) if not _is_built(name, self._kubernetes)]
+        case = _case(item)
+        if case is not None and case.cluster == SIMULATED:  # what it lacks is built when the cluster is made
+            lacked += [step.what for step in simulated_steps(self._kubernetes) if step.needed()]
         yield lap
         took_s = clock() - began
         cluster_s, turn_s = (after - before for after, before in zip(self._waited(), waited_s, strict=True))
@@ -231,13 +243,14 @@ class Stopwatch:
         if lap.specs_s:
             durations.record(durations.specs_key(self._kubernetes), lap.specs_s)
         like = (lap.outcome.cluster, replay.shape)
-        if like != self._cluster and cluster_s > 0:  # else it is this replay's own doing: a plan counts none for it
+        is_new, self._cluster = like != self._cluster, like
+        if built:
+            return
+        if is_new and cluster_s > 0:  # else it is this replay's own doing: a plan counts none for it
             durations.record(durations.cluster_key(*like), cluster_s)
             took_s -= cluster_s
-        self._cluster = like
-        if not built:
-            key = durations.replay_key(below_suites(item), self._profile, self._kubernetes)
-            durations.record(key, took_s - lap.specs_s)
+        key = durations.replay_key(below_suites(item), self._profile, self._kubernetes)
+        durations.record(key, took_s - lap.specs_s)
 
 
 @dataclass(slots=True)

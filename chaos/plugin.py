@@ -188,6 +188,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--busybox-image", default="", help="image of the workloads (default: what the nodes hold)")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """Before pytest-xdist looks at how many processes there are to be."""
+    planning.go_side_by_side(config)
+    return (yield)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
     """With -n, and no --dist of the user's: what shares a cluster stays in one process."""

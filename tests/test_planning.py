@@ -55,6 +55,7 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes what this machine has kept."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("chaos.planning.simulated_steps", lambda _: ())  # as where its programs are built
 
 
 @pytest.fixture
@@ -74,7 +75,8 @@ def remember(file: str, took_s: Mapping[str, float]) -> None:
 
 
 def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
-    return pytester.runpytest_inprocess("-p", "no:hypothesispytest", *options)
+    """One after the other, unless the options say so: a budget alone goes side by side."""
+    return pytester.runpytest_inprocess("-p", "no:hypothesispytest", "-n0", *options)
 
 
 def chosen(pytester: pytest.Pytester, *options: str) -> list[str]:
@@ -238,3 +240,22 @@ def test_after_the_tour_what_else_there_is_is_said_with_its_time(
         "this was the tour; there are 1 replays more. All of them: make run-all, about 10 min 0 s here"
     ]
     assert planning.more_than_the_tour(SavedRun("r", Path("results.json"), {}, ()), 2) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "numprocesses"),
+    [((), None), (("--ordeal-budget", "15m"), "auto"), (("--ordeal-budget", "15m", "-n", "0"), 0)],
+)
+def test_a_budget_goes_side_by_side_unless_the_user_said_how(
+    pytester: pytest.Pytester, given: tuple[str, ...], numprocesses: object
+) -> None:
+    config = pytester.parseconfig(*given)
+    planning.go_side_by_side(config)
+    assert config.option.numprocesses == numprocesses
+
+
+def test_a_process_that_replays_starts_no_processes_of_its_own(pytester: pytest.Pytester) -> None:
+    config = pytester.parseconfig("--ordeal-budget", "15m")
+    config.workerinput = {"workerid": "gw0"}  # type: ignore[attr-defined]  # as pytest-xdist sets it
+    planning.go_side_by_side(config)
+    assert config.option.numprocesses is None
