@@ -27,7 +27,7 @@ from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import AFTER
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import LeftOut, PlannedReplay, SavedPlan, SavedRun
-from chaos.suites import named, replays, suites_dir
+from chaos.suites import case_of, named, replays, suites_dir
 
 INPUT_KEY = "kube_ordeal_budget"
 TOO_SHORT_KEY = "kube_ordeal_too_short"
@@ -287,8 +287,7 @@ def more_than_the_tour(saved: SavedRun, lanes: int) -> list[str]:
     for nodeid in (*left, *(o.test for o in saved.outcomes)):
         replay = known.get(named(nodeid, known))
         if replay is not None:
-            test = f"{named(nodeid, known)}[{nodeid.partition('[')[2]}"
-            took_s = took.replay_s(test, replay.shape, profile, version)
+            took_s = took.replay_s(case_of(nodeid, known), replay.shape, profile, version)
             alone_s += took_s if replay.load is Load.ALONE else 0.0
             side_by_side_s += 0.0 if replay.load is Load.ALONE else took_s
     all_s = alone_s + side_by_side_s / max(1, lanes)

@@ -15,7 +15,7 @@ from chaos import durations, planning
 from chaos.budget import span
 from chaos.hosts.binaries import normal_version
 from chaos.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress, StatusLine, shown
-from chaos.suites import is_replay, named, replays
+from chaos.suites import case_of, is_replay, named, replays
 
 IDLE = "processors idle"  # a fact of the results
 QUIET_KEY = "kube_ordeal_quiet"  # tells a process that the one with the terminal shows what goes on
@@ -91,8 +91,8 @@ def expect(config: pytest.Config, ids: list[str]) -> None:
     took = durations.load()
     profile, version = config.getoption("--profile"), normal_version(config.getoption("--kubernetes"))
     for nodeid, replay in of.items():
-        test = f"{named(nodeid, known)}[{nodeid.partition('[')[2]}"
-        found.progress.expect(short(nodeid), took.replay_s(test, replay.shape, profile, version))
+        took_s = took.replay_s(case_of(nodeid, known), replay.shape, profile, version)
+        found.progress.expect(short(nodeid), took_s)
     config.pluginmanager.register(Hooks(found))
     if config.getoption("verbose", 0) < 0:
         return

@@ -12,7 +12,7 @@ from chaos import durations
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.durations import Durations
 from chaos.incident import PLAIN, Load, Replay
-from chaos.suites import is_preflight, is_replay, named, replays
+from chaos.suites import case_of, is_preflight, is_replay, named, replays
 
 _CLUSTER = re.compile(rf"\[({KIND}|{SIMULATED}|{EXISTING})-[^\]]*\]$")
 _SPEC = re.compile(r"::test_spec\[[^\]]*\]$")
@@ -128,8 +128,7 @@ class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has 
         for scope, unit in self.workqueue.items():
             found = self._groups.get(scope)
             for nodeid in unit:
-                if found is not None and (test := named(nodeid, self._known)):
-                    case = f"{test}[{nodeid.partition('[')[2]}"
+                if found is not None and (case := case_of(nodeid, self._known)):
                     left_s[found.cluster, found.shape] += self._took.replay_s(case, found.shape, profile, version)
         return left_s
 

@@ -64,6 +64,12 @@ def named(nodeid: str, known: Iterable[str]) -> str:
     return next((each for each in known if test == each or test.endswith(f"/{each}")), "")
 
 
+def case_of(nodeid: str, known: Iterable[str]) -> str:
+    """The test that a pytest node id names, with its variant: what its durations are kept by. Empty as `named` is."""
+    test = named(nodeid, known)
+    return f"{test}[{nodeid.partition('[')[2]}" if test else ""
+
+
 def by_incident(directory: Path | None = None) -> dict[Incident, tuple[Suite, ...]]:
     """The catalogue, and for each incident the suites that replay it (none where it has no suite yet)."""
     there = suites(directory)
