@@ -6,18 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 EVERY_S = 1.0
 EVERY_IN_A_LOG_S = 30.0
 NAMED = 3  # of those that go on
 CLEAR = "\r\x1b[K"
-
-
-class Clock(Protocol):
-    """Seconds on a clock that never goes back."""
-
-    def __call__(self) -> float: ...
 
 
 @dataclass(slots=True)
@@ -34,7 +28,7 @@ class Progress:
     What is expected comes from earlier runs. A part that takes longer than expected counts as one that is nearly over.
     """
 
-    def __init__(self, lanes: int = 1, clock: Clock = time.monotonic) -> None:
+    def __init__(self, lanes: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         """`lanes`: how many parts go on at the same time."""
         self._lanes, self._clock = max(1, lanes), clock
         self._parts: dict[str, _Part] = {}
