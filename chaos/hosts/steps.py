@@ -105,6 +105,7 @@ def perform(steps: Sequence[Step], console: Console | None = None, *, progress: 
     """
     console = console or Console(stderr=True)
     done: list[Step] = []
+    at_work: list[Step] = []
     beside: list[Future[None]] = []
     with _Shown(console, _progress(steps) if progress else None) as shown, ThreadPoolExecutor(max_workers=1) as machine:
 
@@ -112,7 +113,11 @@ def perform(steps: Sequence[Step], console: Console | None = None, *, progress: 
             if any(each.done() and each.exception() is not None for each in beside):
                 return  # what the machine lacks is said at once, not after minutes of building for it
             if step.needed():
-                shown.do(step)
+                at_work.append(step)
+                try:
+                    shown.do(step)
+                finally:
+                    at_work.remove(step)
                 done.append(step)
 
         try:
@@ -124,6 +129,9 @@ def perform(steps: Sequence[Step], console: Console | None = None, *, progress: 
                     _join(beside)
                 do(step)
             _join(beside)
+        except KeyboardInterrupt:
+            shown.waiting(at_work)
+            raise
         finally:
             machine.shutdown(cancel_futures=True)
     return tuple(step for step in steps if step in done)
@@ -221,6 +229,12 @@ class _Shown:
             yield lambda text: live.update(task, description=f"{title}: {text}")
         finally:
             live.remove_task(task)
+
+    def waiting(self, at_work: Sequence[Step]) -> None:
+        """Say what an interrupted set-up waits for: what installs is not cut, as a half-installed package is worse."""
+        for step in at_work:
+            if step.lane is Lane.MACHINE:
+                self._line(f"interrupted: waiting for {step.title}, which is not cut")
 
     def _line(self, text: str) -> None:
         stamp = "" if self._console.is_terminal else f"{datetime.now().astimezone():%H:%M:%S} "

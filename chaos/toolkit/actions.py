@@ -601,9 +601,13 @@ def deploy_spare(node: str = "first-worker", configuration: Configuration | None
 
 
 @activity
-def start_spare_pods(count: int = 3, within_s: float = 17.0) -> bool:
-    """Ask for new pods while a fault lasts, and wait until they are Ready. False where not: invariants judge it."""
-    return start_spare(SESSION.workload("spare"), int(count), within_s=float(within_s)) is not None
+def start_spare_pods(count: int = 3, within_s: float | Mapping[str, float] = 17.0) -> bool:
+    """Ask for new pods while a fault lasts, and wait until they are Ready. False where not: invariants judge it.
+
+    within_s may be a choice by variant.
+    """
+    limit_s = by_variant(within_s, SESSION.lab.control)
+    return start_spare(SESSION.workload("spare"), int(count), within_s=float(limit_s)) is not None
 
 
 @activity

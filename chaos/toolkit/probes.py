@@ -277,7 +277,7 @@ def away_under_another_name(node: str = "first-worker", plus_periods: int = 2) -
 
 
 @activity
-def pods_start(within_s: float = 15.0) -> Reported:
+def pods_start(within_s: float = 60.0) -> Reported:
     """Each pod of start_spare_pods was Ready within `within_s` seconds while handles were eaten."""
     return _judged(handles.pods_start("spare", fault=EatHandles.kind, within_s=float(within_s)))
 

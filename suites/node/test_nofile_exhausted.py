@@ -15,6 +15,7 @@ from chaos.invariants.availability import outage_at_most
 from chaos.invariants.handles import (
     DNS,
     ECHO,
+    REFUSED_S,
     daemons_not_restarted,
     dns_answers,
     existing_connections,
@@ -35,8 +36,8 @@ from chaos.workloads.web import Deployed, Web
 NEEDS = (RunsContainers, NodeExec, NodeNetwork)
 POSTMORTEM_LIMIT = 1024
 LOAD = 1100  # connections: what the post-mortem's limit can't bear, and the hardened one can
-START_WITHIN_S = 15.0
-MARGIN_S = 2.0  # so that a pod that is not Ready then is proven late
+START_WITHIN_S = 60.0  # 3 s here; a pod that is slow because others share the machine is not one that can't start
+TRIED_S = REFUSED_S + 2.0  # so that a pod that was refused and is not Ready then is proven late
 RELEASED_WITHIN_S = 60.0  # the kubelet tries a sandbox again with a back-off
 ABOVE = 10  # handles left when a limit is lowered
 # Of CoreDNS' two pods each has to miss its readiness probe three times in a row, 10 s apart; one that gets through
@@ -59,7 +60,7 @@ def test_the_load_that_1024_handles_do_not_bear(lab: Lab) -> None:
         lab.fact("containerd's soft limit", processes_of(reached(cluster), worker, ["containerd"])[0].soft)
         with lab.record(probe=web, samplers=samplers(cluster, worker, echo, ["containerd", "kubelet"])) as history:
             with lab.inject(EatHandles(worker, LOAD, of="containerd")):
-                start_spare(spare, 3, within_s=START_WITHIN_S + MARGIN_S)
+                start_spare(spare, 3, within_s=TRIED_S if lab.control else START_WITHIN_S + TRIED_S)
                 if lab.control:  # the events that say why may come later than the pods are late
                     late = pods_start(spare.name, fault=EatHandles.kind, within_s=START_WITHIN_S)
                     lab.hold_until_shown(late, within_s=SHOWN_WITHIN_S)
@@ -109,7 +110,7 @@ def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
             limited = lab.configured(LowerHandleLimit(node, daemon, above=ABOVE))
             with limited, lab.inject(EatHandles(node, 60, of=daemon)):
                 began = history.now()
-                started = start_spare(spare, 1, within_s=START_WITHIN_S + MARGIN_S)
+                started = start_spare(spare, 1, within_s=TRIED_S)
                 if daemon == "coredns":
                     lab.hold_until_shown(dns_answers(2.0, nodes=(worker.name,)), within_s=SHOWN_WITHIN_S)
                 what_the_logs_say(reached(cluster), history, node, since=began)
@@ -128,7 +129,7 @@ def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
         for harm, what in beside if lab.control is None else []:
             with lab.inject(harm):
                 began = history.now()
-                started = start_spare(spare, 1, within_s=START_WITHIN_S + MARGIN_S)
+                started = start_spare(spare, 1, within_s=TRIED_S)
                 seen.append(Phase(what, worker.name, "", Window(began, history.now()), started))
             stop_spare(spare)
         lab.start_new_pods()

@@ -84,6 +84,25 @@ def test_an_interrupt_is_said_and_passed_on() -> None:
     assert "interrupted: a, after" in out.getvalue()
 
 
+def test_an_interrupt_says_what_is_waited_for() -> None:
+    met = threading.Barrier(2, timeout=60)
+    console, out = plain()
+
+    def install(_: Report) -> None:
+        meet(met)
+        eventually(lambda: "waiting for fetch" in out.getvalue(), within_s=20, what="the line", every_s=0.01)
+
+    def interrupt(_: Report) -> None:
+        meet(met)
+        raise KeyboardInterrupt
+
+    fetch = Step("fetch", lambda: True, install, Lane.MACHINE)
+    with pytest.raises(KeyboardInterrupt):
+        perform([fetch, Step("build", lambda: True, interrupt)], console)
+    assert "interrupted: waiting for fetch, which is not cut" in out.getvalue()
+    assert "done: fetch" in out.getvalue()
+
+
 def test_a_terminal_is_given_one_line_a_step() -> None:
     out = io.StringIO()
     did: list[str] = []

@@ -30,9 +30,9 @@ def refused(at: float, name: str = "spare-1") -> ClusterEvent:
 # --- pods start
 
 
-def starting(*records: Record, undone: float = 40.0) -> Finding:
+def starting(*records: Record, undone: float = 90.0) -> Finding:
     return judge(
-        pods_start("spare", fault=EAT, within_s=15.0), history(fault(10.0, undone, EAT), saw_the_end(), list(records))
+        pods_start("spare", fault=EAT, within_s=60.0), history(fault(10.0, undone, EAT), saw_the_end(), list(records))
     )
 
 
@@ -48,23 +48,33 @@ def test_a_pod_that_does_not_start_for_want_of_handles():
 
 
 def test_a_pod_that_starts_late_or_for_another_reason():
-    late = starting(spare(12.0, change="added"), spare(30.0, ready=True))
+    late = starting(spare(12.0, change="added"), spare(80.0, ready=True))
     assert (late.verdict, late.reason) == (VIOLATED, "no-start")
     other = starting(spare(12.0, change="added"), refused(13.0, "another"))
     assert (other.verdict, other.reason) == (VIOLATED, "no-start")
+
+
+def test_a_pod_that_was_refused_is_known_to_be_kept_before_one_that_is_slow():
+    assert starting(spare(12.0, change="added"), spare(30.0, ready=True)).verdict is HELD
+    kept = starting(spare(12.0, change="added"), refused(13.0), spare(30.0, ready=True))
+    assert (kept.verdict, kept.reason) == (VIOLATED, "too-many-open-files")
+    assert "within 15 s" in kept.sentence
+    assert starting(spare(12.0, change="added"), refused(13.0), spare(20.0, ready=True)).verdict is HELD
+    assert starting(spare(12.0, change="added"), refused(13.0), undone=30.0).verdict is VIOLATED
+    assert starting(spare(12.0, change="added"), undone=30.0).verdict is UNKNOWN
 
 
 def test_a_pod_that_had_no_time_is_unknown():
     assert starting(spare(12.0, change="added"), spare(22.0, ready=True), undone=20.0).verdict is UNKNOWN
     assert starting().verdict is UNKNOWN
     assert starting(spare(5.0, change="added")).verdict is UNKNOWN
-    assert judge(pods_start("spare", fault=EAT, within_s=15.0), history(saw_the_end())).verdict is UNKNOWN
+    assert judge(pods_start("spare", fault=EAT, within_s=60.0), history(saw_the_end())).verdict is UNKNOWN
 
 
 def test_what_the_recorder_did_not_see_is_unknown():
     records = [spare(12.0, change="added"), spare(14.5, ready=True)]
-    seen = history(fault(10.0, 40.0, EAT), could_not_see_the_end(), records)
-    assert judge(pods_start("spare", fault=EAT, within_s=15.0), seen).verdict is UNKNOWN
+    seen = history(fault(10.0, 90.0, EAT), could_not_see_the_end(), records)
+    assert judge(pods_start("spare", fault=EAT, within_s=60.0), seen).verdict is UNKNOWN
 
 
 # --- pods start after the release
