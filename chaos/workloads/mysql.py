@@ -18,6 +18,7 @@ from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads.base import WORKLOAD_LABEL, create, creating, manifest
 from chaos.workloads.web import Deployed
 from chaos.writers.client import ask
+from chaos.writers.mysql import TABLES
 
 MEMBERS = 3
 PORT = 3306
@@ -31,9 +32,8 @@ DATA_VOLUME = "data"
 READY_WITHIN_S = 300.0
 FOLLOW_WITHIN_S = 60.0
 BINLOG_BYTES = 16 * 1024**2
-ROOM_BYTES = 64 * 1024**2
-# What a data directory takes before anything is written: system tablespace, dictionary, undo and redo logs, the room.
-FRESH_BYTES = 220 * 1024**2
+# What a data directory takes before anything is written: system tablespace, dictionary, undo and redo logs.
+FRESH_BYTES = 160 * 1024**2
 # A known-bad liveness probe that people do write: it wants the server's clock to be the node's.
 CLOCK_PROBE = (
     "for library in /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib*/faketime/libfaketimeMT.so.1 "
@@ -288,19 +288,8 @@ def set_up_replication(deployed: Deployed) -> None:
         change,
         "START SLAVE",
     ]
-    room = f"REPEAT('r', {ROOM_BYTES // 16})"
-    lead = [
-        "RESET MASTER",
-        "CREATE DATABASE ordeal",
-        "CREATE TABLE ordeal.writes (client VARCHAR(32), number BIGINT, PRIMARY KEY (client, number))",
-        "CREATE TABLE ordeal.bodies (client VARCHAR(32) PRIMARY KEY, body MEDIUMBLOB NOT NULL)",
-        # Room in the table for bodies that take the place of others, so that what grows is the binary log alone.
-        "SET SESSION sql_log_bin = 0",
-        *(f"INSERT INTO ordeal.bodies VALUES ('room-{n}', {room})" for n in range(16)),  # noqa: S608
-        "DELETE FROM ordeal.bodies",
-    ]
     cluster, namespace, name = deployed.cluster, deployed.namespace, deployed.name
-    ask_hosts(cluster, namespace, name, {source: there[source]}, lead)
+    ask_hosts(cluster, namespace, name, {source: there[source]}, ["RESET MASTER", *TABLES])
     ask_hosts(cluster, namespace, name, {n: a for n, a in there.items() if n != source}, follow)
     eventually(lambda: caught_up(deployed), within_s=FOLLOW_WITHIN_S, what=f"{deployed.name} to follow {source}")
 

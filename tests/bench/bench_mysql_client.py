@@ -24,15 +24,14 @@ from chaos.report.results import machine_facts
 from chaos.waiting import eventually, hold
 from chaos.workloads.mysql import PORT, USER, MySQL
 from chaos.writers.client import Writing, ask
+from chaos.writers.mysql import TABLES
 
 NAME, PASSWORD = "kube-ordeal-bench-mysql", "bench"
 CLIENTS = 8
 ROUNDS, FOR_S = 3, 8.0
 TO_REACH = 0.7
 STATEMENTS = [
-    "CREATE DATABASE ordeal",
-    "CREATE TABLE ordeal.writes (client VARCHAR(32), number BIGINT, PRIMARY KEY (client, number))",
-    "CREATE TABLE ordeal.bodies (client VARCHAR(32) PRIMARY KEY, body MEDIUMBLOB NOT NULL)",
+    *TABLES,
     "CREATE TABLE ordeal.plain (id BIGINT AUTO_INCREMENT PRIMARY KEY, client VARCHAR(32), number BIGINT)",
 ]
 PLAIN = "INSERT INTO ordeal.plain (client, number) VALUES ('c1', 1)"

@@ -1,5 +1,6 @@
 """The MySQL client against a fake server at pymysql's boundary: what counts as acknowledged, and what is killed."""
 
+import re
 import threading
 from typing import Any
 
@@ -76,6 +77,16 @@ def test_one_statement_and_several_are_acknowledged_alike(monkeypatch: pytest.Mo
         "INSERT INTO ordeal.writes VALUES ",
         "COMMIT",
     ]
+
+
+def test_a_body_is_in_pieces_that_fit_into_a_page() -> None:
+    def sizes(body_bytes: int) -> list[int]:
+        writer = mysql.Writer("c1", {**SETTINGS, "body_bytes": body_bytes}, threading.Event(), 0)
+        return [int(size) for size in re.findall(r"REPEAT\('h', (\d+)\)", writer._statement(7))]
+
+    assert sizes(100) == [100]
+    assert sizes(mysql.PIECE_BYTES) == [mysql.PIECE_BYTES]
+    assert sizes(128 * 1024) == [7168] * 18 + [2048]
 
 
 @pytest.mark.parametrize("statement", ["BEGIN", "REPLACE", "INSERT", "COMMIT"])
