@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -256,6 +257,17 @@ def test_the_checkouts_own_suites_are_there_where_no_plugin_is_loaded_by_itself(
     assert wrong.returncode == pytest.ExitCode.USAGE_ERROR
     assert "--ordeal-cluster existing needs --ordeal-kubeconfig" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+
+
+def test_a_replay_does_not_fail_for_what_another_plugin_warns_of_and_our_own_tests_do(tmp_path: Path) -> None:
+    (tmp_path / "warns.py").write_text(
+        "import warnings\ndef pytest_configure(config): warnings.warn(DeprecationWarning('is old'))\n"
+    )
+    asked = ("suites/", "--collect-only", "-q", "-p", "warns")
+    done = in_a_process(Path(__file__).parents[1], *asked, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    with pytest.raises(DeprecationWarning):
+        warnings.warn(DeprecationWarning("is old"), stacklevel=1)
 
 
 # --- plugins that do something
