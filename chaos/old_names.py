@@ -29,7 +29,7 @@ def is_free(parser: pytest.Parser, name: str) -> bool:
     """Whether pytest does not know an option of that name: then it is left over, and no value is asked for it."""
     try:
         return name in parser.parse_known_and_unknown_args([name])[1]
-    except pytest.UsageError:  # it wants a value
+    except (pytest.UsageError, SystemExit):  # it wants a value, or does something at once
         return False
 
 

@@ -117,7 +117,7 @@ def _names_suites(config: pytest.Config) -> bool:
     package = __name__.partition(".")[0]
     for argument in config.args:
         named = argument.partition("::")[0]
-        if (here / named).resolve().is_relative_to(ours):
+        if Path(os.path.realpath(here / named)).is_relative_to(ours):
             return True
         if config.option.pyargs and named.partition(".")[0] == package and not Path(named).exists():
             return True
@@ -129,7 +129,7 @@ def _is_named(config: pytest.Config) -> bool:
     conftests = [
         each
         for each in config.pluginmanager.get_plugins()
-        if isinstance(each, ModuleType) and Path(each.__file__ or "").name == "conftest.py"
+        if isinstance(each, ModuleType) and Path(getattr(each, "__file__", "") or "").name == "conftest.py"
     ]
-    named = [vars(each).get("pytest_plugins", ()) for each in conftests]
-    return any(__name__ in ([each] if isinstance(each, str) else each) for each in named)
+    named = [vars(each).get("pytest_plugins") for each in conftests]  # a name, some names, or what pytest overlooks
+    return any(__name__ in (each if isinstance(each, (list, tuple, set)) else [each]) for each in named)

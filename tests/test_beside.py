@@ -123,6 +123,24 @@ def test_a_conftest_that_names_it_wakes_it(pytester: pytest.Pytester) -> None:
     assert json.loads((pytester.path / "seen-.json").read_text())["awake"]
 
 
+def test_plugins_and_arguments_of_any_kind_are_no_matter(pytester: pytest.Pytester) -> None:
+    pytester.mkdir("sub").joinpath("test_theirs.py").write_text(ORDINARY)
+    pytester.makeconftest(
+        "import types\npytest_plugins = None\n"
+        "def pytest_configure(config):\n"
+        "    config.pluginmanager.register(types.ModuleType('made_here'))\n"
+        "    config.pluginmanager.register(object(), 'an object')\n"
+    )
+    pytester.makepyfile(
+        test_objects="from unittest.mock import MagicMock\n"
+        "class Angry:\n    def __getattr__(self, name): raise ZeroDivisionError(name)\n"
+        "angry, mocked = Angry(), MagicMock()\n"
+        "def test_it(): pass\n"
+    )
+    done = run(pytester, "sub/test_theirs.py::test_passes", "test_objects.py")
+    done.assert_outcomes(passed=2)
+
+
 def test_tests_that_replay_nothing_come_first_and_stay_in_their_order(pytester: pytest.Pytester) -> None:
     for folder in ("a", "preflight"):
         pytester.mkdir(folder).joinpath(f"test_{folder}_theirs.py").write_text("def test_it(): pass")
@@ -354,7 +372,8 @@ def test_next(lab):
 def test_a_replay_that_takes_too_long_is_unknown_and_leaves_nothing(
     pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
-    monkeypatch.setenv("PYTEST_ADDOPTS", f"--timeout=0.5 {given}")
+    monkeypatch.setenv("PYTEST_ADDOPTS", f"--timeout=3 {given}")
+    pytester.makeini("[pytest]\ntimeout_func_only = true")  # what comes before the story is not what is tried here
     pytester.makepyfile(test_suite=SUITE + TIMED)
     done = in_a_process(pytester.path)
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
@@ -364,7 +383,7 @@ def test_a_replay_that_takes_too_long_is_unknown_and_leaves_nothing(
         for each in json.loads((pytester.path / "results" / "latest" / "results.json").read_text())["incidents"]
         if each["verdict"] == "unknown"
     ]
-    assert why == "timed out after 0.5 s, in the phase hold"
+    assert why == "timed out after 3 s, in the phase hold"
     assert (pytester.path / "undone").exists()
     assert not list((tmp_path / "state").rglob("*.jsonl"))
 
