@@ -61,6 +61,7 @@ def specs(): return "theirs"
 def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # where these tests themselves go side by side
 
 
 def run(pytester: pytest.Pytester, *given: str) -> pytest.RunResult:
