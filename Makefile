@@ -29,7 +29,7 @@ UPGRADE_BY ?= 1.35.4
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-REPLAY = $(BIN)/pytest suites/ --profile smoke --kubernetes $(KUBERNETES) -n $(SIDE_BY_SIDE) --ordeal-setup
+REPLAY = $(BIN)/pytest suites/ --ordeal-profile smoke --ordeal-kubernetes $(KUBERNETES) -n $(SIDE_BY_SIDE) --ordeal-setup
 
 run: $(STAMP) ## a tour: an incident of each post-mortem, and a control of it (ARGS="-k mass" adds pytest options)
 	$(REPLAY) --ordeal-tour $(ARGS)
@@ -79,7 +79,7 @@ replay-full: $(STAMP) ## every incident, profile full, over several Kubernetes v
 	done; \
 	for version in $(NIGHTLY_KUBERNETES); do \
 		echo "=== Kubernetes $$version"; \
-		$(BIN)/pytest suites/ -m "not spec" --profile full --kubernetes "$$version" $(ARGS) || failed="$$failed $$version"; \
+		$(BIN)/pytest suites/ -m "not spec" --ordeal-profile full --ordeal-kubernetes "$$version" $(ARGS) || failed="$$failed $$version"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed with Kubernetes$$failed"; exit 1; fi
 
@@ -88,7 +88,7 @@ conformance-full: $(STAMP) ## all of upstream's conformance specs, over several 
 		echo "=== Kubernetes $$version"; \
 		$(BIN)/kube-ordeal setup --yes --kubernetes "$$version" && \
 		$(BIN)/kube-ordeal conformance build --kubernetes "$$version" && \
-		$(BIN)/pytest suites/conformance/test_conformance.py --profile full --kubernetes "$$version" $(ARGS) || \
+		$(BIN)/pytest suites/conformance/test_conformance.py --ordeal-profile full --ordeal-kubernetes "$$version" $(ARGS) || \
 			failed="$$failed $$version"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed with Kubernetes$$failed"; exit 1; fi

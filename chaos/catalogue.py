@@ -671,7 +671,8 @@ INCIDENTS: tuple[Incident, ...] = (
             ),
             Control(
                 "affected-version",
-                "MySQL 8.0.11 or 8.0.12, where --mysql-clock-image names such an image; without one it is not run",
+                "MySQL 8.0.11 or 8.0.12, where --ordeal-mysql-clock-image names such an image; without one it is not "
+                "run",
                 breaks="no-container-restarted",
                 because="restarted",
             ),
@@ -857,17 +858,18 @@ INCIDENTS: tuple[Incident, ...] = (
         story=(
             "Conformance is tested once, on a cluster that nothing has happened to, and says nothing of "
             "the cluster that is left after an incident: one whose nodes are all Ready again, while names are not "
-            "resolved or pods of one node reach nobody. --conform asks it around any other incident; this one proves "
-            "that the question can be answered with no."
+            "resolved or pods of one node reach nobody. --ordeal-conform asks it around any other incident; this one "
+            "proves that the question can be answered with no."
         ),
         source=(
             "cncf/k8s-conformance, instructions.md (the tests are run once, against a new cluster); Kubernetes "
             'documentation, "Debugging DNS Resolution" and "Cluster Networking"'
         ),
         remedy=(
-            "Run a few of upstream's specs after each incident (--conform after), and all of them before you trust the "
-            "cluster again. The results have each failed spec with upstream's own message and the logs of its pods: "
-            "where names fail, look at CoreDNS; where pods of one node fail, look at its routes and its CNI agent."
+            "Run a few of upstream's specs after each incident (--ordeal-conform after), and all of them before you "
+            "trust the cluster again. The results have each failed spec with upstream's own message and the logs of "
+            "its pods: where names fail, look at CoreDNS; where pods of one node fail, look at its routes and its CNI "
+            "agent."
         ),
         recognise=(
             Sign("kubectl get deployment -n kube-system coredns", "READY 0/0: nobody answers for names"),

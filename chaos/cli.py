@@ -626,7 +626,9 @@ def _submit(saved: "SavedRun", about: "Product", folder: Path, *, asked: bool) -
 
     versions = cncf.versions(saved)
     if asked and not versions:
-        raise OrdealError(f"the run {saved.id} has no conformance specs: `pytest suites/conformance --profile full`")
+        raise OrdealError(
+            f"the run {saved.id} has no conformance specs: `pytest suites/conformance --ordeal-profile full`"
+        )
     for version in versions:
         built = program.find(version)
         specs = listing(built, report=_timestamped()).specs if built else ()

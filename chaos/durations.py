@@ -15,6 +15,7 @@ from math import isfinite
 from pathlib import Path
 
 from chaos.clusters.base import SIMULATED
+from chaos.errors import OrdealError
 from chaos.hosts.lock import locked
 from chaos.hosts.places import state_dir
 from chaos.incident import DENSE, PLAIN, STATEFUL
@@ -88,12 +89,15 @@ class Durations:
 
 def load() -> Durations:
     """What this machine has kept, and what is shipped. A file that is damaged or of another version counts as none."""
-    return Durations(_read(_path()), _read(SHIPPED_PATH))
+    own: dict[str, tuple[float, ...]] = {}
+    with suppress(OrdealError):  # there is no state folder: the run that has to write there will say so
+        own = _read(_path())
+    return Durations(own, _read(SHIPPED_PATH))
 
 
 def record(key: str, took_s: float) -> None:
     """Keep one more figure. What can't be written is not kept: no verdict hangs on it."""
-    with suppress(OSError):
+    with suppress(OSError, OrdealError):
         path = _path()
         with locked(path.with_suffix(".lock")):
             known = _read(path)

@@ -12,20 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+from chaos import old_names
 from chaos.conformance import program
 from chaos.errors import OrdealError
 from chaos.hosts import doctor
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
-from chaos.hosts.places import APP
+from chaos.hosts.places import APP, suites_dir
 from chaos.hosts.target import Target
-from chaos.suites import suites_dir
 
 PYTEST = (sys.executable, "-m", "pytest")
 RAN = (0, 1)  # pytest's exit codes: all passed, something failed; with any other one there are no whole results
 # Options that say which version is run, and where the results go: they are the gate's.
-OURS = ("--kubernetes", "--kind-image", "--results", "--upgrade-to")
+OURS = ("--ordeal-kubernetes", "--ordeal-kind-image", "--ordeal-results", "--ordeal-upgrade-to")
 # An upgrade in place begins with the one version and ends with another: it has no other side to be compared with.
-NO_UPGRADE = ("--upgrade-to", "none")
+NO_UPGRADE = ("--ordeal-upgrade-to", "none")
 CONFORMANCE = "conformance"  # the folder of its suites
 
 
@@ -45,8 +45,8 @@ class Version:
     def options(self) -> tuple[str, ...]:
         """The options of a run."""
         return (
-            *(("--kubernetes", self.kubernetes) if self.kubernetes else ()),
-            *(("--kind-image", self.image) if self.image else ()),
+            *(("--ordeal-kubernetes", self.kubernetes) if self.kubernetes else ()),
+            *(("--ordeal-kind-image", self.image) if self.image else ()),
         )
 
 
@@ -88,7 +88,7 @@ def run(
     and it is waited for, since it has faults and clusters to take back. Raises OrdealError for arguments that are the
     gate's own, and where a run came to nothing before there was anything to compare.
     """
-    ours = [a for a in arguments if a.split("=", 1)[0] in OURS]
+    ours = [a for a in arguments if old_names.NEW.get(a.split("=", 1)[0], a.split("=", 1)[0]) in OURS]
     if ours:
         raise OrdealError(f"{', '.join(ours)}: the gate sets {', '.join(OURS)} itself; leave it out")
     folder = results / f"gate-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
@@ -104,7 +104,7 @@ def run(
             *pytest,
             str(suites_dir()),
             *version.options,
-            "--results",
+            "--ordeal-results",
             str(folders[name]),
             *NO_UPGRADE,
             *without_specs,
@@ -129,7 +129,7 @@ def _without_specs(sides: Iterable[Version], report: Callable[[str], None]) -> t
     if not lacking:
         return ()
     report(f"upstream's specs are left out on both sides: {'; '.join(program.not_built(v) for v in lacking)}")
-    return ("--conform", "none", "--ignore", str(suites_dir() / CONFORMANCE))
+    return ("--ordeal-conform", "none", "--ignore", str(suites_dir() / CONFORMANCE))
 
 
 def _has_runs(folder: Path) -> bool:
@@ -176,7 +176,7 @@ def _handed_on(children: Sequence["subprocess.Popen[bytes]"]) -> Iterator[list[i
 def _target(arguments: Sequence[str]) -> Target:
     """The kind of cluster that pytest's arguments ask for."""
     joined = " ".join(arguments)
-    asked = re.search(r"--cluster[ =](\S+)", joined)
+    asked = re.search(r"--(?:ordeal-)?cluster[ =](\S+)", joined)
     return Target(asked[1]) if asked and asked[1] in {Target.KIND, Target.SIMULATED} else Target.ALL
 
 

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from chaos.catalogue import Incident, find
 from chaos.errors import OrdealError
+from chaos.mark import REPLAY
 
 F = TypeVar("F", bound=Callable[..., None])
-ATTRIBUTE = "__kube_ordeal_replay__"
 # What a replay's cluster is like, in the order in which they are run: a cluster is made anew where the shape changes.
 PLAIN, DENSE, STATEFUL = "plain", "dense", "stateful"
 SHAPES = (PLAIN, DENSE, STATEFUL)
@@ -91,7 +91,7 @@ def incident(
         replay = Replay(
             found, tuple(on), tuple(needs), tuple(controls), variant, shape, load, needed, tuple(images), tuple(tour)
         )
-        setattr(function, ATTRIBUTE, replay)
+        setattr(function, REPLAY, replay)
         return function
 
     return mark
@@ -99,5 +99,5 @@ def incident(
 
 def replay_of(function: object) -> Replay | None:
     """What a suite function replays, or None for an ordinary test."""
-    found = getattr(function, ATTRIBUTE, None)
+    found = getattr(function, REPLAY, None)
     return found if isinstance(found, Replay) else None

@@ -9,25 +9,29 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from chaos import budget, durations
 from chaos.budget import Candidate, Costs, Plan, Watch, span
+from chaos.case import is_on_tour, of_item, replay_of_item
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.conformance import program, rounds
+from chaos.conformance.pytest_specs import is_spec
 from chaos.durations import Durations
 from chaos.errors import OrdealError
 from chaos.hosts import engine, mutants, workload_images
 from chaos.hosts.binaries import normal_version
+from chaos.hosts.places import suites_dir
 from chaos.hosts.steps import kind_steps, simulated_steps
-from chaos.incident import HARDENED, Load, Replay, replay_of
+from chaos.incident import HARDENED, Load
 from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import AFTER
+from chaos.options import Options, options_of
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import LeftOut, PlannedReplay, SavedPlan, SavedRun
-from chaos.suites import case_of, named, replays, suites_dir
+from chaos.suites import case_of, named, replays
 
 INPUT_KEY = "kube_ordeal_budget"
 TOO_SHORT_KEY = "kube_ordeal_too_short"
@@ -62,41 +66,31 @@ LEFT_OUT = pytest.StashKey[list[LeftOut]]()
 TOO_SHORT = pytest.StashKey[str]()
 
 
-def add_options(group: pytest.OptionGroup) -> None:
-    """The option, for chaos.plugin, which registers this module beside itself."""
-    group.addoption(
-        "--ordeal-budget",
-        default="",
-        metavar="DURATION",
-        help="replay what tells most in that time, such as 15m, 1h30m or 900s: in pairs of a hardened replay and a "
-        "control, one pair for each post-mortem first; the plan is printed, also with --collect-only",
-    )
-
-
 def go_side_by_side(config: pytest.Config) -> None:
     """A run within a budget goes side by side, unless the user said how (-n), or looks into it (--pdb)."""
     option = config.option
     if worker_input(config, "workerid"):  # it has the same options, but for this one
         return
-    if option.ordeal_budget and getattr(option, "numprocesses", 0) is None and not option.usepdb:
+    looked_into = getattr(option, "usepdb", False)  # either plugin may be switched off
+    if options_of(config).budget and getattr(option, "numprocesses", 0) is None and not looked_into:
         option.numprocesses = "auto"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Note when the run began, and all that the plan is made from."""
-    began, text = clock(), config.getoption("--ordeal-budget")
+    began, asked = clock(), options_of(config)
     given = worker_input(config, INPUT_KEY)
     if given:
         config.stash[BUDGET] = _of_json(given)
-    elif text:
+    elif asked.budget:
         try:
             config.stash[BUDGET] = Budget(
-                budget.parse(text),
+                budget.parse(asked.budget),
                 began,
                 durations.load(),
-                _lacking(config),
+                _lacking(asked),
                 max(1, len(getattr(config.option, "tx", None) or ())),
-                setup=setup_steps(config),
+                setup=setup_steps(asked),
             )
         except OrdealError as error:
             raise pytest.UsageError(str(error)) from error
@@ -113,13 +107,13 @@ def pytest_configure_node(node: Any) -> None:
         node.workerinput[INPUT_KEY] = _as_json(made)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep what the budget allows for, of what is left after -k, -m and the order in which it is run."""
+def keep_what_fits(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep what the budget allows for, of what is left after -k and -m, in the order in which it is run."""
     given = config.stash.get(BUDGET, None)
     if given is None:
         return
-    candidates = {item.nodeid: c for item in items if (c := _candidate(item, config, given)) is not None}
+    asked = options_of(config)
+    candidates = {item.nodeid: c for item in items if (c := _candidate(item, asked, given)) is not None}
     if not candidates:
         return
     costs = _costs(candidates.values(), given)
@@ -180,7 +174,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"ERROR: {config.stash[TOO_SHORT]}")
 
 
-# --- what chaos.plugin asks while replays go on
+# --- what chaos.session asks while replays go on
 
 
 def note(config: pytest.Config, results: Results) -> None:
@@ -227,8 +221,8 @@ class Stopwatch:
         """Around all of a replay, with what is done before its story and after it."""
         lap, began, waited_s = Lap(), clock(), self._waited()
         lacked = [name for name in _builds(item) if not _is_built(name, self._kubernetes)]
-        case = _case(item)
-        if case is not None and case.cluster == SIMULATED:  # what it lacks is built when the cluster is made
+        this = of_item(item)
+        if this is not None and this.cluster == SIMULATED:  # what it lacks is built when the cluster is made
             lacked += [step.what for step in simulated_steps(self._kubernetes) if step.needed()]
         yield lap
         took_s = clock() - began
@@ -237,7 +231,7 @@ class Stopwatch:
 
     def _keep(self, item: pytest.Item, lap: "Lap", took_s: float, cluster_s: float, *, built: bool) -> None:
         """Without a verdict it may have ended early, and with a build in it, it took longer than it ever will."""
-        replay = replay_of(getattr(item, "function", None))
+        replay = replay_of_item(item)
         if replay is None or lap.outcome is None or lap.outcome.verdict is Verdict.UNKNOWN:
             return
         if lap.specs_s:
@@ -312,35 +306,34 @@ def below_suites(item: pytest.Item) -> str:
     return item.nodeid
 
 
-def _candidate(item: pytest.Item, config: pytest.Config, given: Budget) -> Candidate | None:
+def _candidate(item: pytest.Item, asked: Options, given: Budget) -> Candidate | None:
     """None for what costs nothing and tells nothing: a replay that this cluster can't do, and a test of other kind."""
     function = item.nodeid.partition("[")[0]
-    choice = config.getoption("--cluster")
-    if item.get_closest_marker("spec") is not None and choice != SIMULATED:
-        cluster = EXISTING if choice == EXISTING else KIND
+    if is_spec(item) and asked.cluster != SIMULATED:
+        cluster = EXISTING if asked.cluster == EXISTING else KIND
         builds = given.setup.get(cluster, ())
         return Candidate(
             item.nodeid, function, "", cluster=cluster, shape=SPECS, took_s=SPEC_S, builds=builds, scope=function
         )
-    replay, case = replay_of(getattr(item, "function", None)), _case(item)
-    if replay is None or case is None or item.get_closest_marker("skip") is not None:
+    replay, this = replay_of_item(item), of_item(item)
+    if replay is None or this is None or item.get_closest_marker("skip") is not None:
         return None
-    version, profile = normal_version(config.getoption("--kubernetes")), config.getoption("--profile")
-    took_s = given.known.replay_s(below_suites(item), replay.shape, profile, version)
-    if case.control is None and case.cluster == KIND and _conforms(config, version):
+    version = normal_version(asked.kubernetes)
+    took_s = given.known.replay_s(below_suites(item), replay.shape, asked.profile, version)
+    if this.control is None and this.cluster == KIND and _conforms(asked, version):
         took_s += given.known.specs_s(version)
     return Candidate(
         item.nodeid,
-        f"{function} on {case.cluster}",
+        f"{function} on {this.cluster}",
         replay.incident.id,
         replay.incident.postmortem,
-        case.control or "",
-        case.cluster,
+        this.control or "",
+        this.cluster,
         replay.shape,
         took_s,
         alone=replay.load is Load.ALONE,
-        tour=(case.control or HARDENED) in replay.tour,
-        builds=(*given.setup.get(case.cluster, ()), *_builds(item)),
+        tour=is_on_tour(item),
+        builds=(*given.setup.get(this.cluster, ()), *_builds(item)),
         scope=_scope(item) if given.lanes > 1 else "",
     )
 
@@ -352,30 +345,15 @@ def _scope(item: pytest.Item) -> str:
 
 
 def _builds(item: pytest.Item) -> tuple[str, ...]:
-    replay, case = replay_of(getattr(item, "function", None)), _case(item)
-    if replay is None or case is None:
+    replay, this = replay_of_item(item), of_item(item)
+    if replay is None or this is None:
         return ()
-    needed = replay.mutants.get(case.control or HARDENED, ())
+    needed = replay.mutants.get(this.control or HARDENED, ())
     return (*(f"mutant {name}" for name in needed), *(f"image {name}" for name in replay.images))
 
 
-class _Case(Protocol):
-    """What the plugin makes a test of: chaos.plugin.Case."""
-
-    @property
-    def cluster(self) -> str: ...
-    @property
-    def control(self) -> str | None: ...
-
-
-def _case(item: pytest.Item) -> _Case | None:
-    callspec = getattr(item, "callspec", None)
-    found: _Case | None = callspec.params.get("lab") if callspec else None
-    return found
-
-
 def _incident(item: pytest.Item) -> str:
-    replay: Replay | None = replay_of(getattr(item, "function", None))
+    replay = replay_of_item(item)
     return "" if replay is None else replay.incident.id
 
 
@@ -388,27 +366,26 @@ def _costs(candidates: Iterable[Candidate], given: Budget) -> Costs:
     )
 
 
-def _conforms(config: pytest.Config, version: str) -> bool:
+def _conforms(asked: Options, version: str) -> bool:
     """Whether upstream's specs are going to be run after a hardened replay on kind."""
-    return AFTER in rounds.parse(config.getoption("--conform")).rounds and program.find(version) is not None
+    return AFTER in rounds.parse(asked.conform).rounds and program.find(version) is not None
 
 
-def setup_steps(config: pytest.Config) -> dict[str, tuple[str, ...]]:
+def setup_steps(asked: Options) -> dict[str, tuple[str, ...]]:
     """What set-up is going to do before there can be a cluster of that kind; nothing where it was not asked to."""
-    if not config.getoption("--ordeal-setup") or config.getoption("--cluster") == EXISTING:
+    if not asked.setup or asked.cluster == EXISTING:
         return {}
-    version = normal_version(config.getoption("--kubernetes"))
+    version = normal_version(asked.kubernetes)
     steps = {SIMULATED: simulated_steps(version), KIND: kind_steps((version,))}
     return {kind: tuple(step.what for step in of if step.needed()) for kind, of in steps.items()}
 
 
-def _lacking(config: pytest.Config) -> tuple[str, ...]:
+def _lacking(asked: Options) -> tuple[str, ...]:
     """Of all that replays may need, what is not built yet, and not given by the user."""
-    kubernetes = normal_version(config.getoption("--kubernetes"))
-    given = {each.name for each in workload_images.RECIPES if config.getoption(each.option)}
+    kubernetes = normal_version(asked.kubernetes)
     every = (
         *(f"mutant {each.name}" for each in mutants.MUTANTS),
-        *(f"image {name}" for name in workload_images.names() if name not in given),
+        *(f"image {name}" for name in workload_images.names() if name not in asked.images),
     )
     return tuple(name for name in every if not _is_built(name, kubernetes))
 
@@ -431,7 +408,7 @@ def _lines(made: Plan, config: pytest.Config) -> list[str]:
     of = f"of {span(made.budget_s)}"
     left = f"; {len(made.left_out)} left out" if made.left_out else "; nothing is left out"
     last = f"plan: {len(made.chosen)} chosen, expected to be over after {span(made.expected_end_s)} {of}{left}"
-    if config.getoption("verbose") < 0:
+    if config.getoption("verbose", 0) < 0:
         return [last]
     width = max((len(_short(p.replay)) for p in made.chosen), default=0)
     lines = ["plan: begins, takes, replay"]

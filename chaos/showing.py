@@ -14,8 +14,10 @@ import pytest
 from chaos import durations, planning
 from chaos.budget import span
 from chaos.hosts.binaries import normal_version
+from chaos.mark import is_replay
+from chaos.options import options_of
 from chaos.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress, StatusLine, shown
-from chaos.suites import case_of, is_replay, named, replays
+from chaos.suites import case_of, named, replays
 
 IDLE = "processors idle"  # a fact of the results
 QUIET_KEY = "kube_ordeal_quiet"  # tells a process that the one with the terminal shows what goes on
@@ -36,10 +38,8 @@ SHOWING = pytest.StashKey[Showing]()
 STDOUT = pytest.StashKey[TextIO]()  # past pytest's capture
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """From the first second on."""
-    config = session.config
     if planning.worker_input(config, "workerid") or config.option.collectonly:
         return
     lanes = len(getattr(config.option, "tx", None) or ()) or 1
@@ -89,9 +89,10 @@ def expect(config: pytest.Config, ids: list[str]) -> None:
     of = {nodeid: replay for nodeid in ids if (replay := known.get(named(nodeid, known))) is not None}
     found.begun = True
     took = durations.load()
-    profile, version = config.getoption("--profile"), normal_version(config.getoption("--kubernetes"))
+    asked = options_of(config)
+    version = normal_version(asked.kubernetes)
     for nodeid, replay in of.items():
-        took_s = took.replay_s(case_of(nodeid, known), replay.shape, profile, version)
+        took_s = took.replay_s(case_of(nodeid, known), replay.shape, asked.profile, version)
         found.progress.expect(short(nodeid), took_s)
     config.pluginmanager.register(Hooks(found))
     if config.getoption("verbose", 0) < 0:

@@ -12,7 +12,9 @@ from chaos import durations
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.durations import Durations
 from chaos.incident import PLAIN, Load, Replay
-from chaos.suites import case_of, is_preflight, is_replay, named, replays
+from chaos.mark import is_replay
+from chaos.options import options_of
+from chaos.suites import case_of, is_preflight, named, replays
 
 _CLUSTER = re.compile(rf"\[({KIND}|{SIMULATED}|{EXISTING})-[^\]]*\]$")
 _SPEC = re.compile(r"::test_spec\[[^\]]*\]$")
@@ -73,7 +75,7 @@ class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has 
         self._took: Durations | None = None
 
     def _split_scope(self, nodeid: str) -> str:
-        if self.config.getoption("--cluster") == EXISTING and _SPEC.search(nodeid):
+        if options_of(self.config).cluster == EXISTING and _SPEC.search(nodeid):
             return nodeid  # that cluster is there for all processes, and specs may run beside each other
         if self._known is None and is_replay(nodeid):
             self._known, self._took = replays(), durations.load()
@@ -122,14 +124,16 @@ class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has 
     def _left_s(self) -> dict[tuple[str, str], float]:
         """How long all that is left takes, by what its cluster is like."""
         left_s: dict[tuple[str, str], float] = defaultdict(float)
-        profile, version = self.config.getoption("--profile"), self.config.getoption("--kubernetes")
+        asked = options_of(self.config)
         if self._took is None or self._known is None:
             return left_s
         for scope, unit in self.workqueue.items():
             found = self._groups.get(scope)
             for nodeid in unit:
                 if found is not None and (case := case_of(nodeid, self._known)):
-                    left_s[found.cluster, found.shape] += self._took.replay_s(case, found.shape, profile, version)
+                    left_s[found.cluster, found.shape] += self._took.replay_s(
+                        case, found.shape, asked.profile, asked.kubernetes
+                    )
         return left_s
 
 

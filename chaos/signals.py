@@ -1,4 +1,4 @@
-"""Signals that end a program, taken like Ctrl-C: what was begun is taken back."""
+"""Signals that end a program, or a test, taken like Ctrl-C: what was begun is taken back."""
 
 import signal
 import threading
@@ -36,6 +36,34 @@ class Handlers:
         while self._before:
             number, before = self._before.popitem()
             signal.signal(number, before)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Hold Ctrl-C, the signals of ENDING and SIGALRM back while something is put right; they come at the block's end.
+
+    Handlers alone would not keep Ctrl-C from programs that are run meanwhile, and a mask alone does not keep it from
+    this one: with threads, the kernel hands a signal to one that lets it through, and Python to the main thread.
+    Outside of the main thread nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, *ENDING, signal.SIGALRM)
+        if signal.getsignal(number) not in {signal.SIG_IGN, None}
+    }
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDING})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for each in dict.fromkeys(came):
+            signal.raise_signal(each)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The suites as they come with this distribution: where they are, and which incidents they replay."""
 
 import importlib.util
-import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,11 +8,10 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 
 from chaos.catalogue import INCIDENTS, Incident
-from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.errors import OrdealError
+from chaos.hosts.places import suites_dir
 from chaos.incident import Replay, replay_of
 
-_REPLAY = re.compile(rf"\[({KIND}|{SIMULATED}|{EXISTING})-(hardened|control:[^\]]*)\]$")
 PREFLIGHT = "preflight"  # the folder of the suites that look before anything is harmed
 
 
@@ -30,12 +28,6 @@ class Suite:
     replay: Replay
 
 
-def suites_dir() -> Path:
-    """The suites folder: beside the package in a checkout, inside it in an installed wheel."""
-    checkout = Path(__file__).resolve().parents[1] / "suites"
-    return checkout if checkout.is_dir() else Path(__file__).resolve().parent / "_suites"
-
-
 def suites(directory: Path | None = None) -> tuple[Suite, ...]:
     """Every suite function, by file and then as written. Raises OrdealError for a file that can't be imported."""
     root = directory or suites_dir()
@@ -46,11 +38,6 @@ def suites(directory: Path | None = None) -> tuple[Suite, ...]:
             if replay is not None:
                 found.append(Suite(f"{path.relative_to(root)}::{name}", replay))
     return tuple(found)
-
-
-def is_replay(nodeid: str) -> bool:
-    """Whether a pytest node id looks like that of a replay: it ends with a cluster and a variant."""
-    return _REPLAY.search(nodeid) is not None
 
 
 def replays() -> dict[str, Replay]:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import psutil
-
 from chaos.errors import OrdealError
+from chaos.hosts.limits import limits
 from chaos.incident import Load
 from chaos.waiting import until
 
@@ -42,7 +41,7 @@ class Turn:
     def __init__(self, folder: Path, memory_bytes: int | None = None) -> None:
         """`memory_bytes`: what all turns together may take; without it a share of what is free now."""
         self._folder = folder
-        self._memory_bytes = memory_bytes or int(USABLE * psutil.virtual_memory().available)
+        self._memory_bytes = memory_bytes or int(USABLE * limits().free_bytes)
         self._load: Load | None = None
         self._entry: BinaryIO | None = None
         self.waited_s = 0.0  # in all, for others
@@ -214,7 +213,7 @@ def _entry(folder: Path) -> BinaryIO:
         os.pwrite(held.fileno(), _line(None, 0), 0)
     except OSError as error:
         raise OrdealError(
-            f"results can't be written to {folder} ({error.strerror}); give another folder with --results DIR"
+            f"results can't be written to {folder} ({error.strerror}); give another folder with --ordeal-results DIR"
         ) from error
     return held
 

@@ -20,7 +20,7 @@ from chaos.hosts.image import kind_config_patches
 from chaos.invariants.upgrade import APPLY_BEGUN, APPLY_ENDED, CONTROL_PLANE, KUBELET, MANIFEST, SUCCEEDED
 from chaos.waiting import eventually
 
-NEVER = "none"  # of --upgrade-to
+NEVER = "none"  # of --ordeal-upgrade-to
 ADMIN = "/etc/kubernetes/admin.conf"
 MANIFESTS = "/etc/kubernetes/manifests"
 LOG = "/var/log/kube-ordeal-upgrade.log"
@@ -45,7 +45,7 @@ def path(start: str, built: Sequence[str], *, to: str = "", most: int) -> tuple[
     first, goal = Version(start), Version(normal_version(to)) if to else None
     there = sorted({Version(v): v for v in built}.items())
     if goal is not None and goal <= first:
-        raise OrdealError(f"--upgrade-to {to} is no upgrade: the cluster is made with {start}")
+        raise OrdealError(f"--ordeal-upgrade-to {to} is no upgrade: the cluster is made with {start}")
     steps: list[str] = []
     minor = first.minor if goal is not None and goal.minor == first.minor else first.minor + 1
     while goal is not None or len(steps) < most:

@@ -37,7 +37,7 @@ with (here / "calls").open("a") as calls:
     calls.write("\\t".join([name, *given]) + "\\n")
 print("words of", name, flush=True)
 if name == "pytest":
-    (Path(given[given.index("--results") + 1]) / "latest").mkdir()
+    (Path(given[given.index("--ordeal-results") + 1]) / "latest").mkdir()
     if os.environ.get("WAITS"):
         try:
             (here / "waiting").touch()
@@ -173,8 +173,17 @@ def test_one_version_ends_with_its_answer(
     assert Path(folder, "log.txt").read_text().splitlines() == [f"words of {c[0]}" for c in job.calls]
     setup, replays, report = job.calls
     assert setup == ["kube-ordeal", "setup", "--yes", "--kubernetes", "1.36.3", "--for", "kind"]
-    assert replays[:6] == ["pytest", f"{ROOT}/suites", "--results", folder, "--kubernetes", "1.36.3"]
-    assert replays[6:] == ["-k", "mass or pleg", "--cluster", "kind", "--profile", "smoke", "--no-header", "-x"]
+    assert replays[:6] == ["pytest", f"{ROOT}/suites", "--ordeal-results", folder, "--ordeal-kubernetes", "1.36.3"]
+    assert replays[6:] == [
+        "-k",
+        "mass or pleg",
+        "--ordeal-cluster",
+        "kind",
+        "--ordeal-profile",
+        "smoke",
+        "--no-header",
+        "-x",
+    ]
     assert report[:2] == ["kube-ordeal", "report"]
 
 
@@ -210,7 +219,7 @@ def test_two_versions_end_with_the_gates_answer(job: Job, ends: str, answers: st
     assert gate[1:] == [
         *("gate", "--from", "1.34.4", "--to", "1.36.3", "--repeat", "3", "--results", folder),
         *("--markdown", f"{folder}/summary.md", "--allow", "may be worse.yaml"),
-        *("--", "--cluster", "kind", "--profile", "smoke"),
+        *("--", "--ordeal-cluster", "kind", "--ordeal-profile", "smoke"),
     ]
 
 
@@ -234,7 +243,7 @@ def test_its_call_of_the_gate_is_one(job: Job, monkeypatch: pytest.MonkeyPatch) 
     assert done.exit_code == 1, done.output
     assert (folder / "summary.md").read_text().startswith("## kube-ordeal: regressed\n")
     assert asked["versions"] == ("1.34.4", "1.36.3")
-    assert asked["arguments"] == ["--cluster", "kind", "--profile", "smoke"]
+    assert asked["arguments"] == ["--ordeal-cluster", "kind", "--ordeal-profile", "smoke"]
 
 
 def test_what_came_to_nothing_is_2_and_shows_the_log(job: Job) -> None:

@@ -29,7 +29,7 @@ with (here / "calls").open("a") as calls:
 number = len((here / "calls").read_text().splitlines())
 if number == int(os.environ.get("FAIL_AT", "0")):
     sys.exit(4)
-shutil.copytree(here / "made" / "run", Path(options["--results"]) / str(number))
+shutil.copytree(here / "made" / "run", Path(options["--ordeal-results"]) / str(number))
 if number == int(os.environ.get("WAIT_AT", "0")):
     try:
         (here / "waiting").touch()
@@ -59,12 +59,14 @@ def test_versions_take_turns_and_their_results_are_compared(tmp_path: Path, stan
         BASE, CANDIDATE, repeats=2, arguments=["-k", "mass"], results=tmp_path, report=said.append, pytest=stand_in
     )
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert [c.split(" --results")[0] for c in calls] == [
-        "--kubernetes 1.34.4",
-        "--kubernetes 1.36.3 --kind-image node:mine",
+    assert [c.split(" --ordeal-results")[0] for c in calls] == [
+        "--ordeal-kubernetes 1.34.4",
+        "--ordeal-kubernetes 1.36.3 --ordeal-kind-image node:mine",
     ] * 2
     assert all(c.endswith("-k mass") for c in calls)
-    assert all(" --conform none --ignore " in c for c in calls)  # what one side lacks has nothing to be compared with
+    assert all(
+        " --ordeal-conform none --ignore " in c for c in calls
+    )  # what one side lacks has nothing to be compared with
     assert "left out on both sides: e2e.test of Kubernetes 1.34.4 is not built" in said[0]
     assert said[1] == "run 1 of 4: Kubernetes 1.34.4"
     assert not ran.cut_short
@@ -77,7 +79,7 @@ def test_specs_are_run_where_both_sides_have_them(
 ) -> None:
     monkeypatch.setattr(gate.program, "find", lambda _: object())
     gate.run(BASE, CANDIDATE, repeats=1, arguments=[], results=tmp_path, report=print, pytest=stand_in)
-    assert "--conform" not in (tmp_path / "calls").read_text()
+    assert "--ordeal-conform" not in (tmp_path / "calls").read_text()
 
 
 def test_a_run_that_comes_to_nothing_ends_the_gate_with_what_there_is(
@@ -119,8 +121,11 @@ def test_an_interrupt_reaches_the_run_once_and_it_cleans_up(
 
 
 @pytest.mark.parametrize(
-    "argument", ["--kubernetes", "--kubernetes=1.35.0", "--results=x", "--kind-image", "--upgrade-to=1.36.3"]
+    "argument",
+    ["--kubernetes", "--ordeal-kubernetes=1.35.0", "--results=x", "--kind-image", "--ordeal-upgrade-to=1.36.3"],
 )
 def test_arguments_that_are_the_gates_own_are_refused(tmp_path: Path, argument: str) -> None:
-    with pytest.raises(OrdealError, match="the gate sets --kubernetes, --kind-image, --results, --upgrade-to itself"):
+    with pytest.raises(
+        OrdealError, match="the gate sets --ordeal-kubernetes, --ordeal-kind-image, --ordeal-results, --ord"
+    ):
         gate.run(BASE, CANDIDATE, repeats=1, arguments=[argument], results=tmp_path, report=print)

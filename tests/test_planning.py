@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from chaos import durations
+from chaos import durations, planning
 from chaos.faults import load_all
-from chaos.plugin import planning
 from chaos.report.saved import LeftOut, SavedRun
 from chaos.suites import replays
 
@@ -119,9 +118,9 @@ def test_the_plan_is_printed_before_it_starts(pytester: pytest.Pytester, folder:
 
 def test_it_goes_together_with_what_else_chooses(pytester: pytest.Pytester, folder: Path) -> None:
     assert chosen(pytester, "--ordeal-budget", "8h", "-k", "middle") == MIDDLE
-    assert chosen(pytester, "--ordeal-budget", "30m", "--no-controls", "-k", "short") == SHORT[:1]
+    assert chosen(pytester, "--ordeal-budget", "30m", "--ordeal-no-controls", "-k", "short") == SHORT[:1]
     assert chosen(pytester, "--ordeal-budget", "30m", "-k", "short and control") == SHORT[1:]
-    done = run(pytester, "--ordeal-budget", "8h", "--cluster", "kind", "-rs")
+    done = run(pytester, "--ordeal-budget", "8h", "--ordeal-cluster", "kind", "-rs")
     done.assert_outcomes(passed=1, skipped=3)  # each still says that kind can't do it
     done = run(pytester, "--ordeal-budget", "8h", "-k", "nothing_of_that_name")
     assert done.ret == pytest.ExitCode.NO_TESTS_COLLECTED

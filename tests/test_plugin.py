@@ -326,18 +326,18 @@ def test_each_kind_of_cluster_and_each_control_is_a_test_the_cheapest_first(pyte
 
 def test_options_choose_clusters_and_controls(pytester: pytest.Pytester) -> None:
     suite(pytester, PARAMETRIZED)
-    assert ids(pytester, "--no-controls", "--cluster", "kind") == [
+    assert ids(pytester, "--ordeal-no-controls", "--ordeal-cluster", "kind") == [
         "test_ordinary",
         "test_both[kind-hardened]",
         "test_kind_only[kind-hardened]",
     ]
-    assert ids(pytester, "-k", "control", "--cluster", "kind") == [f"test_both[{CONTROL}]"]
+    assert ids(pytester, "-k", "control", "--ordeal-cluster", "kind") == [f"test_both[{CONTROL}]"]
     assert not (pytester.path / "results").exists()  # collecting makes nothing
 
 
 def test_an_incident_that_a_cluster_cannot_replay_is_skipped_with_the_reason(pytester: pytest.Pytester) -> None:
     suite(pytester, PARAMETRIZED)
-    done = run(pytester, "-rs", "--cluster", "simulated", "-k", "kind_only")
+    done = run(pytester, "-rs", "--ordeal-cluster", "simulated", "-k", "kind_only")
     done.assert_outcomes(skipped=1, deselected=3)
     done.stdout.fnmatch_lines(["*mass-termination needs NodePower*simulated clusters have not*"])
 
@@ -345,13 +345,13 @@ def test_an_incident_that_a_cluster_cannot_replay_is_skipped_with_the_reason(pyt
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--cluster", "mars"], "invalid choice: 'mars'"),
-        (["--profile", "tiny"], "invalid choice: 'tiny'"),
-        (["--kubernetes", "newest"], "'newest' is not a version"),
-        (["--cluster", "existing"], "--cluster existing needs --kubeconfig"),
-        (["--conform", "afterwards"], "'afterwards' is none of before, during, after"),
-        (["--conform", "before"], "before alone is compared with nothing"),
-        (["--conform", "after"], "conformance build --kubernetes"),
+        (["--ordeal-cluster", "mars"], "invalid choice: 'mars'"),
+        (["--ordeal-profile", "tiny"], "invalid choice: 'tiny'"),
+        (["--ordeal-kubernetes", "newest"], "'newest' is not a version"),
+        (["--ordeal-cluster", "existing"], "--ordeal-cluster existing needs --ordeal-kubeconfig"),
+        (["--ordeal-conform", "afterwards"], "'afterwards' is none of before, during, after"),
+        (["--ordeal-conform", "before"], "before alone is compared with nothing"),
+        (["--ordeal-conform", "after"], "conformance build --kubernetes"),
         (["--no-such-option"], "unrecognized arguments"),
     ],
 )
@@ -367,7 +367,7 @@ def test_specs_that_are_left_out_are_said_unless_they_were_not_wanted(pytester: 
     suite(pytester, VERDICTS)
     line = "upstream's specs were not run after 1 replays: the replay leaves no cluster to run them on"
     assert line in run(pytester, "-k", "test_held").outlines
-    assert line not in run(pytester, "-k", "test_held", "--conform", "none").outlines
+    assert line not in run(pytester, "-k", "test_held", "--ordeal-conform", "none").outlines
 
 
 def test_one_that_waited_too_long_is_skipped_and_named_as_left_out(pytester: pytest.Pytester) -> None:
@@ -389,16 +389,16 @@ def test_late(lab):
 def test_a_plan_is_shown_without_setting_the_machine_up(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chaos.plugin.prepare", lambda _: pytest.fail("it was set up"))
+    monkeypatch.setattr("chaos.session.prepare", lambda _: pytest.fail("it was set up"))
     suite(pytester, VERDICTS)
-    done = pytester.runpytest_inprocess("--collect-only", "--ordeal-setup", "--cluster", "simulated")
+    done = pytester.runpytest_inprocess("--collect-only", "--ordeal-setup", "--ordeal-cluster", "simulated")
     assert done.ret == pytest.ExitCode.OK
 
 
 def test_a_set_up_that_fails_ends_the_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chaos.plugin.prepare", lambda _: 2)
+    monkeypatch.setattr("chaos.session.prepare", lambda _: 2)
     suite(pytester, VERDICTS)
-    done = pytester.runpytest_inprocess("--ordeal-setup", "--cluster", "simulated")
+    done = pytester.runpytest_inprocess("--ordeal-setup", "--ordeal-cluster", "simulated")
     assert done.ret == 2
     assert "set-up did not reach its end" in done.stdout.str() + done.stderr.str()
     assert not (pytester.path / "results").exists()
@@ -421,9 +421,9 @@ def test_an_unknown_incident_names_those_there_are(pytester: pytest.Pytester) ->
 
 
 def test_the_fixture_is_for_marked_functions_only(pytester: pytest.Pytester) -> None:
-    suite(pytester, "def test_plain(lab):\n    pass\n")
-    done = run(pytester)
-    done.assert_outcomes(errors=1)
+    suite(pytester, VERDICTS + "\ndef test_plain(lab):\n    pass\n")
+    done = run(pytester, "-k", "plain")
+    done.assert_outcomes(errors=1, deselected=13)
     assert "for functions marked with @incident" in done.stdout.str()
 
 
@@ -444,7 +444,7 @@ def test_uses_the_cluster(lab):
     suite(pytester, body)
     if content is not None:
         (pytester.path / "mine.yaml").write_text(content)
-    done = run(pytester, "--cluster", "existing", "--kubeconfig", "mine.yaml")
+    done = run(pytester, "--ordeal-cluster", "existing", "--ordeal-kubeconfig", "mine.yaml")
     said = done.stdout.str() + done.stderr.str()
     assert done.ret != 0
     assert says in said

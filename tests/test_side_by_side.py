@@ -76,10 +76,9 @@ class Schedule:
     ) -> None:
         monkeypatch.setattr("chaos.side_by_side.replays", lambda: KNOWN)
         monkeypatch.setattr("chaos.durations.load", lambda: Durations(took or {}))
-        options: dict[str, Any] = {"--cluster": "auto", "--profile": "smoke", "--kubernetes": "1.34.4"}
-        config = SimpleNamespace(
-            getoption=options.get,
+        config: Any = SimpleNamespace(
             option=SimpleNamespace(loadscopereorder=False),
+            pluginmanager=pytest.PytestPluginManager(),
             getvalue=lambda _: [f"{processes}*popen"],
         )
         self.ids = [f"suites/{test}[kind-hardened]" for test in tests]

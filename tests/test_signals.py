@@ -35,3 +35,42 @@ def test_they_are_taken_like_ctrl_c(number: int) -> None:
 
 def test_one_that_is_ignored_stays_so() -> None:
     assert child(signal.SIGHUP, "signal.signal(signal.SIGHUP, signal.SIG_IGN)") == ""
+
+
+HELD_BACK = """
+import os, signal, threading, time
+from chaos.signals import held_back
+waits = threading.Event()
+threading.Thread(target=waits.wait, daemon=True).start()  # the kernel may hand it the signal
+try:
+    with held_back():
+        os.kill(os.getpid(), signal.{name})
+        for _ in range(20):
+            threading.Event().wait(0.01)
+        print("put right")
+except KeyboardInterrupt:
+    print("then interrupted")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGALRM"])
+def test_what_is_put_right_is_not_cut_short_also_beside_threads(name: str) -> None:
+    before = f"import signal\nsignal.signal(signal.{name}, signal.default_int_handler)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", before + HELD_BACK.replace("{name}", name)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert done.stdout == "put right\nthen interrupted\n"
+
+
+def test_what_is_ignored_stays_ignored_while_something_is_put_right() -> None:
+    asked = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from chaos.signals import held_back\n"
+        "with held_back():\n    signal.raise_signal(signal.SIGINT)\nprint('there')"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == "there\n"

@@ -210,5 +210,5 @@ def test_why_set_up_failed_is_said_to_who_waits_for_it(processes: list[Process],
 
 def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OrdealError, match=r"results can't be written to .*--results DIR"):
+    with pytest.raises(OrdealError, match=r"results can't be written to .*--ordeal-results DIR"):
         hold_works(tmp_path / "file")

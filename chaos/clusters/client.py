@@ -28,7 +28,7 @@ def api_client(kubeconfig: Path, context: str = "") -> ApiClient:
     Raises OrdealError where the file is missing, is no kubeconfig, or lacks the context.
     """
     if not kubeconfig.is_file():
-        raise OrdealError(f"there is no kubeconfig at {kubeconfig}: name one with --kubeconfig")
+        raise OrdealError(f"there is no kubeconfig at {kubeconfig}: name one with --ordeal-kubeconfig")
     try:
         if not isinstance(yaml.safe_load(kubeconfig.read_text()), dict):
             raise OrdealError(f"{kubeconfig} is not a usable kubeconfig: it holds no mapping")

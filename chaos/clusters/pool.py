@@ -2,9 +2,10 @@
 
 import fcntl
 import hashlib
+import re
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +17,10 @@ from chaos.hosts import engine, ready
 from chaos.hosts.places import state_dir
 from chaos.journal import CLUSTER, Journal
 
+# What the user's part of a cluster's name may be. Ours comes after it, and kind's "-control-plane" after that: a node's
+# name is its host name, of which Linux takes 64 characters and DNS 63.
+LONGEST_NAME = 30
+_NAME = re.compile(rf"[a-z0-9][a-z0-9-]{{,{LONGEST_NAME - 1}}}")
 PROVIDERS: dict[str, type] = {KIND: kind.KindCluster, SIMULATED: simulated.SimulatedCluster}
 
 
@@ -128,41 +133,39 @@ class Pool:
     def _new(self, kind_of: str, shape: Shape) -> _Held:
         self._made += 1
         name = f"{self._wishes.name or 'ordeal'}-{self._run[-4:]}-{self._made}"
-        lock = _lock(name)
-        cluster, entry = self._create(kind_of, name, shape, lock)
-        return _Held(cluster, shape, entry, lock)
+        with _closed_on_error(_lock(name)) as lock:
+            cluster, entry = self._create(kind_of, name, shape)
+            return _Held(cluster, shape, entry, lock)
 
     def _kept(self, kind_of: str, shape: Shape) -> _Held:
         digest = hashlib.sha256(f"{shape!r} {self._wishes!r}".encode()).hexdigest()[:6]
         name = f"{self._wishes.name or 'ordeal'}-{kind_of}-{digest}"
-        lock = _lock(name)
-        marker = _marker(name)
-        ref = _ref(kind_of, name)
-        _clear(ref)
-        if marker.is_file() and marker.read_text() == repr(shape) and exists(ref):
-            self._report(f"using the kept cluster {name}")
-            return _Held(attach(ref, shape), shape, None, lock)
-        cluster, entry = self._create(kind_of, name, shape, lock)
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.write_text(repr(shape))
-        self._journal.undone(entry)  # it is whole now, and to be kept: nothing of it is to be taken back
-        return _Held(cluster, shape, None, lock)
+        with _closed_on_error(_lock(name)) as lock:
+            marker = _marker(name)
+            ref = _ref(kind_of, name)
+            _clear(ref)
+            if marker.is_file() and marker.read_text() == repr(shape) and exists(ref):
+                self._report(f"using the kept cluster {name}")
+                return _Held(attach(ref, shape), shape, None, lock)
+            cluster, entry = self._create(kind_of, name, shape)
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.write_text(repr(shape))
+            self._journal.undone(entry)  # it is whole now, and to be kept: nothing of it is to be taken back
+            return _Held(cluster, shape, None, lock)
 
-    def _create(self, kind_of: str, name: str, shape: Shape, lock: BinaryIO) -> tuple[Cluster, int]:
+    def _create(self, kind_of: str, name: str, shape: Shape) -> tuple[Cluster, int]:
         """A new cluster and its entry in the journal. One of that name that is there already is left alone."""
         ref = _ref(kind_of, name)
         _clear(ref)
         if exists(ref):
-            lock.close()
             raise OrdealError(
-                f"there is a {kind_of} cluster {name} already, not of this run; give another --cluster-name"
+                f"there is a {kind_of} cluster {name} already, not of this run; give another --ordeal-cluster-name"
             )
         entry = self._journal.planned(CLUSTER, ref, {})
         try:
             return self._make(kind_of, name, shape), entry
         except BaseException:
             self._take_back(ref, entry)
-            lock.close()
             raise
 
     def _take_back(self, ref: ClusterRef, entry: int) -> None:
@@ -184,8 +187,19 @@ class Pool:
 
     def _existing(self, shape: Shape) -> Cluster:
         if self._wishes.kubeconfig is None:
-            raise OrdealError("--cluster existing needs --kubeconfig FILE, the cluster that you want to test")
+            raise OrdealError(
+                "--ordeal-cluster existing needs --ordeal-kubeconfig FILE, the cluster that you want to test"
+            )
         return existing.attach(self._wishes.kubeconfig, self._wishes.context, shape, self._wishes.busybox_image)
+
+
+def check_name(name: str) -> None:
+    """Raise OrdealError for what the names of clusters, of any kind, can't begin with. Empty: none was given."""
+    if name and not _NAME.fullmatch(name):
+        raise OrdealError(
+            f"{name!r} can't be the beginning of a cluster's name: give another --ordeal-cluster-name, small letters, "
+            f"digits and hyphens, no hyphen first, {LONGEST_NAME} characters at most"
+        )
 
 
 def attach(ref: ClusterRef, shape: Shape | None = None) -> Cluster:
@@ -228,9 +242,19 @@ def _lock(name: str) -> BinaryIO:
     except BlockingIOError:
         file.close()
         raise OrdealError(
-            f"another run uses the cluster {name} now; wait for it, or give another --cluster-name"
+            f"another run uses the cluster {name} now; wait for it, or give another --ordeal-cluster-name"
         ) from None
     return file
+
+
+@contextmanager
+def _closed_on_error(lock: BinaryIO) -> Iterator[BinaryIO]:
+    """A cluster's name is let go where it comes to nothing."""
+    try:
+        yield lock
+    except BaseException:
+        lock.close()
+        raise
 
 
 def _marker(name: str) -> Path:

@@ -14,6 +14,10 @@ SMOKE, CONFORMANT, EVERY = "smoke", "conformance", "all"
 SETS = (SMOKE, CONFORMANT, EVERY)
 OF_PROFILE = {"smoke": SMOKE, "full": CONFORMANT}
 _IN_NAME = re.compile(r"\[([^\]]+)\]")
+# An area or a label as upstream writes it, [sig-node] or [Feature:GPU]: to a regular expression, a set of characters.
+# One with a backslash before it, or a count after it, was meant as an expression.
+_TAG = re.compile(r"(?<!\\)\[((?=[^\]]{4})(?:sig-[a-z-]+|[A-Z][a-z]+[A-Za-z]*(?::[\w.:-]+)?))\](?![*+?{])")
+_OF_JUNIT = re.compile(r"\\?\[It\\?\] *")  # what a spec's name begins with in upstream's junit files
 _NOT_A_WORD = re.compile(r"\W+")
 
 
@@ -24,7 +28,10 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the user asked for: a set, or those whose full name a regular expression finds (`focus`)."""
+    """What the user asked for: a set, or those whose full name a regular expression finds (`focus`).
+
+    A name, or a part of one, may be given as it is, also with the `[It] ` that it has in junit files.
+    """
 
     of: str = SMOKE
     focus: str = ""
@@ -48,11 +55,12 @@ def smoke_images() -> tuple[str, ...]:
 def chosen(wanted: Wanted, listing: Listing) -> tuple[Spec, ...]:
     """The specs, those that may run side by side first, then the serial ones. Raises OrdealError where none is left."""
     if wanted.focus:
-        focus = compiled(wanted.focus)
-        found = tuple(each for each in listing.specs if focus.search(each.text))
+        focus, name = compiled(wanted.focus), _without_junit(wanted.focus)
+        found = tuple(each for each in listing.specs if name in each.text or focus.search(each.text))
         if not found:
             raise OrdealError(
-                f"--focus {wanted.focus!r} matches none of the {len(listing.specs)} specs of e2e.test {listing.version}"
+                f"--ordeal-focus {wanted.focus!r} matches none of the {len(listing.specs)} specs of "
+                f"e2e.test {listing.version}"
             )
         return found
     if wanted.of == SMOKE:
@@ -61,11 +69,22 @@ def chosen(wanted: Wanted, listing: Listing) -> tuple[Spec, ...]:
 
 
 def compiled(focus: str) -> "re.Pattern[str]":
-    """The regular expression of --focus. Raises OrdealError where it is none."""
+    """The regular expression of --ordeal-focus; upstream's tags in it, as [sig-node], are taken as they are written.
+
+    Raises OrdealError where it is none.
+    """
+    name = _without_junit(focus)
+    if focus and not name:
+        raise OrdealError(f"--ordeal-focus {focus!r} names no spec: write something of its name after it")
     try:
-        return re.compile(focus)
+        return re.compile(_TAG.sub(r"\[\1\]", name))
     except re.error as error:
-        raise OrdealError(f"--focus {focus!r} is no regular expression: {error}") from error
+        raise OrdealError(f"--ordeal-focus {focus!r} is no regular expression: {error}") from error
+
+
+def _without_junit(focus: str) -> str:
+    match = _OF_JUNIT.match(focus)
+    return focus[match.end() :] if match else focus
 
 
 def markers(of: Spec) -> tuple[str, ...]:

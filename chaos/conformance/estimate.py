@@ -1,6 +1,7 @@
 """How long the specs that are left will take: by what each took before on this machine, else by the mean so far."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -59,12 +60,13 @@ def load() -> dict[str, float]:
 
 
 def save(known: Mapping[str, float]) -> None:
-    """Keep it for the next run."""
+    """Keep it for the next run. What can't be written is not kept: no result hangs on it."""
     path = _path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".tmp")
-    scratch.write_bytes(msgspec.json.encode({key: round(value, 1) for key, value in known.items()}))
-    scratch.replace(path)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(".tmp")
+        scratch.write_bytes(msgspec.json.encode({key: round(value, 1) for key, value in known.items()}))
+        scratch.replace(path)
 
 
 def _path() -> Path:

@@ -105,7 +105,7 @@ def check_version(program: Program, cluster: str, *, asked_for: bool = False) ->
     raise OrdealError(
         f"e2e.test is of Kubernetes {program.version} and the cluster of {cluster}: what fails would say "
         f"nothing of the cluster. Build that of {plain(cluster)}, or ask for this one with "
-        f"--conformance-version {program.version}."
+        f"--ordeal-conformance-version {program.version}."
     )
 
 

@@ -1,28 +1,32 @@
-"""Upstream's specs as pytest items: options, a test for each spec with its labels as markers, and its result."""
+"""Upstream's specs as pytest items: a test for each spec with its labels as markers, and its result."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
 
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Shape, Timers
 from chaos.conformance import choice
 from chaos.conformance.spec import Spec
+from chaos.deadline import TimedOutError, in_time
 from chaos.errors import OrdealError
 from chaos.incident import Load
 from chaos.invariants.conformance import SKIPPED
+from chaos.mark import SPECS
+from chaos.options import Options, options_of
+from chaos.plugin import run_id
 from chaos.report.saved import load
 from chaos.report.specs import SpecResult, tally
 
 if TYPE_CHECKING:
     from chaos.conformance.session import How, Session
-    from chaos.plugin import Run
+    from chaos.run import Run
 
+F = TypeVar("F", bound=Callable[..., None])
 FIXTURE = "spec"
 SUITE = "conformance"  # the folder; who names it, or one of the options, has asked for specs
-OPTIONS = ("--specs", "--focus", "--conformance-version", "--e2e-test", "--resume")
 TIMEOUT_S = {"smoke": 300.0, "full": 900.0}
 RUN_NO_POD = "the nodes of a simulated cluster run no pod, and specs need some"
 # What they mean, for `pytest --markers`; those of features are registered as they are met.
@@ -53,68 +57,38 @@ class NotListed:
     why: str
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options of specs, in the group of the others."""
-    group = parser.getgroup("kube-ordeal")
-    group.addoption(
-        "--specs",
-        choices=choice.SETS,
-        default="",
-        help="upstream's specs to run: smoke (25 of every area), conformance (all of the programme), all "
-        "(default: smoke in the profile smoke, conformance in full)",
-    )
-    group.addoption(
-        "--focus", default="", metavar="REGEX", help="of all specs those whose full name this expression finds"
-    )
-    group.addoption(
-        "--conformance-version",
-        default="",
-        metavar="VERSION",
-        help="run the specs of this Kubernetes version, whatever the cluster's is (default: the cluster's)",
-    )
-    group.addoption("--e2e-test", default="", metavar="FILE", help="your own e2e.test (default: the one built here)")
-    group.addoption(
-        "--spec-timeout",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="a spec that takes longer hangs (default: 300 in the profile smoke, 900 in full)",
-    )
-    group.addoption(
-        "--spec-processes", type=int, default=2, metavar="N", help="specs side by side, without -n (default: 2)"
-    )
-    group.addoption(
-        "--spec-retries",
-        type=int,
-        default=0,
-        metavar="N",
-        help="run a failed spec so often again; passed then, it is flaky, which is not passed (default: 0)",
-    )
-    group.addoption(
-        "--resume", default="", metavar="RUN", help="take over what specs became in this run, or in `latest`"
-    )
+def upstreams(function: F) -> F:
+    """Mark the function, of the fixtures `spec` and `specs`, that becomes a test for each of upstream's specs."""
+    setattr(function, SPECS, True)
+    return function
+
+
+def is_spec(item: pytest.Item) -> bool:
+    """Whether a test is one of upstream's specs."""
+    return hasattr(getattr(item, "function", None), SPECS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse wrong option values; register the markers that every run has."""
     for name, what in LABELS.items():
         config.addinivalue_line("markers", f"{name}: {what}")
+    asked = options_of(config)
     try:
-        choice.compiled(config.getoption("--focus"))
+        choice.compiled(asked.focus)
     except OrdealError as error:
         raise pytest.UsageError(str(error)) from error
-    if config.getoption("--focus") and config.getoption("--specs"):
-        raise pytest.UsageError("--focus looks through all specs; leave --specs out")
-    if config.getoption("--spec-processes") < 1 or config.getoption("--spec-retries") < 0:
-        raise pytest.UsageError("--spec-processes is 1 or more, and --spec-retries 0 or more")
+    if asked.focus and asked.specs:
+        raise pytest.UsageError("--ordeal-focus looks through all specs; leave --ordeal-specs out")
+    if asked.spec_processes < 1 or asked.spec_retries < 0:
+        raise pytest.UsageError("--ordeal-spec-processes is 1 or more, and --ordeal-spec-retries 0 or more")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The suite's one function becomes a test for each spec."""
-    if not _is_suite(metafunc.definition):
+    if not is_spec(metafunc.definition):
         return
     try:
-        found = _specs(metafunc.config)
+        found = _specs(options_of(metafunc.config))
     except OrdealError as error:
         raise pytest.Collector.CollectError(str(error)) from error
     if isinstance(found, NotListed):
@@ -144,7 +118,10 @@ class Specs:
             self._leave(spec.why if isinstance(spec, NotListed) else self._why_not)
         from chaos.conformance.session import shown  # noqa: PLC0415
 
-        result = self._session.result_of(spec)
+        try:
+            result = self._session.result_of(spec)
+        except TimedOutError as error:
+            result = self._session.give_up(spec, str(error))
         self._request.node.stash[RESULT] = result
         root = self._session.folder.parent
         output = root / result.output
@@ -157,7 +134,7 @@ class Specs:
 
     def _leave(self, why: str) -> NoReturn:
         """No spec can be run here: that is no answer for who has asked for them, and no fault for who has not."""
-        if _asked(self._request.config):
+        if _is_asked_for(self._request.config):
             pytest.fail(f"unknown: {why}", pytrace=False)
         pytest.skip(why)
 
@@ -171,8 +148,9 @@ def specs(request: pytest.FixtureRequest, _spec_session: "tuple[Session | None, 
 @pytest.fixture(scope="module")
 def _spec_session(request: pytest.FixtureRequest) -> "Iterator[tuple[Session | None, str]]":
     """The specs of this run on one cluster. What they leave on it is waited for, or the cluster is given up."""
+    asked = options_of(request.config)
     try:
-        why_not = _why_not(request.config)
+        why_not = _why_not(asked)
     except OrdealError as error:
         why_not = str(error)
     if why_not:
@@ -181,12 +159,12 @@ def _spec_session(request: pytest.FixtureRequest) -> "Iterator[tuple[Session | N
     from chaos.conformance.session import Session  # noqa: PLC0415
 
     run: Run = request.getfixturevalue("ordeal_run")
-    kind = EXISTING if request.config.getoption("--cluster") == EXISTING else KIND
+    kind = EXISTING if asked.cluster == EXISTING else KIND
     worker = bool(getattr(request.config, "workerinput", None))
     params = [
         (item.callspec.params[FIXTURE], item.nodeid)
         for item in request.session.items
-        if isinstance(item, pytest.Function) and _is_suite(item)
+        if isinstance(item, pytest.Function) and is_spec(item)
     ]
     planned = {each.id: (each, test) for each, test in params if isinstance(each, Spec)}
 
@@ -198,7 +176,7 @@ def _spec_session(request: pytest.FixtureRequest) -> "Iterator[tuple[Session | N
 
     try:
         with Session(
-            _how(request.config, run.profile.name),
+            _how(asked),
             acquire,
             run.results,
             run.report,
@@ -218,6 +196,18 @@ def _spec_session(request: pytest.FixtureRequest) -> "Iterator[tuple[Session | N
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """A limit that was over before the spec was asked for leaves it unknown, too."""
+    if not is_spec(pyfuncitem):
+        return (yield)
+    try:
+        with in_time(pyfuncitem):
+            return (yield)
+    except TimedOutError as error:
+        pytest.fail(f"unknown: {error}", pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: "pytest.CallInfo[None]"
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -231,12 +221,10 @@ def pytest_runtest_makereport(
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """How many specs of each area became what; where no incident was replayed also where the results are."""
-    from chaos.plugin import RUN_ID  # noqa: PLC0415
-
-    root = Path(config.getoption("--results"))
-    if not (root / config.stash[RUN_ID] / "results.json").is_file():
+    root, run = options_of(config).results, run_id(config)
+    if not (root / run / "results.json").is_file():
         return
-    saved = load(root, config.stash[RUN_ID])
+    saved = load(root, run)
     found = saved.own_specs
     if not found:
         return
@@ -249,66 +237,57 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"results: {saved.path}")
 
 
-def _specs(config: pytest.Config) -> tuple[Spec, ...] | NotListed:
+def _specs(asked: Options) -> tuple[Spec, ...] | NotListed:
     """The specs that were asked for. Raises OrdealError."""
-    wanted = choice.Wanted(
-        config.getoption("--specs") or choice.OF_PROFILE[config.getoption("--profile")], config.getoption("--focus")
-    )
+    wanted = choice.Wanted(asked.specs or choice.OF_PROFILE[asked.profile], asked.focus)
     if not wanted.needs_listing:
         return choice.smoke()
     from chaos.conformance import program  # noqa: PLC0415
     from chaos.conformance.listing import listing  # noqa: PLC0415
 
-    given = config.getoption("--e2e-test")
-    version = config.getoption("--conformance-version") or _cluster_version(config)
-    found = program.given(Path(given)) if given else program.find(version)
+    version = asked.conformance_version or _cluster_version(asked)
+    found = program.given(asked.e2e_test) if asked.e2e_test else program.find(version)
     return NotListed(program.not_built(version)) if found is None else choice.chosen(wanted, listing(found))
 
 
-def _cluster_version(config: pytest.Config) -> str:
+def _cluster_version(asked: Options) -> str:
     """The version that the cluster has, or will have. Raises OrdealError where an existing one does not answer."""
-    if config.getoption("--cluster") != EXISTING:
-        return str(config.getoption("--kubernetes")).removeprefix("v")
+    if asked.cluster != EXISTING or asked.kubeconfig is None:
+        return asked.kubernetes.removeprefix("v")
     from chaos.clusters.client import api_client, server_version  # noqa: PLC0415
     from chaos.conformance.program import plain  # noqa: PLC0415
 
-    with api_client(Path(config.getoption("--kubeconfig")), config.getoption("--context")) as client:
+    with api_client(asked.kubeconfig, asked.context) as client:
         return plain(server_version(client))
 
 
-def _why_not(config: pytest.Config) -> str:
+def _why_not(asked: Options) -> str:
     """Why specs can't be run; "" where they can, as far as that is known before there is a cluster."""
     from chaos.conformance import program  # noqa: PLC0415
 
-    if config.getoption("--cluster") == SIMULATED:
+    if asked.cluster == SIMULATED:
         return RUN_NO_POD
-    if config.getoption("--e2e-test"):
+    if asked.e2e_test:
         return ""
-    version = config.getoption("--conformance-version") or _cluster_version(config)
+    version = asked.conformance_version or _cluster_version(asked)
     return "" if program.find(version) else program.not_built(version)
 
 
-def _how(config: pytest.Config, profile: str) -> "How":
+def _how(asked: Options) -> "How":
     from chaos.conformance.session import How  # noqa: PLC0415
 
-    given = config.getoption("--e2e-test")
     return How(
-        config.getoption("--conformance-version"),
-        Path(given) if given else None,
-        config.getoption("--spec-timeout") or TIMEOUT_S[profile],
-        config.getoption("--spec-processes"),
-        config.getoption("--spec-retries"),
-        config.getoption("--resume"),
+        asked.conformance_version,
+        asked.e2e_test,
+        asked.spec_timeout_s or TIMEOUT_S[asked.profile],
+        asked.spec_processes,
+        asked.spec_retries,
+        asked.resume,
     )
 
 
-def _asked(config: pytest.Config) -> bool:
+def _is_asked_for(config: pytest.Config) -> bool:
     """Whether the user named specs: then it is no answer not to run them."""
-    return any(SUITE in Path(arg.split("::", 1)[0]).parts for arg in config.args) or any(
-        config.getoption(each) for each in OPTIONS
-    )
-
-
-def _is_suite(item: object) -> bool:
-    names = getattr(item, "fixturenames", ()) or getattr(getattr(item, "_fixtureinfo", None), "names_closure", ())
-    return FIXTURE in names and "specs" in names
+    asked = options_of(config)
+    named = any(SUITE in Path(arg.split("::", 1)[0]).parts for arg in config.args)
+    return named or any((asked.specs, asked.focus, asked.conformance_version, asked.e2e_test, asked.resume))

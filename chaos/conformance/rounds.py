@@ -45,7 +45,7 @@ DEFAULT = Wish((AFTER,))
 
 
 def parse(option: str) -> Wish:
-    """The value of --conform: rounds joined by commas, "none", or "" for the default. Raises OrdealError."""
+    """The value of --ordeal-conform: rounds joined by commas, "none", or "" for the default. Raises OrdealError."""
     if not option:
         return DEFAULT
     named = [part.strip() for part in option.split(",")]
@@ -54,10 +54,11 @@ def parse(option: str) -> Wish:
     wrong = [name for name in named if name not in ROUNDS]
     if wrong:
         raise OrdealError(
-            f"--conform {option}: {wrong[0]!r} is none of {', '.join(ROUNDS)}; join them by commas, or say {NONE}"
+            f"--ordeal-conform {option}: {wrong[0]!r} is none of {', '.join(ROUNDS)}; join them by commas, or say "
+            f"{NONE}"
         )
     if BEFORE in named and AFTER not in named:
-        raise OrdealError(f"--conform {option}: before alone is compared with nothing; say before,after")
+        raise OrdealError(f"--ordeal-conform {option}: before alone is compared with nothing; say before,after")
     return Wish(tuple(r for r in ROUNDS if r in named), asked=True)
 
 

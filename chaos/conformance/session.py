@@ -1,6 +1,7 @@
 """The specs of one pytest run: started with the first that is asked for, each result there as soon as it ends."""
 
 import shutil
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ class Session:
         self._logs: PodLogs | None = None
         self._version = how.version
         self._rows: dict[str, SpecResult] = {}
+        self._given_up: set[str] = set()
+        self._one_at_a_time = threading.Lock()
         self._estimate = estimate.Estimate((), 1, {})
 
     def __enter__(self) -> Self:
@@ -117,6 +120,16 @@ class Session:
                 return self._not_run(spec, str(error))
         ended = self._runner.outcome_of(spec)
         return self._rows.get(spec.id) or self._row(ended)
+
+    def give_up(self, spec: Spec, why: str) -> SpecResult:
+        """Nobody waits for it any more: that is its result, whatever comes later. One that has ended keeps its own."""
+        with self._one_at_a_time:
+            if spec.id in self._rows:
+                return self._rows[spec.id]
+            self._given_up.add(spec.id)
+        if self._runner is None:  # no other one would get further
+            self._problem = why
+        return self._not_run(spec, why)
 
     def _start(self) -> None:
         """Once: the cluster, e2e.test, the images. What is wrong is kept for all specs."""
@@ -182,7 +195,10 @@ class Session:
         folder = self.folder / outcome.spec_id
         pods = self._logs.take(outcome.output, None if outcome.passed else folder)
         result = self._row(outcome, pods)
-        self._rows[outcome.spec_id] = result
+        with self._one_at_a_time:
+            if outcome.spec_id in self._given_up:
+                return
+            self._rows[outcome.spec_id] = result
         self._estimate.took(outcome.spec_id, outcome.took_s)
         self._results.add_specs([result])
         left = [spec for spec, _ in self._planned.values() if spec.id not in self._rows]
@@ -236,7 +252,7 @@ def resumable(earlier: SavedRun, version: str, tests: Mapping[str, str]) -> tupl
     if others:
         raise OrdealError(
             f"the run {earlier.id} had specs of Kubernetes {', '.join(others)} and this one has those of {version}: "
-            f"leave --resume out"
+            f"leave --ordeal-resume out"
         )
     last = {s.id: s for s in ran}
     return tuple(

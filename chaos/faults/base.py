@@ -3,8 +3,6 @@
 A fault knows how to harm and how to put back. Safety is here, once, for all of them.
 """
 
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -13,7 +11,7 @@ from chaos.clusters.base import Cluster, missing
 from chaos.errors import OrdealError
 from chaos.history import FaultStep, History
 from chaos.journal import Journal, Pending, Saved, adopt
-from chaos.signals import ENDING
+from chaos.signals import held_back
 from chaos.waiting import WaitedInVainError, eventually
 
 # Both end by what is seen; these ends are for the slowest machine: one with two cores and a build beside took more than
@@ -91,7 +89,7 @@ def inject(
         _land(harm, cluster, saved, history, landing_within_s)
         yield saved
     finally:
-        with _uninterrupted():
+        with held_back():
             _take_back(harm, cluster, journal, history, entry, saved, within_s=undone_within_s)
 
 
@@ -106,7 +104,7 @@ def undo_pending(found: Pending, cluster: Cluster, within_s: float = UNDONE_WITH
         cls = _REGISTRY.get(found.kind)
         if cls is None:
             raise FaultError(f"{found.path} names a fault {found.kind!r} that this version does not know")
-        with _uninterrupted():
+        with held_back():
             _take_back(cls, cluster, journal, History(), found.entry, found.saved, within_s=within_s)
         return True
 
@@ -150,17 +148,3 @@ def _take_back(
         ) from error
     history.add(FaultStep(history.now(), kind, "undone"))
     journal.undone(entry)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold signals that end a run back while something is put right; they are delivered afterwards."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held = {signal.SIGINT, *ENDING}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

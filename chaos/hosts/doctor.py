@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, engine, image, workload_images
+from chaos.hosts.limits import limits
 from chaos.hosts.places import APP, cache_dir
 from chaos.hosts.ready import PUBLISHED_NODE
 from chaos.hosts.target import Target
@@ -29,6 +30,7 @@ CACHE_NEED_BYTES = 12 * GIB
 CACHE_NEED_BUILT_BYTES = 1 * GIB  # nothing to build: journals, kubeconfigs, the simulated cluster's etcd
 ENGINE_NEED_BYTES = 6 * GIB  # the node image and its layers while it is made, and three nodes' own disks
 MEMORY_NEED_BYTES = 4 * GIB  # a kind cluster of 3 nodes takes 1.2 GB, the Go linker the rest
+PROCESSORS_NEED = 2  # kubeadm's preflight refuses a control plane with fewer
 NOFILE_NEED = 20_000  # the lowest hard limit that a kind cluster has been seen to run under
 KERNEL_NEED = (4, 19)  # the oldest that kubeadm's own preflight does not advise against
 # Without these no container engine starts a node; another capability that is missing is left out of containers.
@@ -113,6 +115,7 @@ class Machine:
     missing_capabilities: tuple[str, ...]
     nofile: tuple[int, int]
     inotify: dict[str, int]
+    processors: float
     memory_bytes: int
     cache_disk: Disk
     engine_disk: Disk
@@ -147,6 +150,7 @@ def judge(machine: Machine, target: Target = Target.ALL) -> tuple[Check, ...]:
         _architecture(machine),
         _kernel(machine),
         _nofile(machine),
+        _processors(machine),
         _memory(machine),
         _disk("disk for programs", machine.cache_disk, BOTH),
         _packages(machine),
@@ -237,10 +241,18 @@ def _inotify(m: Machine) -> Check:
     return Check("inotify", Status.MISSING if low else Status.OK, found, "containerd and kubelets, each node", mend)
 
 
+def _processors(m: Machine) -> Check:
+    low = m.processors < PROCESSORS_NEED
+    mend = f"{PROCESSORS_NEED} are needed: give this machine, or container, more" if low else ""
+    found = f"{m.processors:g} that may be used"
+    return Check("processors", Status.WARNING if low else Status.OK, found, "clusters and builds", mend)
+
+
 def _memory(m: Machine) -> Check:
     low = m.memory_bytes < MEMORY_NEED_BYTES
-    mend = f"{_gib(MEMORY_NEED_BYTES)} are needed: give this machine more" if low else ""
-    return Check("memory", Status.WARNING if low else Status.OK, _gib(m.memory_bytes), "clusters and builds", mend)
+    mend = f"{_gib(MEMORY_NEED_BYTES)} are needed: give this machine, or container, more" if low else ""
+    found = f"{_gib(m.memory_bytes)} that may be used"
+    return Check("memory", Status.WARNING if low else Status.OK, found, "clusters and builds", mend)
 
 
 def _disk(title: str, disk: Disk, needed_for: str) -> Check:
@@ -356,6 +368,7 @@ def look(versions: tuple[str, ...]) -> Machine:
     running = engine.find()
     bundles = frozenset(name for name in ("kind", "etcd", "kwok") if binaries.built(name) is not None)
     kubernetes = tuple(_look_at_version(version, running) for version in versions)
+    allowed = limits()
     whole = len(bundles) == 3 and not any(each.lacks(Target.ALL) for each in kubernetes)
     return Machine(
         root=os.geteuid() == 0,
@@ -365,7 +378,8 @@ def look(versions: tuple[str, ...]) -> Machine:
         missing_capabilities=engine.missing_capabilities(),
         nofile=resource.getrlimit(resource.RLIMIT_NOFILE),
         inotify={name: int(Path("/proc/sys", *name.split(".")).read_text()) for name in engine.SYSCTLS},
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        processors=allowed.processors,
+        memory_bytes=allowed.memory_bytes,
         cache_disk=_look_at_disk(cache_dir(), CACHE_NEED_BUILT_BYTES if whole else CACHE_NEED_BYTES),
         engine_disk=_look_at_disk(_data_root(running), ENGINE_NEED_BYTES),
         engine=_look_at_engine(running, versions[0]) if running else None,

@@ -1,20 +1,46 @@
 """Where things are kept: the cache (made again at will), the state (what must survive a crash), the manifests."""
 
+import os
 from pathlib import Path
 
 import platformdirs
+
+from chaos.errors import OrdealError
 
 APP = "kube-ordeal"
 
 
 def cache_dir() -> Path:
-    """Binaries, images, downloaded modules: may be deleted at any time. XDG_CACHE_HOME is respected."""
-    return platformdirs.user_cache_path(APP, ensure_exists=True)
+    """Binaries, images, downloaded modules: may be deleted at any time. XDG_CACHE_HOME is respected.
+
+    Raises OrdealError where the folder can't be made.
+    """
+    return _made(platformdirs.user_cache_path(APP), "XDG_CACHE_HOME")
 
 
 def state_dir() -> Path:
-    """Journals and what set-up started: deleting it loses the way back. XDG_STATE_HOME is respected."""
-    return platformdirs.user_state_path(APP, ensure_exists=True)
+    """Journals and what set-up started: deleting it loses the way back. XDG_STATE_HOME is respected.
+
+    Raises OrdealError where the folder can't be made.
+    """
+    return _made(platformdirs.user_state_path(APP), "XDG_STATE_HOME")
+
+
+def check() -> None:
+    """Raise OrdealError where a run could not keep what it has to keep. A cache that is there may be read only."""
+    cache_dir()
+    state = state_dir()
+    if not os.access(state, os.W_OK):
+        raise OrdealError(f"the folder {state} can't be written; name a folder that can with XDG_STATE_HOME")
+
+
+def unwritten(error: BaseException) -> str:
+    """A sentence for what went wrong at a file in one of these folders; empty for every other error."""
+    if not isinstance(error, OSError) or not isinstance(error.filename, str):
+        return ""
+    folders = (platformdirs.user_cache_path(APP), platformdirs.user_state_path(APP))
+    inside = any(Path(error.filename).is_relative_to(folder) for folder in folders)
+    return f"{error.filename}: {error.strerror}" if inside else ""
 
 
 def manifests_dir() -> Path:
@@ -23,8 +49,22 @@ def manifests_dir() -> Path:
     return checkout if checkout.is_dir() else Path(__file__).resolve().parents[1] / "_manifests"
 
 
+def suites_dir() -> Path:
+    """The suites folder: beside the package in a checkout, inside it in an installed wheel."""
+    checkout = Path(__file__).resolve().parents[2] / "suites"
+    return checkout if checkout.is_dir() else Path(__file__).resolve().parents[1] / "_suites"
+
+
 def journals_dir() -> Path:
-    """Where the journals of runs are."""
-    path = state_dir() / "journals"
-    path.mkdir(parents=True, exist_ok=True)
+    """Where the journals of runs are. Raises OrdealError as `state_dir` does."""
+    return _made(state_dir() / "journals", "XDG_STATE_HOME")
+
+
+def _made(path: Path, variable: str) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OrdealError(
+            f"the folder {path} can't be made ({error.strerror}); name a folder that can be written with {variable}"
+        ) from error
     return path

@@ -45,7 +45,9 @@ def kind_tools(kind: Path | None = None, kubectl: Path | None = None, version: s
     versions = dict.fromkeys((version or binaries.DEFAULT_KUBERNETES, *binaries.PINNED_KUBERNETES))
     built_kubernetes = next((b for v in versions if (b := binaries.built(binaries.KUBERNETES, v))), None)
     if (kind is None and built_kind is None) or (kubectl is None and built_kubernetes is None):
-        raise OrdealError(f"kind and kubectl are not there yet: {SETUP}, or give --kind-bin and --kind-kubectl-bin")
+        raise OrdealError(
+            f"kind and kubectl are not there yet: {SETUP}, or give --ordeal-kind-bin and --ordeal-kind-kubectl-bin"
+        )
     return KindTools(
         kind or _path(built_kind, "kind"),
         kubectl or _path(built_kubernetes, "kubectl"),

@@ -292,7 +292,7 @@ def _changes(before: engine.Started, after: engine.Started, lacked: Sequence[str
 
 
 def _clusters() -> tuple[ClusterRef, ...]:
-    """The clusters of runs that are over: kept by --keep-cluster, or left behind. Never those of other tools."""
+    """The clusters of runs that are over: kept by --ordeal-keep-cluster, or left behind. Never those of other tools."""
     simulated, kind = state_dir() / "simulated", home_of("-").parent
     names = {path.name for parent in (simulated, kind) if parent.is_dir() for path in parent.iterdir() if path.is_dir()}
     answers = engine.find() is not None  # where it does not, no kind cluster runs

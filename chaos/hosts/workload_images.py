@@ -69,7 +69,7 @@ class Recipe:
     @property
     def option(self) -> str:
         """The pytest option by which a user names another image."""
-        return f"--{self.name}-image"
+        return f"--ordeal-{self.name}-image"
 
 
 # What the servers are linked with, and the library that gives one of them a clock of its own.

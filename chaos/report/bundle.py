@@ -12,11 +12,10 @@ import msgspec
 
 import chaos
 from chaos.errors import OrdealError
-from chaos.hosts.places import APP
+from chaos.hosts.places import APP, suites_dir
 from chaos.report import archive
 from chaos.report.product import Product
 from chaos.report.saved import SavedRun
-from chaos.suites import suites_dir
 
 FORMAT = 1
 MANIFEST, RESULTS, PRODUCT = "MANIFEST.json", "results.json", "PRODUCT.yaml"

@@ -135,7 +135,8 @@ They were run on {on} by {APP} {run.version}, run {run.id}.
 
     pip install {APP}
     {APP} conformance build --kubernetes {version}
-    pytest suites/conformance --profile full --specs conformance --cluster existing --kubeconfig KUBECONFIG
+    pytest suites/conformance --ordeal-profile full --ordeal-specs conformance \\
+        --ordeal-cluster existing --ordeal-kubeconfig KUBECONFIG
     {APP} bundle --product PRODUCT.yaml
 
 `e2e.log` has each spec's own output, in the order in which they ended; `junit_01.xml` each spec's result and time.

@@ -158,7 +158,9 @@ class Results:
 
     def _unwritable(self, error: Exception) -> OrdealError:
         if isinstance(error, OSError):
-            return OrdealError(f"results can't be written to {self.directory}: {error.strerror}; choose --results")
+            return OrdealError(
+                f"results can't be written to {self.directory}: {error.strerror}; choose --ordeal-results"
+            )
         return OrdealError(f"results can't be written to {self.path}, it was changed meanwhile: {error!r}")
 
     def _locked(self) -> AbstractContextManager[None]:

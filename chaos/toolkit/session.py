@@ -25,7 +25,7 @@ from chaos import undo
 from chaos.catalogue import Incident
 from chaos.catalogue import find as find_incident
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Node, Shape
-from chaos.clusters.pool import Pool, Wishes
+from chaos.clusters.pool import Pool, Wishes, check_name
 from chaos.errors import OrdealError
 from chaos.faults import load_all
 from chaos.faults.base import Fault, inject
@@ -94,6 +94,8 @@ class Settings:
             raise OrdealError(
                 f"KUBECONFIG names several files ({kubeconfig}); name the one of the cluster that you want to test"
             )
+        if self.cluster != EXISTING:
+            check_name(self.cluster_name)
         return Wishes(
             kubernetes=normal_version(self.kubernetes),
             name=self.cluster_name,

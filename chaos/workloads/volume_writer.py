@@ -68,7 +68,7 @@ def check_class(cluster: Cluster, name: str) -> None:
     if name not in names:
         raise OrdealError(
             f"cluster {cluster.ref.name} has no StorageClass {name}; it has {', '.join(sorted(names)) or 'none'}: name "
-            "one of them with --storage-class"
+            "one of them with --ordeal-storage-class"
         )
 
 
@@ -119,6 +119,6 @@ def _why_not(deployed: Deployed, storage_class: str) -> str:
     if any(claim.status.phase != "Bound" for claim in claims):
         return (
             f"a claim of the StorageClass {storage_class} was not bound {waited}{last}; look at its provisioner, or "
-            "name another class with --storage-class"
+            "name another class with --ordeal-storage-class"
         )
     return f"{deployed.name} wrote nothing into its volume of the StorageClass {storage_class} {waited}{last}"

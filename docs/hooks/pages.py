@@ -12,7 +12,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pytest_kind.plugin
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -20,15 +19,14 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from typer.cli import get_docs_for_click
 
-import chaos.conformance.pytest_specs
 import chaos.faults
 import chaos.invariants
-import chaos.plugin
 from chaos.catalogue import INCIDENTS, Incident
 from chaos.cli import app
 from chaos.faults.base import registered
 from chaos.hosts.places import APP
 from chaos.invariants.base import promises
+from chaos.options import OPTIONS, Option
 from chaos.suites import Suite, by_incident
 from chaos.toolkit.actions import COUNTERPARTS
 
@@ -167,35 +165,17 @@ def incident_page(incident: Incident, there: Sequence[Suite]) -> str:
 
 
 def options_page() -> str:
-    """The options that the plugin and pytest-kind give to pytest."""
-    groups = [
-        ("Those of kube-ordeal", options(chaos.plugin)),
-        ("Those of upstream's specs", options(chaos.conformance.pytest_specs)),
-        ("Those of pytest-kind", options(pytest_kind.plugin)),
-    ]
-    parts = [part for title, rows in groups for part in (f"## {title}", _table(("option", "default", "meaning"), rows))]
-    return _page("Every option of a run", "Beside pytest's own. What they are for: [options](../options.md).", *parts)
+    """The options that the plugin gives to pytest."""
+    rows = [(_code(_with_value(each)), text(each.help)) for each in OPTIONS]
+    beside = "Beside pytest's own. What they are for: [options](../options.md)."
+    return _page("Every option of a run", beside, _table(("option", "meaning"), rows))
 
 
-def options(plugin: ModuleType) -> list[tuple[str, str, str]]:
-    """Each option that a pytest plugin adds: how it is written, its default, its help."""
-    rows: list[tuple[str, str, str]] = []
-
-    class Parser:
-        """Takes down what is added."""
-
-        def getgroup(self, *_: object, **__: object) -> "Parser":
-            return self
-
-        def addoption(self, *names: str, **given: Any) -> None:
-            takes_none = str(given.get("action", "")).startswith("store_")
-            value = "|".join(given["choices"]) if given.get("choices") else given.get("metavar", "VALUE")
-            written = ", ".join(_code(name if takes_none else f"{name} {value}") for name in names)
-            default = "" if takes_none or given.get("default") is None else str(given["default"])
-            rows.append((written, _code(default) if default else "", text(given.get("help", ""))))
-
-    plugin.pytest_addoption(Parser())
-    return rows
+def _with_value(option: Option) -> str:
+    """An option as it is given."""
+    if option.switch is not None:
+        return option.written
+    return f"{option.written} {'|'.join(option.choices) or option.metavar}"
 
 
 def command_page() -> str:

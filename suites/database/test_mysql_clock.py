@@ -20,7 +20,7 @@ PROBED_WITHIN_S = 240.0  # the probe has to fail three times, and the server to 
 SERVED_WITHIN_S = 5.0
 CAUGHT_UP_WITHIN_S = 180.0  # a replica does on one disk what the source has done; what is behind is unknown
 AFFECTED = "affected-version"
-NO_IMAGE = "no image of MySQL 8.0.11 or 8.0.12 was given; --mysql-clock-image names one"
+NO_IMAGE = "no image of MySQL 8.0.11 or 8.0.12 was given; --ordeal-mysql-clock-image names one"
 
 
 @incident(

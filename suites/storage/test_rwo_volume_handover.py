@@ -145,7 +145,9 @@ def shape(lab: Lab) -> Shape:
     if lab.storage_class:
         return Shape(workers=3, timers=lab.timers)
     if lab.cluster_kind == EXISTING:
-        raise LacksAbilityError("our own CSI driver needs a cluster that is made for it: name a class, --storage-class")
+        raise LacksAbilityError(
+            "our own CSI driver needs a cluster that is made for it: name a class, --ordeal-storage-class"
+        )
     return stateful_shape(lab.timers)
 
 

@@ -78,7 +78,7 @@ def _versions(lab: Lab, start: str) -> tuple[str, ...]:
     that was asked for can't be reached.
     """
     if lab.upgrade_to == NEVER:
-        raise LacksAbilityError(f"--upgrade-to {NEVER}: no upgrade was asked for")
+        raise LacksAbilityError(f"--ordeal-upgrade-to {NEVER}: no upgrade was asked for")
     built = [image.kubernetes for image in list_images() if not image.components]
     try:
         return path(start, built, to=lab.upgrade_to, most=STEPS[lab.profile.name])

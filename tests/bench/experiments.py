@@ -23,7 +23,7 @@ from tests.bench.memory import MemoryPeak
 
 NAME = "experiments"
 TIMEOUT_S = 900.0
-BY_PYTEST_ALONE = "still-conforms"  # upstream's specs, which its --conform runs after a replay
+BY_PYTEST_ALONE = "still-conforms"  # upstream's specs, which its --ordeal-conform runs after a replay
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def test_sets_and_a_focus_choose_from_all_specs() -> None:
 
 
 def test_a_focus_that_matches_nothing_is_refused() -> None:
-    with pytest.raises(OrdealError, match=r"--focus 'moon' matches none of the 3 specs of e2e\.test 9\.9\.9"):
+    with pytest.raises(OrdealError, match=r"--ordeal-focus 'moon' matches none of the 3 specs of e2e\.test 9\.9\.9"):
         chosen(Wanted(focus="moon"), KNOWN)
     with pytest.raises(OrdealError, match="is no regular expression"):
         choice.compiled("(")
@@ -96,3 +96,35 @@ def test_a_spec_that_never_ran_is_taken_for_the_mean() -> None:
 )
 def test_time_left_for_a_reader(seconds: float, said: str) -> None:
     assert estimate.said(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("focus", "found"),
+    [
+        ("[sig-node]", {0}),
+        ("[It] [sig-node]", {0}),
+        (r"\[It\] \[sig-node\]", {0}),
+        (r"\[sig-node\]", {0}),
+        ("[sig-network] .*[Serial]|[Disruptive]", {2}),
+        ("[Dd]NS", {1}),
+        ("[0-9]", set()),
+        ("(in parentheses)", {2}),
+    ],
+)
+def test_upstreams_tags_and_names_are_taken_as_they_are_written(focus: str, found: set[int]) -> None:
+    names = (
+        "[sig-node] Pods should run [Conformance]",
+        "[sig-network] DNS should answer",
+        "[sig-network] Services should go on (in parentheses) [Serial]",
+    )
+    known = listing(names)
+    if not found:
+        with pytest.raises(OrdealError, match="matches none"):
+            chosen(Wanted(focus=focus), known)
+        return
+    assert {names.index(s.text) for s in chosen(Wanted(focus=focus), known)} == found
+
+
+def test_a_focus_on_nothing_is_no_focus_on_all() -> None:
+    with pytest.raises(OrdealError, match="names no spec"):
+        choice.compiled("[It] ")

@@ -67,7 +67,7 @@ def test_a_vendors_mark_is_no_other_version(cluster: str) -> None:
 def test_another_version_is_refused_unless_asked_for() -> None:
     other = Program(Path("e2e.test"), "1.33.0")
     with pytest.raises(
-        OrdealError, match=r"of Kubernetes 1\.33\.0 and the cluster of v1\.34\.4.*--conformance-version"
+        OrdealError, match=r"of Kubernetes 1\.33\.0 and the cluster of v1\.34\.4.*--ordeal-conformance-version"
     ):
         check_version(other, "v1.34.4")
     check_version(other, "v1.34.4", asked_for=True)

@@ -10,6 +10,9 @@ pytest_plugins = ["pytester"]
 load_all()  # the inner runs share this process: what they import anew they would register twice
 
 SUITE = """
+from chaos.conformance.pytest_specs import upstreams
+
+@upstreams
 def test_spec(spec, specs):
     specs.check(spec)
 """
@@ -42,8 +45,8 @@ def test_smoke_is_collected_without_e2e_test_and_chosen_by_label_and_name(pytest
 
 
 def test_specs_that_only_e2e_test_can_name_are_one_item_that_says_how_to_get_it(pytester: pytest.Pytester) -> None:
-    assert collected(pytester, "--profile", "full") == ["not-listed"]
-    done = run(pytester, "--profile", "full", "conformance")
+    assert collected(pytester, "--ordeal-profile", "full") == ["not-listed"]
+    done = run(pytester, "--ordeal-profile", "full", "conformance")
     done.assert_outcomes(failed=1)
     assert "`kube-ordeal conformance build --kubernetes 1.34.4` makes it" in done.stdout.str()
 
@@ -61,16 +64,16 @@ def test_without_e2e_test_specs_that_were_asked_for_are_unknown(pytester: pytest
 
 
 def test_on_a_simulated_cluster_none_is_run(pytester: pytest.Pytester) -> None:
-    done = run(pytester, "--cluster", "simulated", "-k", "nodeport")
+    done = run(pytester, "--ordeal-cluster", "simulated", "-k", "nodeport")
     done.assert_outcomes(skipped=1, deselected=24)
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--focus", "("), "is no regular expression"),
-        (("--focus", "DNS", "--specs", "all"), "leave --specs out"),
-        (("--spec-processes", "0"), "--spec-processes is 1 or more"),
+        (("--ordeal-focus", "("), "is no regular expression"),
+        (("--ordeal-focus", "DNS", "--ordeal-specs", "all"), "leave --ordeal-specs out"),
+        (("--ordeal-spec-processes", "0"), "--ordeal-spec-processes is 1 or more"),
     ],
 )
 def test_wrong_options_end_with_a_sentence(pytester: pytest.Pytester, options: tuple[str, ...], said: str) -> None:

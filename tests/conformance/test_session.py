@@ -1,15 +1,19 @@
 """What a reader is told of a spec, and what a resumed run takes over."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 
 from chaos.conformance.outcome import Reason, SpecOutcome, State
 from chaos.conformance.rows import row, state_of
-from chaos.conformance.session import resumable, shown
+from chaos.conformance.session import How, Session, resumable, shown
+from chaos.conformance.spec import spec
 from chaos.errors import OrdealError
 from chaos.invariants.conformance import FAILED, FLAKY, LATE, LOST, NO_IMAGE, PASSED, SKIPPED
-from chaos.report.saved import SavedRun
+from chaos.report.results import Results
+from chaos.report.saved import SavedRun, load
 from chaos.report.specs import ALONE, SpecResult
 
 
@@ -74,3 +78,21 @@ def test_a_resumed_run_takes_over_what_had_ended() -> None:
 def test_a_run_of_another_version_is_not_resumed() -> None:
     with pytest.raises(OrdealError, match=r"specs of Kubernetes 1\.33\.0 and this one has those of 1\.34\.4"):
         resumable(run(result("a", PASSED, "1.33.0")), "1.34.4", {"a": "t"})
+
+
+def test_a_spec_that_nobody_waits_for_any_more_is_lost_whatever_comes_later(tmp_path: Path) -> None:
+    late, next_one = spec("[sig-node] late", ()), spec("[sig-node] next", ())
+    results = Results(tmp_path, "20260101-000000-abcd", {})
+    planned = {each.id: (each, f"test-{each.id}") for each in (late, next_one)}
+
+    def acquire() -> NoReturn:
+        pytest.fail("nobody is to try again what took too long")
+
+    session = Session(How("1.34.4"), acquire, results, print, planned=planned, one_by_one=False, lock=None)
+    given_up = session.give_up(late, "timed out after 1 s")
+    assert (given_up.state, given_up.message) == (LOST, "timed out after 1 s")
+    session._logs = SimpleNamespace(take=lambda *_: ())  # type: ignore[assignment]
+    session._ended(SpecOutcome(late.id, late.text, late.area, State.PASSED))
+    assert session.result_of(late) == given_up
+    assert session.result_of(next_one).message == "timed out after 1 s"
+    assert [(each.id, each.state) for each in load(tmp_path).own_specs] == [(late.id, LOST), (next_one.id, LOST)]

@@ -73,9 +73,13 @@ def test_the_users_image_goes_first_and_must_have_the_server() -> None:
     engine: Any = FakeEngine({"my/redis:1": "", workload_images._tag(REDIS): "redis"})
     assert choose("redis", "my/redis:1", engine=engine) == "my/redis:1"
     lacks: Any = FakeEngine({"my/nginx:1": ""}, broken=True)
-    with pytest.raises(OrdealError, match=r"my/nginx:1 can't be used for redis: it has no redis-server.*--redis-image"):
+    with pytest.raises(
+        OrdealError, match=r"my/nginx:1 can't be used for redis: it has no redis-server.*--ordeal-redis-image"
+    ):
         choose("redis", "my/nginx:1", engine=lacks)
-    with pytest.raises(OrdealError, match=r"my/gone:1 is not on this machine and can't be pulled.*--redis-image"):
+    with pytest.raises(
+        OrdealError, match=r"my/gone:1 is not on this machine and can't be pulled.*--ordeal-redis-image"
+    ):
         choose("redis", "my/gone:1", engine=FakeEngine())  # type: ignore[arg-type]
     with pytest.raises(OrdealError, match="no workload image is named 'rediss'; there are redis"):
         choose("rediss", engine=engine)
@@ -152,4 +156,4 @@ def test_a_nodes_runtime_knows_an_image_by_its_full_name(image: str, full: str) 
 
 
 def test_a_recipe_names_its_option() -> None:
-    assert Recipe("mysql57", "mysqld", ("x",), "mysql:5.7").option == "--mysql57-image"
+    assert Recipe("mysql57", "mysqld", ("x",), "mysql:5.7").option == "--ordeal-mysql57-image"

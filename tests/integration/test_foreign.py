@@ -1,4 +1,4 @@
-"""A kind cluster that is not ours, with another CNI, by `--cluster existing`: the same results as on one of ours."""
+"""A kind cluster that is not ours, with another CNI (`--ordeal-cluster existing`): the same results as on ours."""
 
 import json
 import subprocess
@@ -31,9 +31,18 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def replayed(kubeconfig: Path, results: Path, *what: str) -> dict[str, Any]:
     """The results of a run on that cluster, which has to pass, and leaves nothing of ours there."""
-    argv = [sys.executable, "-m", "pytest", *what, "--cluster", "existing", "--kubeconfig", str(kubeconfig)]
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *what,
+        "--ordeal-cluster",
+        "existing",
+        "--ordeal-kubeconfig",
+        str(kubeconfig),
+    ]
     done = subprocess.run(
-        [*argv, "--results", str(results)], cwd=ROOT, capture_output=True, text=True, timeout=1500, check=False
+        [*argv, "--ordeal-results", str(results)], cwd=ROOT, capture_output=True, text=True, timeout=1500, check=False
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert all(n.ready == "True" and (n.control_plane or not n.taints) for n in nodes_of(kubeconfig))

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 
 def replayed(suite: str, results: Path) -> list[dict[str, Any]]:
     """The incidents of a suite that is replayed with its controls on a kind cluster, which is gone afterwards."""
-    argv = [sys.executable, "-m", "pytest", suite, "--cluster", "kind"]
-    argv += ["--profile", "smoke", "--cluster-name", "suites", "--results", str(results)]
+    argv = [sys.executable, "-m", "pytest", suite, "--ordeal-cluster", "kind"]
+    argv += ["--ordeal-profile", "smoke", "--ordeal-cluster-name", "suites", "--ordeal-results", str(results)]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     names = run(["docker", "ps", "--all", "--format", "{{.Names}}"]).out.split()

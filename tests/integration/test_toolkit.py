@@ -28,7 +28,7 @@ VARIANTS = ("", "default-tolerations")  # "" is hardened
 def by_pytest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What pytest writes of the incident, by control."""
     results = tmp_path_factory.mktemp("by-pytest")
-    argv = [sys.executable, "-m", "pytest", SUITE, "--cluster", SIMULATED, "--results", str(results)]
+    argv = [sys.executable, "-m", "pytest", SUITE, "--ordeal-cluster", SIMULATED, "--ordeal-results", str(results)]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     written = json.loads((results / "latest" / "results.json").read_text())

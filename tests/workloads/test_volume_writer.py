@@ -84,7 +84,7 @@ def test_a_claim_that_is_not_bound_is_told_with_what_its_provisioner_said(monkey
     told = deploy(Api(monkeypatch, claims=[claim("Pending")], events=said))
     assert told == (
         'a claim of the StorageClass fast was not bound within 0.05 s; the last event: "no such pool"; look at its '
-        "provisioner, or name another class with --storage-class"
+        "provisioner, or name another class with --ordeal-storage-class"
     )
 
 

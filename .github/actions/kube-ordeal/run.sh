@@ -35,9 +35,9 @@ run() {
     return "$code"
 }
 
-versions=() for_suites=(--cluster "$CLUSTER" --profile "$PROFILE")
+versions=() tested=() for_suites=(--ordeal-cluster "$CLUSTER" --ordeal-profile "$PROFILE")
 for version in "$FROM" "$TO"; do
-    [ -z "$version" ] || versions+=(--kubernetes "$version")
+    [ -z "$version" ] || versions+=(--kubernetes "$version") tested+=(--ordeal-kubernetes "$version")
 done
 read -r -a more <<< "$ARGUMENTS"
 for_suites+=("${more[@]}")
@@ -55,7 +55,8 @@ elif [ -n "$FROM" ]; then
     run kube-ordeal gate --from "$FROM" --to "$TO" --repeat "$REPEAT" --results "$results" --markdown "$summary" \
         ${ALLOW:+--allow "$ALLOW"} ${SELECT:+-k "$SELECT"} -- "${for_suites[@]}" || code=$?
 else
-    run pytest "$root/suites" --results "$results" "${versions[@]}" ${SELECT:+-k "$SELECT"} "${for_suites[@]}" || code=$?
+    run pytest "$root/suites" --ordeal-results "$results" "${tested[@]}" ${SELECT:+-k "$SELECT"} "${for_suites[@]}" ||
+        code=$?
     if [ -e "$results/latest" ]; then
         # pytest ends with 1 where something failed; whether that is a promise or something unknown is in the results.
         answered=0

@@ -1,0 +1,55 @@
+"""What a run says while it goes on: timestamped lines past pytest's capture, in whichever process they come up."""
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime
+from typing import TextIO
+
+import pytest
+
+from chaos import planning
+from chaos.report.live import View
+from chaos.showing import QUIET_KEY, STDOUT
+
+
+def keep_stdout(config: pytest.Config) -> None:
+    """Keep a handle of standard output of our own, because pytest captures the other one while tests run."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with suppress(OSError), capture.global_and_fixture_disabled() if capture is not None else nullcontext():
+        config.stash[STDOUT] = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+        config.add_cleanup(config.stash[STDOUT].close)
+
+
+def stdout(config: pytest.Config) -> TextIO | None:
+    """Standard output past pytest's capture; None with -q, and in a process that was started by another one."""
+    if config.getoption("verbose", 0) < 0 or planning.worker_input(config, "workerid"):
+        return None
+    return config.stash.get(STDOUT, None)
+
+
+def reporter(config: pytest.Config, view: View | None = None) -> Callable[[str], None]:
+    """Timestamped lines, past pytest's capture; with -q none."""
+    if config.getoption("verbose", 0) < 0:
+        return lambda _: None
+    capture = config.pluginmanager.getplugin("capturemanager")
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    worker = planning.worker_input(config, "workerid")
+
+    def report(line: str) -> None:
+        with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
+            if worker and planning.worker_input(config, QUIET_KEY):
+                return
+            if worker:  # it has no terminal; what it writes here reaches that of the process that started it
+                sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} [{worker}] {line}\n")
+                sys.stderr.flush()
+            elif terminal is not None:
+                said = f"{datetime.now(UTC):%H:%M:%S} {line}"
+                with suppress(OSError):  # the terminal was closed; what is going on has to go on
+                    if view is None or not view.say(said):
+                        terminal.ensure_newline()
+                        terminal.write_line(said)
+                        terminal.flush()
+
+    return report
