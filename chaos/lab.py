@@ -10,7 +10,18 @@ from typing import Protocol
 
 from chaos import evidence
 from chaos.catalogue import Incident
-from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, LoadsImages, NodeNetwork, Shape, Timers, missing
+from chaos.clusters.base import (
+    EXISTING,
+    KIND,
+    SIMULATED,
+    Cluster,
+    LoadsImages,
+    NodeNetwork,
+    NodePower,
+    Shape,
+    Timers,
+    missing,
+)
 from chaos.clusters.pool import Pool
 from chaos.conformance.rounds import Wish
 from chaos.conforming import CantConformError, Conforming
@@ -26,6 +37,7 @@ from chaos.invariants.heartbeats import reporting
 from chaos.invariants.start import NOT_STARTED, STARTED
 from chaos.journal import WORKLOAD, Journal, Saved
 from chaos.leases import LeaseSamples
+from chaos.obstacles import lacking_part, obstacle
 from chaos.probing import ServiceProbes, steady
 from chaos.profile import Profile
 from chaos.recorder import Recorder
@@ -117,11 +129,16 @@ class Lab:
         self.phase("cluster")
         if self.cluster_kind == EXISTING and shape != Shape(workers=shape.workers, timers=self.timers):
             raise LacksAbilityError("an existing cluster is taken as it is, and this replay needs other flags")
+        if self._declared is not None and self.cluster_kind == KIND and (why := obstacle(self._declared, self._images)):
+            raise LacksAbilityError(why)
         with self._taking_turns():
             self._cluster = self._pool.acquire(self.cluster_kind, shape)
         lacking = missing(self._cluster, self._needs)
         if lacking:
             raise LacksAbilityError(f"{self.incident.id} needs {', '.join(lacking)}, which this cluster has not")
+        containers = self.cluster_kind == EXISTING and isinstance(self._cluster, NodePower)  # of this machine
+        if self._declared is not None and containers and (why := lacking_part(self._declared, made=False)):
+            raise LacksAbilityError(why)
         return self._cluster
 
     @contextmanager

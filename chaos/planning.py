@@ -25,6 +25,7 @@ from chaos.hosts.steps import kind_steps, simulated_steps
 from chaos.incident import HARDENED, Load, Replay, replay_of
 from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import AFTER
+from chaos.obstacles import lacking_part
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import LeftOut, PlannedReplay, SavedPlan, SavedRun
 from chaos.suites import case_of, named, replays, suites_dir
@@ -324,6 +325,8 @@ def _candidate(item: pytest.Item, config: pytest.Config, given: Budget) -> Candi
         )
     replay, case = replay_of(getattr(item, "function", None)), _case(item)
     if replay is None or case is None or item.get_closest_marker("skip") is not None:
+        return None
+    if case.cluster == KIND and lacking_part(replay):
         return None
     version, profile = normal_version(config.getoption("--kubernetes")), config.getoption("--profile")
     took_s = given.known.replay_s(below_suites(item), replay.shape, profile, version)
