@@ -52,6 +52,10 @@ class _Group(TyperGroup):
         except (KeyboardInterrupt, typer.Abort):
             _say_error("interrupted")
             raise typer.Exit(INTERRUPTED) from None
+        finally:
+            from chaos.hosts.ownership import hand_back  # noqa: PLC0415
+
+            hand_back()
         raise typer.Exit(USER_ERROR)
 
 

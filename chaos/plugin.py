@@ -28,6 +28,7 @@ from chaos.errors import OrdealError
 from chaos.faults import load_all
 from chaos.hosts import workload_images
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
+from chaos.hosts.ownership import hand_back
 from chaos.hosts.places import journals_dir
 from chaos.incident import HARDENED, SHAPES, Load, Replay, replay_of
 from chaos.journal import Journal
@@ -453,6 +454,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 
             shown = session.config.stash.get(SHOWING, None)
             close(directory, _reporter(session.config), {IDLE: str(shown.idle)} if shown else {})
+            hand_back()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

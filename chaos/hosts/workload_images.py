@@ -24,6 +24,7 @@ from chaos.hosts.binaries import Report, goarch, silent
 from chaos.hosts.command import run
 from chaos.hosts.engine import Engine, require
 from chaos.hosts.lock import locked
+from chaos.hosts.ownership import will_write
 from chaos.hosts.places import cache_dir, manifests_dir
 from chaos.hosts.rootfs import DEBIAN, OPEN_UMASK, debootstrap
 
@@ -407,6 +408,7 @@ def _unpack(artifact: Artifact, work: Path, out: Path, report: Report) -> None:
     if shutil.which("mvn") is None:
         packages.install(("maven",), report)
     work.mkdir()
+    will_write(Path.home() / ".m2")
     run(
         ["mvn", "--quiet", "--batch-mode", f"{MAVEN}:copy", f"-Dartifact={artifact.coordinates}",
          f"-DoutputDirectory={work}"],
