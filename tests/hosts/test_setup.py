@@ -1,6 +1,7 @@
 """Set-up plans from facts what it would change, refuses what it can't mend, and teardown goes by what is on record."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,13 +12,14 @@ import pytest
 
 from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
-from chaos.hosts import daemon, engine, mounts, packages, record, setup, workload_images
+from chaos.hosts import daemon, doctor, engine, mounts, packages, parts, preparations, record, setup, workload_images
 from chaos.hosts.doctor import GIB, Disk, EngineFacts, Kubernetes, PartFacts
 from chaos.hosts.places import journals_dir, state_dir
 from chaos.hosts.registry import Offer
 from chaos.hosts.setup import planned
 from chaos.hosts.target import Target
 from chaos.journal import CLUSTER, Journal
+from tests.hosts.fake_docker import FakeDocker
 from tests.hosts.test_doctor import BUILT_NONE, GOOD, HANGS, NO_REGISTRY, NOBODY, REGISTRY
 
 BARE = replace(
@@ -247,6 +249,45 @@ def test_a_machine_that_is_not_debian_is_fine_with_docker_and_a_registry() -> No
     assert plan.machine == ()
     assert plan.later == ()
     assert plan.cache[-1] == "pull the published node image of Kubernetes 1.34.4"
+
+
+@pytest.fixture
+def fedora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
+    """A machine with Docker, and without apt-get and debootstrap; what it has else is this machine's."""
+    made = FakeDocker(tmp_path / "bin").install(image="exit 1", manifest="exit 1")
+    for name in ("sh", "ip", "ss", "nsenter", "unshare", "iptables", "ip6tables", "tc", "mkfs.ext4", "losetup", "go"):
+        if (found := shutil.which(name)) is not None:
+            (made.folder / name).symlink_to(found)
+    monkeypatch.setenv("PATH", str(made.folder))
+    monkeypatch.setattr(engine, "clients", lambda: [made.client])
+    monkeypatch.setattr(preparations, "SYSCTLS", {})
+    monkeypatch.setattr(doctor, "CACHE_NEED_BYTES", 0)
+    parts.forget()
+    return made
+
+
+def test_such_a_machine_is_looked_at_and_planned_for(fedora: FakeDocker) -> None:
+    fedora.install(pull="echo 'v1.34.4: Pulling from kindest/node'; exec sleep 60")
+    plan = setup.plan(("1.34.4",), Target.KIND)
+    assert plan.machine == ()
+    assert plan.cache[-1] == "pull the published node image of Kubernetes 1.34.4"
+    assert not any(call.startswith("manifest") for call in fedora.calls)
+    parts.forget()
+
+
+@pytest.mark.parametrize(
+    ("pull", "why"),
+    [
+        ("echo 'dial tcp 192.0.2.1:443: i/o timeout' >&2; exit 1", "the registry did not answer in time"),
+        ("echo 'toomanyrequests: rate limit' >&2; exit 1", "the registry's limit of pulls is used up"),
+        ("echo 'manifest unknown' >&2; exit 1", "the registry has no such image"),
+    ],
+)
+def test_why_it_cannot_be_planned_for_is_told(fedora: FakeDocker, pull: str, why: str) -> None:
+    fedora.install(pull=pull)
+    with pytest.raises(OrdealError, match=f"Kubernetes 1.34.4 can't be pulled .*{why}.*debootstrap is needed"):
+        setup.plan(("1.34.4",), Target.KIND)
+    parts.forget()
 
 
 @pytest.mark.parametrize(
