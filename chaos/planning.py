@@ -227,7 +227,9 @@ class Stopwatch:
     def of(self, item: pytest.Item) -> Iterator["Lap"]:
         """Around all of a replay, with what is done before its story and after it."""
         lap, began, waited_s = Lap(), clock(), self._waited()
-        lacked = [name for name in _builds(item) if not _is_built(name, self._kubernetes)]
+        builds = _builds(item)
+        running = engine.find() if builds else None
+        lacked = [name for name in builds if not _is_built(name, self._kubernetes, running)]
         case = _case(item)
         if case is not None and case.cluster == SIMULATED:  # what it lacks is built when the cluster is made
             lacked += [step.what for step in simulated_steps(self._kubernetes) if step.needed()]
@@ -401,6 +403,9 @@ def setup_steps(config: pytest.Config) -> dict[str, tuple[str, ...]]:
     if not config.getoption("--ordeal-setup") or config.getoption("--cluster") == EXISTING:
         return {}
     version = normal_version(config.getoption("--kubernetes"))
+    answer = engine.ask()
+    if isinstance(answer, engine.Silence) and answer.taken:  # each step would wait for it; set-up is going to say so
+        return {}
     steps = {SIMULATED: simulated_steps(version), KIND: kind_steps((version,))}
     return {kind: tuple(step.what for step in of if step.needed()) for kind, of in steps.items()}
 
@@ -413,16 +418,17 @@ def _lacking(config: pytest.Config) -> tuple[str, ...]:
         *(f"mutant {each.name}" for each in mutants.MUTANTS),
         *(f"image {name}" for name in workload_images.names() if name not in given),
     )
-    return tuple(name for name in every if not _is_built(name, kubernetes))
+    running = engine.find()
+    return tuple(name for name in every if not _is_built(name, kubernetes, running))
 
 
-def _is_built(what: str, kubernetes: str) -> bool:
+def _is_built(what: str, kubernetes: str, running: engine.Engine | None) -> bool:
     kind, _, name = what.partition(" ")
+    if kind != "mutant":
+        return running is not None and bool(workload_images.there(running, name))
     try:
-        if kind == "mutant":
-            return mutants.built(name, kubernetes) is not None
-        return bool(workload_images.there(engine.require(), name))
-    except OrdealError:  # no engine: nothing is there
+        return mutants.built(name, kubernetes) is not None
+    except OrdealError:  # there is none of that version
         return False
 
 

@@ -231,10 +231,13 @@ def _machine_changes(m: Machine, *, workloads: bool) -> tuple[str, ...]:
 
 
 def _packages(m: Machine, *, workloads: bool) -> tuple[str, ...]:
-    """What would be installed now; nothing where this machine has no Debian packages."""
+    """What would be installed now; nothing where this machine has no Debian packages.
+
+    What parts of this machine lack is left out without root: the replays that use them are skipped then anyway.
+    """
     if not m.apt:
         return ()
-    wanted = [each for part in m.parts for each in part.packages]
+    wanted = [each for part in m.parts for each in part.packages] if m.root else []
     wanted += m.engine_packages if m.engine is None else ()
     if doctor.built_here(m) and not m.debootstrap:
         wanted.append("debootstrap")

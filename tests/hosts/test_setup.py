@@ -317,6 +317,14 @@ def test_what_is_installed_later_is_told_before_it_is_agreed_to() -> None:
     assert now.later == ()
 
 
+def test_a_developer_without_root_gets_what_needs_none() -> None:
+    """Somebody in the group docker: faults on nodes are skipped with the reason, and set-up ends well."""
+    machine = replace(BARE, root=False, engine=REGISTRY, silence=None, inotify={})
+    plan = planned(machine, Target.KIND)
+    assert plan.machine == ()
+    assert "pull the published node image of Kubernetes 1.34.4" in plan.cache
+
+
 def test_images_that_can_be_pulled_need_no_packages() -> None:
     offers = (Offer("redis:7.2", there=True), Offer("mysql:8.0.36", there=False, why="no such image"))
     lacking = replace(GOOD, engine=replace(REGISTRY, offers=offers), lacking_images=("redis", "mysql", "ceph"))
