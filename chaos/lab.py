@@ -129,8 +129,6 @@ class Lab:
         self.phase("cluster")
         if self.cluster_kind == EXISTING and shape != Shape(workers=shape.workers, timers=self.timers):
             raise LacksAbilityError("an existing cluster is taken as it is, and this replay needs other flags")
-        if self._declared is not None and self.cluster_kind == KIND and (why := obstacle(self._declared, self._images)):
-            raise LacksAbilityError(why)
         with self._taking_turns():
             self._cluster = self._pool.acquire(self.cluster_kind, shape)
         lacking = missing(self._cluster, self._needs)
@@ -146,6 +144,7 @@ class Lab:
         """Around getting a cluster, which may go on beside others that wait, also for a replay that then is alone."""
         turn = self._turn
         if turn is None:
+            self._check_machine()
             yield
             return
         load, memory_bytes = (self._declared.load, self._declared.memory_bytes) if self._declared else (Load.WAITS, 0)
@@ -156,11 +155,17 @@ class Lab:
 
         if self.cluster_kind == KIND:  # a simulated one needs little, and builds what it lacks
             turn.prepared(self._wait_for_setup)
+        self._check_machine()  # set-up may have brought what it lacked
         turn.take(first, memory_bytes=memory_bytes, waiting=waiting, make_room=self._pool.make_room)
         if why := self._too_late():
             raise LeftOutError(why)
         yield
         turn.take(load, memory_bytes=memory_bytes, waiting=waiting)
+
+    def _check_machine(self) -> None:
+        """Raises LacksAbilityError where this machine can't do the replay on a cluster that would be made for it."""
+        if self._declared is not None and self.cluster_kind == KIND and (why := obstacle(self._declared, self._images)):
+            raise LacksAbilityError(why)
 
     def _wait_for_setup(self) -> None:
         """What this process keeps up meanwhile would take from the build."""

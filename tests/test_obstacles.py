@@ -66,14 +66,37 @@ def test_each_obstacle_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no tc" not in obstacle(a_replay(NodeNetwork, host=(LOSS,)), {})
 
 
+class NoPool:
+    def acquire(self, *_: object) -> None:
+        pytest.fail("a cluster was made")
+
+    def make_room(self) -> None:
+        pass
+
+
+class BesideSetup:
+    """A turn of a process whose set-up goes on: when it is over, what lacked is there."""
+
+    alone = False
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+        self._monkeypatch, self._why = monkeypatch, why
+
+    def prepared(self, _waiting: object) -> None:
+        lacking(self._monkeypatch, ROOT, self._why)
+
+    def take(self, *_: object, **__: object) -> None:
+        pytest.fail("its turn was taken")
+
+
 @pytest.mark.usefixtures("chosen")
-def test_a_replay_is_skipped_before_a_cluster_is_made_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lacking(monkeypatch, ROOT, "this user is not root")
-
-    class NoPool:
-        def acquire(self, *_: object) -> None:
-            pytest.fail("a cluster was made")
-
+@pytest.mark.parametrize("beside_setup", [False, True])
+def test_a_replay_is_skipped_before_a_cluster_is_made_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, beside_setup: bool
+) -> None:
+    why = "this user is not root"
+    lacking(monkeypatch, ROOT, "set-up is not over" if beside_setup else why)
+    turn = BesideSetup(monkeypatch, why) if beside_setup else None
     with Journal(tmp_path / "journal.jsonl") as journal:
         lab = Lab(
             LINK,
@@ -86,6 +109,7 @@ def test_a_replay_is_skipped_before_a_cluster_is_made_for_it(tmp_path: Path, mon
             run="run",
             directory=tmp_path,
             report=lambda _: None,
+            turn=turn,  # type: ignore[arg-type]
             declared=a_replay(NodeNetwork),
         )
         with pytest.raises(

@@ -53,6 +53,11 @@ def forget() -> None:
     _lacks.cache_clear()
 
 
+def lacking_packages() -> tuple[str, ...]:
+    """Debian's packages that the programs of all parts lack."""
+    return tuple(dict.fromkeys(package for part in PARTS for package in part.lacking_packages()))
+
+
 def check(*parts: Part) -> None:
     """Raises OrdealError that names the first of the parts that lacks, and why."""
     for part in parts:

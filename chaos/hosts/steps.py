@@ -4,6 +4,7 @@ Steps that fetch and unpack (engine, packages, a root file system) go on beside 
 never do.
 """
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from chaos import durations
 from chaos.clusters.kind import PUBLISHED_BUSYBOX
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, daemon, doctor, engine, image, preparations, registry
+from chaos.hosts import binaries, daemon, doctor, engine, image, packages, parts, preparations, registry
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
 from chaos.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress
 from chaos.progress import shown as telling
@@ -77,6 +78,7 @@ def kind_steps(
 
     return (
         Step("container engine", lambda: engine.find() is None, _engine, Lane.MACHINE),
+        Step("packages for faults", _faults_lack, _for_faults, Lane.MACHINE),
         Step("limits and routes", _host_lacks, prepare, Lane.MACHINE),
         Step("root file system", lambda: not image.has_rootfs() and ours(), make_rootfs, Lane.MACHINE),
         *(programs(binaries.KUBERNETES, version) for version in versions),
@@ -282,6 +284,15 @@ class _NodeImage:
 
 def _engine(report: Report) -> None:
     daemon.install_and_start(report)
+
+
+def _faults_lack() -> bool:
+    """Whether packages lack that can be installed; where they can't be, the replays that need them are skipped."""
+    return os.geteuid() == 0 and packages.can_install() and bool(parts.lacking_packages())
+
+
+def _for_faults(report: Report) -> None:
+    packages.install(parts.lacking_packages(), report)
 
 
 def _host_lacks() -> bool:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from chaos import durations
 from chaos.errors import OrdealError
-from chaos.hosts import engine, preparations, registry
+from chaos.hosts import engine, packages, parts, preparations, registry
 from chaos.hosts.binaries import Report
 from chaos.hosts.command import run
 from chaos.hosts.registry import Offer
@@ -235,6 +235,7 @@ class Registry:
         monkeypatch.setattr(engine, "find", lambda: engine.Engine(Path("/usr/bin/docker"), "27", ours=False))
         monkeypatch.setattr(registry, "ask", answers)
         monkeypatch.setattr(preparations, "missing", lambda _: ())
+        monkeypatch.setattr(parts, "lacking_packages", tuple)
         monkeypatch.setattr("chaos.hosts.doctor.node_image", lambda *_: "")
         monkeypatch.setattr("chaos.hosts.binaries.built", lambda *_: None)
         monkeypatch.setattr("chaos.hosts.image.has_rootfs", lambda: False)
@@ -264,6 +265,21 @@ def test_a_program_that_is_swapped_in_takes_a_node_image_of_our_own(
     there = Registry(monkeypatch, has=True)
     assert "coredns 1.14.1" in there.needed(("1.34.4",), {"kubelet": tmp_path / "kubelet"})
     assert there.asked == 0
+
+
+@pytest.mark.parametrize(("root", "apt", "done"), [(0, True, True), (1000, True, False), (0, False, False)])
+def test_packages_that_faults_lack_are_installed_where_they_can_be(
+    monkeypatch: pytest.MonkeyPatch, root: int, *, apt: bool, done: bool
+) -> None:
+    installed: list[tuple[str, ...]] = []
+    monkeypatch.setattr("chaos.hosts.steps.os.geteuid", lambda: root)
+    monkeypatch.setattr(parts, "lacking_packages", lambda: ("iproute2",))
+    monkeypatch.setattr(packages, "can_install", lambda: apt)
+    monkeypatch.setattr(packages, "install", lambda each, _: installed.append(each))
+    step = next(each for each in kind_steps() if each.title == "packages for faults")
+    if step.needed():
+        step.do(lambda _: None)
+    assert installed == ([("iproute2",)] if done else [])
 
 
 def test_images_are_pulled_once_and_only_where_they_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
