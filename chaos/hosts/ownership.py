@@ -32,7 +32,7 @@ def hand_back() -> None:
     if os.geteuid() != 0:
         return
     cache, state = user_cache_path(APP), user_state_path(APP)  # neither is made for this
-    listed, others = state / LIST, []
+    listed, others = state / LIST, list[Path]()
     with suppress(FileNotFoundError):
         others = [Path(line) for line in listed.read_text().splitlines()]
         listed.unlink()
