@@ -76,7 +76,7 @@ def stop(report: Report = silent) -> None:
     """
     with locked(_lock_file()):
         _adopt()
-        if not record.read().runs and _orphaned_containers():
+        if not record.read().runs and not runs_on_our_data() and _orphaned_containers():
             report("the container engine was killed and its containers still run: starting it, to stop them")
             _start(report)
         known, found = record.read(), engine.find(report)
@@ -140,7 +140,12 @@ def log_file() -> Path:
 
 
 def _start(report: Report) -> None:
-    """Start dockerd in a session of its own and wait until it answers."""
+    """Start dockerd in a session of its own and wait until it answers. Never a second one on the same data."""
+    if runs_on_our_data():
+        raise OrdealError(
+            f"a container engine runs on {DATA_ROOT} already, and was started with another state folder than "
+            f"{state_dir()}: use that one (XDG_STATE_HOME)."
+        )
     daemon = shutil.which("dockerd")
     if daemon is None:
         raise OrdealError(
@@ -270,15 +275,25 @@ def _remove_leftovers(before: Mapping[str, str], bridges: tuple[str, ...]) -> No
 
 
 def _adopt() -> None:
-    """Put a daemon on record that an interrupted run started: its pid file names a process with our data directory."""
+    """Put a daemon on record that an interrupted run of this state folder started.
+
+    Its pid file names a process with our data directory, whose words go into our log: others' engines are not ours.
+    """
     if record.read().runs:
         return
     try:
         pid = int(PID_FILE.read_text())
     except (OSError, ValueError):
         return
-    if record.start_ticks(pid) is not None and f"--data-root={DATA_ROOT}" in _arguments(pid):
+    if record.start_ticks(pid) is not None and f"--data-root={DATA_ROOT}" in _arguments(pid) and _writes_our_log(pid):
         _keep(pid)
+
+
+def _writes_our_log(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/fd/1").readlink() == log_file().resolve()
+    except OSError:
+        return False
 
 
 def _keep(pid: int) -> None:

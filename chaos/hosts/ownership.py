@@ -33,7 +33,7 @@ def hand_back() -> None:
         return
     cache, state = user_cache_path(APP), user_state_path(APP)  # neither is made for this
     listed, others = state / LIST, list[Path]()
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         others = [Path(line) for line in listed.read_text().splitlines()]
         listed.unlink()
     for folder in (cache, state, *(Path.home() / each for each in OF_PROGRAMS), *dict.fromkeys(others)):

@@ -15,6 +15,7 @@ from chaos.hosts.record import Record
 from tests.hosts.fake_docker import FakeDocker
 
 BOOT = record.boot()
+_popen = subprocess.Popen
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +23,7 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(daemon, "PID_FILE", tmp_path / "docker.pid")
     monkeypatch.setattr(daemon, "_orphaned_containers", lambda: False)
+    monkeypatch.setattr(packages, "_apt", lambda *_: pytest.fail("apt was run"))
     monkeypatch.setattr(engine, "clients", list)
     monkeypatch.setattr(engine, "SOCKET", tmp_path / "docker.sock")
     monkeypatch.setattr(daemon, "DATA_ROOT", tmp_path / "docker")
@@ -88,17 +90,21 @@ def test_stop_leaves_a_process_that_only_has_the_pid(change: dict[str, int | str
 
 
 def test_a_daemon_that_an_interrupted_run_started_is_put_on_record(tmp_path: Path) -> None:
-    ours = subprocess.Popen(["sh", "-c", "read line", "sh", f"--data-root={daemon.DATA_ROOT}"], stdin=subprocess.PIPE)
+    argv = ["sh", "-c", "read line", "sh", f"--data-root={daemon.DATA_ROOT}"]
+    with daemon.log_file().open("ab") as log, (tmp_path / "another's log").open("ab") as others_log:
+        ours = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log)
+        of_another_state = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=others_log)
     other = sleeper()
     try:
-        daemon.PID_FILE.write_text(str(other.pid))
-        daemon._adopt()
-        assert record.read().pid == 0
+        for stranger in (other, of_another_state):
+            daemon.PID_FILE.write_text(str(stranger.pid))
+            daemon._adopt()
+            assert record.read().pid == 0
         daemon.PID_FILE.write_text(f"{ours.pid}\n")
         daemon._adopt()
         assert record.read() == on_record(ours)
     finally:
-        for each in (ours, other):
+        for each in (ours, of_another_state, other):
             each.kill()
             each.communicate()
 
@@ -277,6 +283,29 @@ def test_a_range_within_a_wider_route_is_told_and_not_asked_for_again(monkeypatc
         "10.244.0.0/16 lies within this machine's own route 10.0.0.0/8",
         "10.96.0.0/16 lies within this machine's own route 10.0.0.0/8",
     )
+
+
+def test_an_engine_of_another_state_folder_is_neither_ended_nor_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its containers run, its pid file names it, and this state has something to take back."""
+    monkeypatch.setattr(daemon, "_orphaned_containers", lambda: True)
+    monkeypatch.setattr(packages.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(daemon.subprocess, "Popen", lambda *_, **__: pytest.fail("a second engine was started"))
+    argv = ["sh", "-c", "read line", "sh", f"--data-root={daemon.DATA_ROOT}"]
+    with _popen(argv, stdin=subprocess.PIPE) as theirs:
+        try:
+            daemon.PID_FILE.write_text(str(theirs.pid))
+            keep(Record(routes=("10.244.0.0/16",)))
+            monkeypatch.setattr(preparations, "run", lambda *_, **__: Output(0, "", ""))
+            daemon.stop()
+            with pytest.raises(OrdealError, match="was started with another state folder than"):
+                daemon._start(lambda _: None)
+            assert theirs.poll() is None
+            assert daemon.PID_FILE.read_text() == str(theirs.pid)
+        finally:
+            theirs.communicate()
+    assert tmp_path
 
 
 def test_an_engine_that_is_there_and_does_not_answer_gets_none_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,8 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(mounts, "MOUNTS", Path(os.devnull))
+    monkeypatch.setattr(daemon, "_start", lambda _: pytest.fail("a container engine was started"))
+    monkeypatch.setattr(packages, "_apt", lambda *_: pytest.fail("apt was run"))
     monkeypatch.setattr(workload_images, "builders", lambda recipe: ("maven",) if recipe.artifact else ("debootstrap",))
 
 
