@@ -203,6 +203,7 @@ def _write_runtime() -> Path:
     source = Path(__file__).with_name("oci_runtime.py").read_text()
     script = source.replace("#!/usr/bin/env python3", f"#!{interpreter} -IS", 1).replace("/usr/sbin/runc", runc, 1)
     path = DATA_ROOT.parent / "oci-runtime"  # root's own folder: root runs it
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(script)
     partial.chmod(0o755)
