@@ -52,6 +52,10 @@ class _Group(TyperGroup):
         except (KeyboardInterrupt, typer.Abort):
             _say_error("interrupted")
             raise typer.Exit(INTERRUPTED) from None
+        finally:
+            from chaos.hosts.ownership import hand_back  # noqa: PLC0415
+
+            hand_back()
         raise typer.Exit(USER_ERROR)
 
 
@@ -128,7 +132,7 @@ def doctor(kubernetes: Kubernetes = None, target: Wanted = Target.ALL, as_json: 
     """
     from chaos.hosts import doctor as reading  # noqa: PLC0415
 
-    checks = reading.examine(_versions(kubernetes), target)
+    checks = reading.examine(_versions(kubernetes), target, _aside())
     if as_json:
         _print_json(reading.as_json(checks))
     else:
@@ -155,12 +159,14 @@ def setup(
     from chaos.hosts import setup as preparing  # noqa: PLC0415
 
     versions = _versions(kubernetes)
-    plan = preparing.plan(versions, target, workloads=workloads)
+    plan = preparing.plan(versions, target, workloads=workloads, report=_aside())
     if not plan.todo:
         typer.echo("nothing is missing: this machine is ready")
+        _list("replays will, when one first needs it:", plan.later)
         return
     _list("set-up will change on this machine:", plan.machine)
     _list("set-up will put into its cache:", plan.cache)
+    _list("replays will, when one first needs it:", plan.later)
     _agree("Go on?", yes)
     done = preparing.carry_out(plan, progress=progress)
     _list("changed on this machine:", done)
@@ -172,7 +178,7 @@ def teardown(
     yes: Yes = False,
     cache: Annotated[bool, typer.Option("--cache", help="Remove programs, node images and the cache too.")] = False,
 ) -> None:
-    """Take back what set-up started and changed: kept clusters, engine, routes, limits. Says what stays."""
+    """Take back what set-up started and changed: kept clusters, engine, routes, limits, packages. Says what stays."""
     from chaos.hosts import setup as preparing  # noqa: PLC0415
 
     takes = preparing.takes_back()
@@ -789,6 +795,11 @@ def _print_json(content: object) -> None:
 def _indented(text: str) -> None:
     width = max(60, min(110, shutil.get_terminal_size((100, 24)).columns))
     typer.echo(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False))
+
+
+def _aside() -> Callable[[str], None]:
+    """What takes long, where what is printed is for programs too."""
+    return lambda line: typer.echo(f"{datetime.now(UTC):%H:%M:%S} {line}", err=True)
 
 
 def _timestamped() -> Callable[[str], None]:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from chaos.catalogue import Incident, find
 from chaos.errors import OrdealError
+from chaos.hosts.parts import Part
 from chaos.mark import REPLAY
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -36,9 +37,11 @@ class Load(StrEnum):
 class Replay:
     """What a suite function replays: the incident, on which kinds of cluster, the abilities it needs, its controls.
 
-    `shape`: one of SHAPES, so that replays whose clusters are alike are run one after the other. `load`: what may run
-    beside it. `mutants`: the mutants that a variant runs, by control (HARDENED for none), and `images`: the workloads
-    (chaos.hosts.workload_images) whose images all variants run; both are built when they are first needed.
+    `host`: the parts of this machine that its faults use, beside those that go with its abilities and its shape
+    (chaos.obstacles). `shape`: one of SHAPES, so that replays whose clusters are alike are run one after the other.
+    `load`: what may run beside it. `mutants`: the mutants that a variant runs, by control (HARDENED for none), and
+    `images`: the workloads (chaos.hosts.workload_images) whose images all variants run; both are built when they are
+    first needed.
     `tour`: the variants, by control, that are part of the tour.
     """
 
@@ -52,6 +55,7 @@ class Replay:
     mutants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     images: tuple[str, ...] = ()
     tour: tuple[str, ...] = ()
+    host: tuple[Part, ...] = ()
 
     @property
     def memory_bytes(self) -> int:
@@ -71,6 +75,7 @@ def incident(
     mutants: Mapping[str, Sequence[str]] | None = None,
     images: Sequence[str] = (),
     tour: Sequence[str] = (),
+    host: Sequence[Part] = (),
 ) -> Callable[[F], F]:
     """Mark a suite function as the replay of an incident. It is run hardened and, for each control, in that control.
 
@@ -89,7 +94,17 @@ def incident(
 
     def mark(function: F) -> F:
         replay = Replay(
-            found, tuple(on), tuple(needs), tuple(controls), variant, shape, load, needed, tuple(images), tuple(tour)
+            found,
+            tuple(on),
+            tuple(needs),
+            tuple(controls),
+            variant,
+            shape,
+            load,
+            needed,
+            tuple(images),
+            tuple(tour),
+            tuple(host),
         )
         setattr(function, REPLAY, replay)
         return function

@@ -10,7 +10,18 @@ from typing import Protocol
 
 from chaos import evidence
 from chaos.catalogue import Incident
-from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, LoadsImages, NodeNetwork, Shape, Timers, missing
+from chaos.clusters.base import (
+    EXISTING,
+    KIND,
+    SIMULATED,
+    Cluster,
+    LoadsImages,
+    NodeNetwork,
+    NodePower,
+    Shape,
+    Timers,
+    missing,
+)
 from chaos.clusters.pool import Pool
 from chaos.conformance.rounds import Wish
 from chaos.conforming import CantConformError, Conforming
@@ -26,6 +37,7 @@ from chaos.invariants.heartbeats import reporting
 from chaos.invariants.start import NOT_STARTED, STARTED
 from chaos.journal import WORKLOAD, Journal, Saved
 from chaos.leases import LeaseSamples
+from chaos.obstacles import lacking_part, obstacle
 from chaos.probing import ServiceProbes, steady
 from chaos.profile import Profile
 from chaos.recorder import Recorder
@@ -122,6 +134,9 @@ class Lab:
         lacking = missing(self._cluster, self._needs)
         if lacking:
             raise LacksAbilityError(f"{self.incident.id} needs {', '.join(lacking)}, which this cluster has not")
+        containers = self.cluster_kind == EXISTING and isinstance(self._cluster, NodePower)  # of this machine
+        if self._declared is not None and containers and (why := lacking_part(self._declared, made=False)):
+            raise LacksAbilityError(why)
         return self._cluster
 
     @contextmanager
@@ -129,6 +144,7 @@ class Lab:
         """Around getting a cluster, which may go on beside others that wait, also for a replay that then is alone."""
         turn = self._turn
         if turn is None:
+            self._check_machine()
             yield
             return
         load, memory_bytes = (self._declared.load, self._declared.memory_bytes) if self._declared else (Load.WAITS, 0)
@@ -139,11 +155,17 @@ class Lab:
 
         if self.cluster_kind == KIND:  # a simulated one needs little, and builds what it lacks
             turn.prepared(self._wait_for_setup)
+        self._check_machine()  # set-up may have brought what it lacked
         turn.take(first, memory_bytes=memory_bytes, waiting=waiting, make_room=self._pool.make_room)
         if why := self._too_late():
             raise LeftOutError(why)
         yield
         turn.take(load, memory_bytes=memory_bytes, waiting=waiting)
+
+    def _check_machine(self) -> None:
+        """Raises LacksAbilityError where this machine can't do the replay on a cluster that would be made for it."""
+        if self._declared is not None and self.cluster_kind == KIND and (why := obstacle(self._declared, self._images)):
+            raise LacksAbilityError(why)
 
     def _wait_for_setup(self) -> None:
         """What this process keeps up meanwhile would take from the build."""

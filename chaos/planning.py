@@ -28,6 +28,7 @@ from chaos.hosts.steps import kind_steps, simulated_steps
 from chaos.incident import HARDENED, Load
 from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import AFTER
+from chaos.obstacles import lacking_part
 from chaos.options import Options, options_of
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import LeftOut, PlannedReplay, SavedPlan, SavedRun
@@ -220,7 +221,9 @@ class Stopwatch:
     def of(self, item: pytest.Item) -> Iterator["Lap"]:
         """Around all of a replay, with what is done before its story and after it."""
         lap, began, waited_s = Lap(), clock(), self._waited()
-        lacked = [name for name in _builds(item) if not _is_built(name, self._kubernetes)]
+        builds = _builds(item)
+        running = engine.find() if builds else None
+        lacked = [name for name in builds if not _is_built(name, self._kubernetes, running)]
         this = of_item(item)
         if this is not None and this.cluster == SIMULATED:  # what it lacks is built when the cluster is made
             lacked += [step.what for step in simulated_steps(self._kubernetes) if step.needed()]
@@ -318,6 +321,8 @@ def _candidate(item: pytest.Item, asked: Options, given: Budget) -> Candidate | 
     replay, this = replay_of_item(item), of_item(item)
     if replay is None or this is None or item.get_closest_marker("skip") is not None:
         return None
+    if this.cluster == KIND and not asked.setup and lacking_part(replay):
+        return None
     version = normal_version(asked.kubernetes)
     took_s = given.known.replay_s(below_suites(item), replay.shape, asked.profile, version)
     if this.control is None and this.cluster == KIND and _conforms(asked, version):
@@ -376,6 +381,9 @@ def setup_steps(asked: Options) -> dict[str, tuple[str, ...]]:
     if not asked.setup or asked.cluster == EXISTING:
         return {}
     version = normal_version(asked.kubernetes)
+    answer = engine.ask()
+    if isinstance(answer, engine.Silence) and answer.taken:  # each step would wait for it; set-up is going to say so
+        return {}
     steps = {SIMULATED: simulated_steps(version), KIND: kind_steps((version,))}
     return {kind: tuple(step.what for step in of if step.needed()) for kind, of in steps.items()}
 
@@ -387,16 +395,17 @@ def _lacking(asked: Options) -> tuple[str, ...]:
         *(f"mutant {each.name}" for each in mutants.MUTANTS),
         *(f"image {name}" for name in workload_images.names() if name not in asked.images),
     )
-    return tuple(name for name in every if not _is_built(name, kubernetes))
+    running = engine.find()
+    return tuple(name for name in every if not _is_built(name, kubernetes, running))
 
 
-def _is_built(what: str, kubernetes: str) -> bool:
+def _is_built(what: str, kubernetes: str, running: engine.Engine | None) -> bool:
     kind, _, name = what.partition(" ")
+    if kind != "mutant":
+        return running is not None and bool(workload_images.there(running, name))
     try:
-        if kind == "mutant":
-            return mutants.built(name, kubernetes) is not None
-        return bool(workload_images.there(engine.require(), name))
-    except OrdealError:  # no engine: nothing is there
+        return mutants.built(name, kubernetes) is not None
+    except OrdealError:  # there is none of that version
         return False
 
 

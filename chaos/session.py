@@ -336,6 +336,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 
             shown = config.stash.get(SHOWING, None)
             close(directory, telling.reporter(config), {IDLE: str(shown.idle)} if shown else {})
+            hand_back()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

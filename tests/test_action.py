@@ -1,5 +1,6 @@
 """The action and the workflows: they fit GitHub's schemas, hold together, and the steps say what the run found."""
 
+import json
 import os
 import re
 import signal
@@ -134,6 +135,45 @@ def test_the_action_uses_inputs_and_steps_that_there_are_and_none_of_them_as_a_s
     assert [name.lower() for name in run["env"]] == list(action["inputs"])
     assert all(f"{name}=" in script for name in action["outputs"])
     assert all(os.access(path, os.X_OK) for path in FOLDER.glob("*.sh"))
+
+
+def as_root(folder: Path, *argv: str, sudo: str) -> "subprocess.CompletedProcess[str]":
+    """as-root.sh by somebody who is not root, on a machine with that sudo."""
+    for name, script in (("sudo", sudo), ("id", "echo 1000")):
+        (folder / name).write_text(f"#!/bin/bash\n{script}\n")
+        (folder / name).chmod(0o755)
+    env = {
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "RUNNER_TEMP": str(folder),
+        "HTTPS_PROXY": "http://192.0.2.1:3128",
+        "AWS_PROFILE": "two\nlines and 'quotes'",
+        "BASH_FUNC_say%%": "() { echo; }",
+    }
+    command = [FOLDER / "as-root.sh", *argv]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_root_has_the_environment_that_the_job_has_set(tmp_path: Path) -> None:
+    drops = f'shift; echo "$*" >>{tmp_path}/words; exec env -i PATH=/usr/bin:/bin "$@"'
+    program = "import os, json; print(json.dumps(dict(os.environ)))"
+    done = as_root(tmp_path, sys.executable, "-c", program, sudo=drops)
+    assert done.returncode == 0, done.stderr
+    has = json.loads(done.stdout)
+    assert has["HTTPS_PROXY"] == "http://192.0.2.1:3128"
+    assert has["AWS_PROFILE"] == "two\nlines and 'quotes'"
+    assert has["HOME"] == str(tmp_path)
+    assert has["PATH"].startswith(str(tmp_path))
+    assert "192.0.2.1" not in (tmp_path / "words").read_text()  # what all of the machine can read
+    assert list(tmp_path.glob("kube-ordeal-env-*")) == []
+
+
+def test_its_exit_code_is_the_commands_and_without_a_password_it_is_a_sentence(tmp_path: Path) -> None:
+    assert as_root(tmp_path, "sh", "-c", "exit 7", sudo='shift; exec "$@"').returncode == 7
+    refused = as_root(tmp_path, "true", sudo="exit 1")
+    assert refused.returncode == 1
+    assert "sudo asks for a password here" in refused.stderr
+    assert list(tmp_path.glob("kube-ordeal-env-*")) == []
 
 
 def test_what_is_kept_between_jobs_goes_with_what_it_was_built_from(tmp_path: Path) -> None:

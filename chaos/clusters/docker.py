@@ -4,10 +4,13 @@ import ipaddress
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from chaos.clusters import networks
 from chaos.clusters.base import Power
 from chaos.errors import OrdealError
-from chaos.hosts.command import Output, run
+from chaos.hosts import engine
+from chaos.hosts.command import CommandError, Output, run
 
 STATES = {"running": "running", "paused": "paused", "exited": "off", "created": "off", "dead": "off"}
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
@@ -20,6 +23,8 @@ class Container:
     """A node's container: what the engine says of it now."""
 
     name: str
+    id: str
+    cluster: str
     state: str
     started_at: str
     pid: int
@@ -30,13 +35,15 @@ class Container:
 
 def inspect(name: str) -> Container:
     """Ask the engine. Raises CommandError where there is no such container or the engine does not answer."""
-    raw = json.loads(run(["docker", "inspect", "--type", "container", name], timeout_s=20).out)[0]
+    raw = json.loads(_docker("inspect", "--type", "container", name).out)[0]
     state = raw["State"]
     networks = raw["NetworkSettings"]["Networks"]
     network = next(iter(networks), "")
     of_network = networks.get(network) or {}
     return Container(
         name=name,
+        id=raw["Id"],
+        cluster=(raw["Config"]["Labels"] or {}).get(CLUSTER_LABEL, ""),
         state=STATES.get(state["Status"], state["Status"]),
         started_at=state["StartedAt"],
         pid=int(state["Pid"]),
@@ -48,9 +55,9 @@ def inspect(name: str) -> Container:
 
 def names_in_cluster(cluster: str, role: str | None = None) -> tuple[str, ...]:
     """The node containers of a kind cluster, running or not; `role` is control-plane or worker."""
-    argv = ["docker", "ps", "--all", "--filter", f"label={CLUSTER_LABEL}={cluster}", "--format", "{{.Names}}"]
+    argv = ["ps", "--all", "--filter", f"label={CLUSTER_LABEL}={cluster}", "--format", "{{.Names}}"]
     argv += ["--filter", f"label={ROLE_LABEL}={role}"] if role else []
-    return tuple(sorted(run(argv, timeout_s=20).out.split()))
+    return tuple(sorted(_docker(*argv).out.split()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,38 +70,59 @@ class Bind:
 
 def binds(name: str) -> tuple[Bind, ...]:
     """The folders of the host's that were bound into the container; also where it does not run."""
-    mounts = json.loads(run(["docker", "inspect", "--format", "{{json .Mounts}}", name], timeout_s=20).out)
+    mounts = json.loads(_docker("inspect", "--format", "{{json .Mounts}}", name).out)
     return tuple(Bind(m["Source"], m["Destination"]) for m in mounts if m["Type"] == "bind")
 
 
 def data_root() -> str:
     """Where the engine keeps its images, containers and volumes."""
-    return run(["docker", "info", "--format", "{{.DockerRootDir}}"], timeout_s=20).out.strip()
+    return _docker("info", "--format", "{{.DockerRootDir}}").out.strip()
+
+
+def image_of(name: str) -> str:
+    """The image that the container was made from, as its maker named it; "" where there is no such container."""
+    return _docker("inspect", "--format", "{{.Config.Image}}", name, check=False).out.strip()
 
 
 def remove(name: str) -> None:
     """Remove a container, running or not; one that is not there is no error."""
-    if run(["docker", "ps", "--all", "--quiet", "--filter", f"name=^{name}$"], timeout_s=20).out.strip():
-        run(["docker", "rm", "--force", "--volumes", name], timeout_s=60)
+    if _docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$").out.strip():
+        _docker("rm", "--force", "--volumes", name, timeout_s=60)
 
 
 def execute(name: str, argv: Sequence[str], *, timeout_s: float, check: bool, stdin: str | None) -> Output:
     """A command inside the container."""
-    command = ["docker", "exec", name, *argv] if stdin is None else interactive(name, argv)
+    command = engine.chosen().argv("exec", name, *argv) if stdin is None else interactive(name, argv)
     return run(command, timeout_s=timeout_s, check=check, stdin=stdin)
 
 
 def interactive(name: str, argv: Sequence[str]) -> list[str]:
     """The argument list of a command inside the container that reads its standard input."""
-    return ["docker", "exec", "--interactive", name, *argv]
+    return engine.chosen().argv("exec", "--interactive", name, *argv)
 
 
 def in_network_of(name: str, argv: Sequence[str]) -> list[str]:
-    """The argument list of a program of the host's in the container's network. Raises OrdealError where it is off."""
-    pid = inspect(name).pid
-    if not pid:
+    """The argument list of a program of the host's in the container's network.
+
+    Raises OrdealError where it is off, or its process is not on this machine: another one may have its number here.
+    """
+    container = inspect(name)
+    if not container.pid:
         raise OrdealError(f"node {name} is not running, so it has no network to enter")
-    return ["nsenter", f"--net=/proc/{pid}/ns/net", "--", *argv]
+    if not _is_here(container):
+        raise OrdealError(
+            f"node {name} is process {container.pid} where the container engine runs, and that is not on this machine: "
+            f"its network can't be entered from here"
+        )
+    return ["nsenter", f"--net=/proc/{container.pid}/ns/net", "--", *argv]
+
+
+def _is_here(container: Container) -> bool:
+    """Whether the kernel has that process in the container's cgroup, which the engine names by the container's id."""
+    try:
+        return container.id in Path(f"/proc/{container.pid}/cgroup").read_text()
+    except OSError:
+        return False
 
 
 def power(name: str) -> Power:
@@ -110,7 +138,7 @@ def power_off(name: str) -> None:
     without power says nothing, and its peers go on trusting their connections. So the node's cable is pulled first.
     """
     _set_cable(name, plugged=False)
-    run(["docker", "kill", "--signal", "KILL", name], timeout_s=30)
+    _docker("kill", "--signal", "KILL", name, timeout_s=30)
 
 
 def power_on(name: str, address: str | None) -> None:
@@ -122,10 +150,15 @@ def power_on(name: str, address: str | None) -> None:
     if container.state == "running":
         _set_cable(name, plugged=True)
         return
-    network, wish = container.network or "kind", [] if address is None else ["--ip", address]
-    run(["docker", "network", "disconnect", network, name], timeout_s=30, check=False)
-    run(["docker", "network", "connect", *wish, network, name], timeout_s=30)
-    run(["docker", "start", name], timeout_s=60)
+    own = networks.name_of(container.cluster) if networks.is_there(container.cluster) else "kind"
+    network, wish = container.network or own, [] if address is None else ["--ip", address]
+    _docker("network", "disconnect", network, name, timeout_s=30, check=False)
+    try:
+        _docker("network", "connect", *wish, network, name, timeout_s=30)
+    except CommandError:
+        _docker("network", "connect", network, name, timeout_s=30)  # so that undo finds the node with a network
+        raise
+    _docker("start", name, timeout_s=60)
 
 
 def _set_cable(name: str, *, plugged: bool) -> None:
@@ -143,29 +176,53 @@ def _set_cable(name: str, *, plugged: bool) -> None:
 
 def pause(name: str) -> None:
     """Freeze every process of the node."""
-    run(["docker", "pause", name], timeout_s=30)
+    _docker("pause", name, timeout_s=30)
 
 
 def unpause(name: str) -> None:
     """Let a frozen node go on; one that is not frozen is no error."""
     if inspect(name).state == "paused":
-        run(["docker", "unpause", name], timeout_s=30)
+        _docker("unpause", name, timeout_s=30)
 
 
-def free_address(network: str) -> str:
-    """An IPv4 address of the network that no container has, from the end of its range.
+def free_address(name: str) -> str:
+    """An IPv4 address of the container's network that no container has, from the end of its range.
 
-    Raises OrdealError where the network was made without a subnet of its own: the engine then takes no wishes.
+    Raises OrdealError where the engine takes no wishes in this network: it was made without a subnet of its own.
     """
-    raw = json.loads(run(["docker", "network", "inspect", network], timeout_s=20).out)[0]
+    network = inspect(name).network
+    raw = json.loads(_docker("network", "inspect", network).out)[0]
     subnets = [ipaddress.ip_network(c["Subnet"]) for c in raw["IPAM"]["Config"] or [] if "Subnet" in c]
     ours = next((s for s in subnets if isinstance(s, ipaddress.IPv4Network)), None)
     if ours is None:
         raise OrdealError(f"the docker network {network} has no IPv4 subnet, so a node can't be given another address")
     taken = {c["IPv4Address"].split("/")[0] for c in raw["Containers"].values() if c.get("IPv4Address")}
-    last = int(ours.broadcast_address)
-    for number in range(last - 1, int(ours.network_address) + 1, -1):
-        candidate = str(ipaddress.IPv4Address(number))
-        if candidate not in taken:
-            return candidate
-    raise OrdealError(f"the docker network {network} has no free address")
+    numbers = range(int(ours.broadcast_address) - 1, int(ours.network_address) + 1, -1)
+    free = next((each for each in map(ipaddress.IPv4Address, numbers) if str(each) not in taken), None)
+    if free is None:
+        raise OrdealError(f"the docker network {network} has no free address")
+    _try_wish(name, network, str(free))
+    return str(free)
+
+
+def _try_wish(name: str, network: str, address: str) -> None:
+    """Give the address to a container that never runs: what an engine shows of a network does not say if it may be
+    wished for. Raises OrdealError where it may not.
+    """
+    tried = f"{name}-tries-address"
+    remove(tried)
+    _docker("create", "--name", tried, "--network", network, "--entrypoint", "true", image_of(name))
+    try:
+        _docker("network", "disconnect", network, tried)
+        said = _docker("network", "connect", "--ip", address, network, tried, check=False)
+    finally:
+        remove(tried)
+    if said.code != 0:
+        raise OrdealError(
+            f"the docker network {network} gives no container the address that is asked for ({said.err.strip()}): it "
+            f"was made without a subnet of its own, so a node can't come back at another address there"
+        )
+
+
+def _docker(*arguments: str, timeout_s: float = 20.0, check: bool = True) -> Output:
+    return engine.chosen().docker(*arguments, timeout_s=timeout_s, check=check)

@@ -14,7 +14,7 @@ from chaos.clusters import docker
 from chaos.clusters.base import EXISTING, Cluster, ClusterRef, Images, Node, Shape
 from chaos.clusters.client import api_client, read_nodes, server_version
 from chaos.clusters.kind import PUBLISHED_BUSYBOX, KindCluster, images_of
-from chaos.hosts.command import CommandError
+from chaos.errors import OrdealError
 
 
 class ExistingCluster:
@@ -76,6 +76,6 @@ def _local_kind_cluster(providers: list[str]) -> str | None:
     name = names.pop()
     try:
         local = set(docker.names_in_cluster(name))
-    except CommandError:
+    except OrdealError:  # no engine can be used
         return None
     return name if {p[1] for p in parts} <= local else None

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
 
-from chaos.clusters import docker, loopfs, node_images, node_versions, pytestkind
+from chaos.clusters import docker, loopfs, networks, node_images, node_versions, pytestkind
 from chaos.clusters.base import (
     KIND,
     SHARED,
@@ -28,6 +28,7 @@ from chaos.clusters.client import api_client, read_nodes, server_version
 from chaos.clusters.loopfs import LoopFileSystem
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
+from chaos.hosts import engine, registry
 from chaos.hosts.command import Output, run
 from chaos.hosts.image import REPOSITORY, WORKLOAD_IMAGE, kind_config_patches, list_images
 from chaos.hosts.places import state_dir
@@ -70,20 +71,27 @@ class KindCluster:
     def create(cls, name: str, shape: Shape, setup: KindSetup, report: Callable[[str], None]) -> "KindCluster":
         """Make the cluster and wait until every node and CoreDNS are Ready.
 
-        Raises CommandError where kind fails. Whatever was made by then is for the caller to delete: it has the name in
-        its journal, and has made sure that nobody else's cluster has it.
+        Raises OrdealError where an image can't be had, before anything is made; CommandError where kind fails. Whatever
+        was made by then is for the caller to delete: it has the name in its journal, and has made sure that nobody
+        else's cluster has it.
         """
         _check_addresses(shape)
+        running = engine.chosen()
+        if setup.node_image is not None:
+            registry.bring(running, setup.node_image, report, otherwise="name another with --ordeal-kind-image")
+        if setup.images.busybox != WORKLOAD_IMAGE:  # a node image that was not built here holds no workloads
+            registry.bring(running, setup.images.busybox, report, otherwise="name another with --ordeal-busybox-image")
         home = home_of(name)
         home.mkdir(parents=True, exist_ok=True)
         config = home / "kind.yaml"
         config.write_text(kind_config(shape, setup, _make_file_systems(name, shape, setup), _make_shared(name, shape)))
         kubeconfig = home / "kubeconfig"
         report(f"kind creates {name}: 1 control plane, {shape.workers} workers, Kubernetes {setup.version}")
-        pytestkind.create(name, kubeconfig, setup.node_image, config, setup.tools)
+        network = networks.make(name, report)
+        pytestkind.create(name, kubeconfig, setup.node_image, config, setup.tools, network)
         cluster = cls(ClusterRef(KIND, name, str(kubeconfig)), shape, setup.images, setup.tools)
-        if setup.images.busybox != WORKLOAD_IMAGE:  # a node image that was not built here holds no workloads
-            cluster._load(setup.images.busybox)
+        if setup.images.busybox != WORKLOAD_IMAGE:
+            cluster.load_image(setup.images.busybox)
         report("waiting for every node and CoreDNS to be Ready")
         cluster.wait_ready(READY_WITHIN_S)
         if shape.imagefs_bytes:
@@ -115,13 +123,10 @@ class KindCluster:
             return read_nodes(client)
 
     def facts(self) -> Mapping[str, str]:
-        image = run(
-            ["docker", "inspect", "--format", "{{.Config.Image}}", self.control_plane], timeout_s=20
-        ).out.strip()
         timers = self._shape.timers
         return {
             "provider": "kind",
-            "node image": image,
+            "node image": docker.image_of(self.control_plane),
             "kubernetes": self.kubernetes,
             "workers": str(self._shape.workers),
             "grace": f"{timers.monitor_grace_s:g} s",
@@ -138,6 +143,7 @@ class KindCluster:
         pytestkind.delete(self._ref.name, Path(self._ref.kubeconfig), self._tools)
         docker.remove(_copier(self._ref.name))
         docker.remove(_bringer(self._ref.name))
+        networks.remove(self._ref.name)
         loopfs.take_down(_file_systems_of(self._ref.name))
         shutil.rmtree(home_of(self._ref.name), ignore_errors=True)
 
@@ -253,7 +259,7 @@ class KindCluster:
         docker.power_on(node, address)
 
     def free_address(self) -> str:
-        return docker.free_address(docker.inspect(self.control_plane).network)
+        return docker.free_address(self.control_plane)
 
     def pause(self, node: str) -> None:
         docker.pause(node)
@@ -338,18 +344,11 @@ class KindCluster:
         path.write_text(yaml.safe_dump(config))
         return str(path)
 
-    def _load(self, image: str) -> None:
-        assert self._tools is not None
-        run(["docker", "pull", image], timeout_s=300)
-        argv = [str(self._tools.kind), "load", "docker-image", "--name", self._ref.name, image]
-        run(argv, timeout_s=120)
-
 
 def images_of(ref: ClusterRef) -> Images:
     """The images that a running kind cluster was given: ours where its nodes came from our node image."""
     node = next(iter(docker.names_in_cluster(ref.name)), "")
-    argv = ["docker", "inspect", "--format", "{{.Config.Image}}", node]
-    image = run(argv, timeout_s=20, check=False).out.strip() if node else ""
+    image = docker.image_of(node) if node else ""
     return Images(WORKLOAD_IMAGE if image.startswith(REPOSITORY) else PUBLISHED_BUSYBOX)
 
 
@@ -359,13 +358,17 @@ def home_of(name: str) -> Path:
 
 
 def exists(name: str) -> bool:
-    """Whether anything is left of the kind cluster of that name: a node, or a file system of one."""
-    return bool(docker.names_in_cluster(name)) or loopfs.left(_file_systems_of(name))
+    """Whether anything is left of the kind cluster of that name: a node, its network, or a file system of a node."""
+    return bool(docker.names_in_cluster(name)) or _surroundings_left(name)
 
 
-def only_mounts_left(name: str) -> bool:
-    """Whether the cluster's nodes are gone, and file systems of theirs are still mounted."""
-    return not docker.names_in_cluster(name) and loopfs.left(_file_systems_of(name))
+def only_surroundings_left(name: str) -> bool:
+    """Whether the cluster's nodes are gone, and their network, or file systems of theirs, are still there."""
+    return not docker.names_in_cluster(name) and _surroundings_left(name)
+
+
+def _surroundings_left(name: str) -> bool:
+    return networks.is_there(name) or loopfs.left(_file_systems_of(name))
 
 
 def kind_config(
@@ -501,6 +504,7 @@ def _make_shared(name: str, shape: Shape) -> Path | None:
         return None
     folder = home_of(name) / "shared"
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)  # whatever the umask is: a pod's user is not this one
     return folder
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts.command import run
+from chaos.hosts import engine, mounts
+from chaos.hosts.command import pour, run
 from chaos.waiting import eventually
 
 LEAVE_FREE_BYTES = 1024**3  # on the machine's disk, should every file become as large as it may
@@ -55,11 +56,18 @@ def make(folder: Path, name: str, path: str, size_bytes: int) -> LoopFileSystem:
 
 
 def fill_from_image(of: LoopFileSystem, image: str, container: str) -> None:
-    """Copy what a node image has at the file system's path into it, by a container so named. Raises CommandError."""
-    # In the image, not on the host: owners, modes and links stay what they are. A path that it lacks is an empty one.
-    script = f'if [ -d "{of.path}" ]; then cp -a "{of.path}/." /target/; fi'
-    argv = ["docker", "run", "--rm", "--name", container, "--network", "none", "--entrypoint", "sh"]
-    run([*argv, "--volume", f"{of.mounted}:/target", image, "-ec", script], timeout_s=120)
+    """Copy what a node image has at the file system's path into it, by a container so named. Raises CommandError.
+
+    As an archive that this machine unpacks: owners, modes and links stay what they are in the image, also where the
+    engine gives containers other users, labels, or another view of this machine's folders. A path that the image lacks
+    is an empty one.
+    """
+    script = f'cd "{of.path}" 2>/dev/null || cd "$(mktemp -d)"; exec tar --numeric-owner --xattrs -c .'
+    argv = engine.chosen().argv(
+        "run", "--rm", "--name", container, "--network=none", "--entrypoint=sh", image, "-ec", script
+    )
+    unpack = ["tar", "--numeric-owner", "--preserve-permissions", "--xattrs", "--xattrs-include=*"]
+    pour(argv, [[*unpack, f"--directory={of.mounted}", "-xf", "-"]], timeout_s=120)
 
 
 def left(folder: Path) -> bool:
@@ -87,16 +95,12 @@ def take_down(folder: Path) -> None:
 
 def _mounts(folder: Path) -> list[str]:
     """Mount points at or below the folder, each as often as something is mounted on it."""
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = line.split(" ")[4].encode().decode("unicode_escape")  # blanks are \040 there
-        if Path(point).is_relative_to(folder):
-            found.append(point)
-    return found
+    return [str(point) for point in mounts.below(folder)]
 
 
 def _loops(folder: Path) -> list[str]:
     """Loop devices whose file is, or was, in the folder."""
     out = run(["losetup", "--list", "--json", "--output", "NAME,BACK-FILE"], timeout_s=20).out
     devices = json.loads(out)["loopdevices"] if out.strip() else []
-    return [d["name"] for d in devices if Path((d["back-file"] or "/").split(" (deleted)")[0]).is_relative_to(folder)]
+    files = {d["name"]: Path((d["back-file"] or "/").removesuffix(" (deleted)")) for d in devices}
+    return [name for name, file in files.items() if file.is_relative_to(folder.resolve())]

@@ -7,16 +7,15 @@ does not say that it is pinned (containerd before 1.7). Without a registry they 
 import io
 import json
 import tarfile
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from chaos.clusters import docker
 from chaos.errors import OrdealError
-from chaos.hosts.command import Output, run
+from chaos.hosts import engine
+from chaos.hosts.binaries import goarch
+from chaos.hosts.command import Output, pour
 
-AT_A_TIME = 2  # nodes that take images at the same time: four are no faster on 2 cores and one disk
 CTR = ("ctr", "--namespace", "k8s.io")
 # What carries it stays, with all that it names. Source: containerd, docs/garbage-collection.md.
 ROOT_LABEL = "containerd.io/gc.root"
@@ -63,14 +62,21 @@ def restore(node: str, others: Sequence[str], wanted: Sequence[str]) -> None:
 def load(nodes: Sequence[str], image: str) -> None:
     """Put an image of this machine's engine onto those of the nodes that lack it. Raises CommandError.
 
-    A node has it when it knows the name and, as the runtime's CRI plug-in notes each image, the image's own id: the
-    same name may stand for another image by now.
+    The same name may stand for another image by now, so a node has it where it knows the name by the engine's own id:
+    the digest of its manifest where the engine keeps images as the node does (containerd's store, Docker's default from
+    29 on), else that of its configuration, which the runtime's CRI plug-in makes a name of as well.
     """
-    identity = run(["docker", "image", "inspect", "--format", "{{.Id}}", image], timeout_s=20).out.strip()
-    wanted = {full_name(image), identity}
-    lacking = [node for node in nodes if not wanted <= set(_ctr(node, "images", "ls", "--quiet").out.split())]
+    running, name = engine.chosen(), full_name(image)
+    identity = running.docker("image", "inspect", "--format", "{{.Id}}", image, timeout_s=60).out.strip()
+    lacking = [node for node in nodes if not _has(node, name, identity)]
     if lacking:
         _import(lacking, [image])
+
+
+def _has(node: str, name: str, identity: str) -> bool:
+    _header, *lines = _ctr(node, "images", "ls").out.splitlines() or [""]
+    digests = {columns[0]: columns[2] for columns in map(str.split, lines)}
+    return name in digests and (identity in digests or digests[name] == identity)
 
 
 def load_as(nodes: Sequence[str], images: Mapping[str, str]) -> None:
@@ -98,13 +104,9 @@ def load_as(nodes: Sequence[str], images: Mapping[str, str]) -> None:
 
 
 def _import(nodes: Sequence[str], images: Sequence[str]) -> None:
-    """Import images of this machine's engine on nodes, from one archive that is written once. Raises CommandError."""
-    onto_one = f'docker exec --interactive "$1" {" ".join(CTR)} images import - < "$0"'
-    onto_each = f'printf \'%s\\0\' "${{@:3}}" | xargs -0 -n 1 -P {AT_A_TIME} sh -c "$1" "$2"'
-    with tempfile.TemporaryDirectory() as work:
-        archive = str(Path(work) / "images.tar")
-        run(["docker", "save", "--output", archive, *images], timeout_s=600)
-        run(["bash", "-ec", onto_each, "import-images", onto_one, archive, *nodes], timeout_s=600 * len(nodes))
+    """Import images of this machine's engine on nodes, written once and by a pipe. Raises CommandError."""
+    sinks = [docker.interactive(node, [*_importing(), "-"]) for node in nodes]
+    pour(engine.chosen().argv("save", *images), sinks, timeout_s=600 * len(nodes))
 
 
 def full_name(image: str) -> str:
@@ -147,17 +149,20 @@ def _name_again(node: str, images: Sequence[_Image]) -> None:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
-    _ctr(node, "images", "import", "--no-unpack", "-", stdin=archive.getvalue().decode("ascii"))
+    _ctr(node, *_importing()[len(CTR) :], "--no-unpack", "-", stdin=archive.getvalue().decode("ascii"))
 
 
 def copy(source: str, target: str, images: Sequence[str]) -> None:
     """Copy images by name from one container's containerd to another's, not unpacked. Raises CommandError."""
     if not images:
         return
-    program = " ".join(CTR)
-    exported = f'docker exec "$1" {program} images export - "${{@:3}}"'
-    script = f'set -o pipefail; {exported} | docker exec --interactive "$2" {program} images import --no-unpack -'
-    run(["bash", "-ec", script, "copy-images", source, target, *images], timeout_s=300)
+    exported = engine.chosen().argv("exec", source, *CTR, "images", "export", "-", *images)
+    pour(exported, [docker.interactive(target, [*_importing(), "--no-unpack", "-"])], timeout_s=300)
+
+
+def _importing() -> list[str]:
+    """The command that imports for this machine's platform alone: an archive may name others that are not in it."""
+    return [*CTR, "images", "import", "--platform", f"linux/{goarch()}"]
 
 
 def _ctr(node: str, *argv: str, stdin: str | None = None) -> Output:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chaos.clusters import docker, node_images
-from chaos.hosts.command import run
+from chaos.hosts import engine
+from chaos.hosts.command import pour
 from chaos.waiting import eventually
 
 PROGRAMS = ("kubeadm", "kubelet", "kubectl")
@@ -23,13 +24,14 @@ def source(container: str, image: str) -> Iterator[str]:
     Raises CommandError, WaitedInVainError.
     """
     docker.remove(container)
-    argv = ["docker", "run", "--detach", "--rm", "--network", "none", "--name", container, "--entrypoint", "sleep"]
-    run([*argv, image, str(LIVES_S)], timeout_s=120)
+    running = engine.chosen()
+    # In the users' namespace of the machine, as kind's nodes are, also where the engine gives containers another.
+    argv = ["run", "--detach", "--rm", "--network=none", "--userns=host", "--name", container, "--entrypoint", "sleep"]
+    running.docker(*argv, image, str(LIVES_S), timeout_s=120)
     try:
-        run(["docker", "exec", "--detach", container, "containerd"], timeout_s=30)
-        asked = ["docker", "exec", container, "ctr", "version"]
+        running.docker("exec", "--detach", container, "containerd", timeout_s=30)
         eventually(
-            lambda: run(asked, timeout_s=20, check=False).code == 0,
+            lambda: running.docker("exec", container, "ctr", "version", timeout_s=20, check=False).code == 0,
             within_s=ANSWERS_WITHIN_S,
             what=f"containerd in a container of {image}",
         )
@@ -43,11 +45,10 @@ def bring(container: str, node: str, folder: str, *, control_plane: bool) -> Non
 
     A worker is given what it can be asked to run. Nothing is replaced, and nothing runs. Raises CommandError.
     """
-    script = (
-        'set -o pipefail; docker exec "$2" mkdir -p "$3"; '
-        'docker exec "$1" tar -C /usr/bin -c "${@:4}" | docker exec --interactive "$2" tar -C "$3" -x'
-    )
-    run(["bash", "-ec", script, "bring-programs", container, node, folder, *PROGRAMS], timeout_s=300)
+    running = engine.chosen()
+    running.docker("exec", node, "mkdir", "-p", folder, timeout_s=30)
+    programs = running.argv("exec", container, "tar", "-C", "/usr/bin", "-c", *PROGRAMS)
+    pour(programs, [docker.interactive(node, ["tar", "-C", folder, "-x"])], timeout_s=300)
     lacking = set(node_images.names(container)) - set(node_images.names(node))
     node_images.copy(container, node, wanted(lacking, control_plane=control_plane))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from chaos.clusters import existing, kind, simulated
-from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef, Shape
+from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef, Images, Shape
 from chaos.errors import OrdealError
 from chaos.hosts import engine, ready
 from chaos.hosts.places import state_dir
@@ -146,7 +146,7 @@ class Pool:
             _clear(ref)
             if marker.is_file() and marker.read_text() == repr(shape) and exists(ref):
                 self._report(f"using the kept cluster {name}")
-                return _Held(attach(ref, shape), shape, None, lock)
+                return _Held(attach(ref, shape, self._wishes.busybox_image), shape, None, lock)
             cluster, entry = self._create(kind_of, name, shape)
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.write_text(repr(shape))
@@ -182,7 +182,9 @@ class Pool:
         if kind_of == SIMULATED:
             return simulated.SimulatedCluster.create(name, shape, self._wishes.kubernetes, self._report)
         wishes = self._wishes
-        setup = ready.kind_setup(wishes.kubernetes, wishes.kind_image, wishes.kind_bin, wishes.kubectl_bin)
+        setup = ready.kind_setup(
+            wishes.kubernetes, wishes.kind_image, wishes.kind_bin, wishes.kubectl_bin, wishes.busybox_image
+        )
         return kind.KindCluster.create(name, shape, setup, self._report)
 
     def _existing(self, shape: Shape) -> Cluster:
@@ -202,14 +204,17 @@ def check_name(name: str) -> None:
         )
 
 
-def attach(ref: ClusterRef, shape: Shape | None = None) -> Cluster:
-    """A cluster that was made before, from its reference alone: to use it again, or to undo what was done to it."""
+def attach(ref: ClusterRef, shape: Shape | None = None, busybox: str = "") -> Cluster:
+    """A cluster that was made before, from its reference: to use it again, or to undo what was done to it.
+
+    `busybox`: the image that it was given, where the user named one.
+    """
     shape = shape or Shape()
     if ref.kind == SIMULATED:
         return simulated.SimulatedCluster.attach(ref)
     if ref.kind == EXISTING:
         return existing.attach(Path(ref.kubeconfig), ref.context, shape)
-    return kind.KindCluster(ref, shape, kind.images_of(ref), ready.kind_tools())
+    return kind.KindCluster(ref, shape, Images(busybox) if busybox else kind.images_of(ref), ready.kind_tools())
 
 
 def _ref(kind_of: str, name: str) -> ClusterRef:
@@ -217,17 +222,17 @@ def _ref(kind_of: str, name: str) -> ClusterRef:
 
 
 def _clear(ref: ClusterRef) -> None:
-    """Take down the mounts of a cluster whose nodes are gone, as when they were removed by hand. We hold its name."""
+    """Take down what is left of a cluster whose nodes are gone, as when they were removed by hand. We hold its name."""
     if ref.kind == KIND:
-        engine.require()
-        if kind.only_mounts_left(ref.name):
+        engine.chosen()
+        if kind.only_surroundings_left(ref.name):
             attach(ref).delete()
 
 
 def exists(ref: ClusterRef) -> bool:
     """Whether there is anything left of that cluster on this machine; an existing cluster is taken to be there."""
     if ref.kind == KIND:
-        engine.require()
+        engine.chosen()
         return kind.exists(ref.name)
     return simulated.SimulatedCluster.exists(ref.name) if ref.kind == SIMULATED else True
 

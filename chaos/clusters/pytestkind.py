@@ -8,13 +8,17 @@ are pytest-kind's.
 import sys
 import tempfile
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.hosts import engine
 from chaos.hosts.command import run
 
 CREATE_TIMEOUT_S = 600.0
 DELETE_TIMEOUT_S = 120.0
+# What kind reads of its surroundings (kind, pkg/cluster/provider.go and pkg/cluster/internal/providers/docker).
+PROVIDER, NETWORK = "KIND_EXPERIMENTAL_PROVIDER", "KIND_EXPERIMENTAL_DOCKER_NETWORK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,9 @@ class KindTools:
     kubectl: Path
 
 
-def create(name: str, kubeconfig: Path, image: str | None, config: Path, tools: KindTools) -> None:
-    """Create a kind cluster. Raises CommandError with kind's last output where it fails."""
-    _child("create", name, kubeconfig, tools, CREATE_TIMEOUT_S, image=image, config=config)
+def create(name: str, kubeconfig: Path, image: str | None, config: Path, tools: KindTools, network: str) -> None:
+    """Create a kind cluster in a Docker network. Raises CommandError with kind's last output where it fails."""
+    _child("create", name, kubeconfig, tools, CREATE_TIMEOUT_S, image=image, config=config, env={NETWORK: network})
 
 
 def delete(name: str, kubeconfig: Path, tools: KindTools) -> None:
@@ -44,13 +48,15 @@ def _child(
     *,
     image: str | None = None,
     config: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> None:
     argv = [sys.executable, "-m", __name__, verb, "--name", name, "--kubeconfig", str(kubeconfig)]
     argv += ["--kind", str(tools.kind), "--kubectl", str(tools.kubectl)]
     argv += ["--image", image] if image else []
     argv += ["--config", str(config)] if config else []
     with tempfile.TemporaryDirectory(prefix="kube-ordeal-") as scratch:
-        run(argv, timeout_s=timeout_s, cwd=Path(scratch))
+        surroundings = {**engine.chosen().environment(), PROVIDER: "docker", **(env or {})}
+        run(argv, timeout_s=timeout_s, cwd=Path(scratch), env=surroundings)
 
 
 def _main() -> None:

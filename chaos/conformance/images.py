@@ -19,10 +19,10 @@ from pathlib import Path
 from chaos.clusters.base import Cluster, LoadsImages
 from chaos.conformance.program import BUNDLE, Program, find, not_built, plain
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, image, workload_images
+from chaos.hosts import binaries, image, registry, workload_images
 from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import run
-from chaos.hosts.engine import Engine, registry_answers, require
+from chaos.hosts.engine import Engine, require
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir, manifests_dir
 from chaos.hosts.workload_images import REPOSITORY, Recipe
@@ -120,7 +120,7 @@ def provide(
         return
     engine, names = require(), makes(wanted(program))
     agnhost = next((each for each, name in names.items() if name == AGNHOST), "")
-    if not _there(engine, program, AGNHOST) and agnhost and registry_answers(engine, agnhost):
+    if not _there(engine, program, AGNHOST) and agnhost and registry.ask(engine, agnhost).there:
         return
     some = {each: name for each, name in names.items() if only is None or name in only}
     ours = _build(program, some, report, engine)
@@ -143,7 +143,7 @@ def agnhost(cluster: Cluster, *, report: Report = silent) -> str:
         raise OrdealError(f"e2e.test of Kubernetes {version} names no image {AGNHOST}")
     if isinstance(cluster, LoadsImages):
         engine = require()
-        if _there(engine, program, AGNHOST) or not registry_answers(engine, upstream):
+        if _there(engine, program, AGNHOST) or not registry.ask(engine, upstream).there:
             cluster.load_images_as(_build(program, names, report, engine))
     return upstream
 
@@ -210,8 +210,9 @@ def _busybox(engine: Engine, report: Report) -> str:
     if engine.docker("image", "inspect", "--format", "{{.Id}}", tag, check=False).code != 0:
         with tempfile.TemporaryDirectory(dir=_home()) as work:
             archive = Path(work) / "busybox.tar"
-            run(["tar", "--numeric-owner", "--owner=0", "--group=0", "-C", str(folder), "-cf", str(archive), "."])
-            engine.docker("import", str(archive), tag)
+            owner = ["--numeric-owner", "--owner=0", "--group=0", "--mode=a+rX"]
+            run(["tar", *owner, "-C", str(folder), "-cf", str(archive), "."])
+            engine.load_archive(archive, tag)
     return tag
 
 

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts import binaries
+from chaos.hosts import binaries, registry
 from chaos.hosts.binaries import Report, silent
-from chaos.hosts.command import CommandError, run
-from chaos.hosts.engine import Engine, registry_answers
+from chaos.hosts.command import CommandError, pour, run
+from chaos.hosts.engine import Engine
 from chaos.hosts.places import APP, cache_dir
 
 BUNDLE, NAME = "conformance", "e2e.test"
 PUBLISHED = "registry.k8s.io/conformance"  # upstream's image of the same programs
 IN_IMAGE, KUBECTL = "/usr/local/bin", "kubectl"
-PULL_TIMEOUT_S = 1200.0
 _VERSION = re.compile(r'^(?:.*GitVersion:"|)v(\d+\.\d+\.[^"\s]+)')
 
 
@@ -41,21 +40,22 @@ def find(version: str) -> Program | None:
 def take(version: str, engine: Engine, *, report: Report = silent) -> Program | None:
     """e2e.test out of the published image of exactly that version; None where no registry has it. It is kept.
 
-    Raises CommandError where it can't be pulled, or has other programs than upstream's.
+    Raises OrdealError where it can't be pulled, CommandError where it has other programs than upstream's.
     """
     wanted = binaries.normal_version(version)
     image, target = f"{PUBLISHED}:v{wanted}", taken(wanted)
     if not (target / NAME).is_file():
-        if not registry_answers(engine, image):
+        if not registry.is_on_engine(engine, image) and not registry.ask(engine, image).there:
             return None
         report(f"taking {NAME} out of {image}")
-        engine.docker("pull", "--quiet", image, timeout_s=PULL_TIMEOUT_S)
+        registry.bring(engine, image, report)
         target.parent.mkdir(parents=True, exist_ok=True)
         container = engine.docker("create", image).out.strip()
         try:
             with tempfile.TemporaryDirectory(prefix=".taking-", dir=target.parent, ignore_cleanup_errors=True) as work:
                 for name in (KUBECTL, NAME):
-                    engine.docker("cp", f"{container}:{IN_IMAGE}/{name}", f"{work}/{name}", timeout_s=120)
+                    out = engine.argv("cp", f"{container}:{IN_IMAGE}/{name}", "-")
+                    pour(out, [["tar", f"--directory={work}", "-xf", "-"]], timeout_s=120)
                 target.mkdir(exist_ok=True)
                 for name in (KUBECTL, NAME):  # the one that is looked for comes last
                     (Path(work) / name).replace(target / name)

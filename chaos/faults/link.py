@@ -15,6 +15,7 @@ from kubernetes.client import CoreV1Api
 from chaos.clusters.base import Cluster, NodeNetwork, NodePower
 from chaos.errors import OrdealError
 from chaos.faults.base import fault
+from chaos.hosts import parts
 from chaos.hosts.command import Output, run
 from chaos.journal import JSON, Saved
 
@@ -49,6 +50,11 @@ class BadLink:
 
     def plan(self, cluster: _Networked) -> Saved:
         _check(self)
+        parts.check(
+            *([parts.THROTTLING] if self.rate_bits_per_s else []),
+            *([parts.FIREWALL] if self.loss else []),
+            *([parts.LOSS] if 0 < self.loss < 1 else []),
+        )
         names = (self.one, *self.others)
         if len(set(names)) != len(names) or len(names) < 2:
             raise OrdealError(f"a link has two ends, and {' and '.join(names) or 'no node'} were named")

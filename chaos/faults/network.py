@@ -10,6 +10,7 @@ from kubernetes.client import CoordinationV1Api
 from chaos.clusters.base import Cluster, NodeNetwork, NodePower
 from chaos.errors import OrdealError
 from chaos.faults.base import fault
+from chaos.hosts import parts
 from chaos.hosts.command import run
 from chaos.journal import Saved
 
@@ -38,6 +39,7 @@ class CutOff:
     peers: tuple[str, ...]
 
     def plan(self, cluster: _Networked) -> Saved:
+        parts.check(parts.FIREWALL)
         known = {n.name: n for n in cluster.nodes()}
         for name in (*self.nodes, *self.peers):
             if name not in known:

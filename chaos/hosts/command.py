@@ -4,14 +4,18 @@ import os
 import shlex
 import signal
 import subprocess
+import tempfile
+import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from chaos.errors import OrdealError
 
 LAST_LINES = 15
+CHUNK_BYTES = 1 << 20
 # Runs "$@" below all others, in a session of its own. Where the kernel groups by session (sched(7), "The autogroup
 # feature") it shares the processors out between sessions first, and nice alone would count only within one. 10 is a
 # tenth of the weight of a session that is not nice; with 19, a hundredth, a build hardly went on on a busy machine.
@@ -52,11 +56,13 @@ def run(
     stdin: str | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    umask: int = -1,
 ) -> Output:
     """Run a program to its end and return its output.
 
-    `env` is added to this process's environment. Raises CommandError where the program is missing, outlives
-    `timeout_s` (it is then killed), or, with `check`, exits with another code than 0.
+    `env` is added to this process's environment; `umask` is its own, -1 this process's. Raises CommandError where the
+    program can't be started, outlives `timeout_s` (it is then killed), or, with `check`, exits with another code than
+    0.
     """
     try:
         done = subprocess.run(
@@ -70,9 +76,10 @@ def run(
             check=False,
             env={**os.environ, **env} if env else None,
             cwd=cwd,
+            umask=umask,
         )
-    except FileNotFoundError as error:
-        raise CommandError(argv, f"could not start: {error.strerror}: {error.filename}", "") from error
+    except OSError as error:
+        raise _not_started(argv, error) from error
     except subprocess.TimeoutExpired as error:
         said = error.stderr or error.stdout or b""
         text = said.decode(errors="replace") if isinstance(said, bytes) else said
@@ -101,8 +108,8 @@ def run_yielding(argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str
             cwd=cwd,
             start_new_session=True,
         )
-    except FileNotFoundError as error:
-        raise CommandError(argv, f"could not start: {error.strerror}: {error.filename}", "") from error
+    except OSError as error:
+        raise _not_started(argv, error) from error
     with process:
         try:
             out, err = process.communicate(timeout=timeout_s)
@@ -117,6 +124,105 @@ def run_yielding(argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str
     if process.returncode != 0:
         raise _failed(argv, process.returncode, out, err)
     return Output(process.returncode, out, err)
+
+
+def pour(
+    source: Sequence[str], sinks: Sequence[Sequence[str]], *, timeout_s: float, env: Mapping[str, str] | None = None
+) -> None:
+    """Hand what `source` writes to each of `sinks`, as a pipe does: nothing of it is put on a disk.
+
+    Raises CommandError of the program that failed first, or where not all of them have ended within `timeout_s`; none
+    of them runs on then.
+    """
+    environment = {**os.environ, **env} if env else None
+    late = threading.Event()
+    with ExitStack() as stack:
+        first = _begin(stack, source, environment, reads=False)
+        others = [_begin(stack, each, environment, reads=True) for each in sinks]
+
+        def end_all() -> None:
+            late.set()
+            for each in (first, *others):
+                each.process.kill()
+
+        timer = threading.Timer(timeout_s, end_all)
+        timer.start()
+        stack.callback(timer.cancel)
+        full = _hand_on(first, others)
+        codes = {id(each): each.process.wait() for each in (first, *others)}
+        if late.is_set():
+            raise CommandError(source, f"and what reads it did not end within {timeout_s:g} s", "")
+        # What was read in part only may fail for that; and a source that was cut off has done nothing wrong.
+        for each in (first, *others) if full is None else others:
+            if codes[id(each)] != 0:
+                raise _failed(each.argv, codes[id(each)], "", each.said())
+        if full is not None:
+            raise CommandError(full.argv, "ended before it had read all", full.said())
+
+
+@dataclass(frozen=True, slots=True)
+class _Piped:
+    """A program of `pour`, with the file that takes what it has to say."""
+
+    argv: Sequence[str]
+    process: "subprocess.Popen[bytes]"
+    words: IO[bytes]
+
+    def said(self) -> str:
+        self.words.seek(0)
+        return self.words.read().decode(errors="replace")
+
+
+def _begin(stack: ExitStack, argv: Sequence[str], env: Mapping[str, str] | None, *, reads: bool) -> _Piped:
+    """Start it; it is gone when the stack is left."""
+    words = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  (the stack closes it)
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
+            stdout=words if reads else subprocess.PIPE,
+            stderr=words,
+            env=env,
+        )
+    except OSError as error:
+        raise _not_started(argv, error) from error
+
+    def gone() -> None:
+        process.kill()
+        with suppress(BrokenPipeError), process:
+            pass
+
+    stack.callback(gone)
+    return _Piped(argv, process, words)
+
+
+def _hand_on(source: _Piped, sinks: Sequence[_Piped]) -> _Piped | None:
+    """Until the source has ended; returns the sink that took no more before that, and why is in its exit code."""
+    out, full = source.process.stdout, None
+    assert out is not None
+    while full is None and (chunk := out.read(CHUNK_BYTES)):
+        full = next((each for each in sinks if not _takes(each, chunk)), None)
+    if full is not None:
+        source.process.kill()
+    for each in sinks:
+        if not _takes(each, b"", last=True):
+            full = full or each
+    return full
+
+
+def _takes(sink: _Piped, chunk: bytes, *, last: bool = False) -> bool:
+    assert sink.process.stdin is not None
+    try:
+        sink.process.stdin.write(chunk)
+        if last:
+            sink.process.stdin.close()
+    except BrokenPipeError:
+        return False
+    return True
+
+
+def _not_started(argv: Sequence[str], error: OSError) -> CommandError:
+    return CommandError(argv, f"could not start: {error.strerror}: {error.filename}", "")
 
 
 def _failed(argv: Sequence[str], code: int, out: str, err: str) -> CommandError:

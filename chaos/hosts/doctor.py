@@ -9,19 +9,36 @@ import platform
 import re
 import resource
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, engine, image, workload_images
+from chaos.hosts import (
+    apparmor,
+    binaries,
+    cgroups,
+    daemon,
+    engine,
+    image,
+    packages,
+    preparations,
+    registry,
+    rootfs,
+    workload_images,
+)
+from chaos.hosts.engine import Info, Silence
 from chaos.hosts.limits import limits
+from chaos.hosts.parts import PARTS
 from chaos.hosts.places import APP, cache_dir
 from chaos.hosts.ready import PUBLISHED_NODE
+from chaos.hosts.registry import Offer
 from chaos.hosts.target import Target
+from chaos.obstacles import needed_for
+from chaos.suites import replays
 
 GIB = 2**30
 # Measured on the machine of docs/machine.md, from nothing, for one Kubernetes version: 0.9 GiB of programs, a Go
@@ -35,13 +52,6 @@ NOFILE_NEED = 20_000  # the lowest hard limit that a kind cluster has been seen 
 KERNEL_NEED = (4, 19)  # the oldest that kubeadm's own preflight does not advise against
 # Without these no container engine starts a node; another capability that is missing is left out of containers.
 VITAL_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_SYS_PTRACE")
-# program: (Debian's package, what runs it)
-PROGRAMS = {
-    "iptables": ("iptables", "the container engine; faults that cut nodes off"),
-    "ip": ("iproute2", "routes that keep cluster traffic on this machine"),
-    "nsenter": ("util-linux", "faults and probes inside a node's network"),
-}
-REGISTRY_TIMEOUT_S = 2.0
 SETUP = "kube-ordeal setup"
 REST = "kubectl and what runs on nodes"
 KIND_ABILITY, SIMULATED_ABILITY, BOTH = "kind clusters", "simulated clusters", "every cluster made here"
@@ -96,17 +106,46 @@ class Kubernetes:
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """The engine that answers: version, whether we started it, a registry in reach, what the host lacks for it."""
+    """The engine that answers: version, whether we started it, what it says of itself, what the host lacks for it.
+
+    `unfit`: why it can't serve kind's nodes. `api`: the API version that the client has to be told. `uncontained`: what
+    stays as it is, though traffic may leave by it. `offers`: what a registry said of those images that lack.
+    """
 
     version: str
     ours: bool
-    registry: bool
-    missing_preparations: tuple[str, ...]
+    missing_preparations: tuple[str, ...] = ()
+    offers: tuple[Offer, ...] = ()
+    uncontained: tuple[str, ...] = ()
+    unfit: str = ""
+    about: Info = field(default_factory=Info)
+    api: str = ""
+    answered_s: float = 0.0
+
+    def pulls(self, name: str) -> bool:
+        """Whether a registry was asked for that image, and has it."""
+        return any(offer.there for offer in self.offers if offer.image == name)
+
+
+@dataclass(frozen=True, slots=True)
+class PartFacts:
+    """A part of this machine: why it can't be used, the Debian packages that it lacks, the incidents that use it."""
+
+    name: str
+    lacks: str
+    packages: tuple[str, ...]
+    incidents: tuple[str, ...]
+    mend: str
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Plain facts. `nofile` is (soft, hard); `inotify` maps a sysctl to its value; `packages` are those that lack."""
+    """Plain facts. `nofile` is (soft, hard); `inotify` maps a sysctl to its value.
+
+    `silence`: why there is no engine. `apt`: Debian's packages can be installed. `engine_packages`: those of an engine
+    that lack. `apparmor`: the profile of mysqld that is in force. `crowded`: this is a container, whose processes are
+    in the way of an engine's cgroups.
+    """
 
     root: bool
     kernel: str
@@ -120,7 +159,12 @@ class Machine:
     cache_disk: Disk
     engine_disk: Disk
     engine: EngineFacts | None
-    programs: frozenset[str]
+    silence: Silence | None
+    parts: tuple[PartFacts, ...]
+    apt: bool
+    engine_packages: tuple[str, ...]
+    apparmor: str
+    crowded: bool
     bundles: frozenset[str]
     kubernetes: tuple[Kubernetes, ...]
     go: str
@@ -129,9 +173,16 @@ class Machine:
     lacking_images: tuple[str, ...]  # workloads' names
 
 
-def examine(versions: Sequence[str] = (binaries.DEFAULT_KUBERNETES,), target: Target = Target.ALL) -> tuple[Check, ...]:
-    """Look at the machine and judge it, for these Kubernetes versions. Raises OrdealError for what is no version."""
-    return judge(look(tuple(binaries.normal_version(v) for v in versions)), target)
+def examine(
+    versions: Sequence[str] = (binaries.DEFAULT_KUBERNETES,),
+    target: Target = Target.ALL,
+    report: binaries.Report = binaries.silent,
+) -> tuple[Check, ...]:
+    """Look at the machine and judge it, for these Kubernetes versions. Raises OrdealError for what is no version.
+
+    What takes long is reported.
+    """
+    return judge(look(tuple(binaries.normal_version(v) for v in versions), target, report=report), target)
 
 
 def as_json(checks: Sequence[Check]) -> dict[str, object]:
@@ -161,29 +212,34 @@ def judge(machine: Machine, target: Target = Target.ALL) -> tuple[Check, ...]:
         *(_kubernetes(wanted, target) for wanted in machine.kubernetes),
     )
     for_kind = (
-        _root(machine),
         _cgroup(machine),
         _capabilities(machine),
         _inotify(machine),
         _disk("disk for node images and nodes", machine.engine_disk, KIND_ABILITY),
-        *(_program(name, machine) for name in PROGRAMS),
         _engine(machine),
         _registry(machine),
         _preparations(machine),
         _debootstrap(machine),
         *(_node_image(wanted, machine) for wanted in machine.kubernetes),
         _workload_images(machine),
+        _apparmor(machine),
+        *(_part(each, machine) for each in machine.parts),
     )
     return tuple(check for check in everywhere if check is not None) + (for_kind if target.kind else ())
 
 
+def built_here(m: Machine) -> tuple[str, ...]:
+    """The Kubernetes versions whose node image lacks and can't be pulled, so that it would be built."""
+    lacking = [each.version for each in m.kubernetes if not each.node_image]
+    return tuple(v for v in lacking if m.engine is None or not m.engine.pulls(published_node(v)))
+
+
+def published_node(version: str) -> str:
+    """The published node image of a Kubernetes version."""
+    return f"{PUBLISHED_NODE}:v{version}"
+
+
 # --- judging
-
-
-def _root(m: Machine) -> Check:
-    status = Status.OK if m.root else Status.MISSING
-    found = "yes" if m.root else "this user is not root"
-    return Check("root", status, found, "set-up; every fault on a kind node", "" if m.root else "run it with sudo")
 
 
 def _architecture(m: Machine) -> Check:
@@ -234,9 +290,9 @@ def _nofile(m: Machine) -> Check:
 
 
 def _inotify(m: Machine) -> Check:
-    low = {name: value for name, value in m.inotify.items() if value < engine.SYSCTLS[name]}
+    low = {name: value for name, value in m.inotify.items() if value < preparations.SYSCTLS[name]}
     found = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in m.inotify.items())
-    wanted = " ".join(f"{name}={engine.SYSCTLS[name]}" for name in low)
+    wanted = " ".join(f"{name}={preparations.SYSCTLS[name]}" for name in low)
     mend = f"{SETUP}, or sysctl -w {wanted}" if low else ""
     return Check("inotify", Status.MISSING if low else Status.OK, found, "containerd and kubelets, each node", mend)
 
@@ -269,36 +325,73 @@ def _packages(m: Machine) -> Check:
     return Check(title, Status.OK, f"all there, Python {platform.python_version()}", needed_for)
 
 
-def _program(name: str, m: Machine) -> Check:
-    package, needed_for = PROGRAMS[name]
-    if name in m.programs:
-        return Check(name, Status.OK, "installed", needed_for)
-    return Check(name, Status.MISSING, "not installed", needed_for, f"{SETUP}, or apt-get install {package}")
+def _part(part: PartFacts, m: Machine) -> Check:
+    needed = f"replays of {', '.join(part.incidents)}" if part.incidents else "nothing that is there yet"
+    if not part.lacks:
+        return Check(part.name, Status.OK, "works", needed)
+    mend = f"{SETUP}, or apt-get install {' '.join(part.packages)}" if part.packages and m.apt else part.mend
+    return Check(part.name, Status.WARNING, f"{part.lacks}: those replays are skipped", needed, mend)
+
+
+def _apparmor(m: Machine) -> Check:
+    title, needed_for = "AppArmor", "MySQL in pods, from images of others"
+    if not m.apparmor:
+        return Check(title, Status.OK, "no profile of mysqld is known to be in force", needed_for)
+    return Check(title, Status.WARNING, apparmor.means(m.apparmor), needed_for, apparmor.MEND)
 
 
 def _engine(m: Machine) -> Check:
     title = "container engine"
     if m.engine is None:
-        return Check(title, Status.MISSING, "none answers", KIND_ABILITY, f"{SETUP} --for kind, or start Docker")
-    whose = "started by set-up" if m.engine.ours else "this machine's own"
-    return Check(title, Status.OK, f"Docker {m.engine.version}, {whose}", KIND_ABILITY)
+        why = m.silence.why if m.silence else "none answers"
+        mend = f"{SETUP} --for simulated: simulated clusters need none"
+        if m.silence is None or not m.silence.taken:
+            mend = f"{SETUP} --for kind, or start Docker" if can_start_engine(m) else "install and start Docker"
+        return Check(title, Status.MISSING, why, KIND_ABILITY, mend)
+    if m.engine.unfit:
+        return Check(title, Status.MISSING, m.engine.unfit, KIND_ABILITY, f"{SETUP} --for simulated")
+    about = m.engine.about
+    said = {
+        f"Docker {m.engine.version}": True,
+        "started by set-up" if m.engine.ours else "this machine's own": True,
+        f"its client is told API version {m.engine.api}": bool(m.engine.api),
+        "images in containerd's store": about.containerd_store,
+        "users remapped": about.remapped,
+        "SELinux": about.selinux,
+        "its containers' processes are not on this machine, so no fault can enter their networks": not about.here,
+        f"it took {m.engine.answered_s:.0f} s to answer": m.engine.answered_s >= engine.SLOW_S,
+    }
+    slow = m.engine.answered_s >= engine.SLOW_S
+    mend = "look at what keeps it busy" if slow else "" if about.here else "use the engine of this machine"
+    status = Status.WARNING if mend else Status.OK
+    return Check(title, status, ", ".join(each for each, holds in said.items() if holds), KIND_ABILITY, mend)
+
+
+def can_start_engine(m: Machine) -> bool:
+    """Whether set-up could start an engine: what it needs is there, or can be installed."""
+    return m.apt or not m.engine_packages
 
 
 def _registry(m: Machine) -> Check:
-    title, needed_for = "image registry", "published node images; without it they are built here"
+    title, needed_for = "image registry", "published images; those that can't be pulled are built here"
     if m.engine is None:
         return Check(title, Status.OK, "not asked: no engine answers", needed_for)
-    found = "in reach" if m.engine.registry else "not in reach: node images are built from Go modules and Debian"
-    return Check(title, Status.OK, found, needed_for)
+    if not m.engine.offers:
+        return Check(title, Status.OK, "not asked: every image is there", needed_for)
+    said = [f"{each.image}: {'can be pulled' if each.there else each.why}" for each in m.engine.offers]
+    return Check(title, Status.OK, "; ".join(said), needed_for)
 
 
 def _preparations(m: Machine) -> Check:
-    title, needed_for = "node network and routes", "cluster traffic stays on this machine"
+    title, needed_for = "limits and routes", "nodes have handles, and cluster traffic stays on this machine"
     if m.engine is None:
         return Check(title, Status.OK, "not asked: no engine answers", needed_for)
     if m.engine.missing_preparations:
         found = "; ".join(m.engine.missing_preparations)
         return Check(title, Status.MISSING, found, needed_for, f"{SETUP} --for kind")
+    if m.engine.uncontained:
+        mend = "keep clusters apart from it: see to that route"
+        return Check(title, Status.WARNING, "; ".join(m.engine.uncontained), needed_for, mend)
     return Check(title, Status.OK, "there", needed_for)
 
 
@@ -344,12 +437,13 @@ def _workload_images(m: Machine) -> Check:
 
 
 def _debootstrap(m: Machine) -> Check:
-    title, needed_for = "debootstrap", "the root file systems of images"
+    title, needed_for = "debootstrap", "the root file systems of images that are built here"
     if m.debootstrap:
         return Check(title, Status.OK, "installed", needed_for)
-    if all(wanted.node_image for wanted in m.kubernetes) or (m.engine and m.engine.registry):
+    if not built_here(m):
         return Check(title, Status.OK, "not installed, and not needed now", needed_for)
-    return Check(title, Status.MISSING, "not installed", needed_for, f"{SETUP}, or apt-get install debootstrap")
+    mend = f"{SETUP}, or apt-get install debootstrap" if m.apt else "install it, or see to it that images can be pulled"
+    return Check(title, Status.MISSING, "not installed", needed_for, mend)
 
 
 def _gib(size_bytes: int) -> str:
@@ -363,43 +457,93 @@ def _limit(value: int) -> str:
 # --- looking
 
 
-def look(versions: tuple[str, ...]) -> Machine:
-    """Read the facts: a few small files, the engine's answers, the cache's records. Writes nothing."""
-    running = engine.find()
+def look(
+    versions: tuple[str, ...],
+    target: Target = Target.ALL,
+    *,
+    workloads: bool = False,
+    report: binaries.Report = binaries.silent,
+) -> Machine:
+    """Read the facts: a few small files, the engine's answers, the cache's records. Writes nothing.
+
+    A registry is asked for the node images that lack and, with `workloads`, for those of workloads.
+    """
+    answer = engine.ask(report)
+    running = answer if isinstance(answer, engine.Engine) else None
     bundles = frozenset(name for name in ("kind", "etcd", "kwok") if binaries.built(name) is not None)
     kubernetes = tuple(_look_at_version(version, running) for version in versions)
     allowed = limits()
-    whole = len(bundles) == 3 and not any(each.lacks(Target.ALL) for each in kubernetes)
+    lacking = lacking_images(running)
+    wanted = [published_node(each.version) for each in kubernetes if not each.node_image]
+    wanted += [each for each in map(workload_images.published, lacking) if each] if workloads else []
+    facts = _look_at_engine(running, wanted if target.kind else [], report) if running is not None else None
     return Machine(
         root=os.geteuid() == 0,
         kernel=platform.release(),
         architecture=platform.machine().lower(),
         cgroup=_look_at_cgroup(),
-        missing_capabilities=engine.missing_capabilities(),
+        missing_capabilities=daemon.missing_capabilities(),
         nofile=resource.getrlimit(resource.RLIMIT_NOFILE),
-        inotify={name: int(Path("/proc/sys", *name.split(".")).read_text()) for name in engine.SYSCTLS},
+        inotify={name: int(preparations.sysctl(name)) for name in preparations.SYSCTLS},
         processors=allowed.processors,
         memory_bytes=allowed.memory_bytes,
-        cache_disk=_look_at_disk(cache_dir(), CACHE_NEED_BUILT_BYTES if whole else CACHE_NEED_BYTES),
-        engine_disk=_look_at_disk(_data_root(running), ENGINE_NEED_BYTES),
-        engine=_look_at_engine(running, versions[0]) if running else None,
-        programs=frozenset(name for name in PROGRAMS if shutil.which(name)),
+        cache_disk=_look_at_disk(cache_dir(), _cache_need_bytes(target, bundles, kubernetes, facts)),
+        engine_disk=_look_at_disk(_data_root(facts), ENGINE_NEED_BYTES),
+        engine=facts,
+        silence=answer if isinstance(answer, Silence) else None,
+        parts=_look_at_parts() if target.kind else (),
+        apt=packages.can_install(),
+        engine_packages=tuple(each for program, each in daemon.PACKAGES.items() if shutil.which(program) is None),
+        apparmor=apparmor.mysqld_profile(),
+        crowded=cgroups.in_the_way(),
         bundles=bundles,
         kubernetes=kubernetes,
         go=_look_at_go(versions),
         debootstrap=shutil.which("debootstrap") is not None,
         lacking_packages=_lacking_packages(),
-        lacking_images=lacking_images(running),
+        lacking_images=lacking,
     )
 
 
-def _look_at_engine(running: engine.Engine, version: str) -> EngineFacts:
+def _look_at_engine(running: engine.Engine, wanted: Sequence[str], report: binaries.Report) -> EngineFacts:
+    about = engine.info(running)
+    offers: list[Offer] = []
+    for name in wanted:
+        if offers and not offers[-1].reached:
+            offers.append(Offer(name, there=False, why=offers[-1].why, reached=False))  # nor is it for this one
+        else:
+            report(f"asking a registry for {name}")
+            offers.append(registry.ask(running, name))
     return EngineFacts(
         running.version,
         running.ours,
-        engine.registry_answers(running, f"{PUBLISHED_NODE}:v{version}", timeout_s=REGISTRY_TIMEOUT_S),
-        engine.missing_preparations(running),
+        preparations.missing(running),
+        tuple(offers),
+        preparations.uncontained(running),
+        engine.unfit(running, about),
+        about,
+        running.api,
+        running.answered_s,
     )
+
+
+def _look_at_parts() -> tuple[PartFacts, ...]:
+    known = replays().values()
+    return tuple(
+        PartFacts(each.name, each.lacks(), each.lacking_packages(), needed_for(each, known), each.mend)
+        for each in PARTS
+    )
+
+
+def _cache_need_bytes(
+    target: Target, bundles: Collection[str], kubernetes: Sequence[Kubernetes], running: EngineFacts | None
+) -> int:
+    needed = ({"kind"} if target.kind else set()) | ({"etcd", "kwok"} if target.simulated else set())
+    if not needed <= set(bundles) or any(each.lacks(target) for each in kubernetes):
+        return CACHE_NEED_BYTES
+    lacks = [published_node(each.version) for each in kubernetes if not each.node_image]
+    to_build = any(running is None or not running.pulls(each) for each in lacks)
+    return rootfs.FREE_BYTES_NEEDED if target.kind and to_build and not image.has_rootfs() else CACHE_NEED_BUILT_BYTES
 
 
 def _look_at_version(version: str, running: engine.Engine | None) -> Kubernetes:
@@ -414,9 +558,8 @@ def node_image(running: engine.Engine, version: str) -> str:
     ours = image.find(running, version)
     if ours is not None:
         return ours.tag
-    published = f"{PUBLISHED_NODE}:v{version}"
-    there = running.docker("images", "-q", published, timeout_s=REGISTRY_TIMEOUT_S, check=False).out.strip()
-    return published if there else ""
+    published = published_node(version)
+    return published if registry.is_on_engine(running, published) else ""
 
 
 def lacking_images(running: engine.Engine | None) -> tuple[str, ...]:
@@ -431,12 +574,10 @@ def _look_at_cgroup() -> str:
     return "v1" if (root / "memory").is_dir() else ""
 
 
-def _data_root(running: engine.Engine | None) -> Path:
-    if running is not None and not running.ours:
-        said = running.docker("info", "--format", "{{.DockerRootDir}}", timeout_s=REGISTRY_TIMEOUT_S, check=False)
-        if Path(said.out.strip() or "/nowhere").is_dir():
-            return Path(said.out.strip())
-    return engine.DATA_ROOT
+def _data_root(running: EngineFacts | None) -> Path:
+    if running is not None and not running.ours and Path(running.about.data_root or "/nowhere").is_dir():
+        return Path(running.about.data_root)
+    return daemon.DATA_ROOT
 
 
 def _look_at_disk(path: Path, need_bytes: int) -> Disk:

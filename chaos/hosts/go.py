@@ -14,6 +14,7 @@ from pathlib import Path
 from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError, Output, run, run_yielding
 from chaos.hosts.lock import locked
+from chaos.hosts.ownership import owner_of, will_write
 from chaos.hosts.places import cache_dir
 
 BUILD_TIMEOUT_S = 3 * 3600.0  # it yields, and takes many times as long on a busy machine
@@ -142,6 +143,10 @@ def _prepared(cwd: Path, env: Mapping[str, str] | None) -> tuple[str, dict[str, 
         {"GOROOT": str(chosen.root)} if chosen.root else {}
     )
     proxies = run([str(chosen.program), "env", "GOPROXY"], timeout_s=30, env=environment, cwd=cwd).out.strip()
+    if owner_of(Path.home()) is not None:  # root builds in somebody else's home
+        asked = [str(chosen.program), "env", "GOMODCACHE", "GOCACHE"]
+        folders = run(asked, timeout_s=30, env=environment, cwd=cwd).out.splitlines()
+        will_write(*(Path(folder.strip()) for folder in folders if folder.strip()))
     # No `direct` beside a proxy: a version control host that does not answer hangs for minutes.
     environment["GOPROXY"] = ",".join(p for p in re.split("[,|]", proxies) if p != "direct") or proxies
     environment.update(env or {})

@@ -19,7 +19,7 @@ from pathlib import Path
 from chaos.errors import OrdealError
 from chaos.hosts import binaries
 from chaos.hosts.binaries import BUNDLES, Binaries, Report, build, built, goarch, normal_version, silent
-from chaos.hosts.command import run
+from chaos.hosts.command import pour, run
 from chaos.hosts.engine import Engine, require
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir, manifests_dir
@@ -377,8 +377,6 @@ def _build(
             (context / "programs/write-cni-conf").chmod(0o755)
         engine.build(name, _recipes() / f"images/{each.recipe}.Containerfile", context)
         shutil.rmtree(context)
-    archive = work / "images.tar"
-    engine.docker("save", "-o", str(archive), *temporary, timeout_s=BUILD_TIMEOUT_S)
 
     base = f"kube-ordeal/build-node:{digest}"
     context = work / "node"
@@ -392,7 +390,8 @@ def _build(
         "run", "-d", "--rm", "--network=none", f"--name={BUILDER}{digest}", "--entrypoint=/bin/sleep", base,
         str(int(BUILD_TIMEOUT_S)),
     ).out.strip()  # fmt: skip
-    engine.docker("cp", str(archive), f"{container}:/images.tar", timeout_s=BUILD_TIMEOUT_S)
+    into = engine.argv("exec", "-i", container, "sh", "-c", "cat >/images.tar")
+    pour(engine.argv("save", *temporary), [into], timeout_s=BUILD_TIMEOUT_S)
     pairs = [word for name, each in temporary.items() for word in (name, each.name)]
     script = (_recipes() / "load-images").read_text()
     loaded = engine.docker(
@@ -472,5 +471,5 @@ def _link_programs(out: Path, wanted: Iterable[str], programs: Mapping[str, _Pro
 def _import_rootfs(engine: Engine, rootfs: Path) -> str:
     tag = f"kube-ordeal/rootfs:{rootfs.name}"
     if engine.docker("image", "inspect", tag, check=False).code != 0:
-        engine.docker("import", str(rootfs / "rootfs.tar"), tag, timeout_s=BUILD_TIMEOUT_S)
+        engine.load_archive(rootfs / "rootfs.tar", tag)
     return tag

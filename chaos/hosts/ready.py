@@ -6,29 +6,31 @@ from chaos.clusters.base import Images
 from chaos.clusters.kind import PUBLISHED_BUSYBOX, KindSetup
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, engine, image
+from chaos.hosts import binaries, engine, image, registry
 from chaos.hosts.image import WORKLOAD_IMAGE
 
 PUBLISHED_NODE = "kindest/node"
 SETUP = "run `kube-ordeal setup`"
 
 
-def kind_setup(version: str, node_image: str = "", kind: Path | None = None, kubectl: Path | None = None) -> KindSetup:
+def kind_setup(
+    version: str, node_image: str = "", kind: Path | None = None, kubectl: Path | None = None, busybox: str = ""
+) -> KindSetup:
     """What a kind cluster of that Kubernetes version is made with.
 
-    `node_image`, `kind`, `kubectl` are the user's own, where given. Else the node image that was built here, or the
-    published one where the engine has it. Raises OrdealError where set-up has not been run.
+    `node_image`, `kind`, `kubectl` and `busybox` (an image) are the user's own, where given. Else the node image that
+    was built here, or the published one where the engine has it. Raises OrdealError where set-up has not been run.
     """
-    running = engine.require()
-    ours = next((i.tag for i in image.list_images() if i.kubernetes == version and not i.components), "")
+    running = engine.chosen()
+    ours = next((i.tag for i in image.list_images(running) if i.kubernetes == version and not i.components), "")
     published = f"{PUBLISHED_NODE}:v{version}"
-    if not node_image and not ours and not running.docker("images", "-q", published, timeout_s=20).out.strip():
+    if not node_image and not ours and not registry.is_on_engine(running, published):
         raise OrdealError(
             f"there is no node image for Kubernetes {version} yet: run `kube-ordeal setup --kubernetes {version}`"
         )
     chosen = node_image or ours or published
     offline = chosen.startswith(image.REPOSITORY)
-    images = Images(WORKLOAD_IMAGE if offline else PUBLISHED_BUSYBOX)
+    images = Images(busybox or (WORKLOAD_IMAGE if offline else PUBLISHED_BUSYBOX))
     cgroup_v1 = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
     return KindSetup(kind_tools(kind, kubectl, version), version, chosen, images, cgroup_v1)
 

@@ -1,6 +1,5 @@
 """Debian root file systems for images, made by debootstrap: no registry is asked."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +7,12 @@ from pathlib import Path
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import Report
 from chaos.hosts.command import run
-from chaos.hosts.engine import install_packages
+from chaos.hosts.packages import install, need_root
 
 DEBIAN = "bookworm"
 FREE_BYTES_NEEDED = 8 * 1024**3
 TIMEOUT_S = 900.0
+OPEN_UMASK = 0o022  # of what everybody in an image can read, whatever this process's own is
 
 
 def debootstrap(root: Path, packages: Sequence[str], report: Report) -> None:
@@ -25,17 +25,16 @@ def debootstrap(root: Path, packages: Sequence[str], report: Report) -> None:
         raise OrdealError(
             f"{root.parent} has {free_bytes / 1e9:.1f} GB free and an image takes {FREE_BYTES_NEEDED / 1e9:.0f}."
         )
-    if os.geteuid() != 0:
-        raise OrdealError("making a root file system for an image needs root; run the same command with sudo.")
+    need_root("making a root file system for an image")
     if shutil.which("debootstrap") is None:
-        install_packages(("debootstrap",), report)
+        install(("debootstrap",), report)
     include = [f"--include={','.join(packages)}"] if packages else []
     # In namespaces that end with this process: what debootstrap mounts and starts is gone with it, however it ends.
     run(
         ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "slave", "--pid", "--fork",
          "--kill-child", "debootstrap", "--variant=minbase",
          *include, DEBIAN, str(root)],
-        timeout_s=TIMEOUT_S,
+        timeout_s=TIMEOUT_S, umask=OPEN_UMASK,
     )  # fmt: skip
     strip(root)
 
@@ -55,7 +54,11 @@ def strip(root: Path) -> None:
     ):
         shutil.rmtree(root / each, ignore_errors=True)
     for each in ("var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/log/journal"):
-        (root / each).mkdir(parents=True)
+        for folder in (*reversed(Path(each).parents), Path(each)):
+            if not (root / folder).exists():
+                (root / folder).mkdir()
+                (root / folder).chmod(0o755)
     for each in ("etc/hostname", "etc/resolv.conf", "var/lib/dbus/machine-id"):
         (root / each).unlink(missing_ok=True)
     (root / "etc/machine-id").write_text("")
+    (root / "etc/machine-id").chmod(0o644)

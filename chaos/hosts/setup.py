@@ -10,7 +10,18 @@ from chaos.clusters import pool
 from chaos.clusters.base import KIND, SIMULATED, ClusterRef
 from chaos.clusters.kind import home_of
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, doctor, engine, workload_images
+from chaos.hosts import (
+    binaries,
+    cgroups,
+    daemon,
+    doctor,
+    engine,
+    mounts,
+    packages,
+    preparations,
+    record,
+    workload_images,
+)
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
 from chaos.hosts.doctor import Machine, Status
 from chaos.hosts.places import APP, cache_dir, journals_dir, state_dir
@@ -30,17 +41,15 @@ NOT_MENDED = frozenset(
         "Python packages",
     }
 )
-# Debian's packages for a machine that has no engine, by the program that each brings.
-ENGINE_PACKAGES = {"dockerd": "docker.io", "containerd": "containerd", "runc": "runc"}
-# Debian's packages that building images takes, with the program of each.
-BUILDERS = {"debootstrap": "debootstrap", "maven": "mvn"}
+SHOWN = 6  # of packages that are removed, beside their number
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What set-up would do. `machine`: changes to the machine, in words; `cache`: what it would build or pull.
 
-    `workloads`: the images of workloads are wanted too, which else are had when a replay first needs one.
+    `later`: what replays would change on the machine when one first needs it. `workloads`: the images of workloads are
+    wanted too, which else are had when a replay first needs one.
     """
 
     target: Target
@@ -48,6 +57,7 @@ class Plan:
     machine: tuple[str, ...]
     cache: tuple[str, ...]
     workloads: bool = False
+    later: tuple[str, ...] = ()
 
     @property
     def todo(self) -> tuple[str, ...]:
@@ -55,9 +65,10 @@ class Plan:
         return self.machine + self.cache
 
 
-def plan(versions: Sequence[str], target: Target, *, workloads: bool = False) -> Plan:
+def plan(versions: Sequence[str], target: Target, *, workloads: bool = False, report: Report = binaries.silent) -> Plan:
     """What is missing for these Kubernetes versions. Raises OrdealError where set-up could not mend it."""
-    return planned(doctor.look(tuple(versions)), target, workloads=workloads)
+    looked_at = doctor.look(tuple(versions), target, workloads=workloads, report=report)
+    return planned(looked_at, target, workloads=workloads)
 
 
 def planned(machine: Machine, target: Target, *, workloads: bool = False) -> Plan:
@@ -67,12 +78,15 @@ def planned(machine: Machine, target: Target, *, workloads: bool = False) -> Pla
             raise OrdealError(f"{check.title}: {check.found}; {check.mend}.")
     if workloads and not target.kind:
         raise OrdealError("images of workloads are for kind clusters: leave --workloads out, or --for simulated.")
+    if target.kind:
+        _check_kind(machine)
     made = Plan(
         target,
         tuple(each.version for each in machine.kubernetes),
         _machine_changes(machine, workloads=workloads) if target.kind else (),
         _programs(machine, target) + (_images(machine, workloads=workloads) if target.kind else ()),
         workloads,
+        _later(machine) if target.kind and not workloads else (),
     )
     if made.machine and not machine.root:
         raise OrdealError(
@@ -87,14 +101,14 @@ def carry_out(made: Plan, *, progress: bool = True) -> tuple[str, ...]:
 
     A step that fails or is interrupted leaves nothing half-made behind that the next run would trust.
     """
-    before, lacked = engine.started(), [each for each, program in BUILDERS.items() if shutil.which(program) is None]
+    before = record.read()
     perform(_steps(made), progress=progress)
-    return _changes(before, engine.started(), lacked)
+    return _changes(before, record.read())
 
 
 def takes_back() -> tuple[str, ...]:
     """What `take_back` would do, in words; empty where set-up has left nothing running or changed."""
-    state = engine.started()
+    state = record.read()
     lines = [f"delete the cluster {ref.name}" for ref in _clusters()]
     if state.network:
         lines.append(f"remove the Docker network {state.network}")
@@ -102,15 +116,20 @@ def takes_back() -> tuple[str, ...]:
         lines.append(f"stop the container engine, process {state.pid}, with all its containers")
     if state.forwarding:
         lines.append("remove the engine's bridges and firewall chains, and set packet forwarding back")
-    if engine.mounted_on_itself():
-        lines.append(f"unmount {engine.DATA_ROOT}, which the container engine mounted on itself")
+    if daemon.mounted_on_itself():
+        lines.append(f"unmount {daemon.DATA_ROOT}, which the container engine mounted on itself")
     lines += [f"remove the unreachable route to {route}" for route in state.routes]
     lines += [f"set {name} back to {value}" for name, value in state.sysctls.items()]
+    if state.cgroup:
+        lines.append(f"move processes back into {state.cgroup}")
+    if state.packages and packages.can_install():
+        more = f" and {len(state.packages) - SHOWN} more" if len(state.packages) > SHOWN else ""
+        lines.append(f"remove packages that it installed: {', '.join(state.packages[:SHOWN])}{more}")
     return tuple(lines)
 
 
 def take_back(report: Report) -> None:
-    """Delete clusters that were kept, stop the engine, take back routes and limits.
+    """Delete clusters that were kept, stop the engine, take back routes and limits, remove packages.
 
     Raises OrdealError where a run is going on, or without root, and at the end where a cluster could not be deleted.
     """
@@ -125,7 +144,7 @@ def take_back(report: Report) -> None:
             pool.attach(ref).delete()
         except OrdealError as error:  # the rest is taken back all the same
             failed.append(f"the cluster {ref.name} stays: {error}")
-    engine.stop(report)
+    daemon.stop(report)
     if failed:
         raise OrdealError("\n".join(failed))
 
@@ -135,8 +154,8 @@ def stays() -> tuple[tuple[str, str], ...]:
     found = []
     if any(cache_dir().iterdir()):
         found.append((f"the cache {cache_dir()} ({_size(cache_dir())})", f"{APP} teardown --cache"))
-    if engine.DATA_ROOT.is_dir():
-        found.append((f"node images in {engine.DATA_ROOT} ({_size(engine.DATA_ROOT)})", f"{APP} teardown --cache"))
+    if daemon.DATA_ROOT.is_dir():
+        found.append((f"node images in {daemon.DATA_ROOT} ({_size(daemon.DATA_ROOT)})", f"{APP} teardown --cache"))
     return tuple(found)
 
 
@@ -148,13 +167,13 @@ def remove_cache(report: Report) -> None:
     running = engine.find()
     if running is not None and running.ours:
         raise OrdealError("the container engine still runs on its data; `take_back` comes first.")
-    if engine.runs_on_our_data():  # set up by somebody whose state is kept elsewhere
+    if daemon.runs_on_our_data():  # set up by somebody whose state is kept elsewhere
         raise OrdealError(
-            f"a container engine runs on {engine.DATA_ROOT}: stop it first, by the `{APP} teardown` of who started it."
+            f"a container engine runs on {daemon.DATA_ROOT}: stop it first, by the `{APP} teardown` of who started it."
         )
-    paths = [path for path in (cache_dir(), engine.DATA_ROOT.parent) if path.is_dir()]
+    paths = [path for path in (cache_dir(), daemon.DATA_ROOT.parent) if path.is_dir()]
     for path in paths:
-        below = engine.mounts_below(path)
+        below = mounts.below(path)
         if below:
             raise OrdealError(f"{below[0]} is mounted, so {path} is not removed: unmount it first.")
     for path in paths:
@@ -165,34 +184,82 @@ def remove_cache(report: Report) -> None:
 # --- planning
 
 
+def _check_kind(m: Machine) -> None:
+    """Raises OrdealError where clusters on kind can't be had here, whatever set-up does."""
+    if m.engine is not None and m.engine.unfit:
+        raise OrdealError(f"{m.engine.unfit}: {APP} setup --for simulated.")
+    if m.engine is None and m.silence is not None and m.silence.taken:
+        raise OrdealError(f"{m.silence.why}.")
+    if m.engine is None and not doctor.can_start_engine(m):
+        lacks = ", ".join(m.engine_packages)
+        raise OrdealError(
+            f"no container engine answers, and {lacks} can't be installed: this machine has no apt-get; install and "
+            f"start Docker, or take simulated clusters: {APP} setup --for simulated."
+        )
+    to_build = doctor.built_here(m)
+    if to_build and not m.debootstrap and not m.apt:
+        refused = (
+            "; ".join(f"{each.image}: {each.why}" for each in m.engine.offers if not each.there) if m.engine else ""
+        )
+        raise OrdealError(
+            f"the node image of Kubernetes {to_build[0]} can't be pulled ({refused}), and to build it debootstrap is "
+            f"needed, which this machine has no apt-get to install: see to one of the two."
+        )
+
+
 def _machine_changes(m: Machine, *, workloads: bool) -> tuple[str, ...]:
     lines = []
-    packages = [package for program, (package, _) in doctor.PROGRAMS.items() if program not in m.programs]
-    if m.engine is None:
-        packages += [package for program, package in ENGINE_PACKAGES.items() if shutil.which(program) is None]
-    images = m.lacking_images if workloads else ()
-    if not m.debootstrap and _to_build(m, images):
-        packages.append("debootstrap")
-    if _to_build(m, images) and _maven_lacks(images):
-        packages.append("maven")
-    if packages:
-        lines.append(f"install Debian's {', '.join(packages)}")
+    if wanted := _packages(m, workloads=workloads):
+        lines.append(f"install Debian's {', '.join(wanted)}, with what they depend on")
     if m.engine is None:
         lines.append(
-            f"start a container engine, its data in {engine.DATA_ROOT}; it adds firewall chains and turns packet "
+            f"start a container engine, its data in {daemon.DATA_ROOT}; it adds firewall chains and turns packet "
             f"forwarding on"
         )
+        if m.crowded:
+            lines.append(f"move this container's processes into a cgroup of their own, {cgroups.ROOT / cgroups.ASIDE}")
     lines += [
-        f"raise {name} from {value} to {engine.SYSCTLS[name]}"
+        f"raise {name} from {value} to {preparations.SYSCTLS[name]}"
         for name, value in m.inotify.items()
-        if value < engine.SYSCTLS[name]
+        if value < preparations.SYSCTLS[name]
     ]
     if m.engine is None:
-        lines.append(f"make the Docker network {engine.NETWORK}")
         lines.append("add unreachable routes of the worst metric, so that pod and node traffic stays on this machine")
     else:
         lines += [f"mend this: {each}" for each in m.engine.missing_preparations if not each.startswith("fs.inotify")]
     return tuple(lines)
+
+
+def _packages(m: Machine, *, workloads: bool) -> tuple[str, ...]:
+    """What would be installed now; nothing where this machine has no Debian packages.
+
+    What parts of this machine lack is left out without root: the replays that use them are skipped then anyway.
+    """
+    if not m.apt:
+        return ()
+    wanted = [each for part in m.parts for each in part.packages] if m.root else []
+    wanted += m.engine_packages if m.engine is None else ()
+    if doctor.built_here(m) and not m.debootstrap:
+        wanted.append("debootstrap")
+    wanted += _builders(m, m.lacking_images) if workloads else ()
+    return tuple(dict.fromkeys(wanted))
+
+
+def _later(m: Machine) -> tuple[str, ...]:
+    """What is installed when a replay first needs an image that can't be pulled."""
+    now = _packages(m, workloads=False)
+    wanted = [each for each in _builders(m, m.lacking_images) if each not in now] if m.apt else []
+    return (
+        (f"install Debian's {', '.join(wanted)}, to build images of {', '.join(m.lacking_images)}",) if wanted else ()
+    )
+
+
+def _builders(m: Machine, names: Sequence[str]) -> tuple[str, ...]:
+    """The packages that building those of the workloads' images takes that are not known to be pulled."""
+    built = [name for name in names if m.engine is None or not m.engine.pulls(workload_images.published(name))]
+    return tuple(
+        dict.fromkeys(each for name in built for each in workload_images.builders(workload_images.recipe(name)))
+    )
 
 
 def _programs(m: Machine, target: Target) -> tuple[str, ...]:
@@ -216,21 +283,16 @@ def _programs(m: Machine, target: Target) -> tuple[str, ...]:
 
 
 def _images(m: Machine, *, workloads: bool) -> tuple[str, ...]:
-    published = m.engine is not None and m.engine.registry
-    verb = "pull the published" if published else "build the"
-    lines = [f"{verb} node image of Kubernetes {each.version}" for each in m.kubernetes if not each.node_image]
+    built = doctor.built_here(m)
+    lacking = [each.version for each in m.kubernetes if not each.node_image]
+    verbs = {version: "build the" if version in built else "pull the published" for version in lacking}
+    lines = [f"{verb} node image of Kubernetes {version}" for version, verb in verbs.items()]
     if m.lacking_images and workloads:
-        lines.append(f"{verb} images of workloads: {', '.join(m.lacking_images)}")
+        pulled = [n for n in m.lacking_images if m.engine is not None and m.engine.pulls(workload_images.published(n))]
+        made = [name for name in m.lacking_images if name not in pulled]
+        lines += [f"pull the published images of workloads: {', '.join(pulled)}"] if pulled else []
+        lines += [f"build the images of workloads: {', '.join(made)}"] if made else []
     return tuple(lines)
-
-
-def _to_build(m: Machine, images: Sequence[str]) -> bool:
-    lacking = images or any(not each.node_image for each in m.kubernetes)
-    return bool(lacking) and not (m.engine and m.engine.registry)
-
-
-def _maven_lacks(images: Sequence[str]) -> bool:
-    return shutil.which("mvn") is None and any(workload_images.recipe(name).artifact for name in images)
 
 
 def _bundles(target: Target) -> tuple[str, ...]:
@@ -270,18 +332,17 @@ def _workload_images(report: Report) -> None:
         workload_images.choose(name, report=report, engine=running)
 
 
-def _changes(before: engine.Started, after: engine.Started, lacked: Sequence[str]) -> tuple[str, ...]:
+def _changes(before: record.Record, after: record.Record) -> tuple[str, ...]:
     """What the record of changes has now and had not before."""
-    packages = [each for each in after.packages if each not in before.packages]
-    packages += [each for each in lacked if shutil.which(BUILDERS[each])]
-    lines = [f"installed Debian's {', '.join(packages)}"] if packages else []
+    installed = [each for each in after.packages if each not in before.packages]
+    lines = [f"installed Debian's {', '.join(installed)}"] if installed else []
     if after.pid and after.pid != before.pid:
-        lines.append(f"started a container engine, process {after.pid}, its data in {engine.DATA_ROOT}")
-    if after.network and not before.network:
-        lines.append(f"made the Docker network {after.network}")
+        lines.append(f"started a container engine, process {after.pid}, its data in {daemon.DATA_ROOT}")
+    if after.cgroup and not before.cgroup:
+        lines.append(f"moved processes out of {after.cgroup}")
     lines += [f"added an unreachable route to {route}" for route in after.routes if route not in before.routes]
     lines += [
-        f"raised {name} from {value} to {engine.SYSCTLS[name]}"
+        f"raised {name} from {value} to {preparations.SYSCTLS[name]}"
         for name, value in after.sysctls.items()
         if name not in before.sysctls
     ]

@@ -4,6 +4,7 @@ Steps that fetch and unpack (engine, packages, a root file system) go on beside 
 never do.
 """
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,13 +23,11 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from chaos import durations
 from chaos.clusters.kind import PUBLISHED_BUSYBOX
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, doctor, engine, image
+from chaos.hosts import binaries, daemon, doctor, engine, image, packages, parts, preparations, registry
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
-from chaos.hosts.ready import PUBLISHED_NODE
 from chaos.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress
 from chaos.progress import shown as telling
 
-PULL_TIMEOUT_S = 1200.0
 _VERSION = re.compile(r" v?\d\S*$")
 
 
@@ -72,14 +71,15 @@ def kind_steps(
         return any(each.is_built_here() for each in images)
 
     def prepare(report: Report) -> None:
-        engine.prepare_host(engine.require(), report)
+        preparations.prepare(engine.require(), report)
 
     def make_rootfs(report: Report) -> None:
         image.make_rootfs(report)
 
     return (
         Step("container engine", lambda: engine.find() is None, _engine, Lane.MACHINE),
-        Step("limits, network and routes", _host_lacks, prepare, Lane.MACHINE),
+        Step("packages for faults", _faults_lack, _for_faults, Lane.MACHINE),
+        Step("limits and routes", _host_lacks, prepare, Lane.MACHINE),
         Step("root file system", lambda: not image.has_rootfs() and ours(), make_rootfs, Lane.MACHINE),
         *(programs(binaries.KUBERNETES, version) for version in versions),
         programs("kind"),
@@ -267,26 +267,34 @@ class _NodeImage:
             image.ensure(self.version, self.components, report=report, engine=running)
             return
         for name in (PUBLISHED_BUSYBOX, self._published):  # the node image last: it is what `is_missing` asks for
-            report(f"pulling {name}")
-            running.docker("pull", "--quiet", name, timeout_s=PULL_TIMEOUT_S)
+            registry.bring(running, name, report)
 
     @property
     def _published(self) -> str:
-        return f"{PUBLISHED_NODE}:v{self.version}"
+        return doctor.published_node(self.version)
 
     def _is_published(self) -> bool:
         running = engine.find()
         if self.components or running is None:
             return False
         if running.version not in self._published_by:  # without a registry the answer takes seconds
-            self._published_by[running.version] = engine.registry_answers(running, self._published)
+            self._published_by[running.version] = registry.ask(running, self._published).there
         return self._published_by[running.version]
 
 
 def _engine(report: Report) -> None:
-    engine.install_and_start(report)
+    daemon.install_and_start(report)
+
+
+def _faults_lack() -> bool:
+    """Whether packages lack that can be installed; where they can't be, the replays that need them are skipped."""
+    return os.geteuid() == 0 and packages.can_install() and bool(parts.lacking_packages())
+
+
+def _for_faults(report: Report) -> None:
+    packages.install(parts.lacking_packages(), report)
 
 
 def _host_lacks() -> bool:
     running = engine.find()
-    return running is None or bool(engine.missing_preparations(running))
+    return running is None or bool(preparations.missing(running))

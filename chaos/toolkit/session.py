@@ -31,6 +31,7 @@ from chaos.faults import load_all
 from chaos.faults.base import Fault, inject
 from chaos.history import History
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
+from chaos.hosts.ownership import hand_back
 from chaos.hosts.places import journals_dir
 from chaos.invariants.base import Verdict
 from chaos.journal import Journal, Saved
@@ -196,6 +197,7 @@ class Session:
             return outcome, self.problem
         finally:
             self._run, self.problem = None, ""
+            hand_back()
 
     def _wind_up(self, run: "_Run") -> Outcome | None:
         self._tried(self.take_back_all)

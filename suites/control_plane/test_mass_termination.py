@@ -3,6 +3,7 @@
 from chaos.chance import hold_for_eviction
 from chaos.clusters.base import NodeNetwork, NodePower, RunsContainers, Shape
 from chaos.faults.network import CutOff
+from chaos.hosts.parts import FIREWALL
 from chaos.incident import incident
 from chaos.invariants.availability import outage_at_most
 from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
@@ -15,6 +16,7 @@ from chaos.workloads.web import Web
     "mass-termination",
     on=("kind",),
     needs=(RunsContainers, NodeNetwork, NodePower),
+    host=(FIREWALL,),
     controls=("default-tolerations",),
 )
 def test_nodes_that_lose_the_apiserver_keep_their_pods(lab: Lab) -> None:

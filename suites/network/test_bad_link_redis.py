@@ -3,6 +3,7 @@
 from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
 from chaos.faults.link import BadLink
 from chaos.history import Window, Writes
+from chaos.hosts.parts import FIREWALL, LOSS, THROTTLING
 from chaos.incident import STATEFUL, Load, incident
 from chaos.invariants.data import no_acknowledged_write_lost, served_again_within
 from chaos.invariants.redis import CLUSTER, whole_again_within
@@ -15,7 +16,7 @@ NODE_TIMEOUT_S = {"smoke": 5.0, "full": 15.0}
 HOLD_S = {"smoke": 12.0, "full": 60.0}
 PER_S = 1000.0  # to each shard, beside redis-benchmark's load on all
 SLOW_BITS_PER_S = 10_000_000
-LOSS = 0.03
+LOST = 0.03
 WHOLE_WITHIN_S = 30.0
 # After the node timeout the masters agree on the failure, and vote. A bad link may keep no shard away for longer than a
 # dead master would.
@@ -27,6 +28,7 @@ ELECTED_WITHIN_S = 120.0  # ends when it is seen
     "bad-link",
     on=("kind",),
     needs=(RunsContainers, NodeNetwork, NodePower),
+    host=(FIREWALL, LOSS, THROTTLING),
     controls=("unconfirmed",),
     variant="under a Redis cluster",
     shape=STATEFUL,
@@ -53,7 +55,7 @@ def test_redis_keeps_what_replicas_have_confirmed(lab: Lab) -> None:
         before, began = commands_processed(redis), history.now()
         with CheckedShards(history, redis, confirm=confirm, per_s=PER_S):
             bad = history.now()
-            with lab.inject(BadLink(two, (three,), rate_bits_per_s=SLOW_BITS_PER_S, loss=LOSS)):
+            with lab.inject(BadLink(two, (three,), rate_bits_per_s=SLOW_BITS_PER_S, loss=LOST)):
                 lab.hold(HOLD_S[lab.profile.name], "one link is slow and lossy")
             lab.recover(lambda: is_whole(history, redis), within_s=WHOLE_WITHIN_S, what="the cluster to be whole")
             cut = history.now()

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
 from chaos.faults.link import BadLink
+from chaos.hosts.parts import FIREWALL, LOSS, THROTTLING
 from chaos.incident import STATEFUL, Load, incident
 from chaos.invariants.links import bad_pair_found, links_alike
 from chaos.lab import Lab
@@ -12,13 +13,14 @@ from chaos.workloads.iperf import Iperf
 
 MEASURE_S = {"smoke": 1.0, "full": 10.0}
 SLOW_BITS_PER_S = 1_000_000
-LOSS = 0.03
+LOST = 0.03
 
 
 @incident(
     "bad-link",
     on=("kind",),
     needs=(RunsContainers, NodeNetwork, NodePower),
+    host=(THROTTLING,),
     controls=("bad-pair",),
     shape=STATEFUL,
     load=Load.ALONE,
@@ -40,6 +42,7 @@ def test_the_links_between_nodes_are_alike(lab: Lab) -> None:
     "bad-link",
     on=("kind",),
     needs=(RunsContainers, NodeNetwork, NodePower),
+    host=(FIREWALL, LOSS, THROTTLING),
     controls=("loose-limit",),
     variant="one pair is bad",
     shape=STATEFUL,
@@ -51,7 +54,7 @@ def test_a_bad_link_is_found(lab: Lab) -> None:
     lab.cluster(shape_of(lab))
     iperf, pair = lab.deploy(Iperf(lab.image("iperf3"))), two_workers(lab)
     loose = lab.control == "loose-limit"  # misses even a link that is slow as well
-    bad = BadLink(pair[0], (pair[1],), rate_bits_per_s=SLOW_BITS_PER_S if loose else 0, loss=LOSS)
+    bad = BadLink(pair[0], (pair[1],), rate_bits_per_s=SLOW_BITS_PER_S if loose else 0, loss=LOST)
     with lab.record() as history, lab.inject(bad):
         measure_links(iperf, history, for_s=MEASURE_S[lab.profile.name])
     for layer in LAYERS:

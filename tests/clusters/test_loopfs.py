@@ -1,5 +1,6 @@
 """Loop-backed file systems, made and taken down for real where the tests run as root."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,20 +17,22 @@ from chaos.clusters.loopfs import LoopFileSystem
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
 from chaos.waiting import WaitedInVainError
+from tests.hosts.fake_docker import FakeDocker
 
 SIZE = 16 * 1024**2
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="loop mounts need root")
 
 
 def attached(folder: Path) -> bool:
-    listed = subprocess.run(["losetup", "--list"], capture_output=True, text=True, check=True).stdout
-    return str(folder) in listed
+    listed = subprocess.run(["losetup", "--list", "--json"], capture_output=True, text=True, check=True).stdout
+    devices = json.loads(listed or '{"loopdevices": []}')["loopdevices"]
+    return any(each["back-file"].startswith(str(folder)) for each in devices)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Where the file systems are; whatever a test leaves there is taken down."""
-    yield tmp_path / "with a blank"
+    yield tmp_path / "für uns"
     loopfs.take_down(tmp_path)
 
 
@@ -86,6 +89,30 @@ def test_one_that_is_in_use_loses_nothing(folder: Path, monkeypatch: pytest.Monk
     assert (made.mounted / "file").exists()
     loopfs.take_down(folder)
     assert not loopfs.left(folder)
+
+
+@needs_root
+def test_it_is_filled_by_an_archive_and_nothing_of_it_is_shown_to_a_container(
+    folder: Path, docker_client: FakeDocker, tmp_path: Path
+) -> None:
+    """So it makes no difference what users, labels or folders the engine gives containers."""
+    (tmp_path / "image" / "content").mkdir(parents=True)
+    (tmp_path / "image" / "content" / "blob").write_text("layer")
+    os.chown(tmp_path / "image" / "content" / "blob", 1234, 5678)
+    (tmp_path / "image" / "content").chmod(0o711)
+    inside = f'shift $(($# - 1)); sh -ec "$(echo "$1" | sed \'s#/x/y#{tmp_path}/image#\')"'
+    docker_client.install(run=inside)
+    made = loopfs.make(folder, "imagefs", "/x/y", SIZE)
+    loopfs.fill_from_image(made, "node:1", "copier")
+    blob = made.mounted / "content" / "blob"
+    assert (blob.read_text(), blob.stat().st_uid, blob.stat().st_gid) == ("layer", 1234, 5678)
+    assert (made.mounted / "content").stat().st_mode & 0o777 == 0o711
+    (call,) = docker_client.calls[:1]
+    assert call.startswith("run --rm --name copier --network=none --entrypoint=sh node:1")
+    assert not {"--volume", "-v", "--mount"} & set(call.split())
+    missing = loopfs.make(folder, "nodefs", "/not/in/it", SIZE)
+    loopfs.fill_from_image(missing, "node:1", "copier")
+    assert list(missing.mounted.iterdir()) == []
 
 
 def test_without_root_it_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from chaos.clusters import docker, node_images
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
+from tests.hosts.fake_docker import FakeDocker
 
 TYPE = "application/vnd.oci.image.manifest.v1+json"
 
@@ -36,7 +37,7 @@ class Nodes:
             case ["content", "label", digest, label]:
                 self.labelled.append(f"{digest} {label}")
                 return Output(0, "", "")
-            case ["images", "import", "--no-unpack", "-"]:
+            case ["images", "import", "--platform", _, "--no-unpack", "-"]:
                 assert stdin is not None
                 with tarfile.open(fileobj=io.BytesIO(stdin.encode())) as tar:
                     assert sorted(tar.getnames()) == ["index.json", "oci-layout"]
@@ -49,19 +50,20 @@ class Nodes:
                 return Output(0, "", "")
         raise AssertionError(argv)
 
-    def copy(self, argv: Sequence[str], *, timeout_s: float) -> Output:
-        source, target, *names = argv[4:]
-        assert source == "cp"
+    def pour(self, source: Sequence[str], sinks: Sequence[Sequence[str]], *, timeout_s: float) -> None:
+        names = source[source.index("-") + 1 :]
+        assert source[source.index("exec") + 1] == "cp"
+        (sink,) = sinks
         self.copied += names
-        self.images[target] |= {name: self.images[source][name] for name in names}
-        return Output(0, "", "")
+        self.images[sink[sink.index("--interactive") + 1]] |= {name: self.images["cp"][name] for name in names}
 
 
 @pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> Nodes:
+def nodes(monkeypatch: pytest.MonkeyPatch, docker_client: FakeDocker) -> Nodes:
+    assert docker_client.client
     fake = Nodes()
     monkeypatch.setattr(docker, "execute", fake.execute)
-    monkeypatch.setattr(node_images, "run", fake.copy)
+    monkeypatch.setattr(node_images, "pour", fake.pour)
     return fake
 
 

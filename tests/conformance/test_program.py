@@ -7,7 +7,9 @@ import pytest
 from chaos.conformance import program
 from chaos.conformance.program import Program, check_version
 from chaos.errors import OrdealError
-from chaos.hosts.command import CommandError, Output
+from chaos.hosts.command import CommandError
+from chaos.hosts.engine import Engine
+from tests.hosts.fake_docker import FakeDocker
 
 
 @pytest.fixture(autouse=True)
@@ -15,47 +17,43 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-class Engine:
-    """One with a registry that has the image, or none; `lacks` is a program that the image has not."""
-
-    def __init__(self, *, registry: bool, lacks: str = "") -> None:
-        self.registry, self.lacks = registry, lacks
-        self.calls: list[tuple[str, ...]] = []
-
-    def docker(self, *arguments: str, timeout_s: float = 0, check: bool = True) -> Output:
-        self.calls.append(arguments)
-        if arguments[0] == "manifest":
-            return Output(0 if self.registry else 1, "", "")
-        if arguments[0] == "cp":
-            if arguments[1].endswith(f"/{self.lacks}"):
-                raise CommandError(["docker", *arguments], "failed", "there is no such file")
-            Path(arguments[2]).write_text(arguments[1])
-        return Output(0, "id-1\n", "")
+IMAGE = "registry.k8s.io/conformance:v1.34.4"
+# What `docker cp CONTAINER:PATH -` writes: an archive with the file in it.
+COPY = 'name=$(basename "$2"); cd "$(mktemp -d)"; echo "$2" >"$name"; tar -c "$name"'
 
 
-def test_the_published_image_of_exactly_that_version_is_taken_once() -> None:
-    engine = Engine(registry=True)
-    taken = program.take("1.34.4", engine)  # type: ignore[arg-type]
+def an_engine(folder: Path, *, registry: bool, **on: str) -> tuple[Engine, FakeDocker]:
+    """One that lacks the image, whose registry has it or not."""
+    pull = "" if registry else "echo 'manifest unknown' >&2; exit 1"
+    made = FakeDocker(folder / "bin").install(image="exit 1", pull=pull or "true", create="echo id-1", cp=COPY, **on)
+    return Engine(made.client, "27", ours=False), made
+
+
+def test_the_published_image_of_exactly_that_version_is_taken_once(tmp_path: Path) -> None:
+    engine, made = an_engine(tmp_path, registry=True)
+    taken = program.take("1.34.4", engine)
     assert taken is not None
-    assert taken.path.read_text() == "id-1:/usr/local/bin/e2e.test"
-    assert engine.calls[1][-1].endswith("conformance:v1.34.4")
-    assert ("rm", "id-1") in engine.calls
-    assert program.take("1.34.4", Engine(registry=False)) == taken  # type: ignore[arg-type]
+    assert taken.path.read_text() == "id-1:/usr/local/bin/e2e.test\n"
+    assert f"pull --quiet {IMAGE}" in made.calls
+    assert "rm id-1" in made.calls
+    assert not any(call.startswith("manifest") for call in made.calls)
+    assert program.take("1.34.4", an_engine(tmp_path, registry=False)[0]) == taken
     assert program.find("1.34.4") == taken
 
 
-def test_without_a_registry_nothing_is_taken() -> None:
-    assert program.take("1.34.4", Engine(registry=False)) is None  # type: ignore[arg-type]
+def test_without_a_registry_nothing_is_taken(tmp_path: Path) -> None:
+    assert program.take("1.34.4", an_engine(tmp_path, registry=False)[0]) is None
     assert program.find("1.34.4") is None
     with pytest.raises(OrdealError, match="conformance build --kubernetes 1.34.4` makes it"):  # noqa: RUF043
         program.require("1.34.4")
 
 
-def test_an_image_without_the_program_leaves_nothing_that_would_be_trusted() -> None:
-    engine = Engine(registry=True, lacks="e2e.test")
-    with pytest.raises(CommandError):
-        program.take("1.34.4", engine)  # type: ignore[arg-type]
-    assert ("rm", "id-1") in engine.calls
+def test_an_image_without_the_program_leaves_nothing_that_would_be_trusted(tmp_path: Path) -> None:
+    engine, made = an_engine(tmp_path, registry=True)
+    made.install(cp=f'case "$2" in */e2e.test) echo "there is no such file" >&2; exit 1 ;; *) {COPY} ;; esac')
+    with pytest.raises(CommandError, match="there is no such file"):
+        program.take("1.34.4", engine)
+    assert "rm id-1" in made.calls
     assert program.find("1.34.4") is None
 
 

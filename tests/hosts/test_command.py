@@ -1,4 +1,4 @@
-"""A program that yields: lowest, in a session of its own, and gone with its children however its caller ends."""
+"""Programs that are run, poured into one another, or yield and are gone with their children however the caller ends."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.hosts.command import CommandError, run_yielding
+from chaos.hosts.command import CommandError, pour, run, run_yielding
 from chaos.waiting import eventually
 
 
@@ -70,3 +70,57 @@ def test_nothing_is_left_when_the_caller_is_ended(tmp_path: Path, by: signal.Sig
     finally:
         caller.kill()
         caller.wait()
+
+
+def test_a_program_that_is_none_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no program")
+    (tmp_path / "text").chmod(0o755)
+    with pytest.raises(CommandError, match="could not start: Exec format error"):
+        run([str(tmp_path / "text")])
+    with pytest.raises(CommandError, match="could not start: Permission denied"):
+        run([str(tmp_path)])
+
+
+def test_a_program_has_the_umask_that_it_is_given(tmp_path: Path) -> None:
+    run(["touch", "open"], cwd=tmp_path, umask=0o022)
+    run(["touch", "closed"], cwd=tmp_path, umask=0o077)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("open", "closed")] == [0o644, 0o600]
+
+
+def test_what_one_writes_all_others_read(tmp_path: Path) -> None:
+    sinks = [["sh", "-c", f"cat >{tmp_path}/{name}"] for name in "ab"]
+    pour(["sh", "-c", "seq 200000"], sinks, timeout_s=60)
+    written = "".join(f"{number}\n" for number in range(1, 200001))
+    assert [(tmp_path / name).read_text() for name in "ab"] == [written, written]
+
+
+@pytest.mark.parametrize(
+    ("source", "sink", "says"),
+    [
+        ("echo half; echo no image >&2; exit 4", "cat >/dev/null; exit 5", r"`sh -c .*exited with 4.*\n.*no image"),
+        ("yes", "echo no room >&2; exit 3", r"exited with 3; its last output:\n    no room"),
+        ("yes", "exit 0", r"`sh -c 'exit 0'` ended before it had read all"),
+        ("exit 0", "cat; exit 6", "exited with 6"),
+        ("exec no-such-program", "cat", "exited with 127"),
+    ],
+)
+def test_the_first_that_failed_is_named(source: str, sink: str, says: str) -> None:
+    with pytest.raises(CommandError, match=says):
+        pour(["sh", "-c", source], [["cat"], ["sh", "-c", sink]], timeout_s=60)
+
+
+def test_what_is_poured_for_too_long_is_ended(tmp_path: Path) -> None:
+    reads = ["sh", "-c", f"echo $$ >{tmp_path}/pid; exec sleep 600"]
+    with pytest.raises(CommandError, match="did not end within 1 s"):
+        pour(["yes"], [reads], timeout_s=1)
+    assert not alive(int((tmp_path / "pid").read_text()))
+
+
+def test_a_reader_that_is_not_there_leaves_no_writer(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="could not start: No such file"):
+        pour(["sh", "-c", f"echo $$ >{tmp_path}/pid; exec yes"], [["cat"], [str(tmp_path / "none")]], timeout_s=60)
+    eventually(
+        lambda: not (tmp_path / "pid").exists() or not alive(int((tmp_path / "pid").read_text())),
+        within_s=20,
+        what="the writer to be gone",
+    )

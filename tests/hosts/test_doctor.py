@@ -4,13 +4,17 @@ import json
 import resource
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from chaos.errors import OrdealError
-from chaos.hosts import doctor, engine
-from chaos.hosts.doctor import GIB, PROGRAMS, Check, Disk, EngineFacts, Kubernetes, Machine, Status, as_json, judge
+from chaos.hosts import doctor, engine, preparations
+from chaos.hosts.doctor import GIB, Check, Disk, EngineFacts, Kubernetes, Machine, PartFacts, Status, as_json, judge
+from chaos.hosts.engine import Info, Silence
+from chaos.hosts.registry import Offer
 from chaos.hosts.target import Target
+from tests.hosts.fake_docker import FakeDocker
 
 GOOD = Machine(
     root=True,
@@ -19,13 +23,21 @@ GOOD = Machine(
     cgroup="v2",
     missing_capabilities=(),
     nofile=(1024, 1_048_576),
-    inotify=dict(engine.SYSCTLS),
+    inotify=dict(preparations.SYSCTLS),
     processors=4.0,
     memory_bytes=16 * GIB,
     cache_disk=Disk("/cache", 50 * GIB, 12 * GIB),
     engine_disk=Disk("/engine", 50 * GIB, 6 * GIB),
-    engine=EngineFacts("27.0", ours=False, registry=True, missing_preparations=()),
-    programs=frozenset(PROGRAMS),
+    engine=EngineFacts("27.0", ours=False),
+    silence=None,
+    parts=(
+        PartFacts("root", "", (), ("bad-link",), "run it as root"),
+        PartFacts("tc", "", (), ("bad-link",), "load it"),
+    ),
+    apt=True,
+    engine_packages=(),
+    apparmor="",
+    crowded=False,
     bundles=frozenset({"kind", "etcd", "kwok"}),
     kubernetes=(Kubernetes("1.34.4", control_plane=True, built=True, node_image="kindest/node:v1.34.4"),),
     go="go1.26.0 (/usr/bin/go)",
@@ -34,7 +46,13 @@ GOOD = Machine(
     lacking_images=(),
 )
 BUILT_NONE = (Kubernetes("1.34.4", control_plane=False, built=False, node_image=""),)
-NO_REGISTRY = EngineFacts("20.10", ours=True, registry=False, missing_preparations=())
+NODE = "kindest/node:v1.34.4"
+NO_REGISTRY = EngineFacts("20.10", ours=True, offers=(Offer(NODE, there=False, why="no such host", reached=False),))
+REGISTRY = EngineFacts("27.0", ours=False, offers=(Offer(NODE, there=True),))
+NOBODY = Silence("no container engine answers", taken=False)
+HANGS = Silence("Docker holds its socket and does not answer: it hangs", taken=True)
+NO_TC = (PartFacts("tc", "there is no tc in PATH", ("iproute2",), ("bad-link",), "load it"),)
+NO_QDISC = (PartFacts("tc", "qdisc is unknown", (), ("bad-link",), "load it"),)
 
 
 def named(title: str, machine: Machine, target: Target = Target.ALL) -> Check:
@@ -51,7 +69,6 @@ def test_a_good_machine_lacks_nothing_and_is_told_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "title", "status", "found", "mend"),
     [
-        ({"root": False}, "root", Status.MISSING, "not root", "sudo"),
         ({"kernel": "4.4.0-210"}, "kernel", Status.WARNING, "4.4.0", "4.19"),
         ({"kernel": "4.19.1"}, "kernel", Status.OK, "4.19.1", ""),
         ({"architecture": "aarch64"}, "architecture", Status.WARNING, "aarch64", "arm64"),
@@ -63,7 +80,7 @@ def test_a_good_machine_lacks_nothing_and_is_told_nothing() -> None:
         ({"nofile": (1024, 4096)}, "file handles", Status.WARNING, "4096 hard", "20000"),
         ({"nofile": (1024, resource.RLIM_INFINITY)}, "file handles", Status.OK, "unlimited hard", ""),
         (
-            {"inotify": {**engine.SYSCTLS, "fs.inotify.max_user_instances": 128}},
+            {"inotify": {**preparations.SYSCTLS, "fs.inotify.max_user_instances": 128}},
             "inotify",
             Status.MISSING,
             "max_user_instances 128",
@@ -72,16 +89,68 @@ def test_a_good_machine_lacks_nothing_and_is_told_nothing() -> None:
         ({"processors": 1.5}, "processors", Status.WARNING, "1.5 that may be used", "2 are needed"),
         ({"memory_bytes": 2 * GIB}, "memory", Status.WARNING, "2.0 GiB", "4.0 GiB"),
         ({"cache_disk": Disk("/c", GIB, 12 * GIB)}, "disk for programs", Status.MISSING, "12.0 GiB", "free 11.0 GiB"),
-        ({"programs": frozenset({"ip", "nsenter"})}, "iptables", Status.MISSING, "not installed", "apt-get install"),
+        ({"parts": NO_TC}, "tc", Status.WARNING, "no tc in PATH: those replays", "apt-get install iproute2"),
+        ({"parts": NO_TC, "apt": False}, "tc", Status.WARNING, "no tc in PATH", "load it"),
+        ({"parts": NO_QDISC}, "tc", Status.WARNING, "qdisc is unknown: those replays are skipped", "load it"),
+        ({"apparmor": "/usr/sbin/mysqld"}, "AppArmor", Status.WARNING, "holds for /usr/sbin/mysqld", "apparmor_parser"),
         ({"lacking_packages": ("rich>=13",)}, "Python packages", Status.MISSING, "rich>=13", "pip install"),
-        ({"engine": None}, "container engine", Status.MISSING, "none answers", "start Docker"),
-        ({"engine": NO_REGISTRY}, "image registry", Status.OK, "not in reach", ""),
         (
-            {"engine": replace(NO_REGISTRY, missing_preparations=("there is no network kind",))},
-            "node network and routes",
+            {"engine": None, "silence": NOBODY},
+            "container engine",
             Status.MISSING,
-            "no network kind",
+            "no container engine",
+            "start Docker",
+        ),
+        ({"engine": None, "silence": HANGS}, "container engine", Status.MISSING, "it hangs", "--for simulated"),
+        (
+            {"engine": None, "silence": NOBODY, "apt": False, "engine_packages": ("docker.io",)},
+            "container engine",
+            Status.MISSING,
+            "no container engine",
+            "install and start Docker",
+        ),
+        (
+            {"engine": EngineFacts("27", ours=False, unfit="it is rootless")},
+            "container engine",
+            Status.MISSING,
+            "rootless",
+            "sim",
+        ),
+        (
+            {"engine": EngineFacts("27", ours=False, answered_s=6.4)},
+            "container engine",
+            Status.WARNING,
+            "took 6 s",
+            "busy",
+        ),
+        (
+            {"engine": EngineFacts("29.1", ours=False, about=Info(containerd_store=True, remapped=True), api="1.44")},
+            "container engine",
+            Status.OK,
+            "told API version 1.44, images in containerd's store, users remapped",
+            "",
+        ),
+        (
+            {"engine": EngineFacts("27", ours=False, about=Info(here=False))},
+            "container engine",
+            Status.WARNING,
+            "are not on this machine",
+            "use the engine of this machine",
+        ),
+        ({"engine": NO_REGISTRY}, "image registry", Status.OK, f"{NODE}: no such host", ""),
+        (
+            {"engine": replace(NO_REGISTRY, missing_preparations=("no route contains 10.244.0.0/16",))},
+            "limits and routes",
+            Status.MISSING,
+            "no route contains",
             "setup",
+        ),
+        (
+            {"engine": replace(NO_REGISTRY, uncontained=("10.96.0.0/16 lies within 10.0.0.0/8",))},
+            "limits and routes",
+            Status.WARNING,
+            "lies within",
+            "apart",
         ),
         ({"bundles": frozenset({"etcd", "kwok"})}, "kind", Status.MISSING, "not built", "setup"),
         ({"kubernetes": BUILT_NONE}, "Kubernetes 1.34.4", Status.MISSING, "not built", "--kubernetes 1.34.4"),
@@ -110,24 +179,66 @@ def test_each_lack_is_named_with_its_remedy(
 
 
 def test_a_simulated_cluster_needs_no_engine_and_no_root() -> None:
-    bare = replace(GOOD, root=False, engine=None, programs=frozenset(), cgroup="", bundles=frozenset({"etcd", "kwok"}))
+    bare = replace(GOOD, root=False, engine=None, parts=(), cgroup="", bundles=frozenset({"etcd", "kwok"}))
     assert doctor.is_ready(judge(bare, Target.SIMULATED))
     assert not doctor.is_ready(judge(bare, Target.KIND))
 
 
 def test_the_json_says_whether_the_machine_is_ready() -> None:
-    said = json.loads(json.dumps(as_json(judge(replace(GOOD, root=False)))))
+    said = json.loads(json.dumps(as_json(judge(replace(GOOD, bundles=frozenset())))))
     assert said["ready"] is False
     assert {"title": "kernel", "status": "ok", "found": "6.1.0-amd64", "needed_for": "kubelets", "mend": ""} in said[
         "checks"
     ]
 
 
-def test_it_reads_this_machine_and_ends() -> None:
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
+    """This machine's client, as far as the doctor asks it; caches and state are empty."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = FakeDocker(tmp_path / "bin").install(image_inspect="exit 1")
+    monkeypatch.setattr(engine, "clients", lambda: [made.client])
+    return made
+
+
+def test_it_reads_this_machine_and_ends(docker: FakeDocker) -> None:
     began = time.monotonic()
     checks = doctor.examine()
     assert time.monotonic() - began < 60  # a bound against waiting for what does not answer, not a measure
-    assert {"kernel", "memory", "container engine", "Go", "kind"} <= {check.title for check in checks}
+    titles = {check.title for check in checks}
+    assert {"kernel", "memory", "container engine", "Go", "kind", "root", "throttling a link"} <= titles
+    assert docker.calls
+
+
+def test_a_registry_is_asked_by_the_engine_and_for_what_lacks_only(docker: FakeDocker) -> None:
+    docker.install(pull="echo 'dial tcp 192.0.2.1:443: i/o timeout' >&2; exit 1", manifest="exit 0")
+    found = doctor.look(("1.34.4", "1.36.3"))
+    assert found.engine is not None
+    assert [(each.image, each.why) for each in found.engine.offers] == [
+        ("kindest/node:v1.34.4", "the registry did not answer in time"),
+        ("kindest/node:v1.36.3", "the registry did not answer in time"),
+    ]
+    assert [call for call in docker.calls if call.startswith(("pull", "manifest"))] == [f"pull {NODE}"]
+    docker.install(image_inspect='case "$*" in *kindest*) ;; *) exit 1 ;; esac')
+    there = doctor.look(("1.34.4",))
+    assert there.engine is not None
+    assert there.engine.offers == ()
+    assert there.kubernetes[0].node_image == NODE
+
+
+def test_the_disk_that_is_wanted_is_for_what_is_still_to_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    built, none = Kubernetes("1.34.4", control_plane=True, built=True, node_image=NODE), BUILT_NONE[0]
+    need = doctor._cache_need_bytes
+    facts = GOOD.engine
+    assert need(Target.ALL, {"kind", "etcd", "kwok"}, [built], facts) == doctor.CACHE_NEED_BUILT_BYTES
+    assert need(Target.KIND, {"kind"}, [built], facts) == doctor.CACHE_NEED_BUILT_BYTES
+    assert need(Target.ALL, {"kind"}, [built], facts) == doctor.CACHE_NEED_BYTES
+    assert need(Target.KIND, {"kind"}, [none], facts) == doctor.CACHE_NEED_BYTES
+    monkeypatch.setattr("chaos.hosts.image.has_rootfs", lambda: False)
+    lacks_image = replace(built, node_image="")
+    assert need(Target.KIND, {"kind"}, [lacks_image], NO_REGISTRY) > doctor.CACHE_NEED_BUILT_BYTES
+    assert need(Target.KIND, {"kind"}, [lacks_image], REGISTRY) == doctor.CACHE_NEED_BUILT_BYTES
 
 
 def test_what_is_no_version_is_refused() -> None:

@@ -1,277 +1,252 @@
-"""What is on record of the engine, and that exactly that is taken back. The docker client is a script here."""
+"""Which docker client is chosen, and what is said where none gets a usable answer. The client is a script here."""
 
-import subprocess
-from dataclasses import replace
+import json
+import os
+import socket
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from chaos.errors import OrdealError
 from chaos.hosts import engine
-from chaos.hosts.command import Output
-from chaos.hosts.engine import Started
+from chaos.hosts.engine import Engine, Silence
+from tests.hosts.fake_docker import INFO, FakeDocker
 
-BOOT = engine._boot()
+TOO_OLD = "Error response from daemon: client version 1.41 is too old. Minimum supported API version is 1.44, please"
+TOO_NEW = "Error response from daemon: client version 1.52 is too new. Maximum supported API version is 1.41"
+Docker = Callable[..., FakeDocker]
 
 
 @pytest.fixture(autouse=True)
-def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(engine, "PID_FILE", tmp_path / "docker.pid")
-    monkeypatch.setattr(engine, "_orphaned_containers", lambda: False)
-    monkeypatch.setattr(engine, "_clients", list)
-    monkeypatch.setattr(engine, "DATA_ROOT", tmp_path / "docker")
-    monkeypatch.setattr(engine, "MOUNTS", tmp_path / "mountinfo")
-    (tmp_path / "mountinfo").write_text("")
+    monkeypatch.setattr(engine, "SOCKET", tmp_path / "docker.sock")
+    engine.chosen.cache_clear()
+    engine.runs_here.cache_clear()
+    yield
+    engine.chosen.cache_clear()
+    engine.runs_here.cache_clear()
 
 
-def client(path: Path, script: str) -> Path:
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return path
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
+    """Installs a docker client; those that were installed are asked in that order, and no other."""
+    there: list[FakeDocker] = []
+
+    def install(**on: str) -> FakeDocker:
+        there.append(FakeDocker(tmp_path / f"bin{len(there)}").install(**on))
+        return there[-1]
+
+    monkeypatch.setattr(engine, "clients", lambda: [each.client for each in there])
+    return install
 
 
-def sleeper() -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(["sleep", "300"])
+def says(words: str, code: int = 1) -> str:
+    return f"echo '{words}' >&2; exit {code}"
 
 
-def on_record(process: "subprocess.Popen[bytes]") -> Started:
-    return Started(pid=process.pid, started=engine._start_ticks(process.pid) or 0, boot=BOOT)
+def silence() -> Silence:
+    answer = engine.ask()
+    assert isinstance(answer, Silence)
+    return answer
 
 
-def test_the_second_client_is_asked_where_the_first_cannot_talk_to_the_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    refuses = client(tmp_path / "new", "echo 'client is too new' >&2; exit 1")
-    works = client(tmp_path / "old", "echo 20.10.24")
-    monkeypatch.setattr(engine, "_clients", lambda: [refuses, works])
-    assert engine.find() == engine.Engine(works, "20.10.24", ours=False)
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Somebody listens at the socket, and never answers."""
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as held:
+        held.bind(str(engine.SOCKET))
+        held.listen()
+        yield
 
 
-def test_a_client_that_hangs_or_has_no_server_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "ANSWER_TIMEOUT_S", 0.2)
-    hangs, silent = client(tmp_path / "hangs", "exec sleep 30"), client(tmp_path / "silent", "true")
-    monkeypatch.setattr(engine, "_clients", lambda: [hangs, silent])
-    assert engine.find() is None
-    with pytest.raises(OrdealError, match="no container engine answers; start Docker, or run"):
+def test_each_client_in_path_is_one_and_no_program_is_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (FakeDocker(tmp_path / name).install() for name in ("a", "b"))
+    (tmp_path / "c").symlink_to(tmp_path / "a")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "docker").write_text("no program")
+    monkeypatch.setenv("PATH", os.pathsep.join(str(tmp_path / name) for name in "abcd"))
+    assert engine.clients()[:2] == [first.client, second.client]
+    assert tmp_path / "c" / "docker" not in engine.clients()
+    assert tmp_path / "d" / "docker" not in engine.clients()
+
+
+def test_the_second_client_is_asked_where_the_first_is_refused(docker: Docker) -> None:
+    docker(version=says(TOO_OLD))
+    works = docker()
+    found = engine.require()
+    assert (found.client, found.version, found.ours) == (works.client, "27.0.1", False)
+    assert found.environment()["PATH"].split(os.pathsep)[0] == str(works.folder)
+
+
+@pytest.mark.parametrize(("words", "api"), [(TOO_OLD, "1.44"), (TOO_NEW, "1.41")])
+def test_a_refused_client_is_told_the_version_that_the_engine_names(docker: Docker, words: str, api: str) -> None:
+    wants = f"[ \"$DOCKER_API_VERSION\" = {api} ] && echo '29.1|Engine ' || {{ {says(words)}; }}"
+    made = docker(version=wants, ps='echo "$DOCKER_API_VERSION"')
+    found = engine.require()
+    assert (found.version, found.api) == ("29.1", api)
+    assert found.docker("ps").out.strip() == api
+    assert found.environment()["DOCKER_API_VERSION"] == api
+    assert found.argv("ps") == ["env", f"DOCKER_API_VERSION={api}", str(made.client), "ps"]
+
+
+def test_a_client_that_no_version_helps_is_said_and_nothing_is_started_beside(docker: Docker) -> None:
+    made = docker(version=says(TOO_OLD))
+    said = silence()
+    assert said.taken
+    assert said.why.startswith("Docker holds its socket and does not answer: ")
+    assert f"{made.client} says: {TOO_OLD}" in said.why
+    assert "put a docker client that fits the engine first in PATH" in said.why
+
+
+def test_a_slow_answer_is_waited_for_and_told(docker: Docker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(engine, "SLOW_S", 0.05)
+    told: list[str] = []
+
+    def tell(words: str) -> None:
+        told.append(words)
+        (tmp_path / "told").touch()
+
+    made = docker(version=f"while [ ! -e {tmp_path}/told ]; do sleep 0.05; done; echo '27|Engine '")
+    found = engine.require(tell)
+    assert told == [f"{made.client} has no answer from the container engine yet, waiting"]
+    assert found.answered_s >= 0.05
+
+
+def test_no_answer_at_all_is_an_engine_that_hangs(docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "ANSWER_TIMEOUT_S", 0.3)
+    docker(version="exec sleep 30")
+    said = silence()
+    assert said.taken
+    assert "Docker holds its socket and does not answer" in said.why
+    with pytest.raises(OrdealError, match="does not answer"):
         engine.require()
 
 
-def test_the_record_is_read_back_as_it_was_written() -> None:
-    state = Started(
-        7,
-        8,
-        BOOT,
-        ("docker.io",),
-        ("10.244.0.0/16",),
-        {"fs.inotify.max_user_instances": "128"},
-        "kind",
-        {"policy": "ACCEPT"},
-    )
-    assert engine.started() == Started()
-    engine._save(state)
-    assert engine.started() == state
-
-
-def test_a_damaged_record_is_not_guessed_at() -> None:
-    engine._state_file().write_text('{"pid": 1')
-    with pytest.raises(OrdealError, match="damaged"):
-        engine.started()
-
-
-def test_stop_ends_the_process_on_record_and_a_second_stop_finds_nothing() -> None:
-    process = sleeper()
-    engine._save(on_record(process))
-    said: list[str] = []
-    engine.stop(said.append)
-    assert process.wait(timeout=10) == -15
-    assert said == [f"stopping the container engine, process {process.pid}"]
-    said.clear()
-    engine.stop(said.append)
-    assert said == []
-
-
-@pytest.mark.parametrize("change", [{"started": 1}, {"boot": "another"}])
-def test_stop_leaves_a_process_that_only_has_the_pid(change: dict[str, int | str]) -> None:
-    process = sleeper()
-    try:
-        engine._save(replace(on_record(process), **change))  # type: ignore[arg-type]
-        engine.stop()
-        assert process.poll() is None
-    finally:
-        process.kill()
-        process.wait()
-
-
-def test_a_daemon_that_an_interrupted_run_started_is_put_on_record(tmp_path: Path) -> None:
-    ours = subprocess.Popen(["sh", "-c", "read line", "sh", f"--data-root={engine.DATA_ROOT}"], stdin=subprocess.PIPE)
-    other = sleeper()
-    try:
-        engine.PID_FILE.write_text(str(other.pid))
-        engine._adopt()
-        assert engine.started().pid == 0
-        engine.PID_FILE.write_text(f"{ours.pid}\n")
-        engine._adopt()
-        assert engine.started() == on_record(ours)
-    finally:
-        for each in (ours, other):
-            each.kill()
-            each.communicate()
-
-
-ROOT = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
-VAR = "30 27 254:1 /@var /var rw,relatime - btrfs /dev/vdb rw\n"
+@pytest.mark.parametrize(
+    ("words", "taken", "why"),
+    [
+        (
+            "permission denied while trying to connect to the Docker daemon socket at unix:///run/x",
+            True,
+            "group docker",
+        ),
+        (
+            "Cannot connect to the Docker daemon at unix:///run/user/1000/docker.sock. Is the",
+            True,
+            "run/user/1000/docker",
+        ),
+        (
+            "failed to connect to the docker API at tcp://192.0.2.7:2375: i/o timeout",
+            True,
+            "told to use tcp://192.0.2.7",
+        ),
+        ("Emulate Docker CLI using podman. Create /etc/containers/nodocker to quiet msg.", True, "talks to Podman"),
+        (
+            "Cannot connect to the Docker daemon at unix://{SOCKET}. Is the docker daemon running?",
+            False,
+            "no container",
+        ),
+        ("error during connect: in the default daemon configuration", False, "error during connect"),
+    ],
+)
+def test_a_refusal_is_told_apart(docker: Docker, words: str, taken: bool, why: str) -> None:
+    docker(version=says(words.replace("{SOCKET}", str(engine.SOCKET))))
+    said = silence()
+    assert said.taken is taken
+    assert why in said.why
 
 
 @pytest.mark.parametrize(
-    ("mounts", "ours"),
+    "on",
     [
-        (ROOT, False),
-        (ROOT + "42 27 254:0 /var/lib/docker /var/lib/docker rw shared:1 - ext4 /dev/vda rw\n", True),
-        (ROOT + VAR + "42 30 254:1 /@var/lib/docker /var/lib/docker rw shared:1 - btrfs /dev/vdb rw\n", True),
-        # a disk of the user's own, another folder of the same file system, and a folder whose name begins alike
-        (ROOT + "42 27 254:16 / /var/lib/docker rw - ext4 /dev/vdc rw\n", False),
-        (ROOT + "42 27 254:0 /srv/images /var/lib/docker rw - ext4 /dev/vda rw\n", False),
-        (ROOT + "42 27 254:0 /var/lib/docker/x /var/lib/docker/x rw - ext4 /dev/vda rw\n", False),
-        # a disk of the user's own, mounted on itself by the engine, and a mount whose parent is out of sight
-        (
-            ROOT
-            + "41 27 254:16 / /var/lib/docker rw - ext4 /dev/vdc rw\n"
-            + "42 41 254:16 / /var/lib/docker rw shared:1 - ext4 /dev/vdc rw\n",
-            True,
-        ),
-        ("42 1 254:0 /var/lib/docker /var/lib/docker rw shared:1 - ext4 /dev/vda rw\n", False),
+        {"version": "echo '<no value>|'", "--version": "echo podman version 4.3.1"},
+        {"version": says("nil pointer evaluating"), "--version": "echo podman version 4.3.1"},
+        {"version": "echo '4.9.4|Podman Engine Conmon '"},
     ],
 )
-def test_only_a_mount_of_the_data_root_on_itself_is_the_engines(mounts: str, ours: bool) -> None:
-    assert engine._is_bound_on_itself(mounts, Path("/var/lib/docker")) is ours
+def test_podman_is_told_in_a_sentence_whoever_speaks_for_it(docker: Docker, on: dict[str, str]) -> None:
+    docker(**on)
+    said = silence()
+    assert said.taken  # Debian's docker.io would take podman-docker away
+    assert "talks to Podman, and kind's nodes need Docker's own engine" in said.why
 
 
-def left_mounted(monkeypatch: pytest.MonkeyPatch, answer: Output) -> list[list[str]]:
-    """The data root is mounted on itself until `umount` succeeds; what was called is in the list."""
-    mounted = ROOT + f"42 27 254:0 {engine.DATA_ROOT} {engine.DATA_ROOT} rw shared:1 - ext4 /dev/vda rw\n"
-    engine.MOUNTS.write_text(mounted)
-    done: list[list[str]] = []
-
-    def run(argv: list[str], **_: object) -> Output:
-        done.append(argv)
-        if answer.code == 0:
-            engine.MOUNTS.write_text(ROOT)
-        return answer
-
-    monkeypatch.setattr(engine, "run", run)
-    return done
+@pytest.mark.usefixtures("docker")
+def test_without_a_client_there_is_none() -> None:
+    assert silence() == Silence("no container engine answers: there is no docker client", taken=False)
+    with pytest.raises(OrdealError, match=r"no container engine answers.*; start Docker, or run `kube-ordeal setup`"):
+        engine.require()
 
 
-def test_what_the_engine_mounted_on_itself_is_unmounted(monkeypatch: pytest.MonkeyPatch) -> None:
-    done = left_mounted(monkeypatch, Output(0, "", ""))
-    said: list[str] = []
-    engine.stop(said.append)
-    engine.stop(said.append)
-    assert done == [["umount", "--recursive", str(engine.DATA_ROOT)]]
-    assert said == [f"unmounting {engine.DATA_ROOT}, which the container engine mounted on itself"]
+@pytest.mark.usefixtures("listening")
+def test_a_socket_that_is_held_is_never_taken_over(docker: Docker) -> None:
+    assert silence().taken  # without a client
+    docker(version=says("Cannot connect to the Docker daemon at unix:///x. Is".replace("/x", str(engine.SOCKET))))
+    assert silence().taken
+    assert "holds its socket" in silence().why
 
 
-def test_a_mount_that_is_in_use_stays_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    done = left_mounted(monkeypatch, Output(32, "", "umount: target is busy.\n"))
-    said: list[str] = []
-    engine.stop(said.append)
-    assert len(done) == 1
-    assert said[-1] == f"{engine.DATA_ROOT} stays mounted: umount: target is busy."
+def test_an_engine_is_chosen_once_and_not_where_it_runs_rootless(docker: Docker) -> None:
+    rootless = json.dumps({**INFO, "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"]})
+    made = docker(info=f"echo '{rootless}'")
+    with pytest.raises(OrdealError, match=r"runs rootless.*simulated clusters"):
+        engine.chosen()
+    made.install(info=f"echo '{json.dumps(INFO)}'")
+    assert engine.chosen().client == made.client
+    made.install(version="exit 1")
+    assert engine.chosen().client == made.client
 
 
-def test_the_mount_of_an_engine_that_runs_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    done = left_mounted(monkeypatch, Output(0, "", ""))
-    other = subprocess.Popen(["sh", "-c", "read line", "sh", f"--data-root={engine.DATA_ROOT}"], stdin=subprocess.PIPE)
+def test_an_engine_of_another_machine_is_known(docker: Docker) -> None:
+    machine = os.uname()
+    here = json.dumps({**INFO, "Name": machine.nodename, "KernelVersion": machine.release})
+    made = docker()
+    assert not engine.runs_here()
+    engine.runs_here.cache_clear()
+    made.install(info=f"echo '{here}'")
+    assert engine.runs_here()
+
+
+def test_what_an_engine_says_of_itself_is_read(docker: Docker) -> None:
+    said = {
+        **INFO,
+        "SecurityOptions": ["name=userns", "name=selinux"],
+        "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+        "DockerRootDir": "/srv/docker",
+    }
+    docker(info=f"echo '{json.dumps(said)}'")
+    about = engine.info(engine.require())
+    assert (about.remapped, about.selinux, about.containerd_store, about.rootless) == (True, True, True, False)
+    assert about.data_root == "/srv/docker"
+
+
+def test_a_build_needs_no_file_that_the_client_sees_and_no_umask(docker: Docker, tmp_path: Path) -> None:
+    before = os.umask(0o077)
     try:
-        engine.stop()
-        assert done == []
+        context, recipe = tmp_path / "context", tmp_path / "recipes" / "x.Containerfile"
+        for folder in (context / "programs", recipe.parent):
+            folder.mkdir(parents=True)
+        recipe.write_text("FROM scratch\n")
+        (context / "programs" / "run").write_text("#!/bin/sh\n")
+        (context / "programs" / "run").chmod(0o700)
+        (context / "conf").write_text("x")
+        made = docker(build=f"cat >{tmp_path}/context.tar", buildx="exit 1")
+        engine.require().build("a:1", recipe, context, BASE="b:1")
     finally:
-        other.kill()
-        other.communicate()
+        os.umask(before)
+    assert f"build --quiet --network=none --tag a:1 --file {recipe.name} --build-arg=BASE=b:1 -" in made.calls
+    with tarfile.open(tmp_path / "context.tar") as sent:
+        modes = {each.name.removeprefix("./"): each.mode & 0o777 for each in sent.getmembers()}
+        assert {each.uid for each in sent.getmembers()} == {0}
+    assert modes == {".": 0o755, "programs": 0o755, "programs/run": 0o755, "conf": 0o644, recipe.name: 0o644}
 
 
-class Routes:
-    """The `ip` command, as far as it is asked here."""
-
-    def __init__(self, unicast: list[str], unreachable: list[str]) -> None:
-        self.unicast, self.unreachable = unicast, unreachable
-        self.on_record_at_add: list[tuple[str, ...]] = []
-
-    def run(self, argv: list[str], **_: object) -> Output:
-        if "add" in argv:
-            self.on_record_at_add.append(engine.started().routes)
-            self.unreachable.append(argv[argv.index("unreachable") + 1])
-            return Output(0, "", "")
-        if argv[1] == "-6":
-            return Output(0, "[]", "")
-        shown = self.unreachable if "type" in argv else self.unicast
-        return Output(0, "[" + ",".join(f'{{"dst": "{each}"}}' for each in shown) + "]", "")
-
-
-def test_a_route_is_on_record_before_it_is_made_and_only_what_is_missing_is_made(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    routes = Routes(["default", "172.30.0.0/16"], ["10.96.0.0/16"])
-    monkeypatch.setattr(engine, "run", routes.run)
-    engine._contain(("10.244.0.0/16", "10.96.0.0/16", "172.30.0.0/16"), lambda _: None)
-    assert routes.on_record_at_add == [("10.244.0.0/16",), ("10.244.0.0/16", "172.30.0.0/16")]
-    assert engine.started().routes == ("10.244.0.0/16", "172.30.0.0/16")  # not the one that was there before
-
-
-def test_a_network_of_the_users_own_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    routes = Routes(["10.0.0.0/8"], [])
-    monkeypatch.setattr(engine, "run", routes.run)
-    said: list[str] = []
-    engine._contain(("10.244.0.0/16",), said.append)
-    assert routes.unreachable == []
-    assert said == ["10.244.0.0/16 overlaps with this machine's own route 10.0.0.0/8: left as it is"]
-
-
-def test_only_what_docker_left_in_the_firewall_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    rules = """-P FORWARD DROP
--N DOCKER
--N DOCKER-USER
--N MINE
--A FORWARD -j DOCKER-USER
--A FORWARD -i docker0 ! -o docker0 -j ACCEPT
--A FORWARD -s 192.0.2.1/32 -m comment --comment "not DOCKER" -j DROP
--A FORWARD -j MINE
--A FORWARD -i br-1 -o br-1 -j ACCEPT
--A FORWARD -i br-12 -j ACCEPT
--A DOCKER-USER -j RETURN
-"""
-    done: list[str] = []
-
-    def run(argv: list[str], **_: object) -> Output:
-        done.append(" ".join(argv))
-        return Output(0, rules if argv == ["iptables", "-t", "filter", "-S"] else "", "")
-
-    written: dict[str, str] = {}
-
-    class Sysctl:
-        def write_text(self, text: str) -> None:
-            written["ip_forward"] = text
-
-    monkeypatch.setattr(engine, "run", run)
-    monkeypatch.setattr(engine, "_sysctl_file", lambda _: Sysctl())
-    engine._remove_leftovers({"policy": "ACCEPT", "ip_forward": "0"}, ("docker0", "br-1"))
-    assert [each.removeprefix("iptables -w ") for each in done if " -w " in each] == [
-        "-t filter -D FORWARD -j DOCKER-USER",
-        "-t filter -D FORWARD -i docker0 ! -o docker0 -j ACCEPT",
-        "-t filter -D FORWARD -i br-1 -o br-1 -j ACCEPT",
-        "-t filter -F DOCKER",
-        "-t filter -F DOCKER-USER",
-        "-t filter -X DOCKER",
-        "-t filter -X DOCKER-USER",
-        "-P FORWARD ACCEPT",
-    ]
-    assert [each for each in done if each.startswith("ip ")] == ["ip link delete docker0", "ip link delete br-1"]
-    assert written == {"ip_forward": "0"}
-
-
-def test_installing_needs_root_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.os, "geteuid", lambda: 1000)
-    with pytest.raises(OrdealError, match="needs root; run the same command with sudo"):
-        engine.install_and_start()
-    assert engine.started() == Started()
+def test_an_archive_is_handed_over_by_a_pipe(docker: Docker, tmp_path: Path) -> None:
+    (tmp_path / "root.tar").write_text("all of it")
+    docker(**{"import": f"cat >{tmp_path}/got"})
+    Engine(engine.require().client, "27", ours=False).load_archive(tmp_path / "root.tar", "a:1")
+    assert (tmp_path / "got").read_text() == "all of it"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.hosts import engine, oci_runtime
+from chaos.hosts import daemon, oci_runtime
 
 FULL = "Name:\tx\nCapBnd:\t000001ffffffffff\nNoNewPrivs:\t0\n"
 NO_RESOURCE = FULL.replace("000001ffffffffff", "000001fffeffffff")
@@ -52,10 +52,10 @@ def test_the_script_changes_the_bundle_and_becomes_runc(tmp_path: Path, monkeypa
     runc = tmp_path / "runc"
     runc.write_text('#!/bin/sh\necho "runc $*"\nexit 7\n')
     runc.chmod(0o755)
-    monkeypatch.setattr(engine.shutil, "which", lambda _: str(runc))
-    script = engine._write_runtime()
+    monkeypatch.setattr(daemon.shutil, "which", lambda _: str(runc))
+    script = daemon._write_runtime()
 
-    missing = engine.missing_capabilities()
+    missing = daemon.missing_capabilities()
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     asked = ["CAP_KILL", "CAP_SYS_RESOURCE"]

@@ -12,11 +12,13 @@ from rich.console import Console
 
 from chaos import durations
 from chaos.errors import OrdealError
-from chaos.hosts import engine
+from chaos.hosts import engine, packages, parts, preparations, registry
 from chaos.hosts.binaries import Report
 from chaos.hosts.command import run
+from chaos.hosts.registry import Offer
 from chaos.hosts.steps import Lane, Step, kind_steps, perform
 from chaos.waiting import eventually
+from tests.hosts.fake_docker import FakeDocker
 
 LANES = {"fetch": Lane.MACHINE, "build": Lane.COMPILE}
 
@@ -115,12 +117,12 @@ def test_how_long_a_step_took_is_kept_whatever_its_version() -> None:
     def step_of(title: str) -> Step:
         return Step(title, lambda: True, lambda _: None)
 
-    perform([step_of("node image 1.34.4"), step_of("limits, network and routes")], plain()[0])
+    perform([step_of("node image 1.34.4"), step_of("limits and routes")], plain()[0])
     perform([step_of("node image 1.36.3")], plain()[0])
     known = durations.load().own
     assert {key: len(took) for key, took in known.items()} == {
         "build node image": 2,
-        "build limits, network and routes": 1,
+        "build limits and routes": 1,
     }
 
 
@@ -221,18 +223,19 @@ def test_two_lines_at_once_are_shown_in_a_terminal() -> None:
 
 
 class Registry:
-    """An engine whose registry has the node image, or has not; it counts how often it is asked."""
+    """An engine whose registry has the node image, or has not; it counts how often the registry is asked."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, has: bool) -> None:
         self.asked = 0
 
-        def answers(*_: object, **__: object) -> bool:
+        def answers(_: object, image: str) -> Offer:
             self.asked += 1
-            return has
+            return Offer(image, there=has)
 
         monkeypatch.setattr(engine, "find", lambda: engine.Engine(Path("/usr/bin/docker"), "27", ours=False))
-        monkeypatch.setattr(engine, "registry_answers", answers)
-        monkeypatch.setattr(engine, "missing_preparations", lambda _: ())
+        monkeypatch.setattr(registry, "ask", answers)
+        monkeypatch.setattr(preparations, "missing", lambda _: ())
+        monkeypatch.setattr(parts, "lacking_packages", tuple)
         monkeypatch.setattr("chaos.hosts.doctor.node_image", lambda *_: "")
         monkeypatch.setattr("chaos.hosts.binaries.built", lambda *_: None)
         monkeypatch.setattr("chaos.hosts.image.has_rootfs", lambda: False)
@@ -242,9 +245,9 @@ class Registry:
 
 
 def test_with_a_registry_only_what_a_kind_cluster_is_driven_with_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry = Registry(monkeypatch, has=True)
-    assert registry.needed() == ["kubernetes 1.34.4", "kind 0.33.0", "node image 1.34.4"]
-    assert registry.asked == 1
+    there = Registry(monkeypatch, has=True)
+    assert there.needed() == ["kubernetes 1.34.4", "kind 0.33.0", "node image 1.34.4"]
+    assert there.asked == 1
 
 
 def test_without_a_registry_all_of_the_node_image_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,6 +262,33 @@ def test_a_program_that_is_swapped_in_takes_a_node_image_of_our_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("chaos.hosts.image.find", lambda *_: None)
-    registry = Registry(monkeypatch, has=True)
-    assert "coredns 1.14.1" in registry.needed(("1.34.4",), {"kubelet": tmp_path / "kubelet"})
-    assert registry.asked == 0
+    there = Registry(monkeypatch, has=True)
+    assert "coredns 1.14.1" in there.needed(("1.34.4",), {"kubelet": tmp_path / "kubelet"})
+    assert there.asked == 0
+
+
+@pytest.mark.parametrize(("root", "apt", "done"), [(0, True, True), (1000, True, False), (0, False, False)])
+def test_packages_that_faults_lack_are_installed_where_they_can_be(
+    monkeypatch: pytest.MonkeyPatch, root: int, *, apt: bool, done: bool
+) -> None:
+    installed: list[tuple[str, ...]] = []
+    monkeypatch.setattr("chaos.hosts.steps.os.geteuid", lambda: root)
+    monkeypatch.setattr(parts, "lacking_packages", lambda: ("iproute2",))
+    monkeypatch.setattr(packages, "can_install", lambda: apt)
+    monkeypatch.setattr(packages, "install", lambda each, _: installed.append(each))
+    step = next(each for each in kind_steps() if each.title == "packages for faults")
+    if step.needed():
+        step.do(lambda _: None)
+    assert installed == ([("iproute2",)] if done else [])
+
+
+def test_images_are_pulled_once_and_only_where_they_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = f"test -e {tmp_path}/$(echo $3$5 | tr -dc a-z0-9)"
+    pull = f"touch {tmp_path}/$(echo $2$3 | tr -dc a-z0-9)"
+    made = FakeDocker(tmp_path / "bin").install(image=there, pull=pull)
+    monkeypatch.setattr(engine, "clients", lambda: [made.client])
+    step = kind_steps()[-1]
+    monkeypatch.setattr("chaos.hosts.image.find", lambda *_: None)
+    step.do(lambda _: None)
+    pulls = [call for call in made.calls if call.startswith("pull --quiet")]
+    assert pulls == ["pull --quiet busybox:1.37", "pull --quiet kindest/node:v1.34.4"]

@@ -15,13 +15,13 @@ from chaos.errors import OrdealError
 from chaos.hosts import workload_images
 from chaos.hosts.command import CommandError, Output
 from chaos.hosts.places import manifests_dir
-from chaos.hosts.workload_images import RECIPES, Artifact, Recipe, choose, names, recipe
+from chaos.hosts.workload_images import RECIPES, Artifact, Recipe, choose, names, obstacle, recipe
 
 REDIS = recipe("redis")
 
 
 class FakeEngine:
-    """An engine that has some images, and a registry that has some."""
+    """An engine that has some images, and a registry that has some. Whether one can be pulled is asked by a script."""
 
     def __init__(self, has: dict[str, str] | None = None, registry: tuple[str, ...] = (), broken: bool = False) -> None:
         """`has` maps an image to the workload of its label, "" for one that was not built here."""
@@ -37,8 +37,6 @@ class FakeEngine:
             label = {workload_images.LABEL: self.has[image]} if self.has[image] else {}
             entry = {"Config": {"Labels": label}, "Created": "2026-01-01T00:00:00+00:00", "Size": 5}
             return Output(0, json.dumps([entry]), "")
-        if argv[:2] == ("manifest", "inspect"):
-            return Output(0 if image in self.registry else 1, "", "")
         if argv[0] == "pull":
             if image not in self.registry:
                 raise CommandError(argv, "exited with 1", "not found")
@@ -48,12 +46,16 @@ class FakeEngine:
             return Output(127, "", "executable file not found in $PATH") if self.broken else Output(0, "v=7", "")
         raise AssertionError(argv)
 
+    def argv(self, *argv: str) -> list[str]:
+        self.done.append(" ".join(argv))
+        return ["true"] if argv[-1] in self.registry else ["sh", "-c", "echo 'manifest unknown' >&2; exit 1"]
+
 
 def test_ours_is_taken_before_a_registry_is_asked() -> None:
     ours = workload_images._tag(REDIS)
     engine: Any = FakeEngine({ours: "redis"}, registry=(REDIS.published,))
     assert choose("redis", engine=engine) == ours
-    assert not any(line.startswith(("pull", "manifest")) for line in engine.done)
+    assert not any(line.startswith("pull") for line in engine.done)
 
 
 def test_with_a_registry_the_published_one_is_pulled_and_tried() -> None:
@@ -66,7 +68,9 @@ def test_without_either_ours_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     built = workload_images.WorkloadImage("redis", "ours", None, 1)  # type: ignore[arg-type]
     monkeypatch.setattr(workload_images, "ensure", lambda name, **_: built)
     engine: Any = FakeEngine()
-    assert choose("redis", engine=engine) == "ours"
+    told: list[str] = []
+    assert choose("redis", engine=engine, report=told.append) == "ours"
+    assert told == ["redis:7.2 can't be pulled (the registry has no such image): the image is built here"]
 
 
 def test_the_users_image_goes_first_and_must_have_the_server() -> None:
@@ -78,7 +82,7 @@ def test_the_users_image_goes_first_and_must_have_the_server() -> None:
     ):
         choose("redis", "my/nginx:1", engine=lacks)
     with pytest.raises(
-        OrdealError, match=r"my/gone:1 is not on this machine and can't be pulled.*--ordeal-redis-image"
+        OrdealError, match=r"my/gone:1 is not on this machine and can't be pulled.*leave --ordeal-redis-image"
     ):
         choose("redis", "my/gone:1", engine=FakeEngine())  # type: ignore[arg-type]
     with pytest.raises(OrdealError, match="no workload image is named 'rediss'; there are redis"):
@@ -153,6 +157,67 @@ def test_an_artifacts_member_is_unpacked(tmp_path: Path, monkeypatch: pytest.Mon
 )
 def test_a_nodes_runtime_knows_an_image_by_its_full_name(image: str, full: str) -> None:
     assert full_name(image) == full
+
+
+# Tags that are out there: facts that are not in an image must leave them as they are.
+def test_architectures_are_in_no_tag() -> None:
+    mysql57 = recipe("mysql57")
+    assert mysql57.artifact is not None
+    other = replace(mysql57, published_for=("arm64",), artifact=replace(mysql57.artifact, architecture="arm64"))
+    assert workload_images._tag(other) == workload_images._tag(mysql57)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root on Debian, amd64, with nothing built and no AppArmor profile."""
+    monkeypatch.setattr(workload_images.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(workload_images, "goarch", lambda: "amd64")
+    monkeypatch.setattr(workload_images.packages, "can_install", lambda: True)
+    monkeypatch.setattr(workload_images.shutil, "which", lambda _: None)
+    monkeypatch.setattr(workload_images, "_base_folder", lambda: Path("/nowhere"))
+    monkeypatch.setattr(workload_images.apparmor, "PROFILES", Path("/nowhere"))
+
+
+@pytest.mark.usefixtures("machine")
+def test_what_keeps_a_machine_from_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def why(name: str, given: str = "", **there: Any) -> str:
+        return obstacle(name, given, engine=FakeEngine(**there))  # type: ignore[arg-type]
+
+    assert [why(name) for name in names()] == [""] * len(names())  # they can be built
+    assert why("redis", "mine:1") == "mine:1 can't be pulled (the registry has no such image)"
+    assert why("redis", "mine:1", has={"mine:1": ""}) == ""
+    monkeypatch.setattr(workload_images.packages, "can_install", lambda: False)
+    assert why("ceph") == "debootstrap, which it is built with, can't be installed: this machine has no apt-get"
+    assert why("ceph", has={workload_images._tag(recipe("ceph")): "ceph"}) == ""
+    assert why("redis", registry=("redis:7.2",)) == ""
+    assert why("mysql") == (
+        "mysql:8.0.36 can't be pulled (the registry has no such image), and debootstrap and maven, which it is built "
+        "with, can't be installed: this machine has no apt-get"
+    )
+    monkeypatch.setattr(workload_images, "goarch", lambda: "arm64")
+    assert (
+        why("mysql57")
+        == "what it is built of is for amd64 alone, this machine is arm64: name an image with --ordeal-mysql57-image"
+    )
+    assert why("mysql", registry=("mysql:8.0.36",)) == ""
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_profile_of_the_machines_mysqld_is_told_for_images_that_have_it_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profiles = tmp_path / "profiles"
+    profiles.write_text("/usr/bin/man (enforce)\n/usr/sbin/mysqld (enforce)\nlsb_release (enforce)\n")
+    monkeypatch.setattr(workload_images.apparmor, "PROFILES", profiles)
+    mine: Any = FakeEngine({"mine/mysql:8": ""})
+    said = obstacle("mysql", "mine/mysql:8", engine=mine)
+    assert "AppArmor profile /usr/sbin/mysqld is in force, and holds for /usr/sbin/mysqld in a pod too" in said
+    assert "apparmor_parser --remove /etc/apparmor.d/usr.sbin.mysqld" in said
+    ours: Any = FakeEngine({workload_images._tag(recipe("mysql")): "mysql"})
+    assert obstacle("mysql", engine=ours) == ""  # its server has another path
+    assert obstacle("redis", engine=FakeEngine(registry=("redis:7.2",))) == ""  # type: ignore[arg-type]
+    profiles.write_text("/usr/sbin/mysqld (complain)\n")
+    assert obstacle("mysql", "mine/mysql:8", engine=mine) == ""
 
 
 def test_a_recipe_names_its_option() -> None:

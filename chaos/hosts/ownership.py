@@ -1,0 +1,83 @@
+"""What root makes in a folder of somebody else's is theirs: `sudo` leaves nobody with files that they can't remove.
+
+Whose a folder is, is said by the nearest one around it that is not root's. What was there and is not root's, and what
+nodes have mounted or share, is left alone.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from platformdirs import user_cache_path, user_state_path
+
+from chaos.hosts.places import APP, state_dir
+
+LIST = "to-hand-back"  # a file of the state folder: other folders that root has written into
+OF_NODES = ("shared", "filesystems")  # of a cluster's folder: what is in them is the nodes' own
+# Small folders of a home that programs which are run here write into.
+OF_PROGRAMS = (".docker", ".kube/cache", ".config/go")
+
+
+def will_write(*folders: Path) -> None:
+    """Root is about to write into these folders: what it makes there is handed back, by a later run if need be."""
+    named = [f"{folder}\n" for folder in folders if owner_of(folder) is not None]
+    if named:
+        with (state_dir() / LIST).open("a") as write:
+            write.writelines(named)
+
+
+def hand_back() -> None:
+    """Give what root has made in caches, state, results and Go's folders to whose folders those are. Safe to repeat."""
+    if os.geteuid() != 0:
+        return
+    cache, state = user_cache_path(APP), user_state_path(APP)  # neither is made for this
+    listed, others = state / LIST, list[Path]()
+    with suppress(OSError):
+        others = [Path(line) for line in listed.read_text().splitlines()]
+        listed.unlink()
+    for folder in (cache, state, *(Path.home() / each for each in OF_PROGRAMS), *dict.fromkeys(others)):
+        owner = owner_of(folder)
+        if owner is not None and folder.is_dir():
+            for path in (*_around(folder), *_below(folder, state / "clusters")):
+                with suppress(OSError):  # somebody has removed it meanwhile, or root may not do everything here
+                    if path.lstat().st_uid == 0:
+                        os.chown(path, *owner, follow_symlinks=False)
+
+
+def owner_of(folder: Path) -> tuple[int, int] | None:
+    """The user and group, not root's, whose folder it is; None where it is root's, or this user is not root."""
+    if os.geteuid() != 0:
+        return None
+    for each in (folder, *folder.absolute().parents):
+        with suppress(OSError):
+            found = each.stat()
+            if found.st_uid != 0:
+                return found.st_uid, found.st_gid
+    return None
+
+
+def _around(folder: Path) -> Iterator[Path]:
+    """The folder and those around it that are root's, as far as the first that is not."""
+    for each in (folder, *folder.absolute().parents):
+        if each.stat().st_uid != 0:
+            return
+        yield each
+
+
+def _below(folder: Path, clusters: Path) -> Iterator[Path]:
+    """All in the folder, on its own file system, but for what is the nodes'."""
+    device = folder.stat().st_dev
+    for where, folders, files in os.walk(folder):
+        here = Path(where)
+        if here.parent == clusters:
+            folders[:] = [name for name in folders if name not in OF_NODES]
+        folders[:] = [name for name in folders if _is_on(here / name, device)]
+        yield from (here / name for name in (*folders, *files))
+
+
+def _is_on(folder: Path, device: int) -> bool:
+    try:
+        return folder.lstat().st_dev == device
+    except FileNotFoundError:
+        return False

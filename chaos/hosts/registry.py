@@ -1,0 +1,117 @@
+"""Image registries, always asked by the engine: it knows the proxy, the mirrors and the logins that a client may not.
+
+An image is pulled only where the engine lacks it. Why one can't be had is told in words.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+from dataclasses import dataclass
+
+from chaos.errors import OrdealError
+from chaos.hosts.binaries import Report, silent
+from chaos.hosts.command import CommandError
+from chaos.hosts.engine import Engine
+
+ASK_TIMEOUT_S, PULL_TIMEOUT_S = 60.0, 1200.0
+# The engine says it once it has the image's manifest: the registry has the image, and hands it out.
+_BEGUN = "Pulling from"
+# What engines say, by what it means. The first that is found counts.
+_REASONS = (
+    ("toomanyrequests|rate limit", "the registry's limit of pulls is used up: log in, or wait", False),
+    ("no matching manifest", "the registry has no such image for this machine's architecture", True),
+    ("no such manifest|manifest unknown|: not found", "the registry has no such image", True),
+    ("unauthorized|denied|authentication required|no basic auth", "the registry has none, or wants a login", True),
+    (r"no such host|server misbehaving|name resolution", "the engine can't resolve the registry's name", False),
+    (r"timeout|timed out|deadline exceeded|request canceled", "the registry did not answer in time", False),
+    ("x509|certificate|tls:", "the engine does not trust the registry's certificate", False),
+    ("refused|no route to host|is unreachable|connection reset", "the engine can't reach the registry", False),
+    ("no space left on device", "the engine's disk is full", False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Whether the engine can pull an image, and where it can't why, in words. `reached`: a registry gave the answer."""
+
+    image: str
+    there: bool
+    why: str = ""
+    reached: bool = True
+
+
+def ask(engine: Engine, image: str) -> Offer:
+    """Whether the engine can pull the image. The pull is broken off as soon as that is known; nothing of it is kept.
+
+    Source: moby, daemon's pull: it reports "Pulling from" when it has the manifest, and ends with its client.
+    """
+    with subprocess.Popen(
+        engine.argv("pull", image),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as pulling:
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            _end(pulling)
+
+        timer = threading.Timer(ASK_TIMEOUT_S, end)
+        timer.start()
+        assert pulling.stdout is not None
+        said = []
+        try:
+            for line in pulling.stdout:
+                said.append(line)
+                if _BEGUN in line:
+                    return Offer(image, there=True)
+            code = pulling.wait()
+        finally:
+            timer.cancel()
+            _end(pulling)
+    if late.is_set():
+        return Offer(image, there=False, why=f"the registry did not answer within {ASK_TIMEOUT_S:g} s", reached=False)
+    return Offer(image, there=True) if code == 0 else _refused(image, "".join(said))
+
+
+def is_on_engine(engine: Engine, image: str) -> bool:
+    """Whether the engine has the image."""
+    return engine.docker("image", "inspect", "--format", "{{.Id}}", image, timeout_s=60, check=False).code == 0
+
+
+def bring(engine: Engine, image: str, report: Report = silent, *, otherwise: str = "") -> None:
+    """Pull the image unless the engine has it. Raises OrdealError that says why it can't be had, and how to bring it.
+
+    `otherwise`: what else a user can do, as a clause.
+    """
+    if is_on_engine(engine, image):
+        return
+    report(f"pulling {image}")
+    try:
+        engine.docker("pull", "--quiet", image, timeout_s=PULL_TIMEOUT_S)
+    except CommandError as error:
+        hint = f", or {otherwise}" if otherwise else ""
+        raise OrdealError(
+            f"the image {image} is not on this machine and can't be pulled ({_refused(image, error.output).why}); load "
+            f"it into the engine with `docker load`{hint}."
+        ) from error
+
+
+def _refused(image: str, said: str) -> Offer:
+    for pattern, why, reached in _REASONS:
+        if re.search(pattern, said, re.IGNORECASE):
+            return Offer(image, there=False, why=why, reached=reached)
+    last = said.strip().splitlines()[-1:] or ["it said nothing"]
+    return Offer(image, there=False, why=f"the engine says: {last[0].strip()}", reached=False)
+
+
+def _end(pulling: "subprocess.Popen[str]") -> None:
+    """End the client, and what it may have started: the engine ends the pull with it."""
+    if pulling.poll() is None:
+        os.killpg(pulling.pid, signal.SIGKILL)

@@ -1,0 +1,132 @@
+"""Nodes that are containers: which client is run, whose process is entered, and addresses that can't be had."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.clusters import docker, pytestkind
+from chaos.clusters.pytestkind import KindTools
+from chaos.errors import OrdealError
+from chaos.hosts.command import CommandError, Output
+from tests.hosts.fake_docker import FakeDocker
+
+ID = "ab" * 32
+
+
+def inspected(pid: int, *, network: str = "kube-ordeal-c", status: str = "running", of: str = ID) -> str:
+    networks = {network: {"IPAddress": "172.30.0.2", "GlobalIPv6Address": ""}} if network else {}
+    entry = {
+        "Id": of,
+        "State": {"Status": status, "StartedAt": "2026-01-01T00:00:00Z", "Pid": pid},
+        "NetworkSettings": {"Networks": networks},
+        "Config": {"Labels": {docker.CLUSTER_LABEL: "c"}},
+    }
+    return f"""case "$*" in *Config.Image*) echo node:1 ;; *) echo '{json.dumps([entry])}' ;; esac"""
+
+
+def network(*subnets: str, taken: str = "") -> str:
+    containers = {ID: {"IPv4Address": f"{taken}/16"}} if taken else {}
+    entry = {"IPAM": {"Config": [{"Subnet": each} for each in subnets]}, "Containers": containers}
+    return f"echo '{json.dumps([entry])}'"
+
+
+def test_the_chosen_client_is_run_for_all_of_a_cluster(docker_client: FakeDocker) -> None:
+    docker_client.install(ps="printf 'c-worker\\nc-control-plane\\n'", exec="cat")
+    assert docker.names_in_cluster("c") == ("c-control-plane", "c-worker")
+    said = docker.execute("c-worker", ["ls"], timeout_s=20, check=True, stdin="words")
+    assert said.out == "words"
+    assert docker.interactive("c-worker", ["sh"]) == [
+        str(docker_client.client),
+        "exec",
+        "--interactive",
+        "c-worker",
+        "sh",
+    ]
+
+
+def test_kind_is_given_the_chosen_client_docker_and_the_clusters_network(
+    docker_client: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIND_EXPERIMENTAL_PROVIDER", "podman")
+    asked: dict[str, Any] = {}
+
+    def run(argv: list[str], **options: Any) -> Output:
+        asked.update(options["env"])
+        assert argv[0] == sys.executable
+        return Output(0, "", "")
+
+    monkeypatch.setattr(pytestkind, "run", run)
+    tools = KindTools(tmp_path / "kind", tmp_path / "kubectl")
+    pytestkind.create("c", tmp_path / "kubeconfig", "node:1", tmp_path / "kind.yaml", tools, "kube-ordeal-c")
+    assert asked["PATH"].split(os.pathsep)[0] == str(docker_client.folder)
+    assert asked["KIND_EXPERIMENTAL_PROVIDER"] == "docker"
+    assert asked["KIND_EXPERIMENTAL_DOCKER_NETWORK"] == "kube-ordeal-c"
+
+
+def test_a_process_of_another_machine_is_never_entered(docker_client: FakeDocker) -> None:
+    with subprocess.Popen(["sleep", "300"]) as stranger:
+        try:
+            docker_client.install(inspect=inspected(stranger.pid))
+            with pytest.raises(OrdealError, match=f"process {stranger.pid} where the container engine runs, and that"):
+                docker.in_network_of("c-worker", ["ip", "link"])
+        finally:
+            stranger.kill()
+
+
+def test_the_process_of_the_container_is_entered(docker_client: FakeDocker) -> None:
+    mine = os.getpid()
+    of_mine = Path("/proc/self/cgroup").read_text().splitlines()[0]  # stands for the container's id
+    docker_client.install(inspect=inspected(mine, of=of_mine))
+    argv = docker.in_network_of("c-worker", ["ip", "link"])
+    assert argv == ["nsenter", f"--net=/proc/{mine}/ns/net", "--", "ip", "link"]
+
+
+def test_a_node_that_is_refused_an_address_is_not_left_without_a_network(docker_client: FakeDocker) -> None:
+    refuses = 'case "$*" in *--ip*) echo "user specified IP address is supported only" >&2; exit 1 ;; esac'
+    docker_client.install(inspect=inspected(0, network="kind", status="exited"), network_connect=refuses)
+    with pytest.raises(CommandError, match="user specified IP address"):
+        docker.power_on("c-worker", "172.30.0.9")
+    assert [call for call in docker_client.calls if call.startswith("network")][-3:] == [
+        "network disconnect kind c-worker",
+        "network connect --ip 172.30.0.9 kind c-worker",
+        "network connect kind c-worker",
+    ]
+
+
+@pytest.mark.parametrize(("own", "taken"), [("echo abc", "kube-ordeal-c"), ("", "kind")])
+def test_a_node_without_any_network_gets_its_clusters(docker_client: FakeDocker, own: str, taken: str) -> None:
+    docker_client.install(inspect=inspected(0, network="", status="exited"), network_ls=own or "true")
+    docker.power_on("c-worker", "172.30.0.2")
+    assert f"network connect --ip 172.30.0.2 {taken} c-worker" in docker_client.calls
+    assert docker_client.calls[-1] == "start c-worker"
+
+
+def test_a_free_address_was_tried_before_it_is_named(docker_client: FakeDocker) -> None:
+    docker_client.install(inspect=inspected(1), network_inspect=network("172.30.0.0/24", taken="172.30.0.254"))
+    assert docker.free_address("c-control-plane") == "172.30.0.253"
+    tried = "c-control-plane-tries-address"
+    calls = [call for call in docker_client.calls if tried in call and not call.startswith("ps")]
+    assert calls == [
+        f"create --name {tried} --network kube-ordeal-c --entrypoint true node:1",
+        f"network disconnect kube-ordeal-c {tried}",
+        f"network connect --ip 172.30.0.253 kube-ordeal-c {tried}",
+    ]
+
+
+def test_a_network_without_a_subnet_of_its_own_is_told_before_any_harm(docker_client: FakeDocker) -> None:
+    """As kind itself makes it: the engine shows a subnet, and takes no wishes for it."""
+    docker_client.install(
+        inspect=inspected(1, network="kind"),
+        ps="echo left",
+        network_inspect=network("172.18.0.0/16", "fc00:f853:ccd:e793::/64"),
+        network_connect="echo 'user specified IP address is supported only when' >&2; exit 1",
+    )
+    with pytest.raises(OrdealError, match="the docker network kind gives no container the address that is asked for"):
+        docker.free_address("c-control-plane")
+    assert docker_client.calls[-1] == "rm --force --volumes c-control-plane-tries-address"
+    assert not any("c-control-plane" in call.split() for call in docker_client.calls if call.startswith("network"))

@@ -1,0 +1,101 @@
+"""What root makes in somebody's folders is handed back to them; a child of this process is root with that home."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaos.hosts import ownership
+from chaos.report.results import Results
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what is another's")
+USER, GROUP = 12345, 12346
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's home, with a folder of programs' caches that is there already."""
+    made = tmp_path / "home"
+    (made / ".cache" / "theirs").mkdir(parents=True)
+    for path in (made, made / ".cache", made / ".cache" / "theirs"):
+        os.chown(path, USER, GROUP)
+    for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(made))
+    return made
+
+
+def of_root(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.lstat().st_uid == 0)
+
+
+def test_the_command_leaves_nothing_of_roots_in_a_home(home: Path) -> None:
+    script = "from chaos.cli import main; main()"
+    argv = [sys.executable, "-c", f"import os; os.umask(0o077); {script}", "doctor", "--for", "simulated", "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1, done.stderr  # nothing is built there
+    assert (home / ".cache" / "kube-ordeal").is_dir()
+    assert list(of_root(home)) == []
+    made = home / ".local" / "state"  # whose parents were not there
+    assert {path.lstat().st_gid for path in (made, made.parent)} == {GROUP}
+
+
+def test_what_go_wrote_is_handed_back_also_after_a_kill(home: Path) -> None:
+    killed = textwrap.dedent(
+        """
+        import os, signal
+        from pathlib import Path
+        from chaos.hosts.ownership import will_write
+        cache = Path.home() / "go" / "pkg"
+        will_write(cache)
+        (cache / "mod").mkdir(parents=True)
+        (cache / "mod" / "x").write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    subprocess.run([sys.executable, "-c", killed], check=False, timeout=60)
+    assert list(of_root(home / "go"))
+    ownership.hand_back()
+    assert list(of_root(home)) == []
+
+
+def test_results_belong_to_whom_the_folder_does(home: Path) -> None:
+    project = home / "project"
+    project.mkdir()
+    os.chown(project, USER, GROUP)
+    Results(project / "results", "20260101-000000-abcd", {})
+    assert list(of_root(project))
+    ownership.hand_back()
+    assert list(of_root(project)) == []
+
+
+def test_what_is_another_users_or_the_nodes_is_left_alone(home: Path) -> None:
+    state = home / ".local" / "state" / "kube-ordeal"
+    shared, foreign = state / "clusters" / "c" / "shared", state / "foreign"
+    shared.mkdir(parents=True)
+    (shared / "volume").write_text("")
+    (state / "clusters" / "c" / "kubeconfig").write_text("")
+    foreign.write_text("")
+    os.chown(foreign, 999, 999)
+    (state / "link").symlink_to("/etc/hostname")
+    before = Path("/etc/hostname").stat().st_uid
+    ownership.hand_back()
+    assert {path.relative_to(state) for path in of_root(state)} == {
+        Path("clusters/c/shared"),
+        Path("clusters/c/shared/volume"),
+    }
+    assert foreign.stat().st_uid == 999
+    assert Path("/etc/hostname").stat().st_uid == before
+
+
+def test_roots_own_home_stays_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".cache" / "kube-ordeal").mkdir(parents=True)
+    ownership.will_write(tmp_path / "go")
+    ownership.hand_back()
+    assert (tmp_path / ".cache" / "kube-ordeal").stat().st_uid == 0
+    assert not (tmp_path / ".local").exists()

@@ -1,0 +1,46 @@
+"""A root file system is open to all users of a node, whatever the umask of who makes it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaos.hosts import packages, rootfs
+from chaos.hosts.command import Output
+
+
+@pytest.fixture
+def strict() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("strict")
+def test_what_is_made_in_it_can_be_read_by_all(tmp_path: Path) -> None:
+    (tmp_path / "var/log/apt").mkdir(parents=True)
+    for folder in ("etc", "usr/share/doc"):
+        (tmp_path / folder).mkdir(parents=True)
+    for folder in (tmp_path, tmp_path / "var", tmp_path / "etc"):
+        folder.chmod(0o755)
+    rootfs.strip(tmp_path)
+    made = ("var/log", "var/log/journal", "var/cache/apt/archives/partial", "var/lib/apt", "var/lib/apt/lists/partial")
+    assert {name: (tmp_path / name).stat().st_mode & 0o777 for name in made} == dict.fromkeys(made, 0o755)
+    assert (tmp_path / "etc/machine-id").stat().st_mode & 0o777 == 0o644
+
+
+def test_debootstrap_has_a_umask_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+
+    def run(argv: list[str], **options: object) -> Output:
+        given.update(options, program=argv[argv.index("--kill-child") + 1])
+        return Output(0, "", "")
+
+    monkeypatch.setattr(packages.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(rootfs, "run", run)
+    monkeypatch.setattr(rootfs.shutil, "which", lambda _: "/usr/sbin/debootstrap")
+    monkeypatch.setattr(rootfs, "FREE_BYTES_NEEDED", 0)
+    monkeypatch.setattr(rootfs, "strip", lambda _: None)
+    rootfs.debootstrap(tmp_path / "root", (), lambda _: None)
+    assert (given["program"], given["umask"]) == ("debootstrap", 0o022)

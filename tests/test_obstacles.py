@@ -1,0 +1,149 @@
+"""What keeps a machine from a replay is told before a cluster is made, and the lab skips the replay with it."""
+
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from chaos.catalogue import INCIDENTS
+from chaos.clusters.base import KIND, NodeExec, NodeNetwork, RunsContainers, Shape
+from chaos.faults.link import BadLink
+from chaos.faults.network import CutOff
+from chaos.hosts import engine, parts, workload_images
+from chaos.hosts.parts import FIREWALL, LOSS, NODE_NETWORKS, OWN_FILE_SYSTEMS, ROOT, THROTTLING
+from chaos.incident import PLAIN, STATEFUL, Replay
+from chaos.journal import Journal
+from chaos.lab import Lab, LacksAbilityError
+from chaos.obstacles import needed_for, obstacle, parts_of
+from chaos.profile import find as find_profile
+from chaos.suites import suites
+
+LINK = next(each for each in INCIDENTS if each.id == "bad-link")
+
+
+def a_replay(
+    *needs: type, shape: str = PLAIN, host: tuple[parts.Part, ...] = (), images: tuple[str, ...] = ()
+) -> Replay:
+    return Replay(LINK, (KIND,), needs, (), "", shape, images=images, host=host)
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has all, and an engine of its own."""
+    parts.forget()
+    monkeypatch.setattr(parts.Part, "lacks", lambda _: "")
+    monkeypatch.setattr(engine, "chosen", lambda: engine.Engine(Path("docker"), "27", ours=False))
+    monkeypatch.setattr(engine, "runs_here", lambda: True)
+    monkeypatch.setattr(workload_images, "obstacle", lambda *_, **__: "")
+
+
+def lacking(monkeypatch: pytest.MonkeyPatch, part: parts.Part, why: str) -> None:
+    monkeypatch.setattr(parts.Part, "lacks", lambda self: why if self == part else "")
+
+
+def test_parts_go_with_abilities_shape_and_faults() -> None:
+    assert parts_of(a_replay(RunsContainers, NodeExec)) == ()
+    assert parts_of(a_replay(NodeNetwork, host=(LOSS,))) == (ROOT, NODE_NETWORKS, LOSS)
+    assert parts_of(a_replay(shape=STATEFUL)) == (ROOT, OWN_FILE_SYSTEMS)
+    assert parts_of(a_replay(shape=STATEFUL), made=False) == ()
+
+
+@pytest.mark.usefixtures("chosen")
+def test_each_obstacle_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    replay = a_replay(NodeNetwork, host=(THROTTLING,), images=("ceph",))
+    assert obstacle(replay, {}) == ""
+    monkeypatch.setattr(workload_images, "obstacle", lambda name, given, **_: f"{name} {given} can't be built")
+    assert obstacle(replay, {"ceph": "mine"}) == "bad-link runs ceph, and ceph mine can't be built"
+    monkeypatch.setattr(engine, "runs_here", lambda: False)
+    assert "the container engine runs on another" in obstacle(replay, {})
+    lacking(monkeypatch, THROTTLING, "there is no tc in PATH")
+    assert obstacle(replay, {}) == (
+        "bad-link needs throttling a link on this machine, and there is no tc in PATH; load the kernel modules sch_htb "
+        "and cls_u32"
+    )
+    assert "no tc" not in obstacle(a_replay(NodeNetwork, host=(LOSS,)), {})
+
+
+class NoPool:
+    def acquire(self, *_: object) -> None:
+        pytest.fail("a cluster was made")
+
+    def make_room(self) -> None:
+        pass
+
+
+class BesideSetup:
+    """A turn of a process whose set-up goes on: when it is over, what lacked is there."""
+
+    alone = False
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+        self._monkeypatch, self._why = monkeypatch, why
+
+    def prepared(self, _waiting: object) -> None:
+        lacking(self._monkeypatch, ROOT, self._why)
+
+    def take(self, *_: object, **__: object) -> None:
+        pytest.fail("its turn was taken")
+
+
+@pytest.mark.usefixtures("chosen")
+@pytest.mark.parametrize("beside_setup", [False, True])
+def test_a_replay_is_skipped_before_a_cluster_is_made_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, beside_setup: bool
+) -> None:
+    why = "this user is not root"
+    lacking(monkeypatch, ROOT, "set-up is not over" if beside_setup else why)
+    turn = BesideSetup(monkeypatch, why) if beside_setup else None
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        lab = Lab(
+            LINK,
+            None,
+            KIND,
+            find_profile("smoke"),
+            needs=(NodeNetwork,),
+            pool=NoPool(),  # type: ignore[arg-type]
+            journal=journal,
+            run="run",
+            directory=tmp_path,
+            report=lambda _: None,
+            turn=turn,  # type: ignore[arg-type]
+            declared=a_replay(NodeNetwork),
+        )
+        with pytest.raises(
+            LacksAbilityError, match=r"needs root on this machine, and this user is not root; run it as"
+        ):
+            lab.cluster(Shape())
+
+
+USES = {CutOff: {FIREWALL}, BadLink: {FIREWALL, LOSS, THROTTLING}}
+
+
+def test_a_suite_says_what_its_faults_use_of_the_machine() -> None:
+    """A fault that tries a part before it harms (chaos.hosts.parts.check) is one of USES, and its suites name it."""
+    tried = {
+        name
+        for module in list(sys.modules.values())
+        if isinstance(module, ModuleType) and module.__name__.startswith("chaos.faults.")
+        for name, each in vars(module).items()
+        if inspect.isclass(each) and hasattr(each, "plan") and "parts.check" in inspect.getsource(each)
+    }
+    assert tried == {each.__name__ for each in USES}
+    marked: dict[str, set[parts.Part]] = {}
+    for suite in suites():
+        file = suite.test.partition("::")[0]
+        marked[file] = marked.get(file, set()) | set(suite.replay.host)
+    for file, named in marked.items():
+        module = sys.modules["_kube_ordeal_suites." + file.removesuffix(".py").replace("/", ".")]
+        used = {part for fault, of in USES.items() if fault in vars(module).values() for part in of}
+        assert named == used, file
+
+
+def test_the_doctor_knows_what_each_part_is_for() -> None:
+    replays = [suite.replay for suite in suites()]
+    assert needed_for(THROTTLING, replays) == ("bad-link",)
+    assert needed_for(FIREWALL, replays) == ("bad-link", "mass-termination")
+    assert "kmem-leak" not in needed_for(ROOT, replays)
+    assert "imagefs-full" in needed_for(OWN_FILE_SYSTEMS, replays)
