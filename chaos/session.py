@@ -28,6 +28,7 @@ from chaos.deadline import DEADLINE, Deadline, TimedOutError, in_time
 from chaos.errors import OrdealError
 from chaos.hosts import limits, places
 from chaos.hosts.binaries import normal_version
+from chaos.hosts.ownership import hand_back
 from chaos.incident import replay_of
 from chaos.lab import CONFORMANCE, NOT_RUN, Lab, LacksAbilityError, LeftOutError
 from chaos.options import Options, options_of
