@@ -42,7 +42,6 @@ from chaos.clusters.simulated_home import (
     read_record,
     remove,
     workdir,
-    write_private,
     write_record,
 )
 from chaos.clusters.simulated_nodes import (
@@ -62,7 +61,7 @@ from chaos.errors import OrdealError
 from chaos.hosts import binaries
 from chaos.hosts.command import run
 from chaos.hosts.lock import locked
-from chaos.hosts.places import manifests_dir
+from chaos.hosts.places import manifests_dir, write_private
 from chaos.waiting import WaitedInVainError, eventually
 
 CONTROL_PLANE = (APISERVER, CONTROLLER_MANAGER, SCHEDULER)

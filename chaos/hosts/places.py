@@ -1,6 +1,7 @@
 """Where things are kept: the cache (made again at will), the state (what must survive a crash), the manifests."""
 
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import platformdirs
 
@@ -28,3 +29,10 @@ def journals_dir() -> Path:
     path = state_dir() / "journals"
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Whole or not at all, readable by its owner alone. Raises OSError."""
+    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as new:  # of mode 0600
+        new.write(text)
+    Path(new.name).replace(path)
