@@ -19,8 +19,9 @@ import pytest
 from rich.console import Console
 
 from chaos import durations, planning, showing, undo
+from chaos.clusters import existing, kubeconfig
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
-from chaos.clusters.client import api_client, server_version
+from chaos.clusters.client import Access
 from chaos.clusters.pool import PROVIDERS, Pool, Wishes
 from chaos.conformance import program, rounds
 from chaos.conformance.rounds import Wish
@@ -81,9 +82,9 @@ class Run:
         wishes, worker = _wishes(config), _worker(config)
         if worker:  # its clusters are its own
             wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
-        if config.getoption("--cluster") == EXISTING and wishes.kubeconfig is not None:
-            with api_client(wishes.kubeconfig, wishes.context) as client:
-                server_version(client)  # no use in going on with a cluster that does not answer
+        if wishes.kubeconfig is not None:
+            self.report(f"the cluster is that of the context {wishes.context!r} of {wishes.kubeconfig}")
+            existing.check(wishes.kubeconfig, wishes.context)  # no use in going on with one that can't be used
         undo.undo_all(self.report)
         self.results = Results(
             Path(config.getoption("--results")),
@@ -132,7 +133,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--cluster",
         choices=CHOICES,
         default=AUTO,
-        help="auto (default): each incident on the cheapest cluster that can; kind; simulated; existing: --kubeconfig",
+        help="auto (default): each incident on the cheapest cluster that can; kind; simulated; existing: that of "
+        "--kubeconfig, or else the one that kubectl would use",
     )
     group.addoption("--context", default="", help="the kubeconfig's context, with --cluster existing")
     group.addoption("--kubernetes", default=DEFAULT_KUBERNETES, help="Kubernetes version of clusters that are made")
@@ -272,17 +274,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RUN_ID] = planning.worker_input(config, RUN_ID_KEY) or (
         f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     )
-    kubeconfig = config.getoption("--kubeconfig")
-    existing = config.getoption("--cluster") == EXISTING
-    if existing and not kubeconfig:
-        raise pytest.UsageError("--cluster existing needs --kubeconfig FILE, the cluster that you want to test")
     try:
         normal_version(config.getoption("--kubernetes"))
         if config.getoption("--upgrade-to") not in {"", NEVER}:
             normal_version(config.getoption("--upgrade-to"))
         config.stash[CONFORM] = _wish(config)
-        if existing:
-            api_client(Path(kubeconfig), config.getoption("--context"))
+        if config.getoption("--cluster") == EXISTING:
+            Access(*_existing(config)).client()
     except OrdealError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -535,17 +533,24 @@ def _wishes(config: pytest.Config) -> Wishes:
         return Path(value).absolute() if value else None
 
     name = config.getoption("--cluster-name")
+    used, context = _existing(config) if config.getoption("--cluster") == EXISTING else (None, "")
     return Wishes(
         kubernetes=normal_version(config.getoption("--kubernetes")),
         name="" if name == "pytest-kind" else name,  # pytest-kind's default: not given
         keep=config.getoption("--keep-cluster"),
-        kubeconfig=path("--kubeconfig"),
-        context=config.getoption("--context"),
+        kubeconfig=used,
+        context=context,
         kind_image=config.getoption("--kind-image") or "",
         kind_bin=path("--kind-bin"),
         kubectl_bin=path("--kind-kubectl-bin"),
         busybox_image=config.getoption("--busybox-image"),
     )
+
+
+def _existing(config: pytest.Config) -> tuple[Path, str]:
+    """The kubeconfig, and the context in it, of --cluster existing. Raises OrdealError."""
+    given = config.getoption("--kubeconfig")
+    return kubeconfig.find(Path(given) if given else None, config.getoption("--context"))
 
 
 def _on_tour(item: pytest.Item) -> bool:

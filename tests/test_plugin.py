@@ -81,6 +81,7 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the journals of this machine's runs."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
 
 
 def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
@@ -348,7 +349,7 @@ def test_an_incident_that_a_cluster_cannot_replay_is_skipped_with_the_reason(pyt
         (["--cluster", "mars"], "invalid choice: 'mars'"),
         (["--profile", "tiny"], "invalid choice: 'tiny'"),
         (["--kubernetes", "newest"], "'newest' is not a version"),
-        (["--cluster", "existing"], "--cluster existing needs --kubeconfig"),
+        (["--cluster", "existing"], ".kube/config: not there); name one with --kubeconfig"),
         (["--conform", "afterwards"], "'afterwards' is none of before, during, after"),
         (["--conform", "before"], "before alone is compared with nothing"),
         (["--conform", "after"], "conformance build --kubernetes"),

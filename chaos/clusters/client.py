@@ -50,7 +50,6 @@ class Access:
         settings.proxy = None  # or the client would take the environment's, by rules of its own
         client = ApiClient(settings)
         client.rest_client.pool_manager = Transport(self._chosen, self._login, self._proxy)
-        settings.proxy = str(self._proxy) if self._proxy else None
         return client
 
 
@@ -84,7 +83,8 @@ def unanswered(client: ApiClient, error: Exception) -> OrdealError:
     """The sentence for a request that came to nothing."""
     if isinstance(error, OrdealError):
         return error
-    where, proxy = client.configuration.host, client.configuration.proxy
+    where, transport = client.configuration.host, client.rest_client.pool_manager
+    proxy = transport.proxy if isinstance(transport, Transport) else None
     if isinstance(error, ApiException) and error.status == UNAUTHORIZED:
         return OrdealError(
             f"the cluster at {where} does not accept the kubeconfig's credentials ({told(error)}); log in again"
@@ -93,10 +93,10 @@ def unanswered(client: ApiClient, error: Exception) -> OrdealError:
         return OrdealError(f"the cluster at {where} refuses: {told(error)}")
     if isinstance(_innermost(error), ssl.SSLCertVerificationError):
         return OrdealError(f"the cluster at {where}: {told(error)}")
-    if proxy:
+    if proxy is not None:
+        around = "; where it is reached without one, name its host in NO_PROXY" if proxy.from_environment else ""
         return OrdealError(
-            f"the cluster at {where} does not answer through {proxy} ({told(error)}); "
-            "where it is reached without a proxy, name its host in NO_PROXY"
+            f"the cluster at {where} does not answer through the proxy {proxy} ({proxy.named_by}): {told(error)}{around}"
         )
     return OrdealError(f"the cluster at {where} does not answer ({told(error)}); is it running?")
 

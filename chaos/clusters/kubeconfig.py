@@ -229,11 +229,8 @@ def find(given: Path | None, context: str, environment: Mapping[str, str] = os.e
     if merged.empty and not context:
         if (chosen := _in_cluster(environment)) is not None:
             return _written(chosen), chosen.context
-        named = f"{VARIABLE} names" if environment.get(VARIABLE) else "kubectl would read"
-        raise OrdealError(
-            f"there is no kubeconfig: {named} {' and '.join(map(str, files)) or 'no file'}, which "
-            f"{'says nothing' if there else 'is not there'}; name one with --kubeconfig"
-        )
+        looked = f"{', '.join(map(str, files)) or VARIABLE}: {'empty' if there else 'not there'}"
+        raise OrdealError(f"there is no kubeconfig ({looked}); name one with --kubeconfig")
     chosen = merged.choose(context)
     for file in there:
         if _says(file, chosen):

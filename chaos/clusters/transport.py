@@ -39,6 +39,7 @@ class Transport:
 
     def __init__(self, chosen: Chosen, login: Login | None, proxy: Proxy | None) -> None:
         """Nothing is sent yet. Raises OrdealError where TLS or the proxy can't be had as the kubeconfig says."""
+        self.proxy = proxy
         self._chosen, self._login = chosen, login
         self._tls = _tls(chosen) if server_url(chosen.cluster.server).startswith("https://") else None
         self._presented: Certificate | None = None

@@ -269,10 +269,13 @@ def _cluster_version(config: pytest.Config) -> str:
     """The version that the cluster has, or will have. Raises OrdealError where an existing one does not answer."""
     if config.getoption("--cluster") != EXISTING:
         return str(config.getoption("--kubernetes")).removeprefix("v")
+    from chaos.clusters import kubeconfig  # noqa: PLC0415
     from chaos.clusters.client import api_client, server_version  # noqa: PLC0415
     from chaos.conformance.program import plain  # noqa: PLC0415
 
-    with api_client(Path(config.getoption("--kubeconfig")), config.getoption("--context")) as client:
+    given = config.getoption("--kubeconfig")
+    found = kubeconfig.find(Path(given) if given else None, config.getoption("--context"))
+    with api_client(*found) as client:
         return plain(server_version(client))
 
 

@@ -207,10 +207,10 @@ CLUSTERS = {
     "a socket as proxy": Way(cluster(proxy_url="unix:///run/proxy"), "proxy-url must begin with http://, https://"),
     "socks4 as proxy": Way(cluster(proxy_url="socks4://127.0.0.1:9"), "proxy-url must begin with http://, https://"),
     "a proxy that is not there": Way(
-        cluster(proxy_url="http://127.0.0.1:9"), "does not answer through http://127.0.0.1:9"
+        cluster(proxy_url="http://127.0.0.1:9"), "does not answer through the proxy http://127.0.0.1:9"
     ),
     "a SOCKS proxy that is not there": Way(
-        cluster(proxy_url="socks5://127.0.0.1:9"), "does not answer through socks5://127.0.0.1:9"
+        cluster(proxy_url="socks5://127.0.0.1:9"), "does not answer through the proxy socks5://127.0.0.1:9"
     ),
 }
 USERS = {
