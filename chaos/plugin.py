@@ -21,7 +21,7 @@ from rich.console import Console
 from chaos import durations, planning, showing, undo
 from chaos.clusters import existing, kubeconfig
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
-from chaos.clusters.client import Access
+from chaos.clusters.client import FAILURES, Access, told
 from chaos.clusters.pool import PROVIDERS, Pool, Wishes
 from chaos.conformance import program, rounds
 from chaos.conformance.rounds import Wish
@@ -417,8 +417,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     except LacksAbilityError as error:
         run.results.skip(pyfuncitem.nodeid, str(error))
         pytest.skip(str(error))
-    except OrdealError as error:
-        problem = str(error)
+    except FAILURES as error:
+        problem = told(error)
     except KeyboardInterrupt:
         lab_of_item.abandon()
         _conclude(run, lab_of_item, pyfuncitem.nodeid, "the run was interrupted")

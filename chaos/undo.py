@@ -3,12 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kubernetes.client import ApiException
-from urllib3.exceptions import HTTPError
-
 from chaos.clusters import pool
-from chaos.clusters.client import told
-from chaos.errors import OrdealError
+from chaos.clusters.client import FAILURES, told
 from chaos.faults import load_all
 from chaos.faults.base import undo_pending
 from chaos.hosts.places import journals_dir
@@ -36,7 +32,7 @@ def undo_all(report: Callable[[str], None]) -> tuple[Undone, ...]:
         try:
             if _undo(one, with_its_cluster=one.cluster.name in doomed and one.kind != CLUSTER):
                 handled.append(Undone(what))
-        except (OrdealError, ApiException, HTTPError) as error:
+        except FAILURES as error:
             report(f"{what} could not be undone: {told(error)}")
             handled.append(Undone(what, told(error)))
     return tuple(handled)

@@ -19,6 +19,7 @@ from chaos.errors import OrdealError
 
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
 ZONE_LABEL = "topology.kubernetes.io/zone"
+FAILURES = (OrdealError, ApiException, HTTPError)  # whatever a request can come to; `told` has words for each
 
 
 class Access:
@@ -49,7 +50,8 @@ class Access:
         settings.host = self._server
         settings.proxy = None  # or the client would take the environment's, by rules of its own
         client = ApiClient(settings)
-        client.rest_client.pool_manager = Transport(self._chosen, self._login, self._proxy)
+        rest: Any = client.rest_client
+        rest.pool_manager = Transport(self._chosen, self._login, self._proxy)
         return client
 
 
@@ -60,6 +62,13 @@ def _chosen(kubeconfig: Path, context: str) -> kubeconfigs.Chosen:
 def api_client(kubeconfig: Path, context: str = "", *, direct: bool = False) -> ApiClient:
     """A client for the cluster that a kubeconfig names; see Access."""
     return Access(kubeconfig, context, direct=direct).client()
+
+
+def transport_of(client: ApiClient) -> Transport:
+    """What a client's requests are sent by."""
+    rest: Any = client.rest_client
+    transport: Transport = rest.pool_manager
+    return transport
 
 
 def server_version(client: ApiClient) -> str:
@@ -83,8 +92,7 @@ def unanswered(client: ApiClient, error: Exception) -> OrdealError:
     """The sentence for a request that came to nothing."""
     if isinstance(error, OrdealError):
         return error
-    where, transport = client.configuration.host, client.rest_client.pool_manager
-    proxy = transport.proxy if isinstance(transport, Transport) else None
+    where, proxy = client.configuration.host, transport_of(client).proxy
     if isinstance(error, ApiException) and error.status == UNAUTHORIZED:
         return OrdealError(
             f"the cluster at {where} does not accept the kubeconfig's credentials ({told(error)}); log in again"
@@ -95,9 +103,8 @@ def unanswered(client: ApiClient, error: Exception) -> OrdealError:
         return OrdealError(f"the cluster at {where}: {told(error)}")
     if proxy is not None:
         around = "; where it is reached without one, name its host in NO_PROXY" if proxy.from_environment else ""
-        return OrdealError(
-            f"the cluster at {where} does not answer through the proxy {proxy} ({proxy.named_by}): {told(error)}{around}"
-        )
+        way = f"through the proxy {proxy} ({proxy.named_by})"
+        return OrdealError(f"the cluster at {where} does not answer {way}: {told(error)}{around}")
     return OrdealError(f"the cluster at {where} does not answer ({told(error)}); is it running?")
 
 
@@ -163,7 +170,7 @@ def raw_delete(client: ApiClient, path: str) -> None:
 
 
 def _raw(client: ApiClient, verb: str, path: str) -> bytes:
-    answer = client.rest_client.pool_manager.request(verb, f"{client.configuration.host}{path}")
+    answer = transport_of(client).request(verb, f"{client.configuration.host}{path}")
     if not 200 <= answer.status < 300:
         refused = ApiException(status=answer.status, reason=answer.reason)
         refused.body = answer.data.decode(errors="replace")

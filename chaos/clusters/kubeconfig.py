@@ -376,7 +376,7 @@ def server_url(server: str) -> str:
         good = False
     if not good:
         raise ValueError(f"its server {server!r} is no address such as https://host:6443")
-    return url._replace(query="", fragment="").geturl().rstrip("/")
+    return url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
 
 
 def _scheme(url: str) -> str:

@@ -9,8 +9,7 @@ from kubernetes.client import ApiClient
 from urllib3.exceptions import HTTPError
 from websocket import ABNF, WebSocketBadStatusException, WebSocketException, WebSocketTimeoutException
 
-from chaos.clusters.client import told
-from chaos.clusters.transport import Transport
+from chaos.clusters.client import told, transport_of
 from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError, Output
 
@@ -29,11 +28,10 @@ def exec_in_pod(
     shown = ["exec", f"{namespace}/{pod}", *argv]
     asked = urlencode([*(("command", word) for word in argv), ("stdout", "true"), ("stderr", "true")])
     path = f"/api/v1/namespaces/{namespace}/pods/{pod}/exec?{asked}"
-    transport: Transport = client.rest_client.pool_manager
     said: dict[int, bytes] = {STDOUT: b"", STDERR: b"", ERROR: b""}
     deadline = time.monotonic() + timeout_s
     try:
-        with transport.websocket(f"{client.configuration.host}{path}", PROTOCOL) as session:
+        with transport_of(client).websocket(f"{client.configuration.host}{path}", PROTOCOL) as session:
             while (left_s := deadline - time.monotonic()) > 0:
                 session.settimeout(left_s)
                 opcode, frame = session.recv_data_frame(control_frame=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from kubernetes.client import ApiClient
 
+from chaos.clusters.client import transport_of
 from chaos.errors import OrdealError
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -53,7 +54,7 @@ def _may(client: ApiClient, right: Right) -> bool:
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": attributes},
     }
-    answer = client.rest_client.pool_manager.request(
+    answer = transport_of(client).request(
         "POST",
         f"{client.configuration.host}{REVIEWS}",
         body=json.dumps(review).encode(),

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,8 @@ class Transport:
     def _upgraded(self, connection: Any, url: str, subprotocol: str, mine: Credentials) -> WebSocket:
         connection.sock.settimeout(READ_TIMEOUT_S)
         socket = WebSocket()
-        socket.connect(
+        connect: Callable[..., None] = socket.connect  # has no types
+        connect(
             re.sub("^http", "ws", url),
             socket=connection.sock,
             header=[f"{name}: {value}" for name, value in self._headers(None, mine).items()],
@@ -247,7 +248,7 @@ def _trust(chosen: Chosen, context: ssl.SSLContext, authorities: bytes) -> None:
 def _trust_system(context: ssl.SSLContext) -> None:
     context.load_default_certs()
     known = ssl.get_default_verify_paths()
-    if known.cafile is None and known.capath is None:
+    if not (known.cafile or known.capath):
         for path in _TRUSTED:
             if Path(path).is_file():
                 context.load_verify_locations(path)
