@@ -205,11 +205,11 @@ def read(*files: Path) -> Kubeconfig:
     clusters: dict[str, Cluster] = {}
     users: dict[str, User] = {}
     for file, one in read_ones:
-        folder = file.absolute().parent
+        beside = file.absolute().parent
         mine = _by_name(file, "context", [(c.name, c.context) for c in one.contexts])
         contexts = mine | contexts
-        clusters = _by_name(file, "cluster", [(c.name, _cluster(c.cluster, folder)) for c in one.clusters]) | clusters
-        users = _by_name(file, "user", [(u.name, _user(u.user, folder)) for u in one.users]) | users
+        clusters = _by_name(file, "cluster", [(c.name, _cluster(c.cluster, beside)) for c in one.clusters]) | clusters
+        users = _by_name(file, "user", [(u.name, _user(u.user, beside)) for u in one.users]) | users
     current = next((one.current_context for _, one in read_ones if one.current_context), "")
     return Kubeconfig(" and ".join(str(file) for file in files), current, contexts, clusters, users)
 
@@ -236,6 +236,11 @@ def find(given: Path | None, context: str, environment: Mapping[str, str] = os.e
         if _says(file, chosen):
             return file.absolute(), chosen.context
     return _written(chosen), chosen.context
+
+
+def folder() -> Path:
+    """Where kubeconfigs are that were put together; what undoes what a killed run has left needs them."""
+    return state_dir() / "kubeconfigs"
 
 
 def _files(environment: Mapping[str, str]) -> list[Path]:
@@ -266,7 +271,7 @@ def _says(file: Path, chosen: Chosen) -> bool:
 def _written(chosen: Chosen) -> Path:
     text = chosen.text()
     try:
-        path = state_dir() / "kubeconfigs" / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
+        path = folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(path, text)
     except OSError as error:
@@ -297,7 +302,7 @@ def _wrong_cluster(cluster: Cluster) -> str:
     except ValueError as error:
         return str(error)
     if cluster.proxy_url and _scheme(cluster.proxy_url) not in PROXY_SCHEMES:
-        return f"proxy-url must begin with {', '.join(f'{s}://' for s in PROXY_SCHEMES)}; it is {cluster.proxy_url!r}"
+        return f"proxy-url must begin with {', '.join(f'{s}://' for s in PROXY_SCHEMES)}"  # it may hold a password
     if cluster.certificate_authority and cluster.certificate_authority_data:
         return "certificate-authority and certificate-authority-data are both there; take one out"
     authority = cluster.certificate_authority or cluster.certificate_authority_data

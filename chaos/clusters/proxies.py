@@ -27,9 +27,14 @@ class Proxy:
         return f"{self.url.scheme}://{self.url.netloc.rpartition('@')[2]}"  # without a password
 
     @property
-    def basic_auth(self) -> str:
-        """User and password as they are written before the host, `user:password`; empty where there is none."""
-        return f"{unquote(self.url.username)}:{unquote(self.url.password or '')}" if self.url.username else ""
+    def user(self) -> str | None:
+        """Who asks the proxy, where that is said."""
+        return unquote(self.url.username) if self.url.username else None
+
+    @property
+    def password(self) -> str | None:
+        """The user's."""
+        return unquote(self.url.password) if self.url.password else None
 
     @property
     def from_environment(self) -> bool:
@@ -75,7 +80,7 @@ def _proxy(value: str, named_by: str) -> Proxy:
         good = False
     if not good:
         raise OrdealError(
-            f"{named_by} is no proxy that can be used: {value!r}; write it like http://host:port "
+            f"{named_by} is no proxy that can be used: {value.rpartition('@')[2]!r}; write it like http://host:port "
             f"({', '.join(SCHEMES[:-1])} or {SCHEMES[-1]})"
         )
     return Proxy(url, named_by)

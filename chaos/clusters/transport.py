@@ -194,10 +194,10 @@ def _through(proxy: Proxy, tls: ssl.SSLContext | None, how: dict[str, Any]) -> u
             )
         from urllib3.contrib.socks import SOCKSProxyManager  # noqa: PLC0415  (needs that package)
 
-        where = proxy.url._replace(scheme="socks5h").geturl()  # names are for the proxy to resolve, as for Go
-        port = "" if proxy.url.port else ":1080"
-        return SOCKSProxyManager(f"{where.rstrip('/')}{port}", **how)
-    headers = urllib3.make_headers(proxy_basic_auth=proxy.basic_auth) if proxy.basic_auth else None
+        host = f"[{proxy.url.hostname}]" if ":" in (proxy.url.hostname or "") else proxy.url.hostname
+        where = f"socks5h://{host}:{proxy.url.port or 1080}"  # names are for the proxy to resolve, as for Go
+        return SOCKSProxyManager(where, username=proxy.user, password=proxy.password, **how)
+    headers = urllib3.make_headers(proxy_basic_auth=f"{proxy.user}:{proxy.password or ''}") if proxy.user else None
     # Go meets the proxy with the same trust as the server.
     trust = tls if proxy.url.scheme == "https" else None
     return urllib3.ProxyManager(proxy.url.geturl(), proxy_headers=headers, proxy_ssl_context=trust, **how)

@@ -66,3 +66,9 @@ def test_what_is_no_proxy_is_one_sentence(value: str) -> None:
     with pytest.raises(OrdealError, match="HTTPS_PROXY is no proxy that can be used"):
         of_environment("https://a", {"HTTPS_PROXY": value})
     assert of_environment("https://127.0.0.1", {"HTTPS_PROXY": value}) is None
+
+
+def test_a_password_is_in_no_sentence() -> None:
+    with pytest.raises(OrdealError) as error:
+        of_environment("https://a", {"HTTPS_PROXY": "gopher://me:secret@x"})
+    assert "secret" not in str(error.value)
