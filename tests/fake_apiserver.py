@@ -266,12 +266,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._end()
 
     def do_POST(self) -> None:
-        """A SelfSubjectAccessReview."""
+        """A SelfSubjectAccessReview; nothing else is made here."""
         api = self.api
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with api.changed:
             api.requests.append(self.path)
             self._note()
+        if not self.path.endswith("/selfsubjectaccessreviews"):
+            self._answer(404, {"kind": "Status", "code": 404, "message": "not here"})
+            return
         of = asked["spec"]["resourceAttributes"]
         allowed = (of["verb"], of["resource"]) not in api.forbidden
         self._answer(201, {**asked, "status": {"allowed": allowed}})

@@ -185,3 +185,35 @@ def test_a_second_server_has_all_else_of_the_first(tmp_path: Path) -> None:
     (tmp_path / "second").write_text(read(Path(first)).choose("a").text("https://second"))
     second = read(tmp_path / "second").choose()
     assert (second.cluster.server, second.user.token, second.context) == ("https://second", "token-of-a", "a")
+
+
+def test_nothing_is_lost_where_a_context_is_written(tmp_path: Path) -> None:
+    plugin = {
+        "command": "/bin/login",
+        "args": ["a", "b"],
+        "env": [{"name": "A", "value": "1"}],
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "interactiveMode": "Never",
+        "provideClusterInfo": True,
+    }
+    mine = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "team"}}],
+        "users": [
+            {"name": "u", "user": {"exec": plugin, "as": "x", "as-groups": ["g"], "as-user-extra": {"k": ["v"]}}}
+        ],
+        "clusters": [
+            {
+                "name": "c",
+                "cluster": {
+                    "server": "https://c",
+                    "tls-server-name": "d",
+                    "proxy-url": "socks5://p:1",
+                    "extensions": [{"name": "e", "extension": {"deep": [1, {"x": True}]}}],
+                },
+            }
+        ],
+    }
+    (tmp_path / "mine").write_text(yaml.safe_dump(mine))
+    text = read(tmp_path / "mine").choose().text()
+    assert yaml.safe_load(text) == {"apiVersion": "v1", "kind": "Config", **mine}
