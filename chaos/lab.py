@@ -23,6 +23,7 @@ from chaos.clusters.base import (
     missing,
 )
 from chaos.clusters.pool import Pool
+from chaos.conformance.program import plain
 from chaos.conformance.rounds import Wish
 from chaos.conforming import CantConformError, Conforming
 from chaos.errors import OrdealError
@@ -272,7 +273,7 @@ class Lab:
         """
         if self._declared is not None and name not in self._declared.mutants.get(self.control or HARDENED, ()):
             raise OrdealError(f"this variant runs the mutant {name}: its mark has to say so, in `mutants`")
-        version = self.current.kubernetes
+        version = plain(self.current.kubernetes)
         with nullcontext() if mutants.built(name, version) else self._building(name):
             return mutants.build(name, version, report=lambda line: self.phase("build", line))
 

@@ -68,7 +68,7 @@ OPTIONS = (
     Option(
         "cluster",
         "auto (default): each incident on the cheapest cluster that can; kind; simulated; existing: that of "
-        "--ordeal-kubeconfig",
+        "--ordeal-kubeconfig, or else the one that kubectl would use",
         choices=CLUSTERS,
     ),
     Option("kubeconfig", "the cluster, with --ordeal-cluster existing", "FILE"),

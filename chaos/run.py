@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from chaos import planning, telling, undo
+from chaos.clusters import existing, kubeconfig
 from chaos.clusters.base import EXISTING
-from chaos.clusters.client import api_client, server_version
 from chaos.clusters.pool import Pool, Wishes
 from chaos.errors import OrdealError
 from chaos.faults import load_all
@@ -40,9 +40,9 @@ class Run:
         wishes, worker = wishes_of(asked), planning.worker_input(config, "workerid")
         if worker:  # its clusters are its own
             wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
-        if asked.cluster == EXISTING and wishes.kubeconfig is not None:
-            with api_client(wishes.kubeconfig, wishes.context) as client:
-                server_version(client)  # no use in going on with a cluster that does not answer
+        if wishes.kubeconfig is not None:
+            self.report(f"the cluster is that of the context {wishes.context!r} of {wishes.kubeconfig}")
+            existing.check(wishes.kubeconfig, wishes.context)  # no use in going on with one that can't be used
         undo.undo_all(self.report)
         self.results = Results(
             asked.results,
@@ -74,17 +74,18 @@ class Run:
 
 
 def wishes_of(asked: Options) -> Wishes:
-    """What the options say of clusters."""
+    """What the options say of clusters. Raises OrdealError where an existing one is not found."""
 
     def absolute(path: Path | None) -> Path | None:
         return None if path is None else path.absolute()
 
+    used, context = kubeconfig.find(asked.kubeconfig, asked.context) if asked.cluster == EXISTING else (None, "")
     return Wishes(
         kubernetes=normal_version(asked.kubernetes),
         name=asked.cluster_name,
         keep=asked.keep_cluster,
-        kubeconfig=absolute(asked.kubeconfig),
-        context=asked.context,
+        kubeconfig=used,
+        context=context,
         kind_image=asked.kind_image,
         kind_bin=absolute(asked.kind_bin),
         kubectl_bin=absolute(asked.kubectl_bin),

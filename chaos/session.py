@@ -19,8 +19,9 @@ from rich.console import Console
 
 from chaos import case, durations, planning, showing, telling, undo
 from chaos.case import AUTO
+from chaos.clusters import kubeconfig
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
-from chaos.clusters.client import api_client
+from chaos.clusters.client import FAILURES, Access, told
 from chaos.clusters.pool import check_name
 from chaos.conformance import program, pytest_specs, rounds
 from chaos.conformance.rounds import Wish
@@ -70,20 +71,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse wrong option values before anything is made."""
     telling.keep_stdout(config)
     asked = options_of(config)
-    existing = asked.cluster == EXISTING
-    if existing and asked.kubeconfig is None:
-        raise pytest.UsageError(
-            "--ordeal-cluster existing needs --ordeal-kubeconfig FILE, the cluster that you want to test"
-        )
     try:
         normal_version(asked.kubernetes)
         if asked.upgrade_to not in {"", NEVER}:
             normal_version(asked.upgrade_to)
         config.stash[CONFORM] = _wish(asked)
-        if not existing:
+        if asked.cluster == EXISTING:
+            Access(*kubeconfig.find(asked.kubeconfig, asked.context)).client()
+        else:
             check_name(asked.cluster_name)
-        if existing and asked.kubeconfig is not None:
-            api_client(asked.kubeconfig, asked.context)
     except OrdealError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -295,8 +291,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
                 lap.specs_s = lab_of_item.duration_s - told_s
     except (LeftOutError, LacksAbilityError, pytest.skip.Exception) as error:
         _skip(run, pyfuncitem, error)
-    except OrdealError as error:
-        problem = str(error)
+    except FAILURES as error:
+        problem = told(error)
     except KeyboardInterrupt as error:
         lab_of_item.abandon()
         if not isinstance(error, TimedOutError):

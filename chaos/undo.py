@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chaos.clusters import pool
-from chaos.errors import OrdealError
+from chaos.clusters.client import FAILURES, told
 from chaos.faults import load_all
 from chaos.faults.base import undo_pending
 from chaos.hosts.places import journals_dir
@@ -32,9 +32,9 @@ def undo_all(report: Callable[[str], None]) -> tuple[Undone, ...]:
         try:
             if _undo(one, with_its_cluster=one.cluster.name in doomed and one.kind != CLUSTER):
                 handled.append(Undone(what))
-        except OrdealError as error:
-            report(f"{what} could not be undone: {error}")
-            handled.append(Undone(what, str(error)))
+        except FAILURES as error:
+            report(f"{what} could not be undone: {told(error)}")
+            handled.append(Undone(what, told(error)))
     return tuple(handled)
 
 

@@ -13,6 +13,7 @@ from packaging.version import Version
 
 from chaos.clusters.base import BringsVersions, Cluster, NodeExec
 from chaos.clusters.client import is_ready, server_version
+from chaos.conformance.program import plain
 from chaos.errors import OrdealError
 from chaos.history import History, Observation
 from chaos.hosts.binaries import normal_version
@@ -42,7 +43,7 @@ def path(start: str, built: Sequence[str], *, to: str = "", most: int) -> tuple[
     `built` are the versions whose node images there are; of a minor version the newest is taken. Without `to` it goes
     on to the newest that can be reached in `most` steps. Raises OrdealError where it can't begin, or not reach `to`.
     """
-    first, goal = Version(start), Version(normal_version(to)) if to else None
+    first, goal = Version(plain(start)), Version(normal_version(to)) if to else None
     there = sorted({Version(v): v for v in built}.items())
     if goal is not None and goal <= first:
         raise OrdealError(f"--ordeal-upgrade-to {to} is no upgrade: the cluster is made with {start}")

@@ -1,10 +1,17 @@
-"""An API server that only lists and watches, over real HTTP on loopback, and misbehaves when told to."""
+"""An API server that lists, watches and says who may what, over real HTTP on loopback, and misbehaves when told to."""
 
+import base64
+import hashlib
 import json
 import socket
+import ssl
+import struct
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +24,25 @@ from kubernetes.client import ApiClient
 from chaos.clusters.client import api_client
 
 RESOURCES = ("nodes", "pods", "events")
+PKI = Path(__file__).parent / "pki"  # certificates, made by the script in it
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came: its headers, and whose certificate the connection has."""
+
+    path: str
+    headers: Message
+    certificate: str
+
+    def all(self, header: str) -> list[str]:
+        return self.headers.get_all(header, [])
 
 
 class FakeApiServer:
     """Objects, a log of their changes, and knobs for what can go wrong between a server and its watchers."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, tls: bool = False, address: str = "127.0.0.1") -> None:
         self.objects: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in RESOURCES}
         self.log: dict[str, list[tuple[str, dict[str, Any]]]] = {name: [] for name in RESOURCES}
         self.version = 100
@@ -32,28 +52,42 @@ class FakeApiServer:
         self.hanging = threading.Event()
         self.page_size = 0  # a smaller page than the client asks for
         self.requests: list[str] = []
+        self.asked: list[Asked] = []
+        self.accepts: set[str] | None = None  # the Authorization headers that it knows; None: it asks for none
+        self.prefix = ""  # in front of every path, as behind a gateway
+        self.version_said = "v1.34.4"
+        self.forbidden: set[tuple[str, str]] = set()  # verbs and resources that the user may not
+        self.runs: dict[str, tuple[str, str, int]] = {}  # commands in pods: what they print, say and exit with
         self.bookmarks = True
         self.changed = threading.Condition(threading.RLock())
         self._open: set[socket.socket] = set()
         self._closed = False
         handler = type("Handler", (_Handler,), {"api": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        family = {"address_family": socket.AF_INET6 if ":" in address else socket.AF_INET}
+        self._server = type("Server", (ThreadingHTTPServer,), family)((address, 0), handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self.kubeconfig = directory / f"kubeconfig-{self._server.server_address[1]}"
-        self.kubeconfig.write_text(
-            yaml.safe_dump(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "current-context": "fake",
-                    "clusters": [{"name": "fake", "cluster": {"server": self.url}}],
-                    "users": [{"name": "fake", "user": {}}],
-                    "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
-                }
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(PKI / "server.crt", PKI / "server.key")
+            context.load_verify_locations(PKI / "ca.crt")
+            context.verify_mode = ssl.CERT_OPTIONAL
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
             )
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self.port = int(self._server.server_address[1])
+        self.url = f"{'https' if tls else 'http'}://{f'[{address}]' if ':' in address else address}:{self.port}"
+        self.kubeconfig = directory / f"kubeconfig-{self._server.server_address[1]}"
+        authority = {"certificate-authority": str(PKI / "ca.crt")} if tls else {}
+        self.config: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "fake",
+            "clusters": [{"name": "fake", "cluster": {"server": self.url, **authority}}],
+            "users": [{"name": "fake", "user": {}}],
+            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
+        }
+        self.kubeconfig.write_text(yaml.safe_dump(self.config))
 
     def client(self) -> ApiClient:
         return api_client(self.kubeconfig)
@@ -157,16 +191,29 @@ class _Handler(BaseHTTPRequestHandler):
         api = self.api
         with api.changed:
             api.requests.append(self.path)
+            self._note()
             api.changed.wait_for(lambda: not api.hanging.is_set())
             if api._closed:
                 self.close_connection = True
                 return
-        url = urlsplit(self.path)
+        url = urlsplit(self.path.removeprefix(api.prefix))
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
-        if api.refuse:
+        resource = url.path.rsplit("/", 1)[-1]
+        if not self.path.startswith(api.prefix):
+            self._answer(404, {"kind": "Status", "code": 404, "message": "not here"})
+        elif api.accepts is not None and self.headers["Authorization"] not in api.accepts:
+            self._answer(401, {"kind": "Status", "code": 401, "message": "Unauthorized"})
+        elif api.refuse:
             self._answer(api.refuse, {"kind": "Status", "code": api.refuse, "message": "refused"})
         elif url.path.startswith("/version"):
-            self._answer(200, {"gitVersion": "v1.34.4"})
+            self._answer(200, {"gitVersion": api.version_said})
+        elif url.path == "/readyz":
+            self._send(200, b"ok", "text/plain")
+        elif self.headers["Upgrade"] == "websocket":
+            self._exec(parse_qs(url.query)["command"])
+        elif ("list", resource) in api.forbidden:
+            said = f'{resource} is forbidden: User "few" cannot list resource "{resource}" in API group ""'
+            self._answer(403, {"kind": "Status", "code": 403, "message": said})
         elif query.get("watch", "").lower() == "true":
             self._watch(url.path.rsplit("/", 1)[-1], query)
         else:
@@ -218,10 +265,52 @@ class _Handler(BaseHTTPRequestHandler):
                 self._chunk({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(version)}}})
         self._end()
 
+    def do_POST(self) -> None:
+        """A SelfSubjectAccessReview; nothing else is made here."""
+        api = self.api
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with api.changed:
+            api.requests.append(self.path)
+            self._note()
+        if not self.path.endswith("/selfsubjectaccessreviews"):
+            self._answer(404, {"kind": "Status", "code": 404, "message": "not here"})
+            return
+        of = asked["spec"]["resourceAttributes"]
+        allowed = (of["verb"], of["resource"]) not in api.forbidden
+        self._answer(201, {**asked, "status": {"allowed": allowed}})
+
+    def _note(self) -> None:
+        held: Any = self.connection
+        subject = (held.getpeercert() or {}).get("subject", ()) if isinstance(held, ssl.SSLSocket) else ()
+        name = next((value for part in subject for key, value in part if key == "commonName"), "")
+        self.api.asked.append(Asked(self.path, self.headers, name))
+
+    def _exec(self, command: list[str]) -> None:
+        """Run a command of `runs`, in the channels of v4.channel.k8s.io."""
+        out, err, code = self.api.runs[" ".join(command)]
+        accept = hashlib.sha1(f"{self.headers['Sec-WebSocket-Key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode())
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(accept.digest()).decode())
+        self.send_header("Sec-WebSocket-Protocol", self.headers["Sec-WebSocket-Protocol"])
+        self.end_headers()
+        status: dict[str, Any] = {"status": "Success"}
+        if code:
+            causes = [{"reason": "ExitCode", "message": str(code)}]
+            status = {"status": "Failure", "details": {"causes": causes}}
+        frames = [(1, piece) for piece in _pieces(out)] + [(2, piece) for piece in _pieces(err)]
+        for channel, data in [*frames, (3, json.dumps(status).encode())]:
+            self.wfile.write(_frame(0x82, bytes([channel]) + data))
+        self.wfile.write(_frame(0x88, struct.pack(">H", 1000)))
+        self.close_connection = True
+
     def _answer(self, status: int, body: dict[str, Any]) -> None:
-        data = json.dumps(body).encode()
+        self._send(status, json.dumps(body).encode(), "application/json")
+
+    def _send(self, status: int, data: bytes, kind: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -236,3 +325,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _end(self) -> None:
         self.wfile.write(b"0\r\n\r\n")
+
+
+def _pieces(text: str) -> Iterator[bytes]:
+    """In pieces that cut characters in the middle."""
+    data = text.encode()
+    yield from (data[start : start + 7] for start in range(0, len(data), 7))
+
+
+def _frame(first: int, payload: bytes) -> bytes:
+    size = len(payload)
+    return struct.pack(">BB", first, size) + payload if size < 126 else struct.pack(">BBH", first, 126, size) + payload

@@ -272,9 +272,10 @@ def test_the_checkouts_own_suites_are_there_where_no_plugin_is_loaded_by_itself(
     found = [line for line in done.stdout.splitlines() if "::" in line]
     assert found, done.stdout + done.stderr
     assert {line.rpartition("[")[2] for line in found} <= {"kind-hardened]", "kind]"}
-    wrong = in_a_process(root, *asked[:3], "--ordeal-cluster", "existing", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    options = ("--ordeal-cluster", "existing", "--ordeal-kubeconfig", "/nonexistent")
+    wrong = in_a_process(root, *asked[:3], *options, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     assert wrong.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "--ordeal-cluster existing needs --ordeal-kubeconfig" in wrong.stderr
+    assert "there is no kubeconfig at /nonexistent: name one with --ordeal-kubeconfig" in wrong.stderr
     assert "Traceback" not in wrong.stderr
 
 

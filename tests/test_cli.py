@@ -19,8 +19,9 @@ from chaos.cli import app
 from chaos.clusters.base import ClusterRef
 from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import FAILED, PASSED
-from chaos.journal import CLUSTER, Journal
+from chaos.journal import CLUSTER, WORKLOAD, Journal
 from chaos.report.specs import ALONE, SpecResult
+from tests.fake_apiserver import FakeApiServer
 from tests.report.made import outcome, results
 
 COMMAND = [sys.executable, "-m", "chaos.cli"]
@@ -163,13 +164,23 @@ def test_undo_takes_back_a_cluster_that_a_killed_run_left(home: Home) -> None:
     assert home.run("undo").out == "nothing to undo\n"
 
 
-def left_behind(home: Home, kind: str) -> None:
+def test_undo_says_what_the_kubeconfig_may_no_longer_do(home: Home) -> None:
+    with FakeApiServer(home.path) as api:
+        left_behind(home, WORKLOAD, api.kubeconfig)
+        api.forbidden = {("list", "nodes")}
+        done = home.run("undo")
+    assert done.code == 1, done.out + done.err
+    assert 'refuses: nodes is forbidden: User "few" cannot list resource "nodes"' in done.out
+    assert "Traceback" not in done.out + done.err
+
+
+def left_behind(home: Home, kind: str, kubeconfig: Path | None = None) -> None:
     """What a killed run leaves: a journal with an entry that nothing has undone, on a cluster that is gone or not."""
     journals = home.path / "state" / "kube-ordeal" / "journals"
     with Journal(journals / "killed.jsonl") as journal:
-        config = home.path / "kubeconfig"
+        config = kubeconfig or home.path / "kubeconfig"
         ref = ClusterRef("simulated", "left", "") if kind == CLUSTER else ClusterRef("existing", "theirs", str(config))
-        journal.planned(kind, ref, {})
+        journal.planned(kind, ref, {"namespace": "ordeal-web"} if kind == WORKLOAD else {})
 
 
 def test_a_damaged_journal_is_named(home: Home) -> None:

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from chaos.faults import load_all
 from chaos.suites import replays
+from tests.clusters.ways import Kubeconfig
+from tests.fake_apiserver import FakeApiServer
 
 pytest_plugins = ["pytester"]
 load_all()  # the inner runs share this process: what they import anew they would register twice
@@ -81,6 +84,7 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the journals of this machine's runs."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
 
 
 def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
@@ -348,7 +352,7 @@ def test_an_incident_that_a_cluster_cannot_replay_is_skipped_with_the_reason(pyt
         (["--ordeal-cluster", "mars"], "invalid choice: 'mars'"),
         (["--ordeal-profile", "tiny"], "invalid choice: 'tiny'"),
         (["--ordeal-kubernetes", "newest"], "'newest' is not a version"),
-        (["--ordeal-cluster", "existing"], "--ordeal-cluster existing needs --ordeal-kubeconfig"),
+        (["--ordeal-cluster", "existing"], ".kube/config: not there); name one with --ordeal-kubeconfig"),
         (["--ordeal-conform", "afterwards"], "'afterwards' is none of before, during, after"),
         (["--ordeal-conform", "before"], "before alone is compared with nothing"),
         (["--ordeal-conform", "after"], "conformance build --kubernetes"),
@@ -450,3 +454,142 @@ def test_uses_the_cluster(lab):
     assert says in said
     assert "mine.yaml" in said
     assert "Traceback" not in said
+
+
+USES_THE_CLUSTER = """
+from chaos.clusters.base import Shape
+
+@incident("mass-termination", on=("kind",))
+def test_uses_the_cluster(lab):
+    lab.cluster(Shape())
+
+@incident("mass-termination", on=("kind",))
+def test_uses_it_too(lab):
+    lab.cluster(Shape())
+"""
+
+
+def existing(pytester: pytest.Pytester, api: FakeApiServer, *options: str) -> pytest.RunResult:
+    return run(pytester, "--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(api.kubeconfig), *options)
+
+
+def test_rights_that_lack_are_said_once_and_before_any_replay(pytester: pytest.Pytester, tmp_path: Path) -> None:
+    suite(pytester, USES_THE_CLUSTER)
+    with FakeApiServer(tmp_path, tls=True) as api:
+        api.forbidden = {("list", "nodes"), ("create", "namespaces")}
+        done = existing(pytester, api)
+    said = done.stdout.str() + done.stderr.str()
+    assert done.ret == 2
+    assert said.count("the kubeconfig's user may not list nodes or create namespaces (in all namespaces)") == 1
+    assert "FAILED" not in said
+    assert "Traceback" not in said
+    assert not (pytester.path / "results").exists()
+
+
+def test_a_right_that_one_replay_lacks_is_its_verdict_in_one_sentence(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    body = """
+from kubernetes.client import AppsV1Api
+from chaos.clusters.base import Shape
+
+@incident("mass-termination", on=("kind",))
+def test_asks_for_more(lab):
+    with lab.cluster(Shape()).api() as client:
+        AppsV1Api(client).list_daemon_set_for_all_namespaces()
+"""
+    suite(pytester, body)
+    with FakeApiServer(tmp_path, tls=True) as api:
+        api.forbidden = {("list", "daemonsets")}
+        done = existing(pytester, api)
+    said = done.stdout.str()
+    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    assert 'unknown: daemonsets is forbidden: User "few" cannot list resource "daemonsets"' in said
+    assert "Traceback" not in said
+    assert "ApiException" not in said
+
+
+@pytest.mark.parametrize(
+    ("user", "cluster", "says"),
+    [
+        ({"tokenFile": "/nonexistent"}, {}, "tokenFile /nonexistent can't be read: No such file or directory"),
+        ({"client-certificate-data": "%", "client-key-data": "%"}, {}, "client-certificate-data is not base64"),
+        ({"auth-provider": {"name": "azure"}}, {}, "auth-provider 'azure' is gone"),
+        (
+            {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "aws-of-nobody"}},
+            {},
+            "the program aws-of-nobody, which is not there",
+        ),
+        ({}, {"certificate-authority": "/nonexistent"}, "certificate-authority /nonexistent can't be read"),
+        ({}, {"proxy-url": "gopher://x"}, "proxy-url must begin with"),
+    ],
+)
+def test_what_a_kubeconfig_names_and_is_not_there_ends_before_anything_is_collected(
+    pytester: pytest.Pytester, tmp_path: Path, user: dict[str, Any], cluster: dict[str, str], says: str
+) -> None:
+    suite(pytester, USES_THE_CLUSTER)
+    with FakeApiServer(tmp_path, tls=True) as api:
+        api.config["users"][0]["user"] = user
+        api.config["clusters"][0]["cluster"] |= cluster
+        api.kubeconfig.write_text(yaml.safe_dump(api.config))
+        done = existing(pytester, api, "--collect-only")
+        assert api.requests == []
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    assert says in done.stderr.str()
+    assert "INTERNALERROR" not in done.stdout.str() + done.stderr.str()
+
+
+def test_a_proxy_that_is_none_ends_before_anything_is_collected(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite(pytester, USES_THE_CLUSTER)
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://x")
+    with FakeApiServer(tmp_path, tls=True) as api:
+        api.config["clusters"][0]["cluster"]["server"] = "https://api.example"
+        api.kubeconfig.write_text(yaml.safe_dump(api.config))
+        done = existing(pytester, api, "--collect-only")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    assert "HTTPS_PROXY is no proxy that can be used" in done.stderr.str()
+
+
+def test_a_plugin_that_fails_is_said_once_and_before_any_replay(pytester: pytest.Pytester, tmp_path: Path) -> None:
+    suite(pytester, USES_THE_CLUSTER)
+    with FakeApiServer(tmp_path, tls=True) as api:
+        Kubeconfig(tmp_path, api.config).plugin("echo your login has run out >&2; exit 1")
+        api.kubeconfig.write_text(yaml.safe_dump(api.config))
+        done = existing(pytester, api)
+    said = done.stdout.str() + done.stderr.str()
+    assert done.ret == 2
+    assert said.count("exited with 1: your login has run out") == 1
+    assert "Traceback" not in said
+
+
+def test_an_unverified_server_and_a_proxy_of_the_environment_change_nothing(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    suite(pytester, USES_THE_CLUSTER)
+    with FakeApiServer(tmp_path, tls=True) as api:
+        cluster = api.config["clusters"][0]["cluster"]
+        del cluster["certificate-authority"]
+        cluster["insecure-skip-tls-verify"] = True
+        api.kubeconfig.write_text(yaml.safe_dump(api.config))
+        done = existing(pytester, api, "-W", "error")
+    said = done.stdout.str()
+    assert "nothing was judged" in said
+    assert "arning" not in said
+
+
+def test_the_cluster_of_kubectl_is_taken_and_named_where_none_is_given(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite(pytester, USES_THE_CLUSTER)
+    with FakeApiServer(tmp_path, tls=True) as api:
+        users = {"current-context": "mine", **{key: api.config[key] for key in ("users", "contexts")}}
+        users["contexts"] = [{"name": "mine", "context": {"cluster": "fake", "user": "fake"}}]
+        (tmp_path / "users").write_text(yaml.safe_dump(users))
+        monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'users'}:{api.kubeconfig}")
+        done = run(pytester, "--ordeal-cluster", "existing")
+    said = done.stdout.str()
+    assert "the cluster is that of the context 'mine' of " in said
+    assert "nothing was judged" in said

@@ -1,59 +1,82 @@
 """The Kubernetes API client: made from a kubeconfig, never waiting for ever, its failures one sentence."""
 
 import json
-from collections.abc import Callable
+import ssl
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-from kubernetes import config
-from kubernetes.client import ApiClient, Configuration, CoreV1Api, VersionApi
-from urllib3 import Retry
-from urllib3.exceptions import MaxRetryError
+from kubernetes.client import ApiClient, ApiException, Configuration, CoreV1Api
+from urllib3.exceptions import HTTPError, MaxRetryError, ProxyError, SSLError
 
+from chaos.clusters import kubeconfig as kubeconfigs
+from chaos.clusters import proxies
 from chaos.clusters.base import Node
+from chaos.clusters.credentials import Login
+from chaos.clusters.proxies import Proxy
+from chaos.clusters.transport import UNAUTHORIZED, Transport
 from chaos.errors import OrdealError
-
-CONNECT_TIMEOUT_S = 3.0
-READ_TIMEOUT_S = 20.0
 
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
 ZONE_LABEL = "topology.kubernetes.io/zone"
+FAILURES = (OrdealError, ApiException, HTTPError)  # whatever a request can come to; `told` has words for each
 
 
-def api_client(kubeconfig: Path, context: str = "") -> ApiClient:
-    """A client for the cluster that a kubeconfig names; nothing is sent yet.
+class Access:
+    """The way to the cluster of a kubeconfig's context. Its clients share credentials, which are renewed for all."""
 
-    Every request has a deadline (3 s to connect, 20 s between bytes) unless the call gives its own, and is sent once.
-    Raises OrdealError where the file is missing, is no kubeconfig, or lacks the context.
-    """
-    if not kubeconfig.is_file():
-        raise OrdealError(f"there is no kubeconfig at {kubeconfig}: name one with --ordeal-kubeconfig")
-    try:
-        if not isinstance(yaml.safe_load(kubeconfig.read_text()), dict):
-            raise OrdealError(f"{kubeconfig} is not a usable kubeconfig: it holds no mapping")
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise OrdealError(f"{kubeconfig} is not a usable kubeconfig: {_brief(error)}") from error
-    settings = Configuration()
-    settings.retries = Retry(0, redirect=False)
-    try:
-        load: Callable[..., None] = config.load_kube_config
-        load(str(kubeconfig), context=context or None, client_configuration=settings)
-    except (config.ConfigException, yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise OrdealError(f"{kubeconfig} is not a usable kubeconfig: {first}") from error
-    client = ApiClient(settings)
-    _give_deadline(client)
-    return client
+    def __init__(self, kubeconfig: Path, context: str = "", *, direct: bool = False) -> None:
+        """Nothing is sent yet, and no plugin is started. `direct`: the environment's proxy is not on the way.
+
+        Raises OrdealError where the file is missing, is no kubeconfig, lacks the context, or names what is not there.
+        """
+        again = partial(_chosen, kubeconfig, context)
+        self._chosen = again()
+        self._server = kubeconfigs.server_url(self._chosen.cluster.server)
+        proxy = self._chosen.cluster.proxy_url
+        if proxy:
+            self._proxy: Proxy | None = proxies.of_kubeconfig(proxy)
+        else:
+            self._proxy = None if direct else proxies.of_environment(self._server)
+        # Over plain HTTP Go sends no credentials; nobody listens on this machine's own addresses.
+        secret = self._server.startswith("https://") or proxies.is_local(self._server)
+        self._login = Login(self._chosen, again) if secret else None
+
+    def client(self) -> ApiClient:
+        """A client of its own. Every request has a deadline (3 s to connect, 20 s between bytes) unless the call gives
+        its own, and is sent once. Raises OrdealError where TLS or the proxy can't be had.
+        """
+        settings = Configuration()
+        settings.host = self._server
+        settings.proxy = None  # or the client would take the environment's, by rules of its own
+        client = ApiClient(settings)
+        rest: Any = client.rest_client
+        rest.pool_manager = Transport(self._chosen, self._login, self._proxy)
+        return client
+
+
+def _chosen(kubeconfig: Path, context: str) -> kubeconfigs.Chosen:
+    return kubeconfigs.read(kubeconfig).choose(context)
+
+
+def api_client(kubeconfig: Path, context: str = "", *, direct: bool = False) -> ApiClient:
+    """A client for the cluster that a kubeconfig names; see Access."""
+    return Access(kubeconfig, context, direct=direct).client()
+
+
+def transport_of(client: ApiClient) -> Transport:
+    """What a client's requests are sent by."""
+    rest: Any = client.rest_client
+    transport: Transport = rest.pool_manager
+    return transport
 
 
 def server_version(client: ApiClient) -> str:
     """The API server's version without the leading v. Raises OrdealError where it does not answer."""
     try:
-        return str(VersionApi(client).get_code().git_version).removeprefix("v")
+        return str(json.loads(raw_get(client, "/version"))["gitVersion"]).removeprefix("v")
     except Exception as error:
-        where = client.configuration.host
-        raise OrdealError(f"the cluster at {where} does not answer ({_brief(error)}); is it running?") from error
+        raise unanswered(client, error) from error
 
 
 def read_nodes(client: ApiClient) -> tuple[Node, ...]:
@@ -61,8 +84,61 @@ def read_nodes(client: ApiClient) -> tuple[Node, ...]:
     try:
         items = CoreV1Api(client).list_node().items
     except Exception as error:
-        raise OrdealError(f"the nodes can't be listed at {client.configuration.host} ({_brief(error)})") from error
+        raise unanswered(client, error) from error
     return tuple(_node(item) for item in items)
+
+
+def unanswered(client: ApiClient, error: Exception) -> OrdealError:
+    """The sentence for a request that came to nothing."""
+    if isinstance(error, OrdealError):
+        return error
+    where, proxy = client.configuration.host, transport_of(client).proxy
+    if isinstance(error, ApiException) and error.status == UNAUTHORIZED:
+        return OrdealError(
+            f"the cluster at {where} does not accept the kubeconfig's credentials ({told(error)}); log in again"
+        )
+    if isinstance(error, ApiException) and error.status:
+        return OrdealError(f"the cluster at {where} refuses: {told(error)}")
+    if isinstance(_innermost(error), ssl.SSLCertVerificationError):
+        return OrdealError(f"the cluster at {where}: {told(error)}")
+    if proxy is not None:
+        around = "; where it is reached without one, name its host in NO_PROXY" if proxy.from_environment else ""
+        way = f"through the proxy {proxy} ({proxy.named_by})"
+        return OrdealError(f"the cluster at {where} does not answer {way}: {told(error)}{around}")
+    return OrdealError(f"the cluster at {where} does not answer ({told(error)}); is it running?")
+
+
+def told(error: Exception) -> str:
+    """What went wrong with a request, in less than a line: what the API server says of it, where it says something."""
+    if isinstance(error, OrdealError):
+        return str(error)
+    if isinstance(error, ApiException) and error.status:
+        try:
+            said = str(json.loads(error.body or "")["message"])
+        except (ValueError, KeyError, TypeError):
+            said = ""
+        return said.strip()[:300] or f"HTTP {error.status} {error.reason or ''}".strip()
+    error = _innermost(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not to be trusted by what the kubeconfig says: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {str(error.reason or error).lower().replace('_', ' ')}"[:300]
+    text = str(error).strip().splitlines()
+    if isinstance(error, HTTPError):  # urllib3 begins with the connection's repr
+        text = [text[0].rpartition(": ")[2]] if text else []
+    return text[0][:300] if text else type(error).__name__
+
+
+def _innermost(error: Exception) -> Exception:
+    """What urllib3 has wrapped into other errors."""
+    inner: object = None
+    if isinstance(error, MaxRetryError):
+        inner = error.reason
+    elif isinstance(error, ProxyError):
+        inner = error.original_error
+    elif isinstance(error, SSLError) and error.args:
+        inner = error.args[0]
+    return _innermost(inner) if isinstance(inner, Exception) else error
 
 
 def is_ready(status: Any) -> bool:
@@ -83,29 +159,6 @@ def _node(item: Any) -> Node:
     )
 
 
-def _give_deadline(client: ApiClient) -> None:
-    """Make the deadline the default: the generated client has none, and would wait for ever for a cut-off server."""
-    rest: Any = client.rest_client
-    request = rest.request
-
-    def with_deadline(*args: Any, **kwargs: Any) -> Any:
-        kwargs["_request_timeout"] = kwargs.get("_request_timeout") or (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
-        return request(*args, **kwargs)
-
-    rest.request = with_deadline
-
-
-def _brief(error: Exception) -> str:
-    if isinstance(error, MaxRetryError) and error.reason is not None:
-        text = str(error.reason).rpartition(": ")[2].splitlines()
-    else:
-        text = str(error).strip().splitlines()
-    return text[0][:200] if text else type(error).__name__
-
-
-__all__ = ["api_client", "raw_get", "read_nodes", "server_version"]
-
-
 def raw_get(client: ApiClient, path: str) -> bytes:
     """The bytes that the API server answers for a path. Raises ApiException or a urllib3 error."""
     return _raw(client, "GET", path)
@@ -117,10 +170,13 @@ def raw_delete(client: ApiClient, path: str) -> None:
 
 
 def _raw(client: ApiClient, verb: str, path: str) -> bytes:
-    method, url, headers, body, _ = client.param_serialize(verb, path, auth_settings=["BearerToken"])
-    response = client.call_api(method, url, headers, body)
-    read: Callable[[], bytes] = response.read
-    return read()
+    answer = transport_of(client).request(verb, f"{client.configuration.host}{path}")
+    if not 200 <= answer.status < 300:
+        refused = ApiException(status=answer.status, reason=answer.reason)
+        refused.body = answer.data.decode(errors="replace")
+        raise refused
+    data: bytes = answer.data
+    return data
 
 
 def read_csi_drivers(client: ApiClient) -> dict[str, tuple[str, ...]]:

@@ -9,10 +9,11 @@ from functools import cached_property
 from pathlib import Path
 
 from kubernetes.client import ApiClient, CoreV1Api
+from urllib3.exceptions import HTTPError
 
-from chaos.clusters import docker
+from chaos.clusters import docker, rights
 from chaos.clusters.base import EXISTING, Cluster, ClusterRef, Images, Node, Shape
-from chaos.clusters.client import api_client, read_nodes, server_version
+from chaos.clusters.client import Access, api_client, read_nodes, server_version, unanswered
 from chaos.clusters.kind import PUBLISHED_BUSYBOX, KindCluster, images_of
 from chaos.errors import OrdealError
 
@@ -40,8 +41,13 @@ class ExistingCluster:
         with self.api() as client:
             return server_version(client)
 
+    @cached_property
+    def _access(self) -> Access:
+        """Kept, so that a plugin is not asked for credentials with every client."""
+        return Access(Path(self._ref.kubeconfig), self._ref.context)
+
     def api(self) -> ApiClient:
-        return api_client(Path(self._ref.kubeconfig), self._ref.context)
+        return self._access.client()
 
     def nodes(self) -> tuple[Node, ...]:
         with self.api() as client:
@@ -54,11 +60,25 @@ class ExistingCluster:
         """Does nothing: the cluster is not ours."""
 
 
+def check(kubeconfig: Path, context: str) -> None:
+    """Raises OrdealError where nothing answers, or the kubeconfig's user may not do what replays do."""
+    with api_client(kubeconfig, context) as client:
+        server_version(client)
+        try:
+            rights.require(client)
+        except HTTPError as error:
+            raise unanswered(client, error) from error
+
+
 def attach(kubeconfig: Path, context: str, shape: Shape, busybox_image: str = "") -> Cluster:
     """The cluster that a kubeconfig names. Raises OrdealError where the file is unusable or nothing answers."""
     with api_client(kubeconfig, context) as client:
         server_version(client)
-        providers = [n.spec.provider_id or "" for n in CoreV1Api(client).list_node().items if n.spec]
+        try:
+            nodes = CoreV1Api(client).list_node().items
+        except Exception as error:
+            raise unanswered(client, error) from error
+    providers = [n.spec.provider_id or "" for n in nodes if n.spec]
     name = _local_kind_cluster(providers)
     ref = ClusterRef(EXISTING, name or context or "current-context", str(kubeconfig), context)
     if name is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
 
-from chaos.clusters import docker, loopfs, networks, node_images, node_versions, pytestkind
+from chaos.clusters import docker, kubeconfig, loopfs, networks, node_images, node_versions, pytestkind
 from chaos.clusters.base import (
     KIND,
     SHARED,
@@ -31,7 +31,7 @@ from chaos.errors import OrdealError
 from chaos.hosts import engine, registry
 from chaos.hosts.command import Output, run
 from chaos.hosts.image import REPOSITORY, WORKLOAD_IMAGE, kind_config_patches, list_images
-from chaos.hosts.places import state_dir
+from chaos.hosts.places import state_dir, write_private
 from chaos.waiting import eventually
 
 NO_SCHEDULE = "NoSchedule"
@@ -322,7 +322,7 @@ class KindCluster:
         return self._listens(SECOND_PORT)
 
     def second_api(self) -> ApiClient:
-        return api_client(Path(self._second_kubeconfig()))
+        return api_client(Path(self._second_kubeconfig()), direct=True)  # a node's own address
 
     # --- inside
 
@@ -334,14 +334,11 @@ class KindCluster:
         return bool(run(argv, timeout_s=10).out.strip())
 
     def _second_kubeconfig(self) -> str:
-        config = yaml.safe_load(Path(self._ref.kubeconfig).read_text())
+        chosen = kubeconfig.read(Path(self._ref.kubeconfig)).choose(self._ref.context)
         address = docker.inspect(self.control_plane).address
-        for entry in config["clusters"]:
-            entry["cluster"]["server"] = f"https://{address}:{SECOND_PORT}"
         path = home_of(self._ref.name) / "kubeconfig-second"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(0o600)
-        path.write_text(yaml.safe_dump(config))
+        write_private(path, chosen.text(f"https://{address}:{SECOND_PORT}"))
         return str(path)
 
 

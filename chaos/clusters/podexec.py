@@ -2,17 +2,19 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from urllib.parse import urlencode
 
-from kubernetes.client import ApiClient, CoreV1Api
-from kubernetes.stream import stream
+from kubernetes.client import ApiClient
+from urllib3.exceptions import HTTPError
+from websocket import ABNF, WebSocketBadStatusException, WebSocketException, WebSocketTimeoutException
 
+from chaos.clusters.client import told, transport_of
 from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError, Output
 
 STDOUT, STDERR, ERROR = 1, 2, 3  # the stream's channels (k8s.io/apimachinery, pkg/util/remotecommand)
-LOOK_EVERY_S = 0.2
+PROTOCOL = "v4.channel.k8s.io"
 
 
 def exec_in_pod(
@@ -23,40 +25,32 @@ def exec_in_pod(
     Raises CommandError where it does not end within `timeout_s` (it may go on then) or, with `check`, exits with
     another code than 0; OrdealError where the pod can't be reached.
     """
-    opened: Callable[..., Any] = stream
     shown = ["exec", f"{namespace}/{pod}", *argv]
-    try:
-        session = opened(
-            CoreV1Api(client).connect_get_namespaced_pod_exec,
-            pod,
-            namespace,
-            command=list(argv),
-            stdout=True,
-            stderr=True,
-            stdin=False,
-            tty=False,
-            _preload_content=False,
-        )
-    except Exception as error:
-        raise OrdealError(f"nothing can be run in pod {namespace}/{pod}: {error}") from error
-    said: dict[int, list[str]] = {STDOUT: [], STDERR: [], ERROR: []}
+    asked = urlencode([*(("command", word) for word in argv), ("stdout", "true"), ("stderr", "true")])
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/exec?{asked}"
+    said: dict[int, bytes] = {STDOUT: b"", STDERR: b"", ERROR: b""}
     deadline = time.monotonic() + timeout_s
     try:
-        while True:
-            ended = not session.is_open()
-            for channel, texts in said.items():
-                while text := session.read_channel(channel):
-                    texts.append(text)
-            if ended:
-                break
-            if time.monotonic() > deadline:
-                raise CommandError(shown, f"did not end within {timeout_s:g} s", "".join(said[STDERR] or said[STDOUT]))
-            session.update(timeout=LOOK_EVERY_S)
-    finally:
-        session.close()
-        session.sock.shutdown()  # where the other side closed first, close() leaves the socket open
-    out, err = "".join(said[STDOUT]), "".join(said[STDERR])
-    code = exit_code("".join(said[ERROR]))
+        with transport_of(client).websocket(f"{client.configuration.host}{path}", PROTOCOL) as session:
+            while (left_s := deadline - time.monotonic()) > 0:
+                session.settimeout(left_s)
+                opcode, frame = session.recv_data_frame(control_frame=True)
+                if opcode == ABNF.OPCODE_CLOSE:
+                    break
+                if opcode in {ABNF.OPCODE_BINARY, ABNF.OPCODE_TEXT} and frame.data and frame.data[0] in said:
+                    said[frame.data[0]] += frame.data[1:]
+    except WebSocketTimeoutException:
+        left_s = 0.0
+    except WebSocketBadStatusException as error:
+        why = (error.resp_body or b"").decode(errors="replace").strip() or f"HTTP {error.status_code}"
+        raise OrdealError(f"nothing can be run in pod {namespace}/{pod}: {why[:300]}") from error
+    except (WebSocketException, HTTPError, OSError) as error:
+        if not said[ERROR]:
+            raise OrdealError(f"nothing can be run in pod {namespace}/{pod}: {told(error)}") from error
+    out, err, status = (said[channel].decode(errors="replace") for channel in (STDOUT, STDERR, ERROR))
+    if left_s <= 0:
+        raise CommandError(shown, f"did not end within {timeout_s:g} s", err or out)
+    code = exit_code(status)
     if check and code != 0:
         raise CommandError(shown, f"exited with {code}", err or out)
     return Output(code, out, err)

@@ -21,6 +21,7 @@ import urllib3
 import yaml
 from kubernetes.client import ApiClient
 
+from chaos.clusters import kubeconfig as kubeconfigs
 from chaos.clusters.base import SIMULATED, ClusterRef, Images, Node, SecondControlPlane, Shape, Timers
 from chaos.clusters.client import api_client
 from chaos.clusters.simulated_home import (
@@ -42,7 +43,6 @@ from chaos.clusters.simulated_home import (
     read_record,
     remove,
     workdir,
-    write_private,
     write_record,
 )
 from chaos.clusters.simulated_nodes import (
@@ -62,7 +62,7 @@ from chaos.errors import OrdealError
 from chaos.hosts import binaries
 from chaos.hosts.command import run
 from chaos.hosts.lock import locked
-from chaos.hosts.places import manifests_dir
+from chaos.hosts.places import manifests_dir, write_private
 from chaos.waiting import WaitedInVainError, eventually
 
 CONTROL_PLANE = (APISERVER, CONTROLLER_MANAGER, SCHEDULER)
@@ -247,10 +247,8 @@ class SimulatedCluster:
         Only the kubelet of its own machine, the control-plane node's, reports to it: so not all nodes are away to it.
         """
         ports, kubeconfig = self._record.ports, self._second_kubeconfig
-        config = yaml.safe_load(Path(self._ref.kubeconfig).read_text())
-        for entry in config["clusters"]:
-            entry["cluster"]["server"] = f"https://{LOOPBACK}:{ports.second_apiserver}"
-        write_private(kubeconfig, yaml.safe_dump(config))
+        chosen = kubeconfigs.read(Path(self._ref.kubeconfig)).choose()
+        write_private(kubeconfig, chosen.text(f"https://{LOOPBACK}:{ports.second_apiserver}"))
         changes = {
             APISERVER: {"secure-port": str(ports.second_apiserver)},
             CONTROLLER_MANAGER: {

@@ -23,7 +23,7 @@ from chaos.errors import OrdealError
 from chaos.hosts import binaries
 from chaos.hosts.command import CommandError, run
 from chaos.hosts.lock import locked
-from chaos.hosts.places import state_dir
+from chaos.hosts.places import state_dir, write_private
 from chaos.waiting import eventually
 
 APISERVER, CONTROLLER_MANAGER, SCHEDULER, ETCD = (
@@ -157,14 +157,6 @@ def _shape(raw: dict[str, Any]) -> Shape:
 def write_record(directory: Path, record: Record) -> None:
     """Put the record into its directory."""
     write_private(directory / "cluster.json", json.dumps(asdict(record), indent=1))
-
-
-def write_private(path: Path, text: str) -> None:
-    """Whole or not at all, readable by its owner alone."""
-    new = path.with_name(path.name + ".new")
-    new.touch(mode=0o600)
-    new.write_text(text)
-    new.replace(path)
 
 
 def claim(directory: Path, shape: Shape, programs: Programs) -> Record:

@@ -15,6 +15,7 @@ from chaos.hosts.places import APP, cache_dir
 BUNDLE, NAME = "conformance", "e2e.test"
 PUBLISHED = "registry.k8s.io/conformance"  # upstream's image of the same programs
 IN_IMAGE, KUBECTL = "/usr/local/bin", "kubectl"
+_PLAIN = re.compile(r"v?(\d+\.\d+\.\d+(?:-(?:alpha|beta|rc)\.\d+)?)(?![\w])")
 _VERSION = re.compile(r'^(?:.*GitVersion:"|)v(\d+\.\d+\.[^"\s]+)')
 
 
@@ -29,7 +30,7 @@ class Program:
 
 def find(version: str) -> Program | None:
     """The one that was built here, or taken from the published image; None where none was. Builds nothing."""
-    wanted = binaries.normal_version(version)
+    wanted = binaries.normal_version(plain(version))
     made = binaries.built(BUNDLE, wanted)
     if made is not None:
         return Program(made.path(NAME), wanted, _kubectl(wanted))
@@ -110,8 +111,12 @@ def check_version(program: Program, cluster: str, *, asked_for: bool = False) ->
 
 
 def plain(version: str) -> str:
-    """`v1.34.4+vendor1` as `1.34.4`: a vendor's mark does not make it another Kubernetes."""
-    return version.strip().removeprefix("v").partition("+")[0]
+    """`v1.34.4+k3s1`, `v1.34.4-eks-a737599` and `v1.34.4-gke.1234` as `1.34.4`: a vendor's mark aside.
+
+    `1.35.0-rc.1` is one of upstream's own, and stays.
+    """
+    found = _PLAIN.match(version.strip())
+    return found[1] if found else version.strip().removeprefix("v")
 
 
 def taken(version: str) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import platformdirs
 
@@ -68,3 +69,10 @@ def _made(path: Path, variable: str) -> Path:
             f"the folder {path} can't be made ({error.strerror}); name a folder that can be written with {variable}"
         ) from error
     return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Whole or not at all, readable by its owner alone. Raises OSError."""
+    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as new:  # of mode 0600
+        new.write(text)
+    Path(new.name).replace(path)

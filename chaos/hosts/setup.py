@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.clusters import kubeconfig as kubeconfigs
 from chaos.clusters import pool
 from chaos.clusters.base import KIND, SIMULATED, ClusterRef
 from chaos.clusters.kind import home_of
@@ -156,11 +157,13 @@ def stays() -> tuple[tuple[str, str], ...]:
         found.append((f"the cache {cache_dir()} ({_size(cache_dir())})", f"{APP} teardown --cache"))
     if daemon.DATA_ROOT.is_dir():
         found.append((f"node images in {daemon.DATA_ROOT} ({_size(daemon.DATA_ROOT)})", f"{APP} teardown --cache"))
+    if kubeconfigs.folder().is_dir():
+        found.append((f"kubeconfigs that were put together, in {kubeconfigs.folder()}", f"{APP} teardown --cache"))
     return tuple(found)
 
 
 def remove_cache(report: Report) -> None:
-    """Remove programs, root file systems and the data of the engine that set-up started.
+    """Remove programs, root file systems, kubeconfigs that were put together, and the data of set-up's engine.
 
     Raises OrdealError where that engine still runs, or something is mounted in a folder that would be removed.
     """
@@ -171,7 +174,7 @@ def remove_cache(report: Report) -> None:
         raise OrdealError(
             f"a container engine runs on {daemon.DATA_ROOT}: stop it first, by the `{APP} teardown` of who started it."
         )
-    paths = [path for path in (cache_dir(), daemon.DATA_ROOT.parent) if path.is_dir()]
+    paths = [path for path in (cache_dir(), daemon.DATA_ROOT.parent, kubeconfigs.folder()) if path.is_dir()]
     for path in paths:
         below = mounts.below(path)
         if below:

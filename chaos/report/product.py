@@ -2,26 +2,30 @@
 
 import re
 from dataclasses import dataclass
+from email.utils import getaddresses
 from pathlib import Path
 
 import yaml
 
 from chaos.errors import OrdealError
 
-# What github.com/cncf/k8s-conformance asks for in each PRODUCT.yaml (its instructions.md), and what to write there.
+# What github.com/cncf/k8s-conformance asks for in each PRODUCT.yaml (its instructions.md, and the programme that looks
+# through what is handed in: kubernetes-sigs/verify-conformance), and what to write there.
 FIELDS = {
     "vendor": "the vendor's name",
     "name": "the product's name",
     "version": "the product's version",
     "website_url": "the product's page",
     "documentation_url": "the product's documentation",
-    "product_logo_url": "a logo as a vector graphic (SVG, AI or EPS)",
     "type": "distribution, hosted platform or installer",
     "description": "one sentence about the product",
     "contact_email_address": "whom to write to",
 }
-OPTIONAL = ("repo_url",)
-TYPES = ("distribution", "hosted platform", "installer")
+OPTIONAL = {
+    "product_logo_url": "a logo as a vector graphic (SVG, AI or EPS), where it is not the vendor's",
+    "repo_url": "where the source is, if it is open",
+}
+TYPES = ("distribution", "hosted platform", "hosted", "platform", "installer")  # in small letters, as there
 _URL = re.compile(r"https?://[^\s/]+\S*")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
@@ -50,6 +54,7 @@ def template() -> Product:
     """A file to be filled in."""
     lines = ["# To be filled in; then make the bundle again with --product."]
     lines += [f'{name}: ""  # {what}' for name, what in FIELDS.items()]
+    lines += [f'# {name}: ""  # {what}; may be left out' for name, what in OPTIONAL.items()]
     content = ("\n".join(lines) + "\n").encode()
     return Product(content, check(content))
 
@@ -62,7 +67,10 @@ def check(content: bytes) -> tuple[str, ...]:
         return (f"it is no YAML: {' '.join(str(error).split())}",)
     if not isinstance(facts, dict):
         return ("it is no mapping of fields",)
-    said = {str(name): "" if value is None else str(value).strip() for name, value in facts.items()}
+    no_text = [str(name) for name, value in facts.items() if value is not None and not isinstance(value, str)]
+    if no_text:  # what becomes of 11.0 without quotes is for each reader to guess
+        return tuple(f'{name} is no text: put it in quotes, {name}: "..."' for name in no_text)
+    said = {str(name): (value or "").strip() for name, value in facts.items()}
     lacks = [f"{name} is missing ({what})" for name, what in FIELDS.items() if not said.get(name)]
     lacks += [f"there is no field {name}" for name in said if name not in FIELDS and name not in OPTIONAL]
     lacks += [
@@ -70,8 +78,14 @@ def check(content: bytes) -> tuple[str, ...]:
         for name, value in said.items()
         if name.endswith("_url") and value and not _URL.fullmatch(value)
     ]
-    if said.get("type") and said["type"].lower() not in TYPES:
+    if said.get("type") and said["type"] not in TYPES:
         lacks.append(f"type is {said['type']}, it must be {', '.join(TYPES[:-1])} or {TYPES[-1]}")
-    if said.get("contact_email_address") and not _EMAIL.fullmatch(said["contact_email_address"]):
+    if said.get("contact_email_address") and not _is_address(said["contact_email_address"]):
         lacks.append(f"contact_email_address is no address: {said['contact_email_address']}")
     return tuple(lacks)
+
+
+def _is_address(text: str) -> bool:
+    """An address, or a name with one behind it: `Team <team@example.org>`."""
+    found = getaddresses([text])
+    return len(found) == 1 and bool(_EMAIL.fullmatch(found[0][1]))

@@ -23,6 +23,7 @@ from chaos.clusters.base import (
     Timers,
     Zone,
 )
+from chaos.conformance.program import plain
 from chaos.errors import OrdealError
 from chaos.eviction_log import NONE_LEFT, EvictionLog, under_pressure
 from chaos.faults.address import PinKubelets
@@ -1743,7 +1744,7 @@ def _wave(node: str, what: str) -> bool:
 def _program(kubernetes: str, mutant: str, path: str) -> str:
     if bool(mutant) == bool(path):
         raise OrdealError("name either a mutant (`kube-ordeal mutant list` shows them) or the path of a program")
-    return path or str(mutants.build(mutant, kubernetes).path)
+    return path or str(mutants.build(mutant, plain(kubernetes)).path)
 
 
 def _etcd(configuration: Configuration | None) -> EtcdBehind:

@@ -24,6 +24,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from chaos import undo
 from chaos.catalogue import Incident
 from chaos.catalogue import find as find_incident
+from chaos.clusters import existing, kubeconfig
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Node, Shape
 from chaos.clusters.pool import Pool, Wishes, check_name
 from chaos.errors import OrdealError
@@ -90,19 +91,18 @@ class Settings:
 
     def wishes(self) -> Wishes:
         """What the pool of clusters wants to know. An existing cluster is found as kubectl finds it."""
-        kubeconfig = self.kubeconfig or os.environ.get("KUBECONFIG", "") or str(Path.home() / ".kube" / "config")
-        if os.pathsep in kubeconfig:
-            raise OrdealError(
-                f"KUBECONFIG names several files ({kubeconfig}); name the one of the cluster that you want to test"
-            )
-        if self.cluster != EXISTING:
+        used, context = None, ""
+        if self.cluster == EXISTING:  # experiments have their `kubeconfig` from the variable, which may name several
+            named = {kubeconfig.VARIABLE: self.kubeconfig} if self.kubeconfig else {}
+            used, context = kubeconfig.find(None, self.context, {**os.environ, **named})
+        else:
             check_name(self.cluster_name)
         return Wishes(
             kubernetes=normal_version(self.kubernetes),
             name=self.cluster_name,
             keep=self.keeps,
-            kubeconfig=Path(kubeconfig) if self.cluster == EXISTING else None,
-            context=self.context,
+            kubeconfig=used,
+            context=context,
             busybox_image=self.busybox_image,
         )
 
@@ -123,6 +123,8 @@ class _Run:
     def __init__(self, settings: Settings) -> None:
         profile, incident, wishes = find_profile(settings.profile), settings.replayed(), settings.wishes()
         load_all()
+        if wishes.kubeconfig is not None:
+            existing.check(wishes.kubeconfig, wishes.context)
         undo.undo_all(logger.info)
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
         self.settings = settings

@@ -57,9 +57,27 @@ def test_an_image_without_the_program_leaves_nothing_that_would_be_trusted(tmp_p
     assert program.find("1.34.4") is None
 
 
-@pytest.mark.parametrize("cluster", ["v1.34.4", "1.34.4", "v1.34.4+vendor1"])
-def test_a_vendors_mark_is_no_other_version(cluster: str) -> None:
+MARKED = (
+    *("v1.34.4", "1.34.4", "v1.34.4+vendor1", "v1.34.4+k3s1", "v1.34.4-eks-a737599", "v1.34.4-gke.1234"),
+    *("v1.34.4-41+b5cdb79a4060a3", "v1.34.4-aliyun.1", "v1.34.4-rancher1-1", "v1.34.4-rc2+k3s1", "v1.34.4-dirty"),
+)
+
+
+@pytest.mark.parametrize("cluster", MARKED)
+def test_a_vendors_mark_is_no_other_version(tmp_path: Path, cluster: str) -> None:
     check_version(Program(Path("e2e.test"), "1.34.4"), cluster)
+    assert program.find(cluster) is None
+    program.take("1.34.4", an_engine(tmp_path, registry=True)[0])
+    found = program.find(cluster)
+    assert found is not None
+    assert found.version == "1.34.4"
+
+
+@pytest.mark.parametrize("own", ["v1.35.0-rc.1", "v1.35.0-alpha.2", "1.35.0-beta.0+k3s1"])
+def test_a_release_before_the_release_is_another_version(own: str) -> None:
+    assert program.plain(own) == own.removeprefix("v").partition("+")[0]
+    with pytest.raises(OrdealError, match="what fails would say nothing"):
+        check_version(Program(Path("e2e.test"), "1.35.0"), own)
 
 
 def test_another_version_is_refused_unless_asked_for() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from chaos.faults import load_all
+from tests.fake_apiserver import FakeApiServer
 
 pytest_plugins = ["pytester"]
 load_all()  # the inner runs share this process: what they import anew they would register twice
@@ -66,6 +67,17 @@ def test_without_e2e_test_specs_that_were_asked_for_are_unknown(pytester: pytest
 def test_on_a_simulated_cluster_none_is_run(pytester: pytest.Pytester) -> None:
     done = run(pytester, "--ordeal-cluster", "simulated", "-k", "nodeport")
     done.assert_outcomes(skipped=1, deselected=24)
+
+
+def test_a_managed_clusters_version_is_taken_without_its_vendors_mark(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    with FakeApiServer(tmp_path, tls=True) as api:
+        api.version_said = "v1.34.4-eks-a737599"
+        existing = ("--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(api.kubeconfig))
+        done = run(pytester, *existing, "--ordeal-profile", "full", "conformance")
+    done.assert_outcomes(failed=1)
+    assert "`kube-ordeal conformance build --kubernetes 1.34.4` makes it" in done.stdout.str()
 
 
 @pytest.mark.parametrize(

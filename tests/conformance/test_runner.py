@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from chaos.clusters import kubeconfig
 from chaos.conformance import api_watch, process
 from chaos.conformance.listing import Listing, listing
 from chaos.conformance.outcome import Reason, SpecOutcome, State
+from chaos.conformance.process import NotStartedError, Process, Target
 from chaos.conformance.program import Program, given
 from chaos.conformance.runner import Runner, Settings
 from chaos.conformance.spec import Spec
@@ -207,3 +209,30 @@ def test_the_users_own_program_says_its_version(program: Program, tmp_path: Path
     other.chmod(0o755)
     with pytest.raises(OrdealError, match=r"is no e2e\.test"):
         given(other)
+
+
+def test_e2e_test_is_handed_one_file_that_means_the_same_the_context_and_the_environment(
+    program: Program, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    contexts = [{"name": "arn:aws:eks:eu-west-1:1:cluster/x", "context": {"cluster": "fake", "user": "own"}}]
+    users = [{"name": "own", "user": {"tokenFile": "token"}}]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "token").write_text("sesame")
+    (tmp_path / "mine" / "users").write_text(yaml.safe_dump({"contexts": contexts, "users": users}))
+    named = {"KUBECONFIG": f"{tmp_path / 'mine' / 'users'}:{api.kubeconfig}"}
+    path, context = kubeconfig.find(None, contexts[0]["name"], named)  # type: ignore[arg-type]
+    script = tmp_path / "e2e"
+    script.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >{tmp_path}/argv\nenv >{tmp_path}/env\nexit 1\n")
+    script.chmod(0o755)
+    known = listing(program)
+    process = Process(Program(script, "9.9.9"), known, Target(path, context), tmp_path / "work", ())
+    with pytest.raises(NotStartedError):
+        process.run(known.specs[0], 10.0)
+    argv = (tmp_path / "argv").read_text().splitlines()
+    assert {f"--kubeconfig={path}", "--context=arn:aws:eks:eu-west-1:1:cluster/x"} <= set(argv)
+    handed = kubeconfig.read(path).choose(context)
+    assert handed.user.token_file == str(tmp_path / "mine" / "token")
+    assert handed.cluster.server.startswith("http://127.0.0.1:")
+    assert "HTTPS_PROXY=http://proxy:3128" in (tmp_path / "env").read_text().splitlines()

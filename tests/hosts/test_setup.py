@@ -182,7 +182,8 @@ def test_the_cache_stays_unless_asked(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(daemon, "DATA_ROOT", tmp_path / "var" / "docker")
     (tmp_path / "cache" / "kube-ordeal" / "bin").mkdir(parents=True)
     (tmp_path / "var" / "docker").mkdir(parents=True)
-    assert [command for _, command in setup.stays()] == ["kube-ordeal teardown --cache"] * 2
+    (state_dir() / "kubeconfigs").mkdir(parents=True)
+    assert [command for _, command in setup.stays()] == ["kube-ordeal teardown --cache"] * 3
     setup.remove_cache(print)
     assert setup.stays() == ()
 

@@ -6,6 +6,7 @@ import stat
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,6 @@ FACTS = {
     "version": "1.2.3",
     "website_url": "https://k8s.example.org",
     "documentation_url": "https://k8s.example.org/docs",
-    "product_logo_url": "https://k8s.example.org/logo.svg",
     "type": "distribution",
     "description": "Kubernetes for examples.",
     "contact_email_address": "k8s@example.org",
@@ -304,12 +304,22 @@ def test_a_run_that_is_not_whole_is_not_packed(run: SavedRun, tmp_path: Path) ->
     [
         ({"vendor": ""}, "vendor is missing"),
         ({"website_url": "example.org"}, "website_url is no address of a page: example.org"),
-        ({"type": "toaster"}, "type is toaster, it must be distribution, hosted platform or installer"),
+        (
+            {"type": "toaster"},
+            "type is toaster, it must be distribution, hosted platform, hosted, platform or installer",
+        ),
+        ({"type": "Distribution"}, "type is Distribution, it must be distribution"),
+        ({"version": 11.0}, "version is no text: put it in quotes"),
+        ({"version": date(2026, 1, 1)}, "version is no text: put it in quotes"),
+        ({"description": True}, "description is no text"),
+        ({"product_logo_url": "logo.svg"}, "product_logo_url is no address of a page: logo.svg"),
         ({"contact_email_address": "nobody"}, "contact_email_address is no address"),
+        ({"contact_email_address": "Team <nobody>"}, "contact_email_address is no address"),
+        ({"contact_email_address": "a@example.org, b@example.org"}, "contact_email_address is no address"),
         ({"vendors": "x"}, "there is no field vendors"),
     ],
 )
-def test_product_facts_are_checked(tmp_path: Path, change: dict[str, str], says: str) -> None:
+def test_product_facts_are_checked(tmp_path: Path, change: dict[str, object], says: str) -> None:
     path = tmp_path / "PRODUCT.yaml"
     path.write_text(yaml.safe_dump(FACTS))
     assert product.read(path).lacks == ()
@@ -317,6 +327,26 @@ def test_product_facts_are_checked(tmp_path: Path, change: dict[str, str], says:
     with pytest.raises(OrdealError, match=says):
         product.read(path)
     assert len(product.template().lacks) == len(product.FIELDS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "hosted platform"},
+        {"type": "hosted"},  # Google's
+        {"type": "platform"},  # Amazon's
+        {"type": "installer"},
+        {"product_logo_url": None},
+        {"repo_url": "https://github.com/example/k8s", "product_logo_url": "https://k8s.example.org/logo.svg"},
+        {"contact_email_address": "Team <team@example.org>"},
+        {"contact_email_address": '"Team, The" <team@example.org>'},
+        {"version": "11.0"},
+    ],
+)
+def test_product_facts_as_vendors_write_them_are_taken(tmp_path: Path, change: dict[str, str | None]) -> None:
+    path = tmp_path / "PRODUCT.yaml"
+    path.write_text(yaml.safe_dump({**FACTS, **change}))
+    assert product.read(path).lacks == ()
 
 
 def test_the_commands(run: SavedRun, tmp_path: Path) -> None:

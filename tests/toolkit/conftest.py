@@ -16,6 +16,12 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClu
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(existing, "attach", lambda *_: fake)
+    monkeypatch.setattr(existing, "check", lambda *_: None)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    (tmp_path / "kubeconfig").write_text(
+        "{current-context: a, contexts: [{name: a, context: {cluster: a}}],"
+        " clusters: [{name: a, cluster: {server: http://localhost}}]}"
+    )
     eventually = base.eventually
     monkeypatch.setattr(base, "eventually", lambda c, **kw: eventually(c, **{**kw, "within_s": 0.5, "every_s": 0.05}))
     yield fake

@@ -199,7 +199,7 @@ def test_a_background_activity_is_refused(cluster: FakeCluster) -> None:
         ({"incident": "mass-termination", "control": "no-such"}, "mass-termination has no control 'no-such'"),
         ({"cluster": "minikube"}, "`cluster` is 'minikube'"),
         ({"profile": "no-such"}, "there is no profile 'no-such'"),
-        ({"kubeconfig": "a:b"}, "several files"),
+        ({"kubeconfig": "a:b"}, "there is no kubeconfig (a, b: not there)"),
         ({"keep_cluster": "perhaps"}, "`keep_cluster` is 'perhaps'"),
     ],
 )

@@ -1,0 +1,166 @@
+"""The way to a cluster: whatever kubectl can use works, and what it can't is one sentence before anything is sent."""
+
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+
+from chaos.clusters import transport
+from chaos.clusters.client import api_client, read_nodes, server_version
+from chaos.clusters.podexec import exec_in_pod
+from chaos.errors import OrdealError
+from chaos.hosts.command import CommandError
+from tests.clusters.ways import ALL, Way, authorization, write
+from tests.fake_apiserver import FakeApiServer
+from tests.fake_proxy import FakeProxy
+
+
+@pytest.mark.parametrize("way", ALL.values(), ids=ALL)
+def test_a_kubeconfig_works_or_is_one_sentence(way: Way, tmp_path: Path) -> None:
+    with FakeApiServer(tmp_path, tls=True) as api:
+        api.accepts, api.prefix = authorization(way), way.prefix
+        kubeconfig = write(way, api.config, tmp_path)
+        try:
+            with api_client(kubeconfig) as client:
+                said = server_version(client)
+        except OrdealError as error:
+            said = str(error)
+    assert way.says in said, said
+    assert "\n" not in said
+    assert (said == "1.34.4") == (not way.says), said
+    if not way.says:
+        assert api.asked[-1].certificate == way.certificate
+
+
+def test_who_is_acted_as_is_told_with_each_request(tmp_path: Path) -> None:
+    with FakeApiServer(tmp_path, tls=True) as api:
+        kubeconfig = write(ALL["as another"], api.config, tmp_path)
+        with api_client(kubeconfig) as client:
+            server_version(client)
+        seen = api.asked[-1]
+    assert seen.all("Impersonate-User") == ["jane"]
+    assert seen.all("Impersonate-Group") == ["a", "b"]
+    assert seen.all("Impersonate-Uid") == ["1"]
+    assert seen.all("Impersonate-Extra-x%2Fy") == ["1"]
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_a_server_may_have_an_ipv6_address(tmp_path: Path) -> None:
+    try:
+        made = FakeApiServer(tmp_path, tls=True, address="::1")
+    except OSError:
+        pytest.skip("no IPv6 loopback here")
+    with made as api, api.client() as client:
+        assert "[::1]" in api.url
+        assert server_version(client) == "1.34.4"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "how", "named"),
+    [
+        ("http", {}, "api.example:6443"),
+        ("https", {"tls": True}, "api.example:6443"),
+        ("socks5", {"socks": True}, "api.example"),
+    ],
+)
+@pytest.mark.parametrize("by", ["proxy-url", "HTTPS_PROXY"])
+def test_a_proxy_leads_to_the_server_for_requests_and_for_commands_in_pods(
+    by: str, scheme: str, how: dict[str, bool], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeApiServer(tmp_path, tls=True) as api, FakeProxy(api.port, **how) as proxy:
+        url = f"{scheme}://me:p%40ss@localhost:{proxy.port}"
+        cluster = api.config["clusters"][0]["cluster"]
+        cluster["server"] = "https://api.example:6443"  # resolved by the proxy: nobody else knows it
+        if by == "proxy-url":
+            cluster["proxy-url"] = url
+        else:
+            monkeypatch.setenv(by, url)
+        api.kubeconfig.write_text(yaml.safe_dump(api.config))
+        api.runs["cat it"] = ("grüß " * 100, "", 0)
+        with api.client() as client:
+            assert server_version(client) == "1.34.4"
+            assert exec_in_pod(client, "default", "one", ["cat", "it"]).out == "grüß " * 100
+    assert set(proxy.asked) == {named}
+    assert len(proxy.asked) == 2
+    assert set(proxy.as_whom) == ({"me:p@ss"} if how.get("socks") else {"Basic bWU6cEBzcw=="})
+
+
+def test_an_insecure_server_behind_a_proxy_gives_no_warning_either(tmp_path: Path) -> None:
+    with FakeApiServer(tmp_path, tls=True) as api, FakeProxy(api.port, socks=True) as proxy:
+        cluster = api.config["clusters"][0]["cluster"]
+        del cluster["certificate-authority"]
+        cluster |= {"insecure-skip-tls-verify": True, "proxy-url": f"socks5://127.0.0.1:{proxy.port}"}
+        api.kubeconfig.write_text(yaml.safe_dump(api.config))
+        with api.client() as client:
+            assert server_version(client) == "1.34.4"
+
+
+def test_without_the_package_for_socks_it_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport.importlib.util, "find_spec", lambda _: None)
+    with FakeApiServer(tmp_path, tls=True) as api:
+        api.config["clusters"][0]["cluster"]["proxy-url"] = "socks5://127.0.0.1:1080"
+        api.kubeconfig.write_text(yaml.safe_dump(api.config))
+        with pytest.raises(OrdealError, match=r"proxy-url is socks5://127.0.0.1:1080, .* 'kube-ordeal\[socks\]'"):
+            api.client()
+
+
+def test_the_proxies_of_the_environment_are_not_for_loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("HTTP_PROXY", "ftp://rubbish")
+    for tls in (True, False):
+        with FakeApiServer(tmp_path, tls=tls) as api, api.client() as client:
+            api.runs["true"] = ("", "", 0)
+            assert server_version(client) == "1.34.4"
+            assert exec_in_pod(client, "default", "one", ["true"]).code == 0
+
+
+def test_a_proxy_of_the_environment_that_is_not_there_is_named_with_the_way_round_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@127.0.0.1:9")
+    with FakeApiServer(tmp_path, tls=True) as api:
+        cluster = api.config["clusters"][0]["cluster"]
+        cluster["server"] = "https://api.example:6443"
+        api.kubeconfig.write_text(yaml.safe_dump(api.config))
+        with api.client() as client, pytest.raises(OrdealError) as error:
+            server_version(client)
+        with api_client(api.kubeconfig, direct=True) as client, pytest.raises(OrdealError, match="Failed to resolve"):
+            server_version(client)
+    said = str(error.value)
+    assert "http://127.0.0.1:9 (HTTPS_PROXY)" in said
+    assert "Connection refused" in said
+    assert "NO_PROXY" in said
+    assert "secret" not in said
+
+
+def test_a_commands_words_come_whole_and_its_exit_code_too(tmp_path: Path) -> None:
+    with FakeApiServer(tmp_path, tls=True) as api, api.client() as client:
+        api.runs["sh -c exit 3"] = ("ä" * 500, "no such thing", 3)
+        said = exec_in_pod(client, "default", "one", ["sh", "-c", "exit 3"], check=False)
+        assert (said.code, said.out, said.err) == (3, "ä" * 500, "no such thing")
+        with pytest.raises(CommandError, match="exited with 3") as error:
+            exec_in_pod(client, "default", "one", ["sh", "-c", "exit 3"])
+        assert "no such thing" in str(error.value)
+        api.refuse = 403
+        with pytest.raises(OrdealError, match=r"nothing can be run in pod default/one: .*refused"):
+            exec_in_pod(client, "default", "one", ["sh", "-c", "exit 3"])
+
+
+def test_a_command_in_a_pod_goes_with_a_new_token_where_the_old_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("one")
+    with FakeApiServer(tmp_path, tls=True) as api:
+        api.config["users"][0]["user"] = {"tokenFile": "token"}
+        api.kubeconfig.write_text(yaml.safe_dump(api.config))
+        api.runs["true"] = ("", "", 0)
+        with api.client() as client:
+            (tmp_path / "token").write_text("two")
+            api.accepts = {"Bearer two"}
+            assert exec_in_pod(client, "default", "one", ["true"]).code == 0
+
+
+def test_a_servers_answer_is_told_in_its_own_words(tmp_path: Path) -> None:
+    with FakeApiServer(tmp_path, tls=True) as api, api.client() as client:
+        api.forbidden = {("list", "nodes")}
+        with pytest.raises(OrdealError, match=r'refuses: nodes is forbidden: User "few" cannot list resource "nodes"'):
+            read_nodes(client)
