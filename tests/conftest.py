@@ -5,10 +5,11 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A shell starts what is to run in the background with SIGINT ignored, and every child inherits that: the tests that
-# interrupt a child would wait for it in vain.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts what is to run in the background with SIGINT ignored, nohup does so with SIGHUP, and every child inherits
+# that: the tests that end a child by it would wait for it in vain.
+for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, default)
 
 # No test may depend on how fast the machine is at that moment. What else the profile says (in CI another one) stays.
 settings.register_profile("noisy", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])

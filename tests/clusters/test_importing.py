@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,8 @@ def test_an_index_that_names_what_is_not_there_is_imported_and_known_again(node:
 def test_one_whose_name_is_gone_is_named_again_from_its_content(node: Node) -> None:
     node.ctr(*importing(), stdin=as_containerds_store_saves()[0])
     for each in node.ctr("--namespace", "k8s.io", "content", "ls", "--quiet").split():
-        node.ctr("--namespace", "k8s.io", "content", "label", each, "containerd.io/gc.root=kube-ordeal")
+        with suppress(CommandError):  # what no image refers to is collected at some time after an import
+            node.ctr("--namespace", "k8s.io", "content", "label", each, "containerd.io/gc.root=kube-ordeal")
     (image,) = node_images._images("w1").values()
     node.ctr("--namespace", "k8s.io", "images", "rm", NAME)
     assert node_images.names("w1") == ()
