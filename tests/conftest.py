@@ -5,8 +5,8 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A shell starts what is to run in the background with SIGINT ignored, nohup does so with SIGHUP, and every child inherits
-# that: the tests that end a child by it would wait for it in vain.
+# A shell starts what is to run in the background with SIGINT ignored, nohup does so with SIGHUP, and every child
+# inherits that: the tests that end a child by it would wait for it in vain.
 for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, default)
