@@ -7,6 +7,7 @@ last resourceVersion, and lists again only when the server says that this versio
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -51,7 +52,9 @@ class ConfigMapInformer:
         self._stop.set()
         answer = self._answer
         if answer is not None:
-            answer.shutdown()
+            # The reader may be letting go of it: urllib3 then finds a socket, or a connection, that is gone.
+            with suppress(OSError, ValueError, RuntimeError):
+                answer.shutdown()
         self._thread.join(WATCH_FOR_S + 5)
 
     def _run(self) -> None:

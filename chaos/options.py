@@ -211,6 +211,25 @@ def is_any_given(config: pytest.Config) -> bool:
     return any(getattr(config.option, each.dest, None) is not None for each in OPTIONS)
 
 
+def misnamed(config: pytest.Config) -> str:
+    """What is wrong with how the cluster is named, as a sentence; "" where nothing is.
+
+    An empty name is what a variable that nobody has set leaves: it must not mean the cluster that kubectl would use.
+    """
+    named = {
+        f"--{PREFIX}-{name}": value
+        for name in ("kubeconfig", "context")
+        if (value := getattr(config.option, f"{PREFIX}_{name}", None)) is not None
+    }
+    if (plain := getattr(config.option, "kubeconfig", None)) == "":  # pytest-kind's
+        named["--kubeconfig"] = plain
+    if empty := [name for name, value in named.items() if not str(value)]:
+        return f"{empty[0]} was given nothing; name the cluster, or leave the option out"
+    if named and options_of(config).cluster != "existing":
+        return f"{next(iter(named))} names a cluster, and without --ordeal-cluster existing none but our own are used"
+    return ""
+
+
 def options_of(config: pytest.Config) -> Options:
     """What was given, with the defaults of what was not. pytest-kind's options count where ours are not given."""
     from chaos.hosts.binaries import DEFAULT_KUBERNETES  # noqa: PLC0415  (only in a run of ours)

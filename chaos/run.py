@@ -41,7 +41,8 @@ class Run:
         if worker:  # its clusters are its own
             wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
         if wishes.kubeconfig is not None:
-            self.report(f"the cluster is that of the context {wishes.context!r} of {wishes.kubeconfig}")
+            where = f"the context {wishes.context!r} of {wishes.kubeconfig}"
+            telling.reporter(config, always=True)(f"the cluster is that of {where}")
             existing.check(wishes.kubeconfig, wishes.context)  # no use in going on with one that can't be used
         undo.undo_all(self.report)
         self.results = Results(

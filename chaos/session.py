@@ -32,7 +32,7 @@ from chaos.hosts.binaries import normal_version
 from chaos.hosts.ownership import hand_back
 from chaos.incident import replay_of
 from chaos.lab import CONFORMANCE, NOT_RUN, Lab, LacksAbilityError, LeftOutError
-from chaos.options import Options, options_of
+from chaos.options import Options, misnamed, options_of
 from chaos.plugin import run_id
 from chaos.preparing import Preparing, prepare
 from chaos.report.results import Outcome
@@ -71,6 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse wrong option values before anything is made."""
     telling.keep_stdout(config)
     asked = options_of(config)
+    if wrong := misnamed(config):
+        raise pytest.UsageError(wrong)
     try:
         normal_version(asked.kubernetes)
         if asked.upgrade_to not in {"", NEVER}:

@@ -29,9 +29,9 @@ def stdout(config: pytest.Config) -> TextIO | None:
     return config.stash.get(STDOUT, None)
 
 
-def reporter(config: pytest.Config, view: View | None = None) -> Callable[[str], None]:
-    """Timestamped lines, past pytest's capture; with -q none."""
-    if config.getoption("verbose", 0) < 0:
+def reporter(config: pytest.Config, view: View | None = None, *, always: bool = False) -> Callable[[str], None]:
+    """Timestamped lines, past pytest's capture; with -q none, but for what is told `always`."""
+    if config.getoption("verbose", 0) < 0 and not always:
         return lambda _: None
     capture = config.pluginmanager.getplugin("capturemanager")
     terminal = config.pluginmanager.getplugin("terminalreporter")
@@ -39,7 +39,7 @@ def reporter(config: pytest.Config, view: View | None = None) -> Callable[[str],
 
     def report(line: str) -> None:
         with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
-            if worker and planning.worker_input(config, QUIET_KEY):
+            if worker and planning.worker_input(config, QUIET_KEY) and not always:
                 return
             if worker:  # it has no terminal; what it writes here reaches that of the process that started it
                 sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} [{worker}] {line}\n")

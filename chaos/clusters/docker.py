@@ -205,14 +205,19 @@ def free_address(name: str) -> str:
     return str(free)
 
 
+def trial_of(name: str) -> str:
+    """The name of the container that an address is tried with before the node `name` gets it."""
+    return f"{name}-tries-address"
+
+
 def _try_wish(name: str, network: str, address: str) -> None:
     """Give the address to a container that never runs: what an engine shows of a network does not say if it may be
     wished for. Raises OrdealError where it may not.
     """
-    tried = f"{name}-tries-address"
+    tried = trial_of(name)
     remove(tried)
-    _docker("create", "--name", tried, "--network", network, "--entrypoint", "true", image_of(name))
     try:
+        _docker("create", "--name", tried, "--network", network, "--entrypoint", "true", image_of(name))
         _docker("network", "disconnect", network, tried)
         said = _docker("network", "connect", "--ip", address, network, tried, check=False)
     finally:

@@ -143,6 +143,7 @@ class KindCluster:
         pytestkind.delete(self._ref.name, Path(self._ref.kubeconfig), self._tools)
         docker.remove(_copier(self._ref.name))
         docker.remove(_bringer(self._ref.name))
+        docker.remove(docker.trial_of(f"{self._ref.name}-control-plane"))  # of a run that was killed
         networks.remove(self._ref.name)
         loopfs.take_down(_file_systems_of(self._ref.name))
         shutil.rmtree(home_of(self._ref.name), ignore_errors=True)

@@ -363,6 +363,8 @@ def contents(chosen: Chosen, what: str, data: str, path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise chosen.wrong(f"{what} {path} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise chosen.wrong(f"{what} {path!r} is no path: {error}") from error
 
 
 def server_url(server: str) -> str:

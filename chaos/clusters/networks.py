@@ -52,12 +52,13 @@ def make(cluster: str, report: Callable[[str], None]) -> str:
 
 
 def is_there(cluster: str) -> bool:
-    """Whether there is a network of that cluster."""
-    listed = engine.chosen().docker("network", "ls", "--quiet", "--filter", f"name=^{name_of(cluster)}$", timeout_s=20)
+    """Whether there is a network that was made for that cluster."""
+    filters = (f"--filter=name=^{name_of(cluster)}$", f"--filter=label={LABEL}={cluster}")
+    listed = engine.chosen().docker("network", "ls", "--quiet", *filters, timeout_s=20)
     return bool(listed.out.strip())
 
 
 def remove(cluster: str) -> None:
-    """Remove the network of a cluster; one that is not there is no error. Raises CommandError where it is in use."""
+    """Remove the network that was made for a cluster, where there is one. Raises CommandError where it is in use."""
     if is_there(cluster):
         engine.chosen().docker("network", "rm", name_of(cluster), timeout_s=60)

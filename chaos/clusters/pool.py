@@ -189,9 +189,7 @@ class Pool:
 
     def _existing(self, shape: Shape) -> Cluster:
         if self._wishes.kubeconfig is None:
-            raise OrdealError(
-                "--ordeal-cluster existing needs --ordeal-kubeconfig FILE, the cluster that you want to test"
-            )
+            raise OrdealError("no existing cluster was named; --ordeal-kubeconfig FILE names one")
         return existing.attach(self._wishes.kubeconfig, self._wishes.context, shape, self._wishes.busybox_image)
 
 

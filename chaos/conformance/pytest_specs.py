@@ -1,5 +1,6 @@
 """Upstream's specs as pytest items: a test for each spec with its labels as markers, and its result."""
 
+import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--ordeal-focus looks through all specs; leave --ordeal-specs out")
     if asked.spec_processes < 1 or asked.spec_retries < 0:
         raise pytest.UsageError("--ordeal-spec-processes is 1 or more, and --ordeal-spec-retries 0 or more")
+    if asked.spec_timeout_s is not None and not 0 < asked.spec_timeout_s < math.inf:
+        raise pytest.UsageError("--ordeal-spec-timeout is a number of seconds above 0")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -74,5 +74,10 @@ def _made(path: Path, variable: str) -> Path:
 def write_private(path: Path, text: str) -> None:
     """Whole or not at all, readable by its owner alone. Raises OSError."""
     with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as new:  # of mode 0600
-        new.write(text)
+        try:
+            new.write(text)
+            new.flush()
+        except BaseException:
+            Path(new.name).unlink()
+            raise
     Path(new.name).replace(path)

@@ -130,3 +130,12 @@ def test_a_network_without_a_subnet_of_its_own_is_told_before_any_harm(docker_cl
         docker.free_address("c-control-plane")
     assert docker_client.calls[-1] == "rm --force --volumes c-control-plane-tries-address"
     assert not any("c-control-plane" in call.split() for call in docker_client.calls if call.startswith("network"))
+
+
+def test_a_trial_that_is_broken_off_while_it_is_made_leaves_no_container(docker_client: FakeDocker) -> None:
+    docker_client.install(
+        inspect=inspected(1), network_inspect=network("172.30.0.0/24"), ps="echo left", create="exit 1"
+    )
+    with pytest.raises(CommandError):
+        docker.free_address("c-control-plane")
+    assert docker_client.calls[-1] == f"rm --force --volumes {docker.trial_of('c-control-plane')}"

@@ -110,4 +110,4 @@ def test_it_is_removed_where_it_is_there(docker_client: FakeDocker, tmp_path: Pa
     assert networks.is_there("c")
     networks.remove("c")
     assert (tmp_path / "removed").exists()
-    assert "network ls --quiet --filter name=^kube-ordeal-c$" in docker_client.calls
+    assert f"network ls --quiet --filter=name=^kube-ordeal-c$ --filter=label={networks.LABEL}=c" in docker_client.calls

@@ -86,6 +86,8 @@ def test_a_managed_clusters_version_is_taken_without_its_vendors_mark(
         (("--ordeal-focus", "("), "is no regular expression"),
         (("--ordeal-focus", "DNS", "--ordeal-specs", "all"), "leave --ordeal-specs out"),
         (("--ordeal-spec-processes", "0"), "--ordeal-spec-processes is 1 or more"),
+        (("--ordeal-spec-timeout", "-5"), "--ordeal-spec-timeout is a number of seconds above 0"),
+        (("--ordeal-spec-timeout", "nan"), "--ordeal-spec-timeout is a number of seconds above 0"),
     ],
 )
 def test_wrong_options_end_with_a_sentence(pytester: pytest.Pytester, options: tuple[str, ...], said: str) -> None:

@@ -45,3 +45,11 @@ def test_only_what_goes_wrong_in_these_folders_is_told_as_the_users(tmp_path: Pa
     assert places.unwritten(PermissionError(13, "Permission denied", str(places.cache_dir() / "bin")))
     assert not places.unwritten(PermissionError(13, "Permission denied", str(tmp_path)))
     assert not places.unwritten(ValueError("x"))
+
+
+def test_of_a_private_file_that_cannot_be_written_nothing_is_left(tmp_path: Path) -> None:
+    places.write_private(tmp_path / "k", "one")
+    with pytest.raises(UnicodeEncodeError):  # stands for a full disk: it fails when part of it is there
+        places.write_private(tmp_path / "k", "two\udc80")
+    assert [path.name for path in tmp_path.iterdir()] == ["k"]
+    assert (tmp_path / "k").read_text() == "one"
