@@ -13,6 +13,7 @@ from chaos.errors import OrdealError
 from chaos.hosts import cgroups, daemon, engine, mounts, packages, preparations, ranges, record
 from chaos.hosts.command import CommandError, Output
 from chaos.hosts.record import Record
+from chaos.waiting import eventually
 from tests.hosts.fake_docker import FakeDocker
 
 BOOT = record.boot()
@@ -34,6 +35,11 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sleeper() -> "subprocess.Popen[bytes]":
     return subprocess.Popen(["sleep", "300"])
+
+
+def has_begun(process: "subprocess.Popen[bytes]") -> None:
+    """Its arguments can be read a little after Popen has returned."""
+    eventually(lambda: daemon._arguments(process.pid), within_s=10, what="the arguments of the process")
 
 
 def on_record(process: "subprocess.Popen[bytes]") -> Record:
@@ -97,6 +103,8 @@ def test_a_daemon_that_an_interrupted_run_started_is_put_on_record(tmp_path: Pat
         of_another_state = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=others_log)
     other = sleeper()
     try:
+        for each in (ours, of_another_state):
+            has_begun(each)
         for stranger in (other, of_another_state):
             daemon.PID_FILE.write_text(str(stranger.pid))
             daemon._adopt()
@@ -176,6 +184,7 @@ def test_the_mount_of_an_engine_that_runs_is_left_alone(monkeypatch: pytest.Monk
     done = left_mounted(monkeypatch, Output(0, "", ""))
     other = subprocess.Popen(["sh", "-c", "read line", "sh", f"--data-root={engine.DATA_ROOT}"], stdin=subprocess.PIPE)
     try:
+        has_begun(other)
         daemon.stop()
         assert done == []
     finally:
@@ -306,6 +315,7 @@ def test_an_engine_of_another_state_folder_is_neither_ended_nor_started_again(
     argv = ["sh", "-c", "read line", "sh", f"--data-root={engine.DATA_ROOT}"]
     with _popen(argv, stdin=subprocess.PIPE) as theirs:
         try:
+            has_begun(theirs)
             daemon.PID_FILE.write_text(str(theirs.pid))
             keep(Record(routes=("10.244.0.0/16",)))
             monkeypatch.setattr(preparations, "run", lambda *_, **__: Output(0, "", ""))
