@@ -168,6 +168,15 @@ def test_root_has_the_environment_that_the_job_has_set(tmp_path: Path) -> None:
     assert list(tmp_path.glob("kube-ordeal-env-*")) == []
 
 
+def test_what_bash_keeps_to_itself_does_not_end_it(tmp_path: Path) -> None:
+    taken = ("POSIXLY_CORRECT=1", "UID=5", "EUID=5", "PPID=5", "BASHOPTS=x", "SHELLOPTS=x", "_AFTER=there")
+    (tmp_path / "env").write_text("#!/bin/bash\nprintf '%s\\0' " + " ".join((f"PATH={os.environ['PATH']}", *taken)))
+    (tmp_path / "env").chmod(0o755)
+    sudo = 'shift; exec /usr/bin/env -i "$@"'
+    done = as_root(tmp_path, "sh", "-c", f'echo "$_AFTER"; ls -d {tmp_path}/kube-ordeal-env-*', sudo=sudo)
+    assert done.stdout == "there\n", done.stderr
+
+
 def test_its_exit_code_is_the_commands_and_without_a_password_it_is_a_sentence(tmp_path: Path) -> None:
     assert as_root(tmp_path, "sh", "-c", "exit 7", sudo='shift; exec "$@"').returncode == 7
     refused = as_root(tmp_path, "true", sudo="exit 1")

@@ -24,8 +24,6 @@ from chaos.hosts.places import state_dir
 from chaos.hosts.record import Record
 from chaos.waiting import WaitedInVainError, eventually
 
-# A data directory of our own: what a user's Docker keeps in /var/lib/docker is neither read nor written.
-DATA_ROOT = Path("/var/lib/kube-ordeal/docker")
 RUN_ROOT = Path("/run/kube-ordeal")
 PID_FILE = RUN_ROOT / "docker.pid"
 # Debian's packages, by the program that each brings.
@@ -41,8 +39,8 @@ STOP_TIMEOUT_S = 60.0
 
 
 def runs_on_our_data() -> bool:
-    """Whether an engine runs on DATA_ROOT, whoever started it: also one whose state is kept elsewhere."""
-    return _is_told(f"--data-root={DATA_ROOT}")
+    """Whether an engine runs on engine.DATA_ROOT, whoever started it: also one whose state is kept elsewhere."""
+    return _is_told(f"--data-root={engine.DATA_ROOT}")
 
 
 def install_and_start(report: Report = silent) -> Engine:
@@ -79,38 +77,53 @@ def stop(report: Report = silent) -> None:
         if not record.read().runs and not runs_on_our_data() and _orphaned_containers():
             report("the container engine was killed and its containers still run: starting it, to stop them")
             _start(report)
-        known, found = record.read(), engine.find(report)
-        if known.network and found is not None:
+        known, found = record.read().of_this_boot(), engine.find(report)
+        ours = found if found is not None and found.ours else None
+        if known.network and ours is not None:
             report(f"removing the network {known.network}")
-            gone = found.docker("network", "rm", known.network, check=False)
+            gone = ours.docker("network", "rm", known.network, check=False)
             if gone.code != 0 and "not found" not in gone.err.lower() and "no such" not in gone.err.lower():
                 report(f"the network {known.network} stays: {gone.err.strip()}")
-        bridges = _bridges(found) if found is not None and found.ours else ("docker0",)
+        bridges = _bridges(ours) if ours is not None else ("docker0",)
         if known.runs:
             report(f"stopping the container engine, process {known.pid}")
             _end(known)
-        if known.forwarding:
+        others = _another_is_there(report)
+        if known.forwarding and others:
+            report("bridges, firewall chains and forwarding stay, as another container engine uses them")
+        elif known.forwarding:
             report("removing the engine's bridges and firewall chains")
             _remove_leftovers(known.forwarding, bridges)
         if mounted_on_itself():
-            report(f"unmounting {DATA_ROOT}, which the container engine mounted on itself")
+            report(f"unmounting {engine.DATA_ROOT}, which the container engine mounted on itself")
             _unmount(report)
         preparations.take_back(known, report)
-        if known.cgroup:
-            report(f"moving processes back into {known.cgroup}")
-            cgroups.move_back(Path(known.cgroup))
-        _remove_packages(known, report)
-        record.forget()
+        moved = not known.cgroup or _move_back(Path(known.cgroup), report)
+        if known.packages and others:
+            report(f"these packages stay, as a container engine runs: {', '.join(known.packages)}")
+        elif known.packages and packages.can_install():
+            packages.remove(known.packages, report)
+        if moved:
+            record.forget()
+        else:
+            record.change(lambda _: Record(cgroup=known.cgroup))
 
 
-def _remove_packages(known: Record, report: Report) -> None:
-    """All that were installed here; none where an engine that is not ours runs, which they may belong to."""
-    if not known.packages or not packages.can_install():
-        return
-    if engine.find(report) is not None:
-        report(f"these packages stay, as a container engine runs: {', '.join(known.packages)}")
-        return
-    packages.remove(known.packages, report)
+def _another_is_there(report: Report) -> bool:
+    """Whether a container engine is there, answering or not, after ours has ended: what is left may be its own."""
+    answer = engine.ask(report)
+    return isinstance(answer, Engine) or answer.taken
+
+
+def _move_back(cgroup: Path, report: Report) -> bool:
+    """Whether that was done; else it is left to the next teardown."""
+    report(f"moving processes back into {cgroup}")
+    try:
+        cgroups.move_back(cgroup)
+    except OSError as error:  # a container's cgroup is still there, say
+        report(f"processes stay in {cgroup / cgroups.ASIDE} ({error.strerror}): call teardown again later")
+        return False
+    return True
 
 
 def _usable(report: Report) -> Engine | None:
@@ -143,7 +156,7 @@ def _start(report: Report) -> None:
     """Start dockerd in a session of its own and wait until it answers. Never a second one on the same data."""
     if runs_on_our_data():
         raise OrdealError(
-            f"a container engine runs on {DATA_ROOT} already, and was started with another state folder than "
+            f"a container engine runs on {engine.DATA_ROOT} already, and was started with another state folder than "
             f"{state_dir()}: use that one (XDG_STATE_HOME)."
         )
     daemon = shutil.which("dockerd")
@@ -151,17 +164,17 @@ def _start(report: Report) -> None:
         raise OrdealError(
             "dockerd is not installed and the package docker.io did not bring it; install Docker yourself."
         )
-    DATA_ROOT.mkdir(parents=True, exist_ok=True)
+    engine.DATA_ROOT.mkdir(parents=True, exist_ok=True)
     RUN_ROOT.mkdir(parents=True, exist_ok=True)
-    command = [daemon, f"--data-root={DATA_ROOT}", f"--exec-root={RUN_ROOT}/docker", f"--pidfile={PID_FILE}"]
+    command = [daemon, f"--data-root={engine.DATA_ROOT}", f"--exec-root={RUN_ROOT}/docker", f"--pidfile={PID_FILE}"]
     lacking = missing_capabilities()
     if lacking:
         report(f"this machine lacks {', '.join(lacking)}: containers go through a runtime that leaves them out")
         command += [f"--add-runtime=ordeal={_write_runtime()}", "--default-runtime=ordeal"]
     PID_FILE.unlink(missing_ok=True)
     forwarding = _forwarding()
-    if forwarding and not record.read().forwarding:
-        record.change(lambda known: replace(known, forwarding=forwarding))
+    if forwarding and not record.read().of_this_boot().forwarding:
+        record.change(lambda known: replace(known.of_this_boot(), forwarding=forwarding))
     if cgroups.in_the_way():
         report(f"moving this container's processes into a cgroup of their own, {cgroups.ROOT / cgroups.ASIDE}")
         record.change(lambda known: replace(known, cgroup=str(cgroups.ROOT)))
@@ -202,7 +215,7 @@ def _write_runtime() -> Path:
     interpreter = str(python) if python.is_file() else sys.executable
     source = Path(__file__).with_name("oci_runtime.py").read_text()
     script = source.replace("#!/usr/bin/env python3", f"#!{interpreter} -IS", 1).replace("/usr/sbin/runc", runc, 1)
-    path = DATA_ROOT.parent / "oci-runtime"  # root's own folder: root runs it
+    path = engine.DATA_ROOT.parent / "oci-runtime"  # root's own folder: root runs it
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(script)
@@ -240,14 +253,14 @@ def mounted_on_itself() -> bool:
     killed and started again it does not: it takes the mount for somebody else's (setupDaemonRootPropagation in moby's
     daemon/daemon_linux.go). A file system of the user's own at that place is no mount of itself.
     """
-    return mounts.is_bound_on_itself(DATA_ROOT) and not runs_on_our_data()
+    return mounts.is_bound_on_itself(engine.DATA_ROOT) and not runs_on_our_data()
 
 
 def _unmount(report: Report) -> None:
     while mounted_on_itself():
-        done = run(["umount", "--recursive", str(DATA_ROOT)], check=False)
+        done = run(["umount", "--recursive", str(engine.DATA_ROOT)], check=False)
         if done.code != 0:
-            report(f"{DATA_ROOT} stays mounted: {done.err.strip()}")
+            report(f"{engine.DATA_ROOT} stays mounted: {done.err.strip()}")
             return
 
 
@@ -286,7 +299,8 @@ def _adopt() -> None:
         pid = int(PID_FILE.read_text())
     except (OSError, ValueError):
         return
-    if record.start_ticks(pid) is not None and f"--data-root={DATA_ROOT}" in _arguments(pid) and _writes_our_log(pid):
+    on_our_data = record.start_ticks(pid) is not None and f"--data-root={engine.DATA_ROOT}" in _arguments(pid)
+    if on_our_data and _writes_our_log(pid):
         _keep(pid)
 
 
@@ -299,7 +313,7 @@ def _writes_our_log(pid: int) -> bool:
 
 def _keep(pid: int) -> None:
     ticks = record.start_ticks(pid) or 0
-    record.change(lambda known: replace(known, pid=pid, started=ticks, boot=record.boot()))
+    record.change(lambda known: replace(known.of_this_boot(), pid=pid, started=ticks))
 
 
 def _orphaned_containers() -> bool:

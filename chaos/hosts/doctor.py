@@ -577,7 +577,7 @@ def _look_at_cgroup() -> str:
 def _data_root(running: EngineFacts | None) -> Path:
     if running is not None and not running.ours and Path(running.about.data_root or "/nowhere").is_dir():
         return Path(running.about.data_root)
-    return daemon.DATA_ROOT
+    return engine.DATA_ROOT
 
 
 def _look_at_disk(path: Path, need_bytes: int) -> Disk:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, Output, pour, run
 
 SOCKET = Path("/var/run/docker.sock")  # where an engine listens that is told nothing else, ours among them
+# A data directory of our own: what a user's Docker keeps in /var/lib/docker is neither read nor written.
+DATA_ROOT = Path("/var/lib/kube-ordeal/docker")
 SLOW_S, ANSWER_TIMEOUT_S = 5.0, 60.0
 INFO_TIMEOUT_S = 60.0
 BUILD_TIMEOUT_S = 900.0
@@ -45,7 +47,7 @@ class Engine:
     version: str
     ours: bool
     api: str = ""
-    answered_s: float = 0.0
+    answered_s: float = field(default=0.0, compare=False)
 
     def argv(self, *arguments: str) -> list[str]:
         """The argument list of the client with these arguments."""
@@ -213,8 +215,29 @@ def _ask(client: Path, report: Report, api: str = "") -> Engine | Silence:
         return Silence(f"Docker holds its socket and does not answer: {why}" if late else str(error), taken=late)
     version, _, parts = said.out.strip().partition("|")
     if said.code == 0 and version and version != "<no value>" and _PODMAN not in parts.lower():
-        return Engine(client, version, record.read().runs, api, time.monotonic() - began)
+        found = Engine(client, version, ours=False, api=api, answered_s=time.monotonic() - began)
+        try:
+            return replace(found, ours=_is_ours(found))
+        except OrdealError as error:
+            return Silence(f"Docker answers, and does not say whether it is the one started here: {error}", taken=True)
     return _silence(client, report, api, parts, said)
+
+
+def _is_ours(found: Engine) -> bool:
+    """Whether it is the engine on record: a client may be told to use another one while that runs.
+
+    Raises OrdealError where the engine does not say.
+    """
+    known = record.read()
+    told = tuple(os.environ.get(name, "") for name in ("DOCKER_HOST", "DOCKER_CONTEXT"))
+    return known.runs and _is_on_our_data(found, told, known.started)
+
+
+@cache
+def _is_on_our_data(found: Engine, _told: tuple[str, ...], _started: int) -> bool:
+    """Asked once of each engine: an answer takes a while on a busy machine."""
+    about = info(found)
+    return about.here and Path(about.data_root).resolve().is_relative_to(DATA_ROOT.resolve())
 
 
 def _silence(client: Path, report: Report, api: str, parts: str, said: Output) -> Engine | Silence:

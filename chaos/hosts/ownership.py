@@ -11,9 +11,10 @@ from pathlib import Path
 
 from platformdirs import user_cache_path, user_state_path
 
+from chaos.hosts import record
 from chaos.hosts.places import APP, state_dir
 
-LIST = "to-hand-back"  # a file of the state folder: other folders that root has written into
+LIST = "to-hand-back"  # files of the state folder, one for each process: other folders that root has written into
 OF_NODES = ("shared", "filesystems")  # of a cluster's folder: what is in them is the nodes' own
 # Small folders of a home that programs which are run here write into.
 OF_PROGRAMS = (".docker", ".kube/cache", ".config/go")
@@ -23,7 +24,7 @@ def will_write(*folders: Path) -> None:
     """Root is about to write into these folders: what it makes there is handed back, by a later run if need be."""
     named = [f"{folder}\n" for folder in folders if owner_of(folder) is not None]
     if named:
-        with (state_dir() / LIST).open("a") as write:
+        with (state_dir() / _own_list()).open("a") as write:
             write.writelines(named)
 
 
@@ -32,10 +33,11 @@ def hand_back() -> None:
     if os.geteuid() != 0:
         return
     cache, state = user_cache_path(APP), user_state_path(APP)  # neither is made for this
-    listed, others = state / LIST, list[Path]()
-    with suppress(OSError):
-        others = [Path(line) for line in listed.read_text().splitlines()]
-        listed.unlink()
+    lists = [path for path in state.glob(f"{LIST}*") if path.name == _own_list() or not _is_alive(path)]
+    others = list[Path]()
+    for path in lists:
+        with suppress(FileNotFoundError):  # another process has handed back what is in it
+            others += [Path(line) for line in path.read_text().splitlines()]
     for folder in (cache, state, *(Path.home() / each for each in OF_PROGRAMS), *dict.fromkeys(others)):
         owner = owner_of(folder)
         if owner is not None and folder.is_dir():
@@ -43,6 +45,8 @@ def hand_back() -> None:
                 with suppress(OSError):  # somebody has removed it meanwhile, or root may not do everything here
                     if path.lstat().st_uid == 0:
                         os.chown(path, *owner, follow_symlinks=False)
+    for path in lists:
+        path.unlink(missing_ok=True)
 
 
 def owner_of(folder: Path) -> tuple[int, int] | None:
@@ -55,6 +59,16 @@ def owner_of(folder: Path) -> tuple[int, int] | None:
             if found.st_uid != 0:
                 return found.st_uid, found.st_gid
     return None
+
+
+def _own_list() -> str:
+    return f"{LIST}-{os.getpid()}-{record.start_ticks(os.getpid())}"
+
+
+def _is_alive(listed: Path) -> bool:
+    """Whether the process that writes this list still runs."""
+    pid, _, ticks = listed.name.removeprefix(f"{LIST}-").partition("-")
+    return pid.isdecimal() and f"{record.start_ticks(int(pid))}" == ticks
 
 
 def _around(folder: Path) -> Iterator[Path]:

@@ -42,14 +42,18 @@ def install(packages: Sequence[str], report: Report = silent) -> None:
         raise OrdealError(f"to install {names} would remove {', '.join(gone)}: nothing was done; decide it yourself.")
     new = sorted(_NEW.findall(would), key=lambda each: each not in packages)
     record.change(lambda known: replace(known, packages=tuple(dict.fromkeys((*known.packages, *new)))))
-    _apt([*argv, "--no-remove"], INSTALL_TIMEOUT_S, report)
+    try:
+        _apt([*argv, "--no-remove"], INSTALL_TIMEOUT_S, report)
+    except OrdealError:  # not after Ctrl-C: dpkg may go on for a while then
+        there = _states(new)
+        lacking = {each for each in new if each.partition(":")[0] not in there}
+        record.change(lambda known: replace(known, packages=tuple(p for p in known.packages if p not in lacking)))
+        raise
 
 
 def remove(packages: Sequence[str], report: Report = silent) -> None:
     """Remove packages that were installed here, unless others need them by now: then all stay, which is reported."""
-    listed = ["dpkg-query", "--show", "--showformat=${binary:Package} ${db:Status-Abbrev}\n", *packages]
-    states = dict(line.split()[:2] for line in run(listed, check=False).out.splitlines())
-    there = [each.partition(":")[0] for each, state in states.items() if state == "ii"]
+    there = [each for each, state in _states(packages).items() if state == "ii"]
     if not there:
         return
     argv = ["remove", "-y", "-q", *there]
@@ -59,6 +63,15 @@ def remove(packages: Sequence[str], report: Report = silent) -> None:
         return
     report(f"removing {', '.join(there)}")
     _apt(argv, INSTALL_TIMEOUT_S, report)
+
+
+def _states(packages: Sequence[str]) -> dict[str, str]:
+    """What dpkg has of these packages, half installed ones too: the letters of its list (dpkg-query(1)), by name."""
+    if not packages:
+        return {}
+    listed = ["dpkg-query", "--show", "--showformat=${binary:Package} ${db:Status-Abbrev}\n", *packages]
+    lines = [line.split() for line in run(listed, check=False).out.splitlines()]
+    return {name.partition(":")[0]: state for name, state, *_ in lines if state[1] not in "nc"}
 
 
 def need_root(what: str) -> None:

@@ -62,7 +62,8 @@ def contain(wide: Sequence[str], report: Report = silent) -> None:
             continue
         packages.need_root(f"adding an unreachable route to {each}")
         _keep_route(each)
-        run(["ip", "route", "add", "unreachable", each, "metric", WORST_METRIC])
+        # Not `add`: another process may have added it since it was looked for.
+        run(["ip", "route", "replace", "unreachable", each, "metric", WORST_METRIC])
         report(f"{each} is kept on this machine by an unreachable route")
 
 
@@ -71,9 +72,13 @@ def take_back(known: Record, report: Report = silent) -> None:
     for route in known.routes:
         report(f"removing the route: unreachable {route}")
         run(["ip", "route", "del", "unreachable", route, "metric", WORST_METRIC], check=False)
-    for name, value in known.sysctls.items():
-        report(f"setting {name} back to {value}")
-        sysctl_file(name).write_text(value)
+    for name, value in known.of_this_boot().sysctls.items():
+        now = sysctl(name)
+        if now == f"{SYSCTLS.get(name)}":
+            report(f"setting {name} back to {value}")
+            sysctl_file(name).write_text(value)
+        elif now != value:
+            report(f"{name} stays at {now}: it was changed after it was raised here")
 
 
 def sysctl(name: str) -> str:
@@ -110,7 +115,11 @@ def _keep_route(route: str) -> None:
 
 
 def _keep_sysctl(name: str, before: str) -> None:
-    record.change(lambda known: replace(known, sysctls={name: before, **known.sysctls}))
+    def with_it(known: Record) -> Record:
+        here = known.of_this_boot()
+        return replace(here, sysctls={name: before, **here.sysctls})
+
+    record.change(with_it)
 
 
 def _low() -> dict[str, int]:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from chaos.errors import OrdealError
@@ -17,6 +17,7 @@ class Record:
 
     `packages`: Debian's, with those that they needed. `network`: a Docker network, of an earlier version's set-up.
     `forwarding`: the FORWARD policy and ip_forward before the engine. `cgroup`: where processes were moved to.
+    `boot`: the boot that the process, limits and forwarding are of.
     """
 
     pid: int = 0
@@ -33,6 +34,11 @@ class Record:
     def runs(self) -> bool:
         """Whether the process runs: the same pid, started at the same tick of the same boot, not a zombie."""
         return self.pid > 0 and self.boot == boot() and start_ticks(self.pid) == self.started
+
+    def of_this_boot(self) -> "Record":
+        """The same without what ended with an earlier boot: the process, limits and forwarding."""
+        now = boot()
+        return self if self.boot == now else replace(self, boot=now, pid=0, started=0, sysctls={}, forwarding={})
 
 
 def read() -> Record:

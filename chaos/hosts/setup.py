@@ -109,7 +109,7 @@ def carry_out(made: Plan, *, progress: bool = True) -> tuple[str, ...]:
 
 def takes_back() -> tuple[str, ...]:
     """What `take_back` would do, in words; empty where set-up has left nothing running or changed."""
-    state = record.read()
+    state = record.read().of_this_boot()
     lines = [f"delete the cluster {ref.name}" for ref in _clusters()]
     if state.network:
         lines.append(f"remove the Docker network {state.network}")
@@ -118,7 +118,7 @@ def takes_back() -> tuple[str, ...]:
     if state.forwarding:
         lines.append("remove the engine's bridges and firewall chains, and set packet forwarding back")
     if daemon.mounted_on_itself():
-        lines.append(f"unmount {daemon.DATA_ROOT}, which the container engine mounted on itself")
+        lines.append(f"unmount {engine.DATA_ROOT}, which the container engine mounted on itself")
     lines += [f"remove the unreachable route to {route}" for route in state.routes]
     lines += [f"set {name} back to {value}" for name, value in state.sysctls.items()]
     if state.cgroup:
@@ -155,8 +155,8 @@ def stays() -> tuple[tuple[str, str], ...]:
     found = []
     if any(cache_dir().iterdir()):
         found.append((f"the cache {cache_dir()} ({_size(cache_dir())})", f"{APP} teardown --cache"))
-    if daemon.DATA_ROOT.is_dir():
-        found.append((f"node images in {daemon.DATA_ROOT} ({_size(daemon.DATA_ROOT)})", f"{APP} teardown --cache"))
+    if engine.DATA_ROOT.is_dir():
+        found.append((f"node images in {engine.DATA_ROOT} ({_size(engine.DATA_ROOT)})", f"{APP} teardown --cache"))
     if kubeconfigs.folder().is_dir():
         found.append((f"kubeconfigs that were put together, in {kubeconfigs.folder()}", f"{APP} teardown --cache"))
     return tuple(found)
@@ -172,9 +172,9 @@ def remove_cache(report: Report) -> None:
         raise OrdealError("the container engine still runs on its data; `take_back` comes first.")
     if daemon.runs_on_our_data():  # set up by somebody whose state is kept elsewhere
         raise OrdealError(
-            f"a container engine runs on {daemon.DATA_ROOT}: stop it first, by the `{APP} teardown` of who started it."
+            f"a container engine runs on {engine.DATA_ROOT}: stop it first, by the `{APP} teardown` of who started it."
         )
-    paths = [path for path in (cache_dir(), daemon.DATA_ROOT.parent, kubeconfigs.folder()) if path.is_dir()]
+    paths = [path for path in (cache_dir(), engine.DATA_ROOT.parent, kubeconfigs.folder()) if path.is_dir()]
     for path in paths:
         below = mounts.below(path)
         if below:
@@ -216,7 +216,7 @@ def _machine_changes(m: Machine, *, workloads: bool) -> tuple[str, ...]:
         lines.append(f"install Debian's {', '.join(wanted)}, with what they depend on")
     if m.engine is None:
         lines.append(
-            f"start a container engine, its data in {daemon.DATA_ROOT}; it adds firewall chains and turns packet "
+            f"start a container engine, its data in {engine.DATA_ROOT}; it adds firewall chains and turns packet "
             f"forwarding on"
         )
         if m.crowded:
@@ -340,7 +340,7 @@ def _changes(before: record.Record, after: record.Record) -> tuple[str, ...]:
     installed = [each for each in after.packages if each not in before.packages]
     lines = [f"installed Debian's {', '.join(installed)}"] if installed else []
     if after.pid and after.pid != before.pid:
-        lines.append(f"started a container engine, process {after.pid}, its data in {daemon.DATA_ROOT}")
+        lines.append(f"started a container engine, process {after.pid}, its data in {engine.DATA_ROOT}")
     if after.cgroup and not before.cgroup:
         lines.append(f"moved processes out of {after.cgroup}")
     lines += [f"added an unreachable route to {route}" for route in after.routes if route not in before.routes]

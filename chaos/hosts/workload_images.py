@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from chaos.errors import OrdealError
@@ -215,7 +216,7 @@ def choose(name: str, given: str = "", *, report: Report = silent, engine: Engin
     if ready := there(engine, name):
         return ready
     if published := _published(wanted):
-        offer = registry.ask(engine, published)
+        offer = _offer(engine, published)
         if offer.there:
             _pull(engine, wanted, published, report)
             return published
@@ -240,7 +241,7 @@ def obstacle(name: str, given: str = "", *, engine: Engine) -> str:
         return ""
     refused, image = "", given or _published(wanted)
     if not there_already and image:
-        offer = registry.ask(engine, image)
+        offer = _offer(engine, image)
         there_already, refused = offer.there, f"{image} can't be pulled ({offer.why})"
     if there_already:  # somebody else's, so its server is where packages have it
         profile = apparmor.mysqld_profile() if wanted.server == "mysqld" else ""
@@ -273,6 +274,12 @@ def builders(wanted: Recipe) -> tuple[str, ...]:
 def _published(wanted: Recipe) -> str:
     """The published image; "" where there is none for this machine's architecture."""
     return wanted.published if goarch() in wanted.published_for else ""
+
+
+@cache
+def _offer(engine: Engine, image: str) -> registry.Offer:
+    """Asked once by a process: a registry that hangs takes a minute, and each replay that runs the image asks."""
+    return registry.ask(engine, image)
 
 
 def _pull(engine: Engine, wanted: Recipe, image: str, report: Report) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from chaos.errors import OrdealError
-from chaos.hosts import daemon, engine, image
+from chaos.hosts import engine, image
 from chaos.report.results import machine_facts
 from chaos.report.saved import SavedOutcome, load
 from tests.bench.child import Ended, Line, run_to_end
@@ -176,7 +176,7 @@ def _teardown(where: Path, env: Mapping[str, str]) -> None:
         if "--cache" in options and (users := _users_of_data()):
             raise OrdealError(
                 f"the container engine of process {users[0]} was started with another state folder, and its data is "
-                f"{daemon.DATA_ROOT}: end it with `kube-ordeal teardown` and that XDG_STATE_HOME."
+                f"{engine.DATA_ROOT}: end it with `kube-ordeal teardown` and that XDG_STATE_HOME."
             )
         argv = [str(command), "teardown", *options]
         if subprocess.run(argv, cwd=where, env={**os.environ, **env}, check=False).returncode:
@@ -185,7 +185,7 @@ def _teardown(where: Path, env: Mapping[str, str]) -> None:
 
 def _users_of_data() -> list[int]:
     """The processes that were started with the data of the engine that set-up starts."""
-    option = f"--data-root={daemon.DATA_ROOT}"
+    option = f"--data-root={engine.DATA_ROOT}"
     return [p.pid for p in psutil.process_iter(["cmdline"]) if option in (p.info["cmdline"] or ())]
 
 

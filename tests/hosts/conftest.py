@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from chaos.hosts import daemon
+from chaos.hosts import daemon, engine
 
 
 @pytest.fixture(autouse=True)
 def no_engine_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon, "PID_FILE", tmp_path / "docker.pid")
     monkeypatch.setattr(daemon, "RUN_ROOT", tmp_path / "run")
-    monkeypatch.setattr(daemon, "DATA_ROOT", tmp_path / "engine" / "docker")
+    monkeypatch.setattr(engine, "DATA_ROOT", tmp_path / "engine" / "docker")

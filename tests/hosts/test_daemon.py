@@ -1,5 +1,6 @@
 """What is on record of the engine that set-up starts, and that exactly that is taken back."""
 
+import errno
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,9 @@ import pytest
 
 from chaos.errors import OrdealError
 from chaos.hosts import cgroups, daemon, engine, mounts, packages, preparations, ranges, record
-from chaos.hosts.command import Output
+from chaos.hosts.command import CommandError, Output
 from chaos.hosts.record import Record
+from chaos.waiting import eventually
 from tests.hosts.fake_docker import FakeDocker
 
 BOOT = record.boot()
@@ -26,13 +28,18 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "_apt", lambda *_: pytest.fail("apt was run"))
     monkeypatch.setattr(engine, "clients", list)
     monkeypatch.setattr(engine, "SOCKET", tmp_path / "docker.sock")
-    monkeypatch.setattr(daemon, "DATA_ROOT", tmp_path / "docker")
+    monkeypatch.setattr(engine, "DATA_ROOT", tmp_path / "docker")
     monkeypatch.setattr(mounts, "MOUNTS", tmp_path / "mountinfo")
     (tmp_path / "mountinfo").write_text("")
 
 
 def sleeper() -> "subprocess.Popen[bytes]":
     return subprocess.Popen(["sleep", "300"])
+
+
+def has_begun(process: "subprocess.Popen[bytes]") -> None:
+    """Its arguments can be read a little after Popen has returned."""
+    eventually(lambda: daemon._arguments(process.pid), within_s=10, what="the arguments of the process")
 
 
 def on_record(process: "subprocess.Popen[bytes]") -> Record:
@@ -90,12 +97,14 @@ def test_stop_leaves_a_process_that_only_has_the_pid(change: dict[str, int | str
 
 
 def test_a_daemon_that_an_interrupted_run_started_is_put_on_record(tmp_path: Path) -> None:
-    argv = ["sh", "-c", "read line", "sh", f"--data-root={daemon.DATA_ROOT}"]
+    argv = ["sh", "-c", "read line", "sh", f"--data-root={engine.DATA_ROOT}"]
     with daemon.log_file().open("ab") as log, (tmp_path / "another's log").open("ab") as others_log:
         ours = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log)
         of_another_state = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=others_log)
     other = sleeper()
     try:
+        for each in (ours, of_another_state):
+            has_begun(each)
         for stranger in (other, of_another_state):
             daemon.PID_FILE.write_text(str(stranger.pid))
             daemon._adopt()
@@ -140,7 +149,7 @@ def test_only_a_mount_of_the_data_root_on_itself_is_the_engines(lines: str, ours
 
 def left_mounted(monkeypatch: pytest.MonkeyPatch, answer: Output) -> list[list[str]]:
     """The data root is mounted on itself until `umount` succeeds; what was called is in the list."""
-    mounted = ROOT + f"42 27 254:0 {daemon.DATA_ROOT} {daemon.DATA_ROOT} rw shared:1 - ext4 /dev/vda rw\n"
+    mounted = ROOT + f"42 27 254:0 {engine.DATA_ROOT} {engine.DATA_ROOT} rw shared:1 - ext4 /dev/vda rw\n"
     mounts.MOUNTS.write_text(mounted)
     done: list[list[str]] = []
 
@@ -159,8 +168,8 @@ def test_what_the_engine_mounted_on_itself_is_unmounted(monkeypatch: pytest.Monk
     said: list[str] = []
     daemon.stop(said.append)
     daemon.stop(said.append)
-    assert done == [["umount", "--recursive", str(daemon.DATA_ROOT)]]
-    assert said == [f"unmounting {daemon.DATA_ROOT}, which the container engine mounted on itself"]
+    assert done == [["umount", "--recursive", str(engine.DATA_ROOT)]]
+    assert said == [f"unmounting {engine.DATA_ROOT}, which the container engine mounted on itself"]
 
 
 def test_a_mount_that_is_in_use_stays_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,13 +177,14 @@ def test_a_mount_that_is_in_use_stays_and_is_told(monkeypatch: pytest.MonkeyPatc
     said: list[str] = []
     daemon.stop(said.append)
     assert len(done) == 1
-    assert said[-1] == f"{daemon.DATA_ROOT} stays mounted: umount: target is busy."
+    assert said[-1] == f"{engine.DATA_ROOT} stays mounted: umount: target is busy."
 
 
 def test_the_mount_of_an_engine_that_runs_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     done = left_mounted(monkeypatch, Output(0, "", ""))
-    other = subprocess.Popen(["sh", "-c", "read line", "sh", f"--data-root={daemon.DATA_ROOT}"], stdin=subprocess.PIPE)
+    other = subprocess.Popen(["sh", "-c", "read line", "sh", f"--data-root={engine.DATA_ROOT}"], stdin=subprocess.PIPE)
     try:
+        has_begun(other)
         daemon.stop()
         assert done == []
     finally:
@@ -195,7 +205,9 @@ class Routes:
             monkeypatch.setattr(module, "run", self.run)
 
     def run(self, argv: list[str], **_: object) -> Output:
-        if "add" in argv:
+        if {"add", "replace"} & set(argv):
+            if "add" in argv and argv[argv.index("unreachable") + 1] in self.unreachable:
+                raise CommandError(argv, "exited with 2", "RTNETLINK answers: File exists")
             self.on_record_at_add.append(record.read().routes)
             self.unreachable.append(argv[argv.index("unreachable") + 1])
             return Output(0, "", "")
@@ -213,6 +225,14 @@ def test_a_route_is_on_record_before_it_is_made_and_only_what_is_missing_is_made
     preparations.contain(("10.244.0.0/16", "10.96.0.0/16", "172.30.0.0/16"))
     assert routes.on_record_at_add == [("10.244.0.0/16",), ("10.244.0.0/16", "172.30.0.0/16")]
     assert record.read().routes == ("10.244.0.0/16", "172.30.0.0/16")  # not the one that was there before
+
+
+def test_a_route_that_another_process_adds_meanwhile_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    routes = Routes([], ["10.244.0.0/16"])
+    routes.install(monkeypatch)
+    monkeypatch.setattr(ranges, "unreachable", set)  # looked for before it was there
+    preparations.contain(("10.244.0.0/16",))
+    assert record.read().routes == ("10.244.0.0/16",)
 
 
 def test_a_network_of_the_users_own_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,9 +312,10 @@ def test_an_engine_of_another_state_folder_is_neither_ended_nor_started_again(
     monkeypatch.setattr(daemon, "_orphaned_containers", lambda: True)
     monkeypatch.setattr(packages.os, "geteuid", lambda: 0)
     monkeypatch.setattr(daemon.subprocess, "Popen", lambda *_, **__: pytest.fail("a second engine was started"))
-    argv = ["sh", "-c", "read line", "sh", f"--data-root={daemon.DATA_ROOT}"]
+    argv = ["sh", "-c", "read line", "sh", f"--data-root={engine.DATA_ROOT}"]
     with _popen(argv, stdin=subprocess.PIPE) as theirs:
         try:
+            has_begun(theirs)
             daemon.PID_FILE.write_text(str(theirs.pid))
             keep(Record(routes=("10.244.0.0/16",)))
             monkeypatch.setattr(preparations, "run", lambda *_, **__: Output(0, "", ""))
@@ -365,7 +386,105 @@ def test_in_a_container_its_processes_make_room_for_the_engines(
     monkeypatch.setattr(cgroups, "in_the_way", lambda: True)
     with fake_dockerd(tmp_path / "bin", monkeypatch) as folder:
         assert daemon.install_and_start().version == "27.0"
-        assert f"--data-root={daemon.DATA_ROOT}" in (folder / "arguments").read_text()
+        assert f"--data-root={engine.DATA_ROOT}" in (folder / "arguments").read_text()
         assert moved == [str(root)]  # on record before it was done
     assert moved[1:] == [f"back to {root}"]
+    assert record.read() == Record()
+
+
+OF_A_START = Record(
+    boot=BOOT, network="kind", forwarding={"policy": "DROP", "ip_forward": "0"}, packages=("docker.io",)
+)
+
+
+def what_stop_does(monkeypatch: pytest.MonkeyPatch, known: Record) -> tuple[list[str], list[str]]:
+    """Teardown with that on record: what it did to this machine's networks and packages, and what it said."""
+    done: list[str] = []
+    monkeypatch.setattr(daemon, "_remove_leftovers", lambda *_: done.append("leftovers"))
+    monkeypatch.setattr(packages, "can_install", lambda: True)
+    monkeypatch.setattr(packages, "remove", lambda names, *_: done.append(f"remove {', '.join(names)}"))
+    said: list[str] = []
+    keep(known)
+    daemon.stop(said.append)
+    assert record.read() == Record()
+    return done, said
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["echo '27.0|Engine '", "echo 'Cannot connect to the Docker daemon at tcp://192.0.2.1:1. Is it?' >&2; exit 1"],
+)
+def test_what_another_docker_may_use_stays(version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker = FakeDocker(tmp_path / "bin").install(version=version)
+    monkeypatch.setattr(engine, "clients", lambda: [docker.client])
+    done, said = what_stop_does(monkeypatch, OF_A_START)
+    assert (done, docker.calls) == ([], [])
+    assert said == [
+        "bridges, firewall chains and forwarding stay, as another container engine uses them",
+        "these packages stay, as a container engine runs: docker.io",
+    ]
+
+
+@pytest.mark.parametrize(("boot", "leftovers"), [(BOOT, ["leftovers"]), ("another", [])])
+def test_forwarding_is_set_back_in_the_boot_that_it_was_changed_in(
+    boot: str, leftovers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, _ = what_stop_does(monkeypatch, replace(OF_A_START, boot=boot))
+    assert done == [*leftovers, "remove docker.io"]
+
+
+LIMIT = "fs.inotify.max_user_instances"
+
+
+@pytest.mark.parametrize(
+    ("now", "boot", "after", "said"),
+    [
+        ("8192", BOOT, "128", [f"setting {LIMIT} back to 128"]),
+        ("65536", BOOT, "65536", [f"{LIMIT} stays at 65536: it was changed after it was raised here"]),
+        ("128", BOOT, "128", []),
+        ("8192", "another", "8192", []),
+    ],
+)
+def test_a_limit_is_set_back_only_while_it_is_as_it_was_set_here(
+    now: str, boot: str, after: str, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparations, "sysctl_file", lambda name: tmp_path / name)
+    (tmp_path / LIMIT).write_text(f"{now}\n")
+    told: list[str] = []
+    preparations.take_back(Record(boot=boot, sysctls={LIMIT: "128"}), told.append)
+    assert (tmp_path / LIMIT).read_text().strip() == after
+    assert told == said
+
+
+def test_a_limit_of_an_earlier_boot_goes_off_the_record_when_it_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(preparations, "sysctl_file", lambda name: tmp_path / name)
+    for name in preparations.SYSCTLS:
+        (tmp_path / name).write_text("256")
+    keep(Record(boot="another", sysctls={LIMIT: "128"}))
+    preparations.prepare(engine.Engine(Path("/usr/bin/docker"), "27", ours=False))
+    assert record.read() == Record(boot=BOOT, sysctls=dict.fromkeys(preparations.SYSCTLS, "256"))
+
+
+def test_a_cgroup_that_is_in_use_keeps_nothing_else_from_being_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[str] = []
+
+    def busy(_: Path) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(cgroups, "move_back", busy)
+    monkeypatch.setattr(packages, "can_install", lambda: True)
+    monkeypatch.setattr(packages, "remove", lambda names, *_: removed.extend(names))
+    keep(Record(cgroup=str(tmp_path), packages=("docker.io",)))
+    said: list[str] = []
+    daemon.stop(said.append)
+    assert removed == ["docker.io"]
+    assert "(Device or resource busy): call teardown again later" in said[-1]
+    assert record.read() == Record(cgroup=str(tmp_path))
+    monkeypatch.setattr(cgroups, "move_back", lambda _: None)
+    daemon.stop()
     assert record.read() == Record()

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import OrdealError
-from chaos.hosts import engine
+from chaos.hosts import engine, record
 from chaos.hosts.engine import Engine, Silence
+from chaos.hosts.record import Record
 from tests.hosts.fake_docker import INFO, FakeDocker
 
 TOO_OLD = "Error response from daemon: client version 1.41 is too old. Minimum supported API version is 1.44, please"
@@ -209,6 +210,35 @@ def test_an_engine_of_another_machine_is_known(docker: Docker) -> None:
     engine.runs_here.cache_clear()
     made.install(info=f"echo '{here}'")
     assert engine.runs_here()
+
+
+@pytest.mark.parametrize(
+    ("root", "here", "ours"),
+    [("engine", True, True), ("engine/1000.1000", True, True), ("theirs", True, False), ("engine", False, False)],
+)
+def test_ours_is_the_one_on_our_data_of_this_machine(
+    docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, here: bool, ours: bool
+) -> None:
+    """And not each that answers while ours runs."""
+    machine = os.uname()
+    monkeypatch.setattr(engine, "DATA_ROOT", tmp_path / "engine")
+    of_this_machine = {"Name": machine.nodename, "KernelVersion": machine.release} if here else {}
+    made = docker(info=f"echo '{json.dumps({**INFO, **of_this_machine, 'DockerRootDir': str(tmp_path / root)})}'")
+    assert not engine.require().ours
+    us = os.getpid()
+    record.change(lambda _: Record(pid=us, started=record.start_ticks(us) or 0, boot=record.boot()))
+    assert [engine.require().ours for _ in range(3)] == [ours] * 3
+    calls = (made.folder / "calls").read_text().splitlines()
+    assert len([each for each in calls if each.startswith("info")]) == 1
+
+
+def test_an_engine_that_does_not_say_whose_it_is_is_none_to_use(docker: Docker) -> None:
+    docker(info=says("it hangs"))
+    us = os.getpid()
+    record.change(lambda _: Record(pid=us, started=record.start_ticks(us) or 0, boot=record.boot()))
+    said = silence()
+    assert said.taken
+    assert "does not say whether it is the one started here" in said.why
 
 
 def test_what_an_engine_says_of_itself_is_read(docker: Docker) -> None:

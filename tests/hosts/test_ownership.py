@@ -63,6 +63,31 @@ def test_what_go_wrote_is_handed_back_also_after_a_kill(home: Path) -> None:
     assert list(of_root(home)) == []
 
 
+def test_what_a_run_that_goes_on_will_write_is_left_to_it(home: Path) -> None:
+    going_on = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from chaos.hosts.ownership import hand_back, will_write
+        cache = Path.home() / "go" / "pkg"
+        will_write(cache)
+        print("told", flush=True)
+        sys.stdin.readline()
+        cache.mkdir(parents=True)
+        hand_back()
+        """
+    )
+    argv = [sys.executable, "-c", going_on]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "told\n"
+        ownership.hand_back()
+        other.communicate("go on\n", timeout=60)
+    assert (home / "go" / "pkg").is_dir()
+    assert list(of_root(home)) == []
+    assert list((home / ".local" / "state" / "kube-ordeal").glob(f"{ownership.LIST}*")) == []
+
+
 def test_results_belong_to_whom_the_folder_does(home: Path) -> None:
     project = home / "project"
     project.mkdir()

@@ -56,6 +56,15 @@ def test_what_is_new_is_on_record_before_it_is_installed(apt: Apt, tmp_path: Pat
     ]
 
 
+def test_what_a_failed_install_did_not_bring_goes_off_the_record(apt: Apt) -> None:
+    fails = f'case "$*" in *--simulate*) cat <<END\n{NEW}END\n;; *--no-remove*) exit 100 ;; esac'
+    apt.install(fails, "echo 'tini iU '; echo 'docker.io un '")
+    record.change(lambda _: Record(packages=("maven",)))
+    with pytest.raises(OrdealError, match="exited with 100"):
+        packages.install(("docker.io",))
+    assert record.read() == Record(packages=("maven", "tini"))
+
+
 def test_nothing_is_removed_for_a_package(apt: Apt) -> None:
     apt.install('case "$*" in *--simulate*) echo "Remv podman-docker [4.3.1]" ;; esac')
     with pytest.raises(OrdealError, match=r"to install docker\.io would remove podman-docker: nothing was done"):

@@ -119,6 +119,7 @@ def test_teardown_names_what_is_on_record() -> None:
     state_dir()
     assert setup.takes_back() == ()
     keep(
+        boot=record.boot(),
         pid=4_000_000,
         routes=("10.244.0.0/16",),
         sysctls={"fs.inotify.max_user_instances": "128"},
@@ -137,7 +138,7 @@ def test_teardown_names_what_is_on_record() -> None:
 @pytest.mark.usefixtures("no_engine")
 def test_teardown_names_the_mount_that_an_engine_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon, "mounted_on_itself", lambda: True)
-    assert setup.takes_back() == (f"unmount {daemon.DATA_ROOT}, which the container engine mounted on itself",)
+    assert setup.takes_back() == (f"unmount {engine.DATA_ROOT}, which the container engine mounted on itself",)
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -179,7 +180,7 @@ def test_teardown_goes_on_after_a_cluster_that_it_must_leave_alone(monkeypatch: 
 
 @pytest.mark.usefixtures("no_engine")
 def test_the_cache_stays_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daemon, "DATA_ROOT", tmp_path / "var" / "docker")
+    monkeypatch.setattr(engine, "DATA_ROOT", tmp_path / "var" / "docker")
     (tmp_path / "cache" / "kube-ordeal" / "bin").mkdir(parents=True)
     (tmp_path / "var" / "docker").mkdir(parents=True)
     (state_dir() / "kubeconfigs").mkdir(parents=True)
@@ -189,7 +190,7 @@ def test_the_cache_stays_unless_asked(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_cache_of_an_engine_that_runs_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(daemon, "DATA_ROOT", tmp_path / "var" / "docker")
+    monkeypatch.setattr(engine, "DATA_ROOT", tmp_path / "var" / "docker")
     (tmp_path / "var" / "docker").mkdir(parents=True)
     monkeypatch.setattr(engine, "ask", lambda *_: engine.Engine(Path("/usr/bin/docker"), "20.10", ours=True))
     with pytest.raises(OrdealError, match="still runs"):
@@ -203,7 +204,7 @@ def test_the_cache_of_an_engine_that_another_state_knows_is_left_alone(
 ) -> None:
     root = tmp_path / "var" / "docker"
     root.mkdir(parents=True)
-    monkeypatch.setattr(daemon, "DATA_ROOT", root)
+    monkeypatch.setattr(engine, "DATA_ROOT", root)
     argv = [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()", f"--data-root={root}"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
@@ -218,7 +219,7 @@ def test_the_cache_of_an_engine_that_another_state_knows_is_left_alone(
 def test_nothing_is_removed_below_which_something_is_mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     root, listed = tmp_path / "var" / "docker", tmp_path / "mountinfo"
     root.mkdir(parents=True)
-    monkeypatch.setattr(daemon, "DATA_ROOT", root)
+    monkeypatch.setattr(engine, "DATA_ROOT", root)
     monkeypatch.setattr(mounts, "MOUNTS", listed)
     listed.write_text(f"36 35 98:0 / {root}/overlay2/x rw - ext4 /dev/sda rw\n35 1 98:0 / / rw - ext4 /dev/sda rw\n")
     with pytest.raises(OrdealError, match="overlay2/x is mounted"):
@@ -233,7 +234,7 @@ def test_changes_are_what_the_record_has_now_and_had_not_before() -> None:
     assert changes(before, before) == ()
     assert changes(before, after) == (
         "installed Debian's docker.io",
-        f"started a container engine, process 7, its data in {daemon.DATA_ROOT}",
+        f"started a container engine, process 7, its data in {engine.DATA_ROOT}",
         "added an unreachable route to 10.244.0.0/16",
     )
 

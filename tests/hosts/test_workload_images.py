@@ -14,6 +14,7 @@ from chaos.clusters.node_images import full_name
 from chaos.errors import OrdealError
 from chaos.hosts import workload_images
 from chaos.hosts.command import CommandError, Output
+from chaos.hosts.engine import Engine
 from chaos.hosts.places import manifests_dir
 from chaos.hosts.workload_images import RECIPES, Artifact, Recipe, choose, names, obstacle, recipe
 
@@ -62,6 +63,22 @@ def test_with_a_registry_the_published_one_is_pulled_and_tried() -> None:
     engine: Any = FakeEngine(registry=(REDIS.published,))
     assert choose("redis", engine=engine) == REDIS.published
     assert any(line.startswith("run") and "redis-server" in line for line in engine.done)
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_registry_is_asked_once_however_many_replays_run_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = workload_images.WorkloadImage("redis", "ours", None, 1)  # type: ignore[arg-type]
+    monkeypatch.setattr(workload_images, "ensure", lambda name, **_: built)
+    engine: Any = FakeEngine()
+    for _ in range(2):
+        assert obstacle("redis", engine=engine) == ""
+        assert choose("redis", engine=engine) == "ours"
+    assert [line for line in engine.done if line.startswith("pull")] == ["pull redis:7.2"]
+
+
+def test_an_engine_is_the_same_however_long_it_took_to_answer() -> None:
+    """What was asked of it is kept by it."""
+    assert len({Engine(Path("/usr/bin/docker"), "27", ours=True, answered_s=each) for each in (0.1, 0.2)}) == 1
 
 
 def test_without_either_ours_is_built(monkeypatch: pytest.MonkeyPatch) -> None:

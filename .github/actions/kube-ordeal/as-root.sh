@@ -12,10 +12,15 @@ sudo -n true || {
 }
 kept=$(umask 077 && mktemp "${RUNNER_TEMP:-${TMPDIR:-/tmp}}/kube-ordeal-env-XXXXXX")
 env -0 > "$kept"
-# What bash does not take for a variable (functions that were exported), or keeps to itself, is left out.
+# What bash does not take for a variable (functions that were exported), or keeps to itself, is left out. In POSIX mode
+# bash ends at a variable that can't be set.
 exec sudo -n bash -c '
-    while IFS= read -r -d "" each; do
-        case $each in SUDO_*) ;; *) export "$each" 2> /dev/null || true ;; esac
-    done < "$0"
+    mapfile -d "" -t _kept < "$0"
     rm -f "$0"
+    for _each in "${_kept[@]}"; do
+        case ${_each%%=*} in
+            SUDO_* | POSIXLY_CORRECT | UID | EUID | PPID | BASHOPTS | SHELLOPTS) ;;
+            *) export "$_each" 2> /dev/null || true ;;
+        esac
+    done
     exec "$@"' "$kept" "$@"
