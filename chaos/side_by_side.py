@@ -129,8 +129,10 @@ class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has 
             return left_s
         for scope, unit in self.workqueue.items():
             found = self._groups.get(scope)
+            if found is None or found.cluster == OTHER:  # what is skipped, too: it names no cluster
+                continue
             for nodeid in unit:
-                if found is not None and (case := case_of(nodeid, self._known)):
+                if case := case_of(nodeid, self._known):
                     left_s[found.cluster, found.shape] += self._took.replay_s(
                         case, found.shape, asked.profile, asked.kubernetes
                     )

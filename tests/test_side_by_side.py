@@ -81,7 +81,7 @@ class Schedule:
             pluginmanager=pytest.PytestPluginManager(),
             getvalue=lambda _: [f"{processes}*popen"],
         )
-        self.ids = [f"suites/{test}[kind-hardened]" for test in tests]
+        self.ids = [f"suites/{test}" + ("" if "[" in test else "[kind-hardened]") for test in tests]
         self.scheduler = ByCluster(config, None)
         self.processes = [Process() for _ in range(processes)]
         self.done = {id(each): 0 for each in self.processes}
@@ -121,6 +121,12 @@ def test_after_the_first_what_takes_longest_on_one_cluster_is_begun_first(monkey
         schedule = Schedule(monkeypatch, tests, took=took)
         assert schedule.given(0)[0] == "test_waits"
         assert schedule.given(1)[0] == slow.partition("::")[2]
+
+
+def test_what_is_skipped_because_it_is_for_another_cluster_is_handed_out_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = ["node/test_a.py::test_waits", "node/test_c.py::test_plain[kind]", "node/test_b.py::test_dense[kind]"]
+    schedule = Schedule(monkeypatch, tests)
+    assert sorted(schedule.given(0) + schedule.given(1)) == ["test_dense", "test_plain", "test_waits"]
 
 
 def test_what_wants_the_machine_alone_comes_last_and_goes_to_the_process_that_is_left(
