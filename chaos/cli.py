@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
+from chaos import extras
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.places import APP
@@ -489,6 +490,7 @@ def report(
     if to_markdown:
         _write_markdown(brief.markdown(saved, said), to_markdown)
     if html or output is not None:
+        extras.need(extras.REPORT)
         from chaos.report.html import PAGE, write_page  # noqa: PLC0415
 
         to = output or saved.path.with_name(PAGE)
@@ -526,6 +528,7 @@ def compare(
 
     Exits with 0 where the candidate is better or equal, 1 where it regressed, 2 where that can't be told.
     """
+    extras.need(extras.GATE)
     from chaos.report.compare import load_side  # noqa: PLC0415
 
     sides = load_side(results, base), load_side(results, candidate)
@@ -561,6 +564,7 @@ def gate(
 
     Exits with 0 where the second is better or equal, 1 where it regressed, 2 where that can't be told.
     """
+    extras.need(extras.GATE)
     from chaos import gate as gating  # noqa: PLC0415
     from chaos.report.compare import load_side  # noqa: PLC0415
 
