@@ -1,4 +1,4 @@
-"""The command `kube-ordeal`: all that is not a test run. The runs themselves are pytest's: `pytest suites/`."""
+"""The command `kube-ordeal`. The runs themselves are pytest's, which `kube-ordeal run` becomes."""
 
 import json
 import shutil
@@ -63,7 +63,7 @@ class _Group(TyperGroup):
 app = typer.Typer(
     cls=_Group,
     name=APP,
-    help="Replays published Kubernetes incidents on a real cluster. The replays are a test run: pytest suites/",
+    help="Replays published Kubernetes incidents on a real cluster. The replays are a test run: kube-ordeal run",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -392,6 +392,26 @@ def conformance_remove(
         typer.echo(f"removed {each}")
     if not gone:
         typer.echo(f"nothing of Kubernetes {kubernetes} was built here for conformance")
+
+
+@app.command(
+    "run",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []},
+    add_help_option=False,
+)
+def run_suites(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[SUITES AND OPTIONS OF PYTEST]", help="Arguments for pytest.")
+    ] = None,
+) -> None:
+    """Replay incidents: pytest with the suites that come with this, in whatever folder; results in ./results."""
+    from chaos import running  # noqa: PLC0415
+
+    given = arguments or []
+    if {"-h", "--help"} & set(given[: given.index("--") if "--" in given else None]):
+        typer.echo(running.help_text())
+        return
+    running.run(given)
 
 
 @app.command("list")

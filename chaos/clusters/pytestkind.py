@@ -54,7 +54,7 @@ def _child(
     env: Mapping[str, str] | None = None,
 ) -> None:
     extras.need(extras.KIND)
-    argv = [sys.executable, "-m", __name__, verb, "--name", name, "--kubeconfig", str(kubeconfig)]
+    argv = [sys.executable, "-P", "-m", __name__, verb, "--name", name, "--kubeconfig", str(kubeconfig)]
     argv += ["--kind", str(tools.kind), "--kubectl", str(tools.kubectl)]
     argv += ["--image", image] if image else []
     argv += ["--config", str(config)] if config else []

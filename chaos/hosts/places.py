@@ -9,6 +9,7 @@ import platformdirs
 from chaos.errors import OrdealError
 
 APP = "kube-ordeal"
+BESIDE = "_beside"  # pyproject.toml puts what is beside the package in a checkout there
 
 
 def cache_dir() -> Path:
@@ -44,16 +45,23 @@ def unwritten(error: BaseException) -> str:
     return f"{error.filename}: {error.strerror}" if inside else ""
 
 
+def beside() -> Path:
+    """The folder of the suites and the manifests: around the package in a checkout, inside it in a wheel.
+
+    What else is around an installed package is others', whatever its name.
+    """
+    package = Path(__file__).resolve().parents[1]
+    return package / BESIDE if (package / BESIDE).is_dir() else package.parent
+
+
 def manifests_dir() -> Path:
-    """The manifests folder: beside the package in a checkout, inside it in an installed wheel."""
-    checkout = Path(__file__).resolve().parents[2] / "manifests"
-    return checkout if checkout.is_dir() else Path(__file__).resolve().parents[1] / "_manifests"
+    """The manifests folder."""
+    return beside() / "manifests"
 
 
 def suites_dir() -> Path:
-    """The suites folder: beside the package in a checkout, inside it in an installed wheel."""
-    checkout = Path(__file__).resolve().parents[2] / "suites"
-    return checkout if checkout.is_dir() else Path(__file__).resolve().parents[1] / "_suites"
+    """The suites folder."""
+    return beside() / "suites"
 
 
 def journals_dir() -> Path:
