@@ -1,10 +1,9 @@
-"""Waiting for a condition: the one place that uses tenacity. A condition that raises is asked again until the end."""
+"""Waiting for a condition. One that raises is asked again until the end."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
-
-from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 from chaos.errors import OrdealError
 
@@ -20,22 +19,26 @@ def eventually(condition: Callable[[], T], *, within_s: float, what: str, every_
 
     Raises WaitedInVainError with the last exception or value where it did not within `within_s` seconds.
     """
-    retrying = Retrying(
-        stop=stop_after_delay(within_s),
-        wait=wait_fixed(every_s),
-        retry=retry_if_result(lambda value: not value) | retry_if_exception_type(Exception),
-    )
-    try:
-        return retrying(condition)
-    except RetryError as error:
-        last = error.last_attempt
-        why = f"the last try raised {last.exception()!r}" if last.failed else f"the last answer was {last.result()!r}"
-        raise WaitedInVainError(f"waited {within_s:g} s for {what}, in vain; {why}") from error
+    end = time.monotonic() + within_s
+    while True:
+        last: Exception | None = None
+        try:
+            value = condition()
+        except Exception as error:  # noqa: BLE001  (whatever it was, the next try may do)
+            last, why = error, f"the last try raised {error!r}"
+        else:
+            if value:
+                return value
+            why = f"the last answer was {value!r}"
+        if time.monotonic() >= end:
+            raise WaitedInVainError(f"waited {within_s:g} s for {what}, in vain; {why}") from last
+        hold(every_s)
 
 
 def until(condition: Callable[[], bool], *, every_s: float = 0.25) -> None:
     """Ask until `condition` returns true, however long that takes: for what others are sure to end. Ctrl-C ends it."""
-    Retrying(wait=wait_fixed(every_s), retry=retry_if_result(lambda value: not value))(condition)
+    while not condition():
+        hold(every_s)
 
 
 def hold(for_s: float) -> None:

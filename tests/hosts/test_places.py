@@ -45,3 +45,22 @@ def test_only_what_goes_wrong_in_these_folders_is_told_as_the_users(tmp_path: Pa
     assert places.unwritten(PermissionError(13, "Permission denied", str(places.cache_dir() / "bin")))
     assert not places.unwritten(PermissionError(13, "Permission denied", str(tmp_path)))
     assert not places.unwritten(ValueError("x"))
+
+
+def test_folders_are_the_users_and_a_relative_one_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given in ("", "relative"):
+        monkeypatch.setenv("XDG_STATE_HOME", given)
+        monkeypatch.setenv("XDG_CACHE_HOME", given)
+        assert places.state_path() == tmp_path / ".local" / "state" / "kube-ordeal"
+        assert places.cache_path() == tmp_path / ".cache" / "kube-ordeal"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert places.cache_path() == Path("/elsewhere/kube-ordeal")
+
+
+def test_a_user_without_a_home_is_told_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)  # of whom no password file knows
+    with pytest.raises(OrdealError, match="no home folder; name one that can be written with XDG_CACHE_HOME"):
+        places.cache_dir()
