@@ -1,4 +1,4 @@
-"""The command `kube-ordeal`: all that is not a test run. The runs themselves are pytest's: `pytest suites/`."""
+"""The command `kube-ordeal`. The runs themselves are pytest's, which `kube-ordeal run` becomes."""
 
 import json
 import shutil
@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
+from chaos import extras
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.places import APP
@@ -62,7 +63,7 @@ class _Group(TyperGroup):
 app = typer.Typer(
     cls=_Group,
     name=APP,
-    help="Replays published Kubernetes incidents on a real cluster. The replays are a test run: pytest suites/",
+    help="Replays published Kubernetes incidents on a real cluster. The replays are a test run: kube-ordeal run",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -393,6 +394,26 @@ def conformance_remove(
         typer.echo(f"nothing of Kubernetes {kubernetes} was built here for conformance")
 
 
+@app.command(
+    "run",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []},
+    add_help_option=False,
+)
+def run_suites(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[SUITES AND OPTIONS OF PYTEST]", help="Arguments for pytest.")
+    ] = None,
+) -> None:
+    """Replay incidents: pytest with the suites that come with this, in whatever folder; results in ./results."""
+    from chaos import running  # noqa: PLC0415
+
+    given = arguments or []
+    if {"-h", "--help"} & set(given[: given.index("--") if "--" in given else None]):
+        typer.echo(running.help_text())
+        return
+    running.run(given)
+
+
 @app.command("list")
 def list_incidents(as_json: Json = False) -> None:
     """Show the catalogue: each incident, its claim, where it can be replayed, what must break it."""
@@ -489,6 +510,7 @@ def report(
     if to_markdown:
         _write_markdown(brief.markdown(saved, said), to_markdown)
     if html or output is not None:
+        extras.need(extras.REPORT)
         from chaos.report.html import PAGE, write_page  # noqa: PLC0415
 
         to = output or saved.path.with_name(PAGE)
@@ -526,6 +548,7 @@ def compare(
 
     Exits with 0 where the candidate is better or equal, 1 where it regressed, 2 where that can't be told.
     """
+    extras.need(extras.GATE)
     from chaos.report.compare import load_side  # noqa: PLC0415
 
     sides = load_side(results, base), load_side(results, candidate)
@@ -561,6 +584,7 @@ def gate(
 
     Exits with 0 where the second is better or equal, 1 where it regressed, 2 where that can't be told.
     """
+    extras.need(extras.GATE)
     from chaos import gate as gating  # noqa: PLC0415
     from chaos.report.compare import load_side  # noqa: PLC0415
 

@@ -5,7 +5,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-import orjson
+import msgspec
 
 from chaos.clusters.base import NodeExec
 from chaos.history import Blind, History, NodeChange, Observation
@@ -77,7 +77,7 @@ class EvictionLog:
         where = f"--after-cursor={self._cursor}" if self._cursor else f"--since=@{self._history.began_wall:.6f}"
         argv = ["journalctl", "--no-pager", "--quiet", "--unit", "kubelet", "--output", "json", where]
         for line in self._cluster.node_exec(self._node, argv, timeout_s=20).out.splitlines():
-            entry = orjson.loads(line)
+            entry = msgspec.json.decode(line)
             self._cursor = entry["__CURSOR"]
             message = entry.get("MESSAGE")
             found = said(message) if isinstance(message, str) else None

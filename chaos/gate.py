@@ -3,7 +3,6 @@
 import re
 import signal
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from chaos import old_names
+from chaos import old_names, running
 from chaos.conformance import program
 from chaos.errors import OrdealError
 from chaos.hosts import doctor
@@ -20,7 +19,6 @@ from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.hosts.places import APP, suites_dir
 from chaos.hosts.target import Target
 
-PYTEST = (sys.executable, "-m", "pytest")
 RAN = (0, 1)  # pytest's exit codes: all passed, something failed; with any other one there are no whole results
 # Options that say which version is run, and where the results go: they are the gate's.
 OURS = ("--ordeal-kubernetes", "--ordeal-kind-image", "--ordeal-results", "--ordeal-upgrade-to")
@@ -80,13 +78,14 @@ def run(
     arguments: Sequence[str],
     results: Path,
     report: Callable[[str], None],
-    pytest: Sequence[str] = PYTEST,
+    pytest: Sequence[str] = (),
 ) -> Ran:
     """Run the suites on both versions in turn, `repeats` times each, so that a drift of the machine hits both alike.
 
-    `arguments` are further ones for pytest. Each run is a process of its own; Ctrl-C and SIGTERM are handed to it once,
-    and it is waited for, since it has faults and clusters to take back. Raises OrdealError for arguments that are the
-    gate's own, and where a run came to nothing before there was anything to compare.
+    `arguments` are further ones for pytest; `pytest`: another command than that of chaos.running. Each run is a process
+    of its own; Ctrl-C and SIGTERM are handed to it once, and it is waited for, since it has faults and clusters to take
+    back. Raises OrdealError for arguments that are the gate's own, and where a run came to nothing before there was
+    anything to compare.
     """
     ours = [a for a in arguments if old_names.NEW.get(a.split("=", 1)[0], a.split("=", 1)[0]) in OURS]
     if ours:
@@ -101,7 +100,7 @@ def run(
     for number, (name, version) in enumerate(turns, start=1):
         report(f"run {number} of {total}: {version}")
         command = [
-            *pytest,
+            *(pytest or running.pytest(Path.cwd())),
             str(suites_dir()),
             *version.options,
             "--ordeal-results",

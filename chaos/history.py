@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import ClassVar, Self, TypeVar, get_args
 
 import msgspec
-import orjson
 
 from chaos.errors import OrdealError
 
@@ -454,7 +453,7 @@ def _to_line(record: Record, began_wall: float) -> bytes:
         "object": record.object,
         "data": data,
     }
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    return msgspec.json.encode(line) + b"\n"
 
 
 class _Line(msgspec.Struct, gc=False):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-import orjson
+import msgspec
 from kubernetes.client import ApiClient
 
 from chaos.clusters.client import raw_get
@@ -45,7 +45,7 @@ class NodeIdentities:
             while True:
                 at = self._history.now()
                 try:
-                    self._take(at, orjson.loads(raw_get(client, "/api/v1/nodes"))["items"])
+                    self._take(at, msgspec.json.decode(raw_get(client, "/api/v1/nodes"))["items"])
                 except Exception as error:  # noqa: BLE001  (whatever it was: it is a gap, and is told)
                     self._trouble = self._trouble or (str(error).strip().splitlines() or [repr(error)])[0][:200]
                 if self._stopped.wait(EVERY_S):
@@ -67,9 +67,9 @@ class NodeIdentities:
 
 
 def _identity(item: dict[str, object]) -> tuple[str, str]:
-    node = orjson.loads(orjson.dumps(item))
+    node = msgspec.json.decode(msgspec.json.encode(item))
     info = node["status"].get("nodeInfo") or {}
     addresses = [a["address"] for a in node["status"].get("addresses") or () if a["type"] == "InternalIP"]
     values = (info.get("machineID"), info.get("systemUUID"), node["spec"].get("providerID"), ",".join(addresses))
     said = {name: value for name, value in zip(IDENTIFIERS, values, strict=True) if value}
-    return node["metadata"]["name"], orjson.dumps(said).decode()
+    return node["metadata"]["name"], msgspec.json.encode(said).decode()

@@ -42,7 +42,8 @@ class Replay:
     `load`: what may run beside it. `mutants`: the mutants that a variant runs, by control (HARDENED for none), and
     `images`: the workloads (chaos.hosts.workload_images) whose images all variants run; both are built when they are
     first needed.
-    `tour`: the variants, by control, that are part of the tour.
+    `tour`: the variants, by control, that are part of the tour. `extras`: those of chaos.extras that it takes, beside
+    what its cluster takes.
     """
 
     incident: Incident
@@ -56,6 +57,7 @@ class Replay:
     images: tuple[str, ...] = ()
     tour: tuple[str, ...] = ()
     host: tuple[Part, ...] = ()
+    extras: tuple[str, ...] = ()
 
     @property
     def memory_bytes(self) -> int:
@@ -76,6 +78,7 @@ def incident(
     images: Sequence[str] = (),
     tour: Sequence[str] = (),
     host: Sequence[Part] = (),
+    extras: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Mark a suite function as the replay of an incident. It is run hardened and, for each control, in that control.
 
@@ -105,6 +108,7 @@ def incident(
             tuple(images),
             tuple(tour),
             tuple(host),
+            tuple(extras),
         )
         setattr(function, REPLAY, replay)
         return function

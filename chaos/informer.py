@@ -11,7 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-import orjson
+import msgspec
 from kubernetes.client import ApiClient, CoreV1Api
 
 from chaos.history import Blind, History, Observation
@@ -84,7 +84,7 @@ class ConfigMapInformer:
 
     def _list(self, core: CoreV1Api) -> str:
         answer: Any = core.list_namespaced_config_map(self._namespace, _preload_content=False)
-        listed = orjson.loads(answer.data)
+        listed = msgspec.json.decode(answer.data)
         seen = {item["metadata"]["name"]: self._value(item) for item in listed["items"]}
         for name in self._known.keys() - seen.keys():
             self._believe(name, ABSENT)
@@ -109,7 +109,7 @@ class ConfigMapInformer:
             for piece in self._answer.stream(65536):
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
-                    self._take(orjson.loads(line))
+                    self._take(msgspec.json.decode(line))
         finally:
             self._answer.close()
             self._answer = None

@@ -38,7 +38,7 @@ from chaos.invariants.heartbeats import reporting
 from chaos.invariants.start import NOT_STARTED, STARTED
 from chaos.journal import WORKLOAD, Journal, Saved
 from chaos.leases import LeaseSamples
-from chaos.obstacles import lacking_part, obstacle
+from chaos.obstacles import lacking_extra, lacking_part, obstacle
 from chaos.probing import ServiceProbes, steady
 from chaos.profile import Profile
 from chaos.recorder import Recorder
@@ -164,8 +164,12 @@ class Lab:
         turn.take(load, memory_bytes=memory_bytes, waiting=waiting)
 
     def _check_machine(self) -> None:
-        """Raises LacksAbilityError where this machine can't do the replay on a cluster that would be made for it."""
-        if self._declared is not None and self.cluster_kind == KIND and (why := obstacle(self._declared, self._images)):
+        """Raises LacksAbilityError where this machine can't do the replay on such a cluster."""
+        if self._declared is None:
+            return
+        if why := lacking_extra(self._declared, self.cluster_kind):
+            raise LacksAbilityError(why)
+        if self.cluster_kind == KIND and (why := obstacle(self._declared, self._images)):
             raise LacksAbilityError(why)
 
     def _wait_for_setup(self) -> None:

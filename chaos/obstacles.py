@@ -1,7 +1,8 @@
-"""What keeps this machine from a replay on kind: told before a cluster is made for it, so that it can be skipped."""
+"""What keeps this machine from a replay: told before a cluster is made for it, so that it can be skipped."""
 
 from collections.abc import Iterable, Mapping
 
+from chaos import extras
 from chaos.clusters.base import KIND, ControlPlaneSwap, NodeNetwork, NodePower, OwnFileSystems
 from chaos.hosts import engine, workload_images
 from chaos.hosts.parts import NODE_NETWORKS, OWN_FILE_SYSTEMS, ROOT, Part
@@ -30,6 +31,13 @@ def lacking_part(replay: Replay, *, made: bool = True) -> str:
         if why := part.lacks():
             return f"{replay.incident.id} needs {part.name} on this machine, and {why}; {part.mend}"
     return ""
+
+
+def lacking_extra(replay: Replay, cluster: str) -> str:
+    """Why packages that are not installed keep it from such a cluster; "" where none does."""
+    named = (*((extras.KIND,) if cluster == KIND else ()), *replay.extras)
+    why = next(filter(None, map(extras.lacks, named)), "")
+    return f"{replay.incident.id} can't be replayed here: {why}" if why else ""
 
 
 def obstacle(replay: Replay, given: Mapping[str, str]) -> str:

@@ -44,6 +44,12 @@ class Option:
         return f"--{PREFIX}-{self.name}"
 
     @property
+    def usage(self) -> str:
+        """As it is shown, with what it takes."""
+        taken = f"{{{','.join(self.choices)}}}" if self.choices else self.metavar
+        return self.written if self.switch is not None else f"{self.written} {taken}"
+
+    @property
     def old(self) -> str:
         """As it was given before."""
         return f"--{self.name}" if self.was_general else ""

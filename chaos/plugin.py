@@ -23,8 +23,8 @@ from typing import Any
 
 import pytest
 
-from chaos import old_names, options
-from chaos.hosts.places import suites_dir
+from chaos import old_names, options, running, system
+from chaos.hosts.places import beside, suites_dir
 from chaos.mark import is_marked
 
 RUN_ID = pytest.StashKey[str]()
@@ -50,7 +50,13 @@ def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Gen
 @pytest.hookimpl(wrapper=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     """Before pytest-xdist looks at how many processes there are to be."""
+    if config.option.pyargs:
+        config.args[:] = [running.imported(each) or each for each in config.args]
+        if all(Path(each.partition("::")[0]).is_relative_to(suites_dir()) for each in config.args):
+            config._rootpath = beside()  # as in a checkout: tests are named by their path below it
     if options.is_any_given(config) or _names_suites(config) or _is_named(config):
+        if why := system.why_not():
+            raise pytest.UsageError(why)
         wake(config)
     return (yield)
 
@@ -59,6 +65,8 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> None:
     """Before pytest makes a test of what it found."""
     if is_marked(obj):
+        if why := system.why_not():
+            raise pytest.Collector.CollectError(why)
         wake(collector.config)
 
 

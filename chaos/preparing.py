@@ -15,7 +15,7 @@ from chaos.turn import hold_setup, hold_works
 END_WITHIN_S = 60.0  # an interrupted set-up takes back what is half-made
 LAST_LINES = 3
 _STAMP = re.compile(r"^\d\d:\d\d:\d\d ")  # the time before a line: whoever reports it has its own
-_COMMAND = [sys.executable, "-m", "chaos.cli", "setup", "--yes"]
+_COMMAND = [sys.executable, "-P", "-m", "chaos.cli", "setup", "--yes"]
 
 
 def prepare(options: list[str]) -> int:

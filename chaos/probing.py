@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import orjson
+import msgspec
 
 from chaos import prober
 from chaos.clusters.base import NodeNetwork
@@ -181,7 +181,7 @@ class _Prober:
                     return "the node was restarted and has another network namespace"
 
     def _take(self, line: bytes) -> None:
-        said = orjson.loads(line)
+        said = msgspec.json.decode(line)
         at = said["start"] - self._history.began
         self._history.add(
             Probe(at, self.node, self._target, said["ok"], said["took_s"], answered_by=said["by"], error=said["error"])

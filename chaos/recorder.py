@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import orjson
+import msgspec
 from kubernetes.client import ApiClient, CoreV1Api, VersionApi
 from kubernetes.client.exceptions import ApiException
 from urllib3.connection import HTTPConnection
@@ -296,7 +296,7 @@ class _Stream:
             found, _ = self._read_all()
             return max((int(_metadata(item)["resourceVersion"]) for item in found.values()), default=0)
         answer = self._call(limit=1)
-        goal = int(_metadata(orjson.loads(answer.data))["resourceVersion"])
+        goal = int(_metadata(msgspec.json.decode(answer.data))["resourceVersion"])
         self._goal = goal
         if not self.reached(goal):
             self._cut("")  # the watch that follows goes on at the same place, but its bookmark comes soon
@@ -423,7 +423,7 @@ class _Stream:
         token = None
         while True:
             answer = self._call(limit=PAGE, **({"_continue": token} if token else {}))
-            page = orjson.loads(answer.data)
+            page = msgspec.json.decode(answer.data)
             for item in page.get("items") or ():
                 found[_metadata(item)["uid"]] = item
             token = _metadata(page).get("continue")
@@ -477,7 +477,7 @@ class _Stream:
 
     def _take(self, line: bytes) -> None:
         """One line of a watch."""
-        event = orjson.loads(line)
+        event = msgspec.json.decode(line)
         kind, item = event["type"], event["object"]
         now = self._history.now()
         self._heard = now

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
+import msgspec
 from kubernetes.client import ApiClient
 
 from chaos.clusters.client import api_client
@@ -71,7 +71,7 @@ def witness(etcdctl: str, endpoint: str, revision: str) -> None:
         assert watch.stdout is not None
         threading.Thread(target=lambda: (sys.stdin.read(), watch.kill()), daemon=True).start()
         for line in watch.stdout:
-            for event in orjson.loads(line)["Events"] or ():
+            for event in msgspec.json.decode(line)["Events"] or ():
                 print("delete" if event.get("type") else "put", event["kv"]["mod_revision"], flush=True)
 
 
@@ -98,13 +98,13 @@ def request(client: ApiClient, method: str, path: str, body: object = None) -> A
     answer = client.rest_client.pool_manager.request(
         method,
         client.configuration.host + path,
-        body=None if body is None else orjson.dumps(body),
+        body=None if body is None else msgspec.json.encode(body),
         headers={"Content-Type": "application/json"},
         timeout=60.0,
     )
     if answer.status >= 300:
         raise RuntimeError(f"{method} {path} was answered with {answer.status}: {answer.data[:300]!r}")
-    return orjson.loads(answer.data)
+    return msgspec.json.decode(answer.data)
 
 
 def _all_at_once(one: Callable[[int], object], number: int) -> None:

@@ -25,7 +25,7 @@ from tests.test_plugin import PARAMETRIZED, SUITE, VERDICTS
 pytest_plugins = ["pytester"]
 load_all()  # the inner runs share this process: what they import anew they would register twice
 replays()
-HEAVY = ("chaos.session", "chaos.lab", "chaos.clusters", "chaos.suites", "kubernetes", "yaml", "rich", "tenacity")
+HEAVY = ("chaos.session", "chaos.lab", "chaos.clusters", "chaos.suites", "kubernetes", "yaml", "rich")
 OURS = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
 # What another project's run looks like from inside, written by its conftest.
 FOREIGN = """

@@ -277,7 +277,7 @@ def test_the_prober_refuses_wrong_options(wrong):
 
 def test_the_prober_is_light_to_start():
     """It is started on every node and must not bring the API client or pytest along."""
-    heavy = ("kubernetes", "orjson", "urllib3", "pytest")
+    heavy = ("kubernetes", "msgspec", "urllib3", "pytest")
     code = f"import chaos.prober, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos import extras
 from chaos.hosts import engine
 from chaos.hosts.command import run
 
@@ -30,7 +31,9 @@ class KindTools:
 
 
 def create(name: str, kubeconfig: Path, image: str | None, config: Path, tools: KindTools, network: str) -> None:
-    """Create a kind cluster in a Docker network. Raises CommandError with kind's last output where it fails."""
+    """Create a kind cluster in a Docker network. Raises CommandError with kind's last output where it fails, and
+    OrdealError where pytest-kind is not installed.
+    """
     _child("create", name, kubeconfig, tools, CREATE_TIMEOUT_S, image=image, config=config, env={NETWORK: network})
 
 
@@ -50,7 +53,8 @@ def _child(
     config: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> None:
-    argv = [sys.executable, "-m", __name__, verb, "--name", name, "--kubeconfig", str(kubeconfig)]
+    extras.need(extras.KIND)
+    argv = [sys.executable, "-P", "-m", __name__, verb, "--name", name, "--kubeconfig", str(kubeconfig)]
     argv += ["--kind", str(tools.kind), "--kubectl", str(tools.kubectl)]
     argv += ["--image", image] if image else []
     argv += ["--config", str(config)] if config else []

@@ -16,7 +16,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import orjson
+import msgspec
 import urllib3
 import yaml
 from kubernetes.client import ApiClient
@@ -435,7 +435,7 @@ class SimulatedCluster:
                 answer = pool.request(
                     "POST",
                     f"{self._etcd_url}/v3/{call}",
-                    body=orjson.dumps(body),
+                    body=msgspec.json.encode(body),
                     timeout=urllib3.Timeout(connect=3, read=20),
                     retries=False,
                 )
@@ -447,7 +447,7 @@ class SimulatedCluster:
             raise OrdealError(
                 f"etcd of cluster {self._ref.name} refused {call}: {answer.data.decode(errors='replace')}"
             )
-        return orjson.loads(answer.data)
+        return msgspec.json.decode(answer.data)
 
     # --- inside: nodes
 
@@ -492,7 +492,7 @@ class SimulatedCluster:
             if not self._runs(f"kwok-{group.name}"):
                 self._start_kubelets(group)
         with self.api() as client:
-            bodies = (orjson.dumps(manifest(group, node)) for group in groups for node in group.nodes)
+            bodies = (msgspec.json.encode(manifest(group, node)) for group in groups for node in group.nodes)
             with ThreadPoolExecutor(CONNECTIONS) as pool:
                 answers = set(pool.map(lambda body: status(client, "POST", "/api/v1/nodes", body), bodies))
             refused = answers - {201, 409}

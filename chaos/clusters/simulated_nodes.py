@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
+import msgspec
 import urllib3
 from kubernetes.client import ApiClient
 
@@ -111,7 +111,7 @@ def get(client: ApiClient, path: str, accept: str = "application/json") -> Any:
     answer = _request(client, "GET", path, None, accept)
     if answer.status != 200:
         raise OrdealError(f"{client.configuration.host}{path} answered HTTP {answer.status}")
-    return orjson.loads(answer.data)
+    return msgspec.json.decode(answer.data)
 
 
 def status(client: ApiClient, method: str, path: str, body: bytes | None = None) -> int:

@@ -3,7 +3,6 @@
 It stands in the generated client where urllib3's pool manager stands, and has what is used of one.
 """
 
-import importlib.util
 import os
 import re
 import ssl
@@ -16,6 +15,7 @@ import urllib3
 from urllib3.connectionpool import HTTPSConnectionPool
 from websocket import WebSocket, WebSocketBadStatusException
 
+from chaos import extras
 from chaos.clusters.credentials import Certificate, Credentials, Login, NoCredentialsError
 from chaos.clusters.kubeconfig import Chosen, contents, server_url
 from chaos.clusters.proxies import Proxy
@@ -187,11 +187,7 @@ def _manager(chosen: Chosen, tls: ssl.SSLContext | None, proxy: Proxy | None) ->
 
 def _through(proxy: Proxy, tls: ssl.SSLContext | None, how: dict[str, Any]) -> urllib3.PoolManager:
     if proxy.url.scheme.startswith("socks5"):
-        if importlib.util.find_spec("socks") is None:
-            raise OrdealError(
-                f"{proxy.named_by} is {proxy}, and SOCKS takes a package that is not here: "
-                "pip install 'kube-ordeal[socks]'"
-            )
+        extras.need(extras.SOCKS, f"{proxy.named_by} is {proxy}, and SOCKS")
         from urllib3.contrib.socks import SOCKSProxyManager  # noqa: PLC0415  (needs that package)
 
         host = f"[{proxy.url.hostname}]" if ":" in (proxy.url.hostname or "") else proxy.url.hostname

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
 
+from chaos import extras
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Shape, Timers
 from chaos.conformance import choice
 from chaos.conformance.spec import Spec
@@ -271,6 +272,8 @@ def _why_not(asked: Options) -> str:
 
     if asked.cluster == SIMULATED:
         return RUN_NO_POD
+    if asked.cluster != EXISTING and (why := extras.lacks(extras.KIND)):
+        return why
     if asked.e2e_test:
         return ""
     version = asked.conformance_version or _cluster_version(asked)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
 
-import orjson
+import msgspec
 from kubernetes.client import CoordinationV1Api
 
 from chaos.clusters.base import Cluster, Heartbeats
@@ -69,7 +69,7 @@ def _since_renewal(cluster: _Beating, saved: Saved) -> Iterator[float]:
     """For each node concerned, how many renewal intervals have gone by since its lease was renewed."""
     with cluster.api() as client:
         answer: Any = CoordinationV1Api(client).list_namespaced_lease(LEASES, _preload_content=False)
-        leases = {item["metadata"]["name"]: item["spec"] for item in orjson.loads(answer.data)["items"]}
+        leases = {item["metadata"]["name"]: item["spec"] for item in msgspec.json.decode(answer.data)["items"]}
     now = datetime.now(UTC)
     for group in _groups(saved):
         for node in cluster.nodes_of(group):

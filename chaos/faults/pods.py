@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import orjson
+import msgspec
 from kubernetes.client import ApiClient, CoreV1Api
 
 from chaos.clusters.base import Cluster
@@ -62,5 +62,5 @@ def _uids(client: ApiClient, namespace: str, workload: str) -> dict[str, bool]:
     answer: Any = CoreV1Api(client).list_namespaced_pod(
         namespace, label_selector=f"{WORKLOAD_LABEL}={workload}", _preload_content=False
     )
-    metadata = [item["metadata"] for item in orjson.loads(answer.data)["items"]]
+    metadata = [item["metadata"] for item in msgspec.json.decode(answer.data)["items"]]
     return {m["uid"]: "deletionTimestamp" in m for m in metadata}

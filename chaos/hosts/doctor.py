@@ -16,6 +16,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from chaos import extras
 from chaos.errors import OrdealError
 from chaos.hosts import (
     apparmor,
@@ -144,7 +145,7 @@ class Machine:
 
     `silence`: why there is no engine. `apt`: Debian's packages can be installed. `engine_packages`: those of an engine
     that lack. `apparmor`: the profile of mysqld that is in force. `crowded`: this is a container, whose processes are
-    in the way of an engine's cgroups.
+    in the way of an engine's cgroups. `lacking_extras`: by name (chaos.extras).
     """
 
     root: bool
@@ -171,6 +172,7 @@ class Machine:
     debootstrap: bool
     lacking_packages: tuple[str, ...]
     lacking_images: tuple[str, ...]  # workloads' names
+    lacking_extras: tuple[str, ...] = ()
 
 
 def examine(
@@ -205,6 +207,7 @@ def judge(machine: Machine, target: Target = Target.ALL) -> tuple[Check, ...]:
         _memory(machine),
         _disk("disk for programs", machine.cache_disk, BOTH),
         _packages(machine),
+        _other_extras(machine),
         _go(machine, target),
         _bundle("kind", KIND_ABILITY, machine) if target.kind else None,
         _bundle("etcd", SIMULATED_ABILITY, machine) if target.simulated else None,
@@ -212,6 +215,7 @@ def judge(machine: Machine, target: Target = Target.ALL) -> tuple[Check, ...]:
         *(_kubernetes(wanted, target) for wanted in machine.kubernetes),
     )
     for_kind = (
+        _kind_extra(machine),
         _cgroup(machine),
         _capabilities(machine),
         _inotify(machine),
@@ -323,6 +327,22 @@ def _packages(m: Machine) -> Check:
     if m.lacking_packages:
         return Check(title, Status.MISSING, f"lacks {', '.join(m.lacking_packages)}", needed_for, f"pip install {APP}")
     return Check(title, Status.OK, f"all there, Python {platform.python_version()}", needed_for)
+
+
+def _kind_extra(m: Machine) -> Check:
+    title = f"extra [{extras.KIND}]"
+    if extras.KIND not in m.lacking_extras:
+        return Check(title, Status.OK, "installed", KIND_ABILITY)
+    return Check(title, Status.MISSING, "not installed", KIND_ABILITY, extras.command(extras.KIND))
+
+
+def _other_extras(m: Machine) -> Check:
+    title, needed_for = "other extras", "what each serves"
+    lacking = [each for each in m.lacking_extras if each != extras.KIND]
+    if not lacking:
+        return Check(title, Status.OK, "all installed", needed_for)
+    found = "; ".join(f"[{each}] lacks, for {extras.SERVES[each]}" for each in lacking)
+    return Check(title, Status.WARNING, found, needed_for, extras.command(",".join(lacking)))
 
 
 def _part(part: PartFacts, m: Machine) -> Check:
@@ -502,6 +522,7 @@ def look(
         debootstrap=shutil.which("debootstrap") is not None,
         lacking_packages=_lacking_packages(),
         lacking_images=lacking,
+        lacking_extras=tuple(each for each in extras.MODULES if extras.lacking(each)),
     )
 
 

@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from platformdirs import user_cache_path, user_state_path
-
 from chaos.hosts import record
-from chaos.hosts.places import APP, state_dir
+from chaos.hosts.places import cache_path, state_dir, state_path
 
 LIST = "to-hand-back"  # files of the state folder, one for each process: other folders that root has written into
 OF_NODES = ("shared", "filesystems")  # of a cluster's folder: what is in them is the nodes' own
@@ -32,7 +30,7 @@ def hand_back() -> None:
     """Give what root has made in caches, state, results and Go's folders to whose folders those are. Safe to repeat."""
     if os.geteuid() != 0:
         return
-    cache, state = user_cache_path(APP), user_state_path(APP)  # neither is made for this
+    cache, state = cache_path(), state_path()  # neither is made for this
     lists = [path for path in state.glob(f"{LIST}*") if path.name == _own_list() or not _is_alive(path)]
     others = list[Path]()
     for path in lists:

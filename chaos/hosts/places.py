@@ -4,11 +4,21 @@ import os
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-import platformdirs
-
 from chaos.errors import OrdealError
 
 APP = "kube-ordeal"
+CACHE_HOME, STATE_HOME = "XDG_CACHE_HOME", "XDG_STATE_HOME"
+BESIDE = "_beside"  # pyproject.toml puts what is beside the package in a checkout there
+
+
+def cache_path() -> Path:
+    """Where the cache is, made or not. Raises OrdealError where this user has no home and names none."""
+    return _users(CACHE_HOME, "~/.cache") / APP
+
+
+def state_path() -> Path:
+    """The same of the state."""
+    return _users(STATE_HOME, "~/.local/state") / APP
 
 
 def cache_dir() -> Path:
@@ -16,7 +26,7 @@ def cache_dir() -> Path:
 
     Raises OrdealError where the folder can't be made.
     """
-    return _made(platformdirs.user_cache_path(APP), "XDG_CACHE_HOME")
+    return _made(cache_path(), CACHE_HOME)
 
 
 def state_dir() -> Path:
@@ -24,7 +34,7 @@ def state_dir() -> Path:
 
     Raises OrdealError where the folder can't be made.
     """
-    return _made(platformdirs.user_state_path(APP), "XDG_STATE_HOME")
+    return _made(state_path(), STATE_HOME)
 
 
 def check() -> None:
@@ -39,26 +49,44 @@ def unwritten(error: BaseException) -> str:
     """A sentence for what went wrong at a file in one of these folders; empty for every other error."""
     if not isinstance(error, OSError) or not isinstance(error.filename, str):
         return ""
-    folders = (platformdirs.user_cache_path(APP), platformdirs.user_state_path(APP))
+    folders = (cache_path(), state_path())
     inside = any(Path(error.filename).is_relative_to(folder) for folder in folders)
     return f"{error.filename}: {error.strerror}" if inside else ""
 
 
+def beside() -> Path:
+    """The folder of the suites and the manifests: around the package in a checkout, inside it in a wheel.
+
+    What else is around an installed package is others', whatever its name.
+    """
+    package = Path(__file__).resolve().parents[1]
+    return package / BESIDE if (package / BESIDE).is_dir() else package.parent
+
+
 def manifests_dir() -> Path:
-    """The manifests folder: beside the package in a checkout, inside it in an installed wheel."""
-    checkout = Path(__file__).resolve().parents[2] / "manifests"
-    return checkout if checkout.is_dir() else Path(__file__).resolve().parents[1] / "_manifests"
+    """The manifests folder."""
+    return beside() / "manifests"
 
 
 def suites_dir() -> Path:
-    """The suites folder: beside the package in a checkout, inside it in an installed wheel."""
-    checkout = Path(__file__).resolve().parents[2] / "suites"
-    return checkout if checkout.is_dir() else Path(__file__).resolve().parents[1] / "_suites"
+    """The suites folder."""
+    return beside() / "suites"
 
 
 def journals_dir() -> Path:
     """Where the journals of runs are. Raises OrdealError as `state_dir` does."""
-    return _made(state_dir() / "journals", "XDG_STATE_HOME")
+    return _made(state_dir() / "journals", STATE_HOME)
+
+
+def _users(variable: str, otherwise: str) -> Path:
+    """A folder of the user's by the XDG base directory specification, which has a relative one ignored."""
+    given = Path(os.environ.get(variable, ""))
+    if given.is_absolute():
+        return given
+    try:
+        return Path(otherwise).expanduser()
+    except RuntimeError as error:
+        raise OrdealError(f"this user has no home folder; name one that can be written with {variable}") from error
 
 
 def _made(path: Path, variable: str) -> Path:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-import orjson
+import msgspec
 
 from chaos.history import Blind, History, NodeChange, Observation, Sample
 from chaos.identities import ASKED, GONE, IDENTIFIERS, IDENTITY
@@ -34,7 +34,7 @@ def one_node_per_machine(*, gap_s: float = GAP_S) -> Invariant:
             if o.seen == GONE:
                 now.pop(o.subject, None)
                 continue
-            said: dict[str, str] = orjson.loads(o.seen)
+            said: dict[str, str] = msgspec.json.decode(o.seen)
             for name, other in now.items():
                 same = tuple(i for i in IDENTIFIERS if said.get(i) and said.get(i) == other.get(i))
                 pair = frozenset({name, o.subject})

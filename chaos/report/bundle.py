@@ -12,7 +12,7 @@ import msgspec
 
 import chaos
 from chaos.errors import OrdealError
-from chaos.hosts.places import APP, suites_dir
+from chaos.hosts.places import APP, BESIDE, suites_dir
 from chaos.report import archive
 from chaos.report.product import Product
 from chaos.report.saved import SavedRun
@@ -20,7 +20,6 @@ from chaos.report.saved import SavedRun
 FORMAT = 1
 MANIFEST, RESULTS, PRODUCT = "MANIFEST.json", "results.json", "PRODUCT.yaml"
 ALSO = ("junit.xml", "report.html")  # taken where they are there
-BESIDE = ("_manifests/", "_suites/")
 SOURCES = (".py", ".json", ".yaml", ".html", ".css", ".js", ".j2")
 
 
@@ -120,5 +119,5 @@ def _digest_of_sources(folder: Path) -> str:
     inside: Mapping[str, Path] = {
         p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and p.suffix in SOURCES
     }
-    lines = [f"{digest(inside[name])}  {name}\n" for name in sorted(inside) if not name.startswith(BESIDE)]
+    lines = [f"{digest(inside[name])}  {name}\n" for name in sorted(inside) if not name.startswith(f"{BESIDE}/")]
     return digest("".join(lines).encode())

@@ -3,18 +3,24 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from chaos.report.html import PAGE, write_page
+from chaos import extras
 from chaos.report.results import Results
 from chaos.report.saved import load
 
 
 def close(directory: Path, report: Callable[[str], None], machine: Mapping[str, str] | None = None) -> None:
-    """Write down that the run of that folder is over, and make its page. What goes wrong is told, never raised.
+    """Write down that the run of that folder is over, and make its page where its packages are installed. What goes
+    wrong is told, never raised.
 
     `machine`: what is to be said of the machine at the end.
     """
     try:
         Results(directory.parent, directory.name, {}).end(machine)
+        if why := extras.lacks(extras.REPORT):
+            report(f"{why}, then kube-ordeal report {directory} --html")
+            return
+        from chaos.report.html import PAGE, write_page  # noqa: PLC0415  (an extra)
+
         write_page(load(directory.parent, directory.name), directory / PAGE)
     except Exception as error:  # noqa: BLE001  (the verdicts are on disk; a page can be made again by `report --html`)
         report(f"the page of the results can't be made: {error}")

@@ -135,7 +135,7 @@ They were run on {on} by {APP} {run.version}, run {run.id}.
 
     pip install {APP}
     {APP} conformance build --kubernetes {version}
-    pytest suites/conformance --ordeal-profile full --ordeal-specs conformance \\
+    {APP} run suites/conformance --ordeal-profile full --ordeal-specs conformance \\
         --ordeal-cluster existing --ordeal-kubeconfig KUBECONFIG
     {APP} bundle --product PRODUCT.yaml
 

@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-from jsonschema.exceptions import best_match
-
 from chaos.errors import OrdealError
+from chaos.report.shape import Shape
 
 SCHEMA = 4
 READABLE = (3, SCHEMA)  # 3 had no plan, no left_out, and no postmortem of an incident: nothing has another meaning
@@ -25,11 +23,10 @@ def check(content: object, where: Path) -> None:
             f"{' and '.join(map(str, READABLE))}: "
             "read them with the version of kube-ordeal that wrote them"
         )
-    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA_PATH.read_text()))
-    error = best_match(validator.iter_errors(content))
-    if error is not None:
-        at = error.json_path.removeprefix("$").lstrip(".") or "the top"
-        raise OrdealError(f"the results at {where} are damaged at {at}: {_short(error.message)}; were they edited?")
+    wrong = Shape(json.loads(SCHEMA_PATH.read_text())).misfit(content)
+    if wrong is not None:
+        at = wrong.at or "the top"
+        raise OrdealError(f"the results at {where} are damaged at {at}: {_short(wrong.how)}; were they edited?")
     catalogue = {each["id"]: each for each in content["catalogue"]}
     for number, entry in enumerate(content["incidents"]):
         contradiction = _contradiction(entry, catalogue.get(entry["id"], {}))

@@ -10,6 +10,7 @@ from typing import Any
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api, StorageV1Api
 from kubernetes.client.exceptions import ApiException
 
+from chaos import extras
 from chaos.clusters.base import Cluster, NodeNetwork
 from chaos.clusters.client import is_ready
 from chaos.clusters.podexec import exec_in_pod
@@ -18,7 +19,6 @@ from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads.base import WORKLOAD_LABEL, create, creating, manifest
 from chaos.workloads.web import Deployed
 from chaos.writers.client import ask
-from chaos.writers.mysql import TABLES
 
 MEMBERS = 3
 PORT = 3306
@@ -34,6 +34,12 @@ FOLLOW_WITHIN_S = 60.0
 BINLOG_BYTES = 16 * 1024**2
 # What a data directory takes before anything is written: system tablespace, dictionary, undo and redo logs.
 FRESH_BYTES = 160 * 1024**2
+# What chaos.writers.mysql writes into.
+TABLES = (
+    "CREATE DATABASE ordeal",
+    "CREATE TABLE ordeal.writes (client VARCHAR(32), number BIGINT, PRIMARY KEY (client, number))",
+    "CREATE TABLE ordeal.bodies (client VARCHAR(32), piece SMALLINT, body BLOB NOT NULL, PRIMARY KEY (client, piece))",
+)
 # A known-bad liveness probe that people do write: it wants the server's clock to be the node's.
 CLOCK_PROBE = (
     "for library in /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib*/faketime/libfaketimeMT.so.1 "
@@ -142,6 +148,7 @@ class MySQL:
 
     def _check(self, client: ApiClient, cluster: Cluster) -> None:
         """What would fail anyway, said before anything is made."""
+        extras.need(extras.DATABASES)  # the client, which is a process of its own
         if self.nodes and len(self.nodes) != MEMBERS:
             raise OrdealError(f"{self.name} has {MEMBERS} members, and {len(self.nodes)} nodes were named for them")
         if not self.storage_class:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-import orjson
+import msgspec
 
 from chaos.clusters.base import NodeNetwork
 from chaos.errors import OrdealError
@@ -39,11 +39,11 @@ def argv_of(client: str, command: str) -> list[str]:
 def ask(cluster: NodeNetwork, node: str, client: str, settings: Settings, *, command: str = "ask") -> Any:
     """Run a client's command to its end; returns what it said. Raises OrdealError with its last line."""
     argv = cluster.in_network_of(node, argv_of(client, command))
-    done = run(argv, timeout_s=ASK_TIMEOUT_S, check=False, stdin=orjson.dumps(settings).decode() + "\n")
+    done = run(argv, timeout_s=ASK_TIMEOUT_S, check=False, stdin=msgspec.json.encode(settings).decode() + "\n")
     if done.code != 0:
         last = (done.err.strip() or done.out.strip() or "it said nothing").splitlines()[-1]
         raise OrdealError(last)
-    return orjson.loads(done.out)
+    return msgspec.json.decode(done.out)
 
 
 class ClientProcess:
@@ -86,7 +86,7 @@ class ClientProcess:
         assert self._child.stdin is not None
         try:
             with suppress(BrokenPipeError):  # it has ended: reading says why
-                self._child.stdin.write(orjson.dumps(self._settings) + b"\n")
+                self._child.stdin.write(msgspec.json.encode(self._settings) + b"\n")
                 self._child.stdin.flush()
             self._heard_at = self._history.now()
             self._thread.start()
@@ -136,9 +136,9 @@ class ClientProcess:
         """Take the lines; `told`: it was silent for too long before. Returns whether it is still."""
         for line in lines:
             try:
-                said = orjson.loads(line)
+                said = msgspec.json.decode(line)
                 self._take(said)
-            except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError) as error:
                 self._blind(f"it said {line[:80]!r}, which is no record ({error})")
                 continue
             if told:

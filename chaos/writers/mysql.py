@@ -35,11 +35,6 @@ TIMEOUT_S = 5.0
 # A body is in pieces that a row holds within its page (InnoDB keeps up to half a page of 16 KiB there). What is kept in
 # pages of its own is not given back by 8.0.15 when it is overwritten: the table grew by every body ever written.
 PIECE_BYTES = 7168
-TABLES = (
-    "CREATE DATABASE ordeal",
-    "CREATE TABLE ordeal.writes (client VARCHAR(32), number BIGINT, PRIMARY KEY (client, number))",
-    "CREATE TABLE ordeal.bodies (client VARCHAR(32), piece SMALLINT, body BLOB NOT NULL, PRIMARY KEY (client, piece))",
-)
 
 
 def connect(settings: dict[str, Any], host: str, *, timeout_s: float = TIMEOUT_S) -> "pymysql.Connection[Any]":

@@ -17,6 +17,7 @@ from chaos.clusters.base import (
 )
 from chaos.clusters.kind import NODEFS
 from chaos.errors import OrdealError
+from chaos.extras import DATABASES
 from chaos.faults.ballast import FillFileSystem
 from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.volumes import ProvideVolumes
@@ -102,6 +103,7 @@ PACES = {
     shape=STATEFUL,
     load=Load.WORKS,
     images=("mysql",),
+    extras=(DATABASES,),
 )
 def test_binary_logs_leave_room(lab: Lab) -> None:
     """When rows are written for longer than binary logs are kept, no member MUST be evicted or restarted, each one's

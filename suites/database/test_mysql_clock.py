@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 
 from chaos.clusters.base import NodeExec, NodeNetwork, RunsContainers, stateful_shape
+from chaos.extras import DATABASES
 from chaos.faults.clock import TurnClock
 from chaos.incident import HARDENED, STATEFUL, incident
 from chaos.invariants.data import no_acknowledged_write_lost, served_again_within
@@ -30,6 +31,7 @@ NO_IMAGE = "no image of MySQL 8.0.11 or 8.0.12 was given; --ordeal-mysql-clock-i
     controls=("clock-probe", AFFECTED),
     shape=STATEFUL,
     images=("mysql",),
+    extras=(DATABASES,),
     tour=(HARDENED, "clock-probe"),
 )
 def test_a_server_outlives_its_clock_going_back(lab: Lab) -> None:

@@ -22,9 +22,8 @@ from chaos.hosts.command import run
 from chaos.hosts.engine import require
 from chaos.report.results import machine_facts
 from chaos.waiting import eventually, hold
-from chaos.workloads.mysql import PORT, USER, MySQL
+from chaos.workloads.mysql import PORT, TABLES, USER, MySQL
 from chaos.writers.client import Writing, ask
-from chaos.writers.mysql import TABLES
 
 NAME, PASSWORD = "kube-ordeal-bench-mysql", "bench"
 CLIENTS = 8

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chaos.clusters import transport
+from chaos import extras
 from chaos.clusters.client import api_client, read_nodes, server_version
 from chaos.clusters.podexec import exec_in_pod
 from chaos.errors import OrdealError
@@ -97,7 +97,7 @@ def test_an_insecure_server_behind_a_proxy_gives_no_warning_either(tmp_path: Pat
 
 
 def test_without_the_package_for_socks_it_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setitem(extras.MODULES, extras.SOCKS, ("no_socks_here",))
     with FakeApiServer(tmp_path, tls=True) as api:
         api.config["clusters"][0]["cluster"]["proxy-url"] = "socks5://127.0.0.1:1080"
         api.kubeconfig.write_text(yaml.safe_dump(api.config))

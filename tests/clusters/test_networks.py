@@ -2,6 +2,7 @@
 
 import ipaddress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def test_what_an_engine_of_ours_carries_stays_on_this_machine(
     networks.make("c", lambda _: None)
     assert contained == []  # a user's own Docker: the routes are the user's
     ours = replace(networks.engine.chosen(), ours=True)
-    monkeypatch.setattr(networks.engine, "chosen", lambda: ours)
+    monkeypatch.setattr(networks.engine, "chosen", cache(lambda: ours))
     networks.make("d", lambda _: None)
     assert contained == [("172.30.0.0/16", ranges.NODE_RANGE_6)]
 

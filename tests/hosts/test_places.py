@@ -53,3 +53,22 @@ def test_of_a_private_file_that_cannot_be_written_nothing_is_left(tmp_path: Path
         places.write_private(tmp_path / "k", "two\udc80")
     assert [path.name for path in tmp_path.iterdir()] == ["k"]
     assert (tmp_path / "k").read_text() == "one"
+
+
+def test_folders_are_the_users_and_a_relative_one_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given in ("", "relative"):
+        monkeypatch.setenv("XDG_STATE_HOME", given)
+        monkeypatch.setenv("XDG_CACHE_HOME", given)
+        assert places.state_path() == tmp_path / ".local" / "state" / "kube-ordeal"
+        assert places.cache_path() == tmp_path / ".cache" / "kube-ordeal"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert places.cache_path() == Path("/elsewhere/kube-ordeal")
+
+
+def test_a_user_without_a_home_is_told_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)  # of whom no password file knows
+    with pytest.raises(OrdealError, match="no home folder; name one that can be written with XDG_CACHE_HOME"):
+        places.cache_dir()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import orjson
+import msgspec
 
 from chaos.clusters.client import raw_get
 from chaos.clusters.kind import KindCluster
@@ -68,7 +68,7 @@ def wait_in_touch(cluster: KindCluster) -> None:
 
     def renewed() -> dict[str, str]:
         with cluster.api() as client:
-            leases = orjson.loads(raw_get(client, LEASES))["items"]
+            leases = msgspec.json.decode(raw_get(client, LEASES))["items"]
         return {lease["metadata"]["name"]: lease["spec"]["renewTime"] for lease in leases}
 
     before, nodes = renewed(), [n.name for n in cluster.nodes()]
@@ -94,7 +94,7 @@ def picture(cluster: KindCluster) -> Picture:
         return run(cluster.in_network_of(node, argv), timeout_s=20).out
 
     with cluster.api() as client:
-        sets = orjson.loads(raw_get(client, DAEMON_SETS))["items"]
+        sets = msgspec.json.decode(raw_get(client, DAEMON_SETS))["items"]
     return Picture(
         ready={n.name: n.ready for n in nodes},
         taints={n.name: n.taints for n in nodes},

@@ -1,6 +1,6 @@
 """One machine is one Node; a renamed node stays Ready, or shows that it is away."""
 
-import orjson
+import msgspec
 
 from chaos.history import Blind, NodeChange, Observation, Record, Sample
 from chaos.identities import ASKED, GONE, IDENTITY
@@ -13,7 +13,7 @@ HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
 
 def says(at: float, node: str, machine: str, address: str, provider: str = "") -> Observation:
     said = {"machine id": machine, "system UUID": machine, "address": address, "provider id": provider}
-    return Observation(at, IDENTITY, node, orjson.dumps({k: v for k, v in said.items() if v}).decode())
+    return Observation(at, IDENTITY, node, msgspec.json.encode({k: v for k, v in said.items() if v}).decode())
 
 
 def asked(until: float, every_s: float = 0.5) -> list[Record]:
