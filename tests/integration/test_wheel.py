@@ -41,6 +41,8 @@ def name(text): return re.sub(r"[-_.]+", "-", re.match(r"[A-Za-z0-9._-]+", text)
 print(json.dumps({name(d.metadata["Name"]): [name(r) for r in d.requires or () if "extra ==" not in r]
                   for d in distributions()}))
 """
+# Of the sources, which are to be those of the checkout.
+DIGESTS = "from chaos.report import bundle; print(bundle.chaos_digest(), bundle.suites_digest())"
 FACTS = "import json, sys; print(json.dumps([sys.executable, sys.version_info[:2]])); import ensurepip, venv"
 
 
@@ -166,6 +168,7 @@ def works(environment: Environment) -> None:
 
 def test_pip_installs_what_an_existing_cluster_needs(by_pip: Environment) -> None:
     works(by_pip)
+    assert by_pip.run("python", "-c", DIGESTS) == ran([sys.executable, "-c", DIGESTS], ROOT, dict(os.environ))
     there = json.loads(by_pip.run("python", "-c", LISTED))
 
     def closure(name: str) -> Iterator[str]:
