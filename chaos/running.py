@@ -11,6 +11,8 @@ from chaos.hosts.places import beside, suites_dir
 
 SUITES = "suites"  # how the folder is called in a command line
 MODULE = "chaos.suites"  # the same for --pyargs
+IGNORE = "--ignore"  # takes a path
+NAME_TESTS = ("-k", "-m", "--deselect")  # take something else than a path
 SETTINGS = Path(__file__).with_name("pytest.ini")
 PLUGIN = "chaos.plugin"
 
@@ -22,9 +24,21 @@ def pytest(folder: Path) -> list[str]:
 
 
 def named(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with the path of ours for each that is `suites/...`; with all suites where there is none."""
-    made = [located(each) or each for each in arguments]
-    return made if made != list(arguments) else [str(suites_dir()), *made]
+    """The arguments, with the path of ours for each that is `suites/...`; with all suites where no test file, folder or
+    test is named.
+    """
+    made, is_named = [], False
+    for before, each in zip(("", *arguments), arguments, strict=False):
+        option, equals, value = each.partition("=")
+        if before in NAME_TESTS:
+            made.append(each)
+        elif option == IGNORE and equals:
+            made.append(f"{IGNORE}={located(value) or value}")
+        else:
+            made.append(located(each) or each)
+            path = each.partition("::")[0]
+            is_named = is_named or (before != IGNORE and (path.partition("/")[0] == SUITES or path.endswith(".py")))
+    return made if is_named else [str(suites_dir()), *made]
 
 
 def run(arguments: Sequence[str]) -> NoReturn:

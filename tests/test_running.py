@@ -125,3 +125,25 @@ def test_in_a_wheel_what_lies_around_the_package_is_others(tmp_path: Path, monke
     (site / "chaos" / places.BESIDE / "suites").mkdir(parents=True)
     assert places.suites_dir() == site / "chaos" / places.BESIDE / "suites"
     assert places.manifests_dir() == site / "chaos" / places.BESIDE / "manifests"
+
+
+@pytest.mark.parametrize(
+    ("given", "all_of_them", "passed_on"),
+    [
+        ([], True, []),
+        (["-k", "suites", "-x"], True, ["-k", "suites", "-x"]),
+        (
+            ["--deselect", "suites/preflight/test_bad_link.py::test_x"],
+            True,
+            ["--deselect", "suites/preflight/test_bad_link.py::test_x"],
+        ),
+        (["--ignore", "suites/conformance"], True, ["--ignore", f"{suites_dir()}/conformance"]),
+        (["--ignore=suites/conformance"], True, [f"--ignore={suites_dir()}/conformance"]),
+        (["suites/network", "-q"], False, [f"{suites_dir()}/network", "-q"]),
+        (["suites/mine"], False, ["suites/mine"]),
+        (["test_mine.py::test_x"], False, ["test_mine.py::test_x"]),
+        (["--ordeal-kubeconfig", "config"], True, ["--ordeal-kubeconfig", "config"]),
+    ],
+)
+def test_all_are_run_where_none_is_named(given: list[str], *, all_of_them: bool, passed_on: list[str]) -> None:
+    assert running.named(given) == ([str(suites_dir())] if all_of_them else []) + passed_on
