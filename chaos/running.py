@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from chaos import options
+from chaos.errors import OrdealError
 from chaos.hosts.places import beside, suites_dir
 
 SUITES = "suites"  # how the folder is called in a command line
@@ -25,7 +26,7 @@ def pytest(folder: Path) -> list[str]:
 
 def named(arguments: Sequence[str]) -> list[str]:
     """The arguments, with the path of ours for each that is `suites/...`; with all suites where no test file, folder or
-    test is named.
+    test is named. Raises OrdealError for `suites/...` that is neither one of ours nor there.
     """
     made, is_named = [], False
     for before, each in zip(("", *arguments), arguments, strict=False):
@@ -37,7 +38,11 @@ def named(arguments: Sequence[str]) -> list[str]:
         else:
             made.append(located(each) or each)
             path = each.partition("::")[0]
-            is_named = is_named or (before != IGNORE and (path.partition("/")[0] == SUITES or path.endswith(".py")))
+            is_ours = path.partition("/")[0] == SUITES
+            if made[-1] == each and is_ours and not Path(path).exists():
+                there = sorted(f"{SUITES}/{found.parent.name}" for found in suites_dir().glob("*/test_*.py"))
+                raise OrdealError(f"there is no {path}; there are {', '.join(dict.fromkeys(there))}")
+            is_named = is_named or (before != IGNORE and (is_ours or path.endswith(".py")))
     return made if is_named else [str(suites_dir()), *made]
 
 
