@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from chaos import options
+from chaos.errors import OrdealError
 from chaos.hosts.places import beside, suites_dir
 
 SUITES = "suites"  # how the folder is called in a command line
 MODULE = "chaos.suites"  # the same for --pyargs
+IGNORE = "--ignore"  # takes a path
+NAME_TESTS = ("-k", "-m", "--deselect")  # take something else than a path
 SETTINGS = Path(__file__).with_name("pytest.ini")
 PLUGIN = "chaos.plugin"
 
@@ -22,9 +25,25 @@ def pytest(folder: Path) -> list[str]:
 
 
 def named(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with the path of ours for each that is `suites/...`; with all suites where there is none."""
-    made = [located(each) or each for each in arguments]
-    return made if made != list(arguments) else [str(suites_dir()), *made]
+    """The arguments, with the path of ours for each that is `suites/...`; with all suites where no test file, folder or
+    test is named. Raises OrdealError for `suites/...` that is neither one of ours nor there.
+    """
+    made, is_named = [], False
+    for before, each in zip(("", *arguments), arguments, strict=False):
+        option, equals, value = each.partition("=")
+        if before in NAME_TESTS:
+            made.append(each)
+        elif option == IGNORE and equals:
+            made.append(f"{IGNORE}={located(value) or value}")
+        else:
+            made.append(located(each) or each)
+            path = each.partition("::")[0]
+            is_ours = path.partition("/")[0] == SUITES
+            if made[-1] == each and is_ours and not Path(path).exists():
+                there = sorted(f"{SUITES}/{found.parent.name}" for found in suites_dir().glob("*/test_*.py"))
+                raise OrdealError(f"there is no {path}; there are {', '.join(dict.fromkeys(there))}")
+            is_named = is_named or (before != IGNORE and (is_ours or path.endswith(".py")))
+    return made if is_named else [str(suites_dir()), *made]
 
 
 def run(arguments: Sequence[str]) -> NoReturn:

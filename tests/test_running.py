@@ -51,8 +51,9 @@ def test_what_is_named_is_run_and_the_exit_code_is_pytests(folder: Path) -> None
     assert {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line} == {file}
     assert ran([*COMMAND, file, "-k", "nothing_is_called_so"], folder).returncode == 5
     done = ran([*COMMAND, "suites/none"], folder)
-    assert done.returncode == 4
-    assert "suites/none" in done.stderr
+    assert done.returncode == 2
+    assert done.stderr.startswith("kube-ordeal: there is no suites/none; there are suites/conformance, ")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("more", [[], ["-n", "1"]], ids=["alone", "side by side"])
@@ -125,3 +126,29 @@ def test_in_a_wheel_what_lies_around_the_package_is_others(tmp_path: Path, monke
     (site / "chaos" / places.BESIDE / "suites").mkdir(parents=True)
     assert places.suites_dir() == site / "chaos" / places.BESIDE / "suites"
     assert places.manifests_dir() == site / "chaos" / places.BESIDE / "manifests"
+
+
+@pytest.mark.parametrize(
+    ("given", "all_of_them", "passed_on"),
+    [
+        ([], True, []),
+        (["-k", "suites", "-x"], True, ["-k", "suites", "-x"]),
+        (
+            ["--deselect", "suites/preflight/test_bad_link.py::test_x"],
+            True,
+            ["--deselect", "suites/preflight/test_bad_link.py::test_x"],
+        ),
+        (["--ignore", "suites/conformance"], True, ["--ignore", f"{suites_dir()}/conformance"]),
+        (["--ignore=suites/conformance"], True, [f"--ignore={suites_dir()}/conformance"]),
+        (["suites/network", "-q"], False, [f"{suites_dir()}/network", "-q"]),
+        (["suites/mine"], False, ["suites/mine"]),  # made by the test
+        (["test_mine.py::test_x"], False, ["test_mine.py::test_x"]),
+        (["--ordeal-kubeconfig", "config"], True, ["--ordeal-kubeconfig", "config"]),
+    ],
+)
+def test_all_are_run_where_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], *, all_of_them: bool, passed_on: list[str]
+) -> None:
+    (tmp_path / "suites" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert running.named(given) == ([str(suites_dir())] if all_of_them else []) + passed_on

@@ -41,6 +41,8 @@ def name(text): return re.sub(r"[-_.]+", "-", re.match(r"[A-Za-z0-9._-]+", text)
 print(json.dumps({name(d.metadata["Name"]): [name(r) for r in d.requires or () if "extra ==" not in r]
                   for d in distributions()}))
 """
+# Of the sources, which are to be those of the checkout.
+DIGESTS = "from chaos.report import bundle; print(bundle.chaos_digest(), bundle.suites_digest())"
 FACTS = "import json, sys; print(json.dumps([sys.executable, sys.version_info[:2]])); import ensurepip, venv"
 
 
@@ -83,48 +85,25 @@ def interpreters() -> dict[tuple[int, int], str]:
     return {version: path for version, path in found.items() if version >= OLDEST}
 
 
-def python(which: str) -> str:
+def python(version: tuple[int, int]) -> str:
     there = interpreters()
-    version = OLDEST if which == "oldest" else max(there)
-    if version not in there or (which == "newest" and version == OLDEST):
-        pytest.skip(
-            f"there is no Python {'.'.join(map(str, version)) if which == 'oldest' else 'newer than 3.11'} here"
-        )
+    if version not in there:
+        pytest.skip(f"there is no Python {'.'.join(map(str, version))} here")
     return there[version]
 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel."""
+    """A folder with the wheel and all that it needs on both Pythons, and pipx; from pip's cache where that has it."""
     folder = tmp_path_factory.mktemp("index")
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(folder),
-        ".",
-    ]
-    ran(build, ROOT, surroundings(folder.parent))
+    pip, env = [sys.executable, "-m", "pip"], surroundings(folder.parent)
+    env["XDG_CACHE_HOME"] = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    ran([*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(folder), "."], ROOT, env)
+    (wheel,) = folder.glob("kube_ordeal-*.whl")
+    for major, minor in {OLDEST, max(interpreters())}:
+        of = ["--python-version", f"{major}.{minor}", "--only-binary", ":all:"]
+        ran([*pip, "download", "--quiet", *of, "-d", str(folder), str(wheel), "pip", "pipx"], ROOT, env)
     return folder
-
-
-def by_pip_of(program: str, index: Path, folder: Path, *more: str) -> Environment:
-    """By pip, in an environment of that Python; what the wheel needs, and more, is put into the index first."""
-    env = surroundings(folder)
-    (wheel,) = index.glob("kube_ordeal-*.whl")
-    ran([program, "-m", "venv", str(folder / "venv")], folder, env)
-    pip = str(folder / "venv" / "bin" / "pip")
-    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-    fetch = [pip, "download", "--quiet", "--only-binary", ":all:", "-d", str(index), str(wheel), *more]
-    ran(fetch, folder, {**env, "XDG_CACHE_HOME": cache})
-    env |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)}
-    ran([pip, "install", "--quiet", "kube-ordeal"], folder, env)
-    return made(folder, env, "venv/bin")
 
 
 def made(folder: Path, env: dict[str, str], at: str) -> Environment:
@@ -135,33 +114,40 @@ def made(folder: Path, env: dict[str, str], at: str) -> Environment:
 @pytest.fixture(scope="module")
 def by_pip(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """By pip, on the oldest Python."""
-    return by_pip_of(python("oldest"), index, tmp_path_factory.mktemp("pip"), "pip", "pipx")
+    folder = tmp_path_factory.mktemp("pip")
+    env = {**surroundings(folder), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)}
+    ran([python(OLDEST), "-m", "venv", str(folder / "venv")], folder, env)
+    ran([str(folder / "venv" / "bin" / "pip"), "install", "--quiet", "kube-ordeal"], folder, env)
+    return made(folder, env, "venv/bin")
+
+
+def by_uv_of(program: str, index: Path, folder: Path, package: str) -> Path:
+    """The commands of an environment that uv made, which the development environment has."""
+    env = {**surroundings(folder), "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(index), "UV_NO_CONFIG": "1"}
+    uv, made_there = str(Path(sys.executable).with_name("uv")), folder / "by-uv"
+    ran([uv, "venv", "--quiet", "--python", program, str(made_there)], folder, env)
+    interpreter = str(made_there / "bin" / "python")
+    ran([uv, "pip", "install", "--quiet", "--python", interpreter, package], folder, env)
+    return made_there / "bin"
 
 
 @pytest.fixture
-def by_newest(index: Path, tmp_path: Path) -> Environment:
-    """By pip, on the newest Python of this machine."""
-    return by_pip_of(python("newest"), index, tmp_path)
+def by_uv(index: Path, tmp_path: Path) -> Environment:
+    """By uv, on the oldest Python."""
+    at = by_uv_of(python(OLDEST), index, tmp_path, "kube-ordeal")
+    return made(tmp_path, surroundings(tmp_path), str(at))
 
 
 @pytest.fixture
-def by_uv(index: Path, by_pip: Environment, tmp_path: Path) -> Environment:
-    """By uv, which the development environment has."""
-    env = {**surroundings(tmp_path), "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(index), "UV_NO_CONFIG": "1"}
-    uv = str(Path(sys.executable).with_name("uv"))
-    ran([uv, "venv", "--quiet", "--python", str(by_pip.bin / "python"), str(tmp_path / "venv")], tmp_path, env)
-    install = [uv, "pip", "install", "--quiet", "--python", str(tmp_path / "venv" / "bin" / "python"), "kube-ordeal"]
-    ran(install, tmp_path, env)
-    return made(tmp_path, env, "venv/bin")
-
-
-@pytest.fixture
-def by_pipx(by_pip: Environment, tmp_path: Path) -> Environment:
-    """By pipx, which comes from the same folder."""
-    env = {**by_pip.env, **{f"PIPX_{each}": str(tmp_path / each.lower()) for each in ("HOME", "BIN_DIR", "MAN_DIR")}}
-    ran([str(by_pip.bin / "python"), "-m", "venv", str(tmp_path / "pipx")], tmp_path, env)
-    ran([str(tmp_path / "pipx" / "bin" / "pip"), "install", "--quiet", "pipx"], tmp_path, env)
-    ran([str(tmp_path / "pipx" / "bin" / "pipx"), "install", "--backend", "pip", "kube-ordeal"], tmp_path, env)
+def by_pipx(index: Path, tmp_path: Path) -> Environment:
+    """By pipx, which has pip do it, on the newest Python of this machine."""
+    newest = max(interpreters())
+    if newest == OLDEST:
+        pytest.skip("there is no Python newer than 3.11 here")
+    env = {**surroundings(tmp_path), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)}
+    env |= {f"PIPX_{each}": str(tmp_path / each.lower()) for each in ("HOME", "BIN_DIR", "MAN_DIR")}
+    pipx = by_uv_of(python(newest), index, tmp_path, "pipx") / "pipx"
+    ran([str(pipx), "install", "--backend", "pip", "--python", python(newest), "kube-ordeal"], tmp_path, env)
     return made(tmp_path, env, "bin_dir")
 
 
@@ -182,6 +168,7 @@ def works(environment: Environment) -> None:
 
 def test_pip_installs_what_an_existing_cluster_needs(by_pip: Environment) -> None:
     works(by_pip)
+    assert by_pip.run("python", "-c", DIGESTS) == ran([sys.executable, "-c", DIGESTS], ROOT, dict(os.environ))
     there = json.loads(by_pip.run("python", "-c", LISTED))
 
     def closure(name: str) -> Iterator[str]:
@@ -194,15 +181,11 @@ def test_pip_installs_what_an_existing_cluster_needs(by_pip: Environment) -> Non
     assert there.keys() - others - {"kube-ordeal", "pip", "setuptools"} == CORE - others
 
 
-def test_pip_installs_on_the_newest_python(by_newest: Environment) -> None:
-    works(by_newest)
-
-
 def test_uv_installs(by_uv: Environment) -> None:
     works(by_uv)
 
 
-def test_pipx_installs(by_pipx: Environment) -> None:
+def test_pipx_installs_on_the_newest_python(by_pipx: Environment) -> None:
     works(by_pipx)
 
 
@@ -243,9 +226,8 @@ def test_each_extra_that_lacks_is_a_sentence_with_its_command(by_pip: Environmen
     by_hand = "from chaos.errors import OrdealError; from chaos.toolkit import discover"
     code = f"{by_hand}\ntry: discover()\nexcept OrdealError as error: print(error)"
     assert by_pip.run("python", "-c", code).endswith(f"{extras.command(extras.TOOLKIT)}\n")
-    checks = {
-        each["title"]: each for each in json.loads(by_pip.run("kube-ordeal", "doctor", "--json", code=1))["checks"]
-    }
+    doctor, _ = json.JSONDecoder().raw_decode(by_pip.run("kube-ordeal", "doctor", "--json", code=1))
+    checks = {each["title"]: each for each in doctor["checks"]}
     assert checks["extra [kind]"]["mend"] == extras.command(extras.KIND)
     assert all(f"[{each}] lacks" in checks["other extras"]["found"] for each in extras.MODULES if each != extras.KIND)
 
