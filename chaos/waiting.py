@@ -30,7 +30,7 @@ def eventually(condition: Callable[[], T], *, within_s: float, what: str, every_
     except RetryError as error:
         last = error.last_attempt
         why = f"the last try raised {last.exception()!r}" if last.failed else f"the last answer was {last.result()!r}"
-        raise WaitedInVainError(f"waited {within_s:g} s for {what}, in vain; {why}") from error
+        raise WaitedInVainError(f"waited {within_s:g} s for {what}, in vain; {why}") from last.exception()
 
 
 def until(condition: Callable[[], bool], *, every_s: float = 0.25) -> None:
