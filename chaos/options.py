@@ -217,7 +217,7 @@ def is_any_given(config: pytest.Config) -> bool:
     return any(getattr(config.option, each.dest, None) is not None for each in OPTIONS)
 
 
-def misnamed(config: pytest.Config) -> str:
+def misnamed(config: pytest.Config, asked: Options) -> str:
     """What is wrong with how the cluster is named, as a sentence; "" where nothing is.
 
     An empty name is what a variable that nobody has set leaves: it must not mean the cluster that kubectl would use.
@@ -231,7 +231,7 @@ def misnamed(config: pytest.Config) -> str:
         named["--kubeconfig"] = plain
     if empty := [name for name, value in named.items() if not str(value)]:
         return f"{empty[0]} was given nothing; name the cluster, or leave the option out"
-    if named and options_of(config).cluster != "existing":
+    if named and asked.cluster != "existing":
         return f"{next(iter(named))} names a cluster, and without --ordeal-cluster existing none but our own are used"
     return ""
 

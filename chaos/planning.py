@@ -30,6 +30,7 @@ from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import AFTER
 from chaos.obstacles import lacking_extra, lacking_part
 from chaos.options import Options, options_of
+from chaos.plugin import worker_input
 from chaos.report.results import Outcome, Results
 from chaos.report.saved import LeftOut, PlannedReplay, SavedPlan, SavedRun
 from chaos.suites import case_of, named, replays
@@ -291,11 +292,6 @@ def more_than_the_tour(saved: SavedRun, lanes: int) -> list[str]:
     return [
         f"this was the tour; there are {len(left)} replays more. All of them: make run-all, about {span(all_s)} here"
     ]
-
-
-def worker_input(config: pytest.Config, key: str) -> str:
-    """What the controlling process told this one; empty where this is no worker of pytest-xdist."""
-    return str(getattr(config, "workerinput", {}).get(key, ""))
 
 
 # --- from pytest's items to candidates

@@ -94,7 +94,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def run_id(config: pytest.Config) -> str:
     """The id of this run; the same in all of its processes."""
-    given = _told(config, _RUN_ID_KEY)
+    given = worker_input(config, _RUN_ID_KEY)
     return config.stash.setdefault(RUN_ID, given or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.urandom(2).hex()}")
 
 
@@ -109,13 +109,13 @@ def wake(config: pytest.Config) -> None:
         from chaos import session  # noqa: PLC0415  (it takes seconds, and other people's tests don't need it)
 
         session.begin(config)
-        if found := _told(config, _FOUND_KEY):
+        if found := worker_input(config, _FOUND_KEY):
             with suppress(OSError):  # a full disk: the run goes on by pytest-xdist's own rules
                 Path(found).touch()
 
 
-def _told(config: pytest.Config, key: str) -> str:
-    """What the process that started this one has told it; empty where none did."""
+def worker_input(config: pytest.Config, key: str) -> str:
+    """What the controlling process told this one; empty where this is no worker of pytest-xdist."""
     return str(getattr(config, "workerinput", {}).get(key, ""))
 
 

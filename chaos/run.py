@@ -15,7 +15,7 @@ from chaos.hosts.binaries import normal_version
 from chaos.hosts.places import journals_dir
 from chaos.journal import Journal
 from chaos.options import Options, options_of
-from chaos.plugin import run_id
+from chaos.plugin import run_id, worker_input
 from chaos.profile import find as find_profile
 from chaos.report.live import View
 from chaos.report.results import Results
@@ -37,7 +37,7 @@ class Run:
         self.view = View(telling.stdout(config), shown.progress.line if shown else str)
         self.report = telling.reporter(config, self.view)
         self.took_before_s = _took_before(asked.results)
-        wishes, worker = wishes_of(asked), planning.worker_input(config, "workerid")
+        wishes, worker = wishes_of(asked), worker_input(config, "workerid")
         if worker:  # its clusters are its own
             wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
         if wishes.kubeconfig is not None:

@@ -33,7 +33,7 @@ from chaos.hosts.ownership import hand_back
 from chaos.incident import replay_of
 from chaos.lab import CONFORMANCE, NOT_RUN, Lab, LacksAbilityError, LeftOutError
 from chaos.options import Options, misnamed, options_of
-from chaos.plugin import run_id
+from chaos.plugin import run_id, worker_input
 from chaos.preparing import Preparing, prepare
 from chaos.report.results import Outcome
 from chaos.report.saved import SavedRun, load
@@ -71,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse wrong option values before anything is made."""
     telling.keep_stdout(config)
     asked = options_of(config)
-    if wrong := misnamed(config):
+    if wrong := misnamed(config, asked):
         raise pytest.UsageError(wrong)
     try:
         normal_version(asked.kubernetes)
@@ -448,7 +448,7 @@ def _prepare_beside(config: pytest.Config, asked: Options) -> Preparing:
 
 
 def _worker(config: pytest.Config) -> str:
-    return planning.worker_input(config, "workerid")
+    return worker_input(config, "workerid")
 
 
 def _file_name(test: str) -> str:

@@ -11,11 +11,12 @@ from typing import Any, TextIO
 import psutil
 import pytest
 
-from chaos import durations, planning
+from chaos import durations
 from chaos.budget import span
 from chaos.hosts.binaries import normal_version
 from chaos.mark import is_replay
 from chaos.options import options_of
+from chaos.plugin import worker_input
 from chaos.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress, StatusLine, shown
 from chaos.suites import case_of, named, replays
 
@@ -40,7 +41,7 @@ STDOUT = pytest.StashKey[TextIO]()  # past pytest's capture
 
 def pytest_configure(config: pytest.Config) -> None:
     """From the first second on."""
-    if planning.worker_input(config, "workerid") or config.option.collectonly:
+    if worker_input(config, "workerid") or config.option.collectonly:
         return
     lanes = len(getattr(config.option, "tx", None) or ()) or 1
     config.stash[SHOWING] = Showing(Progress(lanes), Idle())

@@ -9,7 +9,7 @@ from typing import TextIO
 
 import pytest
 
-from chaos import planning
+from chaos.plugin import worker_input
 from chaos.report.live import View
 from chaos.showing import QUIET_KEY, STDOUT
 
@@ -24,7 +24,7 @@ def keep_stdout(config: pytest.Config) -> None:
 
 def stdout(config: pytest.Config) -> TextIO | None:
     """Standard output past pytest's capture; None with -q, and in a process that was started by another one."""
-    if config.getoption("verbose", 0) < 0 or planning.worker_input(config, "workerid"):
+    if config.getoption("verbose", 0) < 0 or worker_input(config, "workerid"):
         return None
     return config.stash.get(STDOUT, None)
 
@@ -35,11 +35,11 @@ def reporter(config: pytest.Config, view: View | None = None, *, always: bool = 
         return lambda _: None
     capture = config.pluginmanager.getplugin("capturemanager")
     terminal = config.pluginmanager.getplugin("terminalreporter")
-    worker = planning.worker_input(config, "workerid")
+    worker = worker_input(config, "workerid")
 
     def report(line: str) -> None:
         with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
-            if worker and planning.worker_input(config, QUIET_KEY) and not always:
+            if worker and worker_input(config, QUIET_KEY) and not always:
                 return
             if worker:  # it has no terminal; what it writes here reaches that of the process that started it
                 sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} [{worker}] {line}\n")

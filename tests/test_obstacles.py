@@ -32,7 +32,7 @@ def a_replay(
 @pytest.fixture
 def chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that has all, and an engine of its own."""
-    parts.forget()
+    parts._lacks.cache_clear()
     monkeypatch.setattr(parts.Part, "lacks", lambda _: "")
     monkeypatch.setattr(engine, "chosen", lambda: engine.Engine(Path("docker"), "27", ours=False))
     monkeypatch.setattr(engine, "runs_here", lambda: True)

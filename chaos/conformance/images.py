@@ -207,7 +207,7 @@ def _busybox(engine: Engine, report: Report) -> str:
     """busybox with nothing beside, as the node image has it."""
     folder = image.busybox(report)
     tag = f"{REPOSITORY}/conformance-{BUSYBOX}-base:{folder.parent.name}"
-    if engine.docker("image", "inspect", "--format", "{{.Id}}", tag, check=False).code != 0:
+    if not registry.is_on_engine(engine, tag):
         with tempfile.TemporaryDirectory(dir=_home()) as work:
             archive = Path(work) / "busybox.tar"
             owner = ["--numeric-owner", "--owner=0", "--group=0", "--mode=a+rX"]
@@ -217,7 +217,7 @@ def _busybox(engine: Engine, report: Report) -> str:
 
 
 def _there(engine: Engine, program: Program, name: str) -> bool:
-    return engine.docker("image", "inspect", "--format", "{{.Id}}", _tag(program, name), check=False).code == 0
+    return registry.is_on_engine(engine, _tag(program, name))
 
 
 def _programs(program: Program, name: str) -> list[Path]:

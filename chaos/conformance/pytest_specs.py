@@ -18,7 +18,7 @@ from chaos.incident import Load
 from chaos.invariants.conformance import SKIPPED
 from chaos.mark import SPECS
 from chaos.options import Options, options_of
-from chaos.plugin import run_id
+from chaos.plugin import run_id, worker_input
 from chaos.report.saved import load
 from chaos.report.specs import SpecResult, tally
 
@@ -164,7 +164,7 @@ def _spec_session(request: pytest.FixtureRequest) -> "Iterator[tuple[Session | N
 
     run: Run = request.getfixturevalue("ordeal_run")
     kind = EXISTING if asked.cluster == EXISTING else KIND
-    worker = bool(getattr(request.config, "workerinput", None))
+    worker = bool(worker_input(request.config, "workerid"))
     params = [
         (item.callspec.params[FIXTURE], item.nodeid)
         for item in request.session.items

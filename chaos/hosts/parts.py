@@ -48,11 +48,6 @@ def _lacks(part: Part) -> str:
     return part.try_it()
 
 
-def forget() -> None:
-    """Try all anew: something was installed."""
-    _lacks.cache_clear()
-
-
 def lacking_packages() -> tuple[str, ...]:
     """Debian's packages that the programs of all parts lack."""
     return tuple(dict.fromkeys(package for part in PARTS for package in part.lacking_packages()))

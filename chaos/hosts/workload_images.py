@@ -36,7 +36,6 @@ LABEL = "org.kube-ordeal.workload"
 LAYOUT = "1"  # raise it when this file puts other things into an image; recipes and manifests are digested anyway
 MAVEN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
 BUILD_TIMEOUT_S = 900.0
-PULL_TIMEOUT_S = 1200.0
 TRY_TIMEOUT_S = 60.0
 
 

@@ -16,7 +16,7 @@ UNSHARE = 'shift; exec "$@"'
 
 @pytest.fixture(autouse=True)
 def anew() -> None:
-    parts.forget()
+    parts._lacks.cache_clear()
 
 
 @pytest.fixture

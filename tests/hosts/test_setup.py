@@ -266,7 +266,7 @@ def fedora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     monkeypatch.setattr(engine, "clients", lambda: [made.client])
     monkeypatch.setattr(preparations, "SYSCTLS", {})
     monkeypatch.setattr(doctor, "CACHE_NEED_BYTES", 0)
-    parts.forget()
+    parts._lacks.cache_clear()
     return made
 
 
@@ -276,7 +276,7 @@ def test_such_a_machine_is_looked_at_and_planned_for(fedora: FakeDocker) -> None
     assert plan.machine == ()
     assert plan.cache[-1] == "pull the published node image of Kubernetes 1.34.4"
     assert not any(call.startswith("manifest") for call in fedora.calls)
-    parts.forget()
+    parts._lacks.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_why_it_cannot_be_planned_for_is_told(fedora: FakeDocker, pull: str, why
     fedora.install(pull=pull)
     with pytest.raises(OrdealError, match=f"Kubernetes 1.34.4 can't be pulled .*{why}.*debootstrap is needed"):
         setup.plan(("1.34.4",), Target.KIND)
-    parts.forget()
+    parts._lacks.cache_clear()
 
 
 @pytest.mark.parametrize(
