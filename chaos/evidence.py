@@ -27,6 +27,13 @@ API_OBJECTS = {
 UNITS = ("kubelet", "containerd")
 JOURNAL_LINES = 20000
 KERNEL_LINES = 2000
+# Of the control plane, the proxies, DNS and our storage driver; a node's other pods may be hundreds. Kubelets keep the
+# logs there (pkg/kubelet/kuberuntime, podLogsRootDirectory), and the files outlive the API server.
+POD_LOGS = """for log in /var/log/pods/kube-system_*/*/*.log /var/log/pods/ordeal-csi-*/*/*.log; do
+    [ -e "$log" ] || continue
+    echo "== $log"
+    tail -n 500 "$log"
+done"""
 # Of the kubelet, through the API server. The handler is there unless enableDebuggingHandlers is false.
 GOROUTINES = "/api/v1/nodes/{node}/proxy/debug/pprof/goroutine?debug=2"
 METRICS = "/api/v1/nodes/{node}/proxy/metrics"
@@ -65,7 +72,8 @@ def collect(
             jobs[f"{node}-kubelet-goroutines.txt"] = partial(api.get, GOROUTINES.format(node=node))
             jobs[f"{node}-kubelet-metrics.txt"] = partial(api.get, METRICS.format(node=node))
             jobs[f"{node}-containerd-goroutines.txt"] = _containerd_stacks(cluster, node)
-            jobs[f"{node}-kernel.log"] = _kernel_log(cluster, node)
+            jobs[f"{node}-kernel.log"] = _said_by(cluster, node, f"dmesg | tail -n {KERNEL_LINES}")
+            jobs[f"{node}-pods.log"] = _said_by(cluster, node, POD_LOGS)
     with ThreadPoolExecutor(max_workers=4) as threads:
         running = {threads.submit(job): name for name, job in jobs.items()}
         pieces = [piece for done in as_completed(running) for piece in _written(directory / running[done], done.result)]
@@ -110,9 +118,8 @@ def _journal_of(cluster: NodeExec, node: str, unit: str, since: tuple[str, ...])
     return lambda: cluster.node_exec(node, argv, timeout_s=30).out
 
 
-def _kernel_log(cluster: NodeExec, node: str) -> Callable[[], str]:
-    argv = ["sh", "-c", f"dmesg | tail -n {KERNEL_LINES}"]
-    return lambda: cluster.node_exec(node, argv, timeout_s=15).out
+def _said_by(cluster: NodeExec, node: str, script: str) -> Callable[[], str]:
+    return lambda: cluster.node_exec(node, ["sh", "-c", script], timeout_s=15).out
 
 
 def _containerd_stacks(cluster: NodeExec, node: str) -> Callable[[], str]:

@@ -245,12 +245,20 @@ class Lab:
         return self.profile.kind_timers if self.cluster_kind == KIND else Timers()
 
     def deploy(self, workload: Workload) -> Deployed:
-        """Put a workload on the cluster and wait until it is Ready. It is removed after the replay."""
+        """Put a workload on the cluster and wait until it is Ready. It is removed after the replay.
+
+        Where it does not become so, evidence of why is taken, and what it raised is raised.
+        """
         self.phase("deploy")
         cluster, namespace = self.current, f"ordeal-{workload.name}-{uuid.uuid4().hex[:6]}"
         entry = self.journal.planned(WORKLOAD, cluster.ref, {"namespace": namespace})
         self._deployed.append((cluster, namespace, entry))
-        return workload.deploy(cluster, self._run, namespace)
+        since_wall = time.time()
+        try:
+            return workload.deploy(cluster, self._run, namespace)
+        except OrdealError:
+            self.take_evidence(f"deploy-{workload.name}", since_wall=since_wall)
+            raise
 
     def image(self, name: str, given: str = "") -> str:
         """The image to run for a workload (see chaos.hosts.workload_images), on every node of the current cluster.
@@ -365,7 +373,7 @@ class Lab:
         this is for harm that is no fault but comes of the load. `nodes`: all of them, where none are named.
         """
         self.phase("evidence")
-        where = self._directory / "evidence" / f"{len(self.histories) - 1}-{of}"
+        where = self._directory / "evidence" / f"{max(0, len(self.histories) - 1)}-{of}"
         named = tuple(nodes) or tuple(n.name for n in self.current.nodes())
         self.evidence.extend(evidence.collect(self.current, named, where, since_wall=since_wall))
 

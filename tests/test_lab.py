@@ -1,8 +1,9 @@
 """Holds end by what is seen, and recovery is waited for longer than is promised; in a control it is not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 
@@ -11,6 +12,7 @@ from chaos.catalogue import Control, Incident
 from chaos.chance import hold_for_eviction
 from chaos.clusters.base import SIMULATED, Shape, Timers
 from chaos.errors import OrdealError
+from chaos.evidence import Piece
 from chaos.history import History, NodeChange, Observation, Phase
 from chaos.invariants.base import Invariant, Verdict, held, judge, violated
 from chaos.invariants.pods import nothing_terminated
@@ -54,6 +56,31 @@ def after(times: int) -> Callable[[], bool]:
         return len(asked) > times
 
     return condition
+
+
+def test_a_workload_that_does_not_become_ready_leaves_evidence_of_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Never:
+        name = "web"
+
+        def deploy(self, cluster: object, run: str, namespace: str) -> NoReturn:
+            raise OrdealError("it was not Ready")
+
+    lab, _ = made(tmp_path)
+    lab.journal = SimpleNamespace(planned=lambda *_: None)  # type: ignore[assignment]
+    lab._cluster = SimpleNamespace(ref=None, nodes=lambda: [SimpleNamespace(name="n1")])  # type: ignore[assignment]
+    taken: list[tuple[Sequence[str], str]] = []
+
+    def collect(_: object, nodes: Sequence[str], where: Path, *, since_wall: float) -> tuple[Piece, ...]:
+        taken.append((nodes, where.name))
+        return (Piece("pods.json", where / "pods.json"),)
+
+    monkeypatch.setattr(module.evidence, "collect", collect)
+    with pytest.raises(OrdealError, match="not Ready"):
+        lab.deploy(Never())
+    assert taken == [(("n1",), "0-deploy-web")]
+    assert [piece.name for piece in lab.evidence] == ["pods.json"]
 
 
 def test_a_hold_ends_when_it_has_seen_what_it_waits_for(tmp_path: Path) -> None:
