@@ -6,13 +6,15 @@ It stands in the generated client where urllib3's pool manager stands, and has w
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import urllib3
 from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.util.ssl_ import ALPN_PROTOCOLS
 from websocket import WebSocket, WebSocketBadStatusException
 
 from chaos import extras
@@ -41,10 +43,12 @@ class Transport:
         """Nothing is sent yet. Raises OrdealError where TLS or the proxy can't be had as the kubeconfig says."""
         self.proxy = proxy
         self._chosen, self._login = chosen, login
-        self._tls = _tls(chosen) if server_url(chosen.cluster.server).startswith("https://") else None
+        self._lock = threading.Lock()
         self._presented: Certificate | None = None
         self._always = _impersonation(chosen)
-        self._manager = _manager(chosen, self._tls, proxy)
+        tls = _tls(chosen) if server_url(chosen.cluster.server).startswith("https://") else None
+        self._encrypted = tls is not None
+        self._manager = _manager(chosen, tls, proxy)
 
     @property
     def connection_pool_kw(self) -> dict[str, Any]:
@@ -101,7 +105,7 @@ class Transport:
             target = urllib3.util.parse_url(url)
             connection.set_tunnel(
                 target.host,
-                target.port or (443 if self._tls else 80),
+                target.port or (443 if self._encrypted else 80),
                 headers=getattr(self._manager, "proxy_headers", {}),
                 scheme=self._manager.proxy.scheme,
             )
@@ -132,15 +136,16 @@ class Transport:
         return self._credentials()
 
     def _present(self, certificate: Certificate | None) -> None:
-        """From the next connection on."""
-        if certificate is None or certificate == self._presented or self._tls is None:
-            return
-        first = self._presented is None
-        try:
-            _load(self._chosen, self._tls, certificate)
-        except OrdealError as error:
-            raise NoCredentialsError(str(error)) from error
-        self._presented = certificate
+        """From the next connection on; for all threads, of which each may be the first to need it."""
+        with self._lock:
+            if certificate is None or certificate == self._presented or not self._encrypted:
+                return
+            try:
+                tls = _tls(self._chosen, certificate)
+            except OrdealError as error:
+                raise NoCredentialsError(str(error)) from error
+            self._manager.connection_pool_kw["ssl_context"] = tls
+            first, self._presented = self._presented is None, certificate
         if not first:
             self._manager.clear()
 
@@ -212,13 +217,33 @@ def _unverified(classes: dict[str, Any]) -> dict[str, Any]:
     return {**classes, "https": type("UnverifiedPool", (kind,), {"ConnectionCls": Unverified})}
 
 
-def _tls(chosen: Chosen) -> ssl.SSLContext:
-    """As Go verifies: any certificate that is named is trusted, also one in the middle of a chain."""
+class _Context(ssl.SSLContext):
+    """A context that stays as it was made: connections that other threads begin read it meanwhile, without a lock
+    (OpenSSL, ssl_lib.c, SSL_new), and a change under their hands has crashed Python.
+    """
+
+    _protocols: tuple[str, ...] = ()
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        """urllib3 asks for the same ones with each connection."""
+        if (wanted := tuple(alpn_protocols)) != self._protocols:
+            super().set_alpn_protocols(wanted)
+            self._protocols = wanted
+
+
+def _tls(chosen: Chosen, certificate: Certificate | None = None) -> ssl.SSLContext:
+    """As Go verifies: any certificate that is named is trusted, also one in the middle of a chain.
+
+    `certificate`: what is shown to the server. Raises OrdealError where what the kubeconfig names can't be used.
+    """
     cluster = chosen.cluster
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _Context(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(ALPN_PROTOCOLS)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if certificate is not None:
+        _load(chosen, context, certificate)
     if cluster.insecure_skip_tls_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

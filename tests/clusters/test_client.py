@@ -1,18 +1,25 @@
 """The way to a cluster: whatever kubectl can use works, and what it can't is one sentence before anything is sent."""
 
 import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from chaos import extras
-from chaos.clusters.client import api_client, read_nodes, server_version
+from chaos.clusters import credentials
+from chaos.clusters.client import api_client, raw_get, read_nodes, server_version, transport_of
 from chaos.clusters.podexec import exec_in_pod
 from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError
+from tests.clusters import first_requests
 from tests.clusters.ways import ALL, Way, authorization, write
-from tests.fake_apiserver import FakeApiServer
+from tests.fake_apiserver import PKI, FakeApiServer
 from tests.fake_proxy import FakeProxy
 
 
@@ -31,6 +38,50 @@ def test_a_kubeconfig_works_or_is_one_sentence(way: Way, tmp_path: Path) -> None
     assert (said == "1.34.4") == (not way.says), said
     if not way.says:
         assert api.asked[-1].certificate == way.certificate
+
+
+def test_threads_that_send_the_first_requests_at_once_are_all_answered(tmp_path: Path) -> None:
+    """Each of them loaded the certificate into a context that another one had just begun to use: Python crashed."""
+    argv = [sys.executable, "-m", first_requests.__name__, str(tmp_path), "60"]
+    done = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_context_that_connections_use_is_never_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for the next connection, and not when the user's certificate has been renewed."""
+    used: set[ssl.SSLContext] = set()
+
+    def guarded(name: str) -> Callable[..., None]:
+        change = getattr(ssl.SSLContext, name)
+
+        def checked(self: ssl.SSLContext, *given: Any, **named: Any) -> None:
+            assert self not in used
+            change(self, *given, **named)
+
+        return checked
+
+    def wrapped(self: ssl.SSLContext, *given: Any, wrap: Any = ssl.SSLContext.wrap_socket, **named: Any) -> Any:
+        used.update(() if named.get("server_side") else (self,))
+        return wrap(self, *given, **named)
+
+    for name in ("load_cert_chain", "load_verify_locations", "set_alpn_protocols"):
+        monkeypatch.setattr(ssl.SSLContext, name, guarded(name))
+    with FakeApiServer(tmp_path, tls=True) as server:
+        monkeypatch.setattr(ssl.SSLContext, "wrap_socket", wrapped)
+        monkeypatch.setattr(credentials, "FILES_FOR_S", 0.0)
+        server.config["users"][0]["user"] = {"client-certificate": "user.crt", "client-key": "user.key"}
+        server.kubeconfig.write_text(yaml.safe_dump(server.config))
+        shown = []
+        for who in ("alice", "alice", "bob", "bob"):
+            for kind in ("crt", "key"):
+                (tmp_path / f"user.{kind}").write_bytes((PKI / f"{who}.{kind}").read_bytes())
+            if not shown:
+                client = server.client()
+            transport_of(client).clear()
+            raw_get(client, "/version")
+            shown.append(server.asked[-1].certificate)
+    assert shown == ["alice", "alice", "bob", "bob"]
+    assert len(used) == 2
 
 
 def test_who_is_acted_as_is_told_with_each_request(tmp_path: Path) -> None:
