@@ -1,27 +1,28 @@
 """What is said of a StorageClass that is missing, or that gives no volume; what the API says is given here."""
 
-import json
+from collections.abc import Collection
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from chaos.clusters.base import Node
 from chaos.errors import OrdealError
 from chaos.workloads import volume_writer
-from chaos.workloads.volume_writer import RECREATE, VolumeWriter, affinity, check_class
+from chaos.workloads.volume_writer import RECREATE, VolumeWriter, check_class
 
 
 class Api:
     """A cluster, and all of the API that is asked: what was made is remembered, nothing ever runs."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **there: list[Any]) -> None:
-        self.there, self.made = there, list[str]()
+        self.there, self.made, self.pods, self.binding = there, list[str](), list[Any](), "Immediate"
         self.ref, self.images = SimpleNamespace(name="theirs"), SimpleNamespace(busybox="busybox")
         monkeypatch.setattr(volume_writer, "StorageV1Api", lambda _: self)
         monkeypatch.setattr(volume_writer, "CoreV1Api", lambda _: self)
-        monkeypatch.setattr(volume_writer, "create", lambda _, text, **__: self.made.append(text))
+        monkeypatch.setattr(volume_writer, "create", self._create)
         monkeypatch.setattr(volume_writer, "WRITES_WITHIN_S", 0.05)
 
     def api(self) -> Any:
@@ -29,6 +30,17 @@ class Api:
 
     def nodes(self) -> tuple[Node, ...]:
         return tuple(Node(name, name == "cp", "True", "", "", ()) for name in ("cp", "b", "node", "a"))
+
+    def _create(self, _: object, text: str, *, without: Collection[str]) -> None:
+        made = [each for each in yaml.safe_load_all(text) if each["kind"] not in without]
+        self.made.append(" ".join(each["kind"] for each in made))
+        self.pods += [each["spec"]["template"]["spec"] for each in made if each["kind"] in volume_writer.RUNS]
+
+    def read_storage_class(self, _: str) -> Any:
+        return SimpleNamespace(volume_binding_mode=self.binding)
+
+    def read_namespaced_persistent_volume_claim(self, *_: str) -> Any:
+        return self.there["claims"][0]
 
     def list_storage_class(self) -> Any:
         return self._items("classes")
@@ -97,12 +109,27 @@ def test_a_volume_that_is_not_mounted_is_told_with_the_pods_event(monkeypatch: p
 
 
 def test_all_rather_move_to_the_same_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    api = Api(monkeypatch)
+    api = Api(monkeypatch, claims=[claim("Bound")])
     deploy(api)
-    (made,) = api.made
-    preferred = affinity(prefer=("node", "a"))["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]  # type: ignore[index]
+    (pod,) = api.pods
+    preferred = pod["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     assert [(each["weight"], each["preference"]["matchFields"][0]["values"]) for each in preferred] == [
         (100, ["node"]),
         (50, ["a"]),
     ]
-    assert json.dumps(affinity(prefer=("node", "a"))) in made
+
+
+def test_a_pod_comes_when_its_claim_is_bound_for_the_scheduler_may_miss_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(monkeypatch, claims=[claim("Pending")])
+    deploy(api)
+    assert api.made == ["Namespace ConfigMap PersistentVolumeClaim"]
+    bound = Api(monkeypatch, claims=[claim("Bound")])
+    deploy(bound)
+    assert bound.made == ["Namespace ConfigMap PersistentVolumeClaim", "Deployment"]
+
+
+def test_a_class_that_waits_for_the_first_pod_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(monkeypatch, claims=[claim("Pending")])
+    api.binding = "WaitForFirstConsumer"
+    deploy(api)
+    assert api.made == ["Namespace ConfigMap PersistentVolumeClaim", "Deployment"]
