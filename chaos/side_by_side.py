@@ -97,6 +97,19 @@ class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has 
             return
         super()._reschedule(node)
 
+    def remove_node(self, node: Any) -> str | None:
+        """A process has died. The replay that it was at is not handed out again: its second try would stand in the
+        results where the first one was unknown. Returns it, None where it was at none; raises KeyError for another's.
+        """
+        units = self.assigned_work[node].values()
+        at = next(((unit, test) for unit in units for test, done in unit.items() if not done), None)
+        if at is not None:
+            unit, test = at
+            unit[test] = True
+        super().remove_node(node)
+        self._has.pop(node, None)
+        return None if at is None else at[1]
+
     def _next_of(self, node: Any) -> str | None:
         """What to hand to a process next; None where nothing that is left is for it."""
         others = [each for each in self.nodes if each is not node and not each.shutting_down]

@@ -161,3 +161,25 @@ def test_all_is_handed_out_once_whoever_is_quicker(monkeypatch: pytest.MonkeyPat
         handed = sorted(schedule.ids[index] for p in schedule.processes for index in p.given)
         assert handed == sorted(schedule.ids)
         assert all(p.shutting_down for p in schedule.processes)
+
+
+def test_what_a_process_died_at_is_not_tried_again_and_the_rest_goes_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As it was seen: the second try was held, and stood in the results where the first one had no verdict."""
+    variants = [f"node/test_a.py::test_waits[kind-{each}]" for each in ("hardened", "control:a", "control:b")]
+    schedule = Schedule(monkeypatch, [*variants, "data/test_d.py::test_stateful"])
+    assert schedule.given(0) == ["test_waits"] * 3
+    schedule.finish(0)
+    scheduler = schedule.scheduler
+    assert scheduler.remove_node(schedule.processes[0]) == f"suites/{variants[1]}"
+    instead = Process()
+    scheduler.add_node(instead)
+    scheduler.add_node_collection(instead, schedule.ids)
+    scheduler.schedule()
+    assert [schedule.ids[index] for index in instead.given] == [f"suites/{variants[2]}"]
+    with pytest.raises(KeyError):
+        scheduler.remove_node(schedule.processes[0])
+    schedule.processes[1].given.clear()
+    assert scheduler.remove_node(schedule.processes[1]) == "suites/data/test_d.py::test_stateful[kind-hardened]"
+    assert not scheduler.workqueue
