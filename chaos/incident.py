@@ -43,7 +43,7 @@ class Replay:
     `images`: the workloads (chaos.hosts.workload_images) whose images all variants run; both are built when they are
     first needed.
     `tour`: the variants, by control, that are part of the tour. `extras`: those of chaos.extras that it takes, beside
-    what its cluster takes.
+    what its cluster takes. `specs`: whether its story runs upstream's conformance specs.
     """
 
     incident: Incident
@@ -58,6 +58,7 @@ class Replay:
     tour: tuple[str, ...] = ()
     host: tuple[Part, ...] = ()
     extras: tuple[str, ...] = ()
+    specs: bool = False
 
     @property
     def memory_bytes(self) -> int:
@@ -79,6 +80,7 @@ def incident(
     tour: Sequence[str] = (),
     host: Sequence[Part] = (),
     extras: Sequence[str] = (),
+    specs: bool = False,
 ) -> Callable[[F], F]:
     """Mark a suite function as the replay of an incident. It is run hardened and, for each control, in that control.
 
@@ -109,6 +111,7 @@ def incident(
             tuple(tour),
             tuple(host),
             tuple(extras),
+            specs,
         )
         setattr(function, REPLAY, replay)
         return function

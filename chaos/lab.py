@@ -38,7 +38,7 @@ from chaos.invariants.heartbeats import reporting
 from chaos.invariants.start import NOT_STARTED, STARTED
 from chaos.journal import WORKLOAD, Journal, Saved
 from chaos.leases import LeaseSamples
-from chaos.obstacles import lacking_extra, lacking_part, obstacle
+from chaos.obstacles import lacking_extra, lacking_part, lacking_specs, obstacle
 from chaos.probing import ServiceProbes, steady
 from chaos.profile import Profile
 from chaos.recorder import Recorder
@@ -169,7 +169,9 @@ class Lab:
             return
         if why := lacking_extra(self._declared, self.cluster_kind):
             raise LacksAbilityError(why)
-        if self.cluster_kind == KIND and (why := obstacle(self._declared, self._images)):
+        if self.cluster_kind != KIND:
+            return
+        if why := lacking_specs(self._declared, plain(self.kubernetes)) or obstacle(self._declared, self._images):
             raise LacksAbilityError(why)
 
     def _wait_for_setup(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from chaos import extras
 from chaos.clusters.base import KIND, ControlPlaneSwap, NodeNetwork, NodePower, OwnFileSystems
+from chaos.conformance import program
 from chaos.hosts import engine, workload_images
 from chaos.hosts.parts import NODE_NETWORKS, OWN_FILE_SYSTEMS, ROOT, Part
 from chaos.incident import DENSE, STATEFUL, Replay
@@ -57,6 +58,11 @@ def obstacle(replay: Replay, given: Mapping[str, str]) -> str:
         if why := workload_images.obstacle(name, given.get(name, ""), engine=running):
             return f"{replay.incident.id} runs {name}, and {why}"
     return ""
+
+
+def lacking_specs(replay: Replay, version: str) -> str:
+    """Why a replay that runs upstream's specs can't on clusters of that version; "" where it can, or runs none."""
+    return program.not_built(version) if replay.specs and program.find(version) is None else ""
 
 
 def needed_for(part: Part, replays: Iterable[Replay]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from chaos.hosts.steps import kind_steps, simulated_steps
 from chaos.incident import HARDENED, Load
 from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import AFTER
-from chaos.obstacles import lacking_extra, lacking_part
+from chaos.obstacles import lacking_extra, lacking_part, lacking_specs
 from chaos.options import Options, options_of
 from chaos.plugin import worker_input
 from chaos.report.results import Outcome, Results
@@ -317,9 +317,11 @@ def _candidate(item: pytest.Item, asked: Options, given: Budget) -> Candidate | 
     replay, this = replay_of_item(item), of_item(item)
     if replay is None or this is None or item.get_closest_marker("skip") is not None:
         return None
-    if lacking_extra(replay, this.cluster) or (this.cluster == KIND and not asked.setup and lacking_part(replay)):
-        return None
     version = normal_version(asked.kubernetes)
+    if lacking_extra(replay, this.cluster) or (this.cluster == KIND and lacking_specs(replay, version)):
+        return None
+    if this.cluster == KIND and not asked.setup and lacking_part(replay):
+        return None
     took_s = given.known.replay_s(below_suites(item), replay.shape, asked.profile, version)
     if this.control is None and this.cluster == KIND and _conforms(asked, version):
         took_s += given.known.specs_s(version)

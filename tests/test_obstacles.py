@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -9,14 +10,16 @@ import pytest
 
 from chaos.catalogue import INCIDENTS
 from chaos.clusters.base import KIND, NodeExec, NodeNetwork, RunsContainers, Shape
+from chaos.conformance import program
 from chaos.faults.link import BadLink
 from chaos.faults.network import CutOff
 from chaos.hosts import engine, parts, workload_images
 from chaos.hosts.parts import FIREWALL, LOSS, NODE_NETWORKS, OWN_FILE_SYSTEMS, ROOT, THROTTLING
+from chaos.hosts.places import suites_dir
 from chaos.incident import PLAIN, STATEFUL, Replay
 from chaos.journal import Journal
 from chaos.lab import Lab, LacksAbilityError
-from chaos.obstacles import needed_for, obstacle, parts_of
+from chaos.obstacles import lacking_specs, needed_for, obstacle, parts_of
 from chaos.profile import find as find_profile
 from chaos.suites import suites
 
@@ -66,7 +69,26 @@ def test_each_obstacle_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no tc" not in obstacle(a_replay(NodeNetwork, host=(LOSS,)), {})
 
 
+def test_a_replay_of_specs_needs_their_program_of_the_clusters_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    told = "e2e.test of Kubernetes 1.34.4 is not built; `kube-ordeal conformance build --kubernetes 1.34.4` makes it"
+    specs = replace(a_replay(), specs=True)
+    assert [lacking_specs(each, "1.34.4") for each in (specs, a_replay())] == [told, ""]
+    monkeypatch.setattr(program, "find", lambda _: program.Program(tmp_path, "1.34.4", tmp_path))
+    assert lacking_specs(specs, "1.34.4") == ""
+
+
+def test_every_suite_that_runs_specs_says_so() -> None:
+    files = {suite.test.partition("::")[0] for suite in suites()}
+    running = {file for file in files if "lab.run_specs" in (suites_dir() / file).read_text()}
+    assert running == {suite.test.partition("::")[0] for suite in suites() if suite.replay.specs} != set()
+
+
 class NoPool:
+    kubernetes = "1.34.4"
+
     def acquire(self, *_: object) -> None:
         pytest.fail("a cluster was made")
 

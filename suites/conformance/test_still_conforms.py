@@ -12,7 +12,7 @@ from chaos.lab import Lab
 NEEDS = (RunsContainers, NodeNetwork)
 
 
-@incident("still-conforms", on=("kind",), needs=NEEDS, controls=("no-dns", "no-routes"), load=Load.WORKS)
+@incident("still-conforms", on=("kind",), needs=NEEDS, controls=("no-dns", "no-routes"), load=Load.WORKS, specs=True)
 def test_what_conformed_before_conforms_after(lab: Lab) -> None:
     """When a cluster's DNS is away and a node has no way to the other nodes' pods, and both come back, each of
     upstream's specs that passed before MUST pass after. In a control one of the two is still so when they are run.
