@@ -83,6 +83,16 @@ class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has 
         self._groups[str(found)] = found
         return str(found)
 
+    def schedule(self) -> None:
+        """Hand out what is there. A process runs no test before it knows the next one, or that there is none: one that
+        came later, for one that died, is told here, as the first ones are by pytest-xdist.
+        """
+        goes_on = self.collection is not None
+        super().schedule()
+        if goes_on:
+            for node in self.nodes:
+                self._reschedule(node)
+
     def _assign_work_unit(self, node: Any) -> None:
         scope = self._next_of(node) or next(iter(self.workqueue))
         self.workqueue.move_to_end(scope, last=False)

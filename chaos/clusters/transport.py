@@ -77,9 +77,9 @@ class Transport:
 
         Raises urllib3's errors, websocket-client's, OSError, and NoCredentialsError.
         """
+        mine = self._credentials()  # before the connection is made, for it shows the certificate of that moment
         connection = self._connection(url)
         try:
-            mine = self._credentials()
             connection.connect()
             try:
                 socket = self._upgraded(connection, url, subprotocol, mine)

@@ -210,6 +210,17 @@ def test_a_command_in_a_pod_goes_with_a_new_token_where_the_old_one_is_refused(t
             assert exec_in_pod(client, "default", "one", ["true"]).code == 0
 
 
+def test_a_command_in_a_pod_may_be_the_first_to_show_the_certificate(tmp_path: Path) -> None:
+    with FakeApiServer(tmp_path, tls=True) as api:
+        user = {"client-certificate": str(PKI / "alice.crt"), "client-key": str(PKI / "alice.key")}
+        api.config["users"][0]["user"] = user
+        api.kubeconfig.write_text(yaml.safe_dump(api.config))
+        api.runs["true"] = ("", "", 0)
+        with api.client() as client:
+            assert exec_in_pod(client, "default", "one", ["true"]).code == 0
+    assert [each.certificate for each in api.asked] == ["alice"]
+
+
 def test_a_servers_answer_is_told_in_its_own_words(tmp_path: Path) -> None:
     with FakeApiServer(tmp_path, tls=True) as api, api.client() as client:
         api.forbidden = {("list", "nodes")}
