@@ -111,11 +111,13 @@ class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has 
         """A process has died. The replay that it was at is not handed out again: its second try would stand in the
         results where the first one was unknown. Returns it, None where it was at none; raises KeyError for another's.
         """
-        units = self.assigned_work[node].values()
-        at = next(((unit, test) for unit in units for test, done in unit.items() if not done), None)
+        units = self.assigned_work[node]
+        at = next(((unit, test) for unit in units.values() for test, done in unit.items() if not done), None)
         if at is not None:
             unit, test = at
             unit[test] = True
+        for scope in [scope for scope, unit in units.items() if all(unit.values())]:
+            del units[scope]  # pytest-xdist would hand it out again, and whoever gets nothing to do waits for ever
         super().remove_node(node)
         self._has.pop(node, None)
         return None if at is None else at[1]

@@ -184,3 +184,17 @@ def test_what_a_process_died_at_is_not_tried_again_and_the_rest_goes_to_the_next
     schedule.processes[1].given.clear()
     assert scheduler.remove_node(schedule.processes[1]) == "suites/data/test_d.py::test_stateful[kind-hardened]"
     assert not scheduler.workqueue
+
+
+def test_what_a_process_had_done_before_it_died_is_not_handed_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever got it had nothing to do, and waited for ever; so did the run."""
+    tests = ["node/test_a.py::test_waits", "node/test_c.py::test_plain", "data/test_d.py::test_stateful"]
+    schedule = Schedule(monkeypatch, tests, processes=1)
+    schedule.finish(0)
+    scheduler = schedule.scheduler
+    assert scheduler.remove_node(schedule.processes[0]) == "suites/node/test_c.py::test_plain[kind-hardened]"
+    instead = Process()
+    scheduler.add_node(instead)
+    scheduler.add_node_collection(instead, schedule.ids)
+    scheduler.schedule()
+    assert [schedule.ids[index] for index in instead.given] == ["suites/data/test_d.py::test_stateful[kind-hardened]"]
