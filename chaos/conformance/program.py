@@ -1,14 +1,13 @@
 """e2e.test of a Kubernetes version: built here, published, or the user's own; and whether it fits a cluster."""
 
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, registry
 from chaos.hosts.binaries import Report, silent
-from chaos.hosts.command import CommandError, pour, run
+from chaos.hosts.command import CommandError, run
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import APP, cache_dir
 
@@ -50,18 +49,7 @@ def take(version: str, engine: Engine, *, report: Report = silent) -> Program | 
             return None
         report(f"taking {NAME} out of {image}")
         registry.bring(engine, image, report)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        container = engine.docker("create", image).out.strip()
-        try:
-            with tempfile.TemporaryDirectory(prefix=".taking-", dir=target.parent, ignore_cleanup_errors=True) as work:
-                for name in (KUBECTL, NAME):
-                    out = engine.argv("cp", f"{container}:{IN_IMAGE}/{name}", "-")
-                    pour(out, [["tar", f"--directory={work}", "-xf", "-"]], timeout_s=120)
-                target.mkdir(exist_ok=True)
-                for name in (KUBECTL, NAME):  # the one that is looked for comes last
-                    (Path(work) / name).replace(target / name)
-        finally:
-            engine.docker("rm", container, check=False)
+        registry.take_out(engine, image, IN_IMAGE, (KUBECTL, NAME), target)  # the one that is looked for comes last
     return Program(target / NAME, wanted, target / KUBECTL)
 
 

@@ -10,7 +10,7 @@ import re
 import resource
 import shutil
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from chaos.hosts import (
     daemon,
     engine,
     image,
+    kubectl,
     packages,
     preparations,
     registry,
@@ -90,18 +91,21 @@ class Disk:
 class Kubernetes:
     """One wanted version: what of its programs is built, and its node image's tag ("" where there is none).
 
-    `control_plane`: what simulated clusters run; `built`: the rest, kubectl and what runs on nodes.
+    `control_plane`: what simulated clusters run; `built`: the rest, kubectl and what runs on nodes, of which a node
+    image that is there, or that can be `pulled`, has all that is needed. `kubectl`: whether one is kept.
     """
 
     version: str
     control_plane: bool
     built: bool
     node_image: str
+    pulled: bool = False
+    kubectl: bool = True
 
     def lacks(self, target: Target) -> tuple[str, ...]:
         """What of its programs is not built and needed, in words."""
         control_plane = "" if self.control_plane or not target.simulated else "control plane"
-        rest = "" if self.built or not target.kind else REST
+        rest = "" if self.built or self.node_image or self.pulled or not target.kind else REST
         return tuple(each for each in (control_plane, rest) if each)
 
 
@@ -497,6 +501,8 @@ def look(
     wanted = [published_node(each.version) for each in kubernetes if not each.node_image]
     wanted += [each for each in map(workload_images.published, lacking) if each] if workloads else []
     facts = _look_at_engine(running, wanted if target.kind else [], report) if running is not None else None
+    if facts is not None:
+        kubernetes = tuple(replace(each, pulled=facts.pulls(published_node(each.version))) for each in kubernetes)
     return Machine(
         root=os.geteuid() == 0,
         kernel=platform.release(),
@@ -571,7 +577,8 @@ def _look_at_version(version: str, running: engine.Engine | None) -> Kubernetes:
     control_plane, rest = (
         binaries.built(each, version) is not None for each in (binaries.CONTROL_PLANE, binaries.KUBERNETES)
     )
-    return Kubernetes(version, control_plane, rest, node_image(running, version) if running else "")
+    of_nodes = node_image(running, version) if running else ""
+    return Kubernetes(version, control_plane, rest, of_nodes, kubectl=kubectl.find(version) is not None)
 
 
 def node_image(running: engine.Engine, version: str) -> str:

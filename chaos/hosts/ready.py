@@ -7,6 +7,7 @@ from chaos.clusters.kind import PUBLISHED_BUSYBOX, KindSetup
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, engine, image, registry
+from chaos.hosts import kubectl as kubectls
 from chaos.hosts.image import WORKLOAD_IMAGE
 
 PUBLISHED_NODE = "kindest/node"
@@ -36,7 +37,7 @@ def kind_setup(
 
 
 def kind_tools(kind: Path | None = None, kubectl: Path | None = None, version: str | None = None) -> KindTools:
-    """The programs that pytest-kind is given; kubectl of that Kubernetes version, or of any that was built.
+    """The programs that pytest-kind is given; kubectl of that Kubernetes version, or of any that is there.
 
     Raises OrdealError where a given path is none, or none were built.
     """
@@ -45,15 +46,12 @@ def kind_tools(kind: Path | None = None, kubectl: Path | None = None, version: s
             raise OrdealError(f"there is no program at {given}")
     built_kind = binaries.built("kind")
     versions = dict.fromkeys((version or binaries.DEFAULT_KUBERNETES, *binaries.PINNED_KUBERNETES))
-    built_kubernetes = next((b for v in versions if (b := binaries.built(binaries.KUBERNETES, v))), None)
-    if (kind is None and built_kind is None) or (kubectl is None and built_kubernetes is None):
+    kubectl = kubectl or next(filter(None, map(kubectls.find, versions)), None)
+    if (kind is None and built_kind is None) or kubectl is None:
         raise OrdealError(
             f"kind and kubectl are not there yet: {SETUP}, or give --ordeal-kind-bin and --ordeal-kind-kubectl-bin"
         )
-    return KindTools(
-        kind or _path(built_kind, "kind"),
-        kubectl or _path(built_kubernetes, "kubectl"),
-    )
+    return KindTools(kind or _path(built_kind, "kind"), kubectl)
 
 
 def _path(built: binaries.Binaries | None, name: str) -> Path:

@@ -8,14 +8,17 @@ import re
 import signal
 import subprocess
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import Report, silent
-from chaos.hosts.command import CommandError
+from chaos.hosts.command import CommandError, pour
 from chaos.hosts.engine import Engine
 
-ASK_TIMEOUT_S, PULL_TIMEOUT_S = 60.0, 1200.0
+ASK_TIMEOUT_S, PULL_TIMEOUT_S, TAKE_TIMEOUT_S = 60.0, 1200.0, 120.0
 # The engine says it once it has the image's manifest: the registry has the image, and hands it out.
 _BEGUN = "Pulling from"
 # What engines say, by what it means. The first that is found counts.
@@ -101,6 +104,22 @@ def bring(engine: Engine, image: str, report: Report = silent, *, otherwise: str
             f"the image {image} is not on this machine and can't be pulled ({_refused(image, error.output).why}); load "
             f"it into the engine with `docker load`{hint}."
         ) from error
+
+
+def take_out(engine: Engine, image: str, folder: str, names: Sequence[str], target: Path) -> None:
+    """Put files of an image's folder into the folder `target`, in their order. Raises CommandError where one lacks."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    container = engine.docker("create", image).out.strip()
+    try:
+        with TemporaryDirectory(prefix=".taking-", dir=target.parent, ignore_cleanup_errors=True) as work:
+            for name in names:
+                out = engine.argv("cp", f"{container}:{folder}/{name}", "-")
+                pour(out, [["tar", f"--directory={work}", "-xf", "-"]], timeout_s=TAKE_TIMEOUT_S)
+            target.mkdir(exist_ok=True)
+            for name in names:
+                (Path(work) / name).replace(target / name)
+    finally:
+        engine.docker("rm", container, check=False)
 
 
 def _refused(image: str, said: str) -> Offer:

@@ -23,10 +23,10 @@ from chaos.hosts import (
     record,
     workload_images,
 )
-from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
+from chaos.hosts.binaries import Report
 from chaos.hosts.doctor import Machine, Status
 from chaos.hosts.places import APP, cache_dir, journals_dir, state_dir
-from chaos.hosts.steps import Lane, Step, kind_steps, perform, programs, simulated_steps
+from chaos.hosts.steps import Lane, Step, kind_steps, perform, simulated_steps
 from chaos.hosts.target import Target
 from chaos.journal import adopt
 
@@ -271,17 +271,12 @@ def _programs(m: Machine, target: Target) -> tuple[str, ...]:
         for bundle in _bundles(target)
         if bundle not in m.bundles
     ]
-    wanted = {each.version: each for each in m.kubernetes}
-    lacks: tuple[str, ...]
-    for version in _program_versions(tuple(wanted), target):
-        if version in wanted:
-            lacks = wanted[version].lacks(target)
-        elif _default_built():
-            lacks = ()
-        else:
-            lacks = (doctor.REST,)
-        if lacks:
-            lines.append(f"build Kubernetes {version} from Go modules ({', '.join(lacks)}), some minutes on 2 cores")
+    for each in m.kubernetes:
+        if lacks := each.lacks(target):
+            what = ", ".join(lacks)
+            lines.append(f"build Kubernetes {each.version} from Go modules ({what}), some minutes on 2 cores")
+        elif target.kind and not each.kubectl:
+            lines.append(f"take kubectl {each.version} out of its node image")
     return tuple(lines)
 
 
@@ -302,15 +297,6 @@ def _bundles(target: Target) -> tuple[str, ...]:
     return (("kind",) if target.kind else ()) + (("etcd", "kwok") if target.simulated else ())
 
 
-def _program_versions(versions: tuple[str, ...], target: Target) -> tuple[str, ...]:
-    # kubectl is the default version's, whatever version a kind cluster has.
-    return tuple(dict.fromkeys((*versions, DEFAULT_KUBERNETES))) if target.kind else versions
-
-
-def _default_built() -> bool:
-    return binaries.built(binaries.KUBERNETES) is not None
-
-
 # --- doing
 
 
@@ -319,7 +305,6 @@ def _steps(made: Plan) -> tuple[Step, ...]:
     steps = [step for version in made.versions for step in simulated_steps(version)] if made.target.simulated else []
     if made.target.kind:
         steps += kind_steps(made.versions)
-        steps += [programs(binaries.KUBERNETES, version) for version in _program_versions(made.versions, made.target)]
     if made.workloads:
         lacking = lambda: bool(doctor.lacking_images(engine.find()))  # noqa: E731
         steps.append(Step("images of workloads", lacking, _workload_images, Lane.ALONE))

@@ -23,7 +23,7 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from chaos import durations
 from chaos.clusters.kind import PUBLISHED_BUSYBOX
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, daemon, doctor, engine, image, packages, parts, preparations, registry
+from chaos.hosts import binaries, daemon, doctor, engine, image, kubectl, packages, parts, preparations, registry
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
 from chaos.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress
 from chaos.progress import shown as telling
@@ -81,11 +81,12 @@ def kind_steps(
         Step("packages for faults", _faults_lack, _for_faults, Lane.MACHINE),
         Step("limits and routes", _host_lacks, prepare, Lane.MACHINE),
         Step("root file system", lambda: not image.has_rootfs() and ours(), make_rootfs, Lane.MACHINE),
-        *(programs(binaries.KUBERNETES, version) for version in versions),
+        *(programs(binaries.KUBERNETES, each.version, each.is_built_here, Lane.COMPILE) for each in images),
         programs("kind"),
         *(programs(binaries.CONTROL_PLANE, each.version, each.is_built_here) for each in images),
         *(programs(bundle, None, ours) for bundle in image.OTHER_BUNDLES),
         *(Step(f"node image {each.version}", each.is_missing, each.make, Lane.ALONE) for each in images),
+        *(Step(f"kubectl {each.version}", each.lacks_kubectl, each.take_kubectl, Lane.ALONE) for each in images),
     )
 
 
@@ -137,8 +138,12 @@ def perform(steps: Sequence[Step], console: Console | None = None, *, progress: 
     return tuple(step for step in steps if step in done)
 
 
-def programs(bundle: str, version: str | None = None, wanted: Callable[[], bool] | None = None) -> Step:
-    """The step that builds a bundle; with `wanted`, only where that says so once all before it is done."""
+def programs(
+    bundle: str, version: str | None = None, wanted: Callable[[], bool] | None = None, lane: Lane | None = None
+) -> Step:
+    """The step that builds a bundle; with `wanted`, only where that says so: once all before it is done, unless it has
+    another lane.
+    """
 
     def needed() -> bool:
         return binaries.built(bundle, version) is None and (wanted is None or wanted())
@@ -147,7 +152,7 @@ def programs(bundle: str, version: str | None = None, wanted: Callable[[], bool]
         binaries.build(bundle, version, report=report)
 
     title = f"{bundle} {version or binaries.BUNDLES[bundle].default}"
-    return Step(title, needed, do, Lane.COMPILE if wanted is None else Lane.ALONE)
+    return Step(title, needed, do, lane or (Lane.COMPILE if wanted is None else Lane.ALONE))
 
 
 def _progress(steps: Sequence[Step]) -> Progress:
@@ -268,6 +273,14 @@ class _NodeImage:
             return
         for name in (PUBLISHED_BUSYBOX, self._published):  # the node image last: it is what `is_missing` asks for
             registry.bring(running, name, report)
+
+    def lacks_kubectl(self) -> bool:
+        """Whether there is none of its version: where its programs were not built, the image has it."""
+        return kubectl.find(self.version) is None
+
+    def take_kubectl(self, report: Report) -> None:
+        running = engine.require()
+        kubectl.take(self.version, doctor.node_image(running, self.version), running, report=report)
 
     @property
     def _published(self) -> str:

@@ -73,17 +73,20 @@ def test_for_simulated_clusters_nothing_of_the_machine_is_changed() -> None:
 
 def test_with_a_registry_the_published_image_is_pulled_and_debian_left_alone() -> None:
     docker = replace(REGISTRY, missing_preparations=("no route contains 10.244.0.0/16",))
-    plan = planned(replace(GOOD, engine=docker, kubernetes=BUILT_NONE, debootstrap=False), Target.KIND)
+    wanted = (replace(BUILT_NONE[0], pulled=True, kubectl=False),)
+    plan = planned(replace(GOOD, engine=docker, kubernetes=wanted, debootstrap=False), Target.KIND)
     assert plan.machine == ("mend this: no route contains 10.244.0.0/16",)
-    assert "pull the published node image of Kubernetes 1.34.4" in plan.cache
+    assert plan.cache == (
+        "take kubectl 1.34.4 out of its node image",
+        "pull the published node image of Kubernetes 1.34.4",
+    )
 
 
-def test_each_wanted_version_is_planned_and_kubectl_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_wanted_version_is_planned_and_no_other() -> None:
     wanted = (Kubernetes("1.36.3", control_plane=False, built=False, node_image=""),)
     lines = planned(replace(GOOD, engine=NO_REGISTRY, kubernetes=wanted), Target.KIND).cache
     assert [line.split(" from ")[0] for line in lines] == [
         "build Kubernetes 1.36.3",
-        "build Kubernetes 1.34.4",  # the cache of this test is empty, and kubectl is this one's
         "build the node image of Kubernetes 1.36.3",
     ]
 
@@ -363,7 +366,7 @@ def test_what_simulated_clusters_run_is_done_first_and_nothing_twice() -> None:
     titles = [step.title for step in setup._steps(planned(BARE, Target.ALL))]
     assert titles[:3] == ["control-plane 1.34.4", "etcd 3.6.16", "kwok 0.8.0"]
     assert titles[3] == "container engine"
-    assert titles[-1] == "node image 1.34.4"
+    assert titles[-2:] == ["node image 1.34.4", "kubectl 1.34.4"]
     assert len(set(titles)) == len(titles)
     with_images = setup._steps(planned(BARE, Target.ALL, workloads=True))
     assert [step.title for step in with_images][-1] == "images of workloads"

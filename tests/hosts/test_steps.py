@@ -246,7 +246,7 @@ class Registry:
 
 def test_with_a_registry_only_what_a_kind_cluster_is_driven_with_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     there = Registry(monkeypatch, has=True)
-    assert there.needed() == ["kubernetes 1.34.4", "kind 0.33.0", "node image 1.34.4"]
+    assert there.needed() == ["kind 0.33.0", "node image 1.34.4", "kubectl 1.34.4"]
     assert there.asked == 1
 
 
@@ -254,7 +254,7 @@ def test_without_a_registry_all_of_the_node_image_is_built(monkeypatch: pytest.M
     needed = Registry(monkeypatch, has=False).needed()
     assert needed[0] == "root file system"
     assert {"control-plane 1.34.4", "kubernetes 1.34.4", "etcd 3.6.16", "coredns 1.14.1", "pause 1.0.0"} <= set(needed)
-    assert needed[-1] == "node image 1.34.4"
+    assert needed[-2:] == ["node image 1.34.4", "kubectl 1.34.4"]  # which is there once its programs are built
     assert not {"kwok 0.8.0", "external-attacher 4.13.0", "csi-rbd-lock 1.13.0"} & set(needed)
 
 
@@ -287,7 +287,7 @@ def test_images_are_pulled_once_and_only_where_they_lack(tmp_path: Path, monkeyp
     pull = f"touch {tmp_path}/$(echo $2$3 | tr -dc a-z0-9)"
     made = FakeDocker(tmp_path / "bin").install(image=there, pull=pull)
     monkeypatch.setattr(engine, "clients", lambda: [made.client])
-    step = kind_steps()[-1]
+    step = next(each for each in kind_steps() if each.title == "node image 1.34.4")
     monkeypatch.setattr("chaos.hosts.image.find", lambda *_: None)
     step.do(lambda _: None)
     pulls = [call for call in made.calls if call.startswith("pull --quiet")]

@@ -1,0 +1,31 @@
+"""The kubectl that pytest-kind is given: built with what runs on nodes, or the one that a node image has."""
+
+from pathlib import Path
+
+from chaos.hosts import binaries, registry
+from chaos.hosts.binaries import Report, silent
+from chaos.hosts.engine import Engine
+from chaos.hosts.places import cache_dir
+
+NAME = "kubectl"
+ON_NODE = "/usr/bin"  # of kind's node images, and of ours
+
+
+def find(version: str) -> Path | None:
+    """That version's; None where there is none yet. Raises OrdealError where it is no version."""
+    made = binaries.built(binaries.KUBERNETES, version)
+    if made is not None:
+        return made.path(NAME)
+    kept = _taken(version) / NAME
+    return kept if kept.is_file() else None
+
+
+def take(version: str, image: str, engine: Engine, *, report: Report = silent) -> Path:
+    """Keep the one of a node image of that version. Raises CommandError where it has none."""
+    report(f"taking {NAME} out of {image}")
+    registry.take_out(engine, image, ON_NODE, (NAME,), _taken(version))
+    return _taken(version) / NAME
+
+
+def _taken(version: str) -> Path:
+    return cache_dir() / NAME / f"taken-{version}"
