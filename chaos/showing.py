@@ -80,6 +80,11 @@ class Hooks:
         """It is over."""
         self._progress.end(short(nodeid))
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str) -> None:
+        """So it is where its process has died, which says nothing more."""
+        self._progress.end(short(crashitem))
+
 
 def expect(config: pytest.Config, ids: list[str]) -> None:
     """Begin to show, where there is a replay among the tests; only once."""

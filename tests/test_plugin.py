@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,28 @@ def test_what_shares_a_cluster_stays_in_one_process(side_by_side: SideBySide) ->
     processes = {kind: {i["facts"]["process"] for i in told if i["cluster"] == kind} for kind in ("kind", "simulated")}
     assert [len(of) for of in processes.values()] == [1, 1]
     assert processes["kind"] != processes["simulated"]
+
+
+def test_a_process_that_dies_leaves_one_unknown_and_the_rest_is_replayed(pytester: pytest.Pytester) -> None:
+    body = """
+        @incident("mass-termination", on=("kind",))
+        def test_{}(lab):
+            {}
+            lab.findings.append(finding(Verdict.HELD))
+        """
+    dies = "import os; os.abort()"
+    suite(
+        pytester,
+        textwrap.dedent(body.format("before", "pass") + body.format("dies", dies) + body.format("after", "pass")),
+    )
+    done = pytester.run(sys.executable, "-m", "pytest", "-n", "1", "-p", "no:hypothesispytest", timeout=100)
+    assert "1 failed, 2 passed" in done.stdout.str()
+    results = json.loads((pytester.path / "results" / "latest" / "results.json").read_text())
+    verdicts = {entry["test"].split("::")[1]: entry["verdict"] for entry in results["incidents"]}
+    assert verdicts == {"test_before[kind-hardened]": "held", "test_after[kind-hardened]": "held"}
+    assert [entry["test"].split("::")[1] for entry in results["running"]] == ["test_dies[kind-hardened]"]
+    assert "Not safe" not in (page := (pytester.path / "results" / "latest" / "report.html").read_text())
+    assert "has no end" in page
 
 
 def test_results_that_cannot_be_written_end_a_run_side_by_side_too(pytester: pytest.Pytester) -> None:
