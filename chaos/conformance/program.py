@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, registry
+from chaos.hosts import binaries, kubectl, registry
 from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, run
 from chaos.hosts.engine import Engine
@@ -114,7 +114,6 @@ def taken(version: str) -> Path:
 
 def _kubectl(version: str) -> Path | None:
     try:
-        made = binaries.built(binaries.KUBERNETES, plain(version))
+        return kubectl.find(plain(version))
     except OrdealError:  # a version that is written in another way
         return None
-    return made.path("kubectl") if made else None
