@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -259,7 +260,7 @@ class Lab:
         try:
             return workload.deploy(cluster, self._run, namespace)
         except OrdealError:
-            self.take_evidence(f"deploy-{workload.name}", since_wall=since_wall)
+            self._evidence_of_failure(f"deploy-{workload.name}", since_wall)
             raise
 
     def image(self, name: str, given: str = "") -> str:
@@ -309,10 +310,11 @@ class Lab:
     @contextmanager
     def configured(self, change: Fault) -> Iterator[Saved]:
         """Set the cluster up for this replay (a threshold, a program, a priority): journalled and taken back like a
-        fault, but part of the configuration, so nothing is recorded and no evidence is taken.
+        fault, but part of the configuration, so nothing is recorded, and evidence is taken only where it does not land.
         """
         self.phase("configure", change.kind)
-        with inject(change, self.current, self.journal, History()) as saved:
+        why = partial(self._evidence_of_failure, change.kind, time.time())
+        with inject(change, self.current, self.journal, History(), not_landed=why) as saved:
             yield saved
 
     @contextmanager
@@ -365,7 +367,8 @@ class Lab:
         since_wall = time.time()
         with self._conforming.during(fault, self.current, history, self.deploy):
             self.phase("fault", fault.kind)
-            with inject(fault, self.current, self.journal, history) as saved:
+            why = partial(self._evidence_of_failure, fault.kind, since_wall, nodes)
+            with inject(fault, self.current, self.journal, history, not_landed=why) as saved:
                 yield saved
                 self.take_evidence(fault.kind, since_wall=since_wall, nodes=nodes)
                 self.phase("heal", fault.kind)
@@ -378,6 +381,11 @@ class Lab:
         where = self._directory / "evidence" / f"{max(0, len(self.histories) - 1)}-{of}"
         named = tuple(nodes) or tuple(n.name for n in self.current.nodes())
         self.evidence.extend(evidence.collect(self.current, named, where, since_wall=since_wall))
+
+    def _evidence_of_failure(self, of: str, since_wall: float, nodes: Sequence[str] = ()) -> None:
+        """The same of why something did not come to be, which is told also where nothing can be collected."""
+        with suppress(OrdealError, OSError):
+            self.take_evidence(of, since_wall=since_wall, nodes=nodes)
 
     def hold(self, for_s: float, because: str) -> None:
         """Let the fault last on purpose."""

@@ -1,6 +1,7 @@
 """Holds end by what is seen, and recovery is waited for longer than is promised; in a control it is not."""
 
 from collections.abc import Callable, Sequence
+from errno import ENOSPC
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -81,6 +82,16 @@ def test_a_workload_that_does_not_become_ready_leaves_evidence_of_why(
         lab.deploy(Never())
     assert taken == [(("n1",), "0-deploy-web")]
     assert [piece.name for piece in lab.evidence] == ["pods.json"]
+
+
+def test_why_nothing_came_to_be_is_told_also_without_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab, _ = made(tmp_path)
+
+    def full(*_: object, **__: object) -> NoReturn:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(lab, "take_evidence", full)
+    lab._evidence_of_failure("deploy-web", 0.0)
 
 
 def test_a_hold_ends_when_it_has_seen_what_it_waits_for(tmp_path: Path) -> None:

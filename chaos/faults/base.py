@@ -3,7 +3,7 @@
 A fault knows how to harm and how to put back. Safety is here, once, for all of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -72,8 +72,11 @@ def inject(
     *,
     landing_within_s: float = LANDING_WITHIN_S,
     undone_within_s: float = UNDONE_WITHIN_S,
+    not_landed: Callable[[], None] = lambda: None,
 ) -> Iterator[Saved]:
     """Do the harm for the length of the block. Yields what was saved for undo.
+
+    `not_landed` is called where it did not land, before anything is undone: that would take with it what tells why.
 
     Raises FaultError where the cluster lacks an ability, the fault did not land within `landing_within_s`, or was not
     undone within `undone_within_s`. In every case undo has been tried before the error leaves; what could not be undone
@@ -86,7 +89,7 @@ def inject(
     entry = journal.planned(harm.kind, cluster.ref, saved)
     history.add(FaultStep(history.now(), harm.kind, "planned"))
     try:
-        _land(harm, cluster, saved, history, landing_within_s)
+        _land(harm, cluster, saved, history, landing_within_s, not_landed)
         yield saved
     finally:
         with held_back():
@@ -109,13 +112,16 @@ def undo_pending(found: Pending, cluster: Cluster, within_s: float = UNDONE_WITH
         return True
 
 
-def _land(harm: Fault, cluster: Cluster, saved: Saved, history: History, within_s: float) -> None:
+def _land(
+    harm: Fault, cluster: Cluster, saved: Saved, history: History, within_s: float, not_landed: Callable[[], None]
+) -> None:
     try:
         harm.apply(cluster, saved)
         history.add(FaultStep(history.now(), harm.kind, "applied"))
         eventually(lambda: harm.landed(cluster, saved), within_s=within_s, what=f"{harm.kind} to land", every_s=0.1)
     except Exception as error:
         history.add(FaultStep(history.now(), harm.kind, "not-landed", str(error)))
+        not_landed()
         raise FaultError(f"the fault {harm.kind} did not land: {error}") from error
     history.add(FaultStep(history.now(), harm.kind, "landed"))
 
