@@ -172,7 +172,9 @@ class Lab:
             raise LacksAbilityError(why)
         if self.cluster_kind != KIND:
             return
-        if why := lacking_specs(self._declared, plain(self.kubernetes)) or obstacle(self._declared, self._images):
+        if not self._pool.image_is_given and (why := lacking_specs(self._declared, plain(self.kubernetes))):
+            raise LacksAbilityError(why)
+        if why := obstacle(self._declared, self._images):
             raise LacksAbilityError(why)
 
     def _wait_for_setup(self) -> None:

@@ -318,7 +318,9 @@ def _candidate(item: pytest.Item, asked: Options, given: Budget) -> Candidate | 
     if replay is None or this is None or item.get_closest_marker("skip") is not None:
         return None
     version = normal_version(asked.kubernetes)
-    if lacking_extra(replay, this.cluster) or (this.cluster == KIND and lacking_specs(replay, version)):
+    if lacking_extra(replay, this.cluster):
+        return None
+    if this.cluster == KIND and not asked.kind_image and lacking_specs(replay, version):
         return None
     if this.cluster == KIND and not asked.setup and lacking_part(replay):
         return None

@@ -101,6 +101,8 @@ class ByCluster(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has 
         super()._assign_work_unit(node)
 
     def _reschedule(self, node: Any) -> None:
+        if node not in self.registered_collections:  # it has come for one that died, and still collects
+            return
         nearly_through = self._pending_of(self.assigned_work[node]) <= 2  # as pytest-xdist has it
         if self.workqueue and nearly_through and not node.shutting_down and self._next_of(node) is None:
             node.shutdown()

@@ -5,7 +5,7 @@ import ssl
 import threading
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.fake_apiserver import PKI
 
@@ -16,12 +16,15 @@ class FakeProxy:
     def __init__(self, leads_to: int, *, socks: bool = False, tls: bool = False) -> None:
         self.asked: list[str] = []  # hosts, as they were named
         self.as_whom: list[str] = []  # Proxy-Authorization, or a user and a password of SOCKS
+        self.certificates: list[str] = []  # whose was shown to it, with TLS
         self._leads_to, self._socks = leads_to, socks
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
         if self._context is not None:
             self._context.load_cert_chain(PKI / "server.crt", PKI / "server.key")
+            self._context.load_verify_locations(PKI / "ca.crt")
+            self._context.verify_mode = ssl.CERT_OPTIONAL
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
     def __enter__(self) -> Self:
@@ -45,6 +48,9 @@ class FakeProxy:
     def _serve(self, raw: socket.socket) -> None:
         with suppress(OSError):
             client = raw if self._context is None else self._context.wrap_socket(raw, server_side=True)
+            if isinstance(client, ssl.SSLSocket):
+                subject: Any = (client.getpeercert() or {}).get("subject", ())
+                self.certificates += [value for part in subject for key, value in part if key == "commonName"]
             with client, socket.create_connection(("127.0.0.1", self._leads_to)) as server:
                 (self._agree_on_socks if self._socks else self._agree_on_connect)(client)
                 back = threading.Thread(target=_pour, args=(server, client), daemon=True)

@@ -130,4 +130,5 @@ def test_what_is_shipped_is_of_replays_clusters_and_builds_that_there_are() -> N
     there |= {durations.build_key(step.what) for step in (*kind_steps(), *simulated_steps())}
     there |= {durations.specs_key("1.34")}
     assert set(shipped) <= there
+    assert {durations.build_key(step.what) for step in (*kind_steps(), *simulated_steps())} <= set(shipped)
     assert durations.build_key("image ceph") in shipped

@@ -87,7 +87,7 @@ def test_every_suite_that_runs_specs_says_so() -> None:
 
 
 class NoPool:
-    kubernetes = "1.34.4"
+    kubernetes, image_is_given = "1.34.4", False
 
     def acquire(self, *_: object) -> None:
         pytest.fail("a cluster was made")

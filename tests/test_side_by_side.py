@@ -186,6 +186,24 @@ def test_what_a_process_died_at_is_not_tried_again_and_the_rest_goes_to_the_next
     assert not scheduler.workqueue
 
 
+def test_a_second_one_may_die_before_the_first_ones_successor_has_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    variants = [f"test_waits[kind-{each}]" for each in ("hardened", "control:a", "control:b")]
+    tests = [*(f"node/test_a.py::{each}" for each in variants), *(f"node/test_a2.py::{each}" for each in variants)]
+    monkeypatch.setitem(KNOWN, "node/test_a2.py::test_waits", replay(shape=DENSE))
+    schedule = Schedule(monkeypatch, tests)
+    scheduler, late = schedule.scheduler, [Process(), Process()]
+    died = []
+    for gone, comes in zip(schedule.processes, late, strict=True):
+        died.append(scheduler.remove_node(gone))
+        scheduler.add_node(comes)
+    for each in late:
+        scheduler.add_node_collection(each, schedule.ids)
+        scheduler.schedule()
+    given = [schedule.ids[index] for each in late for index in each.given]
+    assert sorted([*died, *given]) == sorted(schedule.ids)
+    assert all(each.shutting_down for each in late)
+
+
 def test_what_a_process_had_done_before_it_died_is_not_handed_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever got it had nothing to do, and waited for ever; so did the run."""
     tests = ["node/test_a.py::test_waits", "node/test_c.py::test_plain", "data/test_d.py::test_stateful"]

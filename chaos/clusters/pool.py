@@ -81,6 +81,11 @@ class Pool:
         """The version of the clusters that are made here."""
         return self._wishes.kubernetes
 
+    @property
+    def image_is_given(self) -> bool:
+        """Whether the user named the node image: then it says which version its clusters have."""
+        return bool(self._wishes.kind_image)
+
     def use_up(self, kind_of: str) -> None:
         """The cluster of that kind is about to become another one for good: journalled as one to delete, kept or not.
 

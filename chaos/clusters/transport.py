@@ -46,8 +46,9 @@ class Transport:
         self._lock = threading.Lock()
         self._presented: Certificate | None = None
         self._always = _impersonation(chosen)
-        tls = _tls(chosen) if server_url(chosen.cluster.server).startswith("https://") else None
-        self._encrypted = tls is not None
+        self._encrypted = server_url(chosen.cluster.server).startswith("https://")
+        self._authorities = _authorities(chosen) if self._encrypted else b""
+        tls = _tls(chosen, self._authorities) if self._encrypted else None
         self._manager = _manager(chosen, tls, proxy)
 
     @property
@@ -141,13 +142,13 @@ class Transport:
             if certificate is None or certificate == self._presented or not self._encrypted:
                 return
             try:
-                tls = _tls(self._chosen, certificate)
+                tls = _tls(self._chosen, self._authorities, certificate)
             except OrdealError as error:
                 raise NoCredentialsError(str(error)) from error
-            self._manager.connection_pool_kw["ssl_context"] = tls
-            first, self._presented = self._presented is None, certificate
-        if not first:
-            self._manager.clear()
+            before, manager = self._manager, _manager(self._chosen, tls, self.proxy)
+            manager.connection_pool_kw |= {k: v for k, v in before.connection_pool_kw.items() if k == "socket_options"}
+            self._manager, self._presented = manager, certificate
+        before.clear()
 
     def _headers(self, given: Any, mine: Credentials) -> urllib3.HTTPHeaderDict:
         headers = urllib3.HTTPHeaderDict(given or {})
@@ -199,7 +200,7 @@ def _through(proxy: Proxy, tls: ssl.SSLContext | None, how: dict[str, Any]) -> u
         where = f"socks5h://{host}:{proxy.url.port or 1080}"  # names are for the proxy to resolve, as for Go
         return SOCKSProxyManager(where, username=proxy.user, password=proxy.password, **how)
     headers = urllib3.make_headers(proxy_basic_auth=f"{proxy.user}:{proxy.password or ''}") if proxy.user else None
-    # Go meets the proxy with the same trust as the server.
+    # Go meets the proxy with the same trust, and shows it the same certificate, as the server.
     trust = tls if proxy.url.scheme == "https" else None
     return urllib3.ProxyManager(proxy.url.geturl(), proxy_headers=headers, proxy_ssl_context=trust, **how)
 
@@ -231,7 +232,15 @@ class _Context(ssl.SSLContext):
             self._protocols = wanted
 
 
-def _tls(chosen: Chosen, certificate: Certificate | None = None) -> ssl.SSLContext:
+def _authorities(chosen: Chosen) -> bytes:
+    """What the kubeconfig names. Raises OrdealError where that can't be read."""
+    cluster = chosen.cluster
+    if cluster.insecure_skip_tls_verify:
+        return b""
+    return contents(chosen, "certificate-authority", cluster.certificate_authority_data, cluster.certificate_authority)
+
+
+def _tls(chosen: Chosen, authorities: bytes, certificate: Certificate | None = None) -> ssl.SSLContext:
     """As Go verifies: any certificate that is named is trusted, also one in the middle of a chain.
 
     `certificate`: what is shown to the server. Raises OrdealError where what the kubeconfig names can't be used.
@@ -248,9 +257,6 @@ def _tls(chosen: Chosen, certificate: Certificate | None = None) -> ssl.SSLConte
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
-    authorities = contents(
-        chosen, "certificate-authority", cluster.certificate_authority_data, cluster.certificate_authority
-    )
     if authorities or cluster.certificate_authority:
         _trust(chosen, context, authorities)
     else:

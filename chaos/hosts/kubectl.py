@@ -1,7 +1,10 @@
 """The kubectl that pytest-kind is given: built with what runs on nodes, or the one that a node image has."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from chaos.errors import OrdealError
 from chaos.hosts import binaries, registry
 from chaos.hosts.binaries import Report, silent
 from chaos.hosts.engine import Engine
@@ -18,6 +21,17 @@ def find(version: str) -> Path | None:
         return made.path(NAME)
     kept = _taken(version) / NAME
     return kept if kept.is_file() else None
+
+
+def find_any(first: Iterable[str] = ()) -> Path | None:
+    """The first of those versions that is there, else of the pinned ones, else whichever is: for what any can do."""
+    taken = (each.name.removeprefix("taken-") for each in sorted((cache_dir() / NAME).glob("taken-*")))
+    built = (each.name.rpartition("-")[0] for each in sorted((cache_dir() / "bin" / binaries.KUBERNETES).glob("*-*")))
+    for version in dict.fromkeys((*first, *binaries.PINNED_KUBERNETES, *taken, *built)):
+        with suppress(OrdealError):  # a folder that is not ours
+            if found := find(version):
+                return found
+    return None
 
 
 def take(version: str, image: str, engine: Engine, *, report: Report = silent) -> Path:

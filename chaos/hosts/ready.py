@@ -45,8 +45,7 @@ def kind_tools(kind: Path | None = None, kubectl: Path | None = None, version: s
         if given is not None and not given.is_file():
             raise OrdealError(f"there is no program at {given}")
     built_kind = binaries.built("kind")
-    versions = dict.fromkeys((version or binaries.DEFAULT_KUBERNETES, *binaries.PINNED_KUBERNETES))
-    kubectl = kubectl or next(filter(None, map(kubectls.find, versions)), None)
+    kubectl = kubectl or kubectls.find_any((version or binaries.DEFAULT_KUBERNETES,))
     if (kind is None and built_kind is None) or kubectl is None:
         raise OrdealError(
             f"kind and kubectl are not there yet: {SETUP}, or give --ordeal-kind-bin and --ordeal-kind-kubectl-bin"

@@ -272,10 +272,9 @@ def _programs(m: Machine, target: Target) -> tuple[str, ...]:
         if bundle not in m.bundles
     ]
     for each in m.kubernetes:
-        if lacks := each.lacks(target):
-            what = ", ".join(lacks)
+        if what := ", ".join(each.builds(target)):
             lines.append(f"build Kubernetes {each.version} from Go modules ({what}), some minutes on 2 cores")
-        elif target.kind and not each.kubectl:
+        if doctor.KUBECTL in each.lacks(target):
             lines.append(f"take kubectl {each.version} out of its node image")
     return tuple(lines)
 

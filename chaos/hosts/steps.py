@@ -81,8 +81,8 @@ def kind_steps(
         Step("packages for faults", _faults_lack, _for_faults, Lane.MACHINE),
         Step("limits and routes", _host_lacks, prepare, Lane.MACHINE),
         Step("root file system", lambda: not image.has_rootfs() and ours(), make_rootfs, Lane.MACHINE),
-        *(programs(binaries.KUBERNETES, each.version, each.is_built_here, Lane.COMPILE) for each in images),
         programs("kind"),
+        *(programs(binaries.KUBERNETES, each.version, each.is_built_here) for each in images),
         *(programs(binaries.CONTROL_PLANE, each.version, each.is_built_here) for each in images),
         *(programs(bundle, None, ours) for bundle in image.OTHER_BUNDLES),
         *(Step(f"node image {each.version}", each.is_missing, each.make, Lane.ALONE) for each in images),
@@ -138,12 +138,8 @@ def perform(steps: Sequence[Step], console: Console | None = None, *, progress: 
     return tuple(step for step in steps if step in done)
 
 
-def programs(
-    bundle: str, version: str | None = None, wanted: Callable[[], bool] | None = None, lane: Lane | None = None
-) -> Step:
-    """The step that builds a bundle; with `wanted`, only where that says so: once all before it is done, unless it has
-    another lane.
-    """
+def programs(bundle: str, version: str | None = None, wanted: Callable[[], bool] | None = None) -> Step:
+    """The step that builds a bundle; with `wanted`, only where that says so once all before it is done."""
 
     def needed() -> bool:
         return binaries.built(bundle, version) is None and (wanted is None or wanted())
@@ -152,7 +148,7 @@ def programs(
         binaries.build(bundle, version, report=report)
 
     title = f"{bundle} {version or binaries.BUNDLES[bundle].default}"
-    return Step(title, needed, do, lane or (Lane.COMPILE if wanted is None else Lane.ALONE))
+    return Step(title, needed, do, Lane.COMPILE if wanted is None else Lane.ALONE)
 
 
 def _progress(steps: Sequence[Step]) -> Progress:
@@ -275,8 +271,8 @@ class _NodeImage:
             registry.bring(running, name, report)
 
     def lacks_kubectl(self) -> bool:
-        """Whether there is none of its version: where its programs were not built, the image has it."""
-        return kubectl.find(self.version) is None
+        """Whether there is none of its version, nor is one built: then the image has it."""
+        return kubectl.find(self.version) is None and not self.is_built_here()
 
     def take_kubectl(self, report: Report) -> None:
         running = engine.require()

@@ -137,6 +137,19 @@ def test_a_proxy_leads_to_the_server_for_requests_and_for_commands_in_pods(
     assert set(proxy.as_whom) == ({"me:p@ss"} if how.get("socks") else {"Basic bWU6cEBzcw=="})
 
 
+def test_a_proxy_is_shown_the_same_certificate_as_the_server(tmp_path: Path) -> None:
+    """As by Go: it has one set-up of TLS for both (net/http, transport.go, addTLS)."""
+    with FakeApiServer(tmp_path, tls=True) as api, FakeProxy(api.port, tls=True) as proxy:
+        cluster = api.config["clusters"][0]["cluster"]
+        cluster |= {"server": "https://api.example:6443", "proxy-url": f"https://localhost:{proxy.port}"}
+        user = {"client-certificate": str(PKI / "alice.crt"), "client-key": str(PKI / "alice.key")}
+        api.config["users"][0]["user"] = user
+        api.kubeconfig.write_text(yaml.safe_dump(api.config))
+        with api.client() as client:
+            assert server_version(client) == "1.34.4"
+    assert (api.asked[-1].certificate, proxy.certificates) == ("alice", ["alice"])
+
+
 def test_an_insecure_server_behind_a_proxy_gives_no_warning_either(tmp_path: Path) -> None:
     with FakeApiServer(tmp_path, tls=True) as api, FakeProxy(api.port, socks=True) as proxy:
         cluster = api.config["clusters"][0]["cluster"]

