@@ -18,13 +18,14 @@ echo "results=$results" >> "$GITHUB_OUTPUT"
 # on once, and then waited for, since faults and clusters are taken back.
 set -m
 run() {
-    local child reader code=0
+    local child reader handed_on="" code=0
     mkfifo "$work/words"
     tee -i -a "$log" < "$work/words" &
     reader=$!
     "$here/as-root.sh" "$@" > "$work/words" 2>&1 &
     child=$!
-    trap 'trap "" INT TERM; "$here/as-root.sh" kill -INT "$child"' INT TERM
+    # Of two signals at once both are pending when the first one's trap begins, so that ignoring the other is not enough.
+    trap 'trap "" INT TERM; [ -n "$handed_on" ] || { handed_on=1; "$here/as-root.sh" kill -INT "$child"; }' INT TERM
     until wait "$child"; do
         code=$?
         [ -d "/proc/$child" ] || break # else the wait was broken off by the signal
