@@ -1,6 +1,10 @@
 """What every test here needs of the process that runs it."""
 
+import os
 import signal
+import tempfile
+from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,3 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """A warning is an error."""
     for each in FILTERS:
         config.addinivalue_line("filterwarnings", each)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The folder for temporary files is empty when the tests of this process are over."""
+    folder = tmp_path_factory.mktemp("tmp")
+    # A pytest in a pytest keeps the folders of its last three runs, as pytest does.
+    own = {"TMPDIR": str(folder), "PYTEST_DEBUG_TEMPROOT": str(tmp_path_factory.mktemp("pytests"))}
+    with mock.patch.dict(os.environ, own), mock.patch.object(tempfile, "tempdir", None):
+        yield
+    assert not list(folder.iterdir()), "temporary files were left"

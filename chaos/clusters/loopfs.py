@@ -13,7 +13,7 @@ from pathlib import Path
 from chaos.errors import OrdealError
 from chaos.hosts import engine, mounts
 from chaos.hosts.command import pour, run
-from chaos.waiting import eventually
+from chaos.waiting import WaitedInVainError, eventually
 
 LEAVE_FREE_BYTES = 1024**3  # on the machine's disk, should every file become as large as it may
 GONE_WITHIN_S = 60.0  # a container's mounts go a moment after its last process
@@ -62,7 +62,8 @@ def fill_from_image(of: LoopFileSystem, image: str, container: str) -> None:
     engine gives containers other users, labels, or another view of this machine's folders. A path that the image lacks
     is an empty one.
     """
-    script = f'cd "{of.path}" 2>/dev/null || cd "$(mktemp -d)"; exec tar --numeric-owner --xattrs -c .'
+    entries = f'cd "{of.path}" 2>/dev/null && set -- . || set -- --files-from=/dev/null'
+    script = f'{entries}; exec tar --numeric-owner --xattrs -c "$@"'
     argv = engine.chosen().argv(
         "run", "--rm", "--name", container, "--network=none", "--entrypoint=sh", image, "-ec", script
     )
@@ -78,7 +79,8 @@ def left(folder: Path) -> bool:
 def take_down(folder: Path) -> None:
     """Unmount all below the folder, detach its loop devices, delete its files. Safe to repeat, and after a crash.
 
-    Raises WaitedInVainError where something still uses a file system; nothing in it is deleted then.
+    Raises WaitedInVainError, with the processes' names, where something still uses a file system; nothing in it is
+    deleted then.
     """
 
     def gone() -> bool:
@@ -89,7 +91,12 @@ def take_down(folder: Path) -> None:
         return not left(folder)
 
     if left(folder):
-        eventually(gone, within_s=GONE_WITHIN_S, what=f"the file systems in {folder} to be unmounted", every_s=0.5)
+        devices = [Path(each).stat().st_rdev for each in _loops(folder)]
+        try:
+            eventually(gone, within_s=GONE_WITHIN_S, what=f"the file systems in {folder} to be unmounted", every_s=0.5)
+        except WaitedInVainError as error:
+            users = ", ".join(f"{each.name} (process {each.pid})" for each in mounts.users(devices))
+            raise WaitedInVainError(f"{error}; used by {users or 'no process that could be found'}") from error
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,6 +2,9 @@
 
 import os
 import re
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")
@@ -25,6 +28,47 @@ def is_bound_on_itself(path: Path) -> bool:
     parent, device, root = there[-1]
     _, device_around, root_around, around = mounts[parent]
     return device == device_around and _path(root) == _path(root_around) / path.relative_to(_path(around))
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process, and what the kernel calls it."""
+
+    pid: int
+    name: str
+
+
+def users(devices: Collection[int]) -> list[Process]:
+    """The processes that keep one of these devices (numbers as of os.stat's st_rdev) mounted.
+
+    Each has a file, a program or a folder of it open, or is in a mount namespace that has a copy of the mount
+    (mount_namespaces(7)). One that ends meanwhile, or that this user may not look at, is left out.
+    """
+    own, found = _namespace(Path("/proc/self")), []
+    for at in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            used = _opened(at) if _namespace(at) == own else _mounted(at)
+            if not set(devices).isdisjoint(used):
+                found.append(Process(int(at.name), (at / "comm").read_text().strip()))
+    return found
+
+
+def _namespace(process: Path) -> Path:
+    return (process / "ns" / "mnt").readlink()
+
+
+def _opened(process: Path) -> Iterator[int]:
+    """The devices of all that the process has open. Raises OSError."""
+    for each in (process / "cwd", process / "root", process / "exe", *(process / "fd").iterdir()):
+        with suppress(OSError):
+            yield each.stat().st_dev
+
+
+def _mounted(process: Path) -> Iterator[int]:
+    """The devices that are mounted where the process is. Raises OSError."""
+    for line in (process / "mountinfo").read_bytes().splitlines():
+        major, _, minor = line.split()[2].partition(b":")
+        yield os.makedev(int(major), int(minor))
 
 
 def _point(line: bytes) -> Path:

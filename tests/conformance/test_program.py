@@ -19,7 +19,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 IMAGE = "registry.k8s.io/conformance:v1.34.4"
 # What `docker cp CONTAINER:PATH -` writes: an archive with the file in it.
-COPY = 'name=$(basename "$2"); cd "$(mktemp -d)"; echo "$2" >"$name"; tar -c "$name"'
+COPY = 'name=$(basename "$2"); cd "$(mktemp -d)"; echo "$2" >"$name"; tar -c "$name"; rm -r "$PWD"'
 
 
 def an_engine(folder: Path, *, registry: bool, **on: str) -> tuple[Engine, FakeDocker]:
