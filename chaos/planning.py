@@ -23,7 +23,7 @@ from chaos.durations import Durations
 from chaos.errors import OrdealError
 from chaos.hosts import engine, mutants, workload_images
 from chaos.hosts.binaries import normal_version
-from chaos.hosts.places import suites_dir
+from chaos.hosts.places import beside, suites_dir
 from chaos.hosts.steps import kind_steps, simulated_steps
 from chaos.incident import HARDENED, Load
 from chaos.invariants.base import Verdict
@@ -289,9 +289,8 @@ def more_than_the_tour(saved: SavedRun, lanes: int) -> list[str]:
             alone_s += took_s if replay.load is Load.ALONE else 0.0
             side_by_side_s += 0.0 if replay.load is Load.ALONE else took_s
     all_s = alone_s + side_by_side_s / max(1, lanes)
-    return [
-        f"this was the tour; there are {len(left)} replays more. All of them: make run-all, about {span(all_s)} here"
-    ]
+    how = "make run-all" if (beside() / "Makefile").exists() else "kube-ordeal run"
+    return [f"this was the tour; there are {len(left)} replays more. All of them: {how}, about {span(all_s)} here"]
 
 
 # --- from pytest's items to candidates

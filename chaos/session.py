@@ -355,8 +355,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for outcome in saved.outcomes:
         for name, rows in outcome.tables.items():
             console.print(fact_table(name, rows))
-    if IDLE in saved.machine:
-        terminalreporter.write_line(f"{IDLE}: {saved.machine[IDLE]}")
+    if IDLE in saved.measured:
+        terminalreporter.write_line(f"{IDLE}: {saved.measured[IDLE]}")
     lanes = len(getattr(config.option, "tx", None) or ())
     if PREPARING in config.stash and config.stash[PREPARING].failure:
         terminalreporter.write_line(f"set-up did not reach its end: {config.stash[PREPARING].failure}")

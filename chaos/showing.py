@@ -20,7 +20,7 @@ from chaos.plugin import worker_input
 from chaos.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress, StatusLine, shown
 from chaos.suites import case_of, named, replays
 
-IDLE = "processors idle"  # a fact of the results
+IDLE = "processors idle"  # of what is measured of a run
 QUIET_KEY = "kube_ordeal_quiet"  # tells a process that the one with the terminal shows what goes on
 
 

@@ -238,6 +238,8 @@ def test_after_the_tour_what_else_there_is_is_said_with_its_time(
     assert planning.more_than_the_tour(saved, 2) == [
         "this was the tour; there are 1 replays more. All of them: make run-all, about 10 min 0 s here"
     ]
+    monkeypatch.setattr(planning, "beside", lambda: tmp_path)  # a wheel brings no Makefile
+    assert "All of them: kube-ordeal run, about" in planning.more_than_the_tour(saved, 2)[0]
     assert planning.more_than_the_tour(SavedRun("r", Path("results.json"), {}, ()), 2) == []
 
 

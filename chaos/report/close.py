@@ -8,14 +8,14 @@ from chaos.report.results import Results
 from chaos.report.saved import load
 
 
-def close(directory: Path, report: Callable[[str], None], machine: Mapping[str, str] | None = None) -> None:
+def close(directory: Path, report: Callable[[str], None], measured: Mapping[str, str] | None = None) -> None:
     """Write down that the run of that folder is over, and make its page where its packages are installed. What goes
     wrong is told, never raised.
 
-    `machine`: what is to be said of the machine at the end.
+    `measured`: what was measured of all of the run.
     """
     try:
-        Results(directory.parent, directory.name, {}).end(machine)
+        Results(directory.parent, directory.name, {}).end(measured)
         if why := extras.lacks(extras.REPORT):
             report(f"{why}, then kube-ordeal report {directory} --html")
             return

@@ -37,7 +37,7 @@ def document(run: SavedRun) -> str:
     totals["time"] = f"{took_s:.3f}"
     whole = ET.Element("testsuites", totals)
     suite = ET.SubElement(whole, "testsuite", {"name": _SUITE, **totals, "timestamp": run.started.removesuffix("Z")})
-    _properties(suite, {"run": run.id, "version": run.version, **run.machine, **(run.options or {})})
+    _properties(suite, {"run": run.id, "version": run.version, **run.machine, **run.measured, **(run.options or {})})
     suite.extend(cases)
     ET.indent(whole)
     return f"{_DECLARATION}{ET.tostring(whole, encoding='unicode')}\n"

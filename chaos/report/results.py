@@ -132,14 +132,14 @@ class Results:
         """Take conformance specs that have ended; on disk when this returns. Raises OrdealError as `add` does."""
         self._change(lambda content: content["specs"].extend(specs.as_json(each) for each in found))
 
-    def end(self, machine: Mapping[str, str] | None = None) -> None:
-        """The run is over, as far as it came. `machine`: what is to be said of the machine only now.
+    def end(self, measured: Mapping[str, str] | None = None) -> None:
+        """The run is over, as far as it came. `measured`: what was measured of all of it.
 
         Raises OrdealError where that can't be written.
         """
 
         def change(content: _Content) -> None:
-            content["machine"] |= machine or {}
+            content["measured"] = dict(measured or {})
             content["ended"] = _now()
 
         self._change(change)

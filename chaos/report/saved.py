@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from os import SEEK_END
 from pathlib import Path
@@ -131,6 +131,7 @@ class SavedRun:
     specs: tuple[SpecResult, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     plan: SavedPlan | None = None
+    measured: Mapping[str, str] = field(default_factory=dict)
 
     def incident(self, incident_id: str) -> Incident:
         """An incident as it was when it was replayed; one without a claim where the file does not have it."""
@@ -253,6 +254,7 @@ def of_json(content: Mapping[str, Any], path: Path) -> SavedRun:
         specs=tuple(specs.of_json(each) for each in content["specs"]),
         left_out=tuple(LeftOut(**each) for each in content.get("left_out", ())),
         plan=_plan(content["plan"]) if "plan" in content else None,
+        measured=content.get("measured", {}),
     )
 
 

@@ -96,6 +96,20 @@ def test_that_no_control_was_run_is_said(tmp_path: Path, controls: Sequence[Outc
     assert sum("no control" in note for note in found.notes) == notes
 
 
+def test_what_was_measured_of_a_run_makes_no_other_machine_of_it(tmp_path: Path) -> None:
+    for side, idle in (("a", "22 %"), ("b", "71 %")):
+        made = results(tmp_path / side)
+        made.add(judged(HELD))
+        made.end({"processors idle": idle})
+    sides = [load_side(tmp_path, str(tmp_path / each)) for each in ("a", "b")]
+    assert not any("different machines" in note for note in compare(*sides).notes)
+    here = json.loads((tmp_path / "b" / "latest" / "results.json").read_text())
+    assert here["measured"] == {"processors idle": "71 %"}
+    (tmp_path / "b" / "latest" / "results.json").write_text(json.dumps(here | {"machine": {"cpus": "99"}}))
+    elsewhere = compare(sides[0], load_side(tmp_path, str(tmp_path / "b")))
+    assert any("different machines (cpus)" in note for note in elsewhere.notes)
+
+
 def test_a_replay_that_the_candidate_lacks_cant_tell_and_a_new_one_that_held_is_fine(tmp_path: Path) -> None:
     two = [judged(HELD), outcome(broken(), control=CONTROL)]
     assert of(tmp_path / "1", [two], [two[:1]]).exit_code == 2
