@@ -221,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _list(self, resource: str, query: dict[str, str]) -> None:
         with self.api.changed:
-            items = list(self.api.objects[resource].values())
+            items = list(self.api.objects.get(resource, {}).values())  # of what nobody puts in there is none
             version = self.api.version
         start = int(query.get("continue", "0"))
         limit = self.api.page_size or int(query.get("limit", "0")) or len(items)
@@ -234,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
         api, since = self.api, int(query["resourceVersion"])
         gone = {"kind": "Status", "code": 410, "message": "too old resource version", "metadata": {}}
         with api.changed:
-            log = api.log[resource]
+            log = api.log.setdefault(resource, [])
             position = next(
                 (i for i, (_, o) in enumerate(log) if int(o["metadata"]["resourceVersion"]) > since), len(log)
             )

@@ -1,10 +1,15 @@
 """Specs as pytest items, without a cluster: what is collected, what is refused, and what is said without e2e.test."""
 
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from chaos.faults import load_all
+from chaos.invariants.conformance import LOST
+from chaos.report.saved import load
+from tests.conformance import fake_e2e
 from tests.fake_apiserver import FakeApiServer
 
 pytest_plugins = ["pytester"]
@@ -78,6 +83,24 @@ def test_a_managed_clusters_version_is_taken_without_its_vendors_mark(
         done = run(pytester, *existing, "--ordeal-profile", "full", "conformance")
     done.assert_outcomes(failed=1)
     assert "`kube-ordeal conformance build --kubernetes 1.34.4` makes it" in done.stdout.str()
+
+
+def test_a_limit_in_the_middle_of_a_spec_leaves_that_one_unknown_and_ends_it(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    program = tmp_path / "e2e.test"
+    program.write_text(f"#!{sys.executable} -S\n{Path(fake_e2e.__file__).read_text()}")
+    program.chmod(0o755)
+    with FakeApiServer(tmp_path, tls=True) as api:
+        api.version_said = "v9.9.9"
+        existing = ("--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(api.kubeconfig))
+        given = (*existing, "--ordeal-profile", "full", "--ordeal-e2e-test", str(program), "--timeout", "3")
+        done = run(pytester, *given, "-k", "should-hang", "conformance")
+    done.assert_outcomes(failed=1, deselected=6)
+    assert "unknown, no result: timed out after 3 s" in done.stdout.str()
+    states = {each.spec: each.state for each in load(pytester.path / "results").own_specs}
+    assert states == {fake_e2e.SPECS[3][0]: LOST}
+    assert not [each for each in psutil.process_iter(["cmdline"]) if str(program) in (each.info["cmdline"] or ())]
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,22 @@ def test_side_by_side_results_go_into_the_folder(by_pip: Environment) -> None:
     assert "failed" not in said
 
 
+@pytest.mark.nightly("a replay from a checkout shows the same")
+def test_an_incident_and_its_control_are_replayed_on_a_simulated_cluster(by_pip: Environment) -> None:
+    """With the programs that this machine's user has built."""
+    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    env = {**by_pip.env, "XDG_CACHE_HOME": cache}
+    try:
+        given = ("--ordeal-tour", "--ordeal-cluster", "simulated", "-k", "keeps_its_pods")
+        said = Environment(by_pip.bin, by_pip.folder, env).run("kube-ordeal", "run", *given)
+        assert "2 passed" in said
+        assert {(o.verdict, bool(o.control)) for o in load(by_pip.folder / "results").outcomes} == {
+            ("held", False), ("violated", True),
+        }  # fmt: skip
+    finally:
+        shutil.rmtree(by_pip.folder / "results")
+
+
 def test_each_extra_that_lacks_is_a_sentence_with_its_command(by_pip: Environment) -> None:
     results(by_pip.folder / "results").add(outcome())
     try:
