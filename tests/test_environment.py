@@ -1,10 +1,15 @@
 """The environment is filled by uv with what pip has been told on the machine, and by pip where uv can't be had."""
 
+import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 import environment
+
+ROOT = Path(__file__).parents[1]
 
 LISTED = """\
 :env:.cert='/etc/ssl/all.pem'
@@ -71,3 +76,11 @@ def test_uv_is_pinned_with_hashes_and_by_one_version() -> None:
     text = (environment.HERE / "requirements-uv.lock").read_text()
     assert text.count("uv==") == 1
     assert "--hash=sha256:" in text
+
+
+def test_what_is_locked_can_be_installed_on_the_oldest_python() -> None:
+    """Whatever Python resolved the lock: Debian 12's is 3.11.2."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    oldest = declared.removeprefix(">=") + ".0"
+    wanted = {each.name: each.metadata["Requires-Python"] or "" for each in distributions()}
+    assert not {name: of for name, of in wanted.items() if not SpecifierSet(of).contains(oldest)}
