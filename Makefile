@@ -111,13 +111,15 @@ format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# For every Python from the oldest on, with and without what each needs. What builds an editable install is no
+# requirement of ours, so it is named here.
+LOCK = $(BIN)/uv pip compile --upgrade --universal --python-version 3.11.0 --generate-hashes --quiet
+
 lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and requirements-uv.lock
-	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --upgrade --generate-hashes --allow-unsafe --strip-extras \
-		--all-extras --build-deps-for editable --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--quiet --output-file requirements.lock pyproject.toml
+	printf '%s\n' hatchling editables | $(LOCK) --custom-compile-command "make lock" --all-extras \
+		--output-file requirements.lock pyproject.toml -
 	( echo "# uv, which installs requirements.lock: see environment.py. Made by \`make lock\`."; \
-		echo uv | $(BIN)/pip-compile --upgrade --generate-hashes --strip-extras --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --quiet --output-file - - ) > requirements-uv.lock
+		echo uv | $(LOCK) --no-header --no-annotate - ) > requirements-uv.lock
 
 clean: ## remove what was made in this folder; the cache and the machine stay (see kube-ordeal teardown)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist site

@@ -1,11 +1,14 @@
 """The environment is filled by uv with what pip has been told on the machine, and by pip where uv can't be had."""
 
+import re
 import tomllib
 from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 import environment
 
@@ -78,9 +81,17 @@ def test_uv_is_pinned_with_hashes_and_by_one_version() -> None:
     assert "--hash=sha256:" in text
 
 
-def test_what_is_locked_can_be_installed_on_the_oldest_python() -> None:
+def test_what_is_locked_is_whole_and_can_be_installed_on_the_oldest_python() -> None:
     """Whatever Python resolved the lock: Debian 12's is 3.11.2."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     oldest = declared.removeprefix(">=") + ".0"
-    wanted = {each.name: each.metadata["Requires-Python"] or "" for each in distributions()}
+    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    there = {canonicalize_name(each.name): each for each in distributions()}
+    found = [there[name] for name in locked if name in there]
+    assert len(found) > 0.9 * len(locked)
+    wanted = {each.name: each.metadata["Requires-Python"] or "" for each in found}
     assert not {name: of for name, of in wanted.items() if not SpecifierSet(of).contains(oldest)}
+    surroundings = {"python_version": declared.removeprefix(">="), "python_full_version": oldest, "extra": ""}
+    needs = [(each.name, Requirement(text)) for each in found for text in each.requires or ()]
+    asked = [(who, need) for who, need in needs if need.marker is None or need.marker.evaluate(surroundings)]
+    assert not [f"{who} needs {need}" for who, need in asked if canonicalize_name(need.name) not in locked]
