@@ -188,8 +188,16 @@ def test_its_exit_code_is_the_commands_and_without_a_password_it_is_a_sentence(t
 def test_what_is_kept_between_jobs_goes_with_what_it_was_built_from(tmp_path: Path) -> None:
     (step,) = [s for s in _action()["runs"]["steps"] if s.get("id") == "sources"]
     env = {**os.environ, "GITHUB_ACTION_PATH": str(FOLDER), "GITHUB_OUTPUT": str(tmp_path / "output")}
-    subprocess.run(["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]], env=env, check=True)
-    assert re.fullmatch(r"digest=[0-9a-f]{16}\n", (tmp_path / "output").read_text())
+    for asked in ("1.34.4 kind", "1.36.3 kind"):
+        argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+        subprocess.run(argv, env={**env, "ASKED": asked}, check=True)
+    digests = re.findall(r"(digest|asked)=([0-9a-f]{16})\n", (tmp_path / "output").read_text())
+    assert [name for name, _ in digests] == ["digest", "asked"] * 2
+    assert digests[0] == digests[2]
+    assert digests[1] != digests[3]
+    (kept,) = [s["with"] for s in _action()["runs"]["steps"] if s.get("uses", "").startswith("actions/cache@")]
+    assert kept["path"] == "~/.cache/kube-ordeal"
+    assert kept["key"].startswith(kept["restore-keys"])
 
 
 def test_the_page_shows_the_example_as_it_is_and_every_input_and_output() -> None:
@@ -230,6 +238,8 @@ def test_one_version_ends_with_its_answer(
         "kind",
         "--ordeal-profile",
         "smoke",
+        "-n",
+        "auto",
         "--no-header",
         "-x",
     ]

@@ -5,17 +5,19 @@ nodes have mounted or share, is left alone.
 """
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from chaos.hosts import record
-from chaos.hosts.places import cache_path, state_dir, state_path
+from chaos.hosts.places import beside, cache_path, state_dir, state_path
 
 LIST = "to-hand-back"  # files of the state folder, one for each process: other folders that root has written into
 OF_NODES = ("shared", "filesystems")  # of a cluster's folder: what is in them is the nodes' own
 # Small folders of a home that programs which are run here write into.
 OF_PROGRAMS = (".docker", ".kube/cache", ".config/go")
+OF_PYTHON = ("__pycache__", ".pytest_cache")  # folders that Python and pytest write beside the code that is run
 
 
 def will_write(*folders: Path) -> None:
@@ -27,7 +29,10 @@ def will_write(*folders: Path) -> None:
 
 
 def hand_back() -> None:
-    """Give what root has made in caches, state, results and Go's folders to whose folders those are. Safe to repeat."""
+    """Give what root has made in caches, state, results, Go's folders and beside the code to whose folders those are.
+
+    Safe to repeat.
+    """
     if os.geteuid() != 0:
         return
     cache, state = cache_path(), state_path()  # neither is made for this
@@ -39,10 +44,11 @@ def hand_back() -> None:
     for folder in (cache, state, *(Path.home() / each for each in OF_PROGRAMS), *dict.fromkeys(others)):
         owner = owner_of(folder)
         if owner is not None and folder.is_dir():
-            for path in (*_around(folder), *_below(folder, state / "clusters")):
-                with suppress(OSError):  # somebody has removed it meanwhile, or root may not do everything here
-                    if path.lstat().st_uid == 0:
-                        os.chown(path, *owner, follow_symlinks=False)
+            _give((*_around(folder), *_below(folder, state / "clusters")), owner)
+    for code in {Path(sys.prefix), beside()}:
+        owner = owner_of(code)
+        if owner is not None:
+            _give(_of_python(code), owner)
     for path in lists:
         path.unlink(missing_ok=True)
 
@@ -86,6 +92,23 @@ def _below(folder: Path, clusters: Path) -> Iterator[Path]:
             folders[:] = [name for name in folders if name not in OF_NODES]
         folders[:] = [name for name in folders if _is_on(here / name, device)]
         yield from (here / name for name in (*folders, *files))
+
+
+def _of_python(code: Path) -> Iterator[Path]:
+    """What Python and pytest have written below the folder."""
+    for where, folders, files in os.walk(code):
+        if {*OF_PYTHON}.isdisjoint(Path(where).relative_to(code).parts):
+            yield from (Path(where, name) for name in folders if name in OF_PYTHON)
+        else:
+            yield from (Path(where, name) for name in (*folders, *files))
+
+
+def _give(paths: Iterable[Path], owner: tuple[int, int]) -> None:
+    """Let those of them that are root's be the owner's."""
+    for path in paths:
+        with suppress(OSError):  # somebody has removed it meanwhile, or root may not do everything here
+            if path.lstat().st_uid == 0:
+                os.chown(path, *owner, follow_symlinks=False)
 
 
 def _is_on(folder: Path, device: int) -> bool:

@@ -118,6 +118,24 @@ def test_what_is_another_users_or_the_nodes_is_left_alone(home: Path) -> None:
     assert Path("/etc/hostname").stat().st_uid == before
 
 
+def test_what_python_and_pytest_write_beside_the_code_is_the_checkouts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A runner that is not root clears its folders before the next job."""
+    code, venv = tmp_path / "code", tmp_path / "venv"
+    for made in (code / "suites" / "__pycache__", code / ".pytest_cache" / "v", venv / "lib" / "x" / "__pycache__"):
+        made.mkdir(parents=True)
+        (made / "y").touch()
+    for kept in (code / "suites" / "of-root", venv / "of-root"):
+        kept.touch()
+    for folder in (code, code / "suites", venv, venv / "lib", venv / "lib" / "x"):
+        os.chown(folder, USER, GROUP)
+    monkeypatch.setattr(ownership, "beside", lambda: code)
+    monkeypatch.setattr(ownership.sys, "prefix", str(venv))
+    ownership.hand_back()
+    assert sorted(path.name for path in of_root(tmp_path)) == ["of-root", "of-root"]
+
+
 def test_roots_own_home_stays_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".cache" / "kube-ordeal").mkdir(parents=True)

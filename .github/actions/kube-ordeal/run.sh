@@ -40,6 +40,8 @@ versions=() tested=() for_suites=(--ordeal-cluster "$CLUSTER" --ordeal-profile "
 for version in "$FROM" "$TO"; do
     [ -z "$version" ] || versions+=(--kubernetes "$version") tested+=(--ordeal-kubernetes "$version")
 done
+# Side by side as far as the runner's cores and memory allow; not in the gate, which compares figures.
+[ -n "$FROM" ] || [ "$CLUSTER" = existing ] || for_suites+=(-n auto)
 read -r -a more <<< "$ARGUMENTS"
 for_suites+=("${more[@]}")
 
