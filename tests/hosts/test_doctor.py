@@ -233,8 +233,11 @@ def test_the_disk_that_is_wanted_is_for_what_is_still_to_be_built(monkeypatch: p
     facts = GOOD.engine
     assert need(Target.ALL, {"kind", "etcd", "kwok"}, [built], facts) == doctor.CACHE_NEED_BUILT_BYTES
     assert need(Target.KIND, {"kind"}, [built], facts) == doctor.CACHE_NEED_BUILT_BYTES
-    assert need(Target.ALL, {"kind"}, [built], facts) == doctor.CACHE_NEED_BYTES
+    assert need(Target.ALL, {"kind"}, [built], facts) == doctor.CACHE_NEED_CONTROL_PLANE_BYTES
+    assert need(Target.SIMULATED, {"etcd", "kwok"}, [none], None) == doctor.CACHE_NEED_CONTROL_PLANE_BYTES
     assert need(Target.KIND, {"kind"}, [none], facts) == doctor.CACHE_NEED_BYTES
+    # Where the node image can be pulled nothing but kind is built: a hosted runner's disk is enough.
+    assert need(Target.KIND, set(), [replace(none, pulled=True)], REGISTRY) == doctor.CACHE_NEED_BUILT_BYTES
     monkeypatch.setattr("chaos.hosts.image.has_rootfs", lambda: False)
     lacks_image = replace(built, node_image="")
     assert need(Target.KIND, {"kind"}, [lacks_image], NO_REGISTRY) > doctor.CACHE_NEED_BUILT_BYTES
