@@ -29,7 +29,6 @@ from chaos.hosts import (
     packages,
     preparations,
     registry,
-    rootfs,
     workload_images,
 )
 from chaos.hosts.engine import Info, Silence
@@ -48,6 +47,7 @@ GIB = 2**30
 CACHE_NEED_BYTES = 12 * GIB
 # From nothing, on a file system of its own: 5.9 GiB at its peak, while the last program is linked.
 CACHE_NEED_CONTROL_PLANE_BYTES = 7 * GIB
+CACHE_NEED_NODE_IMAGE_BYTES = 8 * GIB  # from programs that are there
 # Nothing more than kind to build, which took 0.2 GiB: journals, kubeconfigs, the simulated cluster's etcd.
 CACHE_NEED_BUILT_BYTES = 1 * GIB
 ENGINE_NEED_BYTES = 6 * GIB  # the node image and its layers while it is made, and three nodes' own disks
@@ -581,7 +581,8 @@ def _cache_need_bytes(
         return CACHE_NEED_CONTROL_PLANE_BYTES
     lacks = [published_node(each.version) for each in kubernetes if not each.node_image]
     to_build = any(running is None or not running.pulls(each) for each in lacks)
-    return rootfs.FREE_BYTES_NEEDED if target.kind and to_build and not image.has_rootfs() else CACHE_NEED_BUILT_BYTES
+    image_is_built = target.kind and to_build and not image.has_rootfs()
+    return CACHE_NEED_NODE_IMAGE_BYTES if image_is_built else CACHE_NEED_BUILT_BYTES
 
 
 def _look_at_version(version: str, running: engine.Engine | None) -> Kubernetes:

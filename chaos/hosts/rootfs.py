@@ -8,9 +8,10 @@ from chaos.errors import OrdealError
 from chaos.hosts.binaries import Report
 from chaos.hosts.command import run
 from chaos.hosts.packages import install, need_root
+from chaos.hosts.places import cache_dir
 
 DEBIAN = "bookworm"
-FREE_BYTES_NEEDED = 8 * 1024**3
+FREE_BYTES_NEEDED = 2 * 1024**3  # the tree, the packages it is unpacked from, and the archive that is made of it
 TIMEOUT_S = 900.0
 OPEN_UMASK = 0o022  # of what everybody in an image can read, whatever this process's own is
 
@@ -23,7 +24,8 @@ def debootstrap(root: Path, packages: Sequence[str], report: Report) -> None:
     free_bytes = shutil.disk_usage(root.parent).free
     if free_bytes < FREE_BYTES_NEEDED:
         raise OrdealError(
-            f"{root.parent} has {free_bytes / 1e9:.1f} GB free and an image takes {FREE_BYTES_NEEDED / 1e9:.0f}."
+            f"{cache_dir()} has {free_bytes >> 20} MiB free, and a root file system for an image takes "
+            f"{FREE_BYTES_NEEDED >> 20} MiB while it is made: free some space"
         )
     need_root("making a root file system for an image")
     if shutil.which("debootstrap") is None:

@@ -3,9 +3,11 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from chaos.errors import OrdealError
 from chaos.hosts import packages, rootfs
 from chaos.hosts.command import Output
 
@@ -44,3 +46,15 @@ def test_debootstrap_has_a_umask_of_its_own(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(rootfs, "strip", lambda _: None)
     rootfs.debootstrap(tmp_path / "root", (), lambda _: None)
     assert (given["program"], given["umask"]) == ("debootstrap", 0o022)
+
+
+def test_too_little_room_is_a_sentence_that_names_the_folder_to_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(rootfs.shutil, "disk_usage", lambda _: SimpleNamespace(free=700 << 20))
+    with pytest.raises(OrdealError) as refused:
+        rootfs.debootstrap(tmp_path / ".building-x" / "root", (), lambda _: None)
+    said = str(refused.value)
+    assert said.startswith(f"{tmp_path}/kube-ordeal has 700 MiB free, and a root file system for an image takes 2048")
+    assert said.endswith("free some space")
