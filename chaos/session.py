@@ -45,7 +45,8 @@ from chaos.upgrade import NEVER
 from chaos.verdict import outcome_of
 
 SETUP = "set-up"
-NO_RERUN = "--reruns did nothing for replays and specs: a second try would hide what the first one has shown"
+NO_RERUN = "no replay or spec was tried again: a second try would hide what the first one has shown"
+SECOND_TRIES = ("reruns", "retries")  # options of plugins that try again
 PLUGINS = (planning, showing, pytest_specs)
 
 RUN = pytest.StashKey[Run]()
@@ -55,6 +56,7 @@ CONFORM = pytest.StashKey[Wish]()
 PREPARING = pytest.StashKey[Preparing]()
 NEXT = pytest.StashKey[pytest.Item | None]()
 HANDLERS = pytest.StashKey[Handlers]()
+TRIED = pytest.StashKey[bool]()
 
 
 def begin(config: pytest.Config) -> None:
@@ -237,6 +239,8 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
     this = case.of_item(request.node)
     if replay is None or this is None:
         pytest.fail("the fixture `lab` is for functions marked with @incident", pytrace=False)
+    if request.node.stash.get(TRIED, False):  # by a plugin that does not go through pytest_runtest_protocol
+        pytest.fail(NO_RERUN, pytrace=False)
     planning.skip_where_late(request.node, ordeal_run.results)
     where = ordeal_run.results.directory / _file_name(request.node.name)
     made = Lab(
@@ -281,6 +285,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     lab_of_item = pyfuncitem.stash.get(LAB, None)
     if lab_of_item is None:
         return (yield)
+    if pyfuncitem.stash.get(TRIED, False):
+        pytest.fail(NO_RERUN, pytrace=False)
+    pyfuncitem.stash[TRIED] = True
     run = pyfuncitem.config.stash[RUN]
     problem, lap = "", pyfuncitem.stash[LAP]
     name, before_s = f"{lab_of_item.incident.id} [{case.of_item(pyfuncitem)}]", run.took_before_s.get(pyfuncitem.nodeid)
@@ -344,7 +351,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not (root / run / "results.json").is_file():
         return
     saved = load(root, run)
-    if config.getoption("reruns", None):
+    if any(config.getoption(each, None) for each in SECOND_TRIES):
         terminalreporter.write_line(NO_RERUN)
     if not saved.outcomes:
         return

@@ -19,6 +19,7 @@ from chaos.faults import load_all
 from chaos.hosts import workload_images
 from chaos.options import options_of
 from chaos.profile import PROFILES
+from chaos.session import NO_RERUN
 from chaos.suites import replays
 from tests.test_plugin import PARAMETRIZED, SUITE, VERDICTS
 
@@ -293,6 +294,41 @@ def test_a_replay_does_not_fail_for_what_another_plugin_warns_of_and_our_own_tes
 # --- plugins that do something
 
 
+@pytest.mark.parametrize("anew", ["setup", "call"])
+def test_no_second_call_hides_what_the_first_one_has_shown(pytester: pytest.Pytester, anew: str) -> None:
+    """As pytest-retry does it: within the report of the first call, and with fixtures made anew."""
+    pytester.makeconftest(
+        "import pytest\n"
+        "def pytest_addoption(parser): parser.addoption('--retries', type=int)\n"
+        "@pytest.hookimpl(wrapper=True)\n"
+        "def pytest_runtest_makereport(item, call):\n"
+        "    report = yield\n"
+        "    if call.when != 'call' or not report.failed: return report\n"
+        "    def again():\n"
+        f"        if {anew!r} == 'setup':\n"
+        "            item.session._setupstate.teardown_exact(item)\n"
+        "            item._initrequest()\n"
+        "            item.session._setupstate.setup(item)\n"
+        "            item._request._fillfixtures()\n"
+        "        item.ihook.pytest_runtest_call(item=item)\n"
+        "    second = pytest.CallInfo.from_call(again, when='call')\n"
+        "    return pytest.TestReport.from_item_and_call(item, second)\n"
+    )
+    body = """
+tries = []
+
+@incident("mass-termination", on=("kind",))
+def test_at_second_try(lab):
+    tries.append(1)
+    lab.findings.append(finding(Verdict.HELD if len(tries) > 1 else Verdict.VIOLATED))
+"""
+    pytester.makepyfile(test_suite=SUITE + body)
+    done = run(pytester, "--retries", "2")
+    done.assert_outcomes(failed=1)
+    assert NO_RERUN in done.stdout.str()
+    assert verdicts(pytester.path) == {"test_at_second_try[kind-hardened]": "violated"}
+
+
 def test_no_second_try_hides_what_the_first_one_has_shown(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         "from _pytest.runner import runtestprotocol\n"
@@ -320,7 +356,7 @@ def test_theirs(theirs=[]):
     done = run(pytester, "--reruns", "2")
     done.assert_outcomes(failed=1, passed=1)
     assert verdicts(pytester.path) == {"test_at_second_try[kind-hardened]": "violated"}
-    done.stdout.fnmatch_lines(["--reruns did nothing for replays and specs: *"])
+    done.stdout.fnmatch_lines([NO_RERUN])
 
 
 @pytest.mark.parametrize("where", ["conftest", "plugin"])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.session import NO_RERUN
 from tests.test_beside import THEIRS
 from tests.test_plugin import SUITE, VERDICTS
 
@@ -147,4 +148,4 @@ def test_replays_have_the_same_verdicts_beside_them(
         + [("unknown", False)] * 4
     ), done.stdout + done.stderr
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "--reruns did nothing for replays" in done.stdout
+    assert NO_RERUN in done.stdout
