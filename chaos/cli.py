@@ -22,6 +22,7 @@ from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.places import APP
 from chaos.hosts.target import Target
 from chaos.signals import as_interrupts
+from chaos.system import write_escapes
 
 if TYPE_CHECKING:
     from chaos.hosts.doctor import Check
@@ -725,6 +726,8 @@ def version() -> None:
 
 def main() -> None:
     """The entry point: exit code 0, 1 for a bad finding, 2 for an error a user can mend, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        write_escapes(stream)
     app()
 
 

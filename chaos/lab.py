@@ -39,7 +39,7 @@ from chaos.invariants.heartbeats import reporting
 from chaos.invariants.start import NOT_STARTED, STARTED
 from chaos.journal import WORKLOAD, Journal, Saved
 from chaos.leases import LeaseSamples
-from chaos.obstacles import lacking_extra, lacking_part, lacking_specs, obstacle
+from chaos.obstacles import lacking_extra, lacking_image, lacking_part, lacking_specs, obstacle
 from chaos.probing import ServiceProbes, steady
 from chaos.profile import Profile
 from chaos.recorder import Recorder
@@ -137,8 +137,10 @@ class Lab:
         if lacking:
             raise LacksAbilityError(f"{self.incident.id} needs {', '.join(lacking)}, which this cluster has not")
         containers = self.cluster_kind == EXISTING and isinstance(self._cluster, NodePower)  # of this machine
-        if self._declared is not None and containers and (why := lacking_part(self._declared, made=False)):
-            raise LacksAbilityError(why)
+        if self._declared is not None and containers:
+            why = lacking_part(self._declared, made=False) or lacking_image(self._declared, self._images)
+            if why:
+                raise LacksAbilityError(why)
         return self._cluster
 
     @contextmanager

@@ -53,6 +53,14 @@ def obstacle(replay: Replay, given: Mapping[str, str]) -> str:
             f"{replay.incident.id} enters nodes' networks from this machine, and the container engine runs on another "
             f"one, or in a virtual machine or a container of its own"
         )
+    return lacking_image(replay, given)
+
+
+def lacking_image(replay: Replay, given: Mapping[str, str]) -> str:
+    """Why an image that the replay runs can't be had here, or run; "" where nothing is known against it.
+
+    `given` as `obstacle` has it. Raises OrdealError where no engine can be used.
+    """
     running = engine.chosen()
     for name in replay.images:
         if why := workload_images.obstacle(name, given.get(name, ""), engine=running):

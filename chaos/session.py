@@ -41,6 +41,7 @@ from chaos.report.table import fact_table, verdict_table
 from chaos.run import Run
 from chaos.showing import IDLE, SHOWING
 from chaos.signals import Handlers, interrupt
+from chaos.system import write_escapes
 from chaos.upgrade import NEVER
 from chaos.verdict import outcome_of
 
@@ -357,6 +358,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     terminalreporter.section("verdicts")
     writer = config.get_terminal_writer()
+    write_escapes(writer._file)
     console = Console(file=writer._file, width=max(writer.fullwidth, 100), markup=False)
     console.print(verdict_table(saved.outcomes))
     for outcome in saved.outcomes:

@@ -1,5 +1,6 @@
 """Which systems this runs on. Imported before anything that only Linux has."""
 
+import io
 import sys
 
 RUNS_ON = "linux"
@@ -10,3 +11,9 @@ def why_not() -> str:
     if sys.platform == RUNS_ON:
         return ""
     return f"kube-ordeal runs on Linux, and this is {sys.platform}: use a Linux machine, or a virtual one"
+
+
+def write_escapes(stream: object) -> None:
+    """Let a text stream write what its encoding lacks as an escape; else a name in a result would end the program."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")

@@ -18,7 +18,7 @@ def keep_stdout(config: pytest.Config) -> None:
     """Keep a handle of standard output of our own, because pytest captures the other one while tests run."""
     capture = config.pluginmanager.getplugin("capturemanager")
     with suppress(OSError), capture.global_and_fixture_disabled() if capture is not None else nullcontext():
-        config.stash[STDOUT] = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+        config.stash[STDOUT] = os.fdopen(os.dup(sys.stdout.fileno()), "w", errors="backslashreplace")
         config.add_cleanup(config.stash[STDOUT].close)
 
 

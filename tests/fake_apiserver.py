@@ -279,6 +279,10 @@ class _Handler(BaseHTTPRequestHandler):
         allowed = (of["verb"], of["resource"]) not in api.forbidden
         self._answer(201, {**asked, "status": {"allowed": allowed}})
 
+    def do_DELETE(self) -> None:
+        """Nothing may be deleted here, and what says so is no Status: something in front of the server."""
+        self._send(403, b"<html>no</html>", "text/html")
+
     def _note(self) -> None:
         held: Any = self.connection
         subject = (held.getpeercert() or {}).get("subject", ()) if isinstance(held, ssl.SSLSocket) else ()

@@ -77,6 +77,17 @@ def test_list_as_json_holds_the_catalogue(home: Home) -> None:
         assert each["clusters"], each["id"]
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_narrow_terminal_of_any_encoding_is_written_to(home: Home, encoding: str) -> None:
+    env = {**home.env, "COLUMNS": "40", "NO_COLOR": "1", "LC_ALL": "C", "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    results(home.path / "results").add(outcome(why="as it was: → ö"))
+    for argv in (["list"], ["report"]):
+        done = subprocess.run([*COMMAND, *argv], env=env, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr
+        assert done.stdout.decode(encoding)
+
+
 def test_list_survives_a_reader_that_stops_reading(home: Home) -> None:
     with subprocess.Popen(
         [*COMMAND, "list"], env=home.env, cwd=home.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0

@@ -9,7 +9,8 @@ from types import ModuleType
 import pytest
 
 from chaos.catalogue import INCIDENTS
-from chaos.clusters.base import KIND, NodeExec, NodeNetwork, RunsContainers, Shape
+from chaos.clusters.base import EXISTING, KIND, ClusterRef, Images, NodeExec, NodeNetwork, RunsContainers, Shape
+from chaos.clusters.kind import KindCluster
 from chaos.conformance import program
 from chaos.faults.link import BadLink
 from chaos.faults.network import CutOff
@@ -109,6 +110,42 @@ class BesideSetup:
 
     def take(self, *_: object, **__: object) -> None:
         pytest.fail("its turn was taken")
+
+
+class Theirs:
+    """A pool with a kind cluster of the user's own, on this machine."""
+
+    def acquire(self, *_: object) -> KindCluster:
+        return KindCluster(ClusterRef(EXISTING, "kind", "kubeconfig"), Shape(), Images("busybox"), tools=None)
+
+
+@pytest.mark.usefixtures("chosen")
+@pytest.mark.parametrize("lacks", ["root", "image"])
+def test_on_a_kind_cluster_of_the_users_own_what_this_machine_lacks_counts_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    if lacks == "root":
+        lacking(monkeypatch, ROOT, "this user is not root")
+    else:
+        monkeypatch.setattr(workload_images, "obstacle", lambda *_, **__: "AppArmor has a profile for mysqld")
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        lab = Lab(
+            LINK,
+            None,
+            EXISTING,
+            find_profile("smoke"),
+            needs=(NodeNetwork,),
+            pool=Theirs(),  # type: ignore[arg-type]
+            journal=journal,
+            run="run",
+            directory=tmp_path,
+            report=lambda _: None,
+            declared=a_replay(NodeNetwork, images=("mysql",)),
+        )
+        with pytest.raises(
+            LacksAbilityError, match="this user is not root" if lacks == "root" else "runs mysql, and A"
+        ):
+            lab.cluster(Shape(timers=lab.timers))
 
 
 @pytest.mark.usefixtures("chosen")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes.client import ApiClient, ApiException, Configuration, CoreV1Api
+from kubernetes.utils import FailToCreateError
 from urllib3.exceptions import HTTPError, MaxRetryError, ProxyError, SSLError
 
 from chaos.clusters import kubeconfig as kubeconfigs
@@ -112,6 +113,8 @@ def told(error: Exception) -> str:
     """What went wrong with a request, in less than a line: what the API server says of it, where it says something."""
     if isinstance(error, OrdealError):
         return str(error)
+    if isinstance(error, FailToCreateError) and error.api_exceptions:
+        error = error.api_exceptions[0]
     if isinstance(error, ApiException) and error.status:
         try:
             said = str(json.loads(error.body or "")["message"])

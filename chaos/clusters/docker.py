@@ -2,7 +2,8 @@
 
 import ipaddress
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +38,14 @@ def inspect(name: str) -> Container:
     """Ask the engine. Raises CommandError where there is no such container or the engine does not answer."""
     raw = json.loads(_docker("inspect", "--type", "container", name).out)[0]
     state = raw["State"]
-    networks = raw["NetworkSettings"]["Networks"]
-    network = next(iter(networks), "")
-    of_network = networks.get(network) or {}
+    cluster = (raw["Config"]["Labels"] or {}).get(CLUSTER_LABEL, "")
+    there = raw["NetworkSettings"]["Networks"]
+    network = _of_nodes(there, cluster)
+    of_network = there.get(network) or {}
     return Container(
         name=name,
         id=raw["Id"],
-        cluster=(raw["Config"]["Labels"] or {}).get(CLUSTER_LABEL, ""),
+        cluster=cluster,
         state=STATES.get(state["Status"], state["Status"]),
         started_at=state["StartedAt"],
         pid=int(state["Pid"]),
@@ -51,6 +53,12 @@ def inspect(name: str) -> Container:
         address=of_network.get("IPAddress") or "",
         address6=of_network.get("GlobalIPv6Address") or "",
     )
+
+
+def _of_nodes(there: Collection[str], cluster: str) -> str:
+    """Which of a container's networks the cluster's nodes share: users connect nodes to others. "": it has none."""
+    likely = (networks.name_of(cluster), os.environ.get(networks.KINDS, ""), "kind")
+    return next((each for each in likely if each in there), next(iter(there), ""))
 
 
 def names_in_cluster(cluster: str, role: str | None = None) -> tuple[str, ...]:

@@ -383,7 +383,9 @@ def server_url(server: str) -> str:
         good = False
     if not good:
         raise ValueError(f"its server {server!r} is no address such as https://host:6443")
-    return url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
+    if "@" in url.netloc:
+        raise ValueError("its server holds a name or a password, which belongs to a user of the kubeconfig")
+    return url._replace(query="", fragment="").geturl().rstrip("/")
 
 
 def _scheme(url: str) -> str:

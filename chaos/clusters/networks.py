@@ -12,6 +12,7 @@ from chaos.hosts import engine, preparations, ranges
 from chaos.hosts.command import CommandError
 
 LABEL = "org.kube-ordeal.cluster"
+KINDS = "KIND_EXPERIMENTAL_DOCKER_NETWORK"  # kind reads the network that it is to use from it
 # What the engine says of a subnet that another network has.
 _TAKEN = ("pool overlaps", "overlapping ipv4", "overlapping ipv6")
 _OPTIONS = ("--driver=bridge", "--opt=com.docker.network.bridge.enable_ip_masquerade=true")

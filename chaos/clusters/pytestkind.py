@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos import extras
+from chaos.clusters import networks
 from chaos.hosts import engine
 from chaos.hosts.command import run
 
 CREATE_TIMEOUT_S = 600.0
 DELETE_TIMEOUT_S = 120.0
 # What kind reads of its surroundings (kind, pkg/cluster/provider.go and pkg/cluster/internal/providers/docker).
-PROVIDER, NETWORK = "KIND_EXPERIMENTAL_PROVIDER", "KIND_EXPERIMENTAL_DOCKER_NETWORK"
+PROVIDER = "KIND_EXPERIMENTAL_PROVIDER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,9 @@ def create(name: str, kubeconfig: Path, image: str | None, config: Path, tools: 
     """Create a kind cluster in a Docker network. Raises CommandError with kind's last output where it fails, and
     OrdealError where pytest-kind is not installed.
     """
-    _child("create", name, kubeconfig, tools, CREATE_TIMEOUT_S, image=image, config=config, env={NETWORK: network})
+    _child(
+        "create", name, kubeconfig, tools, CREATE_TIMEOUT_S, image=image, config=config, env={networks.KINDS: network}
+    )
 
 
 def delete(name: str, kubeconfig: Path, tools: KindTools) -> None:

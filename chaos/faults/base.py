@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from chaos.clusters.base import Cluster, missing
+from chaos.clusters.client import told
 from chaos.errors import OrdealError
 from chaos.history import FaultStep, History
 from chaos.journal import Journal, Pending, Saved, adopt
@@ -120,9 +121,9 @@ def _land(
         history.add(FaultStep(history.now(), harm.kind, "applied"))
         eventually(lambda: harm.landed(cluster, saved), within_s=within_s, what=f"{harm.kind} to land", every_s=0.1)
     except Exception as error:
-        history.add(FaultStep(history.now(), harm.kind, "not-landed", str(error)))
+        history.add(FaultStep(history.now(), harm.kind, "not-landed", told(error)))
         not_landed()
-        raise FaultError(f"the fault {harm.kind} did not land: {error}") from error
+        raise FaultError(f"the fault {harm.kind} did not land: {told(error)}") from error
     history.add(FaultStep(history.now(), harm.kind, "landed"))
 
 

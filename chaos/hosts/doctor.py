@@ -58,6 +58,7 @@ KERNEL_NEED = (4, 19)  # the oldest that kubeadm's own preflight does not advise
 # Without these no container engine starts a node; another capability that is missing is left out of containers.
 VITAL_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_SYS_PTRACE")
 SETUP = "kube-ordeal setup"
+PROGRAMS_DISK = "disk for programs"
 REST, KUBECTL = "kubectl and what runs on nodes", "kubectl, which its node image has"
 KIND_ABILITY, SIMULATED_ABILITY, BOTH = "kind clusters", "simulated clusters", "every cluster made here"
 
@@ -140,6 +141,10 @@ class EngineFacts:
         """Whether a registry was asked for that image, and has it."""
         return any(offer.there for offer in self.offers if offer.image == name)
 
+    def refusal(self, name: str) -> str:
+        """Why that image can't be pulled, in words; "" where it can, or nobody was asked."""
+        return next((offer.why for offer in self.offers if offer.image == name and not offer.there), "")
+
 
 @dataclass(frozen=True, slots=True)
 class PartFacts:
@@ -218,7 +223,7 @@ def judge(machine: Machine, target: Target = Target.ALL) -> tuple[Check, ...]:
         _nofile(machine),
         _processors(machine),
         _memory(machine),
-        _disk("disk for programs", machine.cache_disk, BOTH),
+        _disk(PROGRAMS_DISK, machine.cache_disk, BOTH),
         _packages(machine),
         _other_extras(machine),
         _go(machine, target),

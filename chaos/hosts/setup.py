@@ -37,7 +37,7 @@ NOT_MENDED = frozenset(
         "capabilities",
         "cgroup",
         "disk for node images and nodes",
-        "disk for programs",
+        doctor.PROGRAMS_DISK,
         "Go",
         "Python packages",
     }
@@ -76,7 +76,9 @@ def planned(machine: Machine, target: Target, *, workloads: bool = False) -> Pla
     """The plan for a machine. Raises OrdealError where it lacks what no set-up can give: disk, root, a capability."""
     for check in doctor.judge(machine, target):
         if check.title in NOT_MENDED and check.status is Status.MISSING:
-            raise OrdealError(f"{check.title}: {check.found}; {check.mend}.")
+            built = [_why_built(machine, each.version) for each in machine.kubernetes]
+            why = next(filter(None, built), "") if check.title == doctor.PROGRAMS_DISK else ""
+            raise OrdealError(f"{check.title}: {check.found}; {check.mend}{why}.")
     if workloads and not target.kind:
         raise OrdealError("images of workloads are for kind clusters: leave --workloads out, or --for simulated.")
     if target.kind:
@@ -283,13 +285,20 @@ def _images(m: Machine, *, workloads: bool) -> tuple[str, ...]:
     built = doctor.built_here(m)
     lacking = [each.version for each in m.kubernetes if not each.node_image]
     verbs = {version: "build the" if version in built else "pull the published" for version in lacking}
-    lines = [f"{verb} node image of Kubernetes {version}" for version, verb in verbs.items()]
+    lines = [f"{verb} node image of Kubernetes {version}{_why_built(m, version)}" for version, verb in verbs.items()]
     if m.lacking_images and workloads:
         pulled = [n for n in m.lacking_images if m.engine is not None and m.engine.pulls(workload_images.published(n))]
         made = [name for name in m.lacking_images if name not in pulled]
         lines += [f"pull the published images of workloads: {', '.join(pulled)}"] if pulled else []
         lines += [f"build the images of workloads: {', '.join(made)}"] if made else []
     return tuple(lines)
+
+
+def _why_built(m: Machine, version: str) -> str:
+    """Why the node image is not pulled, where a registry was asked for it."""
+    image = doctor.published_node(version)
+    refused = m.engine.refusal(image) if m.engine is not None else ""
+    return f" ({image} can't be pulled: {refused})" if refused else ""
 
 
 def _bundles(target: Target) -> tuple[str, ...]:

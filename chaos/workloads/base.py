@@ -10,6 +10,7 @@ from kubernetes.client import ApiClient, CoreV1Api
 from kubernetes.utils import create_from_dict
 
 from chaos.clusters.base import Cluster
+from chaos.clusters.client import told
 from chaos.errors import OrdealError
 from chaos.hosts.places import manifests_dir
 from chaos.waiting import eventually
@@ -44,7 +45,7 @@ def creating(name: str, cluster: Cluster) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise OrdealError(f"the workload {name} can't be created on {cluster.ref.name}: {error}") from error
+        raise OrdealError(f"the workload {name} can't be created on {cluster.ref.name}: {told(error)}") from error
 
 
 def create_namespace(core: CoreV1Api, name: str, labels: dict[str, str]) -> None:

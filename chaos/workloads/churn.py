@@ -6,6 +6,7 @@ from typing import Any
 from kubernetes.client import AppsV1Api, CoreV1Api, V1Namespace, V1ObjectMeta
 
 from chaos.clusters.base import Cluster
+from chaos.clusters.client import told
 from chaos.errors import OrdealError
 from chaos.faults.target import ready_worker
 from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL
@@ -41,9 +42,8 @@ class Churn:
                 CoreV1Api(client).create_namespace(V1Namespace(metadata=metadata))
                 AppsV1Api(client).create_namespaced_deployment(namespace, self.manifest(cluster))
             except Exception as error:
-                raise OrdealError(
-                    f"the workload {self.name} can't be created on {cluster.ref.name}: {error}"
-                ) from error
+                why = f"the workload {self.name} can't be created on {cluster.ref.name}: {told(error)}"
+                raise OrdealError(why) from error
         return Deployed(self.name, namespace, "", self.replicas, cluster)
 
     def manifest(self, cluster: Cluster) -> Any:

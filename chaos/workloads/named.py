@@ -6,6 +6,7 @@ from typing import Any
 from kubernetes.client import CoreV1Api
 
 from chaos.clusters.base import Cluster
+from chaos.clusters.client import told
 from chaos.errors import OrdealError
 from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL, create_namespace
 from chaos.workloads.web import Deployed
@@ -31,5 +32,5 @@ class Named:
                 create_namespace(core, namespace, {RUN_LABEL: run})
                 core.create_namespaced_pod(namespace, pod)
             except Exception as error:
-                raise OrdealError(f"a pod can't be created on {cluster.ref.name}: {error}") from error
+                raise OrdealError(f"a pod can't be created on {cluster.ref.name}: {told(error)}") from error
         return Deployed(self.name, namespace, "", 0, cluster)

@@ -7,6 +7,7 @@ from kubernetes.client import CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.base import Cluster
+from chaos.clusters.client import told
 from chaos.errors import OrdealError
 from chaos.history import History, Sample
 from chaos.nodefacts import STARTED
@@ -42,7 +43,7 @@ class Starts:
                 for number in range(self.pods):
                     core.create_namespaced_pod(namespace, self._pod(f"{self.name}-{number}", labels, cluster))
             except ApiException as error:
-                raise OrdealError(f"{self.name} can't be created on {cluster.ref.name}: {error.reason}") from error
+                raise OrdealError(f"{self.name} can't be created on {cluster.ref.name}: {told(error)}") from error
 
             def ended() -> list[Any]:
                 """The pods, where all have come to an end or one has failed: that one does not start again."""

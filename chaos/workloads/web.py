@@ -10,6 +10,7 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from chaos.clusters.base import Cluster
+from chaos.clusters.client import told
 from chaos.errors import OrdealError
 from chaos.waiting import eventually
 from chaos.workloads.base import WORKLOAD_LABEL, create, creating, manifest
@@ -137,11 +138,10 @@ def remove_namespace(cluster: Cluster, namespace: str) -> None:
         core = CoreV1Api(client)
         try:
             core.delete_namespace(namespace)
-        except ApiException as error:
-            if error.status not in {404, 409}:
-                raise OrdealError(f"namespace {namespace} can't be deleted on {cluster.ref.name}: {error}") from error
-        except HTTPError as error:
-            raise OrdealError(f"namespace {namespace} can't be deleted on {cluster.ref.name}: {error}") from error
+        except (ApiException, HTTPError) as error:
+            if not (isinstance(error, ApiException) and error.status in {404, 409}):
+                why = f"namespace {namespace} can't be deleted on {cluster.ref.name}: {told(error)}"
+                raise OrdealError(why) from error
 
         def gone() -> bool:
             return not core.list_namespaced_pod(namespace, limit=1).items  # of hundreds one is enough to know

@@ -98,6 +98,19 @@ def test_a_node_that_is_refused_an_address_is_not_left_without_a_network(docker_
     ]
 
 
+@pytest.mark.parametrize("own", ["kube-ordeal-c", "kind", "somewhere"])
+def test_of_several_networks_the_nodes_own_counts(
+    docker_client: FakeDocker, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    """An engine lists them by name, and users connect nodes to networks of their own."""
+    monkeypatch.setenv("KIND_EXPERIMENTAL_DOCKER_NETWORK", "somewhere")
+    there = {name: {"IPAddress": f"172.{i}.0.2"} for i, name in enumerate(sorted(("apps", own)))}
+    entry = json.loads(inspected(1).partition("echo '")[2].partition("'")[0])
+    entry[0]["NetworkSettings"]["Networks"] = there
+    docker_client.install(inspect=f"echo '{json.dumps(entry)}'")
+    assert (docker.inspect("c-worker").network, docker.inspect("c-worker").address) == (own, "172.1.0.2")
+
+
 @pytest.mark.parametrize(("own", "taken"), [("echo abc", "kube-ordeal-c"), ("", "kind")])
 def test_a_node_without_any_network_gets_its_clusters(docker_client: FakeDocker, own: str, taken: str) -> None:
     docker_client.install(inspect=inspected(0, network="", status="exited"), network_ls=own or "true")

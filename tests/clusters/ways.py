@@ -195,6 +195,9 @@ CLUSTERS = {
     "a path with a query": Way(cluster(server="https://127.0.0.1:PORT/k8s?x=1#y"), prefix="/k8s"),
     "a slash": Way(cluster(server="https://127.0.0.1:PORT/")),
     "no server": Way(cluster(server=""), "has no server"),
+    "a password in the address": Way(
+        cluster(server="https://ann:pw@127.0.0.1:PORT"), "holds a name or a password, which belongs to a user"
+    ),
     "no such port": Way(cluster(server="https://127.0.0.1:99999"), "is no address such as"),
     "no such scheme": Way(cluster(server="ftp://127.0.0.1:PORT"), "is no address such as"),
     "no such host": Way(cluster(server="https://nowhere.invalid:6443"), "does not answer"),

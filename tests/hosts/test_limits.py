@@ -8,7 +8,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chaos.hosts.limits import BYTES_FOR_A_CLUSTER, clusters_side_by_side, limits
+from chaos import session
+from chaos.hosts import doctor
+from chaos.hosts import limits as module
+from chaos.hosts.limits import BYTES_FOR_A_CLUSTER, Limits, clusters_side_by_side, limits
+from chaos.hosts.target import Target
 
 GIB = 1024**3
 
@@ -91,3 +95,13 @@ def test_as_many_runs_side_by_side_as_processors_and_memory_allow(monkeypatch: p
 def test_what_the_user_told_pytest_xdist_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", "7")
     assert clusters_side_by_side() is None
+
+
+def test_it_is_what_processes_side_by_side_and_the_doctor_go_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
+    few = Limits(3, 64 * 2**30, 64 * 2**30)
+    for each in (module, doctor):
+        monkeypatch.setattr(each, "limits", lambda: few)
+    assert session.pytest_xdist_auto_num_workers() == 3
+    found = doctor.look(("1.34.4",), Target.SIMULATED)
+    assert (found.processors, found.memory_bytes) == (3, 64 * 2**30)

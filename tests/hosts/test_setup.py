@@ -1,6 +1,7 @@
 """Set-up plans from facts what it would change, refuses what it can't mend, and teardown goes by what is on record."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,17 @@ def test_with_a_registry_the_published_image_is_pulled_and_debian_left_alone() -
         "take kubectl 1.34.4 out of its node image",
         "pull the published node image of Kubernetes 1.34.4",
     )
+
+
+def test_why_the_node_image_is_built_is_told_before_it_is_agreed_to() -> None:
+    """A machine at a registry's limit of pulls would else build for half an hour, and nobody would know why."""
+    refused = Offer("kindest/node:v1.34.4", there=False, why="the registry's limit of pulls is reached")
+    limited = replace(GOOD, engine=replace(REGISTRY, offers=(refused,)), kubernetes=BUILT_NONE)
+    told = f"({refused.image} can't be pulled: {refused.why})"
+    assert planned(limited, Target.KIND).cache[-1] == f"build the node image of Kubernetes 1.34.4 {told}"
+    full = replace(limited, cache_disk=replace(GOOD.cache_disk, free_bytes=0))
+    with pytest.raises(OrdealError, match=re.escape(told)):
+        planned(full, Target.KIND)
 
 
 def test_each_wanted_version_is_planned_and_no_other() -> None:

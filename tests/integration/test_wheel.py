@@ -185,6 +185,33 @@ def test_uv_installs(by_uv: Environment) -> None:
     works(by_uv)
 
 
+@pytest.mark.nightly("it fetches old packages")
+def test_the_oldest_packages_that_are_allowed_do(index: Path, tmp_path: Path) -> None:
+    env = {**surroundings(tmp_path), "UV_NO_CONFIG": "1", "UV_NATIVE_TLS": "1"}
+    (wheel,) = index.glob("kube_ordeal-*.whl")
+    uv, made_there = str(Path(sys.executable).with_name("uv")), tmp_path / "oldest"
+    ran([uv, "venv", "--quiet", "--python", python(OLDEST), str(made_there)], tmp_path, env)
+    install = [
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--resolution",
+        "lowest-direct",
+        "--python",
+        str(made_there),
+        str(wheel),
+    ]
+    ran(install, tmp_path, env)
+    oldest = made(tmp_path, env, "oldest/bin")
+    works(oldest)
+    with FakeApiServer(tmp_path, tls=True) as api:
+        where = ("--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(api.kubeconfig))
+        said = oldest.run("kube-ordeal", "run", "suites/node/test_pleg_churn.py", *where, "--ordeal-no-controls", "-rs")
+    assert "the cluster is that of the context" in said
+    assert "which this cluster has not" in said
+
+
 def test_pipx_installs_on_the_newest_python(by_pipx: Environment) -> None:
     works(by_pipx)
 
