@@ -417,6 +417,16 @@ class EtcdBehind(Protocol):
         """Start etcd where it does not run, as after a restore that was cut short."""
         ...
 
+    def controllers_running(self) -> tuple[str, ...]:
+        """Which of kube-controller-manager and kube-scheduler run."""
+        ...
+
+    def start_controllers(self, names: Sequence[str]) -> None:
+        """Start those of them that do not run, and wait until each renews its lease: without etcd they could not, and
+        one that could not for too long ends itself (flag --leader-elect-renew-deadline).
+        """
+        ...
+
     def etcd_restore(self, snapshot: str, *, bump_revision: int = 0) -> None:
         """Stop etcd, `etcdutl snapshot restore` (with --bump-revision N --mark-compacted where N > 0), start etcd.
 

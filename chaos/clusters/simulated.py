@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import urllib3
 import yaml
-from kubernetes.client import ApiClient
+from kubernetes.client import ApiClient, CoordinationV1Api
 
 from chaos.clusters import kubeconfig as kubeconfigs
 from chaos.clusters.base import SIMULATED, ClusterRef, Images, Node, SecondControlPlane, Shape, Timers
@@ -354,6 +354,28 @@ class SimulatedCluster:
                 self._etcd_aside.rename(self._etcd_data)
             self._start(ETCD, self._component(ETCD))
         eventually(self.etcd_revision, within_s=ANSWER_WITHIN_S, what="etcd to answer", every_s=0.05)
+
+    def controllers_running(self) -> tuple[str, ...]:
+        return tuple(name for name in (CONTROLLER_MANAGER, SCHEDULER) if self._runs(name))
+
+    def start_controllers(self, names: Sequence[str]) -> None:
+        with self.api() as client:
+            leases: Any = CoordinationV1Api(client)
+
+            def renewed() -> dict[str, Any]:
+                there = leases.list_namespaced_lease("kube-system").items
+                return {each.metadata.name: each.spec.renew_time for each in there if each.metadata.name in names}
+
+            before = renewed()
+
+            def lead() -> bool:
+                for name in names:
+                    if not self._runs(name):
+                        self._start(name, self._component(name))
+                now = renewed()
+                return all(now.get(name) != before.get(name) for name in names)
+
+            eventually(lead, within_s=ANSWER_WITHIN_S, what=f"{', '.join(names)} to renew their leases")
 
     # --- inside: processes
 

@@ -71,8 +71,12 @@ class RestoreSnapshot:
 
     def plan(self, cluster: _Opened) -> Saved:
         cluster.etcd_revision()  # etcd answers, or nothing is begun
-        undo_bump = self.bump_revision + FAR_AHEAD
-        return {"snapshot": self.snapshot, "before": f"before-{uuid.uuid4().hex[:12]}", "undo_bump": undo_bump}
+        return {
+            "snapshot": self.snapshot,
+            "before": f"before-{uuid.uuid4().hex[:12]}",
+            "undo_bump": self.bump_revision + FAR_AHEAD,
+            "controllers": list(cluster.controllers_running()),
+        }
 
     def apply(self, cluster: _Opened, saved: Saved) -> None:
         # What is there before holds the marker, the snapshot does not: so etcd itself says which of them it has.
@@ -91,14 +95,23 @@ class RestoreSnapshot:
         assert isinstance(bump, int)
         if before is not None and not _as_before(cluster, saved):
             cluster.etcd_restore(before, bump_revision=bump)
+        cluster.start_controllers(_controllers(saved))
 
     @staticmethod
     def undone(cluster: _Opened, saved: Saved) -> bool:
-        return _as_before(cluster, saved) or cluster.etcd_snapshot_of(str(saved["before"])) is None
+        restored = _as_before(cluster, saved) or cluster.etcd_snapshot_of(str(saved["before"])) is None
+        return restored and {*_controllers(saved)} <= {*cluster.controllers_running()}
 
 
 def _as_before(cluster: _Opened, saved: Saved) -> bool:
     return cluster.etcd_get(MARKER) == str(saved["before"]).encode()
+
+
+def _controllers(saved: Saved) -> list[str]:
+    """Those that ran when the fault was planned."""
+    names = saved["controllers"]
+    assert isinstance(names, list)
+    return [str(each) for each in names]
 
 
 def _text(value: bytes) -> str:

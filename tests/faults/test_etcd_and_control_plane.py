@@ -1,6 +1,7 @@
 """Faults against a fake cluster at the boundary: what they plan, when they have landed, what their undo does."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ class FakeEtcd:
         self.snapshots: dict[str, dict[str, bytes]] = {}
         self.bumps: list[int] = []
         self.started = 0
+        self.controllers = ["kube-controller-manager", "kube-scheduler"]
 
     def etcd_get(self, key: str) -> bytes:
         return self.keys.get(key, b"")
@@ -41,6 +43,12 @@ class FakeEtcd:
 
     def start_etcd(self) -> None:
         self.started += 1
+
+    def controllers_running(self) -> tuple[str, ...]:
+        return tuple(self.controllers)
+
+    def start_controllers(self, names: Sequence[str]) -> None:
+        self.controllers = sorted({*self.controllers, *names})
 
     def etcd_restore(self, snapshot: str, *, bump_revision: int = 0) -> None:
         self.keys = dict(self.snapshots[snapshot])
@@ -134,6 +142,20 @@ def test_a_restore_cut_short_before_the_harm_needs_no_restore(etcd, steps):
     assert etcd.etcd_get("/registry/since") == b"1"
     assert etcd.bumps == []
     assert etcd.started == 1  # it may be down: the kill may have come between its stop and its start
+
+
+@pytest.mark.parametrize("ran", [["kube-controller-manager", "kube-scheduler"], ["kube-scheduler"]])
+def test_controllers_that_gave_up_meanwhile_are_started_again_and_no_other(etcd, ran):
+    etcd.etcd_snapshot("saved")
+    etcd.controllers = [*ran]
+    harm = RestoreSnapshot("saved")
+    saved = through_the_journal(harm.plan(etcd))
+    harm.apply(etcd, saved)
+    etcd.controllers.remove("kube-scheduler")
+    assert not harm.undone(etcd, saved)
+    harm.undo(etcd, saved)
+    assert harm.undone(etcd, saved)
+    assert etcd.controllers == ran
 
 
 # --- control planes

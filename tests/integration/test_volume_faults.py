@@ -90,13 +90,14 @@ def ready_for(cluster: KindCluster, kind: str) -> Iterator[None]:
         stack.callback(lambda: eventually(lambda: sound(cluster, node), within_s=90, what=f"{node} Ready"))
         stack.callback(cluster.node_exec, node, ["systemctl", "start", "kubelet"])
         cluster.node_exec(node, ["systemctl", "stop", "kubelet"])
-        # Its taints come one after the other; once this one is there, none is to come.
+        # Its taints come one after the other, in either order.
         eventually(lambda: unreachable(cluster, node), within_s=90, what=f"{node} to be tainted as unreachable")
         yield
 
 
 def unreachable(cluster: KindCluster, node: str) -> bool:
-    return any(n.name == node and "node.kubernetes.io/unreachable:NoExecute" in n.taints for n in cluster.nodes())
+    both = {f"node.kubernetes.io/unreachable:{effect}" for effect in ("NoSchedule", "NoExecute")}
+    return any(n.name == node and both <= {*n.taints} for n in cluster.nodes())
 
 
 def sound(cluster: KindCluster, node: str) -> bool:
