@@ -294,6 +294,16 @@ def test_a_replay_does_not_fail_for_what_another_plugin_warns_of_and_our_own_tes
 # --- plugins that do something
 
 
+AT_SECOND_TRY = """
+tries = []
+
+@incident("mass-termination", on=("kind",))
+def test_at_second_try(lab):
+    tries.append(1)
+    lab.findings.append(finding(Verdict.HELD if len(tries) > 1 else Verdict.VIOLATED))
+"""
+
+
 @pytest.mark.parametrize("anew", ["setup", "call"])
 def test_no_second_call_hides_what_the_first_one_has_shown(pytester: pytest.Pytester, anew: str) -> None:
     """As pytest-retry does it: within the report of the first call, and with fixtures made anew."""
@@ -314,15 +324,7 @@ def test_no_second_call_hides_what_the_first_one_has_shown(pytester: pytest.Pyte
         "    second = pytest.CallInfo.from_call(again, when='call')\n"
         "    return pytest.TestReport.from_item_and_call(item, second)\n"
     )
-    body = """
-tries = []
-
-@incident("mass-termination", on=("kind",))
-def test_at_second_try(lab):
-    tries.append(1)
-    lab.findings.append(finding(Verdict.HELD if len(tries) > 1 else Verdict.VIOLATED))
-"""
-    pytester.makepyfile(test_suite=SUITE + body)
+    pytester.makepyfile(test_suite=SUITE + AT_SECOND_TRY)
     done = run(pytester, "--retries", "2")
     done.assert_outcomes(failed=1)
     assert NO_RERUN in done.stdout.str()
@@ -341,18 +343,11 @@ def test_no_second_try_hides_what_the_first_one_has_shown(pytester: pytest.Pytes
         "    return True\n"
     )
     body = """
-tries = []
-
-@incident("mass-termination", on=("kind",))
-def test_at_second_try(lab):
-    tries.append(1)
-    lab.findings.append(finding(Verdict.HELD if len(tries) > 1 else Verdict.VIOLATED))
-
 def test_theirs(theirs=[]):
     theirs.append(1)
     assert len(theirs) > 1
 """
-    pytester.makepyfile(test_suite=SUITE + body)
+    pytester.makepyfile(test_suite=SUITE + AT_SECOND_TRY + body)
     done = run(pytester, "--reruns", "2")
     done.assert_outcomes(failed=1, passed=1)
     assert verdicts(pytester.path) == {"test_at_second_try[kind-hardened]": "violated"}

@@ -2,6 +2,8 @@
 
 import inspect
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -112,6 +114,26 @@ class BesideSetup:
         pytest.fail("its turn was taken")
 
 
+@contextmanager
+def a_lab(folder: Path, on: str, pool: object, declared: Replay, turn: object = None) -> Iterator[Lab]:
+    """The lab of a replay that needs nodes' networks, with such a pool."""
+    with Journal(folder / "journal.jsonl") as journal:
+        yield Lab(
+            LINK,
+            None,
+            on,
+            find_profile("smoke"),
+            needs=(NodeNetwork,),
+            pool=pool,  # type: ignore[arg-type]
+            journal=journal,
+            run="run",
+            directory=folder,
+            report=lambda _: None,
+            turn=turn,  # type: ignore[arg-type]
+            declared=declared,
+        )
+
+
 class Theirs:
     """A pool with a kind cluster of the user's own, on this machine."""
 
@@ -128,23 +150,9 @@ def test_on_a_kind_cluster_of_the_users_own_what_this_machine_lacks_counts_too(
         lacking(monkeypatch, ROOT, "this user is not root")
     else:
         monkeypatch.setattr(workload_images, "obstacle", lambda *_, **__: "AppArmor has a profile for mysqld")
-    with Journal(tmp_path / "journal.jsonl") as journal:
-        lab = Lab(
-            LINK,
-            None,
-            EXISTING,
-            find_profile("smoke"),
-            needs=(NodeNetwork,),
-            pool=Theirs(),  # type: ignore[arg-type]
-            journal=journal,
-            run="run",
-            directory=tmp_path,
-            report=lambda _: None,
-            declared=a_replay(NodeNetwork, images=("mysql",)),
-        )
-        with pytest.raises(
-            LacksAbilityError, match="this user is not root" if lacks == "root" else "runs mysql, and A"
-        ):
+    with a_lab(tmp_path, EXISTING, Theirs(), a_replay(NodeNetwork, images=("mysql",))) as lab:
+        why = "this user is not root" if lacks == "root" else "runs mysql, and AppArmor has"
+        with pytest.raises(LacksAbilityError, match=why):
             lab.cluster(Shape(timers=lab.timers))
 
 
@@ -156,24 +164,9 @@ def test_a_replay_is_skipped_before_a_cluster_is_made_for_it(
     why = "this user is not root"
     lacking(monkeypatch, ROOT, "set-up is not over" if beside_setup else why)
     turn = BesideSetup(monkeypatch, why) if beside_setup else None
-    with Journal(tmp_path / "journal.jsonl") as journal:
-        lab = Lab(
-            LINK,
-            None,
-            KIND,
-            find_profile("smoke"),
-            needs=(NodeNetwork,),
-            pool=NoPool(),  # type: ignore[arg-type]
-            journal=journal,
-            run="run",
-            directory=tmp_path,
-            report=lambda _: None,
-            turn=turn,  # type: ignore[arg-type]
-            declared=a_replay(NodeNetwork),
-        )
-        with pytest.raises(
-            LacksAbilityError, match=r"needs root on this machine, and this user is not root; run it as"
-        ):
+    with a_lab(tmp_path, KIND, NoPool(), a_replay(NodeNetwork), turn) as lab:
+        why = r"needs root on this machine, and this user is not root; run it as"
+        with pytest.raises(LacksAbilityError, match=why):
             lab.cluster(Shape())
 
 
