@@ -216,8 +216,7 @@ class SimulatedCluster:
         self._kill(CONTROLLER_MANAGER)
 
     def start_controller_manager(self) -> None:
-        if not self._runs(CONTROLLER_MANAGER):
-            self._start(CONTROLLER_MANAGER, self._component(CONTROLLER_MANAGER))
+        self._start_where_off(CONTROLLER_MANAGER)
 
     def controller_manager_running(self) -> bool:
         return self._runs(CONTROLLER_MANAGER)
@@ -232,12 +231,9 @@ class SimulatedCluster:
 
     def start_first_control_plane(self) -> None:
         """Start what of it does not run; the controllers after the API server answers, or they give up on it."""
-        if not self._runs(APISERVER):
-            self._start(APISERVER, self._component(APISERVER))
+        self._start_where_off(APISERVER)
         self._answers(Path(self._ref.kubeconfig))
-        for name in (CONTROLLER_MANAGER, SCHEDULER):
-            if not self._runs(name):
-                self._start(name, self._component(name))
+        self._start_where_off(CONTROLLER_MANAGER, SCHEDULER)
         if not self._runs(OWN_KUBELET):
             self._start_kubelets(self._group(CONTROL_PLANE_GROUP))
 
@@ -369,9 +365,7 @@ class SimulatedCluster:
             before = renewed()
 
             def lead() -> bool:
-                for name in names:
-                    if not self._runs(name):
-                        self._start(name, self._component(name))
+                self._start_where_off(*names)
                 now = renewed()
                 return all(now.get(name) != before.get(name) for name in names)
 
@@ -411,6 +405,12 @@ class SimulatedCluster:
 
     def _kill(self, *names: str) -> None:
         kill(process for name in names if (process := self._process(name)) is not None)
+
+    def _start_where_off(self, *names: str) -> None:
+        """Start those components, as they were set up, that do not run."""
+        for name in names:
+            if not self._runs(name):
+                self._start(name, self._component(name))
 
     def _start(self, name: str, argv: Sequence[str]) -> None:
         self._logs.mkdir(exist_ok=True)

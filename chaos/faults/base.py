@@ -121,9 +121,10 @@ def _land(
         history.add(FaultStep(history.now(), harm.kind, "applied"))
         eventually(lambda: harm.landed(cluster, saved), within_s=within_s, what=f"{harm.kind} to land", every_s=0.1)
     except Exception as error:
-        history.add(FaultStep(history.now(), harm.kind, "not-landed", told(error)))
+        why = told(error)
+        history.add(FaultStep(history.now(), harm.kind, "not-landed", why))
         not_landed()
-        raise FaultError(f"the fault {harm.kind} did not land: {told(error)}") from error
+        raise FaultError(f"the fault {harm.kind} did not land: {why}") from error
     history.add(FaultStep(history.now(), harm.kind, "landed"))
 
 

@@ -44,11 +44,11 @@ def users(devices: Collection[int]) -> list[Process]:
     Each has a file, a program or a folder of it open, or is in a mount namespace that has a copy of the mount
     (mount_namespaces(7)). One that ends meanwhile, or that this user may not look at, is left out.
     """
-    own, found = _namespace(Path("/proc/self")), []
+    own, wanted, found = _namespace(Path("/proc/self")), set(devices), []
     for at in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             used = _opened(at) if _namespace(at) == own else _mounted(at)
-            if not set(devices).isdisjoint(used):
+            if not wanted.isdisjoint(used):
                 found.append(Process(int(at.name), (at / "comm").read_text().strip()))
     return found
 

@@ -6,10 +6,9 @@ from typing import Any
 from kubernetes.client import AppsV1Api, CoreV1Api, V1Namespace, V1ObjectMeta
 
 from chaos.clusters.base import Cluster
-from chaos.clusters.client import told
 from chaos.errors import OrdealError
 from chaos.faults.target import ready_worker
-from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL
+from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL, creating
 from chaos.workloads.web import Deployed
 
 # The slowest at which pods may become Ready before it is called a failure. Measured were 3.4/s on an idle machine of 2
@@ -36,14 +35,10 @@ class Churn:
         Raises OrdealError where the node is none for it or has no room for so many pods.
         """
         check_room(cluster, self.node, self.replicas)
-        with cluster.api() as client:
-            try:
-                metadata = V1ObjectMeta(name=namespace, labels={RUN_LABEL: run})
-                CoreV1Api(client).create_namespace(V1Namespace(metadata=metadata))
-                AppsV1Api(client).create_namespaced_deployment(namespace, self.manifest(cluster))
-            except Exception as error:
-                why = f"the workload {self.name} can't be created on {cluster.ref.name}: {told(error)}"
-                raise OrdealError(why) from error
+        with cluster.api() as client, creating(self.name, cluster):
+            metadata = V1ObjectMeta(name=namespace, labels={RUN_LABEL: run})
+            CoreV1Api(client).create_namespace(V1Namespace(metadata=metadata))
+            AppsV1Api(client).create_namespaced_deployment(namespace, self.manifest(cluster))
         return Deployed(self.name, namespace, "", self.replicas, cluster)
 
     def manifest(self, cluster: Cluster) -> Any:

@@ -99,9 +99,9 @@ def test_what_the_user_told_pytest_xdist_is_left_to_it(monkeypatch: pytest.Monke
 
 def test_it_is_what_processes_side_by_side_and_the_doctor_go_by(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
-    few = Limits(3, 64 * 2**30, 64 * 2**30)
+    few = Limits(3, 64 * GIB, 64 * GIB)
     for each in (module, doctor):
         monkeypatch.setattr(each, "limits", lambda: few)
     assert session.pytest_xdist_auto_num_workers() == 3
     found = doctor.look(("1.34.4",), Target.SIMULATED)
-    assert (found.processors, found.memory_bytes) == (3, 64 * 2**30)
+    assert (found.processors, found.memory_bytes) == (3, 64 * GIB)
