@@ -468,11 +468,22 @@ def list_incidents(as_json: Json = False) -> None:
 
 
 @app.command()
-def undo() -> None:
-    """Undo what runs that are over have left behind: faults, clusters. Exits with 1 where something stays."""
-    from chaos.undo import undo_all  # noqa: PLC0415
+def undo(
+    server: Annotated[
+        str, typer.Option(metavar="URL", help="With --context: undo also what older versions left on this cluster.")
+    ] = "",
+    context: Annotated[str, typer.Option(metavar="NAME", help="The kubeconfig's context that leads to it.")] = "",
+    forget: Annotated[
+        str, typer.Option(metavar="RUN:NUMBER", help="Undo nothing; drop this entry, whose cluster is gone.")
+    ] = "",
+) -> None:
+    """Undo what runs that are over have left behind, on every cluster. Exits with 1 where something stays."""
+    from chaos.undo import Allowed, forget_entry, undo_all  # noqa: PLC0415
 
-    handled = undo_all(_timestamped())
+    if forget:
+        forget_entry(forget, typer.echo)
+        return
+    handled = undo_all(_timestamped(), Allowed(existing=True, server=server, context=context))
     if not handled:
         typer.echo("nothing to undo")
         return

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+import msgspec
+
 from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
 
@@ -154,7 +156,12 @@ def _pending_in(path: Path) -> list[Pending]:
     for raw in _read(path):
         number = raw["entry"]
         if raw["state"] == "planned":
-            cluster = ClusterRef(**raw["cluster"])
+            try:
+                cluster = msgspec.convert(raw["cluster"], ClusterRef)
+            except msgspec.ValidationError as error:
+                raise OrdealError(
+                    f"the journal {path} has an entry {number} that this version can't read ({error}); undo it by hand"
+                ) from error
             open_entries[number] = Pending(path, number, raw["kind"], cluster, raw["saved"], raw["wall"])
         elif raw["state"] == "undone":
             open_entries.pop(number, None)

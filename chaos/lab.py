@@ -152,6 +152,8 @@ class Lab:
             yield
             return
         load, memory_bytes = (self._declared.load, self._declared.memory_bytes) if self._declared else (Load.WAITS, 0)
+        if self.cluster_kind == EXISTING:  # all have the same one: two faults at once would be each other's harm
+            load = Load.ALONE
         first = Load.WAITS if load is Load.ALONE and not turn.alone else load
 
         def waiting() -> None:
@@ -258,7 +260,7 @@ class Lab:
         """
         self.phase("deploy")
         cluster, namespace = self.current, f"ordeal-{workload.name}-{uuid.uuid4().hex[:6]}"
-        entry = self.journal.planned(WORKLOAD, cluster.ref, {"namespace": namespace})
+        entry = self.journal.planned(WORKLOAD, cluster.ref.narrowed(), {"namespace": namespace})
         self._deployed.append((cluster, namespace, entry))
         since_wall = time.time()
         try:

@@ -104,6 +104,12 @@ OPTIONS = (
         "DURATION",
         was_general=False,
     ),
+    Option(
+        "undo",
+        "undo what earlier runs that were killed have left on existing clusters, without asking",
+        switch=True,
+        was_general=False,
+    ),
     Option("results", "where <run>/ goes (default: results)", "DIR"),
     *(
         Option(
@@ -184,6 +190,7 @@ class Options:
     tour: bool
     setup: bool
     budget: str
+    undo: bool
     results: Path
     images: Mapping[str, str]
     storage_class: str
@@ -259,6 +266,7 @@ def options_of(config: pytest.Config) -> Options:
         tour=bool(_given(config, "tour")),
         setup=bool(_given(config, "setup")),
         budget=text("budget"),
+        undo=bool(_given(config, "undo")),
         results=Path(text("results", "results")),
         images={name: image for name, image in images.items() if image},
         storage_class=text("storage-class"),

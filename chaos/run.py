@@ -44,7 +44,8 @@ class Run:
             where = f"the context {wishes.context!r} of {wishes.kubeconfig}"
             telling.reporter(config, always=True)(f"the cluster is that of {where}")
             existing.check(wishes.kubeconfig, wishes.context)  # no use in going on with one that can't be used
-        undo.undo_all(self.report)
+        undo.require_nothing_left(self.id, "give --ordeal-undo")
+        undo.undo_all(self.report, undo.Allowed(run=self.id))
         self.results = Results(
             asked.results,
             self.id,

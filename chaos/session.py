@@ -6,7 +6,7 @@ chaos.plugin wakes it, and says when.
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -19,8 +19,9 @@ from rich.console import Console
 
 from chaos import case, durations, planning, showing, telling, undo
 from chaos.case import AUTO
-from chaos.clusters import kubeconfig
+from chaos.clusters import existing, kubeconfig
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
+from chaos.clusters.claim import claimed
 from chaos.clusters.client import FAILURES, Access, told
 from chaos.clusters.pool import check_name
 from chaos.conformance import program, pytest_specs, rounds
@@ -38,7 +39,7 @@ from chaos.preparing import Preparing, prepare
 from chaos.report.results import Outcome
 from chaos.report.saved import SavedRun, load
 from chaos.report.table import fact_table, verdict_table
-from chaos.run import Run
+from chaos.run import Run, wishes_of
 from chaos.showing import IDLE, SHOWING
 from chaos.signals import Handlers, interrupt
 from chaos.system import write_escapes
@@ -58,6 +59,7 @@ PREPARING = pytest.StashKey[Preparing]()
 NEXT = pytest.StashKey[pytest.Item | None]()
 HANDLERS = pytest.StashKey[Handlers]()
 TRIED = pytest.StashKey[bool]()
+CLAIM = pytest.StashKey[ExitStack]()
 
 
 def begin(config: pytest.Config) -> None:
@@ -116,11 +118,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if config.option.collectonly or _worker(config):
         return
+    asked = options_of(config)
     try:
         places.check()
+        _settle_what_is_left(config, asked)
+        if asked.cluster == EXISTING:
+            _claim(session, asked)
     except OrdealError as error:
         pytest.exit(str(error), returncode=2)
-    asked = options_of(config)
     wanted = asked.setup and asked.cluster != EXISTING
     if not config.pluginmanager.has_plugin("dsession"):
         if wanted and prepare(_setup_options(asked)):
@@ -134,6 +139,33 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     _hand_signals_on(config)
 
 
+def _settle_what_is_left(config: pytest.Config, asked: Options) -> None:
+    """What earlier runs left on clusters that are not ours to make is undone where the user says so. Raises OrdealError
+    where nobody is there to ask, and where the user says no.
+    """
+    run = run_id(config)
+    if not (left := undo.left_on_existing(run)):
+        return
+    if asked.undo or telling.agreed(config, f"earlier runs have left behind: {', '.join(left)}. Undo it now?"):
+        undo.undo_all(telling.reporter(config, always=True), undo.Allowed(existing=True, run=run))
+    undo.require_nothing_left(run, "give --ordeal-undo")
+
+
+def _claim(session: pytest.Session, asked: Options) -> None:
+    """An existing cluster is this run's from now on. Raises OrdealError where it is another's, or can't be used."""
+    config, wishes = session.config, wishes_of(asked)
+    if wishes.kubeconfig is None:
+        return
+    existing.check(wishes.kubeconfig, wishes.context)
+
+    def lost(to: str) -> None:
+        runner = config.pluginmanager.getplugin("dsession") or session
+        runner.shouldstop = f"the cluster was claimed by {to} in the middle"
+
+    config.stash[CLAIM] = ExitStack()
+    config.stash[CLAIM].enter_context(claimed(wishes.kubeconfig, wishes.context, run_id(config), lost))
+
+
 @pytest.hookimpl(tryfirst=True)  # before those who write to a terminal that may be closed
 def pytest_unconfigure(config: pytest.Config) -> None:
     """What processes of this run that were ended in the middle have left behind is undone from here."""
@@ -143,8 +175,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     finally:
         try:
             if config.pluginmanager.has_plugin("dsession"):
-                undo.undo_all(telling.reporter(config))
+                undo.undo_all(telling.reporter(config), undo.Allowed(run=run_id(config)))
         finally:
+            if CLAIM in config.stash:
+                config.stash[CLAIM].close()
             if HANDLERS in config.stash:
                 config.stash[HANDLERS].put_back()
 

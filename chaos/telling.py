@@ -53,3 +53,21 @@ def reporter(config: pytest.Config, view: View | None = None, *, always: bool = 
                         terminal.flush()
 
     return report
+
+
+def agreed(config: pytest.Config, question: str) -> bool:
+    """Whether the user says yes. False where nobody can be asked: no terminal, or a process that has none."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if worker_input(config, "workerid"):
+        return False
+    if capture is not None:
+        capture.suspend_global_capture(in_=True)
+    try:
+        if not sys.stdin.isatty() or not sys.stdout.isatty():
+            return False
+        sys.stdout.write(f"{question} [y/N] ")
+        sys.stdout.flush()
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    finally:
+        if capture is not None:
+            capture.resume_global_capture()

@@ -4,10 +4,14 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from chaos.hosts import engine
+from tests.hosts.fake_docker import FakeDocker
 
 # A shell starts what is to run in the background with SIGINT ignored, nohup does so with SIGHUP, and every child
 # inherits that: the tests that end a child by it would wait for it in vain.
@@ -42,3 +46,20 @@ def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     assert not [each for each in folder.iterdir() if not each.name.startswith("pytest-of-")], (
         "temporary files were left"
     )
+
+
+@pytest.fixture
+def docker_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDocker]:
+    """The one client of this machine. Before it a client is asked that the engine refuses."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    refused = FakeDocker(tmp_path / "first").install(version="echo 'permission denied' >&2; exit 1")
+    made = FakeDocker(tmp_path / "second").install()
+    monkeypatch.setattr(engine, "clients", lambda: [refused.client, made.client])
+    monkeypatch.setattr(engine, "SOCKET", tmp_path / "docker.sock")
+    monkeypatch.setenv("PATH", f"{refused.folder}:/usr/sbin:/usr/bin:/sbin:/bin")
+    engine.chosen.cache_clear()
+    engine.runs_here.cache_clear()
+    yield made
+    engine.chosen.cache_clear()
+    engine.runs_here.cache_clear()
+    assert refused.calls == []  # all who run `docker` run the client that was chosen

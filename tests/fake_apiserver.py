@@ -57,6 +57,8 @@ class FakeApiServer:
         self.prefix = ""  # in front of every path, as behind a gateway
         self.version_said = "v1.34.4"
         self.forbidden: set[tuple[str, str]] = set()  # verbs and resources that the user may not
+        self.uid = "11111111-2222-3333-4444-555555555555"  # of the namespace kube-system
+        self.lease: dict[str, Any] | None = None  # the one that there is
         self.runs: dict[str, tuple[str, str, int]] = {}  # commands in pods: what they print, say and exit with
         self.bookmarks = True
         self.changed = threading.Condition(threading.RLock())
@@ -216,8 +218,29 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(403, {"kind": "Status", "code": 403, "message": said})
         elif query.get("watch", "").lower() == "true":
             self._watch(url.path.rsplit("/", 1)[-1], query)
+        elif url.path == "/api/v1/namespaces/kube-system":
+            self._answer(200, {"kind": "Namespace", "metadata": {"name": "kube-system", "uid": api.uid}})
+        elif "/leases/" in url.path:
+            gone = {"kind": "Status", "code": 404, "message": "not found"}
+            self._answer(200 if api.lease else 404, api.lease or gone)
         else:
             self._list(url.path.rsplit("/", 1)[-1], query)
+
+    def _put_lease(self, given: dict[str, Any]) -> None:
+        """As the API server: who did not see the last change is told so."""
+        with self.api.changed:
+            self.api.version += 1
+            was = self.api.lease
+            seen = given["metadata"].get("resourceVersion")
+            if (was is not None or seen) and (was is None or seen != was["metadata"]["resourceVersion"]):
+                self._answer(409, {"kind": "Status", "code": 409, "message": "somebody was sooner"})
+                return
+            given["metadata"]["resourceVersion"] = str(self.api.version)
+            self.api.lease = given
+        self._answer(200, given)
+
+    def do_PUT(self) -> None:
+        self._put_lease(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
     def _list(self, resource: str, query: dict[str, str]) -> None:
         with self.api.changed:
@@ -266,12 +289,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._end()
 
     def do_POST(self) -> None:
-        """A SelfSubjectAccessReview; nothing else is made here."""
+        """A SelfSubjectAccessReview, and the Lease of a claim; nothing else is made here."""
         api = self.api
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with api.changed:
             api.requests.append(self.path)
             self._note()
+        if self.path.endswith("/leases"):
+            self._put_lease(asked)
+            return
         if not self.path.endswith("/selfsubjectaccessreviews"):
             self._answer(404, {"kind": "Status", "code": 404, "message": "not here"})
             return
@@ -280,7 +306,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(201, {**asked, "status": {"allowed": allowed}})
 
     def do_DELETE(self) -> None:
-        """Nothing may be deleted here, and what says so is no Status: something in front of the server."""
+        """Only the Lease may be deleted here, and what says so is no Status: something in front of the server."""
+        if "/leases/" in self.path:
+            with self.api.changed:
+                self.api.lease = None
+            self._answer(200, {"kind": "Status", "status": "Success"})
+            return
         self._send(403, b"<html>no</html>", "text/html")
 
     def _note(self) -> None:

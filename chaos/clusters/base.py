@@ -1,11 +1,12 @@
 """What a cluster is to a suite: a small protocol, its shape, and abilities that only some clusters have."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from kubernetes.client import ApiClient
 
+from chaos.clusters.identity import Identity
 from chaos.hosts.command import Output
 
 KIND, SIMULATED, EXISTING = "kind", "simulated", "existing"
@@ -141,12 +142,20 @@ def stateful_shape(timers: Timers) -> Shape:
 
 @dataclass(frozen=True, slots=True)
 class ClusterRef:
-    """Enough to find a cluster again after a crash; kept in the journal as JSON."""
+    """Enough to find a cluster again after a crash, and to know that it is the same; kept in the journal as JSON.
+
+    `identity`: None for one that is being made, and in journals of older versions.
+    """
 
     kind: str
     name: str
     kubeconfig: str
     context: str = ""
+    identity: Identity | None = None
+
+    def narrowed(self, nodes: Collection[str] = ()) -> "ClusterRef":
+        """As the journal keeps it of something that is done to these nodes."""
+        return self if self.identity is None else replace(self, identity=self.identity.narrowed(nodes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +196,14 @@ class Cluster(Protocol):
         ...
 
     def nodes(self) -> tuple[Node, ...]: ...
+    def identity(self) -> Identity:
+        """What it is now, as far as its API server, its nodes and this machine tell; no error where one is away."""
+        ...
+
+    def identify(self) -> None:
+        """From now on it is what it is now: `ref` has its identity."""
+        ...
+
     def facts(self) -> Mapping[str, str]:
         """What a reader of the results wants to know: provider, versions, flags, images."""
         ...

@@ -1,7 +1,9 @@
 """The Kubernetes API client: made from a kubeconfig, never waiting for ever, its failures one sentence."""
 
+import hashlib
 import json
 import ssl
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,15 @@ from chaos.clusters import kubeconfig as kubeconfigs
 from chaos.clusters import proxies
 from chaos.clusters.base import Node
 from chaos.clusters.credentials import Login
+from chaos.clusters.identity import Identity, NodeIdentity
 from chaos.clusters.proxies import Proxy
-from chaos.clusters.transport import UNAUTHORIZED, Transport
+from chaos.clusters.transport import UNAUTHORIZED, Transport, authorities, certificates
 from chaos.errors import OrdealError
 
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
 ZONE_LABEL = "topology.kubernetes.io/zone"
+SYSTEM = "kube-system"  # the namespace that every cluster has from its first moment on
+IDENTITY_WITHIN_S = 5.0
 FAILURES = (OrdealError, ApiException, HTTPError)  # whatever a request can come to; `told` has words for each
 
 
@@ -54,6 +59,28 @@ class Access:
         rest: Any = client.rest_client
         rest.pool_manager = Transport(self._chosen, self._login, self._proxy)
         return client
+
+    @property
+    def authority(self) -> str:
+        """SHA-256 of the certificates that the kubeconfig trusts; "" where it names none. Raises as `client`."""
+        found = sorted(certificates(authorities(self._chosen)))
+        return hashlib.sha256(b"".join(found)).hexdigest() if found else ""
+
+    def identity(self) -> Identity:
+        """What the API server says that it is, and what the kubeconfig says of it. Where it is away, the latter."""
+        ca = self.authority
+        with self.client() as client:
+            try:
+                space = json.loads(raw_get(client, f"/api/v1/namespaces/{SYSTEM}", timeout_s=IDENTITY_WITHIN_S))
+                nodes = json.loads(raw_get(client, "/api/v1/nodes", timeout_s=IDENTITY_WITHIN_S))["items"]
+                machines = tuple(NodeIdentity(n["metadata"]["name"], _machine(n)) for n in nodes)
+                return Identity(space["metadata"]["uid"], ca, self._server, nodes=machines)
+            except (*FAILURES, ValueError, KeyError, TypeError):
+                return Identity(ca=ca, server=self._server)
+
+
+def _machine(node: Mapping[str, Any]) -> str:
+    return str(((node.get("status") or {}).get("nodeInfo") or {}).get("machineID") or "")
 
 
 def _chosen(kubeconfig: Path, context: str) -> kubeconfigs.Chosen:
@@ -162,9 +189,9 @@ def _node(item: Any) -> Node:
     )
 
 
-def raw_get(client: ApiClient, path: str) -> bytes:
+def raw_get(client: ApiClient, path: str, timeout_s: float | None = None) -> bytes:
     """The bytes that the API server answers for a path. Raises ApiException or a urllib3 error."""
-    return _raw(client, "GET", path)
+    return _raw(client, "GET", path, timeout_s)
 
 
 def raw_delete(client: ApiClient, path: str) -> None:
@@ -172,8 +199,8 @@ def raw_delete(client: ApiClient, path: str) -> None:
     _raw(client, "DELETE", path)
 
 
-def _raw(client: ApiClient, verb: str, path: str) -> bytes:
-    answer = transport_of(client).request(verb, f"{client.configuration.host}{path}")
+def _raw(client: ApiClient, verb: str, path: str, timeout_s: float | None = None) -> bytes:
+    answer = transport_of(client).request(verb, f"{client.configuration.host}{path}", timeout=timeout_s)
     if not 200 <= answer.status < 300:
         refused = ApiException(status=answer.status, reason=answer.reason)
         refused.body = answer.data.decode(errors="replace")

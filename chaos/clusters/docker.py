@@ -35,7 +35,10 @@ class Container:
 
 
 def inspect(name: str) -> Container:
-    """Ask the engine. Raises CommandError where there is no such container or the engine does not answer."""
+    """Ask the engine for a container, by its name or id, as everywhere here.
+
+    Raises CommandError where there is no such container or the engine does not answer.
+    """
     raw = json.loads(_docker("inspect", "--type", "container", name).out)[0]
     state = raw["State"]
     cluster = (raw["Config"]["Labels"] or {}).get(CLUSTER_LABEL, "")
@@ -43,7 +46,7 @@ def inspect(name: str) -> Container:
     network = _of_nodes(there, cluster)
     of_network = there.get(network) or {}
     return Container(
-        name=name,
+        name=raw["Name"].removeprefix("/"),
         id=raw["Id"],
         cluster=cluster,
         state=STATES.get(state["Status"], state["Status"]),
@@ -66,6 +69,18 @@ def names_in_cluster(cluster: str, role: str | None = None) -> tuple[str, ...]:
     argv = ["ps", "--all", "--filter", f"label={CLUSTER_LABEL}={cluster}", "--format", "{{.Names}}"]
     argv += ["--filter", f"label={ROLE_LABEL}={role}"] if role else []
     return tuple(sorted(_docker(*argv).out.split()))
+
+
+def ids_in_cluster(cluster: str) -> dict[str, str]:
+    """The ids of the node containers of a kind cluster, running or not, by their names."""
+    argv = ["ps", "--all", "--no-trunc", "--filter", f"label={CLUSTER_LABEL}={cluster}"]
+    lines = _docker(*argv, "--format", "{{.Names}} {{.ID}}").out.splitlines()
+    return {name: identity for name, _, identity in (line.partition(" ") for line in sorted(lines))}
+
+
+def engine_id() -> str:
+    """The engine's own id, which it keeps with its data. Raises OrdealError."""
+    return engine.info(engine.chosen()).id
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +131,21 @@ def in_network_of(name: str, argv: Sequence[str]) -> list[str]:
     """
     container = inspect(name)
     if not container.pid:
-        raise OrdealError(f"node {name} is not running, so it has no network to enter")
+        raise OrdealError(f"node {container.name} is not running, so it has no network to enter")
     if not _is_here(container):
         raise OrdealError(
-            f"node {name} is process {container.pid} where the container engine runs, and that is not on this machine: "
-            f"its network can't be entered from here"
+            f"node {container.name} is process {container.pid} where the container engine runs, and that is not on "
+            f"this machine: its network can't be entered from here"
         )
-    return ["nsenter", f"--net=/proc/{container.pid}/ns/net", "--", *argv]
+    return ["sh", "-c", _ENTER, container.name, str(container.pid), container.id, *argv]
+
+
+# The argument list may be run much later. So the network is opened first, and then it is looked whether the process
+# still is the container's: a number that the kernel has given to another one leads nowhere.
+_ENTER = """command exec 9<"/proc/$1/ns/net" && grep -qF "$2" "/proc/$1/cgroup" || {
+  echo "process $1 is not that of node $0 any more" >&2; exit 125; }
+shift 2; exec nsenter --net=/proc/self/fd/9 -- "$@"
+"""
 
 
 def _is_here(container: Container) -> bool:
@@ -178,7 +201,9 @@ def _set_cable(name: str, *, plugged: bool) -> None:
     peer = json.loads(run(inside, timeout_s=20).out)[0].get("link_index")
     host = {link["ifindex"]: link["ifname"] for link in json.loads(run(["ip", "-json", "link"], timeout_s=20).out)}
     if peer not in host:
-        raise OrdealError(f"{CABLE} of {name} is no veth pair whose other end is on this machine: it can't be cut off")
+        raise OrdealError(
+            f"{CABLE} of {inspect(name).name} is no veth pair whose other end is on this machine: it can't be cut off"
+        )
     run(["ip", "link", "set", "dev", host[peer], "up" if plugged else "down"], timeout_s=20)
 
 
@@ -198,7 +223,8 @@ def free_address(name: str) -> str:
 
     Raises OrdealError where the engine takes no wishes in this network: it was made without a subnet of its own.
     """
-    network = inspect(name).network
+    container = inspect(name)
+    network = container.network
     raw = json.loads(_docker("network", "inspect", network).out)[0]
     subnets = [ipaddress.ip_network(c["Subnet"]) for c in raw["IPAM"]["Config"] or [] if "Subnet" in c]
     ours = next((s for s in subnets if isinstance(s, ipaddress.IPv4Network)), None)
@@ -209,7 +235,7 @@ def free_address(name: str) -> str:
     free = next((each for each in map(ipaddress.IPv4Address, numbers) if str(each) not in taken), None)
     if free is None:
         raise OrdealError(f"the docker network {network} has no free address")
-    _try_wish(name, network, str(free))
+    _try_wish(container.name, network, str(free))
     return str(free)
 
 

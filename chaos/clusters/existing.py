@@ -4,18 +4,26 @@ A cluster whose nodes are kind containers on this machine (providerID kind://doc
 host's side like one of our own, and so has kind's abilities; any other has what the API gives.
 """
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes.client import ApiClient
 from urllib3.exceptions import HTTPError
 
 from chaos.clusters import docker, rights
 from chaos.clusters.base import EXISTING, Cluster, ClusterRef, Images, Node, Shape
-from chaos.clusters.client import Access, api_client, read_nodes, server_version, unanswered
+from chaos.clusters.client import SYSTEM, Access, api_client, raw_get, read_nodes, server_version, unanswered
+from chaos.clusters.identity import Identity
 from chaos.clusters.kind import PUBLISHED_BUSYBOX, KindCluster, images_of
 from chaos.errors import OrdealError
+
+PROVIDER_ID = "kind://docker/"  # then the cluster's name, a slash, and the node's
+MACHINE_ID = "/etc/machine-id"
+ADMIN = "/etc/kubernetes/admin.conf"
 
 
 class ExistingCluster:
@@ -56,6 +64,12 @@ class ExistingCluster:
     def facts(self) -> Mapping[str, str]:
         return {"provider": "existing", "kubernetes": self.kubernetes, "nodes": str(len(self.nodes()))}
 
+    def identity(self) -> Identity:
+        return self._access.identity()
+
+    def identify(self) -> None:
+        self._ref = replace(self._ref, identity=self.identity())
+
     def delete(self) -> None:
         """Does nothing: the cluster is not ours."""
 
@@ -72,30 +86,81 @@ def check(kubeconfig: Path, context: str) -> None:
 
 def attach(kubeconfig: Path, context: str, shape: Shape, busybox_image: str = "") -> Cluster:
     """The cluster that a kubeconfig names. Raises OrdealError where the file is unusable or nothing answers."""
-    with api_client(kubeconfig, context) as client:
+    access = Access(kubeconfig, context)
+    with access.client() as client:
         server_version(client)
         try:
-            nodes = CoreV1Api(client).list_node().items
+            nodes = json.loads(raw_get(client, "/api/v1/nodes"))["items"]
         except Exception as error:
             raise unanswered(client, error) from error
-    providers = [n.spec.provider_id or "" for n in nodes if n.spec]
-    name = _local_kind_cluster(providers)
-    ref = ClusterRef(EXISTING, name or context or "current-context", str(kubeconfig), context)
-    if name is not None:
+    seen = access.identity()
+    local = _local_kind_cluster(nodes, seen)
+    if local is not None:
+        ref = ClusterRef(EXISTING, local.name, str(kubeconfig), context, local.identity)
         images = Images(busybox_image) if busybox_image else images_of(ref)
         return KindCluster(ref, shape, images, tools=None)
+    ref = ClusterRef(EXISTING, context or "current-context", str(kubeconfig), context, seen)
     return ExistingCluster(ref, shape, Images(busybox_image or PUBLISHED_BUSYBOX))
 
 
-def _local_kind_cluster(providers: list[str]) -> str | None:
-    """The kind cluster's name, if every node is a container of it on this machine's engine."""
-    parts = [p.removeprefix("kind://docker/").split("/") for p in providers if p.startswith("kind://docker/")]
-    names = {p[0] for p in parts if len(p) == 2}
-    if not providers or len(parts) != len(providers) or len(names) != 1:
+def attach_again(ref: ClusterRef, shape: Shape) -> Cluster:
+    """The cluster of a reference, as it was then: with the abilities that it had, also where its API server is away."""
+    if ref.identity is None:
+        return attach(Path(ref.kubeconfig), ref.context, shape)
+    if ref.identity.engine:
+        return KindCluster(ref, shape, images_of(ref), tools=None)
+    return ExistingCluster(ref, shape, Images(PUBLISHED_BUSYBOX))
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """A kind cluster whose nodes are containers of this machine's engine."""
+
+    name: str
+    identity: Identity
+
+
+def _local_kind_cluster(nodes: list[Any], seen: Identity) -> _Local | None:
+    """The kind cluster that it is, if every node is a container of it on this machine's engine.
+
+    Names prove nothing: any API server can say them, such as that of a cluster of the same name on another machine. So
+    the containers are asked which cluster they are (kubeadm's admin.conf, on a control-plane node) and which machines.
+    """
+    named = {n["metadata"]["name"]: (n["spec"].get("providerID") or "").removeprefix(PROVIDER_ID) for n in nodes}
+    clusters = {each.partition("/")[0] for each in named.values()}
+    name = next(iter(clusters), "")
+    if len(clusters) != 1 or any(each != f"{name}/{node}" for node, each in named.items()):
         return None
-    name = names.pop()
     try:
-        local = set(docker.names_in_cluster(name))
+        containers = docker.ids_in_cluster(name)
+        identity = replace(
+            seen,
+            engine=docker.engine_id(),
+            nodes=tuple(replace(node, container=containers.get(node.name, "")) for node in seen.nodes),
+        )
+        is_it = set(named) <= set(containers) and _is_of(name, identity)
     except OrdealError:  # no engine can be used
         return None
-    return name if {p[1] for p in parts} <= local else None
+    return _Local(name, identity) if is_it else None
+
+
+def _is_of(cluster: str, claimed: Identity) -> bool:
+    """Whether the containers are the nodes of the cluster that was reached by the kubeconfig."""
+    for node in claimed.nodes:
+        said = docker.execute(node.container, ["cat", MACHINE_ID], timeout_s=20, check=False, stdin=None)
+        if said.code == 0 and said.out.strip() != node.machine:  # one that is off can't be asked
+            return False
+    for name in docker.names_in_cluster(cluster, "control-plane"):
+        container = next((node.container for node in claimed.nodes if node.name == name), "")
+        if container and (uid := _uid_inside(container)):
+            return uid == claimed.uid
+    return False
+
+
+def _uid_inside(container: str) -> str:
+    """The UID of kube-system as a control-plane node's own administrator gets it; "" where that can't be asked."""
+    argv = ["kubectl", f"--kubeconfig={ADMIN}", "--request-timeout=10s", "get", "namespace", SYSTEM]
+    said = docker.execute(
+        container, [*argv, "--output=jsonpath={.metadata.uid}"], timeout_s=20, check=False, stdin=None
+    )
+    return said.out.strip() if said.code == 0 else ""

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from chaos.clusters.base import (
     Shape,
     Timers,
 )
-from chaos.clusters.client import api_client, read_nodes, server_version
+from chaos.clusters.client import Access, api_client, read_nodes, server_version
+from chaos.clusters.identity import Identity, NodeIdentity
 from chaos.clusters.loopfs import LoopFileSystem
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
@@ -94,6 +95,7 @@ class KindCluster:
             cluster.load_image(setup.images.busybox)
         report("waiting for every node and CoreDNS to be Ready")
         cluster.wait_ready(READY_WITHIN_S)
+        cluster.identify()
         if shape.imagefs_bytes:
             node_images.keep_content(cluster.workers[0])
         return cluster
@@ -101,6 +103,17 @@ class KindCluster:
     @property
     def ref(self) -> ClusterRef:
         return self._ref
+
+    def identity(self) -> Identity:
+        api = Access(Path(self._ref.kubeconfig), self._ref.context).identity()
+        machines = {node.name: node.machine for node in api.nodes}
+        containers = docker.ids_in_cluster(self._ref.name)
+        nodes = tuple(NodeIdentity(name, machines.get(name, ""), each) for name, each in containers.items())
+        return replace(api, engine=docker.engine_id(), nodes=nodes)
+
+    def identify(self) -> None:
+        """From now on it is what it is now, and its nodes are the containers that they are now."""
+        self._ref = replace(self._ref, identity=self.identity())
 
     @property
     def shape(self) -> Shape:
@@ -126,7 +139,7 @@ class KindCluster:
         timers = self._shape.timers
         return {
             "provider": "kind",
-            "node image": docker.image_of(self.control_plane),
+            "node image": docker.image_of(self._container(self.control_plane)),
             "kubernetes": self.kubernetes,
             "workers": str(self._shape.workers),
             "grace": f"{timers.monitor_grace_s:g} s",
@@ -151,7 +164,7 @@ class KindCluster:
     @cached_property
     def control_plane(self) -> str:
         """The control-plane node's name. Raises OrdealError where there is not exactly one."""
-        names = docker.names_in_cluster(self._ref.name, "control-plane")
+        names = self._names("control-plane")
         if len(names) != 1:
             raise OrdealError(f"cluster {self._ref.name} has {len(names)} control-plane nodes; these faults need one")
         return names[0]
@@ -159,7 +172,7 @@ class KindCluster:
     @cached_property
     def workers(self) -> tuple[str, ...]:
         """The worker nodes' names."""
-        return docker.names_in_cluster(self._ref.name, "worker")
+        return self._names("worker")
 
     def wait_ready(self, within_s: float) -> None:
         """Wait until every node is Ready and CoreDNS serves. Raises WaitedInVainError."""
@@ -187,29 +200,38 @@ class KindCluster:
     def node_exec(
         self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
     ) -> Output:
-        return docker.execute(node, argv, timeout_s=timeout_s, check=check, stdin=stdin)
+        return docker.execute(self._container(node), argv, timeout_s=timeout_s, check=check, stdin=stdin)
 
     # --- NodeProcesses
 
     def on_node(self, node: str, argv: Sequence[str]) -> list[str]:
-        return docker.interactive(node, argv)
+        return docker.interactive(self._container(node), argv)
 
     # --- OwnFileSystems
 
     def own_file_systems(self, node: str) -> tuple[OwnFileSystem, ...]:
+        if not engine.runs_here():  # its paths are another machine's
+            return ()
+        container = self._container(node)
         shared = {Path(p).stat().st_dev for p in ("/", str(state_dir()), docker.data_root())}
         found = []
-        for bind in docker.binds(node):
+        for bind in docker.binds(container):
             host = Path(bind.source)
             # Where it is no mount any more (the machine was restarted), the folder is on the machine's own disk.
-            if host.is_dir() and host.is_mount() and host.stat().st_dev not in shared:
+            if not (host.is_dir() and host.is_mount()) or (device := host.stat().st_dev) in shared:
+                continue
+            seen = docker.execute(
+                container, ["stat", "--format=%d", bind.destination], timeout_s=20, check=False, stdin=None
+            )
+            if seen.code != 0 or seen.out.strip() == str(device):  # a node that is off can't be asked
                 found.append(OwnFileSystem(bind.destination, str(host)))
         return tuple(found)
 
     # --- SharesFolder
 
     def shared_folder(self) -> str:
-        found = next((bind for bind in docker.binds(self.control_plane) if bind.destination == SHARED), None)
+        binds = docker.binds(self._container(self.control_plane)) if engine.runs_here() else ()
+        found = next((bind for bind in binds if bind.destination == SHARED), None)
         if found is None:
             raise OrdealError(f"cluster {self._ref.name} was made without a folder that its nodes share")
         return found.source
@@ -217,22 +239,22 @@ class KindCluster:
     # --- NodeImages
 
     def image_names(self, node: str) -> tuple[str, ...]:
-        return node_images.names(node)
+        return node_images.names(self._container(node))
 
     def restore_images(self, node: str, names: Sequence[str]) -> None:
-        others = [other for other in docker.names_in_cluster(self._ref.name) if other != node]
-        node_images.restore(node, others, names)
+        others = [self._container(other) for other in self._names() if other != node]
+        node_images.restore(self._container(node), others, names, called=node)
 
     # --- LoadsImages
 
     def load_image(self, image: str) -> None:
-        node_images.load(docker.names_in_cluster(self._ref.name), image)
+        node_images.load([self._container(node) for node in self._names()], image)
 
     def load_images_as(self, images: Mapping[str, str]) -> None:
         with self.api() as client:
             nodes: list[Any] = CoreV1Api(client).list_node().items
         closed = {n.metadata.name for n in nodes if any(t.effect == NO_SCHEDULE for t in n.spec.taints or ())}
-        node_images.load_as([n for n in docker.names_in_cluster(self._ref.name) if n not in closed], images)
+        node_images.load_as([self._container(n) for n in self._names() if n not in closed], images)
 
     # --- BringsVersions
 
@@ -244,37 +266,38 @@ class KindCluster:
             )
         folder = f"/usr/local/kube-ordeal-{version}"
         with node_versions.source(_bringer(self._ref.name), image) as source:
-            for node in docker.names_in_cluster(self._ref.name):
-                node_versions.bring(source, node, folder, control_plane=node == self.control_plane)
+            for node in self._names():
+                at = self._container(node)
+                node_versions.bring(source, at, folder, control_plane=node == self.control_plane)
         return folder
 
     # --- NodePower
 
     def power(self, node: str) -> Power:
-        return docker.power(node)
+        return docker.power(self._container(node))
 
     def power_off(self, node: str) -> None:
-        docker.power_off(node)
+        docker.power_off(self._container(node))
 
     def power_on(self, node: str, *, address: str | None = None) -> None:
-        docker.power_on(node, address)
+        docker.power_on(self._container(node), address)
 
     def free_address(self) -> str:
-        return docker.free_address(self.control_plane)
+        return docker.free_address(self._container(self.control_plane))
 
     def pause(self, node: str) -> None:
-        docker.pause(node)
+        docker.pause(self._container(node))
 
     def unpause(self, node: str) -> None:
-        docker.unpause(node)
+        docker.unpause(self._container(node))
 
     # --- NodeNetwork
 
     def in_network_of(self, node: str, argv: Sequence[str]) -> list[str]:
-        return docker.in_network_of(node, argv)
+        return docker.in_network_of(self._container(node), argv)
 
     def addresses(self, node: str) -> tuple[str, ...]:
-        container = docker.inspect(node)
+        container = docker.inspect(self._container(node))
         return tuple(a for a in (container.address, container.address6) if a)
 
     # --- ControlPlaneSwap: static pods are moved aside, and a second set is put beside them, on the same etcd
@@ -327,6 +350,27 @@ class KindCluster:
 
     # --- inside
 
+    def _names(self, role: str | None = None) -> tuple[str, ...]:
+        """The nodes' names. Where it is known what the cluster is, only of nodes that it had then."""
+        there = docker.names_in_cluster(self._ref.name, role)
+        known = self._ref.identity
+        return there if known is None else tuple(n for n in there if n in {node.name for node in known.nodes})
+
+    def _container(self, node: str) -> str:
+        """What the engine is asked for to have the node: its container's id, which no other container can have.
+
+        The name, while the cluster is being made. Raises OrdealError for what is none of its nodes: a Node may have any
+        name, such as that of a container that has nothing to do with the cluster.
+        """
+        known = self._ref.identity
+        if known is None:
+            nodes = {name: name for name in docker.names_in_cluster(self._ref.name)}
+        else:
+            nodes = {each.name: each.container for each in known.nodes}
+        if not nodes.get(node):
+            raise OrdealError(f"{node} is none of the containers of the kind cluster {self._ref.name}")
+        return nodes[node]
+
     def _on_control_plane(self, script: str, stdin: str | None = None) -> Output:
         return self.node_exec(self.control_plane, ["sh", "-ec", script], stdin=stdin)
 
@@ -336,7 +380,7 @@ class KindCluster:
 
     def _second_kubeconfig(self) -> str:
         chosen = kubeconfig.read(Path(self._ref.kubeconfig)).choose(self._ref.context)
-        address = docker.inspect(self.control_plane).address
+        address = docker.inspect(self._container(self.control_plane)).address
         path = home_of(self._ref.name) / "kubeconfig-second"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_private(path, chosen.text(f"https://{address}:{SECOND_PORT}"))

@@ -42,10 +42,11 @@ def keep_content(node: str) -> None:
         _ctr(node, "content", "label", digest, f"{ROOT_LABEL}=kube-ordeal")
 
 
-def restore(node: str, others: Sequence[str], wanted: Sequence[str]) -> None:
+def restore(node: str, others: Sequence[str], wanted: Sequence[str], *, called: str) -> None:
     """Put back those of the wanted images that the node lacks: from its kept content, else by copying them.
 
-    `others` are nodes that may have them. Raises OrdealError where none has one of them, CommandError.
+    `others` are nodes that may have them; `called`: the node's name, for people.
+    Raises OrdealError where none has one of them, CommandError.
     """
     lacking = set(wanted) - set(_images(node))
     for other in others if lacking else ():
@@ -56,7 +57,7 @@ def restore(node: str, others: Sequence[str], wanted: Sequence[str]) -> None:
             copy(other, node, [image.name for image in there if image.digest not in kept])
             lacking -= {image.name for image in there}
     if lacking:
-        raise OrdealError(f"node {node} lacks the images {', '.join(sorted(lacking))}, and no other node has them")
+        raise OrdealError(f"node {called} lacks the images {', '.join(sorted(lacking))}, and no other node has them")
 
 
 def load(nodes: Sequence[str], image: str) -> None:

@@ -5,7 +5,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -106,14 +106,14 @@ class Pool:
         held = self._held.pop(kind_of, None)
         if held is None:
             return
-        if held.entry is not None:
+        with held.lock if held.lock is not None else nullcontext():  # let go of also where the cluster stays
+            if held.entry is None:
+                return
             self._report(f"deleting cluster {held.cluster.ref.name}")
             held.cluster.delete()
             self._journal.undone(held.entry)
-        if held.lock is not None:
-            if held.entry is not None:  # nobody else asks for this name; a kept cluster's lock file stays for the next
+            if held.lock is not None:  # nobody else asks for this name; a kept cluster's lock file stays for the next
                 _lock_path(held.cluster.ref.name).unlink(missing_ok=True)
-            held.lock.close()
 
     def make_room(self) -> None:
         """Somebody else has the machine alone: take down the clusters that are idle here, but for those to be kept."""
@@ -151,7 +151,9 @@ class Pool:
             _clear(ref)
             if marker.is_file() and marker.read_text() == repr(shape) and exists(ref):
                 self._report(f"using the kept cluster {name}")
-                return _Held(attach(ref, shape, self._wishes.busybox_image), shape, None, lock)
+                kept = attach(ref, shape, self._wishes.busybox_image)
+                kept.identify()
+                return _Held(kept, shape, None, lock)
             cluster, entry = self._create(kind_of, name, shape)
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.write_text(repr(shape))
@@ -168,10 +170,13 @@ class Pool:
             )
         entry = self._journal.planned(CLUSTER, ref, {})
         try:
-            return self._make(kind_of, name, shape), entry
+            cluster = self._make(kind_of, name, shape)
         except BaseException:
             self._take_back(ref, entry)
             raise
+        known = self._journal.planned(CLUSTER, cluster.ref, {})  # from now on only this very cluster is deleted
+        self._journal.undone(entry)
+        return cluster, known
 
     def _take_back(self, ref: ClusterRef, entry: int) -> None:
         """Delete what was half-made; where that fails its entry stays pending. The first error is the one to tell."""
@@ -216,7 +221,7 @@ def attach(ref: ClusterRef, shape: Shape | None = None, busybox: str = "") -> Cl
     if ref.kind == SIMULATED:
         return simulated.SimulatedCluster.attach(ref)
     if ref.kind == EXISTING:
-        return existing.attach(Path(ref.kubeconfig), ref.context, shape)
+        return existing.attach_again(ref, shape)
     return kind.KindCluster(ref, shape, Images(busybox) if busybox else kind.images_of(ref), ready.kind_tools())
 
 
@@ -253,6 +258,13 @@ def _lock(name: str) -> BinaryIO:
             f"another run uses the cluster {name} now; wait for it, or give another --ordeal-cluster-name"
         ) from None
     return file
+
+
+@contextmanager
+def name_held(name: str) -> Iterator[None]:
+    """Hold a cluster's name for the block's length, as its run does. Raises OrdealError where a run has it."""
+    with _lock(name):
+        yield
 
 
 @contextmanager

@@ -31,6 +31,7 @@ NEEDED = (
     Right("create", "deployments", "apps"),
     Right("create", "services"),
     Right("create", "pods"),
+    *(Right(verb, "leases", "coordination.k8s.io") for verb in ("get", "create", "update", "delete")),
 )
 
 

@@ -23,7 +23,8 @@ from kubernetes.client import ApiClient, CoordinationV1Api
 
 from chaos.clusters import kubeconfig as kubeconfigs
 from chaos.clusters.base import SIMULATED, ClusterRef, Images, Node, SecondControlPlane, Shape, Timers
-from chaos.clusters.client import api_client
+from chaos.clusters.client import Access, api_client
+from chaos.clusters.identity import Identity
 from chaos.clusters.simulated_home import (
     APISERVER,
     CONTROLLER_MANAGER,
@@ -81,10 +82,10 @@ class SimulatedCluster:
     Abilities: Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap, EtcdBehind.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, identity: Identity | None = None) -> None:
         """Of a name; nothing is read or asked yet. Raises OrdealError for what can't be a name."""
         self._directory = home_of(name)
-        self._ref = ClusterRef(SIMULATED, name, str(self._directory / "kubeconfig"))
+        self._ref = ClusterRef(SIMULATED, name, str(self._directory / "kubeconfig"), identity=identity)
 
     @classmethod
     def create(
@@ -109,6 +110,7 @@ class SimulatedCluster:
                 # controllers give up on one that is not healthy after 10 s. One that did so is started again here.
                 cluster.start_first_control_plane()
                 cluster._bring_nodes(report)
+                cluster.identify()
                 write_record(directory, dataclasses.replace(record, whole=True))
             except BaseException:
                 remove(directory)
@@ -118,7 +120,7 @@ class SimulatedCluster:
     @classmethod
     def attach(cls, ref: ClusterRef) -> "SimulatedCluster":
         """The cluster that a reference names, running, half-made or gone: what it is asked tells."""
-        return cls(ref.name)
+        return cls(ref.name, ref.identity)
 
     @staticmethod
     def exists(name: str) -> bool:
@@ -130,6 +132,15 @@ class SimulatedCluster:
     @property
     def ref(self) -> ClusterRef:
         return self._ref
+
+    def identity(self) -> Identity:
+        """Its nodes are left out: thousands of heartbeats, none of which is a machine."""
+        access = Access(Path(self._ref.kubeconfig))
+        return dataclasses.replace(access.identity(), ca="", home=access.authority, nodes=())
+
+    def identify(self) -> None:
+        """From now on it is what it is now."""
+        self._ref = dataclasses.replace(self._ref, identity=self.identity())
 
     @cached_property
     def _record(self) -> "Record":

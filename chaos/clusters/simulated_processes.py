@@ -35,6 +35,12 @@ class Process:
     pid: int
     started: int
 
+    @classmethod
+    def of(cls, pid: int) -> "Process | None":
+        """The process that has this pid now; None where none has."""
+        fields = _stat(pid)
+        return None if fields is None else cls(fields.pid, fields.started)
+
     def state(self) -> str:
         """What the kernel says of it: "running", "stopped" (by a signal) or "gone"."""
         fields = _stat(self.pid)

@@ -47,7 +47,7 @@ class Transport:
         self._presented: Certificate | None = None
         self._always = _impersonation(chosen)
         self._encrypted = server_url(chosen.cluster.server).startswith("https://")
-        self._authorities = _authorities(chosen) if self._encrypted else b""
+        self._authorities = authorities(chosen) if self._encrypted else b""
         tls = _tls(chosen, self._authorities) if self._encrypted else None
         self._manager = _manager(chosen, tls, proxy)
 
@@ -232,12 +232,19 @@ class _Context(ssl.SSLContext):
             self._protocols = wanted
 
 
-def _authorities(chosen: Chosen) -> bytes:
-    """What the kubeconfig names. Raises OrdealError where that can't be read."""
+def authorities(chosen: Chosen) -> bytes:
+    """The certificate authorities that the kubeconfig names, as PEM. Raises OrdealError where that can't be read."""
     cluster = chosen.cluster
     if cluster.insecure_skip_tls_verify:
         return b""
     return contents(chosen, "certificate-authority", cluster.certificate_authority_data, cluster.certificate_authority)
+
+
+def certificates(pem: bytes) -> Iterator[bytes]:
+    """The certificates in a PEM file, as DER; what can't be read is passed over."""
+    for block in _PEM.findall(pem):
+        with suppress(ValueError):
+            yield ssl.PEM_cert_to_DER_cert(block.decode("ascii"))
 
 
 def _tls(chosen: Chosen, authorities: bytes, certificate: Certificate | None = None) -> ssl.SSLContext:
@@ -265,9 +272,9 @@ def _tls(chosen: Chosen, authorities: bytes, certificate: Certificate | None = N
 
 
 def _trust(chosen: Chosen, context: ssl.SSLContext, authorities: bytes) -> None:
-    for block in _PEM.findall(authorities):
-        with suppress(ssl.SSLError, ValueError):  # Go, too, passes over one that it can't read
-            context.load_verify_locations(cadata=ssl.PEM_cert_to_DER_cert(block.decode("ascii")))
+    for certificate in certificates(authorities):
+        with suppress(ssl.SSLError):  # Go, too, passes over one that it can't read
+            context.load_verify_locations(cadata=certificate)
     if not context.cert_store_stats()["x509"]:
         raise chosen.wrong("its certificate-authority holds no certificate (PEM)")
 

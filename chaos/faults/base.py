@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from chaos.clusters.base import Cluster, missing
+from chaos.clusters.base import EXISTING, Cluster, ClusterRef, missing
 from chaos.clusters.client import told
+from chaos.clusters.identity import named_in, require_same
 from chaos.errors import OrdealError
 from chaos.history import FaultStep, History
 from chaos.journal import Journal, Pending, Saved, adopt
@@ -81,13 +82,15 @@ def inject(
 
     Raises FaultError where the cluster lacks an ability, the fault did not land within `landing_within_s`, or was not
     undone within `undone_within_s`. In every case undo has been tried before the error leaves; what could not be undone
-    stays in the journal.
+    stays in the journal. Raises OtherClusterError, and does nothing, where the cluster is not what it was when it was
+    made or attached.
     """
     lacking = missing(cluster, harm.needs)
     if lacking:
         raise FaultError(f"{harm.kind} needs a cluster with {', '.join(lacking)}; {cluster.ref.kind} has it not")
     saved = harm.plan(cluster)
-    entry = journal.planned(harm.kind, cluster.ref, saved)
+    ref = _meant(cluster, saved)
+    entry = journal.planned(harm.kind, ref, saved)
     history.add(FaultStep(history.now(), harm.kind, "planned"))
     try:
         _land(harm, cluster, saved, history, landing_within_s, not_landed)
@@ -111,6 +114,16 @@ def undo_pending(found: Pending, cluster: Cluster, within_s: float = UNDONE_WITH
         with held_back():
             _take_back(cls, cluster, journal, History(), found.entry, found.saved, within_s=within_s)
         return True
+
+
+def _meant(cluster: Cluster, saved: Saved) -> ClusterRef:
+    """What the journal keeps of the cluster: it is what it was, and the nodes are those that are to be harmed."""
+    ref = cluster.ref
+    if ref.identity is None:
+        return ref
+    nodes = named_in(saved, {node.name for node in ref.identity.nodes})
+    require_same(ref.identity, cluster.identity(), ref.name, nodes, certain=ref.kind == EXISTING)
+    return ref.narrowed(nodes)
 
 
 def _land(

@@ -111,6 +111,7 @@ class Info:
     selinux: bool = False
     containerd_store: bool = False
     here: bool = True
+    id: str = ""  # its own, which it keeps with its data
 
 
 def ask(report: Report = silent) -> Engine | Silence:
@@ -179,6 +180,7 @@ def info(engine: Engine) -> Info:
         selinux="name=selinux" in options,
         containerd_store=status.get("driver-type", "").startswith("io.containerd."),
         here=(said.get("Name"), said.get("KernelVersion")) == (machine.nodename, machine.release),
+        id=said.get("ID", ""),
     )
 
 

@@ -26,6 +26,7 @@ from chaos.catalogue import Incident
 from chaos.catalogue import find as find_incident
 from chaos.clusters import existing, kubeconfig
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Node, Shape
+from chaos.clusters.claim import claimed
 from chaos.clusters.pool import Pool, Wishes, check_name
 from chaos.errors import OrdealError
 from chaos.faults import load_all
@@ -70,6 +71,7 @@ class Settings:
     busybox_image: str = ""
     results: str = "results"
     eviction_deadline_s: str = ""
+    undo: str = ""
 
     @classmethod
     def of(cls, configuration: Configuration | None) -> "Settings":
@@ -80,8 +82,10 @@ class Settings:
             raise OrdealError(
                 f"the configuration's `cluster` is {found.cluster!r}; it may be {EXISTING}, {KIND} or {SIMULATED}"
             )
-        if found.keep_cluster.lower() not in {*YES, *NO}:
-            raise OrdealError(f"the configuration's `keep_cluster` is {found.keep_cluster!r}; it may be true or false")
+        for name in ("keep_cluster", "undo"):
+            if getattr(found, name).lower() not in {*YES, *NO}:
+                value = getattr(found, name)
+                raise OrdealError(f"the configuration's `{name}` is {value!r}; it may be true or false")
         return found
 
     @property
@@ -125,9 +129,11 @@ class _Run:
         load_all()
         if wishes.kubeconfig is not None:
             existing.check(wishes.kubeconfig, wishes.context)
-        undo.undo_all(logger.info)
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
-        self.settings = settings
+        if settings.undo.lower() not in YES:
+            undo.require_nothing_left(run, "say `undo: true` in the configuration")
+        undo.undo_all(logger.info, undo.Allowed(existing=True, run=run))
+        self.id, self.settings = run, settings
         self.results = Results(
             Path(settings.results),
             run,
@@ -147,6 +153,10 @@ class _Run:
             directory=self.results.directory / incident.id,
             report=logger.info,
         )
+        self.lost = ""  # who has the cluster now, where another run took it
+        self.claim = ExitStack()
+        if wishes.kubeconfig is not None:
+            self.claim.enter_context(claimed(wishes.kubeconfig, wishes.context, run, self._note_loss))
         self.test = f"chaos run {incident.id}"
         self.results.begin(
             self.test, incident.id, cluster=settings.cluster, profile=profile.name, control=settings.control
@@ -158,6 +168,9 @@ class _Run:
         self.deployed: list[Deployed] = []
         self.outcome: Outcome | None = None
         self.nodes: tuple[Node, ...] = ()
+
+    def _note_loss(self, to: str) -> None:
+        self.lost = f"the cluster was claimed by {to} in the middle"
 
 
 class Session:
@@ -207,7 +220,9 @@ class Session:
         self._tried(self.clean_up)
         self._tried(run.journal.close)
         if run.journal.path.exists():  # something stayed; now that the journal is free, it is tried once more
-            self._tried(lambda: undo.undo_all(logger.info))
+            self._tried(lambda: undo.undo_all(logger.info, undo.Allowed(run=run.id)))
+        self._tried(run.claim.close)
+        self.note(run.lost)
         outcome = run.outcome
         if outcome is None:
             self._tried(lambda: run.results.skip(run.test, "nothing was to be judged"))

@@ -16,11 +16,15 @@ from chaos.hosts.command import CommandError, Output
 from tests.hosts.fake_docker import FakeDocker
 
 ID = "ab" * 32
+CP = "c-control-plane"
 
 
-def inspected(pid: int, *, network: str = "kube-ordeal-c", status: str = "running", of: str = ID) -> str:
+def inspected(
+    pid: int, *, network: str = "kube-ordeal-c", status: str = "running", of: str = ID, name: str = "c-worker"
+) -> str:
     networks = {network: {"IPAddress": "172.30.0.2", "GlobalIPv6Address": ""}} if network else {}
     entry = {
+        "Name": f"/{name}",
         "Id": of,
         "State": {"Status": status, "StartedAt": "2026-01-01T00:00:00Z", "Pid": pid},
         "NetworkSettings": {"Networks": networks},
@@ -79,11 +83,44 @@ def test_a_process_of_another_machine_is_never_entered(docker_client: FakeDocker
 
 
 def test_the_process_of_the_container_is_entered(docker_client: FakeDocker) -> None:
-    mine = os.getpid()
     of_mine = Path("/proc/self/cgroup").read_text().splitlines()[0]  # stands for the container's id
-    docker_client.install(inspect=inspected(mine, of=of_mine))
-    argv = docker.in_network_of("c-worker", ["ip", "link"])
-    assert argv == ["nsenter", f"--net=/proc/{mine}/ns/net", "--", "ip", "link"]
+    docker_client.install(inspect=inspected(os.getpid(), of=of_mine))
+    argv = docker.in_network_of("c-worker", ["ip", "-json", "a b"])
+    done = entered(docker_client, argv)
+    assert done.stdout == f"--net=/proc/self/fd/9|--|ip|-json|a b|{Path('/proc/self/ns/net').readlink()}\n"
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_process_id_that_is_another_ones_by_now_is_not_entered(docker_client: FakeDocker, ended: bool) -> None:
+    """The argument list is run for as long as a replay lasts, and the node may be started anew meanwhile."""
+    of_mine = Path("/proc/self/cgroup").read_text().splitlines()[0]
+    node = subprocess.Popen(["sleep", "60"])
+    try:
+        docker_client.install(inspect=inspected(node.pid, of=of_mine))
+        argv = docker.in_network_of("c-worker", ["ip", "link"])
+        if ended:
+            node.kill()
+            node.wait()
+        else:  # its number is that of a process in another container
+            argv = [each.replace(of_mine, ID) for each in argv]
+        done = entered(docker_client, argv)
+    finally:
+        node.kill()
+        node.wait()
+    assert done.returncode == 125
+    assert done.stdout == ""
+    assert f"process {node.pid} is not that of node c-worker any more" in done.stderr
+
+
+def entered(docker_client: FakeDocker, argv: list[str]) -> "subprocess.CompletedProcess[str]":
+    """What comes of the argument list where `nsenter` only says what it was given, and which network."""
+    folder = docker_client.folder / "bin"
+    folder.mkdir()
+    script = folder / "nsenter"
+    script.write_text('#!/bin/sh\nprintf "%s|" "$@"\nreadlink "${1#--net=}"\n')
+    script.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    return subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
 
 
 def test_a_node_that_is_refused_an_address_is_not_left_without_a_network(docker_client: FakeDocker) -> None:
@@ -120,7 +157,7 @@ def test_a_node_without_any_network_gets_its_clusters(docker_client: FakeDocker,
 
 
 def test_a_free_address_was_tried_before_it_is_named(docker_client: FakeDocker) -> None:
-    docker_client.install(inspect=inspected(1), network_inspect=network("172.30.0.0/24", taken="172.30.0.254"))
+    docker_client.install(inspect=inspected(1, name=CP), network_inspect=network("172.30.0.0/24", taken="172.30.0.254"))
     assert docker.free_address("c-control-plane") == "172.30.0.253"
     tried = "c-control-plane-tries-address"
     calls = [call for call in docker_client.calls if tried in call and not call.startswith("ps")]
@@ -134,7 +171,7 @@ def test_a_free_address_was_tried_before_it_is_named(docker_client: FakeDocker) 
 def test_a_network_without_a_subnet_of_its_own_is_told_before_any_harm(docker_client: FakeDocker) -> None:
     """As kind itself makes it: the engine shows a subnet, and takes no wishes for it."""
     docker_client.install(
-        inspect=inspected(1, network="kind"),
+        inspect=inspected(1, network="kind", name=CP),
         ps="echo left",
         network_inspect=network("172.18.0.0/16", "fc00:f853:ccd:e793::/64"),
         network_connect="echo 'user specified IP address is supported only when' >&2; exit 1",
@@ -147,7 +184,10 @@ def test_a_network_without_a_subnet_of_its_own_is_told_before_any_harm(docker_cl
 
 def test_a_trial_that_is_broken_off_while_it_is_made_leaves_no_container(docker_client: FakeDocker) -> None:
     docker_client.install(
-        inspect=inspected(1), network_inspect=network("172.30.0.0/24"), ps="echo left", create="exit 1"
+        inspect=inspected(1, name=CP),
+        network_inspect=network("172.30.0.0/24"),
+        ps="echo left",
+        create="exit 1",
     )
     with pytest.raises(CommandError):
         docker.free_address("c-control-plane")

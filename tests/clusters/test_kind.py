@@ -32,6 +32,7 @@ def made(monkeypatch: pytest.MonkeyPatch, docker_client: FakeDocker) -> list[str
 
     monkeypatch.setattr(pytestkind, "create", create)
     monkeypatch.setattr(KindCluster, "wait_ready", lambda *_: None)
+    monkeypatch.setattr(KindCluster, "identify", lambda _: None)
     monkeypatch.setattr(networks.ranges, "routed", list)
     assert docker_client.client
     return asked

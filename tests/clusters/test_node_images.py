@@ -73,21 +73,21 @@ def test_names_are_those_that_people_gave(nodes: Nodes) -> None:
 
 def test_kept_content_is_named_again_and_the_rest_copied(nodes: Nodes) -> None:
     nodes.images["w1"].clear()
-    node_images.restore("w1", ["cp"], ["a:1", "b:1"])
+    node_images.restore("w1", ["cp"], ["a:1", "b:1"], called="w1")
     assert nodes.images["w1"] == {"a:1": "sha256:aa", "b:1": "sha256:bb"}
     assert nodes.copied == ["b:1"]
 
 
 def test_what_is_there_is_left_alone(nodes: Nodes) -> None:
     del nodes.images["w1"]["b:1"]
-    node_images.restore("w1", ["cp"], ["a:1"])
+    node_images.restore("w1", ["cp"], ["a:1"], called="w1")
     assert nodes.images["w1"] == {"a:1": "sha256:aa"}
     assert not nodes.copied
 
 
 def test_an_image_that_no_node_has_is_one_sentence(nodes: Nodes) -> None:
     with pytest.raises(OrdealError, match="node w1 lacks the images c:1, and no other node has them"):
-        node_images.restore("w1", ["cp"], ["a:1", "c:1"])
+        node_images.restore("w1", ["cp"], ["a:1", "c:1"], called="w1")
 
 
 def test_each_manifest_is_kept(nodes: Nodes) -> None:

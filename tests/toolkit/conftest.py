@@ -1,10 +1,12 @@
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from chaos.clusters import existing
 from chaos.faults import base
+from chaos.toolkit import session
 from chaos.toolkit.session import SESSION
 from tests.toolkit.fakes import FakeCluster
 
@@ -16,7 +18,9 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClu
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(existing, "attach", lambda *_: fake)
+    monkeypatch.setattr(existing, "attach_again", lambda *_: fake)
     monkeypatch.setattr(existing, "check", lambda *_: None)
+    monkeypatch.setattr(session, "claimed", lambda *_: nullcontext())
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     (tmp_path / "kubeconfig").write_text(
         "{current-context: a, contexts: [{name: a, context: {cluster: a}}],"

@@ -4,10 +4,12 @@ import os
 import signal
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 from kubernetes.client import ApiClient
 
 from chaos.clusters.base import EXISTING, ClusterRef, Images, Node, Power, Shape
+from chaos.clusters.identity import Identity
 from chaos.history import History
 from chaos.invariants.base import Invariant, held, violated
 from chaos.toolkit.session import SESSION
@@ -21,7 +23,7 @@ class FakeCluster:
         self.switched_off_ever = 0
         self.stuck_on = False
         self.stuck_off: set[str] = set()
-        self.ref = ClusterRef(EXISTING, "fake", "kubeconfig")
+        self.ref = ClusterRef(EXISTING, "fake", str(Path("kubeconfig").absolute()), "a", Identity("fake"))
         self.shape, self.images, self.kubernetes = Shape(), Images("busybox"), "1.34.4"
 
     def api(self) -> ApiClient:
@@ -29,6 +31,9 @@ class FakeCluster:
 
     def nodes(self) -> tuple[Node, ...]:
         return tuple(Node(name, name == "cp", "True", "", "", ()) for name in ("cp", "w1"))
+
+    def identity(self) -> Identity:
+        return Identity("fake")
 
     def facts(self) -> Mapping[str, str]:
         return {"provider": "fake"}

@@ -134,7 +134,12 @@ def test_an_undo_that_fails_is_unknown_and_stays_in_the_journal(cluster: FakeClu
     assert "could not be undone" in run.why
     assert [p.kind for p in pending(journals_dir())] == ["power-off"]
     cluster.stuck_off = set()
-    assert Run(OFF, ON, HELD).code == 0, "the next experiment undoes it first"
+    refused = Run(OFF, ON, HELD)
+    assert refused.code == 1
+    assert "earlier runs have left on clusters that are not ours to make: power-off on fake" in refused.result.output
+    assert "say `undo: true` in the configuration" in refused.result.output
+    assert cluster.off == {"w1"}, "nothing is undone that nobody has asked for"
+    assert Run(OFF, ON, HELD, configuration={"undo": True}).code == 0, "it is undone first"
     assert nothing_left(cluster)
 
 
@@ -173,7 +178,7 @@ def test_what_a_dead_run_left_behind_is_undone_before_anything_is_done(cluster: 
     dead = Journal(path)
     dead.planned("power-off", cluster.ref, {"node": "cp", "address": None})
     dead.close()
-    assert Run(OFF, ON, HELD).code == 0
+    assert Run(OFF, ON, HELD, configuration={"undo": True}).code == 0
     assert nothing_left(cluster)
 
 

@@ -1,0 +1,229 @@
+"""What earlier runs left is undone on the cluster that it was done to, by leave of whose it is, and nowhere else."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.clusters import existing, pool
+from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef
+from chaos.clusters.identity import Identity, NodeIdentity, OtherClusterError
+from chaos.errors import OrdealError
+from chaos.faults import load_all
+from chaos.faults.base import inject, registered
+from chaos.history import History
+from chaos.hosts.places import journals_dir
+from chaos.journal import CLUSTER, WORKLOAD, Journal, pending
+from chaos.undo import Allowed, Undone, forget_entry, left_on_existing, require_nothing_left, undo_all
+from tests.fake_apiserver import FakeApiServer
+from tests.hosts.fake_docker import INFO, FakeDocker
+
+load_all()
+MEANT = Identity("u1", server="https://a:6443", nodes=(NodeIdentity("w1", "m1"),))
+TOLD = Allowed(existing=True)
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path
+
+
+def leave(kind: str, ref: ClusterRef, run: str = "20260101-000000-dead", **saved: Any) -> None:
+    """What a killed run leaves."""
+    with Journal(journals_dir() / f"{run}.jsonl") as journal:
+        journal.planned(kind, ref, saved)
+
+
+def there(api: FakeApiServer, identity: Identity | None) -> ClusterRef:
+    return ClusterRef(EXISTING, "theirs", str(api.kubeconfig), "fake", identity)
+
+
+def undone(allowed: Allowed = TOLD) -> tuple[Undone, ...]:
+    return undo_all(lambda _: None, allowed)
+
+
+class Untouchable:
+    """A cluster that must only be asked what it is: anything else is harm to the wrong one."""
+
+    def __init__(self, ref: ClusterRef, now: Identity) -> None:
+        self.ref, self._now = ref, now
+
+    def identity(self) -> Identity:
+        return self._now
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name} of another cluster was used")
+
+
+class ReadOnly:
+    """A fault that has planned, of any kind; everything after that is harm."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind, self.needs = kind, ()
+
+    def plan(self, _cluster: Cluster) -> Mapping[str, Any]:
+        return {"node": "w1"}
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name} was done to another cluster")
+
+
+OTHERS = {
+    "another API server": replace(MEANT, uid="u2"),
+    "another machine": replace(MEANT, nodes=(NodeIdentity("w1", "m2"),)),
+    "nobody": Identity(server="https://a:6443"),
+}
+
+
+@pytest.mark.parametrize("kind", registered())
+@pytest.mark.parametrize("other", OTHERS)
+def test_no_fault_is_undone_on_another_cluster(kind: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = ClusterRef(EXISTING, "theirs", "/nowhere", "fake", MEANT)
+    leave(kind, ref, node="w1")
+    monkeypatch.setattr(existing, "attach_again", lambda ref, _: Untouchable(ref, OTHERS[other]))
+    monkeypatch.setattr("chaos.undo.Access", lambda *_: Untouchable(ref, Identity()))
+    (one,) = undone()
+    assert "that is meant" in one.error
+    assert "`kube-ordeal undo --forget 20260101-000000-dead:1` drops it" in one.error
+    assert [p.kind for p in pending(journals_dir())] == [kind], "it is kept"
+
+
+@pytest.mark.parametrize("kind", registered())
+@pytest.mark.parametrize("other", OTHERS)
+def test_no_fault_is_done_to_another_cluster(kind: str, other: str, tmp_path: Path) -> None:
+    ref = ClusterRef(EXISTING, "theirs", "/nowhere", "fake", MEANT)
+    cluster: Any = Untouchable(ref, OTHERS[other])
+    with Journal(tmp_path / "run.jsonl") as journal:
+        with pytest.raises(OtherClusterError), inject(ReadOnly(kind), cluster, journal, History()):  # type: ignore[arg-type]
+            pass
+        assert not (tmp_path / "run.jsonl").read_bytes(), "nothing is planned"
+
+
+def test_a_workloads_namespace_that_is_not_there_ends_nothing_on_another_cluster(state: Path) -> None:
+    """`kubectl config use-context` has made another cluster of the context since: there, the namespace is unknown."""
+    with FakeApiServer(state) as api:
+        leave(WORKLOAD, there(api, replace(MEANT, uid="of the first")), namespace="ordeal-web")
+        (one,) = undone()
+        assert not [a for a in api.asked if "ordeal-web" in a.path]
+    assert "the UID of the namespace kube-system was of the first, and is " in one.error
+    assert pending(journals_dir())
+
+
+def test_on_the_cluster_that_it_was_done_to_it_is_undone_whatever_it_is_called_now(state: Path) -> None:
+    with FakeApiServer(state) as api:
+        leave("claim", replace(there(api, Identity(api.uid)), name="an older name"), holder="run x")
+        (one,) = undone()
+    assert not one.error
+    assert not pending(journals_dir())
+
+
+# --- leave
+
+
+def test_what_was_done_to_a_cluster_that_is_not_ours_stays_until_somebody_says_so(state: Path) -> None:
+    with FakeApiServer(state) as api:
+        leave("claim", there(api, Identity(api.uid, server=api.url)), holder="run x")
+        assert undone(Allowed()) == ()
+        assert undone(Allowed(run="20260101-000000-other")) == ()
+        assert left_on_existing("20260101-000000-other") == (f"claim on theirs ({api.url}) [20260101-000000-dead:1]",)
+        with pytest.raises(OrdealError, match="have left on clusters that are not ours to make: claim on theirs"):
+            require_nothing_left("now", "give --ordeal-undo")
+        assert not api.requests, "not even asked"
+        assert [one.error for one in undone()] == [""]
+    require_nothing_left("now", "give --ordeal-undo")
+
+
+@pytest.mark.parametrize("stem", ["20260101-000000-dead", "20260101-000000-dead-gw1"])
+def test_a_run_undoes_what_its_own_processes_left(state: Path, stem: str) -> None:
+    with FakeApiServer(state) as api:
+        leave("claim", there(api, Identity(api.uid)), stem, holder="run x")
+        assert left_on_existing("20260101-000000-dead") == ()
+        assert [one.error for one in undone(Allowed(run="20260101-000000-dead"))] == [""]
+
+
+def test_an_old_entry_needs_the_server_and_the_context(state: Path) -> None:
+    with FakeApiServer(state) as api:
+        leave("claim", there(api, None), holder="run x")
+        for allowed in (TOLD, replace(TOLD, server=api.url), replace(TOLD, server="https://b", context="fake")):
+            (one,) = undone(allowed)
+            assert f"`kube-ordeal undo --server {api.url} --context fake`" in one.error
+        (one,) = undone(Allowed(existing=True, server=api.url, context="fake"))
+    assert not one.error
+
+
+def test_an_entry_is_forgotten_by_its_name_alone(state: Path) -> None:
+    leave("power-off", ClusterRef(EXISTING, "theirs", str(state / "gone"), "fake", MEANT), node="w1")
+    with pytest.raises(OrdealError, match="nothing pending is named 'dead:1'"):
+        forget_entry("dead:1", print)
+    said: list[str] = []
+    forget_entry("20260101-000000-dead:1", said.append)
+    assert said == ["forgotten, and not undone: power-off on theirs (https://a:6443) [20260101-000000-dead:1]"]
+    assert not pending(journals_dir())
+
+
+# --- others, at the same time
+
+
+def test_a_cluster_that_a_run_uses_is_not_undone_on() -> None:
+    leave(CLUSTER, ClusterRef(SIMULATED, "kept", ""))
+    with pool.name_held("kept"):
+        (one,) = undone(Allowed())
+        assert "another run uses the cluster kept now" in one.error
+    (one,) = undone(Allowed())
+    assert not one.error
+
+
+def test_an_existing_cluster_that_a_run_has_claimed_is_not_undone_on(state: Path) -> None:
+    with FakeApiServer(state) as api:
+        leave("taint", there(api, Identity(api.uid)), node="w1")
+        api.lease = {
+            "metadata": {"name": "kube-ordeal", "resourceVersion": "1"},
+            "spec": {
+                "holderIdentity": "run b of bob",
+                "leaseDurationSeconds": 600,
+                "renewTime": "2999-01-01T00:00:00Z",
+            },
+        }
+        (one,) = undone()
+    assert "claimed by run b of bob" in one.error
+
+
+# --- another engine
+
+
+def info(engine: str) -> str:
+    return f"echo '{json.dumps({**INFO, 'ID': engine})}'"
+
+
+def test_on_another_container_engine_a_cluster_is_not_taken_for_gone(docker_client: FakeDocker, tmp_path: Path) -> None:
+    """DOCKER_HOST leads elsewhere now: there is no container of that name there, and the node is still off here."""
+    docker_client.install(info=info("engine-2"))
+    identity = Identity("u1", engine="engine-1", nodes=(NodeIdentity("c-worker", "", "aa" * 32),))
+    leave("power-off", ClusterRef(KIND, "c", str(tmp_path / "k"), identity=identity), node="c-worker")
+    (one,) = undone(Allowed())
+    assert "the cluster c was on the container engine engine-1, and engine-2 answers" in one.error
+    assert pending(journals_dir())
+
+
+@pytest.mark.parametrize("kind", [CLUSTER, "power-off"])
+def test_containers_that_took_the_names_of_a_clusters_nodes_are_left_alone(
+    kind: str, docker_client: FakeDocker, tmp_path: Path
+) -> None:
+    docker_client.install(
+        info=info("engine-1"), ps=f"case \"$*\" in *ID*) echo 'c-worker {'bb' * 32}' ;; *) echo c-worker ;; esac"
+    )
+    config = tmp_path / "k"
+    config.write_text(
+        "{current-context: a, contexts: [{name: a, context: {cluster: a}}],"
+        " clusters: [{name: a, cluster: {server: http://127.0.0.1:9}}]}"
+    )
+    identity = Identity("u1", engine="engine-1", nodes=(NodeIdentity("c-worker", "", "aa" * 32),))
+    leave(kind, ClusterRef(KIND, "c", str(config), identity=identity), node="c-worker")
+    (one,) = undone(Allowed())
+    assert "the node c-worker was the container aaaaaaaaaaaa, and is bbbbbbbbbbbb" in one.error
+    assert pending(journals_dir())
+    assert not [call for call in docker_client.calls if call.startswith(("rm", "start", "kill", "network"))]
