@@ -15,7 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
+from chaos.clusters.base import ClusterRef
+from chaos.clusters.claim import Claim
+from chaos.clusters.identity import Identity
 from chaos.faults import load_all
+from chaos.hosts.places import journals_dir
+from chaos.journal import Journal
 from chaos.suites import replays
 from tests.clusters.ways import Kubeconfig
 from tests.fake_apiserver import FakeApiServer
@@ -621,3 +626,57 @@ def test_the_cluster_of_kubectl_is_taken_and_named_where_none_is_given(
     said = done.stdout.str()
     assert "the cluster is that of the context 'mine' of " in said
     assert "nothing was judged" in said
+
+
+# --- whose cluster it is
+
+
+def left_on(api: FakeApiServer) -> None:
+    """What a killed run leaves on an existing cluster."""
+    ref = ClusterRef("existing", "theirs", str(api.kubeconfig), "fake", Identity(api.uid, server=api.url))
+    with Journal(journals_dir() / "20260101-000000-dead.jsonl") as journal:
+        journal.planned("claim", ref, {"holder": "run dead"})
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2"), ("--ordeal-cluster", "simulated")])
+def test_what_earlier_runs_left_on_a_cluster_that_is_not_ours_ends_the_run(
+    options: tuple[str, ...], pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    """Whatever cluster this run is for: nobody has told it to touch that one."""
+    suite(pytester, USES_THE_CLUSTER)
+    with FakeApiServer(tmp_path) as api:
+        left_on(api)
+        done = run(pytester, *options)
+        said = done.stdout.str() + done.stderr.str()
+        assert done.ret == 2, said
+        assert f"not ours to make: claim on theirs ({api.url}) [20260101-000000-dead:1]" in said
+        assert "`kube-ordeal undo` undoes it, or give --ordeal-undo" in said
+        assert not api.requests
+    assert [path.name for path in journals_dir().iterdir() if path.stat().st_size] == ["20260101-000000-dead.jsonl"]
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")])
+def test_a_run_that_is_told_to_undo_does_so_and_has_the_cluster_for_itself(
+    options: tuple[str, ...], pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    suite(pytester, USES_THE_CLUSTER)
+    with FakeApiServer(tmp_path) as api:
+        left_on(api)
+        done = existing(pytester, api, "--ordeal-undo", *options)
+        done.assert_outcomes(failed=2)  # nothing is judged: that is unknown
+        assert "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases" in api.requests, "it was claimed"
+        assert api.lease is None, "and given back"
+    assert not [path for path in journals_dir().iterdir() if path.stat().st_size]
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")])
+def test_a_cluster_that_another_run_has_is_refused(
+    options: tuple[str, ...], pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    suite(pytester, USES_THE_CLUSTER)
+    with FakeApiServer(tmp_path) as api, Claim(api.client, "run x of ann on host-1"):
+        done = existing(pytester, api, *options)
+    said = done.stdout.str() + done.stderr.str()
+    assert done.ret == 2, said
+    assert "the cluster is claimed by run x of ann on host-1" in said
+    assert not (pytester.path / "results").exists()

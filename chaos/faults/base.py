@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from chaos.clusters.base import EXISTING, Cluster, ClusterRef, missing
 from chaos.clusters.client import told
-from chaos.clusters.identity import named_in, require_same
+from chaos.clusters.identity import Identity, named_in, require_same
 from chaos.errors import OrdealError
 from chaos.history import FaultStep, History
 from chaos.journal import Journal, Pending, Saved, adopt
@@ -88,9 +88,9 @@ def inject(
     lacking = missing(cluster, harm.needs)
     if lacking:
         raise FaultError(f"{harm.kind} needs a cluster with {', '.join(lacking)}; {cluster.ref.kind} has it not")
+    now = _same(cluster)
     saved = harm.plan(cluster)
-    ref = _meant(cluster, saved)
-    entry = journal.planned(harm.kind, ref, saved)
+    entry = journal.planned(harm.kind, _narrowed(cluster.ref, now, saved), saved)
     history.add(FaultStep(history.now(), harm.kind, "planned"))
     try:
         _land(harm, cluster, saved, history, landing_within_s, not_landed)
@@ -116,13 +116,22 @@ def undo_pending(found: Pending, cluster: Cluster, within_s: float = UNDONE_WITH
         return True
 
 
-def _meant(cluster: Cluster, saved: Saved) -> ClusterRef:
-    """What the journal keeps of the cluster: it is what it was, and the nodes are those that are to be harmed."""
-    ref = cluster.ref
-    if ref.identity is None:
+def _same(cluster: Cluster) -> Identity | None:
+    """What the cluster is now: the same as when it was made or attached; None where nobody knows what it was then."""
+    was = cluster.ref.identity
+    if was is None:
+        return None
+    now = cluster.identity()
+    require_same(was, now, cluster.ref.name, (), certain=cluster.ref.kind == EXISTING)
+    return now
+
+
+def _narrowed(ref: ClusterRef, now: Identity | None, saved: Saved) -> ClusterRef:
+    """What the journal keeps of the cluster; the nodes that are to be harmed are the machines that they were, too."""
+    if ref.identity is None or now is None:
         return ref
     nodes = named_in(saved, {node.name for node in ref.identity.nodes})
-    require_same(ref.identity, cluster.identity(), ref.name, nodes, certain=ref.kind == EXISTING)
+    require_same(ref.identity, now, ref.name, nodes, certain=ref.kind == EXISTING)
     return ref.narrowed(nodes)
 
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from chaos.clusters.base import ClusterRef
 from chaos.clusters.pool import attach
 from chaos.faults import load_all
@@ -27,7 +29,7 @@ def main() -> None:
     load_all()
     ref, kind, arguments, run = sys.argv[1:5]
     fault = fault_of(kind, json.loads(arguments))
-    cluster = attach(ClusterRef(**json.loads(ref)))
+    cluster = attach(msgspec.json.decode(ref, type=ClusterRef))
     with Journal(journals_dir() / f"{run}.jsonl") as journal, inject(fault, cluster, journal, History()):
         print("landed", flush=True)
         hold(120)

@@ -2,16 +2,22 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes.client import AppsV1Api
 
+from chaos.clusters import docker, existing
+from chaos.clusters.base import EXISTING, Shape, missing
 from chaos.clusters.kind import IMAGEFS, KindCluster
+from chaos.clusters.pool import Pool
+from chaos.errors import OrdealError
 from chaos.faults.address import PinKubelets
 from chaos.faults.ballast import FillFileSystem
-from chaos.faults.base import inject
+from chaos.faults.base import FaultError, inject, registered
 from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.leftovers import LeakKernelMemory, LeaveFiles
 from chaos.faults.link import BadLink
@@ -23,11 +29,14 @@ from chaos.faults.scale import ScaleToZero
 from chaos.faults.static_pod import PlaceStaticPod
 from chaos.history import FaultStep, History
 from chaos.hosts.command import run
+from chaos.hosts.places import journals_dir
 from chaos.journal import Journal
+from chaos.undo import Allowed, forget_entry, undo_all
 from tests.comparing import settled as still
 from tests.comparing import wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo
 from tests.integration.harm import fault_of
+from tests.integration.impostor import impostor_of
 from tests.integration.picture import unsound, wait_in_touch
 
 
@@ -177,3 +186,43 @@ def test_a_killed_run_is_undone(kind_cluster: KindCluster, kind: str, moment: in
     before = settled(kind_cluster)
     kill_and_undo(kind_cluster, kind, faults_of(kind_cluster)[kind])
     as_before(kind_cluster, before, kind)
+
+
+# --- the right cluster, or nothing
+
+
+def test_an_api_server_that_only_says_it_is_the_cluster_reaches_none_of_its_nodes(
+    kind_cluster: KindCluster, pool: Pool, tmp_path: Path
+) -> None:
+    """By no fault, and by no undo of what was done to the cluster whose names and machines it says."""
+    before, containers = settled(kind_cluster), docker.ids_in_cluster(kind_cluster.ref.name)
+    with impostor_of(kind_cluster, pool) as other:
+        reached = existing.attach(Path(other.ref.kubeconfig), other.ref.context, Shape())
+        assert sorted(n.name for n in reached.nodes()) == sorted(containers)
+        assert not isinstance(reached, KindCluster)
+        meant = replace(kind_cluster.ref, kind=EXISTING, kubeconfig=other.ref.kubeconfig)
+        run, faults = f"other-{uuid.uuid4().hex[:6]}", faults_of(kind_cluster)
+        with Journal(tmp_path / "harm.jsonl") as journal:
+            for kind in faults:
+                needs = registered()[kind].needs
+                if missing(reached, needs):
+                    with (
+                        pytest.raises(FaultError, match="needs a cluster with"),
+                        inject(fault_of(kind, faults[kind]), reached, journal, History()),
+                    ):
+                        pass
+                with (
+                    pytest.raises(OrdealError, match="is not the one that is meant"),
+                    inject(fault_of(kind, faults[kind]), existing.attach_again(meant, Shape()), journal, History()),
+                ):
+                    pass
+        with Journal(journals_dir() / f"{run}.jsonl") as journal:
+            for kind in faults:
+                journal.planned(kind, meant, {"node": kind_cluster.workers[0]})
+        handled = undo_all(print, Allowed(existing=True))
+        assert len(handled) == len(faults)
+        assert all("the UID of the namespace kube-system was" in each.error for each in handled)
+        for number in range(1, len(faults) + 1):
+            forget_entry(f"{run}:{number}", print)
+    assert settled(kind_cluster) == before
+    assert docker.ids_in_cluster(kind_cluster.ref.name) == containers

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
 import pytest
 from kubernetes.client import CoreV1Api, V1ConfigMap, V1ObjectMeta
 
@@ -141,7 +142,8 @@ def test_nodes_are_in_their_zones_and_groups(cluster):
 
 
 def test_it_can_be_found_again_by_its_reference_alone(cluster):
-    found = SimulatedCluster.attach(ClusterRef(**json.loads(json.dumps(asdict(cluster.ref)))))
+    found = SimulatedCluster.attach(msgspec.convert(json.loads(json.dumps(asdict(cluster.ref))), ClusterRef))
+    assert found.identity() == cluster.ref.identity
     assert found.shape == cluster.shape == SHAPE
     assert found.nodes() == cluster.nodes()
 
