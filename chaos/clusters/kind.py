@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
 
@@ -46,6 +47,7 @@ SECOND_CONFS = ("controller-manager", "scheduler")
 PUBLISHED_BUSYBOX = "busybox:1.37"
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 FIRST_PORT, SECOND_PORT = 6443, 7443
+CONFIG, IDENTITY = "kind.yaml", "identity.json"  # in the home of a cluster that was begun, and that is done
 IMAGEFS, NODEFS = "/var/lib/containerd", "/var/lib/kubelet"
 Manifest = dict[str, Any]
 
@@ -84,7 +86,7 @@ class KindCluster:
             registry.bring(running, setup.images.busybox, report, otherwise="name another with --ordeal-busybox-image")
         home = home_of(name)
         home.mkdir(parents=True, exist_ok=True)
-        config = home / "kind.yaml"
+        config = home / CONFIG
         config.write_text(kind_config(shape, setup, _make_file_systems(name, shape, setup), _make_shared(name, shape)))
         kubeconfig = home / "kubeconfig"
         report(f"kind creates {name}: 1 control plane, {shape.workers} workers, Kubernetes {setup.version}")
@@ -96,6 +98,7 @@ class KindCluster:
         report("waiting for every node and CoreDNS to be Ready")
         cluster.wait_ready(READY_WITHIN_S)
         cluster.identify()
+        write_private(home / IDENTITY, msgspec.json.encode(cluster.ref.identity).decode())
         if shape.imagefs_bytes:
             node_images.keep_content(cluster.workers[0])
         return cluster
@@ -105,7 +108,7 @@ class KindCluster:
         return self._ref
 
     def identity(self) -> Identity:
-        api = Access(Path(self._ref.kubeconfig), self._ref.context).identity()
+        api = self._access.identity()
         machines = {node.name: node.machine for node in api.nodes}
         containers = docker.ids_in_cluster(self._ref.name)
         nodes = tuple(NodeIdentity(name, machines.get(name, ""), each) for name, each in containers.items())
@@ -128,8 +131,13 @@ class KindCluster:
         with self.api() as client:
             return server_version(client)
 
+    @cached_property
+    def _access(self) -> Access:
+        """Kept: whoever edits a kubeconfig in the middle of a run must not lead its undo to another cluster."""
+        return Access(Path(self._ref.kubeconfig), self._ref.context)
+
     def api(self) -> ApiClient:
-        return api_client(Path(self._ref.kubeconfig), self._ref.context)
+        return self._access.client()
 
     def nodes(self) -> tuple[Node, ...]:
         with self.api() as client:
@@ -341,6 +349,7 @@ class KindCluster:
             f"[ ! -e {KUBELET_CONF}-first ] || {{ mv {KUBELET_CONF}-first {KUBELET_CONF}; systemctl restart kubelet; }}"
         )
         self._on_control_plane(f"rm -f {names} {confs}; {back}")
+        self._second.unlink(missing_ok=True)
 
     def second_control_plane_running(self) -> bool:
         return self._listens(SECOND_PORT)
@@ -381,10 +390,15 @@ class KindCluster:
     def _second_kubeconfig(self) -> str:
         chosen = kubeconfig.read(Path(self._ref.kubeconfig)).choose(self._ref.context)
         address = docker.inspect(self._container(self.control_plane)).address
-        path = home_of(self._ref.name) / "kubeconfig-second"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = self._second
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(path, chosen.text(f"https://{address}:{SECOND_PORT}"))
         return str(path)
+
+    @property
+    def _second(self) -> Path:
+        """Not in the cluster's home: that is of clusters that are made here, and this one may be somebody's own."""
+        return kubeconfig.folder() / f"{self._ref.kind}-{self._ref.name}-second.yaml"
 
 
 def images_of(ref: ClusterRef) -> Images:
@@ -395,8 +409,31 @@ def images_of(ref: ClusterRef) -> Images:
 
 
 def home_of(name: str) -> Path:
-    """Where a cluster's kubeconfig, kind config and loop-backed file systems are kept."""
+    """Where the kubeconfig, kind config and loop-backed file systems are kept of a cluster that is made here."""
     return state_dir() / "clusters" / name
+
+
+def made_here(name: str) -> ClusterRef:
+    """The reference of a cluster that was made here, with what it was when it was done; half-made it has no identity.
+
+    Raises OrdealError where what is kept of it can't be read.
+    """
+    kept = home_of(name) / IDENTITY
+    try:
+        identity = msgspec.json.decode(kept.read_bytes(), type=Identity) if kept.is_file() else None
+    except (OSError, msgspec.DecodeError) as error:
+        raise OrdealError(
+            f"{kept} can't be read ({error}); remove it if the cluster {name} is yours to lose"
+        ) from error
+    return ClusterRef(KIND, name, str(home_of(name) / "kubeconfig"), identity=identity)
+
+
+def all_made_here() -> tuple[ClusterRef, ...]:
+    """The clusters that were made here, or begun, and not deleted. Raises OrdealError as `made_here`."""
+    homes = home_of("-").parent
+    names = sorted(each.name for each in homes.iterdir()) if homes.is_dir() else []
+    begun = [n for n in names if (home_of(n) / CONFIG).is_file() or _file_systems_of(n).is_dir()]
+    return tuple(made_here(name) for name in begun)
 
 
 def exists(name: str) -> bool:

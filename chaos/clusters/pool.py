@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from chaos.clusters import existing, kind, simulated
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef, Images, Shape
+from chaos.clusters.identity import require_same
 from chaos.errors import OrdealError
 from chaos.hosts import engine, ready
 from chaos.hosts.places import state_dir
@@ -152,6 +153,7 @@ class Pool:
             if marker.is_file() and marker.read_text() == repr(shape) and exists(ref):
                 self._report(f"using the kept cluster {name}")
                 kept = attach(ref, shape, self._wishes.busybox_image)
+                _check(kept)
                 kept.identify()
                 return _Held(kept, shape, None, lock)
             cluster, entry = self._create(kind_of, name, shape)
@@ -225,7 +227,21 @@ def attach(ref: ClusterRef, shape: Shape | None = None, busybox: str = "") -> Cl
     return kind.KindCluster(ref, shape, Images(busybox) if busybox else kind.images_of(ref), ready.kind_tools())
 
 
+def delete(ref: ClusterRef) -> None:
+    """Delete a cluster that was made here. Raises OtherClusterError where somebody else's has its name by now."""
+    cluster = attach(ref)
+    _check(cluster)
+    cluster.delete()
+
+
+def _check(cluster: Cluster) -> None:
+    if cluster.ref.identity is not None:
+        require_same(cluster.ref.identity, cluster.identity(), cluster.ref.name, (), certain=False)
+
+
 def _ref(kind_of: str, name: str) -> ClusterRef:
+    if kind_of == KIND:
+        return kind.made_here(name)
     return ClusterRef(kind_of, name, str(kind.home_of(name) / "kubeconfig"))
 
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.clusters import kind, pool
 from chaos.clusters import kubeconfig as kubeconfigs
-from chaos.clusters import pool
-from chaos.clusters.base import KIND, SIMULATED, ClusterRef
-from chaos.clusters.kind import home_of
+from chaos.clusters.base import SIMULATED, ClusterRef
 from chaos.errors import OrdealError
 from chaos.hosts import (
     binaries,
@@ -144,7 +143,7 @@ def take_back(report: Report) -> None:
     for ref in _clusters():
         report(f"deleting the cluster {ref.name}")
         try:
-            pool.attach(ref).delete()
+            pool.delete(ref)
         except OrdealError as error:  # the rest is taken back all the same
             failed.append(f"the cluster {ref.name} stays: {error}")
     daemon.stop(report)
@@ -350,16 +349,12 @@ def _changes(before: record.Record, after: record.Record) -> tuple[str, ...]:
 
 def _clusters() -> tuple[ClusterRef, ...]:
     """The clusters of runs that are over: kept by --ordeal-keep-cluster, or left behind. Never those of other tools."""
-    simulated, kind = state_dir() / "simulated", home_of("-").parent
-    names = {path.name for parent in (simulated, kind) if parent.is_dir() for path in parent.iterdir() if path.is_dir()}
-    answers = engine.find() is not None  # where it does not, no kind cluster runs
-    found = []
-    for name in sorted(each for each in names if not each.startswith(".")):
-        is_simulated = (simulated / name).is_dir()
-        if is_simulated or answers:
-            kubeconfig = str(home_of(name) / "kubeconfig")
-            found.append(ClusterRef(SIMULATED if is_simulated else KIND, name, kubeconfig))
-    return tuple(found)
+    simulated = state_dir() / "simulated"
+    folders = [path for path in (simulated.iterdir() if simulated.is_dir() else ()) if path.is_dir()]
+    found = [ClusterRef(SIMULATED, path.name, "") for path in folders if not path.name.startswith(".")]
+    if engine.find() is not None:  # where it does not answer, no kind cluster runs
+        found += kind.all_made_here()
+    return tuple(sorted(found, key=lambda ref: ref.name))
 
 
 def _live_runs() -> tuple[str, ...]:

@@ -3,16 +3,20 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from chaos.clusters import docker, kind, pool
 from chaos.clusters.base import EXISTING, KIND, ClusterRef, Images, Shape
 from chaos.clusters.client import Access
 from chaos.clusters.existing import attach
 from chaos.clusters.identity import Identity, NodeIdentity, OtherClusterError, named_in, require_same
 from chaos.clusters.kind import KindCluster
 from chaos.errors import OrdealError
+from chaos.hosts import ready
+from chaos.hosts.command import Output
 from tests.fake_apiserver import FakeApiServer
 from tests.hosts.fake_docker import INFO, FakeDocker
 
@@ -165,3 +169,49 @@ def test_a_container_that_took_a_nodes_name_is_not_asked(docker_client: FakeDock
         cluster.power("c-control-plane")  # made since: not of the cluster that was meant
     cluster.pause("c-worker")
     assert [call for call in docker_client.calls if call.startswith("pause")] == [f"pause {WORKER_ID}"]
+
+
+# --- a cluster that was made here
+
+
+def test_teardown_deletes_no_cluster_that_took_the_name_of_ours(
+    tmp_path: Path, docker_client: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(ready, "kind_tools", lambda: None)
+    home = kind.home_of("c")
+    home.mkdir(parents=True)
+    (home / kind.CONFIG).write_text("kind: Cluster")
+    with FakeApiServer(tmp_path) as api:
+        (home / "kubeconfig").write_text(api.kubeconfig.read_text())
+        engine_with(docker_client, uid=api.uid)
+        was = Identity("another", engine="engine-1", nodes=(NodeIdentity("c-worker", "", "cc" * 32),))
+        (home / kind.IDENTITY).write_bytes(msgspec.json.encode(was))
+        (ref,) = kind.all_made_here()
+        with pytest.raises(OtherClusterError, match="the UID of the namespace kube-system was another"):
+            pool.delete(ref)
+        (home / kind.IDENTITY).write_bytes(msgspec.json.encode(replace(was, uid=api.uid)))
+        (ref,) = kind.all_made_here()
+        with pytest.raises(OtherClusterError, match="the node c-worker was the container cccccccccccc"):
+            pool.delete(ref)
+
+
+def test_a_cluster_of_somebody_elses_is_never_among_those_that_were_made_here(
+    tmp_path: Path, docker_client: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay gives a cluster a second control plane, whose kubeconfig was once put where those of ours are."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with FakeApiServer(tmp_path) as api:
+        nodes_of(api)
+        engine_with(docker_client, uid=api.uid)
+        cluster = attach(api.kubeconfig, "fake", Shape())
+    assert isinstance(cluster, KindCluster)
+    monkeypatch.setattr(docker, "inspect", lambda _: SimpleNamespace(address="10.0.0.2"))
+    monkeypatch.setattr(
+        kind.docker, "execute", lambda *_, **__: Output("{spec: {containers: [{command: [a]}]}}", "", 0)
+    )
+    written = Path(cluster._second_kubeconfig())
+    assert "https://10.0.0.2:7443" in written.read_text()
+    assert kind.all_made_here() == ()
+    cluster.stop_second_control_plane()
+    assert not written.exists()
