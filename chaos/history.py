@@ -43,6 +43,7 @@ class NodeChange:
     resource_version: str = ""
     pressures: tuple[str, ...] = ()  # the conditions that are true of DiskPressure, MemoryPressure, PIDPressure
     kubelet: str = ""  # its version as the node reports it, "v1.34.4"
+    control_plane: bool = False  # by its label
 
     @property
     def object(self) -> str:

@@ -9,6 +9,7 @@ from chaos.catalogue import Incident, find
 from chaos.errors import OrdealError
 from chaos.hosts.parts import Part
 from chaos.mark import REPLAY
+from chaos.promised import Promises
 
 F = TypeVar("F", bound=Callable[..., None])
 # What a replay's cluster is like, in the order in which they are run: a cluster is made anew where the shape changes.
@@ -43,7 +44,8 @@ class Replay:
     `images`: the workloads (chaos.hosts.workload_images) whose images all variants run; both are built when they are
     first needed.
     `tour`: the variants, by control, that are part of the tour. `extras`: those of chaos.extras that it takes, beside
-    what its cluster takes. `specs`: whether its story runs upstream's conformance specs.
+    what its cluster takes. `specs`: whether its story runs upstream's conformance specs. `promises`: what it is judged
+    by (chaos.promised); None where nobody has declared it, and then nobody else can tell whether all of it was judged.
     """
 
     incident: Incident
@@ -59,6 +61,7 @@ class Replay:
     host: tuple[Part, ...] = ()
     extras: tuple[str, ...] = ()
     specs: bool = False
+    promises: Promises | None = None
 
     @property
     def memory_bytes(self) -> int:
@@ -81,6 +84,7 @@ def incident(
     host: Sequence[Part] = (),
     extras: Sequence[str] = (),
     specs: bool = False,
+    promises: Promises | None = None,
 ) -> Callable[[F], F]:
     """Mark a suite function as the replay of an incident. It is run hardened and, for each control, in that control.
 
@@ -112,6 +116,7 @@ def incident(
             tuple(host),
             tuple(extras),
             specs,
+            promises,
         )
         setattr(function, REPLAY, replay)
         return function

@@ -14,7 +14,6 @@ from chaos.catalogue import Incident
 from chaos.clusters.base import (
     EXISTING,
     KIND,
-    SIMULATED,
     Cluster,
     LoadsImages,
     NodeNetwork,
@@ -42,6 +41,7 @@ from chaos.leases import LeaseSamples
 from chaos.obstacles import lacking_extra, lacking_image, lacking_part, lacking_specs, obstacle
 from chaos.probing import ServiceProbes, steady
 from chaos.profile import Profile
+from chaos.promised import Conditions, Register
 from chaos.recorder import Recorder
 from chaos.report.live import Now
 from chaos.report.results import Row
@@ -123,6 +123,8 @@ class Lab:
         self._used_up = ""
         self._began = time.monotonic()
         self.now = Now("start", "", self._began)
+        promises = declared.promises if declared is not None else None
+        self._register = Register(promises(self.conditions), hardened=control is None) if promises else None
 
     # --- the cluster
 
@@ -247,11 +249,14 @@ class Lab:
             pool.close()
 
     @property
+    def conditions(self) -> Conditions:
+        """What this replay's promises may depend on."""
+        return Conditions(self.control, self.cluster_kind, self.profile)
+
+    @property
     def timers(self) -> Timers:
-        """The profile's timers for this kind of cluster; an existing cluster has the shipped defaults until told."""
-        if self.cluster_kind == SIMULATED:
-            return self.profile.simulated_timers
-        return self.profile.kind_timers if self.cluster_kind == KIND else Timers()
+        """The profile's timers for this kind of cluster."""
+        return self.conditions.timers
 
     def deploy(self, workload: Workload) -> Deployed:
         """Put a workload on the cluster and wait until it is Ready. It is removed after the replay.
@@ -491,12 +496,25 @@ class Lab:
                 history.add(Sample(history.now(), STARTED, node.name, took_s))
 
     def expect(self, history: History, *invariants: Invariant) -> None:
-        """Judge the history by each invariant. The verdict of the replay is made of all findings at its end."""
+        """Judge the history by each invariant. The verdict of the replay is made of all findings at its end.
+
+        Raises OrdealError where the suite's mark declares its promises, and this is none of them.
+        """
         path = history.path or self._keep(history)
         for invariant in invariants:
+            self._check_declared(self._register.take(str(path), history, invariant.recipe) if self._register else "")
             finding = replace(judge(invariant, history), history=path)
             self.findings.append(finding)
             self._report(f"  {finding.verdict}: {finding.invariant}: {finding.sentence}")
+
+    def _check_declared(self, *why_not: str) -> None:
+        """Raises OrdealError where what is judged is not what is declared: nobody else could check it."""
+        if any(why_not):
+            what = f"{self.incident.id}{f' ({self.replay})' if self.replay else ''}"
+            raise OrdealError(
+                f"{what} does not judge what its mark declares: {'; '.join(why_not)}. Change `promises` of the mark in "
+                "the suite's file, or what the suite passes to lab.expect"
+            )
 
     def _keep(self, history: History) -> Path:
         """Write down what was made in memory, so that it can be judged again."""
@@ -549,7 +567,9 @@ class Lab:
             raise LacksAbilityError(str(error)) from error
 
     def conform_after(self) -> None:
-        """The story is told: run the specs that were wished after it, and judge by them."""
+        """The story is told: run the specs that were wished after it, and judge by them. Raises OrdealError where the
+        suite's mark declares a promise that was not judged.
+        """
         conforming = self._conforming
         if self._cluster is None:
             conforming.not_run = conforming.not_run or "the replay leaves no cluster to run them on"
@@ -561,6 +581,8 @@ class Lab:
             self.histories.append(path)
         if conforming.not_run and conforming.wish.rounds:
             self.fact(CONFORMANCE, f"{NOT_RUN}{conforming.not_run}")
+        if self._register is not None:
+            self._check_declared(*self._register.lacking())
 
     @property
     def specs(self) -> tuple[SpecResult, ...]:

@@ -24,6 +24,7 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import MaxRetryError
 
+from chaos.clusters.client import CONTROL_PLANE_LABEL
 from chaos.errors import OrdealError
 from chaos.history import IN_SYNC, Blind, ClusterEvent, History, NodeChange, PodChange, Sample
 from chaos.waiting import WaitedInVainError, eventually
@@ -556,13 +557,14 @@ def _metadata(item: Any) -> Any:
 def _node(at: float, change: str, item: Any) -> NodeChange:
     metadata, spec, status = _metadata(item), item.get("spec") or {}, item.get("status") or {}
     addresses = {a["type"]: a["address"] for a in status.get("addresses") or ()}
+    labels = metadata.get("labels") or {}
     return NodeChange(
         at=at,
         name=metadata["name"],
         change=change,
         ready=next((c["status"] for c in status.get("conditions") or () if c["type"] == "Ready"), "Unknown"),
         taints=tuple(f"{t['key']}:{t['effect']}" for t in spec.get("taints") or ()),
-        zone=(metadata.get("labels") or {}).get("topology.kubernetes.io/zone", ""),
+        zone=labels.get("topology.kubernetes.io/zone", ""),
         address=addresses.get("InternalIP", ""),
         unschedulable=bool(spec.get("unschedulable")),
         resource_version=metadata.get("resourceVersion", ""),
@@ -572,6 +574,7 @@ def _node(at: float, change: str, item: Any) -> NodeChange:
             if c["type"].endswith("Pressure") and c["status"] == "True"
         ),
         kubelet=(status.get("nodeInfo") or {}).get("kubeletVersion") or "",
+        control_plane=CONTROL_PLANE_LABEL in labels,
     )
 
 

@@ -89,19 +89,25 @@ def promise(make: Callable[P, Invariant]) -> Callable[P, Invariant]:
     @wraps(make)
     def made(*args: P.args, **kwargs: P.kwargs) -> Invariant:
         bound = signature(make).bind(*args, **kwargs)
-        given = {name: _as_json(msgspec.to_builtins(value)) for name, value in bound.arguments.items()}
+        given = {name: as_json(value) for name, value in bound.arguments.items()}
         return replace(make(*args, **kwargs), recipe=Recipe(name, given))
 
     return made
 
 
-def _as_json(value: object) -> object:
-    """JSON has no infinity: a window without an end has it as a text, which `made_again` reads as a number."""
+def as_json(value: object) -> object:
+    """An argument as a recipe has it. JSON has no infinity: a window without an end has it as a text, which
+    `made_again` reads as a number.
+    """
+    return _finite(msgspec.to_builtins(value))
+
+
+def _finite(value: object) -> object:
     if isinstance(value, float) and not isfinite(value):
         return str(value)
     if isinstance(value, dict):
-        return {key: _as_json(each) for key, each in value.items()}
-    return [_as_json(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def promises() -> tuple[str, ...]:

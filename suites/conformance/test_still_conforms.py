@@ -8,11 +8,26 @@ from chaos.faults.scale import ScaleToZero
 from chaos.incident import Load, incident
 from chaos.invariants.conformance import AFTER, BEFORE, still_conforms
 from chaos.lab import Lab
+from chaos.promised import Conditions, Judged, judged, says, specs_of
 
 NEEDS = (RunsContainers, NodeNetwork)
 
 
-@incident("still-conforms", on=("kind",), needs=NEEDS, controls=("no-dns", "no-routes"), load=Load.WORKS, specs=True)
+def promises(told: Conditions) -> tuple[Judged, ...]:
+    """A control does one of the two harms, hardened both are done."""
+    harm = {"no-dns": (ScaleToZero,), "no-routes": (CutPodRoutes,)}.get(told.control or "", (ScaleToZero, CutPodRoutes))
+    return judged(says(still_conforms, specs_of(BEFORE), before=True), harm=harm)
+
+
+@incident(
+    "still-conforms",
+    on=("kind",),
+    needs=NEEDS,
+    controls=("no-dns", "no-routes"),
+    load=Load.WORKS,
+    specs=True,
+    promises=promises,
+)
 def test_what_conformed_before_conforms_after(lab: Lab) -> None:
     """When a cluster's DNS is away and a node has no way to the other nodes' pods, and both come back, each of
     upstream's specs that passed before MUST pass after. In a control one of the two is still so when they are run.

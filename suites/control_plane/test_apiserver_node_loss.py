@@ -15,6 +15,7 @@ from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.pods import no_container_restarted, nothing_terminated
 from chaos.invariants.start import new_pods_start
 from chaos.lab import Lab
+from chaos.promised import NODES, Conditions, Judged, judged, says
 from chaos.report.mutants import killed_row
 from chaos.workloads.web import Web
 
@@ -23,7 +24,19 @@ NEEDS = (RunsContainers, NodePower, NodeNetwork, NodeExec)
 STALE = "stale-connections"  # the control has the mutant's name
 
 
-@incident("apiserver-node-loss", on=("kind",), needs=NEEDS, variant="same address")
+def promises(_: Conditions) -> tuple[Judged, ...]:
+    return judged(
+        says(nothing_terminated, "web"),
+        says(no_container_restarted, "web"),
+        says(outage_at_most, 2.0),
+        says(kubelets_report_again, NODES, within_s=REPORT_WITHIN_S),
+        says(nodes_ready_again, NODES, within_s=DOCUMENTED_WITHIN_S),
+        says(new_pods_start, within_s=60),
+        harm=(PowerOff,),
+    )
+
+
+@incident("apiserver-node-loss", on=("kind",), needs=NEEDS, variant="same address", promises=promises)
 def test_the_control_plane_comes_back_at_its_address(lab: Lab) -> None:
     """When the control-plane node is killed and comes back, workloads MUST have served all the time, nothing MUST be
     deleted or restarted, every node MUST be Ready again and a new pod MUST be able to start.
@@ -38,6 +51,7 @@ def test_the_control_plane_comes_back_at_its_address(lab: Lab) -> None:
     controls=("pinned-address", STALE),
     variant="new address",
     mutants={STALE: (STALE,)},
+    promises=promises,
 )
 def test_the_control_plane_comes_back_at_another_address(lab: Lab) -> None:
     """When the control-plane node is killed and comes back with another IP address, the same MUST hold."""

@@ -9,7 +9,18 @@ from chaos.invariants.availability import outage_at_most
 from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.pods import no_container_restarted, nothing_terminated
 from chaos.lab import Lab
+from chaos.promised import WORKERS, Conditions, Judged, judged, says
 from chaos.workloads.web import Web
+
+
+def promises(told: Conditions) -> tuple[Judged, ...]:
+    return judged(
+        says(nothing_terminated, "web", tolerated_s=told.timers.toleration_s),
+        says(no_container_restarted, "web"),
+        says(outage_at_most, 2.0),
+        says(nodes_ready_again, WORKERS, within_s=DOCUMENTED_WITHIN_S),
+        harm=(CutOff,),
+    )
 
 
 @incident(
@@ -18,6 +29,7 @@ from chaos.workloads.web import Web
     needs=(RunsContainers, NodeNetwork, NodePower),
     host=(FIREWALL,),
     controls=("default-tolerations",),
+    promises=promises,
 )
 def test_nodes_that_lose_the_apiserver_keep_their_pods(lab: Lab) -> None:
     """When every kubelet loses the API server for longer than grace and toleration, the control plane MUST NOT

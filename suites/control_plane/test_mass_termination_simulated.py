@@ -9,6 +9,7 @@ from chaos.incident import HARDENED, Load, incident
 from chaos.invariants.nodes import ZoneState, taints_taken_back, taints_within_rate, terminations_within_rate
 from chaos.invariants.pods import nothing_terminated
 from chaos.lab import Lab
+from chaos.promised import Conditions, Judged, judged, says
 from chaos.workloads.web import Web
 
 SMALL_ZONE = 40  # up to 50 nodes a partially disrupted zone is left alone
@@ -38,6 +39,27 @@ def zones(nodes: int) -> tuple[Zone, ...]:
     )
 
 
+def promises_of_zones(told: Conditions) -> tuple[Judged, ...]:
+    period_s, fault = told.profile.zone_timers.monitor_period_s, StopHeartbeats.kind
+    documented = Timers(monitor_period_s=period_s)
+    back = says(taints_taken_back, documented=documented, within_s=3 * period_s, fault=fault)
+    return judged(
+        *(says(taints_within_rate, zone, state, documented=documented, fault=fault) for zone, state in STATES.items()),
+        *(
+            says(terminations_within_rate, zone, state, documented=documented, fault=fault)
+            for zone, state in STATES.items()
+        ),
+        *([] if told.control == "rates-raised" else [back]),
+        harm=(StopHeartbeats,),
+    )
+
+
+def promises_of_small(told: Conditions) -> tuple[Judged, ...]:
+    tolerated_s = told.timers.toleration_s
+    kept = says(nothing_terminated, "web", fault=StopHeartbeats.kind, tolerated_s=tolerated_s)
+    return judged(kept, harm=(StopHeartbeats,))
+
+
 @incident(
     "mass-termination",
     on=("simulated",),
@@ -45,6 +67,7 @@ def zones(nodes: int) -> tuple[Zone, ...]:
     controls=("rates-raised",),
     variant="zones and rates",
     load=Load.ALONE,  # a thousand nodes need all of two cores to keep their heartbeats up
+    promises=promises_of_zones,
 )
 def test_zones_are_terminated_no_faster_than_documented(lab: Lab) -> None:
     """When a part of a zone, or all of it, loses the API server, no more nodes MUST be tainted, and lose their pods,
@@ -88,6 +111,7 @@ def test_zones_are_terminated_no_faster_than_documented(lab: Lab) -> None:
     controls=("default-tolerations",),
     variant="small",
     tour=(HARDENED, "default-tolerations"),
+    promises=promises_of_small,
 )
 def test_a_small_cluster_keeps_its_pods(lab: Lab) -> None:
     """When both workers of a cluster of three nodes lose the API server, the control plane MUST NOT terminate their

@@ -22,6 +22,7 @@ from chaos.invariants.mutants import mutants_killed, tried
 from chaos.invariants.nodes import ZoneState, taints_taken_back, taints_within_rate
 from chaos.invariants.pods import nothing_terminated
 from chaos.lab import Lab
+from chaos.promised import Conditions, Judged, judged, says
 from chaos.waiting import eventually
 from chaos.workloads.web import Deployed, Web
 
@@ -50,6 +51,12 @@ class Trial:
     found_by: dict[str, str]
 
 
+def promises(told: Conditions) -> tuple[Judged, ...]:
+    """Judged are the trials, which are written down as a recording of their own: without harm."""
+    twins = [f"shipped: {invariant}" for trial in TRIALS for invariant in trial.found_by.values()]
+    return judged(says(mutants_killed, BUGS, [] if told.control == "no-bug" else twins))
+
+
 @incident(
     "mass-termination",
     on=("simulated",),
@@ -58,6 +65,7 @@ class Trial:
     variant="mutants",
     load=Load.WORKS,
     mutants={HARDENED: BUGS},
+    promises=promises,
 )
 def test_bugs_of_the_controller_manager_are_found(lab: Lab) -> None:
     """When a historical bug is put back into the controller manager, the invariant that is there for it MUST be

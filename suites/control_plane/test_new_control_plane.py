@@ -1,12 +1,13 @@
 """new-control-plane: a second control plane on the same etcd, where the kubelets do not look."""
 
 from chaos.chance import hold_limit_s
-from chaos.clusters.base import ControlPlaneSwap, RunsContainers, Shape
+from chaos.clusters.base import SIMULATED, ControlPlaneSwap, RunsContainers, Shape
 from chaos.faults.control_plane import ReplaceControlPlane
 from chaos.incident import incident
 from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.pods import no_container_restarted, nothing_terminated
 from chaos.lab import Lab
+from chaos.promised import WORKERS, Conditions, Judged, judged, says
 from chaos.workloads.web import Web
 
 # Names since Kubernetes 1.29 (cmd/kube-controller-manager/names/controller_names.go).
@@ -14,7 +15,23 @@ WITHOUT_NODE_LIFECYCLE = "*,-node-lifecycle-controller,-taint-eviction-controlle
 EVERYTHING = "*"
 
 
-@incident("new-control-plane", on=("simulated", "kind"), needs=(ControlPlaneSwap,), controls=("short-timers",))
+def promises(told: Conditions) -> tuple[Judged, ...]:
+    """Simulated nodes run no container that could restart."""
+    return judged(
+        says(nothing_terminated, "web"),
+        says(nodes_ready_again, WORKERS, within_s=DOCUMENTED_WITHIN_S),
+        *([] if told.cluster == SIMULATED else [says(no_container_restarted, "web")]),
+        harm=(ReplaceControlPlane,),
+    )
+
+
+@incident(
+    "new-control-plane",
+    on=("simulated", "kind"),
+    needs=(ControlPlaneSwap,),
+    controls=("short-timers",),
+    promises=promises,
+)
 def test_a_control_plane_that_kubelets_cannot_reach_deletes_nothing(lab: Lab) -> None:
     """When a second control plane runs on the same etcd and no kubelet reports to it, it MUST NOT mark pods for
     deletion, and MUST NOT have anything for the kubelets to kill when they sync with the first one again.

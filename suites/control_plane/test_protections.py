@@ -22,6 +22,7 @@ from chaos.invariants.base import Verdict, judge
 from chaos.invariants.pods import nothing_terminated
 from chaos.invariants.protection import BECAUSE, TRIAL, protection_holds
 from chaos.lab import Lab
+from chaos.promised import Conditions, Judged, judged, says
 from chaos.workloads.web import Web
 
 NONE = "none"
@@ -63,6 +64,12 @@ BENCHES = (
 )
 
 
+def promises(told: Conditions) -> tuple[Judged, ...]:
+    """Judged are the trials, which are written down as a recording of their own: without harm."""
+    tried = (NONE,) if told.control == "no-protection" else HARDENED
+    return judged(says(protection_holds, tried, times=told.profile.repeats))
+
+
 @incident(
     "mass-termination",
     on=("simulated",),
@@ -70,6 +77,7 @@ BENCHES = (
     controls=("no-protection",),
     variant="protections",
     load=Load.WORKS,  # four control planes at the same time
+    promises=promises,
 )
 def test_what_protects_a_small_cluster(lab: Lab) -> None:
     """When both workers of a small cluster lose the API server, a protection that is called hardened MUST keep their

@@ -6,6 +6,7 @@ from chaos.incident import incident
 from chaos.informer import ConfigMapInformer
 from chaos.invariants.watch_cache import watchers_see
 from chaos.lab import Lab
+from chaos.promised import Conditions, Judged, judged, says
 from chaos.workloads.config_maps import KEY, NAMESPACE, ask_etcd, etcd_key, forget, say
 
 # What is promised, and so how long the fault lasts: etcd is asked when the time for seeing it is over, and not before.
@@ -13,7 +14,21 @@ SEEN_WITHIN_S = 5.0
 CHANGED, DELETED, MADE_LATER = "changed-after-the-snapshot", "deleted-after-the-snapshot", "made-after-the-snapshot"
 
 
-@incident("stale-watch-cache", on=("simulated",), needs=(EtcdBehind,), variant="edited in place")
+def promises_of_edited(_: Conditions) -> tuple[Judged, ...]:
+    return judged(says(watchers_see, EditEtcdBehind.kind, within_s=SEEN_WITHIN_S), harm=(EditEtcdBehind,))
+
+
+def promises_of_restored(_: Conditions) -> tuple[Judged, ...]:
+    return judged(says(watchers_see, RestoreSnapshot.kind, within_s=SEEN_WITHIN_S), harm=(RestoreSnapshot,))
+
+
+@incident(
+    "stale-watch-cache",
+    on=("simulated",),
+    needs=(EtcdBehind,),
+    variant="edited in place",
+    promises=promises_of_edited,
+)
 def test_watchers_see_an_object_that_was_edited_in_etcd(lab: Lab) -> None:
     """When an object's bytes are changed in etcd while the API server runs, watchers MUST see the new ones."""
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
@@ -27,7 +42,14 @@ def test_watchers_see_an_object_that_was_edited_in_etcd(lab: Lab) -> None:
     lab.expect(history, watchers_see(EditEtcdBehind.kind, within_s=SEEN_WITHIN_S))
 
 
-@incident("stale-watch-cache", on=("simulated",), needs=(EtcdBehind,), controls=("no-bump",), variant="restored")
+@incident(
+    "stale-watch-cache",
+    on=("simulated",),
+    needs=(EtcdBehind,),
+    controls=("no-bump",),
+    variant="restored",
+    promises=promises_of_restored,
+)
 def test_watchers_see_what_a_restored_snapshot_holds(lab: Lab) -> None:
     """When etcd is restored from a snapshot while the API server runs, watchers MUST see what the snapshot holds:
     the old value of what was changed, what was deleted, and nothing of what was made after it.

@@ -21,7 +21,7 @@ from chaos.extras import DATABASES
 from chaos.faults.ballast import FillFileSystem
 from chaos.faults.kubelet import SetKubeletConfig
 from chaos.faults.volumes import ProvideVolumes
-from chaos.history import History, PodChange, Window
+from chaos.history import History, Phase, PodChange, Window
 from chaos.incident import STATEFUL, Load, incident
 from chaos.invariants.base import Invariant, Verdict
 from chaos.invariants.data import (
@@ -35,6 +35,7 @@ from chaos.invariants.pods import no_container_restarted
 from chaos.invariants.replication import replication_runs
 from chaos.lab import Lab
 from chaos.members import DiskSamples, MemberWatch, observe_logs, read_back, write_settings
+from chaos.promised import Conditions, Judged, exactly, judged, says
 from chaos.workloads.mysql import (
     BINLOG_BYTES,
     FRESH_BYTES,
@@ -53,6 +54,8 @@ NEEDS = (RunsContainers, NodeExec, NodeProcesses, NodeNetwork, OwnFileSystems)
 MIB = 1024**2
 VOLUME_BYTES = 900 * MIB
 LIMIT_BYTES = 800 * MIB
+MEMBERS = ("mysql-0", "mysql-1", "mysql-2")
+LET_END = "let end"  # the phase in which the writers are ended
 SERVED_WITHIN_S = 10.0
 CAUGHT_UP_WITHIN_S = 180.0  # a replica does on one disk what the source has done; what is behind is unknown
 # Both members of the small node have to go for the pressure to end, as with the post-mortem's minimum reclaim.
@@ -95,6 +98,18 @@ PACES = {
 }
 
 
+def promises(_: Conditions) -> tuple[Judged, ...]:
+    """What the controls do is part of their configuration: it is written, and no harm is done."""
+    return judged(
+        says(no_member_evicted, "mysql"),
+        says(no_container_restarted, "mysql"),
+        says(disk_use_bounded, MEMBERS, limit_bytes=LIMIT_BYTES, window=exactly("while it was written", written_in)),
+        says(served_again_within, "mysql", SERVED_WITHIN_S),
+        says(replication_runs, MEMBERS[1:]),
+        says(no_acknowledged_write_lost, "mysql", members=MEMBERS),
+    )
+
+
 @incident(
     "mysql-binlog",
     on=("kind",),
@@ -104,6 +119,7 @@ PACES = {
     load=Load.WORKS,
     images=("mysql",),
     extras=(DATABASES,),
+    promises=promises,
 )
 def test_binary_logs_leave_room(lab: Lab) -> None:
     """When rows are written for longer than binary logs are kept, no member MUST be evicted or restarted, each one's
@@ -117,21 +133,21 @@ def test_binary_logs_leave_room(lab: Lab) -> None:
         lab.fact("shortened", f"binlog_expire_logs_seconds is {load.expire_s} s for the remedy's 300 s")
     lab.fact("binlog_bytes_per_s", round(load.bytes_per_s))
     with ExitStack() as set_up:
-        history, written, deployed = _replay(lab, cluster, load, set_up)
+        history, deployed = _replay(lab, cluster, load, set_up)
         names = [f"{deployed.name}-{n}" for n in range(deployed.replicas)]
         lab.expect(
             history,
             no_member_evicted(deployed.name),
             no_container_restarted(deployed.name),
-            _bounded(deployed, written),
+            _bounded(deployed, written_in(history)),
             served_again_within(deployed.name, SERVED_WITHIN_S),
             replication_runs(names[1:]),
             no_acknowledged_write_lost(deployed.name, members=names),
         )
 
 
-def _replay(lab: Lab, cluster: Cluster, load: Pace, set_up: ExitStack) -> tuple[History, Window, Deployed]:
-    """Deploy, write, look at what became of it, read every member. The window is when it was written."""
+def _replay(lab: Lab, cluster: Cluster, load: Pace, set_up: ExitStack) -> tuple[History, Deployed]:
+    """Deploy, write, look at what became of it, read every member."""
     image = lab.image("mysql")
     workers = tuple(sorted(n.name for n in cluster.nodes() if not n.control_plane))
     if lab.control == "ephemeral":
@@ -161,10 +177,10 @@ def _replay(lab: Lab, cluster: Cluster, load: Pace, set_up: ExitStack) -> tuple[
         # A server that acknowledges and keeps nothing: what the check of lost rows must find.
         drop = ["SET SESSION sql_log_bin = 0", "ALTER TABLE ordeal.writes ENGINE = BLACKHOLE"]
         ask_member(deployed, there[-1], drop)
-    return *_write(lab, cluster, deployed, load, folder), deployed
+    return _write(lab, cluster, deployed, load, folder), deployed
 
 
-def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Pace, folder: str) -> tuple[History, Window]:
+def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Pace, folder: str) -> History:
     assert isinstance(cluster, NodeNetwork)
     began = time.time()
     samplers = (
@@ -179,8 +195,8 @@ def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Pace, folder: s
         node = node_to_ask_from(cluster)
         with Writing(cluster, history, node, deployed.name, "mysql", settings) as writing:
             harm = _harm(lab.control, deployed, history)
-            began_s = history.now()
             if lab.control is None:
+                began_s = history.now()
                 lab.hold(load.for_s, "longer than binary logs are kept")
 
                 def settled() -> bool:
@@ -195,7 +211,7 @@ def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Pace, folder: s
             else:
                 lab.hold_until(harm, within_s=HARM_WITHIN_S, because=f"what {lab.control} leads to")
                 lab.hold(AFTERWARDS_S, "whether anybody is served again")
-            written = Window(began_s, history.now())
+            lab.phase(LET_END, "the writers")
         lab.fact("acknowledged", writing.acknowledged)
         lab.fact("not_acknowledged", writing.refused)
         lab.take_evidence("write-load", since_wall=began)
@@ -203,7 +219,16 @@ def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Pace, folder: s
             lab.recover(lambda: caught_up(deployed), within_s=CAUGHT_UP_WITHIN_S, what="every member has every row")
         read_back(history, deployed)
         observe_logs(history, logs(deployed))
-    return history, written
+    return history
+
+
+def written_in(history: History) -> Window:
+    """When it was written for a purpose: from the first hold until the writers were to end."""
+    phases = history.of(Phase)
+    return Window(
+        next(phase.at for phase in phases if phase.name == "hold"),
+        next(phase.at for phase in phases if phase.name == LET_END),
+    )
 
 
 def _bounded(deployed: Deployed, written: Window) -> Invariant:

@@ -11,10 +11,12 @@ from chaos.invariants.pods import no_container_restarted
 from chaos.invariants.replication import clock_was_turned, replication_runs
 from chaos.lab import Lab, LacksAbilityError
 from chaos.members import MemberWatch, observe_logs, read_back, write_settings
+from chaos.promised import Conditions, Judged, judged, says
 from chaos.workloads.mysql import MySQL, caught_up, kind_of_replication, logs, node_to_ask_from
 from chaos.writers.client import Writing
 
 NEEDS = (RunsContainers, NodeExec, NodeNetwork)
+SOURCE, REPLICAS = "mysql-0", ("mysql-1", "mysql-2")
 BACK_S = (-1.0, -60.0, -3600.0)
 HOLD_S = {"smoke": 6.0, "full": 60.0}
 PROBED_WITHIN_S = 240.0  # the probe has to fail three times, and the server to end and to start again
@@ -22,6 +24,22 @@ SERVED_WITHIN_S = 5.0
 CAUGHT_UP_WITHIN_S = 180.0  # a replica does on one disk what the source has done; what is behind is unknown
 AFFECTED = "affected-version"
 NO_IMAGE = "no image of MySQL 8.0.11 or 8.0.12 was given; --ordeal-mysql-clock-image names one"
+
+
+def turns_of(control: str | None) -> tuple[float, ...]:
+    """A server that can't bear it ends at once: it asks its clock all the time."""
+    return BACK_S[1:2] if control == "clock-probe" else BACK_S
+
+
+def promises(told: Conditions) -> tuple[Judged, ...]:
+    return judged(
+        says(clock_was_turned, SOURCE, turns_of(told.control)),
+        says(no_container_restarted, "mysql"),
+        says(served_again_within, "mysql", SERVED_WITHIN_S),
+        says(replication_runs, REPLICAS),
+        says(no_acknowledged_write_lost, "mysql", members=(SOURCE, *REPLICAS)),
+        harm=(TurnClock,),
+    )
 
 
 @incident(
@@ -33,6 +51,7 @@ NO_IMAGE = "no image of MySQL 8.0.11 or 8.0.12 was given; --ordeal-mysql-clock-i
     images=("mysql",),
     extras=(DATABASES,),
     tour=(HARDENED, "clock-probe"),
+    promises=promises,
 )
 def test_a_server_outlives_its_clock_going_back(lab: Lab) -> None:
     """When the clock of the server that takes the writes goes back by 1 s, 1 min, 1 h, and forward again each time, the
@@ -51,9 +70,7 @@ def test_a_server_outlives_its_clock_going_back(lab: Lab) -> None:
         deployed = lab.deploy(MySQL(image, own_clock=True, clock_probe=lab.control == "clock-probe"))
         lab.fact("replication", kind_of_replication(deployed))
         source, *replicas = [f"{deployed.name}-{n}" for n in range(deployed.replicas)]
-        # A server that can't bear it ends at once: it asks its clock all the time.
-        hold_s = HOLD_S[lab.profile.name]
-        turns = BACK_S[1:2] if lab.control == "clock-probe" else BACK_S
+        hold_s, turns = HOLD_S[lab.profile.name], turns_of(lab.control)
         settings = write_settings(deployed, clients=4, body_bytes=0, per_s=100)
         with lab.record(samplers=(lambda h: MemberWatch(h, deployed),)) as history:
             writing = Writing(cluster, history, node_to_ask_from(cluster), deployed.name, "mysql", settings)

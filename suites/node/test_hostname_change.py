@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from chaos.clusters.base import NodeExec, NodeNetwork, RunsContainers, Shape
+from chaos.clusters.base import NodeExec, NodeNetwork, RunsContainers, Shape, Timers
 from chaos.faults.hostname import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity
 from chaos.history import History
 from chaos.identities import NodeIdentities
@@ -15,6 +15,7 @@ from chaos.invariants.pods import no_container_restarted, nothing_terminated
 from chaos.invariants.start import new_pods_start
 from chaos.lab import Lab
 from chaos.probing import ServiceProbes
+from chaos.promised import WORKERS, Conditions, Judged, judged, node_of, says
 from chaos.workloads.pinned import Echo
 from chaos.workloads.web import Web
 
@@ -23,7 +24,40 @@ NEW_NAME = "ordeal-renamed"
 REGISTERED_WITHIN_S = 180.0  # the kubelet is restarted, and registers the other name: seconds
 
 
-@incident("hostname-change", on=("kind",), needs=NEEDS, variant="pinned name")
+def promises_of_pinned(_: Conditions) -> tuple[Judged, ...]:
+    """The echo is put on the node that is renamed."""
+    return judged(
+        says(one_node_per_machine),
+        says(ready_throughout, (node_of("echo"),)),
+        says(existing_connections, 2.0, nodes=WORKERS),
+        says(outage_at_most, 2.0, target="web"),
+        says(nothing_terminated, "web"),
+        says(no_container_restarted, "web"),
+        says(new_pods_start, within_s=60),
+        harm=(RenameNode,),
+    )
+
+
+def promises_of_not_pinned(told: Conditions) -> tuple[Judged, ...]:
+    return judged(
+        says(one_node_per_machine),
+        says(away_under_another_name, node_of("echo"), fault=RenameNode.kind, within_s=away_within_s(told.timers)),
+        says(existing_connections, 2.0, nodes=WORKERS),
+        says(outage_at_most, 2.0, target="web"),
+        says(nothing_terminated, "web"),
+        says(no_container_restarted, "web"),
+        says(nodes_ready_again, (node_of("echo"),), within_s=DOCUMENTED_WITHIN_S),
+        says(new_pods_start, within_s=60),
+        harm=(RenameNode,),
+    )
+
+
+def away_within_s(timers: Timers) -> int:
+    """So long it takes at the most until a node that says nothing is seen to be away."""
+    return timers.monitor_grace_s + 2 * timers.monitor_period_s
+
+
+@incident("hostname-change", on=("kind",), needs=NEEDS, variant="pinned name", promises=promises_of_pinned)
 def test_a_pinned_name_outlives_the_hostname(lab: Lab) -> None:
     """When a node's hostname changes and its kubelet, whose name is pinned by --hostname-override, restarts, the node
     MUST stay Ready throughout, no second Node may appear, and pods on the node MUST keep serving.
@@ -48,6 +82,7 @@ def test_a_pinned_name_outlives_the_hostname(lab: Lab) -> None:
     controls=("free-registration",),
     variant="name not pinned",
     tour=(HARDENED, "free-registration"),
+    promises=promises_of_not_pinned,
 )
 def test_a_kubelet_may_register_no_name_but_its_own(lab: Lab) -> None:
     """When a node's hostname changes and its kubelet, whose name is not pinned, restarts, no second Node of the same
@@ -55,11 +90,10 @@ def test_a_kubelet_may_register_no_name_but_its_own(lab: Lab) -> None:
     after the name is put back.
     """
     history, workers, web = _rename(lab, ANY_NAME if lab.control == "free-registration" else "")
-    grace_s = lab.timers.monitor_grace_s + 2 * lab.timers.monitor_period_s
     lab.expect(
         history,
         one_node_per_machine(),
-        away_under_another_name(workers[0], fault=RenameNode.kind, within_s=grace_s),
+        away_under_another_name(workers[0], fault=RenameNode.kind, within_s=away_within_s(lab.timers)),
         existing_connections(2.0, nodes=workers),
         outage_at_most(2.0, target=web),
         nothing_terminated(web),
@@ -95,10 +129,7 @@ def _rename(lab: Lab, identity: str) -> tuple[History, tuple[str, ...], str]:
             with lab.inject(RenameNode(worker, NEW_NAME)):
                 if lab.control:
                     lab.hold_until_shown(one_node_per_machine(), within_s=REGISTERED_WITHIN_S)
-                # So long it takes at the most until a node that says nothing is seen to be away; it is promised below.
-                lab.hold_past(
-                    lab.timers.monitor_grace_s + 2 * lab.timers.monitor_period_s, "past the grace period", margin_s=2
-                )
+                lab.hold_past(away_within_s(lab.timers), "past the grace period", margin_s=2)
                 # A CNI agent that registers nodes by name (flannel's routes follow the Nodes) shows here: what another
                 # node sends to this machine. The post-mortem's Calico saw two nodes with one address.
                 routes = cluster.node_exec(workers[-1], ["ip", "route"]).out.splitlines()

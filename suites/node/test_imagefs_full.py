@@ -20,6 +20,8 @@ from chaos.invariants.eviction import critical_pods_stay, evicted_by_use, pressu
 from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.start import new_pods_start
 from chaos.lab import Lab, LacksAbilityError
+from chaos.profile import Profile
+from chaos.promised import WORKERS, Conditions, Judged, judged, node_of, says
 from chaos.report.mutants import killed_row
 from chaos.workloads.eater import Eater
 from chaos.workloads.web import Web
@@ -39,6 +41,28 @@ CLEARS_AFTER_TRANSITION_S = 60.0
 RUNS_AFTER_CLEARING_S = 60.0
 
 
+def promises(told: Conditions) -> tuple[Judged, ...]:
+    """The eater is put on the node whose file system is filled."""
+    harmed, fault = node_of("eater"), FillFileSystem.kind
+    clears_s = transition_of(told.profile) + CLEARS_AFTER_TRANSITION_S
+    return judged(
+        says(critical_pods_stay, harmed, fault=fault),
+        says(pressure_reported, harmed, fault=fault, within_s=PRESSURE_WITHIN_S),
+        says(evicted_by_use, harmed, "eater", fault=fault),
+        says(outage_at_most, 2.0),
+        says(pressure_clears, harmed, fault=fault, within_s=clears_s),
+        says(runs_again, "eater", fault=fault, within_s=clears_s + RUNS_AFTER_CLEARING_S),
+        says(nodes_ready_again, WORKERS, within_s=DOCUMENTED_WITHIN_S),
+        says(new_pods_start, within_s=60),
+        harm=(FillFileSystem,),
+    )
+
+
+def transition_of(profile: Profile) -> int:
+    """evictionPressureTransitionPeriod, in seconds."""
+    return SHIPPED_TRANSITION_S if profile.name == "full" else 10
+
+
 @incident(
     "imagefs-full",
     on=("kind",),
@@ -47,6 +71,7 @@ RUNS_AFTER_CLEARING_S = 60.0
     variant="imagefs, the post-mortem's setting",
     shape=DENSE,
     mutants={EVICTS_CRITICAL: (EVICTS_CRITICAL,)},
+    promises=promises,
 )
 def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab) -> None:
     """When a worker's image file system is full, with the post-mortem's thresholds (hard 25 %, minimum reclaim 5 %),
@@ -57,13 +82,20 @@ def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab
     _fill(lab, IMAGEFS, {"evictionHard": thresholds, "evictionMinimumReclaim": {"imagefs.available": RECLAIM}})
 
 
-@incident("imagefs-full", on=("kind",), needs=NEEDS, variant="nodefs", shape=DENSE)
+@incident("imagefs-full", on=("kind",), needs=NEEDS, variant="nodefs", shape=DENSE, promises=promises)
 def test_a_full_kubelet_file_system(lab: Lab) -> None:
     """The same MUST hold when it is the file system of the kubelet, where pods have their volumes."""
     _fill(lab, NODEFS, {"evictionHard": {"nodefs.available": HARD}})
 
 
-@incident("imagefs-full", on=("kind",), needs=NEEDS, variant="imagefs, no minimum reclaim", shape=DENSE)
+@incident(
+    "imagefs-full",
+    on=("kind",),
+    needs=NEEDS,
+    variant="imagefs, no minimum reclaim",
+    shape=DENSE,
+    promises=promises,
+)
 def test_a_full_image_file_system(lab: Lab) -> None:
     """The same MUST hold with the threshold alone."""
     if lab.profile.name != "full":
@@ -80,7 +112,7 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
     worker = next((w for w in workers if path in {f.path for f in cluster.own_file_systems(w)}), "")
     if not worker:
         raise OrdealError(f"no worker of {cluster.ref.name} has {path} as a file system of its own")
-    transition_s = SHIPPED_TRANSITION_S if lab.profile.name == "full" else 10
+    transition_s = transition_of(lab.profile)
     config = {**thresholds, "evictionPressureTransitionPeriod": f"{transition_s}s"}
     if lab.profile.name != "full":
         config["imageMinimumGCAge"] = f"{GC_AGE_S}s"

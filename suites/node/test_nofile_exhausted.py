@@ -28,6 +28,7 @@ from chaos.invariants.identity import ready_throughout
 from chaos.invariants.start import new_pods_start
 from chaos.lab import Lab, Sampler
 from chaos.probing import ServiceProbes
+from chaos.promised import Conditions, Judged, Seen, judged, node_of, nodes_of, says
 from chaos.report.results import Row
 from chaos.workloads.dns import dns_node, dns_ready, dns_url
 from chaos.workloads.pinned import Echo, Spare, ready_replicas, start_spare, stop_spare
@@ -46,7 +47,41 @@ SHOWN_WITHIN_S = 240.0
 ASKED_EVERY_S = 0.2
 
 
-@incident("nofile-exhausted", on=("kind",), needs=NEEDS, controls=("limit-1024",))
+WORKER = node_of("echo")  # it is put on the node whose daemons run out of handles
+DNS_NODE = Seen("a node", lambda history, value: value in nodes_of(history))
+
+
+def promises_of_load(_: Conditions) -> tuple[Judged, ...]:
+    return judged(
+        says(pods_start, "spare", fault=EatHandles.kind, within_s=START_WITHIN_S),
+        says(handle_limit_not_reached, WORKER, "containerd"),
+        says(dns_answers, 2.0, nodes=(WORKER,)),
+        says(existing_connections, 2.0, nodes=(WORKER,)),
+        says(outage_at_most, 2.0, target="web"),
+        says(daemons_not_restarted, {"containerd": WORKER, "kubelet": WORKER}),
+        says(new_pods_start, within_s=60),
+        harm=(EatHandles,),
+    )
+
+
+def promises_of_daemons(told: Conditions) -> tuple[Judged, ...]:
+    places = {"deaf-kube-proxy": {"kube-proxy": WORKER}, "dns-without-handles": {"coredns": DNS_NODE}}.get(
+        told.control or "", {"containerd": WORKER, "kubelet": WORKER}
+    )
+    return judged(
+        says(dns_answers, 2.0, nodes=(WORKER,)),
+        says(existing_connections, 2.0, nodes=(WORKER,)),
+        says(outage_at_most, 2.0, target="web"),
+        says(ready_throughout, (WORKER,)),
+        says(failure_shows, places),
+        says(daemons_not_restarted, places),
+        says(pods_start_after_release, "spare", fault=EatHandles.kind, within_s=RELEASED_WITHIN_S),
+        says(new_pods_start, within_s=60),
+        harm=(EatHandles,) if told.control else (EatHandles, SocketStorm),
+    )
+
+
+@incident("nofile-exhausted", on=("kind",), needs=NEEDS, controls=("limit-1024",), promises=promises_of_load)
 def test_the_load_that_1024_handles_do_not_bear(lab: Lab) -> None:
     """When the container runtime has to hold 1,100 handles more, pods on the node MUST still start, DNS MUST answer,
     existing and new connections MUST live.
@@ -88,6 +123,7 @@ def test_the_load_that_1024_handles_do_not_bear(lab: Lab) -> None:
     needs=NEEDS,
     controls=("deaf-kube-proxy", "dns-without-handles"),
     variant="each daemon at its limit",
+    promises=promises_of_daemons,
 )
 def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
     """When containerd or kubelet runs out of handles, when a pod eats its own, and when a socket storm leaves

@@ -19,6 +19,8 @@ from chaos.invariants import pleg
 from chaos.invariants.pleg import node_stays_ready, pleg_last_seen, pleg_recovers, pods_converge
 from chaos.lab import Lab
 from chaos.pleg import PlegSamples
+from chaos.profile import Profile
+from chaos.promised import Conditions, Judged, Promise, judged, node_of, says
 from chaos.report.mutants import killed_row
 from chaos.workloads.base import WORKLOAD_LABEL
 from chaos.workloads.churn import Churn, check_room, pods_left, ready_within_s, scale
@@ -37,6 +39,45 @@ QUICK_WITHIN_S = 120.0
 REPORTED_WITHIN_S = 120.0  # past the threshold: the next status update, 10 s, and something for a busy machine
 
 
+def promises_of_waves(told: Conditions) -> tuple[Judged, ...]:
+    return promises_of_stall(told.profile) if told.control else promises_of_churn(WAVES[told.profile.name][0])
+
+
+def promises_of_small(told: Conditions) -> tuple[Judged, ...]:
+    return promises_of_stall(told.profile) if told.control else promises_of_churn(SMALL_WAVE)
+
+
+def promises_of_scaled(told: Conditions) -> tuple[Judged, ...]:
+    """Only whether it recovers: it is late on purpose."""
+    return judged(*_recovers(PLEG_SCALED_THRESHOLD_S, least=WAVES[told.profile.name][0]), harm=(DeletePods,))
+
+
+def promises_of_churn(pods: int) -> tuple[Judged, ...]:
+    limit_s = pleg.SHIPPED_THRESHOLD_S
+    seen = says(pleg_last_seen, node_of("churn"), limit_s=limit_s)
+    return judged(seen, *_recovers(limit_s, least=pods), harm=(DeletePods,))
+
+
+def promises_of_stall(profile: Profile) -> tuple[Judged, ...]:
+    limit_s = stall_limit_s(profile)
+    seen = says(pleg_last_seen, node_of("churn"), limit_s=limit_s)
+    return judged(seen, *_recovers(limit_s, least=FEW), harm=(DeletePods, StallRuntime))
+
+
+def stall_limit_s(profile: Profile) -> float:
+    """With the shipped threshold, or in `smoke` with the twin's short one."""
+    return pleg.SHIPPED_THRESHOLD_S if profile.name == "full" else PLEG_SCALED_THRESHOLD_S
+
+
+def _recovers(limit_s: float, *, least: int) -> tuple[Promise, ...]:
+    node = node_of("churn")
+    return (
+        says(node_stays_ready, node, back_within_s=BACK_WITHIN_S),
+        says(pleg_recovers, node, limit_s=limit_s, within_s=QUICK_WITHIN_S),
+        says(pods_converge, "churn", least=least),
+    )
+
+
 @incident(
     "pleg-churn",
     on=("kind",),
@@ -45,6 +86,7 @@ REPORTED_WITHIN_S = 120.0  # past the threshold: the next status update, 10 s, a
     shape=DENSE,
     load=Load.ALONE,
     mutants={"runtime-stalled": (SCALED,)},
+    promises=promises_of_waves,
 )
 def test_a_node_outlives_waves_of_pods(lab: Lab) -> None:
     """When hundreds of pods of a node are deleted at once, and as many start in their place, again and again, the node
@@ -70,6 +112,7 @@ def test_a_node_outlives_waves_of_pods(lab: Lab) -> None:
     shape=DENSE,
     load=Load.ALONE,
     mutants={HARDENED: (SCALED,), "blocking-send": (BLOCKING_SEND,)},
+    promises=promises_of_scaled,
 )
 def test_a_full_event_channel_holds_nothing_up(lab: Lab) -> None:
     """When PLEG has more events than its channel takes, and is late, it MUST recover all the same: a kubelet scaled to
@@ -95,6 +138,7 @@ def test_a_full_event_channel_holds_nothing_up(lab: Lab) -> None:
     load=Load.WORKS,
     mutants={"runtime-stalled": (SCALED,)},
     tour=(HARDENED, "runtime-stalled"),
+    promises=promises_of_small,
 )
 def test_a_node_outlives_one_small_wave(lab: Lab) -> None:
     """The same MUST hold of one wave of a few dozen pods, on nodes with the shipped maxPods: it takes a fifth of the
@@ -163,10 +207,9 @@ def _last_wave(lab: Lab, history: History, deployed: Deployed, node: str, limit_
 
 
 def _stall(lab: Lab, cluster: Cluster, node: str) -> None:
-    """The runtime answers nothing any more: with the shipped threshold, or in `smoke` with the twin's short one."""
-    shipped = lab.profile.name == "full"
-    limit_s = pleg.SHIPPED_THRESHOLD_S if shipped else PLEG_SCALED_THRESHOLD_S
-    twin = None if shipped else SCALED
+    """The runtime answers nothing any more."""
+    limit_s = stall_limit_s(lab.profile)
+    twin = None if lab.profile.name == "full" else SCALED
     with _swapped(lab, node, twin), _impatient(lab, node, twin), _recorded(lab, cluster, node, limit_s) as history:
         deployed = lab.deploy(Churn(node, FEW))
         _wave(lab, history, deployed, node, f"{FEW} pods")

@@ -9,11 +9,24 @@ from chaos.incident import STATEFUL, Load, incident
 from chaos.invariants.links import bad_pair_found, links_alike
 from chaos.lab import Lab
 from chaos.links import DEFAULT, LAYERS, LOOSE, matrix, measure_links
+from chaos.promised import Conditions, Judged, exactly, judged, says, workers_of
 from chaos.workloads.iperf import Iperf
 
 MEASURE_S = {"smoke": 1.0, "full": 10.0}
 SLOW_BITS_PER_S = 1_000_000
 LOST = 0.03
+
+
+PAIR = exactly("the last two workers, by name", lambda history: workers_of(history)[-2:])
+
+
+def promises_of_preflight(told: Conditions) -> tuple[Judged, ...]:
+    return judged(says(links_alike, suspect=PAIR), harm=(BadLink,) if told.control == "bad-pair" else ())
+
+
+def promises_of_one_bad(told: Conditions) -> tuple[Judged, ...]:
+    limits = LOOSE if told.control == "loose-limit" else DEFAULT
+    return judged(says(bad_pair_found, PAIR, limits), harm=(BadLink,))
 
 
 @incident(
@@ -25,6 +38,7 @@ LOST = 0.03
     shape=STATEFUL,
     load=Load.ALONE,
     images=("iperf3",),
+    promises=promises_of_preflight,
 )
 def test_the_links_between_nodes_are_alike(lab: Lab) -> None:
     """No pair of nodes MUST stand out by throughput, loss or round-trip time, node to node or pod to pod."""
@@ -48,6 +62,7 @@ def test_the_links_between_nodes_are_alike(lab: Lab) -> None:
     shape=STATEFUL,
     load=Load.ALONE,
     images=("iperf3",),
+    promises=promises_of_one_bad,
 )
 def test_a_bad_link_is_found(lab: Lab) -> None:
     """When one pair of nodes loses packets, the preflight MUST name that pair, and no other."""

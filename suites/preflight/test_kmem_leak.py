@@ -8,7 +8,13 @@ from chaos.faults.leftovers import LeakKernelMemory
 from chaos.incident import Load, incident
 from chaos.invariants.preflight import SLAB_LIMIT_BYTES, no_kernel_memory_limit, slab_does_not_grow
 from chaos.lab import Lab
+from chaos.promised import Conditions, Judged, judged, says
 from chaos.workloads.starts import start_and_remove
+
+
+def promises(told: Conditions) -> tuple[Judged, ...]:
+    harm = (LeakKernelMemory,) if told.control == "leaking" else ()
+    return judged(says(no_kernel_memory_limit), says(slab_does_not_grow), harm=harm)
 
 
 @incident(
@@ -17,6 +23,7 @@ from chaos.workloads.starts import start_and_remove
     needs=(RunsContainers, NodeExec),
     controls=("leaking",),
     load=Load.ALONE,  # what others leave behind meanwhile would be counted
+    promises=promises,
 )
 def test_containers_leave_no_kernel_memory_behind(lab: Lab) -> None:
     """Pods' kernel memory MUST NOT be limited, and 200 container starts MUST NOT leave kernel memory behind."""

@@ -6,10 +6,15 @@ from chaos.clusters.base import EXISTING, LoadsImages, Shape, stateful_shape
 from chaos.incident import STATEFUL, incident
 from chaos.invariants.replication import server_version_not_affected
 from chaos.lab import Lab, LacksAbilityError
+from chaos.promised import Conditions, Judged, judged, says
 from chaos.server_versions import read_image, read_of, read_running
 from chaos.workloads.named import Named
 
 AFFECTED_IMAGE = "localhost/kube-ordeal-never-pulled/mysql:8.0.12"
+
+
+def promises(_: Conditions) -> tuple[Judged, ...]:
+    return judged(says(server_version_not_affected))
 
 
 @incident(
@@ -19,6 +24,7 @@ AFFECTED_IMAGE = "localhost/kube-ordeal-never-pulled/mysql:8.0.12"
     variant="preflight",
     shape=STATEFUL,
     images=("mysql",),
+    promises=promises,
 )
 def test_no_server_is_of_an_affected_version(lab: Lab) -> None:
     """No MySQL server of the cluster, and none that these suites would run, SHOULD be of a version that ends when its

@@ -9,12 +9,29 @@ from chaos.history import History, Observation, Sample
 from chaos.incident import incident
 from chaos.invariants.preflight import clocks_agree, handle_limits, inotify_instances, versions_not_affected
 from chaos.lab import Lab
+from chaos.promised import Conditions, Judged, judged, says
 from chaos.report.results import Row
 
 POST_MORTEM_LIMIT = 1024
 
 
-@incident("node-preflight", on=("kind",), controls=("low-handle-limit",))
+def promises(_: Conditions) -> tuple[Judged, ...]:
+    """An existing cluster's nodes may be known by the API alone."""
+    return judged(
+        says(versions_not_affected),
+        says(handle_limits, where=were_entered),
+        says(inotify_instances, where=were_entered),
+        says(clocks_agree, within_s=0.5, where=were_entered),
+    )
+
+
+def were_entered(history: History) -> bool:
+    """Whether the nodes themselves were asked, and not the API alone."""
+    unreadable = any(o.name == nodefacts.UNREADABLE for o in history.of(Observation))
+    return unreadable or any(sample.name == nodefacts.CLOCK for sample in history.of(Sample))
+
+
+@incident("node-preflight", on=("kind",), controls=("low-handle-limit",), promises=promises)
 def test_nodes_are_made_of_what_the_incidents_were_not(lab: Lab) -> None:
     """No node SHOULD be of a version that an incident was due to; its limits and clock SHOULD fit its work."""
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))

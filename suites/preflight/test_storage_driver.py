@@ -8,7 +8,13 @@ from chaos.faults.leftovers import LeaveFiles
 from chaos.incident import Load, incident
 from chaos.invariants.preflight import DISK_LIMIT_BYTES, disk_does_not_grow, storage_driver_sound
 from chaos.lab import Lab
+from chaos.promised import Conditions, Judged, judged, says
 from chaos.workloads.starts import start_and_remove
+
+
+def promises(told: Conditions) -> tuple[Judged, ...]:
+    harm = (LeaveFiles,) if told.control == "leftovers" else ()
+    return judged(says(disk_does_not_grow), says(storage_driver_sound), harm=harm)
 
 
 @incident(
@@ -17,6 +23,7 @@ from chaos.workloads.starts import start_and_remove
     needs=(RunsContainers, NodeExec),
     controls=("leftovers",),
     load=Load.ALONE,  # what others leave behind meanwhile would be counted
+    promises=promises,
 )
 def test_containers_leave_no_files_behind(lab: Lab) -> None:
     """The runtime MUST store containers by a sound driver, and 200 container starts MUST NOT leave files behind."""

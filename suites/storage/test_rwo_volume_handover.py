@@ -24,6 +24,7 @@ from chaos.invariants.storage import (
     same_data,
 )
 from chaos.lab import Lab, LacksAbilityError, Sampler
+from chaos.promised import WORKERS, Conditions, Judged, judged, says
 from chaos.rbd_lock import CLASS
 from chaos.report.results import Row
 from chaos.volumes import LOG_READ, PodLogs, SharedLogs, VolumeSamples, lines_of
@@ -51,6 +52,45 @@ WRITES_BEFORE_S, WRITES_AFTER_S = 2.0, 3.0
 WAITS_S = 20.0  # a new pod would run within that if nothing kept it, as it does when a node is drained
 
 
+def writers_of(control: str | None) -> tuple[str, ...]:
+    """The workloads whose volumes are handed over: in a control those that it harms."""
+    return {LOCK_NOT_RELEASED: (RECREATE, STATEFUL_SET), NO_FENCE: (ROLLING_UPDATE,)}.get(control or "", WRITERS)
+
+
+def promises(told: Conditions) -> tuple[Judged, ...]:
+    """A drain, and an update; in a control the update alone."""
+    names = writers_of(told.control)
+    drained = handover(names, DrainNode) if told.control is None else ()
+    return (*drained, *handover(names, UpdateElsewhere))
+
+
+def promises_of_update(_: Conditions) -> tuple[Judged, ...]:
+    return handover((STATEFUL_SET,), UpdateElsewhere)
+
+
+def promises_of_killed(_: Conditions) -> tuple[Judged, ...]:
+    return judged(
+        says(at_most_one_writer, WRITERS),
+        says(same_data, WRITERS),
+        says(nobody_takes_over, WRITERS, fault=PowerOff.kind, until=MarkOutOfService.kind),
+        says(running_again, WRITERS, fault=MarkOutOfService.kind, within_s=FENCED_WITHIN_S),
+        says(no_stale_lock, WRITERS),
+        says(nodes_ready_again, WORKERS, within_s=DOCUMENTED_WITHIN_S),
+        harm=(PowerOff, MarkOutOfService),
+    )
+
+
+def handover(names: Sequence[str], fault: type[DrainNode | UpdateElsewhere]) -> tuple[Judged, ...]:
+    """What must hold of every handover of a node that lives."""
+    return judged(
+        says(at_most_one_writer, names),
+        says(same_data, names),
+        says(running_again, names, fault=fault.kind, within_s=HANDOVER_WITHIN_S),
+        says(no_stale_lock, names),
+        harm=(fault,),
+    )
+
+
 @incident(
     "rwo-volume-handover",
     on=("kind",),
@@ -58,6 +98,7 @@ WAITS_S = 20.0  # a new pod would run within that if nothing kept it, as it does
     variant="drain and update",
     shape=STATEFUL,
     images=("ceph",),
+    promises=promises,
 )
 def test_a_volume_follows_its_pod(lab: Lab) -> None:
     """When the node of a pod with an RWO volume is drained, or an update lands its next pod on another node, the new
@@ -67,9 +108,7 @@ def test_a_volume_follows_its_pod(lab: Lab) -> None:
     cluster = lab.cluster(shape(lab))
     with storage(lab) as storage_class:
         node = [n.name for n in cluster.nodes() if not n.control_plane][-1]
-        names = {LOCK_NOT_RELEASED: (RECREATE, STATEFUL_SET), NO_FENCE: (ROLLING_UPDATE,)}.get(
-            lab.control or "", WRITERS
-        )
+        names = writers_of(lab.control)
         writers = [lab.deploy(VolumeWriter(name, storage_class, node)) for name in names]
         rows: list[Row] = []
         if lab.control is None:
@@ -90,6 +129,7 @@ def test_a_volume_follows_its_pod(lab: Lab) -> None:
     shape=STATEFUL,
     images=("ceph",),
     tour=(HARDENED, LOCK_NOT_RELEASED),
+    promises=promises_of_update,
 )
 def test_a_volume_follows_an_update(lab: Lab) -> None:
     """The same MUST hold of one update that moves a StatefulSet: one of the six handovers of the replay above."""
@@ -107,6 +147,7 @@ def test_a_volume_follows_an_update(lab: Lab) -> None:
     variant="node killed",
     shape=STATEFUL,
     images=("ceph",),
+    promises=promises_of_killed,
 )
 def test_a_lost_nodes_volume_waits_for_the_fence(lab: Lab) -> None:
     """When the node of a pod with an RWO volume loses its power, nobody MUST write into the volume while nobody has

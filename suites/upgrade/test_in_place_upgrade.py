@@ -3,13 +3,21 @@
 from chaos.clusters.base import BringsVersions, NodeExec, NodeNetwork, NodePower, RunsContainers, Shape
 from chaos.errors import OrdealError
 from chaos.faults.node import PowerOff
+from chaos.history import History, Observation
 from chaos.hosts.image import list_images
 from chaos.incident import Load, incident
 from chaos.invariants.availability import outage_at_most
 from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.invariants.start import new_pods_start
-from chaos.invariants.upgrade import nodes_upgraded, only_drained_pods_evicted, pods_run_throughout, upgrade_resumed
+from chaos.invariants.upgrade import (
+    APPLY_BEGUN,
+    nodes_upgraded,
+    only_drained_pods_evicted,
+    pods_run_throughout,
+    upgrade_resumed,
+)
 from chaos.lab import Lab, LacksAbilityError
+from chaos.promised import NODES, Conditions, Judged, Seen, judged, says
 from chaos.upgrade import NEVER, Upgrade, path
 from chaos.workloads.jobs import NAME as JOBS
 from chaos.workloads.jobs import Jobs
@@ -27,7 +35,36 @@ READY_WITHIN_S = 60.0  # with its new kubelet, after that was started
 RAN_WITHIN_S = 300.0
 
 
-@incident("in-place-upgrade", on=("kind",), needs=NEEDS, controls=("no-drain-order",), load=Load.WORKS)
+def promises(told: Conditions) -> tuple[Judged, ...]:
+    versions = Seen("the versions of the upgrade", lambda h, value: are_its_versions(h, value, told.profile.name))
+    return judged(
+        says(outage_at_most, 2.0),
+        says(only_drained_pods_evicted, apart=(JOBS, "starter")),
+        says(nodes_upgraded, NODES, versions, within_s=READY_WITHIN_S),
+        says(nodes_ready_again, NODES, within_s=DOCUMENTED_WITHIN_S, fault=PowerOff.kind),
+        says(upgrade_resumed, versions, fault=PowerOff.kind),
+        says(pods_run_throughout, within_s=RAN_WITHIN_S),
+        says(new_pods_start, within_s=60),
+        harm=(PowerOff,),
+    )
+
+
+def are_its_versions(history: History, value: object, profile: str) -> bool:
+    """All that were begun, in that order; one that was not reached may come after them."""
+    begun = list(dict.fromkeys(o.seen for o in history.of(Observation) if o.name == APPLY_BEGUN))
+    if not isinstance(value, list) or not begun:
+        return False
+    return value[: len(begun)] == begun and len(value) <= STEPS[profile]
+
+
+@incident(
+    "in-place-upgrade",
+    on=("kind",),
+    needs=NEEDS,
+    controls=("no-drain-order",),
+    load=Load.WORKS,
+    promises=promises,
+)
 def test_a_cluster_is_upgraded_while_it_serves(lab: Lab) -> None:
     """When a cluster is upgraded in place, node by node, and the control plane's node dies in the middle, workloads
     MUST serve, only pods of drained nodes MUST be evicted, each node MUST be Ready again in time with its new kubelet,
