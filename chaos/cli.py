@@ -656,7 +656,7 @@ def bundle(
     packed = packing.pack(saved, target, about, not_judged_again=not_judged_again)
     _list("PRODUCT.yaml is a form that lacks (fill it in and give it by --product):", packed.lacks)
     if packed.not_judged and not not_judged_again:
-        _list("can't be judged again; say why by --not-judged-again, or it won't be verified:", packed.not_judged)
+        _list("can't be judged again, so that it won't be verified; say why by --not-judged-again:", packed.not_judged)
     typer.echo(f"{packed.path}: {packed.files} files, {packed.size_bytes / 1e6:.1f} MB")
     _submit(saved, about, cncf or Path(f"{APP}-{saved.id}-cncf"), asked=cncf is not None)
 
@@ -690,30 +690,33 @@ def verify(
     path: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `kube-ordeal bundle` has made.")],
     as_json: Json = False,
 ) -> None:
-    """Check a bundle: digests, each finding judged again from its history, each verdict made again.
+    """Check a bundle: digests, each finding judged again from its history, each verdict made again, and all promises
+    compared with those that its suites declare.
 
-    Exits with 0 where all that it says follows from its data, 1 where something differs, 2 where it can't be read.
+    Exits with 0 where all that it says of its replays follows from its data, 1 where something differs, 2 where it
+    can't be read, 3 where not all could be judged again.
     """
     from dataclasses import asdict  # noqa: PLC0415
 
+    from chaos.report.verify import EXIT_CODES  # noqa: PLC0415
     from chaos.report.verify import verify as checked  # noqa: PLC0415
 
     found = checked(path)
     if as_json:
-        _print_json({"verified": found.verified, **asdict(found)})
-        raise typer.Exit(0 if found.verified else 1)
+        _print_json({"verified": found.verified, "said": found.said, **asdict(found)})
+        raise typer.Exit(EXIT_CODES[found.said])
     _list("differs:", found.differs)
     _list("can't be judged again:", found.not_judged)
     if found.not_judged and found.why_not:
         typer.echo(f"the bundle says why: {found.why_not}")
+    _list("claims that nothing here backs:", found.claims)
     _list("mind:", found.notes)
-    again = found.findings - len(found.not_judged)
     typer.echo(
-        f"run {found.run}: {found.files} files, {again} of {found.findings} findings judged again, "
+        f"run {found.run}: {found.files} files, {found.judged} of {found.findings} findings judged again, "
         f"{found.passed} of {found.replays} replays passed"
     )
-    typer.echo("verified: what it says follows from its data" if found.verified else "NOT verified")
-    raise typer.Exit(0 if found.verified else 1)
+    typer.echo(found.said)
+    raise typer.Exit(EXIT_CODES[found.said])
 
 
 @app.command()

@@ -17,9 +17,8 @@ from chaos.report import archive
 from chaos.report.product import Product
 from chaos.report.saved import SavedRun
 
-FORMAT = 1
+FORMAT = 2  # 1 had the page and junit.xml, which nothing backs: anybody makes them of the results
 MANIFEST, RESULTS, PRODUCT = "MANIFEST.json", "results.json", "PRODUCT.yaml"
-ALSO = ("junit.xml", "report.html")  # taken where they are there
 SOURCES = (".py", ".json", ".yaml", ".html", ".css", ".js", ".j2")
 
 
@@ -31,7 +30,10 @@ class Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the bundle holds, and what made it. `not_judged_again` says why some findings can't be: "" where all can."""
+    """What the bundle holds, and what made it. `not_judged_again` says why some findings can't be: "" where all can.
+
+    All of it is what its maker says.
+    """
 
     format: int
     tool: str
@@ -64,7 +66,6 @@ def pack(run: SavedRun, target: Path, product: Product, *, not_judged_again: str
         more = f"; and {len(missing) - 5} more files" if len(missing) > 5 else ""
         raise OrdealError(f"the run {run.id} is not whole: {'; '.join(missing[:5])}{more}")
     files: dict[str, Path | bytes] = {RESULTS: run.path, PRODUCT: product.content}
-    files |= {name: run.path.parent / name for name in ALSO if (run.path.parent / name).is_file()}
     files |= {name: run.file(name) for name in run.named}
     manifest = Manifest(
         format=FORMAT,

@@ -1,34 +1,55 @@
-"""Checking a bundle without trust in who made it: digests, findings judged again, verdicts made again."""
+"""Checking a bundle without trust in who made it: digests, promises compared with those that its suites declare,
+findings judged again, verdicts made again. What nothing in it backs is named as a claim.
+"""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
 
+from chaos import profile
 from chaos.catalogue import find
+from chaos.clusters.base import EXISTING, KIND
 from chaos.errors import OrdealError
-from chaos.history import History
+from chaos.history import History, SpecRun
+from chaos.incident import Replay
 from chaos.invariants import load_all
 from chaos.invariants.base import Finding, Recipe, Verdict, judge, made_again
+from chaos.invariants.conformance import AFTER
+from chaos.lab import NOT_RUN
+from chaos.promised import Conditions, Register
 from chaos.report import archive, product, saved
 from chaos.report.archive import Archive
 from chaos.report.bundle import FORMAT, MANIFEST, PRODUCT, RESULTS, Manifest, chaos_digest, suites_digest
 from chaos.report.results import finding_as_json
 from chaos.report.saved import SavedFinding, SavedOutcome, SavedRun
+from chaos.suites import named, replays
 from chaos.verdict import verdict_of
 
 COMPARED = ("name", "verdict", "reason", "sentence", "figures", "proof")
 
 
+class Said(StrEnum):
+    """The three answers about a bundle that can be read."""
+
+    VERIFIED = "verified: what it says follows from its data"
+    NOT_ALL = "NOT verified: not all could be judged again"
+    DIFFERS = "NOT verified: what it says differs from its data"
+
+
+EXIT_CODES = {Said.VERIFIED: 0, Said.DIFFERS: 1, Said.NOT_ALL: 3}
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a bundle was found to be. `differs`: where claim and data differ; `notes` do not count against it.
-
-    `not_judged` are findings that can't be judged again; they count unless the bundle says `why_not`.
+    """What a bundle was found to be. `differs`: where claim and data differ. `not_judged`: what can't be judged again,
+    or is not shown; `why_not` is what the bundle says of that, and counts for nothing. `claims`: what it says beside,
+    and nothing backs. `judged`: how many findings were judged again. `notes` do not count against it.
     """
 
     run: str
@@ -36,28 +57,39 @@ class Verified:
     replays: int
     passed: int
     findings: int
+    judged: int
     differs: tuple[str, ...]
     not_judged: tuple[str, ...]
     why_not: str
+    claims: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
+    def said(self) -> Said:
+        """The answer. What nothing was judged of is not verified."""
+        if self.differs:
+            return Said.DIFFERS
+        return Said.VERIFIED if self.judged and not self.not_judged else Said.NOT_ALL
+
+    @property
     def verified(self) -> bool:
-        """Whether all that the bundle says follows from the data in it."""
-        return not self.differs and (not self.not_judged or bool(self.why_not))
+        """Whether all that the bundle says of its replays follows from the data in it."""
+        return self.said is Said.VERIFIED
 
 
 @dataclass(slots=True)
 class _Found:
     differs: list[str] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)
+    claims: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    judged: int = 0
 
 
 def verify(path: Path) -> Verified:
     """Check a bundle. Raises OrdealError where it can't be read."""
     load_all()
-    found = _Found()
+    known, found, run = replays(), _Found(), None
     with archive.opened(path) as bundle, TemporaryDirectory(prefix="kube-ordeal-verify-") as folder:
         broken = archive.broken_seal(path)
         if broken:
@@ -66,40 +98,28 @@ def verify(path: Path) -> Verified:
         found.differs += _check_files(bundle, manifest)
         try:
             run = saved.load(Path(folder), str(bundle.unpack(RESULTS, Path(folder))))
+            claims = json.loads(bundle.read(RESULTS), object_pairs_hook=_once)["incidents"]
         except OrdealError as error:
             found.differs.append(str(error))
-            return _unreadable(bundle, manifest, found)
-        claims = json.loads(bundle.read(RESULTS))["incidents"]
-        if run.id != manifest.run:
-            found.differs.append(f"{MANIFEST} is of the run {manifest.run}, {RESULTS} of {run.id}")
-        found.differs += [f"{name} is named by {RESULTS} and is not there" for name in _absent(bundle, run)]
-        found.notes += _notes(bundle, manifest, run)
-        for outcome, claim in zip(run.outcomes, claims, strict=False):  # those without an end have no claim
-            _check_outcome(bundle, Path(folder), outcome, claim, found)
+        else:
+            _check_run(bundle, manifest, run, found)
+            for outcome, claim in zip(run.outcomes, claims, strict=False):  # those without an end have no claim
+                _check_outcome(bundle, Path(folder), outcome, claim, known, found)
+            _check_controls(run, known, found)
+        files = len(bundle.names)
+    outcomes = run.outcomes if run is not None else ()
     return Verified(
-        run=run.id,
-        files=len(bundle.names),
-        replays=len(run.outcomes),
-        passed=sum(o.passed for o in run.outcomes),
-        findings=sum(len(o.findings) for o in run.outcomes),
+        run=run.id if run is not None else manifest.run,
+        files=files,
+        replays=len(outcomes),
+        passed=sum(o.passed for o in outcomes),
+        findings=sum(len(o.findings) for o in outcomes),
+        judged=found.judged,
         differs=tuple(found.differs),
         not_judged=tuple(found.not_judged),
         why_not=manifest.not_judged_again,
+        claims=tuple(found.claims),
         notes=tuple(found.notes),
-    )
-
-
-def _unreadable(bundle: Archive, manifest: Manifest, found: _Found) -> Verified:
-    return Verified(
-        manifest.run,
-        len(bundle.names),
-        0,
-        0,
-        0,
-        tuple(found.differs),
-        (),
-        manifest.not_judged_again,
-        tuple(found.notes),
     )
 
 
@@ -125,9 +145,70 @@ def _check_files(bundle: Archive, manifest: Manifest) -> Iterator[str]:
             yield f"{name} was changed: its SHA-256 is not that of {MANIFEST}"
 
 
-def _absent(bundle: Archive, run: SavedRun) -> list[str]:
-    there = {*bundle.names}
-    return [name for name in run.named if name not in there]
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object in which no name stands twice: readers differ on which of the two they take."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        twice = next(name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1)
+        raise OrdealError(f"{RESULTS} has {twice!r} twice in one object, so that it says two things; was it edited?")
+    return made
+
+
+def _check_run(bundle: Archive, manifest: Manifest, run: SavedRun, found: _Found) -> None:
+    """What is to be said of the run as a whole."""
+    if run.id != manifest.run:
+        found.differs.append(f"{MANIFEST} is of the run {manifest.run}, {RESULTS} of {run.id}")
+    there, told = {*bundle.names}, {*run.named}
+    found.differs += [f"{name} is named by {RESULTS} and is not there" for name in run.named if name not in there]
+    found.differs += [
+        f"{name} is in the bundle, and {RESULTS} does not name it: nothing backs what is in it"
+        for name in sorted(there - told - {MANIFEST, RESULTS, PRODUCT})
+    ]
+    tests = [o.test for o in run.outcomes]
+    found.differs += [
+        f"{test} is in it {tests.count(test)} times" for test in dict.fromkeys(tests) if tests.count(test) > 1
+    ]
+    found.differs += _shared(manifest, run)
+    found.not_judged += _described_otherwise(run)
+    found.claims += _claims(run)
+    found.notes += _notes(bundle, manifest, run)
+
+
+def _shared(manifest: Manifest, run: SavedRun) -> Iterator[str]:
+    """One recording can't be of two replays, under whatever name it is."""
+    first: dict[str, str] = {}
+    for o in run.outcomes:
+        for name in {f.history for f in o.findings if f.history}:
+            if name not in o.histories:
+                yield f"{o.test}: {name} was judged, and is none of its recordings"
+            content = manifest.files[name].sha256 if name in manifest.files else name
+            if first.setdefault(content, o.test) != o.test:
+                yield f"{o.test}: {name} is the recording of {first[content]} too"
+
+
+def _described_otherwise(run: SavedRun) -> Iterator[str]:
+    for each in run.catalogue:
+        try:
+            same = find(each.id) == each
+        except OrdealError:
+            same = False
+        if not same:
+            yield f"this version's catalogue describes the incident {each.id} otherwise, or not at all"
+
+
+def _claims(run: SavedRun) -> Iterator[str]:
+    """What the results say beside verdicts, sentences and figures. A recording shows no part of it."""
+    yield "times and durations, the machine, options, versions, what PRODUCT.yaml says"
+    facts, tables = sum(bool(o.facts) for o in run.outcomes), sum(len(o.tables) for o in run.outcomes)
+    if facts or tables or run.mutants:
+        yield f"the facts of {facts} replays, {tables} tables, {len(run.mutants)} lines on mutants"
+    evidence = sum(bool(piece.path) for o in run.outcomes for piece in o.evidence)
+    if evidence:
+        yield f"{evidence} files of evidence"
+    if run.specs:
+        yield f"what became of {len(run.specs)} conformance specs, but for those that a replay was judged by"
+    if run.skipped or run.left_out:
+        yield f"why {len(run.skipped)} replays were skipped, and {len(run.left_out)} tests left out"
 
 
 def _notes(bundle: Archive, manifest: Manifest, run: SavedRun) -> Iterator[str]:
@@ -142,43 +223,121 @@ def _notes(bundle: Archive, manifest: Manifest, run: SavedRun) -> Iterator[str]:
         ("suites", manifest.suites_sha256, suites_digest()),
     ):
         if made_by != ours:
-            yield f"it was made with another version of the {what} ({manifest.version}) than the one that checks it"
+            yield f"it says that it was made with another version of the {what} ({manifest.version}) than checks it"
     if not run.ended:
         yield "the run was cut off, or went on when the bundle was made"
-    for each in run.catalogue:
-        try:
-            same = find(each.id) == each
-        except OrdealError:
-            same = False
-        if not same:
-            yield f"this version's catalogue describes the incident {each.id} otherwise, or not at all"
+
+
+def _check_controls(run: SavedRun, known: Mapping[str, Replay], found: _Found) -> None:
+    """What held was shown only where each control of it is there: else nobody knows whether the check can fail."""
+    there = {o.test for o in run.outcomes}
+    told = {each.test for each in (*run.skipped, *run.left_out)}
+    for o in run.outcomes:
+        replay = known.get(named(o.test, known))
+        if replay is None or o.control or o.verdict != Verdict.HELD:
+            continue
+        for control in replay.controls:
+            test = f"{o.test.partition('[')[0]}[{_variant(o.cluster, control)}]"
+            if test in there:
+                continue
+            if test in told or _why_not_run(o, control):
+                found.claims.append(f"why the control {control} was not run: {o.test}")
+            else:
+                found.not_judged.append(f"{o.test}: its control {control} is not in the run: can the check fail?")
 
 
 def _check_outcome(
-    bundle: Archive, folder: Path, outcome: SavedOutcome, claim: Mapping[str, object], found: _Found
+    bundle: Archive,
+    folder: Path,
+    outcome: SavedOutcome,
+    claim: Mapping[str, object],
+    known: Mapping[str, Replay],
+    found: _Found,
 ) -> None:
     where = outcome.test
+    replay = known.get(named(where, known))
+    register = _register(outcome, replay, found)
     claims = msgspec.convert(claim["invariants"], list[dict[str, object]])
     again: dict[int, Finding] = {}
     judged = [(i, f) for i, f in enumerate(outcome.findings) if f.promise and f.history]
     found.not_judged += [f"{where}: {f.invariant}" for f in outcome.findings if not f.promise or not f.history]
     for history, group in groupby(sorted(judged, key=lambda each: each[1].history), key=lambda each: each[1].history):
         try:  # one history at a time: they are large
-            unpacked = bundle.unpack(history, folder)
-            records = History.load(unpacked)
-            unpacked.unlink()
+            records = _load(bundle, history, folder)
         except OrdealError as error:
             found.differs.append(f"{where}: {error}")
             continue
         for i, finding in group:
+            recipe = Recipe(finding.promise, finding.arguments or {})
             try:
-                again[i] = judge(made_again(Recipe(finding.promise, finding.arguments or {})), records)
+                again[i] = judge(made_again(recipe), records)
             except Exception as error:  # noqa: BLE001  (the arguments may be anybody's)
                 found.differs.append(f"{where}: {finding.invariant} can't be judged again: {error}")
                 continue
             found.differs += _differences(f"{where}: {finding.invariant}", claims[i], again[i], finding.history)
-    findings = [again.get(i) or _as_claimed(f) for i, f in enumerate(outcome.findings)]
-    found.differs += _check_verdict(outcome, findings)
+            why_not = register.take(history, records, recipe) if register is not None else ""
+            if why_not:
+                found.differs.append(f"{where}: {why_not}")
+    found.judged += len(again)
+    found.differs += _unjudged_specs(bundle, folder, outcome)
+    ended = _check_verdict(outcome, [again.get(i) or _as_claimed(f) for i, f in enumerate(outcome.findings)], found)
+    if register is not None and ended:  # what ended by an error had no time to judge all that it declares
+        found.differs += [f"{where}: {each}" for each in register.lacking()]
+
+
+def _register(outcome: SavedOutcome, replay: Replay | None, found: _Found) -> Register | None:
+    """What the replay's suite declares; None where that is not known, which is no reason to believe what it says."""
+    if replay is None or replay.promises is None:
+        found.not_judged.append(
+            f"{outcome.test}: this version has no suite of it, so nobody knows what it has to promise"
+        )
+        return None
+    variant = _variant(outcome.cluster, outcome.control)
+    kinds = (*replay.on, EXISTING) if KIND in replay.on else replay.on
+    for what, claimed, is_ in (
+        ("incident", outcome.id, replay.incident.id),
+        ("replay", outcome.replay, replay.variant),
+        ("variant", variant, outcome.test.partition("[")[2].removesuffix("]")),
+    ):
+        if claimed != is_:
+            found.differs.append(f"{outcome.test}: its {what} is claimed to be {claimed!r}, its suite has {is_!r}")
+    if outcome.cluster not in kinds or outcome.control not in {"", *replay.controls}:
+        found.differs.append(f"{outcome.test}: its suite has no {variant}")
+        return None
+    try:
+        conditions = Conditions(outcome.control or None, outcome.cluster, profile.find(outcome.profile))
+    except OrdealError as error:
+        found.differs.append(f"{outcome.test}: {error}")
+        return None
+    return Register(replay.promises(conditions), hardened=not outcome.control)
+
+
+def _variant(cluster: str, control: str) -> str:
+    """As a test's name ends (chaos.case)."""
+    return f"{cluster}-{f'control:{control}' if control else 'hardened'}"
+
+
+def _load(bundle: Archive, history: str, folder: Path) -> History:
+    unpacked = bundle.unpack(history, folder)
+    try:
+        return History.load(unpacked)
+    finally:
+        unpacked.unlink()
+
+
+def _unjudged_specs(bundle: Archive, folder: Path, outcome: SavedOutcome) -> Iterator[str]:
+    """Specs around a replay have a recording of their own, which is judged where they were run after the harm."""
+    judged = {f.history for f in outcome.findings}
+    for history in outcome.histories:
+        if history in judged or not history.endswith("/conformance.jsonl") or history not in bundle.names:
+            continue
+        try:
+            after = any(run.round == AFTER for run in _load(bundle, history, folder).of(SpecRun))
+        except OrdealError as error:
+            yield f"{outcome.test}: {error}"
+            continue
+        if after:
+            yield f"{outcome.test}: specs were run {AFTER} the harm, and {history} was not judged"
 
 
 def _differences(where: str, claim: Mapping[str, object], again: Finding, history: str) -> Iterator[str]:
@@ -189,21 +348,42 @@ def _differences(where: str, claim: Mapping[str, object], again: Finding, histor
             yield f"{where}: {key} is claimed to be {_short(claimed)}, judged again it is {_short(is_)}"
 
 
-def _check_verdict(outcome: SavedOutcome, findings: list[Finding]) -> Iterator[str]:
-    """What the findings come to, by this version's catalogue: the file's own may say what its maker likes."""
+def _check_verdict(outcome: SavedOutcome, findings: Sequence[Finding], found: _Found) -> bool:
+    """What the findings come to, by this version's catalogue: the file's own may say what its maker likes.
+
+    False where it says of itself that it is unknown for another reason than its findings.
+    """
     try:
         verdict, passed, why = verdict_of(find(outcome.id), outcome.control or None, findings, "")
     except OrdealError as error:
-        yield f"{outcome.test}: its verdict can't be made again: {error}"
-        return
-    if outcome.verdict == Verdict.UNKNOWN and not outcome.passed:
-        return  # it says less than its findings: something else went wrong, which the findings do not know
+        found.not_judged.append(f"{outcome.test}: its verdict can't be made again: {error}")
+        return True
+    why += "".join(f"; control not run: {c} ({reason})" for c, reason in _not_run(outcome))
+    if (outcome.verdict, outcome.passed) == (Verdict.UNKNOWN, False) and outcome.why != why:
+        found.not_judged.append(f"{outcome.test}: it is unknown, and only its own words say why")
+        return False
     for what, claim, made in (("verdict", outcome.verdict, str(verdict)), ("passed", outcome.passed, passed)):
         if claim != made:
-            yield f"{outcome.test}: its {what} is claimed to be {claim}, by its findings it is {made} ({why})"
-    if not outcome.why.startswith(why):
+            found.differs.append(
+                f"{outcome.test}: its {what} is claimed to be {claim}, by its findings it is {made} ({why})"
+            )
+    if outcome.why != why:
         claimed = _short(outcome.why)
-        yield f"{outcome.test}: its sentence is claimed to be {claimed}, by its findings it is {_short(why)}"
+        found.differs.append(
+            f"{outcome.test}: its sentence is claimed to be {claimed}, by its findings it is {_short(why)}"
+        )
+    return True
+
+
+def _not_run(outcome: SavedOutcome) -> list[tuple[str, str]]:
+    """The controls of which the replay says that they could not be run, and why."""
+    told = [(c.id, _why_not_run(outcome, c.id)) for c in find(outcome.id).controls]
+    return [(control, why) for control, why in told if why]
+
+
+def _why_not_run(outcome: SavedOutcome, control: str) -> str:
+    fact = str((outcome.facts or {}).get(f"control {control}", ""))
+    return fact.removeprefix(NOT_RUN) if fact.startswith(NOT_RUN) else ""
 
 
 def _as_claimed(f: SavedFinding) -> Finding:

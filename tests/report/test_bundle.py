@@ -20,17 +20,19 @@ from chaos.cli import app
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.history import ClusterEvent, History, Record
+from chaos.incident import Replay
 from chaos.invariants.availability import outage_at_most
-from chaos.invariants.base import Invariant, judge
+from chaos.invariants.base import Invariant, Verdict, judge
 from chaos.invariants.pods import nothing_terminated
+from chaos.promised import judged, says
 from chaos.report import archive, product
 from chaos.report.bundle import MANIFEST, PRODUCT, RESULTS, digest, not_judged, pack
 from chaos.report.results import Results
-from chaos.report.saved import SavedRun, load
-from chaos.report.verify import Verified, verify
+from chaos.report.saved import LeftOut, SavedRun, load
+from chaos.report.verify import EXIT_CODES, Said, Verified, verify
 from chaos.verdict import verdict_of
 from tests.invariants.histories import fault, pod, probes, saw_the_end
-from tests.report.made import CONTROL, INCIDENT, finding, history, outcome, results
+from tests.report.made import CONTROL, INCIDENT, TEST, finding, history, outcome, results
 
 HARDENED: list[Record] = [pod(0, "a"), *fault(1.0, 2.0), *probes("+++++-----++++++++++"), *saw_the_end()]
 EVICTED: list[Record] = [
@@ -73,6 +75,19 @@ def replayed(made: Results, records: list[Record], control: str) -> None:
             evidence=[Piece("log", logs), Piece("metrics", None, "no answer")],
         )
     )
+
+
+@pytest.fixture(autouse=True)
+def made_up_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite of the replays here, which declares what they are judged by."""
+    promises = judged(says(nothing_terminated, "web"), says(outage_at_most, 2.0), harm=(Cut,))
+    replay = Replay(find(INCIDENT), ("kind",), (), (CONTROL,), "", promises=lambda _: promises)
+    known = {TEST.partition("[")[0].removeprefix("suites/"): replay}
+    monkeypatch.setattr("chaos.report.verify.replays", lambda: known)
+
+
+class Cut:
+    kind = "cut"
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +134,7 @@ def test_a_bundle_as_it_was_made_is_verified(bundle: Path, run: SavedRun) -> Non
     assert (found.replays, found.passed, found.findings, found.differs, found.not_judged) == (2, 2, 4, (), ())
     assert any("vendor is missing" in note for note in found.notes)
     there = contents(bundle)
-    assert {MANIFEST, RESULTS, PRODUCT, "junit.xml"} <= there.keys()
+    assert {name for name in there if "/" not in name} == {MANIFEST, RESULTS, PRODUCT}
     assert sum(name.endswith(".jsonl") for name in there) == sum(name.endswith(".log") for name in there) == 2
 
 
@@ -217,7 +232,10 @@ def test_an_edited_history_is_found_by_judging_again_though_every_digest_fits(
 def test_files_that_are_not_listed_or_not_there_are_found(bundle: Path, tmp_path: Path) -> None:
     files = contents(bundle)
     more = verify(sealed(tmp_path / "more.zip", {**files, "notes.txt": b"x"}, listed=False))
-    assert more.differs == ("notes.txt is not in MANIFEST.json",)
+    assert more.differs == (
+        "notes.txt is not in MANIFEST.json",
+        "notes.txt is in the bundle, and results.json does not name it: nothing backs what is in it",
+    )
     log = next(name for name in files if name.endswith(".log"))
     less = verify(sealed(tmp_path / "less.zip", {n: c for n, c in files.items() if n != log}, listed=False))
     assert f"{log} is in MANIFEST.json and is not there" in less.differs
@@ -278,17 +296,56 @@ def test_links_bombs_and_doubled_names_are_refused(tmp_path: Path) -> None:
         verify(tmp_path / "twice.zip")
 
 
-def test_findings_without_a_recipe_need_a_reason(run: SavedRun, tmp_path: Path) -> None:
+def test_findings_without_a_recipe_are_not_judged_again_whatever_the_bundle_says_of_them(tmp_path: Path) -> None:
     made = results(tmp_path)
     made.add(outcome(replace(finding(), recipe=None), why="1 invariants held"))
     made.end()
     saved = load(tmp_path, str(made.directory))
     assert len(not_judged(saved)) == 1
+    for why in ("", "judged by hand"):
+        pack(saved, tmp_path / "1.zip", product.template(), not_judged_again=why)
+        found = verify(tmp_path / "1.zip")
+        assert (found.verified, found.judged, found.why_not) == (False, 0, why)
+        assert f"{saved.outcomes[0].test}: nothing-terminated" in found.not_judged
+
+
+def test_a_replay_of_no_suite_that_is_known_is_judged_again_and_not_verified(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chaos.report.verify.replays", dict)
+    found = verify(bundle)
+    assert (found.said, found.differs, found.judged) == (Said.NOT_ALL, (), 4)
+    assert all("this version has no suite of it" in each for each in found.not_judged)
+
+
+def test_what_is_held_without_its_control_is_not_verified_unless_it_is_said_why(tmp_path: Path) -> None:
+    made = results(tmp_path)
+    replayed(made, HARDENED, "")
+    made.end()
+    saved = load(tmp_path, str(made.directory))
     pack(saved, tmp_path / "1.zip", product.template())
     found = verify(tmp_path / "1.zip")
-    assert (found.verified, found.differs, len(found.not_judged)) == (False, (), 1)
-    pack(saved, tmp_path / "2.zip", product.template(), not_judged_again="judged by hand")
-    assert verify(tmp_path / "2.zip").verified
+    assert (found.said, found.differs) == (Said.NOT_ALL, ())
+    assert found.not_judged[0].endswith(f"its control {CONTROL} is not in the run: can the check fail?")
+    made.leave_out([LeftOut(TEST.format(f"kind-control:{CONTROL}"), INCIDENT, "no time")])
+    pack(load(tmp_path, str(made.directory)), tmp_path / "2.zip", product.template())
+    found = verify(tmp_path / "2.zip")
+    assert found.verified, found
+    assert any(f"why the control {CONTROL} was not run" in claim for claim in found.claims)
+
+
+def test_unknown_by_its_own_words_is_not_judged_again_and_lacks_nothing(tmp_path: Path) -> None:
+    """The replay ended by an error before it had judged all that it declares."""
+    made = results(tmp_path)
+    path = history(made, HARDENED)
+    judged_by = replace(judge(INVARIANTS[0], History.load(path)), history=path)
+    why = "the fault cut could not be undone"
+    made.add(outcome(judged_by, verdict=Verdict.UNKNOWN, passed=False, why=why, histories=[path]))
+    made.end()
+    pack(load(tmp_path, str(made.directory)), tmp_path / "1.zip", product.template())
+    found = verify(tmp_path / "1.zip")
+    assert (found.said, found.differs) == (Said.NOT_ALL, ())
+    assert [each.endswith("it is unknown, and only its own words say why") for each in found.not_judged] == [True]
 
 
 def test_a_run_that_is_not_whole_is_not_packed(run: SavedRun, tmp_path: Path) -> None:
@@ -354,7 +411,7 @@ def test_the_commands(run: SavedRun, tmp_path: Path) -> None:
     target, where = str(tmp_path / "b.zip"), str(run.path.parent)
     command = CliRunner()
     made = command.invoke(app, ["bundle", where, "--product", str(tmp_path / "PRODUCT.yaml"), "-o", target])
-    assert (made.exit_code, made.output.startswith(f"{target}: 8 files")) == (0, True), made.output
+    assert (made.exit_code, made.output.startswith(f"{target}: 7 files")) == (0, True), made.output
     good = command.invoke(app, ["verify", target])
     assert (good.exit_code, good.stdout.splitlines()[-1].startswith("verified")) == (0, True), good.output
     content = bytearray(Path(target).read_bytes())
@@ -369,9 +426,22 @@ def test_the_commands(run: SavedRun, tmp_path: Path) -> None:
     assert (gone.exit_code, "is no bundle that can be read" in gone.stderr) == (2, True), gone.output
 
 
+def test_the_third_answer_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    made = results(tmp_path)
+    replayed(made, HARDENED, "")
+    made.end()
+    pack(load(tmp_path, str(made.directory)), tmp_path / "1.zip", product.template())
+    said = CliRunner().invoke(app, ["verify", str(tmp_path / "1.zip")])
+    assert (said.exit_code, said.stdout.splitlines()[-1]) == (3, "NOT verified: not all could be judged again")
+    assert "claims that nothing here backs:" in said.stdout
+    told = CliRunner().invoke(app, ["verify", str(tmp_path / "1.zip"), "--json"])
+    assert (told.exit_code, json.loads(told.stdout)["said"]) == (3, str(Said.NOT_ALL))
+
+
 def test_verified_says_what_it_is() -> None:
-    good = Verified("r", 1, 1, 1, 1, (), (), "", ())
+    good = Verified("r", 1, 1, 1, 1, 1, (), (), "", (), ())
     assert good.verified
-    assert not replace(good, not_judged=("x",)).verified
-    assert replace(good, not_judged=("x",), why_not="so").verified
-    assert not replace(good, differs=("x",)).verified
+    assert replace(good, judged=0).said is Said.NOT_ALL
+    assert replace(good, not_judged=("x",), why_not="so").said is Said.NOT_ALL
+    assert replace(good, not_judged=("x",), differs=("x",)).said is Said.DIFFERS
+    assert sorted(EXIT_CODES[said] for said in Said) == [0, 1, 3]
