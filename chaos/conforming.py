@@ -13,7 +13,7 @@ from chaos.conformance.podlogs import upstreams_namespaces
 from chaos.conformance.rounds import Rounds, Wish, chosen
 from chaos.errors import OrdealError
 from chaos.faults.base import Fault
-from chaos.history import History
+from chaos.history import History, Phase
 from chaos.invariants.base import Invariant
 from chaos.invariants.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
 from chaos.report.specs import SpecResult
@@ -31,12 +31,14 @@ class CantConformError(OrdealError):
 class Conforming:
     """Runs what was wished around one replay, and knows what the histories are to be judged by."""
 
-    def __init__(self, wish: Wish, directory: Path, report: Callable[[str], None]) -> None:
-        """`directory`: the replay's own, below the run's folder."""
+    def __init__(
+        self, wish: Wish, directory: Path, report: Callable[[str], None], beginning: Phase | None = None
+    ) -> None:
+        """`directory`: the replay's own, below the run's folder. `beginning`: of a recording of the specs' own."""
         self.wish = wish
         self.not_run = ""  # why not, where they were wished and could not be run
         self.left = ""  # what specs have made and did not go from the cluster
-        self._directory, self._report = directory, report
+        self._directory, self._report, self._beginning = directory, report, beginning
         self._rounds: list[Rounds] = []  # of each version that the cluster had
         self._done: list[str] = []
         self._own: History | None = None
@@ -89,6 +91,8 @@ class Conforming:
             return False
         if self._own is None:
             self._own = History(self._directory / "history" / "conformance.jsonl")
+            if self._beginning is not None:
+                self._own.add(self._beginning)
         self._done.append(when)
         self.run(cluster, when, self._own)
         return True

@@ -41,7 +41,7 @@ from chaos.leases import LeaseSamples
 from chaos.obstacles import lacking_extra, lacking_image, lacking_part, lacking_specs, obstacle
 from chaos.probing import ServiceProbes, steady
 from chaos.profile import Profile
-from chaos.promised import Conditions, Register
+from chaos.promised import Conditions, Register, beginning
 from chaos.recorder import Recorder
 from chaos.report.live import Now
 from chaos.report.results import Row
@@ -113,7 +113,10 @@ class Lab:
         self._images, self._turn, self._declared = images or {}, turn, declared
         self._too_late = too_late
         wish = conform if conform is not None and control is None else Wish()
-        self._conforming = Conforming(wish, directory, report)
+        self._beginning = beginning(
+            incident.id, replay, control=control or "", cluster=cluster_kind, profile=profile.name
+        )
+        self._conforming = Conforming(wish, directory, report, self._beginning)
         self._cluster: Cluster | None = None
         self._deployed: list[tuple[Cluster, str, int]] = []  # with its namespace and its entry in the journal
         self._history: History | None = None
@@ -339,6 +342,7 @@ class Lab:
         self._conform(BEFORE)
         path = self._directory / "history" / f"{len(self.histories)}.jsonl"
         history = History(path)
+        history.add(self._beginning)
         self.histories.append(path)
         self._history = history
         cluster = self.current
@@ -521,7 +525,7 @@ class Lab:
         path = self._directory / "history" / f"{len(self.histories)}.jsonl"
         self.histories.append(path)
         kept = History(path, began=history.began, began_wall=history.began_wall)
-        for record in history:
+        for record in (self._beginning, *history):
             kept.add(record)
         kept.close()
         return path

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from inspect import signature
 
 from chaos.clusters.base import KIND, SIMULATED, Timers
-from chaos.history import FaultStep, History, NodeChange, PodChange, SpecRun
+from chaos.history import FaultStep, History, NodeChange, Phase, PodChange, SpecRun
 from chaos.invariants.base import Invariant, Recipe, as_json
 from chaos.invariants.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
 from chaos.profile import Profile
+
+REPLAY = "replay"  # the name of a Phase with which each recording begins: it says of which replay it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,12 @@ WORKERS = all_of("every worker", workers_of)
 def specs_of(when: str) -> Seen:
     """The specs that were run then: "before" or "after" the harm."""
     return all_of(f"every spec that was run {when}", lambda history: _specs(history, when))
+
+
+def beginning(incident: str, replay: str, *, control: str, cluster: str, profile: str) -> Phase:
+    """With which a recording begins, so that it can't be taken for that of another replay, or of its control."""
+    variant = f"control {control}" if control else "hardened"
+    return Phase(0.0, REPLAY, f"{incident}{f' ({replay})' if replay else ''}, {variant}, on {cluster}, {profile}")
 
 
 class Register:

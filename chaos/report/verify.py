@@ -16,13 +16,13 @@ from chaos import profile
 from chaos.catalogue import find
 from chaos.clusters.base import EXISTING, KIND
 from chaos.errors import OrdealError
-from chaos.history import History, SpecRun
+from chaos.history import History, Phase, SpecRun
 from chaos.incident import Replay
 from chaos.invariants import load_all
 from chaos.invariants.base import Finding, Recipe, Verdict, judge, made_again
 from chaos.invariants.conformance import AFTER
 from chaos.lab import NOT_RUN
-from chaos.promised import Conditions, Register
+from chaos.promised import REPLAY, Conditions, Register, beginning
 from chaos.report import archive, product, saved
 from chaos.report.archive import Archive
 from chaos.report.bundle import FORMAT, MANIFEST, PRODUCT, RESULTS, Manifest, chaos_digest, suites_digest
@@ -267,6 +267,7 @@ def _check_outcome(
         except OrdealError as error:
             found.differs.append(f"{where}: {error}")
             continue
+        found.differs += _of_another(outcome, history, records)
         for i, finding in group:
             recipe = Recipe(finding.promise, finding.arguments or {})
             try:
@@ -310,6 +311,15 @@ def _register(outcome: SavedOutcome, replay: Replay | None, found: _Found) -> Re
         found.differs.append(f"{outcome.test}: {error}")
         return None
     return Register(replay.promises(conditions), hardened=not outcome.control)
+
+
+def _of_another(o: SavedOutcome, history: str, records: History) -> Iterator[str]:
+    """Each recording says of which replay it is: under another's name it proves nothing."""
+    of = beginning(o.id, o.replay, control=o.control, cluster=o.cluster, profile=o.profile).detail
+    says = {phase.detail for phase in records.of(Phase) if phase.name == REPLAY}
+    if says != {of}:
+        said = " and ".join(sorted(says)) or "nobody knows what"
+        yield f"{o.test}: {history} is the recording of {said}, and not of {of}"
 
 
 def _variant(cluster: str, control: str) -> str:

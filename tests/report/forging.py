@@ -16,6 +16,7 @@ from chaos.invariants.base import Finding, Invariant, Recipe, Verdict, judge, ma
 from chaos.invariants.pods import nothing_terminated
 from chaos.invariants.storage import at_most_one_writer, no_stale_lock, running_again, same_data
 from chaos.invariants.watch_cache import watchers_see
+from chaos.promised import beginning
 from chaos.report import archive, product
 from chaos.report.bundle import MANIFEST, RESULTS, digest, pack
 from chaos.report.results import Outcome, Results, finding_as_json
@@ -80,7 +81,7 @@ def made(root: Path, instead: Mapping[str, str] | None = None) -> Path:
         folder = results.directory / name
         path = folder / "history" / "0.jsonl"
         path.parent.mkdir(parents=True)
-        path.write_bytes((RECORDINGS / f"{(instead or {}).get(name, name)}.jsonl").read_bytes())
+        _record(path, RECORDINGS / f"{(instead or {}).get(name, name)}.jsonl", of)
         log = folder / "evidence" / "kubelet.log"
         log.parent.mkdir()
         log.write_text("a line of evidence\n")
@@ -112,6 +113,17 @@ def made(root: Path, instead: Mapping[str, str] | None = None) -> Path:
     target = root / "bundle.zip"
     pack(load(root, str(results.directory)), target, product.template())
     return target
+
+
+def _record(path: Path, recording: Path, of: Recorded) -> None:
+    """A real recording, as that of this replay: it begins as `Lab.record` lets each begin."""
+    records = History.load(recording)
+
+    history = History(path, began=0.0, began_wall=records.began_wall)
+    history.add(beginning(of.incident, of.replay, control=of.control, cluster=of.cluster, profile="smoke"))
+    for record in records:
+        history.add(record)
+    history.close()
 
 
 class Forged:

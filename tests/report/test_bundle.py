@@ -24,7 +24,7 @@ from chaos.incident import Replay
 from chaos.invariants.availability import outage_at_most
 from chaos.invariants.base import Invariant, Verdict, judge
 from chaos.invariants.pods import nothing_terminated
-from chaos.promised import judged, says
+from chaos.promised import beginning, judged, says
 from chaos.report import archive, product
 from chaos.report.bundle import MANIFEST, PRODUCT, RESULTS, digest, not_judged, pack
 from chaos.report.results import Results
@@ -34,8 +34,15 @@ from chaos.verdict import verdict_of
 from tests.invariants.histories import fault, pod, probes, saw_the_end
 from tests.report.made import CONTROL, INCIDENT, TEST, finding, history, outcome, results
 
-HARDENED: list[Record] = [pod(0, "a"), *fault(1.0, 2.0), *probes("+++++-----++++++++++"), *saw_the_end()]
+HARDENED: list[Record] = [
+    beginning(INCIDENT, "", control="", cluster="kind", profile="smoke"),
+    pod(0, "a"),
+    *fault(1.0, 2.0),
+    *probes("+++++-----++++++++++"),
+    *saw_the_end(),
+]
 EVICTED: list[Record] = [
+    beginning(INCIDENT, "", control=CONTROL, cluster="kind", profile="smoke"),
     pod(0, "a"),
     *fault(1.0, 60.0),
     pod(20.123456, "a", "modified", deleting=True, reason="DeletionByTaintManager"),
