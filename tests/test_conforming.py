@@ -18,11 +18,12 @@ from chaos.errors import OrdealError
 from chaos.faults.base import Fault
 from chaos.faults.node import PowerOff
 from chaos.faults.scale import ScaleToZero
-from chaos.history import FaultStep, History, SpecRun
+from chaos.history import FaultStep, History, Phase, SpecRun
 from chaos.invariants.base import Verdict
 from chaos.invariants.conformance import AFTER, BEFORE, DURING, FAILED, PASSED
 from chaos.lab import CONFORMANCE, Lab, LacksAbilityError
 from chaos.profile import PROFILES
+from chaos.promised import REPLAY
 from chaos.report.specs import SpecResult
 from chaos.waiting import WaitedInVainError
 
@@ -282,6 +283,9 @@ def test_a_lab_judges_by_what_became_of_specs(lab: Callable[..., Lab]) -> None:
     made.conform_after()
     assert [(f.invariant, f.verdict) for f in made.findings] == [("still-conforms", Verdict.VIOLATED)]
     assert [f.history for f in made.findings] == made.histories
+    (path,) = made.histories
+    (begins,) = [phase.detail for phase in History.load(path).of(Phase) if phase.name == REPLAY]
+    assert begins.endswith(", hardened, on kind, smoke")
     assert [s.state for s in made.specs] == [FAILED]
     assert made.spec_names == (SPEC,)
     assert CONFORMANCE not in made.facts

@@ -231,7 +231,7 @@ def _notes(bundle: Archive, manifest: Manifest, run: SavedRun) -> Iterator[str]:
 def _check_controls(run: SavedRun, known: Mapping[str, Replay], found: _Found) -> None:
     """What held was shown only where each control of it is there: else nobody knows whether the check can fail."""
     there = {o.test for o in run.outcomes}
-    told = {each.test for each in (*run.skipped, *run.left_out)}
+    told = {*(each.test for each in run.skipped), *(each.test for each in run.left_out)}
     for o in run.outcomes:
         replay = known.get(named(o.test, known))
         if replay is None or o.control or o.verdict != Verdict.HELD:
