@@ -641,6 +641,9 @@ def bundle(
             help="Where the CNCF's four files go, of a run of all conformance specs. [default: kube-ordeal-RUN-cncf]",
         ),
     ] = None,
+    sign: Annotated[
+        Path | None, typer.Option(metavar="KEY", help="Sign it with this SSH key, by ssh-keygen: FILE.sig beside it.")
+    ] = None,
 ) -> None:
     """Make one archive of a run that others can check: results, histories, evidence, digests, product facts.
 
@@ -658,6 +661,10 @@ def bundle(
     if packed.not_judged and not not_judged_again:
         _list("can't be judged again, so that it won't be verified; say why by --not-judged-again:", packed.not_judged)
     typer.echo(f"{packed.path}: {packed.files} files, {packed.size_bytes / 1e6:.1f} MB")
+    if sign:
+        from chaos.report import signature  # noqa: PLC0415
+
+        typer.echo(f"{signature.sign(packed.path, sign)}: its signature")
     _submit(saved, about, cncf or Path(f"{APP}-{saved.id}-cncf"), asked=cncf is not None)
 
 
@@ -688,6 +695,10 @@ def _submit(saved: "SavedRun", about: "Product", folder: Path, *, asked: bool) -
 @app.command()
 def verify(
     path: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `kube-ordeal bundle` has made.")],
+    signed_by: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Allowed signers, as ssh-keygen has them: BUNDLE.sig has to be of one."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a bundle: digests, each finding judged again from its history, each verdict made again, and all promises
@@ -701,7 +712,7 @@ def verify(
     from chaos.report.verify import EXIT_CODES  # noqa: PLC0415
     from chaos.report.verify import verify as checked  # noqa: PLC0415
 
-    found = checked(path)
+    found = checked(path, signed_by)
     if as_json:
         _print_json({"verified": found.verified, "said": found.said, **asdict(found)})
         raise typer.Exit(EXIT_CODES[found.said])
@@ -715,6 +726,8 @@ def verify(
         f"run {found.run}: {found.files} files, {found.judged} of {found.findings} findings judged again, "
         f"{found.passed} of {found.replays} replays passed"
     )
+    if found.signer:
+        typer.echo(f"signed by {found.signer}")
     typer.echo(found.said)
     raise typer.Exit(EXIT_CODES[found.said])
 

@@ -23,7 +23,7 @@ from chaos.invariants.base import Finding, Recipe, Verdict, judge, made_again
 from chaos.invariants.conformance import AFTER
 from chaos.lab import NOT_RUN
 from chaos.promised import REPLAY, Conditions, Register, beginning
-from chaos.report import archive, product, saved
+from chaos.report import archive, product, saved, signature
 from chaos.report.archive import Archive
 from chaos.report.bundle import FORMAT, MANIFEST, PRODUCT, RESULTS, Manifest, chaos_digest, suites_digest
 from chaos.report.results import finding_as_json
@@ -50,6 +50,7 @@ class Verified:
     """What a bundle was found to be. `differs`: where claim and data differ. `not_judged`: what can't be judged again,
     or is not shown; `why_not` is what the bundle says of that, and counts for nothing. `claims`: what it says beside,
     and nothing backs. `judged`: how many findings were judged again. `notes` do not count against it.
+    `signer`: who has signed it; "" where nobody asked.
     """
 
     run: str
@@ -63,6 +64,7 @@ class Verified:
     why_not: str
     claims: tuple[str, ...]
     notes: tuple[str, ...]
+    signer: str = ""
 
     @property
     def said(self) -> Said:
@@ -86,10 +88,14 @@ class _Found:
     judged: int = 0
 
 
-def verify(path: Path) -> Verified:
-    """Check a bundle. Raises OrdealError where it can't be read."""
+def verify(path: Path, signed_by: Path | None = None) -> Verified:
+    """Check a bundle. `signed_by`: a file of allowed signers, one of whom has to have signed it.
+
+    Raises OrdealError where it can't be read.
+    """
     load_all()
     known, found, run = replays(), _Found(), None
+    signer = _signer(path, signed_by, found)
     with archive.opened(path) as bundle, TemporaryDirectory(prefix="kube-ordeal-verify-") as folder:
         broken = archive.broken_seal(path)
         if broken:
@@ -120,7 +126,20 @@ def verify(path: Path) -> Verified:
         why_not=manifest.not_judged_again,
         claims=tuple(found.claims),
         notes=tuple(found.notes),
+        signer=signer,
     )
+
+
+def _signer(path: Path, signed_by: Path | None, found: _Found) -> str:
+    if signed_by is None:
+        if signature.beside(path).is_file():
+            found.notes.append("there is a signature beside it, which was not checked: --signed-by names who may sign")
+        return ""
+    try:
+        return signature.signer(path, signed_by)
+    except OrdealError as error:
+        found.differs.append(str(error))
+        return ""
 
 
 def _manifest(bundle: Archive, path: Path) -> Manifest:
