@@ -107,7 +107,7 @@ def node_of(workload: str) -> Seen:
     """The node that a workload was put on."""
     return Seen(
         f"the node of {workload}",
-        lambda history, value: value in {p.node for p in history.of(PodChange) if p.workload == workload and p.node},
+        lambda history, value: value in [p.node for p in history.of(PodChange) if p.workload == workload and p.node],
     )
 
 

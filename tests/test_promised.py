@@ -104,6 +104,7 @@ def test_what_only_a_recording_knows_is_bound_to_it() -> None:
     on_node = judged(says(outage_at_most, 2.0, nodes=(node_of("web"),)), harm=(Cut,))
     assert told(Register(on_node, hardened=True), CUT, outage_at_most(2.0, nodes=["w1"])) == [""]
     assert told(Register(on_node, hardened=True), CUT, outage_at_most(2.0, nodes=["w2"])) != [""]
+    assert told(Register(on_node, hardened=True), CUT, outage_at_most(2.0, nodes=[["w1"]])) != [""]  # type: ignore[list-item]
     gone = judged(says(outage_at_most, exactly("what is not there", lambda _: next(iter(())))), harm=(Cut,))
     assert told(Register(gone, hardened=True), CUT, outage_at_most(2.0)) != [""]
 

@@ -291,11 +291,11 @@ def _check_outcome(
             recipe = Recipe(finding.promise, finding.arguments or {})
             try:
                 again[i] = judge(made_again(recipe), records)
+                why_not = register.take(history, records, recipe) if register is not None else ""
             except Exception as error:  # noqa: BLE001  (the arguments may be anybody's)
                 found.differs.append(f"{where}: {finding.invariant} can't be judged again: {error}")
                 continue
             found.differs += _differences(f"{where}: {finding.invariant}", claims[i], again[i], finding.history)
-            why_not = register.take(history, records, recipe) if register is not None else ""
             if why_not:
                 found.differs.append(f"{where}: {why_not}")
     found.judged += len(again)
