@@ -7,7 +7,6 @@ that took four times as long beside a build would fill a budget of 15 min with w
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from chaos.clusters.base import SIMULATED
 from chaos.errors import OrdealError
+from chaos.hosts.files import place
 from chaos.hosts.lock import locked
 from chaos.hosts.places import state_dir
 from chaos.incident import DENSE, PLAIN, STATEFUL
@@ -103,9 +103,7 @@ def record(key: str, took_s: float) -> None:
         with locked(path.with_suffix(".lock")):
             known = _read(path)
             known[key] = (*known.get(key, ())[1 - KEPT :], round(took_s, 1))
-            scratch = path.with_name(f".{path.name}.{os.getpid()}")
-            scratch.write_text(json.dumps({"version": VERSION, "took_s": known}, indent=1, sort_keys=True) + "\n")
-            scratch.replace(path)
+            place(path, json.dumps({"version": VERSION, "took_s": known}, indent=1, sort_keys=True) + "\n")
 
 
 def _slow_day_s(figures: Sequence[float]) -> float:

@@ -13,6 +13,7 @@ from chaos import rbd_lock, stacks
 from chaos.clusters.base import Cluster, NodeExec
 from chaos.clusters.client import raw_get
 from chaos.errors import OrdealError
+from chaos.hosts.files import file_name, place
 from chaos.waiting import WaitedInVainError, eventually
 
 API_OBJECTS = {
@@ -68,12 +69,13 @@ def collect(
     if isinstance(cluster, NodeExec):
         since = () if since_wall is None else ("--since", f"@{since_wall:.0f}")
         for node in nodes:
-            jobs |= {f"{node}-{unit}.log": _journal_of(cluster, node, unit, since) for unit in UNITS}
-            jobs[f"{node}-kubelet-goroutines.txt"] = partial(api.get, GOROUTINES.format(node=node))
-            jobs[f"{node}-kubelet-metrics.txt"] = partial(api.get, METRICS.format(node=node))
-            jobs[f"{node}-containerd-goroutines.txt"] = _containerd_stacks(cluster, node)
-            jobs[f"{node}-kernel.log"] = _said_by(cluster, node, f"dmesg | tail -n {KERNEL_LINES}")
-            jobs[f"{node}-pods.log"] = _said_by(cluster, node, POD_LOGS)
+            of = file_name(node)
+            jobs |= {f"{of}-{unit}.log": _journal_of(cluster, node, unit, since) for unit in UNITS}
+            jobs[f"{of}-kubelet-goroutines.txt"] = partial(api.get, GOROUTINES.format(node=node))
+            jobs[f"{of}-kubelet-metrics.txt"] = partial(api.get, METRICS.format(node=node))
+            jobs[f"{of}-containerd-goroutines.txt"] = _containerd_stacks(cluster, node)
+            jobs[f"{of}-kernel.log"] = _said_by(cluster, node, f"dmesg | tail -n {KERNEL_LINES}")
+            jobs[f"{of}-pods.log"] = _said_by(cluster, node, POD_LOGS)
     with ThreadPoolExecutor(max_workers=4) as threads:
         running = {threads.submit(job): name for name, job in jobs.items()}
         pieces = [piece for done in as_completed(running) for piece in _written(directory / running[done], done.result)]
@@ -83,7 +85,7 @@ def collect(
 def _written(path: Path, text: Callable[[], str]) -> Iterator[Piece]:
     try:
         said = text()
-        path.write_text(said)
+        place(path, said, within=path.parent)
     except Exception as error:  # noqa: BLE001  (a dead node or API server is expected here, and is itself told)
         why = str(error).strip().splitlines()
         yield Piece(path.name, None, why[0][:300] if why else repr(error))
@@ -92,7 +94,7 @@ def _written(path: Path, text: Callable[[], str]) -> Iterator[Piece]:
     if path.name.endswith("-goroutines.txt"):
         summary = path.with_name(path.name.replace("-goroutines.txt", "-goroutines-summary.txt"))
         with suppress(OSError):  # the disk has just become full: the dump itself is there
-            summary.write_text(stacks.summary(said))
+            place(summary, stacks.summary(said), within=path.parent)
             yield Piece(summary.name, summary)
 
 

@@ -16,6 +16,7 @@ from chaos.conformance import program
 from chaos.errors import OrdealError
 from chaos.hosts import doctor
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.files import file_name
 from chaos.hosts.places import APP, suites_dir
 from chaos.hosts.target import Target
 
@@ -92,7 +93,9 @@ def run(
         raise OrdealError(f"{', '.join(ours)}: the gate sets {', '.join(OURS)} itself; leave it out")
     folder = results / f"gate-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     sides = {"from": base, "to": candidate}
-    folders = {name: folder / f"{name}-{_file_name(version)}" for name, version in sides.items()}
+    folders = {
+        name: folder / f"{name}-{file_name(version.kubernetes or version.image)}" for name, version in sides.items()
+    }
     total = repeats * len(sides)
     turns = [(name, version) for _ in range(repeats) for name, version in sides.items()]
     cut_short, interrupted = "", False
@@ -177,8 +180,3 @@ def _target(arguments: Sequence[str]) -> Target:
     joined = " ".join(arguments)
     asked = re.search(r"--(?:ordeal-)?cluster[ =](\S+)", joined)
     return Target(asked[1]) if asked and asked[1] in {Target.KIND, Target.SIMULATED} else Target.ALL
-
-
-def _file_name(version: Version) -> str:
-    name = version.kubernetes or version.image
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)

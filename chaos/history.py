@@ -15,11 +15,12 @@ from dataclasses import dataclass, fields
 from io import FileIO
 from operator import attrgetter
 from pathlib import Path
-from typing import ClassVar, Self, TypeVar, get_args
+from typing import BinaryIO, ClassVar, Self, TypeVar, get_args
 
 import msgspec
 
 from chaos.errors import OrdealError
+from chaos.hosts.files import appended
 
 # The Sample that a recorder writes about each of its sources ("watch:pods"): 1 where it has seen all that had happened
 # until `at`, 0 where it could not make sure. Without a 1 at the end of what is judged, nothing can be called held.
@@ -339,7 +340,7 @@ class History:
         self._file: FileIO | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab", buffering=0)
+            self._file = appended(path)
 
     @classmethod
     def of_records(cls, records: Iterable[Record]) -> Self:
@@ -350,15 +351,16 @@ class History:
         return history
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, opened: BinaryIO | None = None) -> Self:
         """Read a history from disk. A last line cut short by a kill is left out; any other bad line is an error.
 
         So is a clock that goes back: Unix time that does not go with the seconds since the beginning, or a step of a
-        fault before the one that was written earlier.
+        fault before the one that was written earlier. `opened`: that file, where somebody has opened it
+        already; it is closed.
         """
         history = cls(began=0.0, began_wall=0.0)
         read = _Reader()
-        with path.open("rb") as file, _collector_off():
+        with opened or path.open("rb") as file, _collector_off():
             for number, line in enumerate(file, start=1):
                 try:
                     history._append(read.record(line))

@@ -23,6 +23,7 @@ import msgspec
 
 from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
+from chaos.hosts.files import appended, opened
 
 JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
 Saved = Mapping[str, JSON]
@@ -60,7 +61,7 @@ class Journal:
         self._one_at_a_time = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: BinaryIO = path.open("ab", buffering=0)
+            self._file = appended(path)
         except OSError as error:
             raise _unwritable(path, error) from error
         try:
@@ -131,7 +132,7 @@ def pending(directory: Path) -> tuple[Pending, ...]:
 def adopt(path: Path) -> Iterator[Journal | None]:
     """Take over the journal of a run that is over, to undo what it left; None where its run is alive or it is gone."""
     try:
-        probe = path.open("rb+")
+        probe = opened(path.parent, path.name, write=True)
     except FileNotFoundError:
         yield None
         return

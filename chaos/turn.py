@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from chaos.errors import OrdealError
+from chaos.hosts.files import appended, opened
 from chaos.hosts.limits import limits
 from chaos.incident import Load
 from chaos.waiting import until
@@ -97,8 +98,8 @@ class Turn:
         path = self._folder / SETUP
         if not path.exists():
             return
-        with self._counted(), _flock(path, fcntl.LOCK_SH, waiting):
-            said = path.read_text().strip()
+        with self._counted(), _flock(path, fcntl.LOCK_SH, waiting), opened(self._folder, SETUP) as file:
+            said = file.read().decode(errors="replace").strip()
         if said:
             raise OrdealError(f"set-up did not reach its end: {said}")
 
@@ -133,14 +134,14 @@ class Turn:
         """Take the turn if it is there. Who waits for one alone stays in the queue, the others leave it again."""
         with ExitStack() as trying:
             if not queue:
-                held = trying.enter_context((self._folder / QUEUE).open("ab"))
+                held = trying.enter_context(appended(self._folder / QUEUE))
                 if not _locks(held, fcntl.LOCK_EX):
                     blocked()
                     return False
                 if load is Load.ALONE:
                     trying.pop_all()
                     queue.append(held)
-            build = trying.enter_context((self._folder / BUILD).open("ab"))
+            build = trying.enter_context(appended(self._folder / BUILD))
             free = load is Load.WAITS or _locks(build, fcntl.LOCK_SH)  # held until the turn is written down
             if free and self._fits(load, memory_bytes - has_bytes):
                 self._write(load, memory_bytes)
@@ -161,7 +162,7 @@ class Turn:
         """What the other processes have. A file that nobody holds is of one that gave its turn back."""
         found = []
         for path in (self._folder / TURNS).iterdir():
-            with suppress(FileNotFoundError), path.open("rb") as file:  # given back in this moment
+            with suppress(FileNotFoundError), opened(path.parent, path.name) as file:  # given back in this moment
                 mine = self._entry is not None and self._entry.name == str(path)
                 if not mine and not _locks(file, fcntl.LOCK_SH):
                     load, _, memory = file.read().decode().partition(" ")
@@ -197,7 +198,7 @@ def hold_setup(folder: Path) -> BinaryIO:
 
     The caller lets go of it, after that was written.
     """
-    held = (folder / SETUP).open("ab")
+    held = appended(folder / SETUP)
     fcntl.flock(held, fcntl.LOCK_EX)
     return held
 
@@ -233,7 +234,7 @@ def _locks(file: BinaryIO, how: int) -> bool:
 
 @contextmanager
 def _flock(path: Path, how: int, waiting: Callable[[], None]) -> Iterator[None]:
-    with path.open("ab") as held:
+    with appended(path) as held:
         if not _locks(held, how):
             waiting()
             fcntl.flock(held, how)

@@ -15,6 +15,7 @@ from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef, 
 from chaos.clusters.identity import require_same
 from chaos.errors import OrdealError
 from chaos.hosts import engine, ready
+from chaos.hosts.files import appended, place
 from chaos.hosts.places import state_dir
 from chaos.journal import CLUSTER, Journal
 
@@ -158,7 +159,7 @@ class Pool:
                 return _Held(kept, shape, None, lock)
             cluster, entry = self._create(kind_of, name, shape)
             marker.parent.mkdir(parents=True, exist_ok=True)
-            marker.write_text(repr(shape))
+            place(marker, repr(shape))
             self._journal.undone(entry)  # it is whole now, and to be kept: nothing of it is to be taken back
             return _Held(cluster, shape, None, lock)
 
@@ -265,7 +266,7 @@ def _lock(name: str) -> BinaryIO:
     """Hold a cluster's name for this process. Raises OrdealError where another run has it."""
     path = _lock_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("ab")
+    file = appended(path)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from chaos.conformance.spec import Spec
+from chaos.hosts.files import place
 from chaos.hosts.places import cache_dir
 
 FIRST_GUESS_S = 12.0  # of a spec, while nothing is known
@@ -64,9 +65,7 @@ def save(known: Mapping[str, float]) -> None:
     path = _path()
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(".tmp")
-        scratch.write_bytes(msgspec.json.encode({key: round(value, 1) for key, value in known.items()}))
-        scratch.replace(path)
+        place(path, msgspec.json.encode({key: round(value, 1) for key, value in known.items()}))
 
 
 def _path() -> Path:

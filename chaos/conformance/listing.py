@@ -22,6 +22,7 @@ from chaos.conformance.spec import Spec, id_of, spec
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import Report as Say
 from chaos.hosts.binaries import silent
+from chaos.hosts.files import place
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir
 
@@ -113,9 +114,7 @@ def listing(program: Program, *, report: Say = silent) -> Listing:
         if not made.listed:
             raise OrdealError(f"{program.path} has no spec; is it an e2e.test?")
         _check_ids(made)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(msgspec.json.encode(made))
-        temporary.replace(path)
+        place(path, msgspec.json.encode(made))
     return made
 
 

@@ -11,6 +11,7 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from chaos.clusters.base import Cluster
+from chaos.hosts.files import file_name, place
 
 EVERY_S = 2.0
 TAIL_LINES = 200
@@ -54,8 +55,8 @@ class PodLogs:
         folder.mkdir(parents=True, exist_ok=True)
         paths = []
         for pod, text in sorted(mine.items()):
-            path = folder / f"{pod.replace('/', '-')}.log"
-            path.write_text(text, errors="replace")
+            path = folder / f"{file_name(pod)}.log"
+            place(path, text, within=folder)
             paths.append(path)
         return tuple(paths)
 

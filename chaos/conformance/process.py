@@ -15,6 +15,7 @@ from chaos.conformance.listing import Listing, arguments, environment
 from chaos.conformance.program import Program
 from chaos.conformance.spec import Spec
 from chaos.errors import OrdealError
+from chaos.hosts.files import appended
 
 START_TIMEOUT_S = 180.0  # upstream waits for nodes and system pods first
 INTERRUPT_TIMEOUT_S = 45.0  # a spec that is interrupted cleans up after itself
@@ -124,7 +125,7 @@ class Process:
         program = self._work / self.manager
         program.unlink(missing_ok=True)
         program.symlink_to(self._program.path.resolve())
-        with self.output.open("ab") as output:
+        with appended(self.output) as output:
             process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "INT", str(program), *self._arguments(host)],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,

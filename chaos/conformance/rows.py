@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaos.conformance.outcome import Reason, SpecOutcome, State
+from chaos.hosts.files import place
 from chaos.invariants.conformance import FAILED, FLAKY, LATE, LOST, NO_IMAGE, PASSED, SKIPPED
 from chaos.report.specs import SpecResult
 
@@ -44,8 +45,7 @@ def row(
     """
     output = folder / OUTPUT
     if outcome.output:
-        folder.mkdir(parents=True, exist_ok=True)
-        output.write_text(outcome.output, errors="replace")
+        place(output, outcome.output, within=root)
     return SpecResult(
         test,
         when,

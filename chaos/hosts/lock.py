@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from chaos.hosts.files import appended
+
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
@@ -13,7 +15,7 @@ def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
     The file stays behind on purpose: removing it would let a third process lock another file of the same name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as held:
+    with appended(path) as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,12 +5,14 @@ nodes have mounted or share, is left alone.
 """
 
 import os
+import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from chaos.hosts import record
+from chaos.hosts.files import appended, entered
 from chaos.hosts.places import beside, cache_path, state_dir, state_path
 
 LIST = "to-hand-back"  # files of the state folder, one for each process: other folders that root has written into
@@ -24,8 +26,8 @@ def will_write(*folders: Path) -> None:
     """Root is about to write into these folders: what it makes there is handed back, by a later run if need be."""
     named = [f"{folder}\n" for folder in folders if owner_of(folder) is not None]
     if named:
-        with (state_dir() / _own_list()).open("a") as write:
-            write.writelines(named)
+        with appended(state_dir() / _own_list()) as write:
+            write.write("".join(named).encode())
 
 
 def hand_back() -> None:
@@ -41,11 +43,13 @@ def hand_back() -> None:
     for path in lists:
         with suppress(FileNotFoundError):  # another process has handed back what is in it
             others += [Path(line) for line in path.read_text().splitlines()]
-    for folder in (cache, state, *(Path.home() / each for each in OF_PROGRAMS), *dict.fromkeys(others)):
-        owner = owner_of(folder)
-        if owner is not None and folder.is_dir():
-            _give((*_around(folder), *_below(folder, state / "clusters")), owner)
-    for code in {Path(sys.prefix), beside()}:
+    clusters = (state / "clusters").resolve()
+    for named in (cache, state, *(Path.home() / each for each in OF_PROGRAMS), *dict.fromkeys(others)):
+        folder, owner = named.resolve(), owner_of(named)
+        if owner is not None:
+            _give(_below(folder, clusters), owner)
+            _give(_around(folder), owner)
+    for code in {Path(sys.prefix).resolve(), beside().resolve()}:
         owner = owner_of(code)
         if owner is not None:
             _give(_of_python(code), owner)
@@ -54,12 +58,16 @@ def hand_back() -> None:
 
 
 def owner_of(folder: Path) -> tuple[int, int] | None:
-    """The user and group, not root's, whose folder it is; None where it is root's, or this user is not root."""
+    """The user and group, not root's, whose folder it is; None where it is root's, or this user is not root.
+
+    What is around it are the folders in which it really is: a link in somebody's folder makes nothing theirs.
+    """
     if os.geteuid() != 0:
         return None
-    for each in (folder, *folder.absolute().parents):
+    real = folder.resolve()
+    for each in (real, *real.parents):
         with suppress(OSError):
-            found = each.stat()
+            found = each.lstat()
             if found.st_uid != 0:
                 return found.st_uid, found.st_gid
     return None
@@ -75,44 +83,51 @@ def _is_alive(listed: Path) -> bool:
     return pid.isdecimal() and f"{record.start_ticks(int(pid))}" == ticks
 
 
-def _around(folder: Path) -> Iterator[Path]:
+# A name in a folder, by the folder's handle: between a look at a path and a change of it somebody may put a link there.
+_Named = tuple[int, str]
+
+
+def _around(folder: Path) -> Iterator[_Named]:
     """The folder and those around it that are root's, as far as the first that is not."""
-    for each in (folder, *folder.absolute().parents):
-        if each.stat().st_uid != 0:
-            return
-        yield each
+    for each in (folder, *folder.parents[:-1]):
+        with entered(each.parent) as handle:
+            if os.stat(each.name, dir_fd=handle, follow_symlinks=False).st_uid != 0:
+                return
+            yield handle, each.name
 
 
-def _below(folder: Path, clusters: Path) -> Iterator[Path]:
+def _below(folder: Path, clusters: Path) -> Iterator[_Named]:
     """All in the folder, on its own file system, but for what is the nodes'."""
-    device = folder.stat().st_dev
-    for where, folders, files in os.walk(folder):
-        here = Path(where)
-        if here.parent == clusters:
-            folders[:] = [name for name in folders if name not in OF_NODES]
-        folders[:] = [name for name in folders if _is_on(here / name, device)]
-        yield from (here / name for name in (*folders, *files))
+    with entered(folder) as top:
+        device = os.fstat(top).st_dev
+        for where, folders, files, handle in os.fwalk(".", dir_fd=top):
+            if (folder / where).parent == clusters:
+                folders[:] = [name for name in folders if name not in OF_NODES]
+            folders[:] = [name for name in folders if _is_on(handle, name, device)]
+            yield from ((handle, name) for name in (*folders, *files))
 
 
-def _of_python(code: Path) -> Iterator[Path]:
+def _of_python(code: Path) -> Iterator[_Named]:
     """What Python and pytest have written below the folder."""
-    for where, folders, files in os.walk(code):
-        if {*OF_PYTHON}.isdisjoint(Path(where).relative_to(code).parts):
-            yield from (Path(where, name) for name in folders if name in OF_PYTHON)
-        else:
-            yield from (Path(where, name) for name in (*folders, *files))
+    with entered(code) as top:
+        for where, folders, files, handle in os.fwalk(".", dir_fd=top):
+            inside = not {*OF_PYTHON}.isdisjoint(Path(where).parts)
+            yield from ((handle, name) for name in folders if inside or name in OF_PYTHON)
+            yield from ((handle, name) for name in files if inside)
 
 
-def _give(paths: Iterable[Path], owner: tuple[int, int]) -> None:
-    """Let those of them that are root's be the owner's."""
-    for path in paths:
-        with suppress(OSError):  # somebody has removed it meanwhile, or root may not do everything here
-            if path.lstat().st_uid == 0:
-                os.chown(path, *owner, follow_symlinks=False)
+def _give(named: Iterator[_Named], owner: tuple[int, int]) -> None:
+    """Let those of them that are root's be the owner's. A file with a second name may be a part of something else."""
+    with suppress(OSError):  # the folder is not there any more, or is another one
+        for folder, name in named:
+            with suppress(OSError):  # somebody has removed it meanwhile, or root may not do everything here
+                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if found.st_uid == 0 and (found.st_nlink == 1 or stat.S_ISDIR(found.st_mode)):
+                    os.chown(name, *owner, dir_fd=folder, follow_symlinks=False)
 
 
-def _is_on(folder: Path, device: int) -> bool:
+def _is_on(folder: int, name: str, device: int) -> bool:
     try:
-        return folder.lstat().st_dev == device
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_dev == device
     except FileNotFoundError:
         return False

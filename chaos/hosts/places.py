@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from chaos.errors import OrdealError
+from chaos.hosts.files import place
 
 APP = "kube-ordeal"
 CACHE_HOME, STATE_HOME = "XDG_CACHE_HOME", "XDG_STATE_HOME"
@@ -101,11 +101,4 @@ def _made(path: Path, variable: str) -> Path:
 
 def write_private(path: Path, text: str) -> None:
     """Whole or not at all, readable by its owner alone. Raises OSError."""
-    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as new:  # of mode 0600
-        try:
-            new.write(text)
-            new.flush()
-        except BaseException:
-            Path(new.name).unlink()
-            raise
-    Path(new.name).replace(path)
+    place(path, text.encode(), mode=0o600)

@@ -1,12 +1,12 @@
 """The record of what set-up has started and changed here: written before it is done, read to take it back."""
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from chaos.errors import OrdealError
+from chaos.hosts.files import place
 from chaos.hosts.lock import locked
 from chaos.hosts.places import state_dir
 
@@ -58,12 +58,7 @@ def change(to: Callable[[Record], Record]) -> Record:
     """Make another record of what is on record, and have it on the disk before this returns; returns it."""
     with locked(state_dir() / ".record.lock"):
         changed = to(read())
-        partial = path().with_suffix(".partial")
-        with partial.open("w") as write:
-            json.dump(asdict(changed), write, indent=1)
-            write.flush()
-            os.fsync(write.fileno())
-        partial.rename(path())
+        place(path(), json.dumps(asdict(changed), indent=1), durable=True)
     return changed
 
 

@@ -6,6 +6,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,3 +144,50 @@ def test_roots_own_home_stays_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ownership.hand_back()
     assert (tmp_path / ".cache" / "kube-ordeal").stat().st_uid == 0
     assert not (tmp_path / ".local").exists()
+
+
+def test_a_link_in_a_home_makes_nothing_elsewhere_the_users(home: Path, tmp_path: Path) -> None:
+    """The list is in the user's own state folder: whoever has that can write into it what they like."""
+    victim = tmp_path / "etc"
+    (victim / "deep").mkdir(parents=True)
+    (victim / "deep" / "shadow").write_text("")
+    (home / "to").symlink_to(tmp_path)
+    (home / ".cache" / "kube-ordeal").symlink_to(victim)
+    state = home / ".local" / "state" / "kube-ordeal"
+    state.mkdir(parents=True)
+    (state / f"{ownership.LIST}-0-0").write_text(f"{home}/to/etc\n{home}/to/etc/deep\n")
+    ownership.hand_back()
+    assert {path.lstat().st_uid for path in (victim, *victim.rglob("*"))} == {0}
+
+
+def test_a_file_that_has_another_name_elsewhere_is_left_alone(home: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "shadow"
+    victim.write_text("")
+    cache = home / ".cache" / "kube-ordeal"
+    cache.mkdir()
+    os.link(victim, cache / "mine")
+    ownership.hand_back()
+    assert victim.stat().st_uid == 0
+    assert cache.stat().st_uid == USER
+
+
+def test_a_folder_that_becomes_a_link_meanwhile_is_not_entered(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at a file and its change of hands somebody puts a link in the place of its folder."""
+    victim, cache = tmp_path / "etc", home / ".cache" / "kube-ordeal"
+    for folder in (victim, cache / "sub"):
+        folder.mkdir(parents=True)
+        (folder / "f").write_text("")
+    given = os.chown
+
+    def swapped(name: str, *owner: int, **how: Any) -> None:
+        if not (cache / "sub").is_symlink():
+            (cache / "sub").rename(cache / "gone")
+            (cache / "sub").symlink_to(victim)
+        given(name, *owner, **how)
+
+    monkeypatch.setattr(os, "chown", swapped)
+    ownership.hand_back()
+    assert (cache / "sub").is_symlink()
+    assert (victim / "f").stat().st_uid == 0
