@@ -6,6 +6,7 @@ from pathlib import Path
 
 from chaos.catalogue import Incident
 from chaos.report.saved import SavedOutcome, SavedRun, latest_with
+from chaos.visible import line
 
 WIDTH = 100
 
@@ -16,7 +17,7 @@ def explain(incident: Incident, results: Path) -> str:
     lines += _section("What happened", [incident.story, f"Source: {incident.source}."])
     lines += ["How to recognise it", ""]
     for sign in incident.recognise:
-        lines += [f"  $ {sign.command}", *_wrapped(sign.look_for, "      "), ""]
+        lines += [f"  $ {line(sign.command)}", *_wrapped(sign.look_for, "      "), ""]
     lines += _section("The fix", [incident.remedy])
     lines += _section("Versions", [incident.versions])
     lines += _section(f"The promise ({incident.level})", [incident.claim])
@@ -56,7 +57,7 @@ def _section(title: str, paragraphs: Sequence[str]) -> list[str]:
 
 def _wrapped(text: str, indent: str) -> list[str]:
     return textwrap.wrap(
-        text,
+        line(text),
         WIDTH,
         initial_indent=indent,
         subsequent_indent=f"{indent}  " if indent != "  " else indent,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from chaos import budget, durations
+from chaos import budget, durations, telling, visible
 from chaos.budget import Candidate, Costs, Plan, Watch, span
 from chaos.case import is_on_tour, of_item, replay_of_item
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
@@ -149,7 +149,7 @@ def leave_out(config: pytest.Config, items: list[pytest.Item], why: dict[str, st
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """The plan, before it starts; with -q its end alone."""
     made = config.stash.get(PLAN, None)
-    return [] if made is None else _lines(made, config)
+    return [] if made is None else [visible.line(each) for each in _lines(made, config)]
 
 
 @pytest.hookimpl(trylast=True)
@@ -173,7 +173,7 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """That the budget was too short, where only now it can be said."""
     if TOO_SHORT in config.stash:
-        terminalreporter.write_line(f"ERROR: {config.stash[TOO_SHORT]}")
+        telling.write(terminalreporter, f"ERROR: {config.stash[TOO_SHORT]}")
 
 
 # --- what chaos.session asks while replays go on
@@ -458,7 +458,7 @@ def _tell(config: pytest.Config, lines: Sequence[str]) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
         with capture.global_and_fixture_disabled():
-            sys.stderr.write("".join(f"{line}{os.linesep}" for line in lines))
+            sys.stderr.write("".join(f"{visible.line(each)}{os.linesep}" for each in lines))
             sys.stderr.flush()
 
 

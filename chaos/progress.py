@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TextIO
 
+from chaos.visible import line
+
 EVERY_S = 1.0
 EVERY_IN_A_LOG_S = 30.0
 NAMED = 3  # of those that go on
@@ -72,7 +74,7 @@ class Progress:
         if done < len(parts):
             at = datetime.now().astimezone() + timedelta(seconds=self.left_s)
             said.append(f"over in about {_span(self.left_s)}, at {at:%H:%M}")
-        return " | ".join(each for each in said if each)
+        return line(" | ".join(each for each in said if each))
 
     def _so_far(self, part: _Part) -> str:
         of = f" of about {part.expected_s:.0f} s" if part.expected_s else ""

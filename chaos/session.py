@@ -30,6 +30,7 @@ from chaos.deadline import DEADLINE, Deadline, TimedOutError, in_time
 from chaos.errors import OrdealError
 from chaos.hosts import limits, places
 from chaos.hosts.binaries import normal_version
+from chaos.hosts.files import file_name
 from chaos.hosts.ownership import hand_back
 from chaos.incident import replay_of
 from chaos.lab import CONFORMANCE, NOT_RUN, Lab, LacksAbilityError, LeftOutError
@@ -277,7 +278,7 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
     if request.node.stash.get(TRIED, False):  # by a plugin that does not go through pytest_runtest_protocol
         pytest.fail(NO_RERUN, pytrace=False)
     planning.skip_where_late(request.node, ordeal_run.results)
-    where = ordeal_run.results.directory / _file_name(request.node.name)
+    where = ordeal_run.results.directory / file_name(request.node.name)
     made = Lab(
         replay.incident,
         this.control,
@@ -360,6 +361,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     return True
 
 
+@pytest.hookimpl(wrapper=True, trylast=True)  # before other plugins see the report
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What pytest shows of a failure or a skip, and writes into its own files, is visible."""
+    report = yield
+    return telling.made_visible(report) if _is_ours(item) else report
+
+
 # --- the end
 
 
@@ -387,7 +395,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     saved = load(root, run)
     if any(config.getoption(each, None) for each in SECOND_TRIES):
-        terminalreporter.write_line(NO_RERUN)
+        telling.write(terminalreporter, NO_RERUN)
     if not saved.outcomes:
         return
     terminalreporter.section("verdicts")
@@ -399,16 +407,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for name, rows in outcome.tables.items():
             console.print(fact_table(name, rows))
     if IDLE in saved.measured:
-        terminalreporter.write_line(f"{IDLE}: {saved.measured[IDLE]}")
+        telling.write(terminalreporter, f"{IDLE}: {saved.measured[IDLE]}")
     lanes = len(getattr(config.option, "tx", None) or ())
     if PREPARING in config.stash and config.stash[PREPARING].failure:
-        terminalreporter.write_line(f"set-up did not reach its end: {config.stash[PREPARING].failure}")
+        telling.write(terminalreporter, f"set-up did not reach its end: {config.stash[PREPARING].failure}")
     for line in (*_not_conformed(saved), *planning.summary(saved), *planning.more_than_the_tour(saved, lanes)):
-        terminalreporter.write_line(line)
-    terminalreporter.write_line(f"results: {saved.path}")
+        telling.write(terminalreporter, line)
+    telling.write(terminalreporter, f"results: {saved.path}")
     page = saved.path.with_name("report.html")
     if page.is_file():
-        terminalreporter.write_line(f"report:  {page}")
+        telling.write(terminalreporter, f"report:  {page}")
 
 
 def _skip(run: Run, item: pytest.Item, why: BaseException) -> NoReturn:
@@ -492,7 +500,3 @@ def _prepare_beside(config: pytest.Config, asked: Options) -> Preparing:
 
 def _worker(config: pytest.Config) -> str:
     return worker_input(config, "workerid")
-
-
-def _file_name(test: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in test).strip("-")

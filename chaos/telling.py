@@ -5,13 +5,14 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 
 from chaos.plugin import worker_input
 from chaos.report.live import View
 from chaos.showing import QUIET_KEY, STDOUT
+from chaos.visible import line, lines
 
 
 def keep_stdout(config: pytest.Config) -> None:
@@ -37,15 +38,15 @@ def reporter(config: pytest.Config, view: View | None = None, *, always: bool = 
     terminal = config.pluginmanager.getplugin("terminalreporter")
     worker = worker_input(config, "workerid")
 
-    def report(line: str) -> None:
+    def report(told: str) -> None:
+        said = f"{datetime.now(UTC):%H:%M:%S} {f'[{worker}] ' if worker else ''}{line(told)}"
         with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
             if worker and worker_input(config, QUIET_KEY) and not always:
                 return
             if worker:  # it has no terminal; what it writes here reaches that of the process that started it
-                sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} [{worker}] {line}\n")
+                sys.stderr.write(f"{said}\n")
                 sys.stderr.flush()
             elif terminal is not None:
-                said = f"{datetime.now(UTC):%H:%M:%S} {line}"
                 with suppress(OSError):  # the terminal was closed; what is going on has to go on
                     if view is None or not view.say(said):
                         terminal.ensure_newline()
@@ -65,9 +66,33 @@ def agreed(config: pytest.Config, question: str) -> bool:
     try:
         if not sys.stdin.isatty() or not sys.stdout.isatty():
             return False
-        sys.stdout.write(f"{question} [y/N] ")
+        sys.stdout.write(f"{lines(question)} [y/N] ")
         sys.stdout.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
     finally:
         if capture is not None:
             capture.resume_global_capture()
+
+
+def made_visible(report: pytest.TestReport) -> pytest.TestReport:
+    """The report of a test, with what clusters said in its message, its traceback and its output visible."""
+    report.longrepr = _visible(report.longrepr)
+    report.sections = _visible(report.sections)
+    return report
+
+
+def _visible(value: Any) -> Any:
+    """Each text in pytest's objects for what it shows."""
+    if isinstance(value, str):
+        return lines(value)
+    if isinstance(value, list | tuple):
+        return type(value)(map(_visible, value))
+    if hasattr(value, "toterminal"):
+        for name, each in vars(value).items():
+            object.__setattr__(value, name, _visible(each))
+    return value
+
+
+def write(terminal: pytest.TerminalReporter, told: str) -> None:
+    """A line of the summary, whatever is in it."""
+    terminal.write_line(line(told))

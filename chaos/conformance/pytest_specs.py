@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
 
-from chaos import extras
+from chaos import extras, telling
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Shape, Timers
 from chaos.conformance import choice
 from chaos.conformance.spec import Spec
 from chaos.deadline import TimedOutError, in_time
 from chaos.errors import OrdealError
+from chaos.hosts.files import opened
 from chaos.incident import Load
 from chaos.invariants.conformance import SKIPPED
 from chaos.mark import SPECS
@@ -21,6 +23,7 @@ from chaos.options import Options, options_of
 from chaos.plugin import run_id, worker_input
 from chaos.report.saved import load
 from chaos.report.specs import SpecResult, tally
+from chaos.visible import lines
 
 if TYPE_CHECKING:
     from chaos.conformance.session import How, Session
@@ -128,9 +131,8 @@ class Specs:
             result = self._session.give_up(spec, str(error))
         self._request.node.stash[RESULT] = result
         root = self._session.folder.parent
-        output = root / result.output
-        if result.output and output.is_file():
-            print(output.read_text(errors="replace"))  # noqa: T201  (pytest captures it, and shows it on a failure)
+        with suppress(OSError), opened(root, result.output) as output:  # pytest captures it, and shows it on a failure
+            print(lines(output.read().decode(errors="replace")))  # noqa: T201
         if result.state == SKIPPED and not spec.conformance:
             pytest.skip(result.message)
         if not result.passed:
@@ -235,10 +237,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("specs")
     areas = sorted({each.area for each in found})
     for area in areas:
-        terminalreporter.write_line(f"{area:<16} {tally([each for each in found if each.area == area])}")
-    terminalreporter.write_line(f"{'all':<16} {tally(found)}")
+        telling.write(terminalreporter, f"{area:<16} {tally([each for each in found if each.area == area])}")
+    telling.write(terminalreporter, f"{'all':<16} {tally(found)}")
     if not saved.outcomes:
-        terminalreporter.write_line(f"results: {saved.path}")
+        telling.write(terminalreporter, f"results: {saved.path}")
 
 
 def _specs(asked: Options) -> tuple[Spec, ...] | NotListed:

@@ -19,6 +19,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import Progress as Live
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from chaos import durations
 from chaos.clusters.kind import PUBLISHED_BUSYBOX
@@ -27,6 +28,7 @@ from chaos.hosts import binaries, daemon, doctor, engine, image, kubectl, packag
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
 from chaos.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress
 from chaos.progress import shown as telling
+from chaos.visible import line
 
 _VERSION = re.compile(r" v?\d\S*$")
 
@@ -227,7 +229,7 @@ class _Shown:
             return
         task = live.add_task(title)
         try:
-            yield lambda text: live.update(task, description=f"{title}: {text}")
+            yield lambda text: live.update(task, description=line(f"{title}: {text}"))
         finally:
             live.remove_task(task)
 
@@ -239,7 +241,7 @@ class _Shown:
 
     def _line(self, text: str) -> None:
         stamp = "" if self._console.is_terminal else f"{datetime.now().astimezone():%H:%M:%S} "
-        self._console.print(f"{stamp}{text}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(Text(f"{stamp}{line(text)}"), soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)

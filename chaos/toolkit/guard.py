@@ -17,7 +17,8 @@ from typing import Any
 
 from chaos.invariants.base import Verdict
 from chaos.toolkit.probes import reported
-from chaos.toolkit.session import SESSION
+from chaos.toolkit.session import SESSION, say
+from chaos.visible import line
 
 __all__ = ["after_activity_control", "after_experiment_control"]
 
@@ -45,9 +46,9 @@ def after_experiment_control(context: object, state: Journal) -> None:  # noqa: 
         state["kube-ordeal"] = reported(outcome)
         if outcome.verdict is not Verdict.HELD:  # else it stays: an experiment may have a hypothesis of its own beside
             state["deviated"] = outcome.verdict is Verdict.VIOLATED
-        logger.info("kube-ordeal: %s: %s", outcome.verdict, outcome.why)
+        say(f"kube-ordeal: {outcome.verdict}: {outcome.why}")
     if problem:
-        logger.error("kube-ordeal: %s", problem)
+        logger.error("kube-ordeal: %s", line(problem))
     known = outcome is None or outcome.verdict is not Verdict.UNKNOWN
     if status == "completed" and known and not problem:
         state["status"] = "completed"

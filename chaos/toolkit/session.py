@@ -41,6 +41,7 @@ from chaos.lab import Lab, Workload
 from chaos.profile import find as find_profile
 from chaos.report.results import Outcome, Results
 from chaos.verdict import outcome_of
+from chaos.visible import line
 from chaos.workloads.web import Deployed
 
 P = ParamSpec("P")
@@ -50,6 +51,12 @@ Configuration = Mapping[str, object]
 HARDENED = "hardened"
 YES, NO = ("true", "yes", "1"), ("", "false", "no", "0")  # what an environment's variable may say of a switch
 logger = logging.getLogger("chaostoolkit")  # so that our lines stand among Chaos Toolkit's own
+
+
+def say(told: str) -> None:
+    """A line among them, whatever is in it."""
+    logger.info("%s", line(told))
+
 
 # For the experiments that a user writes: our faults and probes, without a claim of ours.
 OWN = Incident("own-experiment", "An experiment of your own", "", "", "", "", "", controls=())
@@ -132,7 +139,7 @@ class _Run:
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
         if settings.undo.lower() not in YES:
             undo.require_nothing_left(run, "say `undo: true` in the configuration")
-        undo.undo_all(logger.info, undo.Allowed(existing=True, run=run))
+        undo.undo_all(say, undo.Allowed(existing=True, run=run))
         self.id, self.settings = run, settings
         self.results = Results(
             Path(settings.results),
@@ -140,7 +147,7 @@ class _Run:
             {"cluster": settings.cluster, "profile": profile.name, "kubernetes": wishes.kubernetes, "by": "chaos run"},
         )
         self.journal = Journal(journals_dir() / f"{run}.jsonl")
-        self.pool = Pool(wishes, self.journal, run, logger.info)
+        self.pool = Pool(wishes, self.journal, run, say)
         self.lab = Lab(
             incident,
             settings.control or None,
@@ -151,7 +158,7 @@ class _Run:
             journal=self.journal,
             run=run,
             directory=self.results.directory / incident.id,
-            report=logger.info,
+            report=say,
         )
         self.lost = ""  # who has the cluster now, where another run took it
         self.claim = ExitStack()
@@ -220,7 +227,7 @@ class Session:
         self._tried(self.clean_up)
         self._tried(run.journal.close)
         if run.journal.path.exists():  # something stayed; now that the journal is free, it is tried once more
-            self._tried(lambda: undo.undo_all(logger.info, undo.Allowed(run=run.id)))
+            self._tried(lambda: undo.undo_all(say, undo.Allowed(run=run.id)))
         self._tried(run.claim.close)
         self.note(run.lost)
         outcome = run.outcome
@@ -233,7 +240,7 @@ class Session:
             self._tried(lambda: run.results.add(told))
         from chaos.report.close import close  # noqa: PLC0415  (the page's libraries are not for what only lists)
 
-        close(run.results.directory, logger.info)
+        close(run.results.directory, say)
         return outcome
 
     # --- what activities use
@@ -422,7 +429,7 @@ class Session:
         try:
             step()
         except Exception as error:  # noqa: BLE001  (the other steps must be tried too; the problem is in the outcome)
-            logger.error("%s", error)  # noqa: TRY400  (a sentence, no traceback)
+            logger.error("%s", line(str(error)))  # noqa: TRY400  (a sentence, no traceback)
             self.note(str(error))
 
 
