@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from typer.core import TyperGroup
 
 from chaos import extras
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
+from chaos.hosts.files import file_name, hand_out
 from chaos.hosts.places import APP
 from chaos.hosts.target import Target
 from chaos.signals import as_interrupts
 from chaos.system import write_escapes
+from chaos.visible import line, lines
 
 if TYPE_CHECKING:
     from chaos.hosts.doctor import Check
@@ -163,7 +165,7 @@ def setup(
     versions = _versions(kubernetes)
     plan = preparing.plan(versions, target, workloads=workloads, report=_aside())
     if not plan.todo:
-        typer.echo("nothing is missing: this machine is ready")
+        _say("nothing is missing: this machine is ready")
         _list("replays will, when one first needs it:", plan.later)
         return
     _list("set-up will change on this machine:", plan.machine)
@@ -172,7 +174,7 @@ def setup(
     _agree("Go on?", yes)
     done = preparing.carry_out(plan, progress=progress)
     _list("changed on this machine:", done)
-    typer.echo(f"take it back with: {APP} teardown" if done else "nothing was changed on this machine but the cache")
+    _say(f"take it back with: {APP} teardown" if done else "nothing was changed on this machine but the cache")
 
 
 @app.command()
@@ -192,9 +194,9 @@ def teardown(
         if cache:
             preparing.remove_cache(_timestamped())
     else:
-        typer.echo("nothing that set-up started or changed is there any more")
+        _say("nothing that set-up started or changed is there any more")
     for what, command in preparing.stays():
-        typer.echo(f"stays: {what}; remove it with: {command}")
+        _say(f"stays: {what}; remove it with: {command}")
 
 
 @images.command("build")
@@ -220,13 +222,13 @@ def image_build(
         if component:
             raise typer.BadParameter("--component is for node images; leave it out, or --workloads")
         for name in [workload_images.recipe(each).name for each in names or workload_images.names()]:
-            typer.echo(workload_images.ensure(name, report=_timestamped()).tag)
+            _say(workload_images.ensure(name, report=_timestamped()).tag)
         return
     if names:
         raise typer.BadParameter(f"{' '.join(names)}: names are for --workloads; a node image is named by --kubernetes")
     swapped = dict(_a_component(each).split("=", 1) for each in component or ())
     made = image.ensure(kubernetes, {name: Path(path) for name, path in swapped.items()}, report=_timestamped())
-    typer.echo(made.tag)
+    _say(made.tag)
 
 
 @images.command("list")
@@ -256,21 +258,22 @@ def image_list(as_json: Json = False) -> None:
     if there:
         _print_node_images(there)
     else:
-        typer.echo(f"no node image was built here; `{APP} image build` makes one")
+        _say(f"no node image was built here; `{APP} image build` makes one")
     if workloads:
         table = Table("tag", "workload", "built", "size")
         for w in workloads:
-            table.add_row(w.tag, w.name, f"{w.built_at:%Y-%m-%d %H:%M}", f"{w.size_bytes / 1e6:.0f} MB")
+            table.add_row(_cell(w.tag), _cell(w.name), f"{w.built_at:%Y-%m-%d %H:%M}", f"{w.size_bytes / 1e6:.0f} MB")
         _console().print(table)
     else:
-        typer.echo(f"no workload's image was built here; `{APP} image build --workloads` makes them")
+        _say(f"no workload's image was built here; `{APP} image build --workloads` makes them")
 
 
 def _print_node_images(there: "tuple[NodeImage, ...]") -> None:
     table = Table("tag", "kubernetes", "built", "size", "swapped in")
     for i in there:
         built_at = f"{i.built_at:%Y-%m-%d %H:%M}"
-        table.add_row(i.tag, i.kubernetes, built_at, f"{i.size_bytes / 1e6:.0f} MB", ", ".join(i.components))
+        size = f"{i.size_bytes / 1e6:.0f} MB"
+        table.add_row(*map(_cell, (i.tag, i.kubernetes, built_at, size, ", ".join(i.components))))
     _console().print(table)
 
 
@@ -282,7 +285,7 @@ def image_remove(
     from chaos.hosts import image, workload_images  # noqa: PLC0415
 
     for gone in workload_images.remove(image_or_version) or image.remove(image_or_version):
-        typer.echo(f"removed {gone.tag}")
+        _say(f"removed {gone.tag}")
 
 
 @mutated.command("list")
@@ -310,7 +313,7 @@ def mutant_list(as_json: Json = False) -> None:
     table = Table("mutant", "component", "mended by", "incident", "must break", "what it does")
     for m in mutants.MUTANTS:
         mended = f"#{m.pull_request}" if m.pull_request else "no bug: a twin"
-        table.add_row(m.name, m.component, mended, m.incident, m.killed_by or "nothing", escape(m.what))
+        table.add_row(*map(_cell, (m.name, m.component, mended, m.incident, m.killed_by or "nothing", m.what)))
     _console().print(table)
 
 
@@ -326,7 +329,7 @@ def mutant_build(
 
     wanted = [m.name for m in mutants.MUTANTS] if names == ["all"] else [mutants.find(name).name for name in names]
     for name in wanted:
-        typer.echo(mutants.build(name, kubernetes, report=_timestamped()).path)
+        _say(mutants.build(name, kubernetes, report=_timestamped()).path)
 
 
 @conformance.command("build")
@@ -351,7 +354,7 @@ def conformance_build(
     listing(made, report=say)
     if image and not published:  # else nodes pull them, from the same registry
         of_specs.build(made, report=_timestamped())
-    typer.echo(made.path)
+    _say(made.path)
 
 
 @conformance.command("list")
@@ -364,14 +367,14 @@ def conformance_list(as_json: Json = False) -> None:
         _print_json([built.as_json(each) for each in there])
         return
     if not there:
-        typer.echo(f"no e2e.test was built here; `{APP} conformance build` makes one")
+        _say(f"no e2e.test was built here; `{APP} conformance build` makes one")
         return
     table = Table("kubernetes", "e2e.test", "built", "size", "specs", "of the programme", "images")
     for b in there:
         images_there = f"{len(b.images)} of {b.images_wanted}" if b.images is not None else "no engine to ask"
         table.add_row(
-            b.kubernetes,
-            str(b.path),
+            _cell(b.kubernetes),
+            _cell(str(b.path)),
             f"{b.built_at:%Y-%m-%d %H:%M}",
             f"{b.size_bytes / 1e6:.0f} MB",
             str(b.specs),
@@ -390,9 +393,9 @@ def conformance_remove(
 
     gone = built.remove(kubernetes)
     for each in gone:
-        typer.echo(f"removed {each}")
+        _say(f"removed {each}")
     if not gone:
-        typer.echo(f"nothing of Kubernetes {kubernetes} was built here for conformance")
+        _say(f"nothing of Kubernetes {kubernetes} was built here for conformance")
 
 
 @app.command(
@@ -410,7 +413,7 @@ def run_suites(
 
     given = arguments or []
     if {"-h", "--help"} & set(given[: given.index("--") if "--" in given else None]):
-        typer.echo(running.help_text())
+        _tell(running.help_text())
         return
     running.run(given)
 
@@ -453,7 +456,7 @@ def list_incidents(as_json: Json = False) -> None:
         )
         return
     for incident, there in catalogue.items():
-        typer.echo(f"{incident.id} ({incident.level}): {incident.title}")
+        _say(f"{incident.id} ({incident.level}): {incident.title}")
         _indented(incident.claim)
         for s in there:
             needs = ", ".join(need.__name__ for need in s.replay.needs) or "nothing special"
@@ -464,7 +467,7 @@ def list_incidents(as_json: Json = False) -> None:
         for control in incident.controls:
             _indented(f"control {control.id}: {control.what}; must break {control.breaks} ({control.because})")
         _indented(f"source: {incident.source}")
-        typer.echo()
+        _say()
 
 
 @app.command()
@@ -481,16 +484,16 @@ def undo(
     from chaos.undo import Allowed, forget_entry, undo_all  # noqa: PLC0415
 
     if forget:
-        forget_entry(forget, typer.echo)
+        forget_entry(forget, _say)
         return
     handled = undo_all(_timestamped(), Allowed(existing=True, server=server, context=context))
     if not handled:
-        typer.echo("nothing to undo")
+        _say("nothing to undo")
         return
     failed = [one for one in handled if one.error]
-    typer.echo(f"undone: {len(handled) - len(failed)}, still pending: {len(failed)}")
+    _say(f"undone: {len(handled) - len(failed)}, still pending: {len(failed)}")
     for one in failed:
-        typer.echo(f"  {one.what}: {one.error}")
+        _say(f"  {one.what}: {one.error}")
     raise typer.Exit(1 if failed else 0)
 
 
@@ -515,7 +518,7 @@ def report(
     from chaos.report.answer import answer  # noqa: PLC0415
     from chaos.report.saved import load  # noqa: PLC0415
     from chaos.report.specs import tally  # noqa: PLC0415
-    from chaos.report.table import verdict_table, visible  # noqa: PLC0415
+    from chaos.report.table import verdict_table  # noqa: PLC0415
 
     saved = load(results, run)
     said = answer(saved, saved.unreadable())
@@ -527,19 +530,18 @@ def report(
 
         to = output or saved.path.with_name(PAGE)
         write_page(saved, to)
-        typer.echo(to)
+        _say(to)
     elif not _is_stdout(to_markdown):
-        console = _console()
         if saved.outcomes or not saved.specs:
-            console.print(verdict_table(saved.outcomes, f"run {saved.id}"), markup=False)
+            _console().print(verdict_table(saved.outcomes, f"run {saved.id}"))
         if saved.specs:
-            console.print(f"conformance specs: {tally(saved.specs)}", soft_wrap=True)
+            _say(f"conformance specs: {tally(saved.specs)}")
         for doubt in said.doubts:
-            console.print(visible(doubt), markup=False, soft_wrap=True)
-        console.print(f"{said.safe}: {said.sentence}", markup=False, soft_wrap=True)
+            _say(doubt)
+        _say(f"{said.safe}: {said.sentence}")
         passed_count = sum(o.passed for o in saved.outcomes)
         counted = f"{passed_count} of {len(saved.outcomes)} passed; " if saved.outcomes else ""
-        console.print(f"{counted}{saved.path}", soft_wrap=True)
+        _say(f"{counted}{saved.path}")
     raise typer.Exit(brief.EXIT_CODES[said.safe] if exit_code else 0)
 
 
@@ -612,7 +614,7 @@ def gate(
     more = [*(["-k", expression] if expression else []), *(arguments or [])]
     gating.check_ready((base, candidate), more)
     ran = gating.run(base, candidate, repeats=repeat, arguments=more, results=results, report=_timestamped())
-    typer.echo(f"to compare again: {APP} compare {ran.base} {ran.candidate}")
+    _say(f"to compare again: {APP} compare {ran.base} {ran.candidate}")
     sides = [load_side(results, str(folder)) for folder in (ran.base, ran.candidate)]
     code = _compare(sides[0], sides[1], allow, alpha, relevant, to_markdown, as_json=False)
     if ran.cut_short:
@@ -655,17 +657,18 @@ def bundle(
 
     saved = load(results, run)
     about = facts.read(product) if product else facts.template()
-    target = output or Path(f"{APP}-{saved.id}.zip")
+    named = file_name(saved.id)
+    target = output or Path(f"{APP}-{named}.zip")
     packed = packing.pack(saved, target, about, not_judged_again=not_judged_again)
     _list("PRODUCT.yaml is a form that lacks (fill it in and give it by --product):", packed.lacks)
     if packed.not_judged and not not_judged_again:
         _list("can't be judged again, so that it won't be verified; say why by --not-judged-again:", packed.not_judged)
-    typer.echo(f"{packed.path}: {packed.files} files, {packed.size_bytes / 1e6:.1f} MB")
+    _say(f"{packed.path}: {packed.files} files, {packed.size_bytes / 1e6:.1f} MB")
     if sign:
         from chaos.report import signature  # noqa: PLC0415
 
-        typer.echo(f"{signature.sign(packed.path, sign)}: its signature")
-    _submit(saved, about, cncf or Path(f"{APP}-{saved.id}-cncf"), asked=cncf is not None)
+        _say(f"{signature.sign(packed.path, sign)}: its signature")
+    _submit(saved, about, cncf or Path(f"{APP}-{named}-cncf"), asked=cncf is not None)
 
 
 def _submit(saved: "SavedRun", about: "Product", folder: Path, *, asked: bool) -> None:
@@ -685,11 +688,9 @@ def _submit(saved: "SavedRun", about: "Product", folder: Path, *, asked: bool) -
         if made.folder is None:
             _list(f"not made for the CNCF, of Kubernetes {version}, because:", made.lacks)
             if built is None:
-                typer.echo(f"  {program.not_built(version)}")
+                _say(f"  {program.not_built(version)}")
             continue
-        typer.echo(
-            f"{made.folder}: {', '.join(cncf.FILES)}, for cncf/k8s-conformance; give the folder its product's name"
-        )
+        _say(f"{made.folder}: {', '.join(cncf.FILES)}, for cncf/k8s-conformance; give the folder its product's name")
 
 
 @app.command()
@@ -719,16 +720,16 @@ def verify(
     _list("differs:", found.differs)
     _list("can't be judged again:", found.not_judged)
     if found.not_judged and found.why_not:
-        typer.echo(f"the bundle says why: {found.why_not}")
+        _say(f"the bundle says why: {found.why_not}")
     _list("claims that nothing here backs:", found.claims)
     _list("mind:", found.notes)
-    typer.echo(
+    _say(
         f"run {found.run}: {found.files} files, {found.judged} of {found.findings} findings judged again, "
         f"{found.passed} of {found.replays} replays passed"
     )
     if found.signer:
-        typer.echo(f"signed by {found.signer}")
-    typer.echo(found.said)
+        _say(f"signed by {found.signer}")
+    _say(found.said)
     raise typer.Exit(EXIT_CODES[found.said])
 
 
@@ -740,15 +741,14 @@ def explain(
     """Explain an incident: what happened, how to recognise it, the fix, the versions, what was measured last."""
     from chaos.catalogue import find  # noqa: PLC0415
     from chaos.explain import explain as page  # noqa: PLC0415
-    from chaos.report.table import visible  # noqa: PLC0415
 
-    typer.echo(visible(page(find(incident), results)))
+    _tell(page(find(incident), results))
 
 
 @app.command()
 def version() -> None:
     """Show this version, and the Kubernetes version that clusters have unless told otherwise."""
-    typer.echo(f"{APP} {installed_version(APP)}, Kubernetes {DEFAULT_KUBERNETES} by default")
+    _say(f"{APP} {installed_version(APP)}, Kubernetes {DEFAULT_KUBERNETES} by default")
 
 
 def main() -> None:
@@ -794,23 +794,24 @@ def _is_stdout(path: Path | None) -> bool:
 
 def _write_markdown(content: str, to: Path) -> None:
     if _is_stdout(to):
-        typer.echo(content, nl=False)
+        sys.stdout.write(content)  # Markdown, of which each part is escaped
     else:
-        to.write_text(content)
+        hand_out(to, content)
 
 
 def _print_checks(checks: "tuple[Check, ...]") -> None:
     colours = {"ok": "green", "warning": "yellow", "missing": "red"}
     table = Table("", "check", "found", "needed for")
     for check in checks:
-        table.add_row(f"[{colours[check.status]}]{check.status}[/]", check.title, escape(check.found), check.needed_for)
+        status = Text(check.status, style=colours[check.status])
+        table.add_row(status, *map(_cell, (check.title, check.found, check.needed_for)))
     console = _console()
     console.print(table)
     for check in checks:
         if check.mend:
             _indented(f"{check.title}: {check.mend}")
     missing = [check.title for check in checks if check.status == "missing"]
-    typer.echo(f"missing: {', '.join(missing)}" if missing else "nothing that is needed is missing")
+    _say(f"missing: {', '.join(missing)}" if missing else "nothing that is needed is missing")
 
 
 def _versions(given: list[str] | None) -> tuple[str, ...]:
@@ -826,15 +827,31 @@ def _agree(question: str, yes: bool) -> None:
         raise OrdealError("nothing was changed")
 
 
-def _list(title: str, lines: Sequence[str]) -> None:
-    if lines:
-        typer.echo(title)
-    for line in lines:
-        typer.echo(f"  - {line}")
+def _list(title: str, said: Sequence[str]) -> None:
+    if said:
+        _say(title)
+    for each in said:
+        _say(f"  - {each}")
+
+
+def _say(text: object = "", *, err: bool = False) -> None:
+    """A line, whatever is in it: all that is printed as text goes through here, or through `_tell`."""
+    typer.echo(line(str(text)), err=err)
+
+
+def _tell(text: str, *, err: bool = False) -> None:
+    """Several lines."""
+    typer.echo(lines(text), err=err)
 
 
 def _say_error(sentence: str) -> None:
-    typer.echo(f"{APP}: {sentence}", err=True)
+    """What programs said in it is set in: no line of theirs is taken for one of ours."""
+    _tell(f"{APP}: {sentence}".replace("\n", "\n  "), err=True)
+
+
+def _cell(text: str) -> Text:
+    """In a table nothing is markup."""
+    return Text(line(text))
 
 
 def _console() -> Console:
@@ -843,22 +860,22 @@ def _console() -> Console:
 
 
 def _print_json(content: object) -> None:
-    typer.echo(json.dumps(content, indent=2))
+    typer.echo(json.dumps(content, indent=2))  # in ASCII, controls as escapes
 
 
 def _indented(text: str) -> None:
     width = max(60, min(110, shutil.get_terminal_size((100, 24)).columns))
-    typer.echo(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False))
+    _tell(textwrap.fill(line(text), width, initial_indent="  ", subsequent_indent="    ", break_long_words=False))
 
 
 def _aside() -> Callable[[str], None]:
     """What takes long, where what is printed is for programs too."""
-    return lambda line: typer.echo(f"{datetime.now(UTC):%H:%M:%S} {line}", err=True)
+    return lambda told: _say(f"{datetime.now(UTC):%H:%M:%S} {told}", err=True)
 
 
 def _timestamped() -> Callable[[str], None]:
-    def say(line: str) -> None:
-        typer.echo(f"{datetime.now(UTC):%H:%M:%S} {line}")
+    def say(told: str) -> None:
+        _say(f"{datetime.now(UTC):%H:%M:%S} {told}")
         sys.stdout.flush()
 
     return say

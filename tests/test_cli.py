@@ -213,7 +213,7 @@ def test_report_shows_the_verdicts_of_a_run(home: Home) -> None:
         assert "held" in done.out
         assert "control:" in done.out
         assert "default-tolerations" in done.out
-        assert "[/red] on [node] �[31m�" in " ".join(done.out.split())
+        assert r"[/red] on [node] \x1b[31m\x07" in " ".join(done.out.split())
         assert "\x1b" not in done.out
         assert "1 of 2 passed" in done.out
     refused(home.run("report", "other"), "no results at results/other", "20260101-000000-abcd")
@@ -234,7 +234,7 @@ def test_report_makes_a_page_of_a_run_that_was_killed_too(home: Home) -> None:
     made = results(home.path / "results")
     made.begin("test_x", "mass-termination", cluster="kind", profile="smoke")
     done = home.run("report", "--html")
-    assert (done.code, done.out) == (0, "results/latest/report.html\n")
+    assert (done.code, done.out) == (0, "results/20260101-000000-abcd/report.html\n")
     assert "has no end" in (made.directory / "report.html").read_text()
     assert home.run("report", "--output", "page.html").out == "page.html\n"
     assert (home.path / "page.html").is_file()
@@ -251,7 +251,7 @@ def test_report_gives_a_summary_and_ends_with_the_answer_where_it_is_asked_to(ho
     assert (done.code, done.out.splitlines()[0]) == (2, "## kube-ordeal: unknown")
     assert "┏" not in done.out
     done = home.run("report", "--html", "--markdown", "summary.md")
-    assert (done.code, done.out) == (0, "results/latest/report.html\n")
+    assert (done.code, done.out) == (0, "results/20260101-000000-abcd/report.html\n")
     assert (home.path / "summary.md").read_text().startswith("## kube-ordeal: unknown\n")
     refused(home.run("report", "--markdown", "none/summary.md"), "none/summary.md", "No such file or directory")
 

@@ -1,9 +1,8 @@
 """The specs of one pytest run: started with the first that is asked for, each result there as soon as it ends."""
 
-import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +21,7 @@ from chaos.conformance.spec import Spec
 from chaos.conformance.verdicts import unknown
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import Report
+from chaos.hosts.files import place
 from chaos.invariants.conformance import LOST
 from chaos.report.results import Results
 from chaos.report.saved import SavedRun, load
@@ -222,10 +222,10 @@ class Session:
         """What became of specs in the run that is resumed. Raises OrdealError: it was of another version."""
         taken = resumable(earlier, version, {key: test for key, (_, test) in self._planned.items()})
         for each in taken:
-            if each.output and (source := earlier.path.parent / each.output).is_file():
+            if each.output:
                 target = self.folder / each.id / OUTPUT
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)
+                with suppress(OrdealError), earlier.file(each.output) as source:  # its text is not there any more
+                    place(target, source.read(), within=self._results.directory)
             self._rows[each.id] = each
         self._results.add_specs(taken)
         self._report(f"{len(taken)} specs had ended in the run {earlier.id} and are not run again")

@@ -3,6 +3,7 @@
 The same files make the same archive (with the same zlib): fixed order, times and modes.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -10,11 +11,13 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from chaos.errors import OrdealError
+from chaos.hosts.files import is_special, placed
 
 MAX_FILES = 100_000
 MAX_BYTES = 4 * 1024**3
@@ -26,12 +29,15 @@ _CHUNK = 1024 * 1024
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that zip can say
 _MODE = (stat.S_IFREG | 0o644) << 16
 
+Content = bytes | Callable[[], BinaryIO]  # of a file, or what opens it
 
-def write(path: Path, files: Mapping[str, Path | bytes]) -> None:
-    """Write an archive of files by their names in it. Raises OSError."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with zipfile.ZipFile(scratch, "w") as archive:
+
+def write(path: Path, files: Mapping[str, Content]) -> None:
+    """Write an archive of files by their names in it. Raises OSError, OrdealError as those that open them."""
+    if is_special(path):
+        raise OSError(errno.EINVAL, "it is no file")
+    with placed(path) as whole:
+        with zipfile.ZipFile(whole, "w") as archive:
             archive.comment = _SEAL + b"0" * _DIGITS
             for name in sorted(files):
                 info = zipfile.ZipInfo(name, _EPOCH)
@@ -40,15 +46,11 @@ def write(path: Path, files: Mapping[str, Path | bytes]) -> None:
                 if isinstance(content, bytes):
                     archive.writestr(info, content)
                     continue
-                with content.open("rb") as source, archive.open(info, "w", force_zip64=True) as target:
+                with content() as source, archive.open(info, "w", force_zip64=True) as target:
                     shutil.copyfileobj(source, target, _CHUNK)
-        digest = _digest_of_all_but_the_seal(scratch)
-        with scratch.open("r+b") as file:
-            file.seek(-_DIGITS, os.SEEK_END)
-            file.write(digest.encode())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+        digest = _digest_of_all_but_the_seal(whole)
+        whole.seek(-_DIGITS, os.SEEK_END)
+        whole.write(digest.encode())
 
 
 def broken_seal(path: Path) -> str:
@@ -56,10 +58,10 @@ def broken_seal(path: Path) -> str:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(_SEAL) - _DIGITS))
         seal = file.read()
-    if not seal.startswith(_SEAL):
-        return "it has no seal: it was packed, or packed again, by something else than kube-ordeal bundle"
-    if seal[len(_SEAL) :] != _digest_of_all_but_the_seal(path).encode():
-        return "its seal is broken: the archive was changed after it was made"
+        if not seal.startswith(_SEAL):
+            return "it has no seal: it was packed, or packed again, by something else than kube-ordeal bundle"
+        if seal[len(_SEAL) :] != _digest_of_all_but_the_seal(file).encode():
+            return "its seal is broken: the archive was changed after it was made"
     return ""
 
 
@@ -145,13 +147,13 @@ def _harm(info: zipfile.ZipInfo) -> str:
     return ""
 
 
-def _digest_of_all_but_the_seal(path: Path) -> str:
-    digest, left = hashlib.sha256(), path.stat().st_size - _DIGITS
-    with path.open("rb") as file:
-        while left > 0:
-            chunk = file.read(min(_CHUNK, left))
-            if not chunk:
-                break
-            digest.update(chunk)
-            left -= len(chunk)
+def _digest_of_all_but_the_seal(file: BinaryIO) -> str:
+    digest, left = hashlib.sha256(), file.seek(0, os.SEEK_END) - _DIGITS
+    file.seek(0)
+    while left > 0:
+        chunk = file.read(min(_CHUNK, left))
+        if not chunk:
+            break
+        digest.update(chunk)
+        left -= len(chunk)
     return digest.hexdigest()

@@ -4,8 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 
 import msgspec
@@ -14,11 +15,13 @@ import chaos
 from chaos.errors import OrdealError
 from chaos.hosts.places import APP, BESIDE, suites_dir
 from chaos.report import archive
+from chaos.report.archive import Content
 from chaos.report.product import Product
 from chaos.report.saved import SavedRun
 
 FORMAT = 2  # 1 had the page and junit.xml, which nothing backs: anybody makes them of the results
 MANIFEST, RESULTS, PRODUCT = "MANIFEST.json", "results.json", "PRODUCT.yaml"
+CHUNK_BYTES = 1024 * 1024
 SOURCES = (".py", ".json", ".yaml", ".html", ".css", ".js", ".j2")
 
 
@@ -65,8 +68,8 @@ def pack(run: SavedRun, target: Path, product: Product, *, not_judged_again: str
     if missing:
         more = f"; and {len(missing) - 5} more files" if len(missing) > 5 else ""
         raise OrdealError(f"the run {run.id} is not whole: {'; '.join(missing[:5])}{more}")
-    files: dict[str, Path | bytes] = {RESULTS: run.path, PRODUCT: product.content}
-    files |= {name: run.file(name) for name in run.named}
+    files: dict[str, Content] = {RESULTS: partial(run.file, run.path.name), PRODUCT: product.content}
+    files |= {name: partial(run.file, name) for name in run.named}
     manifest = Manifest(
         format=FORMAT,
         tool=APP,
@@ -103,16 +106,18 @@ def suites_digest() -> str:
     return _digest_of_sources(suites_dir())
 
 
-def digest(content: Path | bytes) -> str:
+def digest(content: Content) -> str:
     """SHA-256, in hexadecimal digits."""
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    with content.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return _listed(content).sha256
 
 
-def _listed(content: Path | bytes) -> Listed:
-    return Listed(digest(content), len(content) if isinstance(content, bytes) else content.stat().st_size)
+def _listed(content: Content) -> Listed:
+    sha256, size_bytes = hashlib.sha256(), 0
+    with BytesIO(content) if isinstance(content, bytes) else content() as file:
+        while chunk := file.read(CHUNK_BYTES):
+            sha256.update(chunk)
+            size_bytes += len(chunk)
+    return Listed(sha256.hexdigest(), size_bytes)
 
 
 def _digest_of_sources(folder: Path) -> str:
@@ -120,5 +125,7 @@ def _digest_of_sources(folder: Path) -> str:
     inside: Mapping[str, Path] = {
         p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and p.suffix in SOURCES
     }
-    lines = [f"{digest(inside[name])}  {name}\n" for name in sorted(inside) if not name.startswith(f"{BESIDE}/")]
+    lines = [
+        f"{digest(inside[name].read_bytes())}  {name}\n" for name in sorted(inside) if not name.startswith(f"{BESIDE}/")
+    ]
     return digest("".join(lines).encode())

@@ -11,11 +11,14 @@ from datetime import datetime
 from pathlib import Path
 
 from chaos.errors import OrdealError
+from chaos.hosts.files import place, placed
 from chaos.hosts.places import APP
-from chaos.report.junit import xml_text
+from chaos.report.junit import xml_line
+from chaos.report.markdown import escaped
 from chaos.report.product import Product
 from chaos.report.saved import SavedRun
 from chaos.report.specs import SpecResult
+from chaos.visible import line, visible
 
 LOG, JUNIT, PRODUCT, README = "e2e.log", "junit_01.xml", "PRODUCT.yaml", "README.md"
 FILES = (README, LOG, JUNIT, PRODUCT)
@@ -51,12 +54,12 @@ def submit(run: SavedRun, version: str, required: Sequence[str], product: Produc
     target = folder / f"v{'.'.join(version.split('.')[:2])}" / "PRODUCT"
     try:
         target.mkdir(parents=True, exist_ok=True)
-        (target / PRODUCT).write_bytes(product.content)
-        (target / README).write_text(_readme(run, version, len(ran)))
-        (target / JUNIT).write_text(_junit(run, ran))
-        with (target / LOG).open("w") as log:
+        place(target / PRODUCT, product.content)
+        place(target / README, _readme(run, version, len(ran)))
+        place(target / JUNIT, _junit(run, ran))
+        with placed(target / LOG) as log:
             for part in _log(run, ran):
-                log.write(part)
+                log.write(part.encode(errors="backslashreplace"))
     except OSError as error:
         raise OrdealError(f"the files for the CNCF can't be written to {target}: {error.strerror}") from error
     return Submission(version, target, product.lacks)
@@ -90,19 +93,24 @@ def _some(specs: Sequence[str]) -> str:
 
 
 def _logged(run: SavedRun, result: SpecResult) -> bool:
-    return bool(result.output) and (run.path.parent / result.output).is_file()
+    try:
+        run.file(result.output).close()
+    except OrdealError:
+        return False
+    return True
 
 
-def _log(run: SavedRun, ran: Sequence[SpecResult]) -> "list[str]":
+def _log(run: SavedRun, ran: Sequence[SpecResult]) -> list[str]:
     """Each spec's own output, in the order in which they ended, and Ginkgo's last lines."""
     took_s = sum(r.took_s for r in ran)
     parts = [
-        f"{APP} {run.version} put this log together from what e2e.test wrote of each spec (run {run.id}).\n",
-        f"e2e test version: v{ran[0].kubernetes}\n\nWill run {len(ran)} specs\n",
+        f"{line(f'{APP} {run.version} put this log together from what e2e.test wrote of each spec (run {run.id}).')}\n",
+        f"e2e test version: v{line(ran[0].kubernetes)}\n\nWill run {len(ran)} specs\n",
     ]
     for r in ran:
-        said = (run.path.parent / r.output).read_text(errors="replace").rstrip("\n")
-        parts.append(f"{'-' * 30}\n{r.spec}\n{said}\n• [{r.took_s:.3f} seconds]\n")
+        with run.file(r.output) as file:
+            said = visible(file.read().decode(errors="replace"), keep="\n\t").rstrip("\n")
+        parts.append(f"{'-' * 30}\n{line(r.spec)}\n{said}\n• [{r.took_s:.3f} seconds]\n")
     parts.append(f"{'-' * 30}\n\nRan {len(ran)} of {len(ran)} Specs in {took_s:.3f} seconds\n")
     parts.append(f"SUCCESS! -- {len(ran)} Passed | 0 Failed | 0 Pending | 0 Skipped\nPASS\n")
     return parts
@@ -113,12 +121,18 @@ def _junit(run: SavedRun, ran: Sequence[SpecResult]) -> str:
     counts = {"tests": str(len(ran)), "disabled": "0", "errors": "0", "failures": "0"}
     took = f"{sum(r.took_s for r in ran):.3f}"
     whole = ET.Element("testsuites", {**counts, "time": took})
-    named = {"name": SUITE, **counts, "skipped": "0", "time": took, "timestamp": run.started.removesuffix("Z")}
+    named = {
+        "name": SUITE,
+        **counts,
+        "skipped": "0",
+        "time": took,
+        "timestamp": xml_line(run.started.removesuffix("Z")),
+    }
     suite = ET.SubElement(whole, "testsuite", named)
     properties = ET.SubElement(suite, "properties")
     ET.SubElement(properties, "property", name="SuiteSucceeded", value="true")
     for r in ran:
-        case = {"name": xml_text(f"[It] {r.spec}"), "classname": SUITE, "status": "passed", "time": f"{r.took_s:.3f}"}
+        case = {"name": xml_line(f"[It] {r.spec}"), "classname": SUITE, "status": "passed", "time": f"{r.took_s:.3f}"}
         ET.SubElement(suite, "testcase", case)
     ET.indent(whole)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(whole, encoding="unicode")}\n'
@@ -126,15 +140,15 @@ def _junit(run: SavedRun, ran: Sequence[SpecResult]) -> str:
 
 def _readme(run: SavedRun, version: str, count: int) -> str:
     on = datetime.fromisoformat(run.started).date()
-    return f"""# Conformance of Kubernetes v{version}
+    return f"""# Conformance of Kubernetes v{escaped(version)}
 
-All {count} specs of upstream's e2e.test v{version} with the label Conformance, parallel and serial, none skipped.
-They were run on {on} by {APP} {run.version}, run {run.id}.
+All {count} specs of upstream's e2e.test of that version with the label Conformance, parallel and serial, none skipped.
+They were run on {on} by {APP} {escaped(run.version)}, run {escaped(run.id)}.
 
 ## To do it again
 
     pip install {APP}
-    {APP} conformance build --kubernetes {version}
+    {APP} conformance build --kubernetes {line(version)}
     {APP} run suites/conformance --ordeal-profile full --ordeal-specs conformance \\
         --ordeal-cluster existing --ordeal-kubeconfig KUBECONFIG
     {APP} bundle --product PRODUCT.yaml

@@ -17,12 +17,14 @@ from plotly.offline import get_plotlyjs
 from chaos.budget import span
 from chaos.catalogue import Control, Incident
 from chaos.errors import OrdealError
+from chaos.hosts.files import hand_out, place
 from chaos.invariants.conformance import STATES
 from chaos.report import grid, plot
 from chaos.report.answer import Answer, answer, headline, left_out, title
 from chaos.report.saved import SavedFinding, SavedOutcome, SavedPiece, SavedRun
 from chaos.report.specs import BROKEN, SpecResult
 from chaos.report.timeline import Timeline, timeline
+from chaos.visible import visible
 
 PAGE = "report.html"
 FIGURES_BYTES = 3_500_000  # of all timelines together; plotly.js is 4.8 MB of the page's 10
@@ -98,10 +100,11 @@ class Unpassed:
 def write_page(run: SavedRun, path: Path) -> None:
     """Write the page of a run to `path`. Raises OrdealError where that can't be written."""
     text = page(run, path.parent)
-    scratch = path.with_name(f".{path.name}.tmp")
     try:
-        scratch.write_text(text, encoding="utf-8", errors="replace")
-        scratch.replace(path)
+        if path.parent == run.folder:
+            place(path, text, within=run.folder)
+        else:
+            hand_out(path, text)
     except OSError as error:
         raise OrdealError(f"the page can't be written to {path}: {error.strerror}") from error
 
@@ -188,7 +191,7 @@ class _Maker:
         except (OrdealError, OSError) as error:
             self.unreadable.append(str(error))
             return Drawn(relative, "", None, Markup(), str(error))
-        href = self._href(self._run.file(relative))
+        href = self._href(relative)
         reduced = timeline(history, self._bins)
         figure = plot.figure(reduced) if reduced.panels else ""
         if len(figure) > self._figures_left:
@@ -201,20 +204,20 @@ class _Maker:
             return Shown(piece.name, "", 0, "", piece.missing)
         name = "/".join(Path(piece.path).parts[-2:])
         try:
-            path = self._run.piece(piece)
-            size_bytes = path.stat().st_size
-            text = ""
-            if 0 < size_bytes <= min(INLINE_BYTES, self._inline_left):
-                text = path.read_text(errors="replace").replace("\0", "�")
-                self._inline_left -= size_bytes
+            with self._run.piece(piece) as file:
+                size_bytes = os.fstat(file.fileno()).st_size
+                text = ""
+                if 0 < size_bytes <= min(INLINE_BYTES, self._inline_left):
+                    text = file.read(INLINE_BYTES).decode(errors="replace")
+                    self._inline_left -= size_bytes
         except (OrdealError, OSError) as error:
             self.unreadable.append(str(error))
             return Shown(name, "", 0, "", str(error))
-        return Shown(name, self._href(path), size_bytes, text, "")
+        return Shown(name, self._href(piece.path), size_bytes, text, "")
 
-    def _href(self, path: Path) -> str:
+    def _href(self, relative: str) -> str:
         # "./" so that no name can be read as a scheme
-        return "./" + quote(os.path.relpath(path, self._beside.resolve()))
+        return "./" + quote(os.path.relpath(self._run.folder.resolve() / relative, self._beside.resolve()))
 
 
 def _worry(o: SavedOutcome) -> int:
@@ -263,6 +266,11 @@ def _arguments(given: Mapping[str, object] | None) -> str:
     return ", ".join(each if len(each) <= 120 else f"{each[:118]} …" for each in said)
 
 
+def _visible(value: object) -> object:
+    """What the page shows of others: a browser draws no control character, and turns text around for some."""
+    return visible(value, keep="\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -271,8 +279,15 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_visible,
     )
-    environment.filters |= {"across": _across, "arguments": _arguments, "bytes": _bytes, "span": span}
+    environment.filters |= {
+        "across": _across,
+        "arguments": _arguments,
+        "bytes": _bytes,
+        "span": span,
+        "visible": _visible,
+    }
     return environment
 
 

@@ -4,12 +4,13 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 
+from chaos.hosts.files import is_below
 from chaos.invariants.conformance import SKIPPED
 from chaos.report.saved import SavedOutcome, SavedRun, Skipped
 from chaos.report.specs import BROKEN, SpecResult
+from chaos.visible import line, lines
 
-# What XML 1.0 can't hold (section 2.2 of the recommendation), even escaped: shown as \x1b or \ud800 instead.
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ATTACHMENT = re.compile(r"\[\[(?=ATTACHMENT\|)", re.IGNORECASE)
 _SUITE = "kube-ordeal"
 _DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 
@@ -36,7 +37,9 @@ def document(run: SavedRun) -> str:
     took_s = sum(outcome.duration_s for outcome in run.outcomes) + sum(spec.took_s for spec in run.own_specs)
     totals["time"] = f"{took_s:.3f}"
     whole = ET.Element("testsuites", totals)
-    suite = ET.SubElement(whole, "testsuite", {"name": _SUITE, **totals, "timestamp": run.started.removesuffix("Z")})
+    suite = ET.SubElement(
+        whole, "testsuite", {"name": _SUITE, **totals, "timestamp": xml_line(run.started.removesuffix("Z"))}
+    )
     _properties(suite, {"run": run.id, "version": run.version, **run.machine, **run.measured, **(run.options or {})})
     suite.extend(cases)
     ET.indent(whole)
@@ -51,8 +54,8 @@ def _case(o: SavedOutcome) -> ET.Element:
     _properties(case, {**about, **(o.facts or {}), **verdicts, **figures})
     if not o.passed:
         tag = "error" if o.verdict == "unknown" else "failure"
-        problem = ET.SubElement(case, tag, type=o.verdict, message=xml_text(o.why))
-        problem.text = xml_text("\n".join(f"{f.verdict}: {f.invariant}: {f.sentence}" for f in o.findings))
+        problem = ET.SubElement(case, tag, type=xml_line(o.verdict), message=xml_line(o.why))
+        problem.text = _lines(f"{f.verdict}: {f.invariant}: {f.sentence}" for f in o.findings)
     _say(case, o.why, dict.fromkeys([*o.histories, *(piece.path for piece in o.evidence if piece.path)]))
     return case
 
@@ -63,21 +66,26 @@ def _spec(s: SpecResult) -> ET.Element:
     _properties(case, {"spec": s.spec, "area": s.area, "state": s.state, "kubernetes": s.kubernetes})
     if not s.passed:
         tag = "skipped" if s.state == SKIPPED else "failure" if s.state in BROKEN else "error"
-        problem = ET.SubElement(case, tag, message=xml_text(s.said))
+        problem = ET.SubElement(case, tag, message=xml_line(s.said))
         problem.text = xml_text(s.message)
     _say(case, s.said, s.files)
     return case
 
 
+def _lines(said: Iterable[str]) -> str:
+    return "\n".join(map(xml_line, said))
+
+
 def _say(case: ET.Element, sentence: str, paths: Iterable[str]) -> None:
     """A sentence, and files in the form in which Jenkins and GitLab take attachments."""
     out = ET.SubElement(case, "system-out")
-    out.text = xml_text("\n".join([sentence, *(f"[[ATTACHMENT|{path}]]" for path in paths)]))
+    attached = (f"[[ATTACHMENT|{line(path)}]]" for path in paths if is_below(path) and "]]" not in path)
+    out.text = "\n".join([xml_text(sentence), *attached])
 
 
 def _skipped(skipped: Skipped) -> ET.Element:
     case = _named(skipped.test, "0")
-    ET.SubElement(case, "skipped", message=xml_text(skipped.why))
+    ET.SubElement(case, "skipped", message=xml_line(skipped.why))
     return case
 
 
@@ -85,15 +93,23 @@ def _named(test: str, time_s: str) -> ET.Element:
     """A case is named as pytest's own --junitxml names it, so that both can be laid side by side."""
     file, _, name = test.rpartition("::")
     classname = file.removesuffix(".py").replace("/", ".") or _SUITE
-    return ET.Element("testcase", classname=xml_text(classname), name=xml_text(name), time=time_s)
+    return ET.Element("testcase", classname=xml_line(classname), name=xml_line(name), time=time_s)
 
 
 def _properties(parent: ET.Element, values: Mapping[str, object]) -> None:
     properties = ET.SubElement(parent, "properties")
     for name, value in values.items():
-        ET.SubElement(properties, "property", name=xml_text(name), value=xml_text(str(value)))
+        ET.SubElement(properties, "property", name=xml_line(name), value=xml_line(str(value)))
 
 
 def xml_text(text: str) -> str:
-    """The text without what XML 1.0 can't hold: that is shown by its number."""
-    return _NO_XML.sub(lambda found: ascii(found[0]).strip("'"), text)
+    """Text of several lines as XML 1.0 can hold it (section 2.2 of the recommendation): the rest is shown as escapes.
+
+    No file is attached but for those that `_say` names.
+    """
+    return _ATTACHMENT.sub("[ [", lines(text))
+
+
+def xml_line(text: str) -> str:
+    """The same of one line, as attributes are."""
+    return _ATTACHMENT.sub("[ [", line(text))

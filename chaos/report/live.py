@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from chaos import visible
 from chaos.history import History, NodeChange, Probe
 
 EVERY_S = 1.0
@@ -55,7 +56,7 @@ class View:
         """Write a line above what is shown; False where nothing is shown, and the line is the caller's to write."""
         if self._live is None:
             return False
-        self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._live.console.print(Text(visible.line(line)), soft_wrap=True)
         return True
 
     @contextmanager
@@ -63,8 +64,8 @@ class View:
         """Show a replay for the block's length; `before_s`: how long it took the last time."""
 
         def shown() -> Text:
-            lines = [line for line in (self._of_all(), *status(name, watched, before_s)) if line]
-            return Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
+            said = [each for each in (self._of_all(), *status(name, watched, before_s)) if each]
+            return Text(visible.joined(said), style="dim", no_wrap=True, overflow="ellipsis")
 
         if self._out is None:
             yield
@@ -98,7 +99,7 @@ def _still(watched: Watched, out: TextIO) -> Iterator[None]:
     def tell() -> None:
         while not over.wait(STILL_EVERY_S):
             if time.monotonic() - watched.now.since >= STILL_EVERY_S:
-                out.write(f"{datetime.now(UTC):%H:%M:%S} still {_phase(watched.now)}\n")
+                out.write(f"{datetime.now(UTC):%H:%M:%S} {visible.line(f'still {_phase(watched.now)}')}\n")
                 out.flush()
 
     thread = threading.Thread(target=tell, name="still", daemon=True)

@@ -4,12 +4,24 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-_MARKED = re.compile(r"([\\`*_\[\]|~])")
+from chaos.visible import line
+
+_MARKED = re.compile(r"([\\`*_\[\]|~$])")
+_BEGINS = re.compile(r"^([#+=-]|\d+(?=[.)]))")  # a heading, a list, a line
+# GitHub tells whoever is mentioned, and links issues: it looks for them in what is shown, where a backslash is gone.
+# What a comment parts is none.
+_CALLS = re.compile(r"(?<!\w)([@#])(?=\w)")
 
 
 def escaped(plain: str) -> str:
     """Text that Markdown and HTML leave as it is, on one line."""
-    return _MARKED.sub(r"\\\1", html.escape(" ".join(plain.split()), quote=False))
+    text = line(" ".join(re.split("[ \t\r\n]*[ \t\n][ \t\r\n]*", plain.strip(" \t\r\n"))))
+    marked = _MARKED.sub(r"\\\1", html.escape(text, quote=False))
+    return _CALLS.sub(r"\1<!-- -->", _BEGINS.sub(_shown, marked))
+
+
+def _shown(found: "re.Match[str]") -> str:
+    return f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}"
 
 
 def pipe_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 from chaos.history import Window
 from chaos.report import timeline as tl
 from chaos.report.timeline import Bar, Mark, Panel, Series, Timeline
+from chaos.visible import visible
 
 LANE_PX, STRIP_PX, GAP_PX = 20, 130, 46
 LABEL = 28  # characters of a lane's name
@@ -240,7 +241,7 @@ def _folded(text: str, width: int = 70) -> str:
 
 def _text(text: str) -> str:
     """plotly.js reads texts as a kind of HTML: what comes from a cluster is escaped."""
-    return escape(text, quote=False)
+    return escape(visible(text), quote=False)
 
 
 def _s(at: float) -> float:

@@ -19,12 +19,13 @@ from typing import Any
 from chaos.catalogue import INCIDENTS
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
+from chaos.hosts.files import opened, place, place_link
 from chaos.hosts.lock import locked
 from chaos.hosts.ownership import will_write
 from chaos.hosts.places import APP
 from chaos.invariants.base import Finding, Verdict
 from chaos.report import junit, specs
-from chaos.report.saved import LeftOut, SavedPlan, of_json
+from chaos.report.saved import LATEST, LeftOut, SavedPlan, of_json
 from chaos.report.saved import Row as Row  # noqa: PLC0414  (suites take it from here)
 from chaos.report.schema import SCHEMA as SCHEMA  # noqa: PLC0414
 from chaos.report.specs import SpecResult
@@ -71,7 +72,7 @@ class Results:
             self.directory.mkdir(parents=True, exist_ok=True)
             with self._locked():
                 if not self.path.exists():
-                    _point(root / "latest", run)
+                    place_link(root / LATEST, run)
                     self._write(_empty(run, facts))
         except OSError as error:
             raise self._unwritable(error) from error
@@ -152,7 +153,8 @@ class Results:
     def _change(self, change: Callable[[_Content], None]) -> None:
         try:
             with self._locked():
-                content = json.loads(self.path.read_text())
+                with opened(self.directory, self.path.name) as file:
+                    content = json.load(file)
                 change(content)
                 self._write(content)
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -170,8 +172,9 @@ class Results:
 
     def _write(self, content: _Content) -> None:
         content["updated"] = _now()
-        _replace(self.path, json.dumps(content, indent=2, allow_nan=False) + "\n")
-        _replace(self.directory / "junit.xml", junit.document(of_json(content, self.path)))
+        # Whoever reads meanwhile, and whatever kills us, finds the old file or the new one.
+        place(self.path, json.dumps(content, indent=2, allow_nan=False) + "\n", within=self.directory)
+        place(self.directory / "junit.xml", junit.document(of_json(content, self.path)), within=self.directory)
 
     def _as_json(self, o: Outcome) -> dict[str, object]:
         return {
@@ -269,16 +272,3 @@ def _now() -> str:
 
 def _iso(wall: float) -> str:
     return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Whoever reads meanwhile, and whatever kills us, finds the old file or the new one."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
-
-
-def _point(link: Path, target: str) -> None:
-    scratch = link.with_name(f".latest-{target}")
-    scratch.symlink_to(target)
-    scratch.replace(link)

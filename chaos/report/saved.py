@@ -1,22 +1,27 @@
 """The results of a run, read back from its results.json."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from os import SEEK_END
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 from chaos.catalogue import Control, Incident, Sign
 from chaos.errors import OrdealError
 from chaos.history import History
+from chaos.hosts.files import opened
 from chaos.invariants.base import Figure
 from chaos.report import specs
 from chaos.report.schema import check
 from chaos.report.specs import ALONE, SpecResult
 
+T = TypeVar("T")
 Row = Mapping[str, str | int | float]
+RESULTS = "results.json"
+LATEST = "latest"  # the newest run's link, beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +145,25 @@ class SavedRun:
                 return each
         return Incident(incident_id, incident_id, "", "", "", "", "", controls=())
 
-    def file(self, relative: str) -> Path:
-        """A history or a piece of evidence. Raises OrdealError where it is missing or not below the run's folder."""
-        folder = self.path.parent.resolve()
-        path = (folder / relative).resolve()
-        if not path.is_relative_to(folder):
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.path.parent
+
+    def file(self, relative: str) -> BinaryIO:
+        """A history, a piece of evidence, or what a spec has left, opened.
+
+        Raises OrdealError where it is missing, or is no file below the run's folder: no link in it is followed.
+        """
+        try:
+            return opened(self.folder, relative)
+        except FileNotFoundError as error:
+            raise OrdealError(f"{relative} is missing: it was there when {self.path} was written") from error
+        except OSError as error:
             raise OrdealError(
-                f"{relative} is not below the run's folder {self.path.parent}; was the results file edited?"
-            )
-        if not path.is_file():
-            raise OrdealError(f"{relative} is missing: it was there when {self.path} was written")
-        return path
+                f"{relative} is not a file below the run's folder {self.folder} ({error.strerror}); "
+                "was the results file edited?"
+            ) from error
 
     @property
     def own_specs(self) -> tuple[SpecResult, ...]:
@@ -175,29 +188,32 @@ class SavedRun:
 
         That of a replay that was killed may end in the middle of a line.
         """
-        path = self.file(relative)
-        history = History.load(path)
+        path = self.folder / relative
         done = {h for o in self.outcomes if o.ended for h in (*o.histories, *(f.history for f in o.findings))}
-        if relative in done and not _ends_a_line(path):
+        with self.file(relative) as file:
+            cut_off = relative in done and not _ends_a_line(file)
+            history = History.load(path, file)
+        if cut_off:
             raise OrdealError(f"{path} ends in the middle of a line, and its replay had an end; was it cut off?")
         return history
 
-    def piece(self, piece: SavedPiece) -> Path:
-        """A piece of evidence. Raises OrdealError where it is missing, or is not as large as it was."""
-        path = self.file(piece.path)
-        size_bytes = path.stat().st_size
+    def piece(self, piece: SavedPiece) -> BinaryIO:
+        """A piece of evidence, opened. Raises OrdealError where it is missing, or is not as large as it was."""
+        file = self.file(piece.path)
+        size_bytes = os.fstat(file.fileno()).st_size
         if piece.size_bytes is not None and size_bytes != piece.size_bytes:
+            file.close()
             raise OrdealError(
                 f"{piece.path} has {size_bytes} bytes, and had {piece.size_bytes} when {self.path} was written"
             )
-        return path
+        return file
 
     def missing(self) -> tuple[str, ...]:
         """A sentence for each file that the results name and that can't be read."""
         sentences = []
         for each in self.named:
             try:
-                self.file(each)
+                self.file(each).close()
             except OrdealError as error:
                 sentences.append(str(error))
         return tuple(sentences)
@@ -205,8 +221,8 @@ class SavedRun:
     def unreadable(self) -> tuple[str, ...]:
         """A sentence for each file that is missing, was edited or cut off, or whose clock goes back."""
         reads: list[Callable[[], object]] = [partial(self.history, each) for each in dict.fromkeys(self.histories)]
-        reads += [partial(self.piece, each) for o in self.outcomes for each in o.evidence if each.path]
-        reads += [partial(self.file, path) for each in self.specs for path in each.files]
+        reads += [partial(_close, self.piece, each) for o in self.outcomes for each in o.evidence if each.path]
+        reads += [partial(_close, self.file, path) for each in self.specs for path in each.files]
         sentences = []
         for read in reads:
             try:
@@ -216,18 +232,22 @@ class SavedRun:
         return tuple(dict.fromkeys(sentences))
 
 
-def load(root: Path, run: str = "latest") -> SavedRun:
+def load(root: Path, run: str = LATEST) -> SavedRun:
     """The run of that id below `root`, or at that path.
 
-    Raises OrdealError where there is none, or it is truncated, of another schema version, or was edited.
+    Raises OrdealError where there is none, or it is truncated, of another schema version, or was edited; where its
+    folder or its file is a link, but for `latest`, which leads to another run beside it.
     """
     given = Path(run)
-    path = given if given.is_file() else (given if given.is_dir() else root / run) / "results.json"
+    path = given if given.is_file() else _plain(given if given.is_dir() else root / run) / RESULTS
     try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        there = ", ".join(sorted(p.parent.name for p in root.glob("*/results.json") if not p.parent.is_symlink()))
+        with opened(path.parent, path.name) as file:
+            content = json.load(file)
+    except FileNotFoundError as error:
+        there = ", ".join(sorted(p.parent.name for p in root.glob(f"*/{RESULTS}") if not p.parent.is_symlink()))
         raise OrdealError(f"there are no results at {path}; runs below {root}: {there or 'none'}") from error
+    except OSError as error:
+        raise OrdealError(f"the results at {path} can't be read: {error.strerror}") from error
     except ValueError as error:
         raise OrdealError(f"the results at {path} are no JSON, they may be cut off ({error})") from error
     check(content, path)
@@ -276,11 +296,28 @@ def latest_with(root: Path, incident_id: str) -> SavedRun | None:
     return None
 
 
-def _ends_a_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        size_bytes = file.seek(0, SEEK_END)
-        file.seek(max(0, size_bytes - 1))
-        return file.read() in {b"", b"\n"}
+def _plain(folder: Path) -> Path:
+    """A run's folder, with a link that leads to another one beside it followed. Raises OrdealError for other links."""
+    try:
+        target = str(folder.readlink())
+    except OSError:  # it is no link
+        return folder
+    if target in {".", ".."} or "/" in target:
+        raise OrdealError(f"{folder} is a link to {target}, which is not beside it: name the run's own folder")
+    return folder.with_name(target)
+
+
+def _close(open_it: Callable[[T], BinaryIO], what: T) -> None:
+    open_it(what).close()
+
+
+def _ends_a_line(file: BinaryIO) -> bool:
+    """Leaves the file at its beginning."""
+    size_bytes = file.seek(0, SEEK_END)
+    file.seek(max(0, size_bytes - 1))
+    ends = file.read() in {b"", b"\n"}
+    file.seek(0)
+    return ends
 
 
 def _outcome(entry: Mapping[str, Any]) -> SavedOutcome:

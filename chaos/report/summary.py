@@ -11,7 +11,8 @@ from chaos.report.allowed import Allowed
 from chaos.report.compare import Comparison, FigureRow, Key, Unit, VerdictRow
 from chaos.report.difference import Status
 from chaos.report.markdown import escaped, folded, pipe_table
-from chaos.report.table import visible
+from chaos.report.table import cell
+from chaos.visible import line
 
 SCHEMA = 1
 COLOURS = {
@@ -88,7 +89,7 @@ def terminal(c: Comparison) -> RenderableType:
         for f in figures:
             _add(table, _figure_cells(f), COLOURS[f.status])
         parts.append(table)
-    return Group(*parts, *(Text(sentence) for sentence in _sentences(c)), Text(answer(c), style=COLOURS[c.answer]))
+    return Group(*parts, *map(cell, _sentences(c)), Text(line(answer(c)), style=COLOURS[c.answer]))
 
 
 def as_json(c: Comparison) -> dict[str, object]:
@@ -225,4 +226,4 @@ def _allowed(entry: Allowed | None) -> dict[str, object]:
 
 
 def _add(table: Table, cells: Sequence[str], style: str) -> None:
-    table.add_row(*(Text(visible(cell)) for cell in cells), style=style or None)
+    table.add_row(*map(cell, cells), style=style or None)

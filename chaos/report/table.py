@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chaos.report.results import Row
+from chaos.visible import joined
 
 
 class Judged(Protocol):
@@ -32,34 +33,34 @@ class Judged(Protocol):
     def why(self) -> str: ...
 
 
-def visible(text: str) -> str:
-    """What a cluster said, without characters that a terminal would obey."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+def cell(*parts: str) -> Text:
+    """Text in a table, a line for each part: neither a terminal nor rich, which knows markup, obeys anything in it."""
+    return Text(joined(parts))
 
 
 def fact_table(name: str, rows: Sequence[Row]) -> Table:
     """A table that a suite made; its columns are those of the first row."""
-    table = Table(title=name)
+    table = Table(title=cell(name))
     for column in rows[0] if rows else ():
-        table.add_column(column)
+        table.add_column(cell(column))
     for row in rows:
-        table.add_row(*(Text(visible(str(value))) for value in row.values()))
+        table.add_row(*(cell(str(value)) for value in row.values()))
     return table
 
 
 def verdict_table(outcomes: Iterable[Judged], title: str | None = None) -> Table:
     """One row a replay."""
-    table = Table(title=title)
+    table = Table(title=None if title is None else cell(title))
     for column in ("incident", "on", "variant", "verdict", "passed", "s", "why"):
         table.add_column(column, overflow="fold", justify="right" if column == "s" else "left")
     for o in outcomes:
         table.add_row(
-            f"{o.id}\n({o.replay})" if o.replay else o.id,
-            f"{o.cluster}\n{o.kubernetes}",
-            f"control:\n{o.control}" if o.control else "hardened",
-            str(o.verdict),
+            cell(o.id, f"({o.replay})") if o.replay else cell(o.id),
+            cell(o.cluster, o.kubernetes),
+            cell("control:", o.control) if o.control else "hardened",
+            cell(str(o.verdict)),
             "yes" if o.passed else "NO",
             f"{o.duration_s:.0f}",
-            Text(visible(o.why)),
+            cell(o.why),
         )
     return table

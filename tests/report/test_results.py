@@ -172,7 +172,7 @@ def test_what_was_edited_beside_the_results_is_named(tmp_path: Path) -> None:
     log.write_text("lines of\n")
     assert load(tmp_path).unreadable() == (
         f"{path} ends in the middle of a line, and its replay had an end; was it cut off?",
-        f"kubelet.log has 9 bytes, and had 15 when {tmp_path}/latest/results.json was written",
+        f"kubelet.log has 9 bytes, and had 15 when {made.path} was written",
     )
 
 
@@ -194,7 +194,7 @@ def test_results_that_were_cut_off_are_refused(tmp_path: Path) -> None:
 def test_files_outside_of_the_run_are_not_opened(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     run = edited(tmp_path, lambda c: c["incidents"][0].update(evidence=[{"name": "x", "path": "../secret"}]))
-    with pytest.raises(OrdealError, match=re.escape("../secret is not below the run's folder")):
+    with pytest.raises(OrdealError, match=re.escape("../secret is not a file below the run's folder")):
         run.file("../secret")
 
 
