@@ -122,7 +122,10 @@ def entered(folder: Path) -> Iterator[int]:
 @contextmanager
 def _folder_of(path: Path, within: Path | None) -> Iterator[int]:
     if within is None:
-        handle = os.open(path.parent, _FOLDER)
+        try:
+            handle = os.open(path.parent, _FOLDER)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         try:
             yield handle
         finally:
