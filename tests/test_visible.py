@@ -145,6 +145,7 @@ WRITERS = {
     "cli._write_markdown",  # each part of it is escaped
     "telling.report",
     "telling.write",
+    "telling.agreed",  # a question
     "planning._tell",
     "showing.tell",  # Progress.line, which is visible
     "report.live.tell",
@@ -172,6 +173,11 @@ class Calls(ast.NodeVisitor):
         self.inside.append(node.name)
         self.generic_visit(node)
         self.inside.pop()
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if ast.unparse(node) in {"typer.echo", "typer.secho"}:  # handed on, too
+            self.found.add(f"{self.module}.{self.inside[-1]}")
+        self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
         if PRINTS.fullmatch(ast.unparse(node.func)):
