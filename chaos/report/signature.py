@@ -10,6 +10,7 @@ from pathlib import Path
 
 from chaos.errors import OrdealError
 from chaos.hosts import command
+from chaos.hosts.files import place
 
 NAMESPACE = "kube-ordeal-bundle"  # what a signature is for: one of a file or a commit can't be taken for one of these
 SIGN_WITHIN_S, CHECK_WITHIN_S = 300.0, 60.0  # a key may ask for its passphrase, or for a touch
@@ -30,7 +31,7 @@ def sign(bundle: Path, key: Path) -> Path:
     if signed.code != 0:
         raise OrdealError(f"{bundle} can't be signed with {key}: {_words(signed)}")
     try:
-        target.write_text(signed.out)
+        place(target, signed.out)
     except OSError as error:
         raise OrdealError(f"the signature can't be written to {target}: {error.strerror}") from error
     return target
