@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from chaos.hosts import record
+from chaos.errors import OrdealError
+from chaos.hosts import record, trusted
 from chaos.hosts.places import beside, cache_path, state_dir, state_path
 
 LIST = "to-hand-back"  # files of the state folder, one for each process: other folders that root has written into
@@ -39,10 +40,14 @@ def hand_back() -> None:
     lists = [path for path in state.glob(f"{LIST}*") if path.name == _own_list() or not _is_alive(path)]
     others = list[Path]()
     for path in lists:
-        with suppress(FileNotFoundError):  # another process has handed back what is in it
+        # Another process has handed back what is in it, or somebody else has named folders.
+        with suppress(FileNotFoundError, OrdealError):
+            trusted.check(path, state)
             others += [Path(line) for line in path.read_text().splitlines()]
     for folder in (cache, state, *(Path.home() / each for each in OF_PROGRAMS), *dict.fromkeys(others)):
         owner = owner_of(folder)
+        if owner is not None and folder in {cache, state} and owner[0] not in trusted.owners():
+            continue  # root would not use them again
         if owner is not None and folder.is_dir():
             _give((*_around(folder), *_below(folder, state / "clusters")), owner)
     for code in {Path(sys.prefix), beside()}:
@@ -66,13 +71,12 @@ def owner_of(folder: Path) -> tuple[int, int] | None:
 
 
 def _own_list() -> str:
-    return f"{LIST}-{os.getpid()}-{record.start_ticks(os.getpid())}"
+    return f"{LIST}-{record.this_process()}"
 
 
 def _is_alive(listed: Path) -> bool:
     """Whether the process that writes this list still runs."""
-    pid, _, ticks = listed.name.removeprefix(f"{LIST}-").partition("-")
-    return pid.isdecimal() and f"{record.start_ticks(int(pid))}" == ticks
+    return record.is_alive(listed.name.removeprefix(f"{LIST}-"))
 
 
 def _around(folder: Path) -> Iterator[Path]:
