@@ -179,6 +179,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         finally:
             if CLAIM in config.stash:
                 config.stash[CLAIM].close()
+            kubeconfig.sweep(ended=True)
             if HANDLERS in config.stash:
                 config.stash[HANDLERS].put_back()
 
