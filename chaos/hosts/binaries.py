@@ -18,7 +18,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from chaos.errors import OrdealError
 from chaos.hosts import go, graphs, trusted
 from chaos.hosts.command import CommandError
 from chaos.hosts.lock import locked
-from chaos.hosts.places import cache_dir, cache_path, manifests_dir
+from chaos.hosts.places import cache_dir, cache_path, manifests_dir, write_private
 
 Report = Callable[[str], None]
 
@@ -234,19 +234,36 @@ class Binaries:
 
 def check(program: Path, sha256: str) -> None:
     """Raise OrdealError where a program of the cache has another SHA-256 (hex) than when it was put there."""
-    found = program.stat()
-    if _digest_of(program, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns) != sha256:
+    if digest(program) != sha256:
         raise OrdealError(
-            f"{program} is not what was built: its SHA-256 is another than the one on record. Remove {program.parent}, "
-            "and it is built again."
+            f"{program} is not what was built or taken: its SHA-256 is another than the one on record. Remove "
+            f"{program.parent}, and it is made again."
         )
 
 
+def digest(program: Path) -> str:
+    """The SHA-256 of a file of the cache, in hex. Raises OSError, OrdealError where others could have said what it is.
+
+    It is kept beside the file with what changes when the file does, since a control plane is 300 MB: of these, the time
+    of the last change can be set by nobody (stat(2), st_ctime).
+    """
+    found = program.stat()
+    return _digest_of(program, f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}")
+
+
 @lru_cache
-def _digest_of(program: Path, *_: int) -> str:
-    """Once for each state of a file: a control plane is 300 MB, and the time of the last change can't be set."""
+def _digest_of(program: Path, state: str) -> str:
+    kept = program.with_name(f".{program.name}.sha256")
+    trusted.check(kept, cache_path())
+    with suppress(OSError):
+        before, _, known = kept.read_text().rpartition(" ")
+        if before == state:
+            return known
     with program.open("rb") as read:
-        return hashlib.file_digest(read, "sha256").hexdigest()
+        counted = hashlib.file_digest(read, "sha256").hexdigest()
+    with suppress(OSError):  # a cache may be read only
+        write_private(kept, f"{state} {counted}")
+    return counted
 
 
 def pinned(bundle: str) -> tuple[str, ...]:

@@ -365,8 +365,8 @@ def _build(
     work: Path,
 ) -> None:
     """Build the inner images and the node, load the former into the latter, and commit it under its tag."""
-    for each in programs.values():
-        binaries.check(each.path, each.sha256)
+    for program in programs.values():
+        binaries.check(program.path, program.sha256)
     names = _kubeadm_names(programs["kubeadm"].path, version)
     inner = _inner_images(names)
     temporary = {f"kube-ordeal/build-{index}:{digest}": each for index, each in enumerate(inner)}

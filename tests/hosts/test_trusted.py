@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -227,12 +228,39 @@ def test_a_program_is_known_by_its_digest_and_not_by_its_size() -> None:
     program.write_text("#!/bin/sh\nexit 1\n")
     os.utime(program, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert program.stat().st_size == before.st_size
-    with pytest.raises(OrdealError, match=rf"{program} is not what was built: .* Remove {program.parent}"):
+    with pytest.raises(OrdealError, match=rf"{program} is not what was built or taken: .* Remove {program.parent}"):
         made.path("pause")
     again = binaries.built("pause")
     assert again is not None
     with pytest.raises(OrdealError, match="is not what was built"):
         again.path("pause")
+
+
+def test_what_is_kept_of_a_digest_is_of_these_bytes_alone() -> None:
+    made = built()
+    program = made.path("pause")
+    kept = program.with_name(".pause.sha256")
+    assert kept.read_text().endswith(made.sha256["pause"])
+    binaries._digest_of.cache_clear()  # another process
+    with mock.patch.object(binaries.hashlib, "file_digest", side_effect=AssertionError("it is counted again")):
+        assert made.path("pause") == program
+    binaries._digest_of.cache_clear()
+    size, times = program.stat().st_size, (program.stat().st_atime_ns, program.stat().st_mtime_ns)
+    program.write_bytes(b"x" * size)
+    os.utime(program, ns=times)
+    with pytest.raises(OrdealError, match="is not what was built"):
+        made.path("pause")
+
+
+def test_a_digest_that_others_could_have_written_is_not_believed() -> None:
+    made = built()
+    made.path("pause")
+    binaries._digest_of.cache_clear()
+    for folder in (places.cache_path(), made.directory):
+        folder.chmod(0o755)
+    made.directory.joinpath(".pause.sha256").chmod(0o666)
+    with pytest.raises(OrdealError, match=r"\.pause\.sha256 can be written by others"):
+        made.path("pause")
 
 
 @pytest.mark.parametrize("name", ["pause", binaries.RECORD])
