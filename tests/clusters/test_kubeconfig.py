@@ -255,7 +255,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     mine = put_together(tmp_path)
     (mine.parent / "0123456789ab.yaml").write_text("of an earlier version")
     assert len(list(kubeconfig.folder().iterdir())) == 4
-    assert undo.undo_all(print) == ()
+    assert undo.undo_all(print, undo.Allowed()) == ()
     assert list(kubeconfig.folder().iterdir()) == [mine]
 
 
