@@ -23,7 +23,9 @@ import msgspec
 
 from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
+from chaos.hosts import trusted
 from chaos.hosts.files import appended, opened
+from chaos.hosts.places import state_path
 
 JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
 Saved = Mapping[str, JSON]
@@ -172,6 +174,7 @@ def _pending_in(path: Path) -> list[Pending]:
 
 
 def _read(path: Path) -> Iterator[dict]:  # type: ignore[type-arg]
+    trusted.check(path, state_path())
     lines = path.read_bytes().split(b"\n") if path.exists() else []
     for number, line in enumerate(lines, start=1):
         if not line:

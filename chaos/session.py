@@ -61,6 +61,7 @@ NEXT = pytest.StashKey[pytest.Item | None]()
 HANDLERS = pytest.StashKey[Handlers]()
 TRIED = pytest.StashKey[bool]()
 CLAIM = pytest.StashKey[ExitStack]()
+REFUSED = pytest.StashKey[str]()
 
 
 def begin(config: pytest.Config) -> None:
@@ -126,18 +127,27 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         if asked.cluster == EXISTING:
             _claim(session, asked)
     except OrdealError as error:
-        pytest.exit(str(error), returncode=2)
+        config.stash[REFUSED] = str(error)
+        return
     wanted = asked.setup and asked.cluster != EXISTING
     if not config.pluginmanager.has_plugin("dsession"):
         if wanted and prepare(_setup_options(asked)):
-            pytest.exit("set-up did not reach its end; what it says above tells why", returncode=2)
+            config.stash[REFUSED] = "set-up did not reach its end; what it says above tells why"
         return
     if wanted:
         try:
             config.stash[PREPARING] = _prepare_beside(config, asked)
         except OrdealError as error:
-            pytest.exit(str(error), returncode=2)
+            config.stash[REFUSED] = str(error)
+            return
     _hand_signals_on(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """What was found wrong when the session began ends it now: from there pytest would say it twice."""
+    if REFUSED in session.config.stash:
+        pytest.exit(session.config.stash[REFUSED], returncode=2)
 
 
 def _settle_what_is_left(config: pytest.Config, asked: Options) -> None:
@@ -180,6 +190,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         finally:
             if CLAIM in config.stash:
                 config.stash[CLAIM].close()
+            kubeconfig.sweep(ended=True)
             if HANDLERS in config.stash:
                 config.stash[HANDLERS].put_back()
 

@@ -14,7 +14,7 @@ from chaos.clusters.base import EXISTING, KIND, Cluster
 from chaos.clusters.claim import CLAIM, Claim, give_back
 from chaos.clusters.client import FAILURES, Access, told
 from chaos.clusters.identity import named_in, require_same
-from chaos.clusters.kubeconfig import read
+from chaos.clusters.kubeconfig import read, sweep
 from chaos.errors import OrdealError
 from chaos.faults import load_all
 from chaos.faults.base import undo_pending
@@ -82,6 +82,7 @@ def undo_all(report: Callable[[str], None], allowed: Allowed) -> tuple[Undone, .
         except FAILURES as error:
             report(f"{what} could not be undone: {told(error)}")
             handled.append(Undone(what, told(error)))
+    sweep()
     return tuple(handled)
 
 

@@ -2,7 +2,7 @@
 
 Each runs as a process of its own, so that it takes no time from what is measured:
 python -m tests.churn {create|delete} KUBECONFIG NUMBER
-python -m tests.churn witness ETCDCTL ENDPOINT REVISION
+python -m tests.churn witness REVISION ETCDCTL...
 """
 
 import subprocess
@@ -19,7 +19,6 @@ from kubernetes.client import ApiClient
 
 from chaos.clusters.client import api_client
 from chaos.clusters.simulated import SimulatedCluster
-from chaos.hosts import binaries
 from chaos.workloads.base import WORKLOAD_LABEL
 
 ROOT = Path(__file__).parents[1]
@@ -61,12 +60,12 @@ def delete(client: ApiClient, number: int) -> None:
     _all_at_once(lambda index: request(client, "DELETE", f"{PODS}/churn-{index}"), number)
 
 
-def witness(etcdctl: str, endpoint: str, revision: str) -> None:
+def witness(revision: str, *etcdctl: str) -> None:
     """Say, a line each, which revision put or deleted a pod, from `revision` on, until standard input ends.
 
     etcd's own watch: no API server and none of its caches is between. A revision is the object's resourceVersion.
     """
-    argv = [etcdctl, "--endpoints", endpoint, "watch", "--prefix", "/registry/pods/", "--rev", revision, "-w", "json"]
+    argv = [*etcdctl, "watch", "--prefix", "/registry/pods/", "--rev", revision, "-w", "json"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as watch:
         assert watch.stdout is not None
         threading.Thread(target=lambda: (sys.stdin.read(), watch.kill()), daemon=True).start()
@@ -78,8 +77,7 @@ def witness(etcdctl: str, endpoint: str, revision: str) -> None:
 @contextmanager
 def witnessed(cluster: SimulatedCluster, path: Path) -> Iterator[Callable[[], list[tuple[str, str]]]]:
     """Have a witness write to `path` for the block's length; yields what it has seen: ("put" or "delete", revision)."""
-    etcdctl = binaries.build("etcd", report=binaries.silent).path("etcdctl")
-    argv = [str(etcdctl), cluster._etcd_url, str(cluster.etcd_revision() + 1)]
+    argv = [str(cluster.etcd_revision() + 1), *cluster.etcdctl()]
     with path.open("wb") as out, subprocess.Popen(_argv("witness", *argv), stdin=subprocess.PIPE, stdout=out, cwd=ROOT):
         yield lambda: [(word, revision) for word, revision in map(str.split, path.read_text().splitlines())]
 

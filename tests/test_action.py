@@ -328,3 +328,12 @@ def test_a_job_that_is_cancelled_hands_the_signal_on_once_and_waits(job: Job) ->
     assert (job.folder / "bin" / "cleaned").exists()
     assert [call[0] for call in job.calls] == ["pytest", "kube-ordeal"]  # an existing cluster needs no set-up
     assert job.summary.startswith("## kube-ordeal: unknown\n")
+
+
+def test_actions_of_others_are_named_by_commit() -> None:
+    """A tag is moved by who can write to a repository; the version is for people."""
+    files = (ROOT / ".github").rglob("*.y*ml")
+    used = [line.strip() for path in files for line in path.read_text().splitlines() if "uses:" in line]
+    others = [line for line in used if "uses: ./" not in line]
+    assert len(others) >= 20
+    assert [line for line in others if not re.search(r"uses: [\w/-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+$", line)] == []

@@ -11,7 +11,7 @@ import pytest
 from chaos import lab as module
 from chaos.catalogue import Control, Incident
 from chaos.chance import hold_for_eviction
-from chaos.clusters.base import SIMULATED, Shape, Timers
+from chaos.clusters.base import SIMULATED, ClusterRef, Shape, Timers
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.history import History, NodeChange, Observation, Phase
@@ -70,7 +70,7 @@ def test_a_workload_that_does_not_become_ready_leaves_evidence_of_why(
 
     lab, _ = made(tmp_path)
     lab.journal = SimpleNamespace(planned=lambda *_: None)  # type: ignore[assignment]
-    lab._cluster = SimpleNamespace(ref=None, nodes=lambda: [SimpleNamespace(name="n1")])  # type: ignore[assignment]
+    lab._cluster = SimpleNamespace(ref=ClusterRef("kind", "c", ""), nodes=lambda: [SimpleNamespace(name="n1")])  # type: ignore[assignment]
     taken: list[tuple[Sequence[str], str]] = []
 
     def collect(_: object, nodes: Sequence[str], where: Path, *, since_wall: float) -> tuple[Piece, ...]:

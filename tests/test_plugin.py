@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from chaos.clusters import kubeconfig
 from chaos.clusters.base import ClusterRef
 from chaos.clusters.claim import Claim
 from chaos.clusters.identity import Identity
@@ -626,6 +627,7 @@ def test_the_cluster_of_kubectl_is_taken_and_named_where_none_is_given(
     said = done.stdout.str()
     assert "the cluster is that of the context 'mine' of " in said
     assert "nothing was judged" in said
+    assert not list(kubeconfig.folder().iterdir()), "a copy of the user's is left"
 
 
 # --- whose cluster it is

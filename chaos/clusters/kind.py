@@ -30,10 +30,10 @@ from chaos.clusters.identity import Identity, NodeIdentity
 from chaos.clusters.loopfs import LoopFileSystem
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
-from chaos.hosts import engine, registry
+from chaos.hosts import engine, registry, trusted
 from chaos.hosts.command import Output, run
 from chaos.hosts.image import REPOSITORY, WORKLOAD_IMAGE, kind_config_patches, list_images
-from chaos.hosts.places import state_dir, write_private
+from chaos.hosts.places import private, state_dir, state_path, write_private
 from chaos.waiting import eventually
 
 NO_SCHEDULE = "NoSchedule"
@@ -85,7 +85,7 @@ class KindCluster:
         if setup.images.busybox != WORKLOAD_IMAGE:  # a node image that was not built here holds no workloads
             registry.bring(running, setup.images.busybox, report, otherwise="name another with --ordeal-busybox-image")
         home = home_of(name)
-        home.mkdir(parents=True, exist_ok=True)
+        private(home)
         config = home / CONFIG
         config.write_text(kind_config(shape, setup, _make_file_systems(name, shape, setup), _make_shared(name, shape)))
         kubeconfig = home / "kubeconfig"
@@ -391,7 +391,7 @@ class KindCluster:
         chosen = kubeconfig.read(Path(self._ref.kubeconfig)).choose(self._ref.context)
         address = docker.inspect(self._container(self.control_plane)).address
         path = self._second
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private(path.parent)
         write_private(path, chosen.text(f"https://{address}:{SECOND_PORT}"))
         return str(path)
 
@@ -410,7 +410,7 @@ def images_of(ref: ClusterRef) -> Images:
 
 def home_of(name: str) -> Path:
     """Where the kubeconfig, kind config and loop-backed file systems are kept of a cluster that is made here."""
-    return state_dir() / "clusters" / name
+    return state_dir() / "clusters" / trusted.inside(name)
 
 
 def made_here(name: str) -> ClusterRef:
@@ -419,6 +419,7 @@ def made_here(name: str) -> ClusterRef:
     Raises OrdealError where what is kept of it can't be read.
     """
     kept = home_of(name) / IDENTITY
+    trusted.check(kept, state_path())
     try:
         identity = msgspec.json.decode(kept.read_bytes(), type=Identity) if kept.is_file() else None
     except (OSError, msgspec.DecodeError) as error:

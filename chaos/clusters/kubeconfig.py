@@ -8,8 +8,10 @@ import binascii
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +21,8 @@ import msgspec
 import yaml
 
 from chaos.errors import OrdealError
-from chaos.hosts.places import state_dir, write_private
+from chaos.hosts import record
+from chaos.hosts.places import journals_dir, state_path, write_private
 
 VARIABLE = "KUBECONFIG"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -30,6 +33,8 @@ PROXY_SCHEMES = ("http", "https", "socks5")
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
 NEVER, IF_AVAILABLE, ALWAYS = "Never", "IfAvailable", "Always"
 PLUGIN_CONFIG = "client.authentication.k8s.io/exec"  # the cluster's extension that a plugin is told
+# What `sweep` finds; also where a write of it was cut short, see `write_private`.
+_PUT_TOGETHER = re.compile(r"\.?(?P<whole>[0-9a-f]{12}(-(?P<process>\d+-\d+))?\.yaml)")
 T = TypeVar("T")
 
 
@@ -218,8 +223,8 @@ def find(given: Path | None, context: str, environment: Mapping[str, str] = os.e
     """One file that says what kubectl would use, and the context in it.
 
     That is the given file; else what KUBECONFIG names, or ~/.kube/config; else, in a pod, its service account. Where
-    a context is put together from several files, or from none, that file is written, readable by its owner alone.
-    Raises OrdealError where there is none that can be used.
+    a context is put together from several files, or from none, that file is written, readable by its owner alone, for
+    this process; see `sweep`. Raises OrdealError where there is none that can be used.
     """
     if given is not None:
         return given.absolute(), read(given).choose(context).context
@@ -240,7 +245,32 @@ def find(given: Path | None, context: str, environment: Mapping[str, str] = os.e
 
 def folder() -> Path:
     """Where kubeconfigs are that were put together; what undoes what a killed run has left needs them."""
-    return state_dir() / "kubeconfigs"
+    return state_path() / "kubeconfigs"
+
+
+def sweep(*, ended: bool = False) -> None:
+    """Remove those that were put together for processes that are over, with `ended` for this one too.
+
+    One that a journal names stays: what is pending there is undone with it.
+    """
+    if not folder().is_dir():
+        return
+    pending = b"".join(_content(journal) for journal in journals_dir().glob("*.jsonl"))
+    for file in folder().iterdir():
+        name = _PUT_TOGETHER.match(file.name)
+        if name is None or name["whole"].encode() in pending:
+            continue
+        process = name["process"] or ""  # earlier versions named none
+        if not record.is_alive(process) or (ended and process == record.this_process()):
+            with suppress(OSError):  # another process was quicker
+                file.unlink()
+
+
+def _content(journal: Path) -> bytes:
+    try:
+        return journal.read_bytes()
+    except FileNotFoundError:  # its run has just ended
+        return b""
 
 
 def _files(environment: Mapping[str, str]) -> list[Path]:
@@ -271,7 +301,7 @@ def _says(file: Path, chosen: Chosen) -> bool:
 def _written(chosen: Chosen) -> Path:
     text = chosen.text()
     try:
-        path = folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
+        path = folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-{record.this_process()}.yaml"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(path, text)
     except OSError as error:

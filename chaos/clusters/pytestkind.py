@@ -15,7 +15,7 @@ from pathlib import Path
 from chaos import extras
 from chaos.clusters import networks
 from chaos.hosts import engine
-from chaos.hosts.command import run
+from chaos.hosts.command import PRIVATE_UMASK, run
 
 CREATE_TIMEOUT_S = 600.0
 DELETE_TIMEOUT_S = 120.0
@@ -63,7 +63,7 @@ def _child(
     argv += ["--config", str(config)] if config else []
     with tempfile.TemporaryDirectory(prefix="kube-ordeal-") as scratch:
         surroundings = {**engine.chosen().environment(), PROVIDER: "docker", **(env or {})}
-        run(argv, timeout_s=timeout_s, cwd=Path(scratch), env=surroundings)
+        run(argv, timeout_s=timeout_s, cwd=Path(scratch), env=surroundings, umask=PRIVATE_UMASK)  # it writes keys
 
 
 def _main() -> None:

@@ -29,6 +29,7 @@ from chaos.clusters.simulated_home import (
     APISERVER,
     CONTROLLER_MANAGER,
     ETCD,
+    ETCD_MEMBER,
     LOOPBACK,
     SCHEDULER,
     SHORTCUTS,
@@ -38,6 +39,7 @@ from chaos.clusters.simulated_home import (
     claim,
     home_of,
     is_there,
+    keys_of,
     last_words,
     lock_of,
     process_record,
@@ -60,10 +62,10 @@ from chaos.clusters.simulated_nodes import (
 )
 from chaos.clusters.simulated_processes import Process, kill, read, start
 from chaos.errors import OrdealError
-from chaos.hosts import binaries
-from chaos.hosts.command import run
+from chaos.hosts import binaries, trusted
+from chaos.hosts.command import PRIVATE_UMASK, run
 from chaos.hosts.lock import locked
-from chaos.hosts.places import manifests_dir, write_private
+from chaos.hosts.places import manifests_dir, state_path, write_private
 from chaos.waiting import WaitedInVainError, eventually
 
 CONTROL_PLANE = (APISERVER, CONTROLLER_MANAGER, SCHEDULER)
@@ -328,9 +330,17 @@ class SimulatedCluster:
     def etcd_snapshot(self, name: str) -> str:
         path = self._snapshot(name)
         path.parent.mkdir(exist_ok=True)
-        etcdctl = self._programs().etcdctl  # it writes to another name first: a snapshot is whole or not there
-        run([str(etcdctl), "--endpoints", self._etcd_url, "snapshot", "save", str(path)], timeout_s=60)
+        # It writes to another name first: a snapshot is whole or not there.
+        run([*self.etcdctl(), "snapshot", "save", str(path)], timeout_s=60, umask=PRIVATE_UMASK)
         return str(path)
+
+    def etcdctl(self) -> tuple[str, ...]:
+        """The command line of an etcdctl that asks this cluster's etcd, before its own verb."""
+        keys = keys_of(self._directory)
+        return (
+            str(self._programs().etcdctl), f"--endpoints=https://{LOOPBACK}:{self._record.ports.etcd}",
+            f"--cacert={keys.authority}", f"--cert={keys.certificate}", f"--key={keys.key}",
+        )  # fmt: skip
 
     def etcd_snapshot_of(self, name: str) -> str | None:
         path = self._snapshot(name)
@@ -340,12 +350,13 @@ class SimulatedCluster:
         data, aside = self._etcd_data, self._etcd_aside
         made = data.with_name("etcd-new")
         shutil.rmtree(made, ignore_errors=True)
-        peer = f"http://{LOOPBACK}:{self._record.ports.etcd_peer}"
+        peer = f"https://{LOOPBACK}:{self._record.ports.etcd_peer}"
         bump = ["--bump-revision", str(bump_revision), "--mark-compacted"] if bump_revision else []
         run(
-            [str(self._programs().etcdutl), "snapshot", "restore", snapshot, "--data-dir", str(made), "--name", "node0",
-             "--initial-cluster", f"node0={peer}", "--initial-advertise-peer-urls", peer, *bump],
-            timeout_s=60,
+            [str(self._programs().etcdutl), "snapshot", "restore", snapshot, "--data-dir", str(made),
+             "--name", ETCD_MEMBER, "--initial-cluster", f"{ETCD_MEMBER}={peer}",
+             "--initial-advertise-peer-urls", peer, *bump],
+            timeout_s=60, umask=PRIVATE_UMASK,
         )  # fmt: skip
         self._kill(ETCD)
         if data.exists():
@@ -394,7 +405,8 @@ class SimulatedCluster:
 
     @property
     def _etcd_url(self) -> str:
-        return f"http://{LOOPBACK}:{self._record.ports.etcd}"
+        """Of its JSON gateway."""
+        return f"https://{LOOPBACK}:{self._record.ports.etcd_http}"
 
     @property
     def _etcd_data(self) -> Path:
@@ -439,14 +451,16 @@ class SimulatedCluster:
 
     def _component(self, name: str) -> list[str]:
         """A component's command line, as kwokctl wrote it down; another program where one was asked for."""
+        written, override = workdir(self._directory) / "kwok.yaml", self._override(name)
+        for each in (written, override):
+            trusted.check(each, state_path())
         config = next(
             document
-            for document in yaml.safe_load_all(workdir(self._directory).joinpath("kwok.yaml").read_text())
+            for document in yaml.safe_load_all(written.read_text())
             if document["kind"] == "KwokctlConfiguration"
         )
         for component in config["components"]:
             if component["name"] == name:
-                override = self._override(name)
                 program = override.read_text() if override.exists() else component["binary"]
                 return [program, *component["args"]]
         raise OrdealError(f"kwokctl set up no {name} in {self._directory}")
@@ -463,8 +477,11 @@ class SimulatedCluster:
 
     def _etcd(self, call: str, body: Mapping[str, str]) -> Any:
         """etcd's own API over its JSON gateway: keys and values go through it byte for byte."""
+        keys = keys_of(self._directory)
         try:
-            with urllib3.PoolManager() as pool:
+            with urllib3.PoolManager(
+                ca_certs=str(keys.authority), cert_file=str(keys.certificate), key_file=str(keys.key)
+            ) as pool:
                 answer = pool.request(
                     "POST",
                     f"{self._etcd_url}/v3/{call}",

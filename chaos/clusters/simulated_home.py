@@ -20,10 +20,10 @@ from chaos.clusters.base import Shape, Timers, Zone
 from chaos.clusters.simulated_nodes import groups_of
 from chaos.clusters.simulated_processes import MARK, adopt, kill, marked, read
 from chaos.errors import OrdealError
-from chaos.hosts import binaries
-from chaos.hosts.command import CommandError, run
+from chaos.hosts import binaries, trusted
+from chaos.hosts.command import PRIVATE_UMASK, CommandError, run
 from chaos.hosts.lock import locked
-from chaos.hosts.places import state_dir, write_private
+from chaos.hosts.places import private, state_dir, state_path, write_private
 from chaos.waiting import eventually
 
 APISERVER, CONTROLLER_MANAGER, SCHEDULER, ETCD = (
@@ -33,6 +33,7 @@ APISERVER, CONTROLLER_MANAGER, SCHEDULER, ETCD = (
     "etcd",
 )
 LOOPBACK = "127.0.0.1"
+ETCD_MEMBER = "node0"  # kwokctl's name for it
 UP_WITHIN_S = 90.0
 LOG_LINES = 8
 LOCKS = 32
@@ -52,6 +53,7 @@ class Ports:
     second_controller_manager: int
     second_scheduler: int
     unused: int  # kwokctl picks a port for its own kwok, which we don't run
+    etcd_http: int = 0  # 0 in the record of a cluster that an earlier version made
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,21 @@ def lock_of(directory: Path) -> Path:
     return directory.parent / f".lock-{zlib.crc32(directory.name.encode()) % LOCKS}"
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The certificates that kwokctl makes of a cluster: its authority's, and one for all that asks and answers."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+
+def keys_of(directory: Path) -> Keys:
+    """Those of a cluster, there or not yet."""
+    pki = workdir(directory) / "pki"
+    return Keys(pki / "ca.crt", pki / "admin.crt", pki / "admin.key")
+
+
 def process_record(directory: Path, name: str) -> Path:
     """Where a process of the cluster is written down."""
     return directory / "processes" / name
@@ -132,6 +149,7 @@ def read_record(directory: Path) -> Record | None:
     if not directory.exists():
         return None
     try:
+        trusted.check(directory / "cluster.json", state_path())
         raw = json.loads((directory / "cluster.json").read_text())
         return Record(
             shape=_shape(raw["shape"]),
@@ -179,7 +197,8 @@ def claim(directory: Path, shape: Shape, programs: Programs) -> Record:
         # Appears by one rename, with its record in it: there is never a directory that could be anybody's.
         making = parent / f".making-{directory.name}"
         shutil.rmtree(making, ignore_errors=True)
-        (making / "processes").mkdir(parents=True, mode=0o700)
+        private(making)  # kwokctl writes keys into it that only the folder keeps from other users
+        (making / "processes").mkdir()
         write_record(making, record)
         making.rename(directory)
     return record
@@ -209,7 +228,7 @@ def bring_up(directory: Path, record: Record, programs: Programs, report: Callab
     """kwokctl makes the certificates and the kubeconfig, and starts the control plane."""
     report(f"starting a simulated control plane, Kubernetes {record.kubernetes}")
     config = directory / "kwokctl.yaml"
-    config.write_text(yaml.safe_dump(_kwokctl_configuration(record, programs)))
+    config.write_text(yaml.safe_dump(_kwokctl_configuration(directory, record, programs)))
     command = [
         str(programs.kwok_bundle.path("kwokctl")), "create", "cluster", "--name", directory.name, "--runtime", "binary",
         "--config", str(config), "--kubeconfig", str(directory / "kubeconfig-by-kwokctl"),
@@ -221,14 +240,14 @@ def bring_up(directory: Path, record: Record, programs: Programs, report: Callab
             timeout_s=UP_WITHIN_S + 30,
             # HOME: the machine's own kubectl, which kwokctl prefers, would leave a cache in the user's.
             env={"KWOK_WORKDIR": str(directory / "kwok"), "HOME": str(directory), MARK: str(directory)},
+            umask=PRIVATE_UMASK,
         )
     except CommandError as error:
         _adopt(directory)
         raise OrdealError(f"the simulated control plane did not start: {error}{last_words(directory)}") from error
     for name in _adopt(directory):
         raise OrdealError(f"{name} ended as soon as it was started{last_words(directory)}")
-    shutil.copyfile(workdir(directory) / "kubeconfig.yaml", directory / "kubeconfig")
-    (directory / "kubeconfig").chmod(0o600)
+    write_private(directory / "kubeconfig", (workdir(directory) / "kubeconfig.yaml").read_text())
 
 
 def _adopt(directory: Path) -> list[str]:
@@ -252,15 +271,61 @@ SHORTCUTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def _kwokctl_configuration(record: Record, programs: Programs) -> dict[str, object]:
+# Those of the flags below that kwokctl writes itself: they are set anew. Given twice, --etcd-servers names two.
+_KWOKCTLS = frozenset(
+    {
+        "listen-client-urls", "advertise-client-urls", "listen-peer-urls", "initial-advertise-peer-urls",
+        "initial-cluster", "etcd-servers",
+    }
+)  # fmt: skip
+
+
+def _etcd_flags(directory: Path, ports: Ports) -> dict[str, dict[str, str]]:
+    """Of etcd and of the API server: who has no certificate of this cluster's gets nothing from etcd.
+
+    What the API server says is what etcd holds, so who can write there writes verdicts. kwokctl's etcd takes anybody.
+    """
+    keys = keys_of(directory)
+    authority, certificate, key = str(keys.authority), str(keys.certificate), str(keys.key)
+    client, peer = f"https://{LOOPBACK}:{ports.etcd}", f"https://{LOOPBACK}:{ports.etcd_peer}"
+    return {
+        ETCD: {
+            "listen-client-urls": client,
+            "advertise-client-urls": client,
+            # Its JSON gateway has a port of its own: beside it, watches starve once there is TLS (etcd-io/etcd#15402).
+            "listen-client-http-urls": f"https://{LOOPBACK}:{ports.etcd_http}",
+            "client-cert-auth": "true",
+            "trusted-ca-file": authority,
+            "cert-file": certificate,
+            "key-file": key,
+            "listen-peer-urls": peer,
+            "initial-advertise-peer-urls": peer,
+            "initial-cluster": f"{ETCD_MEMBER}={peer}",
+            "peer-client-cert-auth": "true",
+            "peer-trusted-ca-file": authority,
+            "peer-cert-file": certificate,
+            "peer-key-file": key,
+        },
+        APISERVER: {
+            "etcd-servers": client,
+            "etcd-cafile": authority,
+            "etcd-certfile": certificate,
+            "etcd-keyfile": key,
+        },
+    }
+
+
+def _kwokctl_configuration(directory: Path, record: Record, programs: Programs) -> dict[str, object]:
     shape, ports = record.shape, record.ports
+    of_etcd = _etcd_flags(directory, ports)
     flags = {
-        ETCD: SHORTCUTS[ETCD],
+        ETCD: {**SHORTCUTS[ETCD], **of_etcd[ETCD]},
         APISERVER: {
             # Loopback can't be published as the kubernetes Service's endpoint, and nobody in here asks for it.
             "endpoint-reconciler-type": "none",
             "advertise-address": LOOPBACK,
             **SHORTCUTS[APISERVER],
+            **of_etcd[APISERVER],
             **shape.timers.apiserver_flags(),
             **dict(shape.apiserver),
         },
@@ -297,8 +362,13 @@ def _kwokctl_configuration(record: Record, programs: Programs) -> dict[str, obje
             "kwokControllerBinary": str(programs.kwok),
         },
         "componentsPatches": [
-            # Not `override`: that changes a flag which is there, and leaves out one which is not. The last one counts.
-            {"name": name, "extraArgs": [{"key": key, "value": value} for key, value in of.items()]}
+            # `override` changes a flag which is there, and leaves out one which is not. Of the others the last counts.
+            {
+                "name": name,
+                "extraArgs": [
+                    {"key": key, "value": value, "override": key in _KWOKCTLS} for key, value in of.items()
+                ],
+            }
             for name, of in flags.items()
         ],
     }  # fmt: skip

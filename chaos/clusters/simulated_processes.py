@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts.command import run
+from chaos.hosts import trusted
+from chaos.hosts.command import PRIVATE_UMASK, run
+from chaos.hosts.places import state_path
 from chaos.waiting import eventually
 
 MARK = "KUBE_ORDEAL_SIMULATED_CLUSTER"  # the value is the cluster's directory
@@ -78,6 +80,7 @@ def start(
         timeout_s=START_WITHIN_S,
         cwd=cwd,
         env={**(env or {}), MARK: mark},
+        umask=PRIVATE_UMASK,
     )
     eventually(record.exists, within_s=START_WITHIN_S, what=f"{argv[0]} to start", every_s=0.01)
     process = read(record)
@@ -87,7 +90,11 @@ def start(
 
 
 def read(record: Path) -> Process | None:
-    """The process that a record names, alive or not; None where there is no record."""
+    """The process that a record names, alive or not; None where there is no record.
+
+    Raises OrdealError where others could have written it: what it names is ended.
+    """
+    trusted.check(record, state_path())
     try:
         fields = _parse(record.read_text())
     except FileNotFoundError:

@@ -1,18 +1,20 @@
 """e2e.test of a Kubernetes version: built here, published, or the user's own; and whether it fits a cluster."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, kubectl, registry
+from chaos.hosts import binaries, kubectl, registry, trusted
 from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, run
 from chaos.hosts.engine import Engine
-from chaos.hosts.places import APP, cache_dir
+from chaos.hosts.places import APP, cache_dir, cache_path, write_private
 
 BUNDLE, NAME = "conformance", "e2e.test"
 PUBLISHED = "registry.k8s.io/conformance"  # upstream's image of the same programs
+RECORD = "taken.json"
 IN_IMAGE, KUBECTL = "/usr/local/bin", "kubectl"
 _PLAIN = re.compile(r"v?(\d+\.\d+\.\d+(?:-(?:alpha|beta|rc)\.\d+)?)(?![\w])")
 _VERSION = re.compile(r'^(?:.*GitVersion:"|)v(\d+\.\d+\.[^"\s]+)')
@@ -33,23 +35,30 @@ def find(version: str) -> Program | None:
     made = binaries.built(BUNDLE, wanted)
     if made is not None:
         return Program(made.path(NAME), wanted, _kubectl(wanted))
-    folder = taken(wanted)
-    return Program(folder / NAME, wanted, folder / KUBECTL) if (folder / NAME).is_file() else None
+    return _taken(wanted)
 
 
 def take(version: str, engine: Engine, *, report: Report = silent) -> Program | None:
-    """e2e.test out of the published image of exactly that version; None where no registry has it. It is kept.
+    """e2e.test out of the published image of exactly that version. It is kept.
 
-    Raises OrdealError where it can't be pulled, CommandError where it has other programs than upstream's.
+    None where no registry has the image, or its digest is not known here: a program that anybody could have put under
+    a name is not run. Raises OrdealError where it can't be pulled, CommandError where it has other programs than
+    upstream's.
     """
     wanted = binaries.normal_version(version)
-    image, target = f"{PUBLISHED}:v{wanted}", taken(wanted)
-    if not (target / NAME).is_file():
+    image, target = registry.known(f"{PUBLISHED}:v{wanted}"), taken(wanted)
+    if not image:
+        report(f"{NAME} is not taken out of {PUBLISHED}:v{wanted}: its digest is not in manifests/published-images")
+        return None
+    if _taken(wanted) is None:
         if not registry.is_on_engine(engine, image) and not registry.ask(engine, image).there:
             return None
         report(f"taking {NAME} out of {image}")
         registry.bring(engine, image, report)
-        registry.take_out(engine, image, IN_IMAGE, (KUBECTL, NAME), target)  # the one that is looked for comes last
+        (target / RECORD).unlink(missing_ok=True)
+        registry.take_out(engine, image, IN_IMAGE, (KUBECTL, NAME), target)
+        sums = {name: binaries.digest(target / name) for name in (KUBECTL, NAME)}
+        write_private(target / RECORD, json.dumps({"image": image, "sha256": sums}, indent=1))  # last: it is whole now
     return Program(target / NAME, wanted, target / KUBECTL)
 
 
@@ -110,6 +119,22 @@ def plain(version: str) -> str:
 def taken(version: str) -> Path:
     """Where that version's programs out of the published image are."""
     return cache_dir() / "conformance" / f"published-{version}"
+
+
+def _taken(version: str) -> Program | None:
+    """The one that was taken out of the image that is known now. Raises OrdealError where it is not what was taken."""
+    folder = taken(version)
+    for each in (RECORD, KUBECTL, NAME):
+        trusted.check(folder / each, cache_path())
+    try:
+        record = json.loads((folder / RECORD).read_text())
+        if record["image"] != registry.known(f"{PUBLISHED}:v{version}"):
+            return None
+        for name in (KUBECTL, NAME):
+            binaries.check(folder / name, record["sha256"][name])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Program(folder / NAME, version, folder / KUBECTL)
 
 
 def _kubectl(version: str) -> Path | None:

@@ -18,15 +18,16 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts import go, graphs
+from chaos.hosts import go, graphs, trusted
 from chaos.hosts.command import CommandError
 from chaos.hosts.lock import locked
-from chaos.hosts.places import cache_dir, manifests_dir
+from chaos.hosts.places import cache_dir, cache_path, manifests_dir, write_private
 
 Report = Callable[[str], None]
 
@@ -221,10 +222,48 @@ class Binaries:
     sha256: Mapping[str, str]
 
     def path(self, name: str) -> Path:
-        """Where the program is. Raises OrdealError for a name that the bundle does not have."""
+        """Where the program is.
+
+        Raises OrdealError for a name that the bundle does not have, and where the file is not what was built.
+        """
         if name not in self.sha256:
             raise OrdealError(f"bundle {self.bundle} has no program {name!r}; it has {', '.join(sorted(self.sha256))}.")
+        check(self.directory / name, self.sha256[name])
         return self.directory / name
+
+
+def check(program: Path, sha256: str) -> None:
+    """Raise OrdealError where a program of the cache has another SHA-256 (hex) than when it was put there."""
+    if digest(program) != sha256:
+        raise OrdealError(
+            f"{program} is not what was built or taken: its SHA-256 is another than the one on record. Remove "
+            f"{program.parent}, and it is made again."
+        )
+
+
+def digest(program: Path) -> str:
+    """The SHA-256 of a file of the cache, in hex. Raises OSError, OrdealError where others could have said what it is.
+
+    It is kept beside the file with what changes when the file does, since a control plane is 300 MB: of these, the time
+    of the last change can be set by nobody (stat(2), st_ctime).
+    """
+    found = program.stat()
+    return _digest_of(program, f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}")
+
+
+@lru_cache
+def _digest_of(program: Path, state: str) -> str:
+    kept = program.with_name(f".{program.name}.sha256")
+    trusted.check(kept, cache_path())
+    with suppress(OSError):
+        before, _, known = kept.read_text().rpartition(" ")
+        if before == state:
+            return known
+    with program.open("rb") as read:
+        counted = hashlib.file_digest(read, "sha256").hexdigest()
+    with suppress(OSError):  # a cache may be read only
+        write_private(kept, f"{state} {counted}")
+    return counted
 
 
 def pinned(bundle: str) -> tuple[str, ...]:
@@ -454,6 +493,7 @@ def _source(known: Bundle, wanted: str, report: Report) -> Path:
     source = _resolved_source(known, wanted)
     with locked(source.parent / f".{wanted}.lock", lambda: report(f"{known.name} {wanted}: another run resolves it")):
         if (source / "go.sum").is_file():
+            trusted.check(source / "go.sum", cache_path())
             return source
         report(f"resolving the modules of {known.name} {wanted}, which is not pinned in the repository")
         with tempfile.TemporaryDirectory(prefix=".resolving-", dir=source.parent, ignore_cleanup_errors=True) as work:
@@ -535,8 +575,12 @@ def _program_name(package: str) -> str:
 
 def _read(known: Bundle, wanted: str, directory: Path) -> Binaries | None:
     """The binaries of a finished directory; None where it is missing, or a program has another size than when it was
-    built or can't be run: what a copy of a cache may lack.
+    built or can't be run: what a copy of a cache may lack. Whether its bytes are those is asked when it is used.
+
+    Raises OrdealError where others could have written any of it.
     """
+    for each in (RECORD, *known.programs):
+        trusted.check(directory / each, cache_path())
     try:
         programs = json.loads((directory / RECORD).read_text())["programs"]
         found = {name: (directory / name).stat() for name in programs}

@@ -16,6 +16,7 @@ from chaos.errors import OrdealError
 
 LAST_LINES = 15
 CHUNK_BYTES = 1 << 20
+PRIVATE_UMASK = 0o077  # of a program whose files are for this user alone: keys, kubeconfigs
 # Runs "$@" below all others, in a session of its own. Where the kernel groups by session (sched(7), "The autogroup
 # feature") it shares the processors out between sessions first, and nice alone would count only within one. 10 is a
 # tenth of the weight of a session that is not nice; with 19, a hundredth, a build hardly went on on a busy machine.

@@ -17,12 +17,12 @@ from datetime import datetime
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts import binaries
+from chaos.hosts import binaries, trusted
 from chaos.hosts.binaries import BUNDLES, Binaries, Report, build, built, goarch, normal_version, silent
 from chaos.hosts.command import pour, run
 from chaos.hosts.engine import Engine, require
 from chaos.hosts.lock import locked
-from chaos.hosts.places import cache_dir, manifests_dir
+from chaos.hosts.places import cache_dir, cache_path, manifests_dir
 from chaos.hosts.rootfs import DEBIAN, debootstrap
 
 REPOSITORY = "kube-ordeal/node"
@@ -174,7 +174,7 @@ def _programs(version: str, report: Report) -> dict[str, _Program]:
 
 
 def _by_name(bundles: Iterable[Binaries]) -> dict[str, _Program]:
-    return {name: _Program(each.path(name), sha) for each in bundles for name, sha in each.sha256.items()}
+    return {name: _Program(each.directory / name, sha) for each in bundles for name, sha in each.sha256.items()}
 
 
 def _swapped(components: Mapping[str, Path]) -> dict[str, _Program]:
@@ -278,6 +278,7 @@ def make_rootfs(report: Report = silent) -> Path:
     """
     target, packages = _rootfs()
     if target.is_dir():
+        trusted.check(target / "rootfs.tar", cache_path())
         return target
     with locked(target.parent / ".lock", lambda: report("another run is making a root file system, waiting")):
         if not target.is_dir():
@@ -364,6 +365,8 @@ def _build(
     work: Path,
 ) -> None:
     """Build the inner images and the node, load the former into the latter, and commit it under its tag."""
+    for program in programs.values():
+        binaries.check(program.path, program.sha256)
     names = _kubeadm_names(programs["kubeadm"].path, version)
     inner = _inner_images(names)
     temporary = {f"kube-ordeal/build-{index}:{digest}": each for index, each in enumerate(inner)}

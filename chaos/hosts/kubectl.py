@@ -5,10 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, registry
+from chaos.hosts import binaries, registry, trusted
 from chaos.hosts.binaries import Report, silent
 from chaos.hosts.engine import Engine
-from chaos.hosts.places import cache_dir
+from chaos.hosts.places import cache_dir, cache_path
 
 NAME = "kubectl"
 ON_NODE = "/usr/bin"  # of kind's node images, and of ours
@@ -20,6 +20,7 @@ def find(version: str) -> Path | None:
     if made is not None:
         return made.path(NAME)
     kept = _taken(version) / NAME
+    trusted.check(kept, cache_path())
     return kept if kept.is_file() else None
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from chaos.hosts import record
+from chaos.errors import OrdealError
+from chaos.hosts import record, trusted
 from chaos.hosts.files import appended, entered
 from chaos.hosts.places import beside, cache_path, state_dir, state_path
 
@@ -41,11 +42,15 @@ def hand_back() -> None:
     lists = [path for path in state.glob(f"{LIST}*") if path.name == _own_list() or not _is_alive(path)]
     others = list[Path]()
     for path in lists:
-        with suppress(FileNotFoundError):  # another process has handed back what is in it
+        # Another process has handed back what is in it, or somebody else has named folders.
+        with suppress(FileNotFoundError, OrdealError):
+            trusted.check(path, state)
             others += [Path(line) for line in path.read_text().splitlines()]
     clusters = (state / "clusters").resolve()
     for named in (cache, state, *(Path.home() / each for each in OF_PROGRAMS), *dict.fromkeys(others)):
         folder, owner = named.resolve(), owner_of(named)
+        if owner is not None and named in {cache, state} and owner[0] not in trusted.owners():
+            continue  # root would not use them again
         if owner is not None:
             _give(_below(folder, clusters), owner)
             _give(_around(folder), owner)
@@ -74,13 +79,12 @@ def owner_of(folder: Path) -> tuple[int, int] | None:
 
 
 def _own_list() -> str:
-    return f"{LIST}-{os.getpid()}-{record.start_ticks(os.getpid())}"
+    return f"{LIST}-{record.this_process()}"
 
 
 def _is_alive(listed: Path) -> bool:
     """Whether the process that writes this list still runs."""
-    pid, _, ticks = listed.name.removeprefix(f"{LIST}-").partition("-")
-    return pid.isdecimal() and f"{record.start_ticks(int(pid))}" == ticks
+    return record.is_alive(listed.name.removeprefix(f"{LIST}-"))
 
 
 # A name in a folder, by the folder's handle: between a look at a path and a change of it somebody may put a link there.

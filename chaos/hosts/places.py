@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from chaos.errors import OrdealError
+from chaos.hosts import trusted
 from chaos.hosts.files import place
 
 APP = "kube-ordeal"
@@ -24,7 +25,7 @@ def state_path() -> Path:
 def cache_dir() -> Path:
     """Binaries, images, downloaded modules: may be deleted at any time. XDG_CACHE_HOME is respected.
 
-    Raises OrdealError where the folder can't be made.
+    Raises OrdealError where the folder can't be made, or is somebody else's.
     """
     return _made(cache_path(), CACHE_HOME)
 
@@ -32,7 +33,7 @@ def cache_dir() -> Path:
 def state_dir() -> Path:
     """Journals and what set-up started: deleting it loses the way back. XDG_STATE_HOME is respected.
 
-    Raises OrdealError where the folder can't be made.
+    Raises OrdealError where the folder can't be made, or is somebody else's.
     """
     return _made(state_path(), STATE_HOME)
 
@@ -91,12 +92,20 @@ def _users(variable: str, otherwise: str) -> Path:
 
 def _made(path: Path, variable: str) -> Path:
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)  # what root runs is in it, and keys
     except OSError as error:
         raise OrdealError(
             f"the folder {path} can't be made ({error.strerror}); name a folder that can be written with {variable}"
         ) from error
+    trusted.check(path, path)
     return path
+
+
+def private(folder: Path) -> Path:
+    """Make the folder unless it is there, and let only its owner in: for kubeconfigs and keys. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)  # an earlier version's was open
+    return folder
 
 
 def write_private(path: Path, text: str) -> None:

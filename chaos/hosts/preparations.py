@@ -73,8 +73,11 @@ def take_back(known: Record, report: Report = silent) -> None:
         report(f"removing the route: unreachable {route}")
         run(["ip", "route", "del", "unreachable", route, "metric", WORST_METRIC], check=False)
     for name, value in known.of_this_boot().sysctls.items():
+        if name not in SYSCTLS or not value.isdecimal():
+            report(f"{name} is left as it is: the record says {value!r} of it, and set-up never does")
+            continue
         now = sysctl(name)
-        if now == f"{SYSCTLS.get(name)}":
+        if now == f"{SYSCTLS[name]}":
             report(f"setting {name} back to {value}")
             sysctl_file(name).write_text(value)
         elif now != value:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from chaos.errors import OrdealError
+from chaos.hosts import trusted
 from chaos.hosts.files import place
 from chaos.hosts.lock import locked
 from chaos.hosts.places import state_dir
@@ -42,7 +43,11 @@ class Record:
 
 
 def read() -> Record:
-    """What is on record; an empty record where nothing is. Raises OrdealError where the file is damaged."""
+    """What is on record; an empty record where nothing is.
+
+    Raises OrdealError where the file is damaged, or others could have written it.
+    """
+    trusted.check(path(), state_dir())
     try:
         text = path().read_text()
     except FileNotFoundError:
@@ -84,3 +89,14 @@ def start_ticks(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if after_name[0] in "ZX" else int(after_name[19])
+
+
+def this_process() -> str:
+    """What tells this process from every other of this boot, as a part of a file's name."""
+    return f"{os.getpid()}-{start_ticks(os.getpid())}"
+
+
+def is_alive(process: str) -> bool:
+    """Whether the process that `this_process` names so still runs; False for what names none."""
+    pid, _, ticks = process.partition("-")
+    return pid.isdecimal() and f"{start_ticks(int(pid))}" == ticks

@@ -17,10 +17,12 @@ from chaos.errors import OrdealError
 from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, pour
 from chaos.hosts.engine import Engine
+from chaos.hosts.places import manifests_dir
 
 ASK_TIMEOUT_S, PULL_TIMEOUT_S, TAKE_TIMEOUT_S = 60.0, 1200.0, 120.0
 # The engine says it once it has the image's manifest: the registry has the image, and hands it out.
 _BEGUN = "Pulling from"
+_KNOWN = re.compile(r"[^\s@]+:[\w.-]+ sha256:[0-9a-f]{64}")
 # What engines say, by what it means. The first that is found counts.
 _REASONS = (
     ("toomanyrequests|rate limit", "the registry's limit of pulls is used up: log in, or wait", False),
@@ -81,6 +83,19 @@ def ask(engine: Engine, image: str) -> Offer:
     if late.is_set():
         return Offer(image, there=False, why=f"the registry did not answer within {ASK_TIMEOUT_S:g} s", reached=False)
     return Offer(image, there=True) if code == 0 else _refused(image, "".join(said))
+
+
+def known(image: str) -> str:
+    """The published image by the digest that manifests/published-images has of it; "" where it has none.
+
+    Raises OrdealError where the file is not of that shape.
+    """
+    path = manifests_dir() / "published-images"
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    if wrong := next((line for line in lines if not _KNOWN.fullmatch(line)), ""):
+        raise OrdealError(f"{path}: {wrong!r} is not `IMAGE:TAG sha256:DIGEST`")
+    digest = next((digest for name, digest in map(str.split, lines) if name == image), "")
+    return f"{image.rpartition(':')[0]}@{digest}" if digest else ""
 
 
 def is_on_engine(engine: Engine, image: str) -> bool:

@@ -13,13 +13,15 @@ from chaos.hosts.places import cache_dir
 DEBIAN = "bookworm"
 FREE_BYTES_NEEDED = 2 * 1024**3  # the tree, the packages it is unpacked from, and the archive that is made of it
 TIMEOUT_S = 900.0
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 OPEN_UMASK = 0o022  # of what everybody in an image can read, whatever this process's own is
 
 
 def debootstrap(root: Path, packages: Sequence[str], report: Report) -> None:
     """Make a minimal Debian with these packages in the directory `root`, stripped of what an image does not need.
 
-    Installs debootstrap where it is missing. Raises OrdealError without root or room on disk, CommandError.
+    What it takes is signed by Debian, or it is not used. Installs what is missing for that. Raises OrdealError without
+    root or room on disk, CommandError.
     """
     free_bytes = shutil.disk_usage(root.parent).free
     if free_bytes < FREE_BYTES_NEEDED:
@@ -28,17 +30,23 @@ def debootstrap(root: Path, packages: Sequence[str], report: Report) -> None:
             f"{FREE_BYTES_NEEDED >> 20} MiB while it is made: free some space"
         )
     need_root("making a root file system for an image")
-    if shutil.which("debootstrap") is None:
-        install(("debootstrap",), report)
+    if lacking := _lacking():
+        install(lacking, report)
     include = [f"--include={','.join(packages)}"] if packages else []
     # In namespaces that end with this process: what debootstrap mounts and starts is gone with it, however it ends.
     run(
         ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "slave", "--pid", "--fork",
          "--kill-child", "debootstrap", "--variant=minbase",
-         *include, DEBIAN, str(root)],
+         "--force-check-gpg", f"--keyring={KEYRING}", *include, DEBIAN, str(root)],
         timeout_s=TIMEOUT_S, umask=OPEN_UMASK,
     )  # fmt: skip
     strip(root)
+
+
+def _lacking() -> list[str]:
+    """Debian's packages that are missing. Without the keyring, or what verifies by it, debootstrap only warns."""
+    lacking = [program for program in ("debootstrap", "gpgv") if shutil.which(program) is None]
+    return lacking if KEYRING.is_file() else [*lacking, "debian-archive-keyring"]
 
 
 def strip(root: Path) -> None:

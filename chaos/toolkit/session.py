@@ -219,6 +219,7 @@ class Session:
             return outcome, self.problem
         finally:
             self._run, self.problem = None, ""
+            kubeconfig.sweep(ended=True)
             hand_back()
 
     def _wind_up(self, run: "_Run") -> Outcome | None:

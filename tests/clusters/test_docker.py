@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,22 @@ def test_kind_is_given_the_chosen_client_docker_and_the_clusters_network(
     assert asked["PATH"].split(os.pathsep)[0] == str(docker_client.folder)
     assert asked["KIND_EXPERIMENTAL_PROVIDER"] == "docker"
     assert asked["KIND_EXPERIMENTAL_DOCKER_NETWORK"] == "kube-ordeal-c"
+
+
+@pytest.mark.usefixtures("docker_client")
+def test_what_kind_writes_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Not even briefly: kind itself runs with such an umask, whatever this process's is."""
+    fake = tmp_path / "kind"
+    loop = 'for each in "$@"; do case $each in --kubeconfig=*) echo >"${each#*=}-by-kind" ;; esac; done'
+    fake.write_text(f"#!/bin/sh\n{loop}\n")
+    fake.chmod(0o755)
+    old = os.umask(0)
+    try:
+        with pytest.raises(CommandError):  # pytest-kind reads the kubeconfig then, and it is empty
+            pytestkind.create("c", tmp_path / "config", None, tmp_path / "kind.yaml", KindTools(fake, fake), "net")
+    finally:
+        os.umask(old)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("config", "config-by-kind")] == [0o600] * 2
 
 
 def test_a_process_of_another_machine_is_never_entered(docker_client: FakeDocker) -> None:

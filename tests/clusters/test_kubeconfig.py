@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
+from chaos import undo
 from chaos.clusters import kubeconfig
+from chaos.clusters.base import ClusterRef
 from chaos.clusters.client import api_client, server_version
 from chaos.clusters.kubeconfig import find, read
 from chaos.errors import OrdealError
+from chaos.hosts.places import journals_dir
+from chaos.journal import Journal
 from tests.fake_apiserver import PKI, FakeApiServer
 
 
@@ -217,3 +223,53 @@ def test_nothing_is_lost_where_a_context_is_written(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text(yaml.safe_dump(mine))
     text = read(tmp_path / "mine").choose().text()
     assert yaml.safe_load(text) == {"apiVersion": "v1", "kind": "Config", **mine}
+
+
+# --- what is put together does not stay
+
+
+def put_together(tmp_path: Path) -> Path:
+    written(tmp_path / "clusters", clusters={"c": "https://one"})
+    written(tmp_path / "users", current="x", contexts={"x": ("c", "u")}, users={"u": "sesame"})
+    return find(None, "", {"KUBECONFIG": f"{tmp_path / 'clusters'}:{tmp_path / 'users'}"})[0]
+
+
+def test_it_is_there_as_long_as_its_process_needs_it(tmp_path: Path) -> None:
+    path = put_together(tmp_path)
+    kubeconfig.sweep()
+    assert path.exists()
+    kubeconfig.sweep(ended=True)
+    assert not list(kubeconfig.folder().iterdir())
+
+
+def test_that_of_a_killed_run_and_what_its_write_left_go_with_the_next_run(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from tests.clusters.test_kubeconfig import put_together
+path = put_together(Path(sys.argv[1]))
+(path.parent / f".{path.name}-abcd1234").write_text(path.read_text())  # as `write_private` leaves it
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=60, cwd=Path(__file__).parents[2])
+    mine = put_together(tmp_path)
+    (mine.parent / "0123456789ab.yaml").write_text("of an earlier version")
+    assert len(list(kubeconfig.folder().iterdir())) == 4
+    assert undo.undo_all(print, undo.Allowed()) == ()
+    assert list(kubeconfig.folder().iterdir()) == [mine]
+
+
+def test_what_undo_still_needs_stays_until_it_is_undone(tmp_path: Path) -> None:
+    path = put_together(tmp_path)
+    with Journal(journals_dir() / "run.jsonl") as journal:
+        entry = journal.planned("a-fault", ClusterRef("existing", "theirs", str(path), "x"), {})
+        kubeconfig.sweep(ended=True)
+        assert path.exists()
+        journal.undone(entry)
+    kubeconfig.sweep(ended=True)
+    assert not path.exists()
+
+
+def test_nothing_is_made_to_be_swept() -> None:
+    kubeconfig.sweep(ended=True)
+    assert not kubeconfig.folder().parent.exists()

@@ -1,5 +1,7 @@
 """The simulated provider without a cluster: groups, records, ports, command lines, processes."""
 
+import hashlib
+import json
 import os
 import signal
 import socket
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from chaos.clusters.base import (
     ABILITIES,
@@ -23,10 +26,22 @@ from chaos.clusters.base import (
     Zone,
 )
 from chaos.clusters.simulated import SimulatedCluster, _with_flags
-from chaos.clusters.simulated_home import Ports, Record, _free_ports, home_of, read_record, write_record
+from chaos.clusters.simulated_home import (
+    Ports,
+    Programs,
+    Record,
+    _free_ports,
+    bring_up,
+    claim,
+    home_of,
+    keys_of,
+    read_record,
+    write_record,
+)
 from chaos.clusters.simulated_nodes import groups_of, lease_duration_s, manifest, parsed
 from chaos.clusters.simulated_processes import MARK, Process, adopt, kill, marked, read, start
 from chaos.errors import OrdealError
+from chaos.hosts.binaries import Binaries
 from chaos.hosts.command import CommandError
 from chaos.waiting import eventually
 
@@ -102,7 +117,7 @@ def test_leases_keep_kubernetes_proportion(grace_s, lease_s):
 
 
 def a_record(shape: Shape) -> Record:
-    return Record(shape=shape, kubernetes="1.34.4", etcd="3.6.16", kwok="0.8.0", ports=Ports(*range(10001, 10010)))
+    return Record(shape=shape, kubernetes="1.34.4", etcd="3.6.16", kwok="0.8.0", ports=Ports(*range(10001, 10011)))
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path):
@@ -114,6 +129,17 @@ def test_a_record_comes_back_as_it_was_written(tmp_path):
     )
     write_record(tmp_path, a_record(shape))
     assert read_record(tmp_path) == a_record(shape)
+
+
+def test_a_record_of_an_earlier_version_is_one(tmp_path):
+    """So that what it made can be deleted."""
+    write_record(tmp_path, a_record(Shape()))
+    raw = json.loads((tmp_path / "cluster.json").read_text())
+    del raw["ports"]["etcd_http"]
+    (tmp_path / "cluster.json").write_text(json.dumps(raw))
+    found = read_record(tmp_path)
+    assert found is not None
+    assert found.ports.etcd_http == 0
 
 
 def test_no_directory_is_no_record(home):
@@ -144,6 +170,71 @@ def test_an_interrupted_delete_is_finished_by_the_next(home):
     assert SimulatedCluster.exists("half")
     SimulatedCluster("half").delete()
     assert not SimulatedCluster.exists("half")
+
+
+# --- keys and kubeconfigs
+
+FAKE_KWOKCTL = """#!/bin/sh
+work="$KWOK_WORKDIR/clusters/fake"
+mkdir -p "$work/pki"
+for each in "$work/pki/admin.key" "$work/kubeconfig.yaml" "$HOME/kubeconfig-by-kwokctl"; do echo secret >"$each"; done
+stat -c %a "$HOME" >"$HOME/mode-of-the-folder"
+"""
+
+
+@pytest.fixture
+def umask_0() -> Iterator[None]:
+    old = os.umask(0)
+    yield
+    os.umask(old)
+
+
+@pytest.mark.usefixtures("umask_0")
+def test_nobody_else_reads_a_kubeconfig_or_a_key_not_even_briefly(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = fake_programs(home, FAKE_KWOKCTL)
+    directory = home_of("fake")
+    record = claim(directory, Shape(), programs)
+    changed: list[Path] = []
+    chmod = Path.chmod
+    monkeypatch.setattr(Path, "chmod", lambda path, mode: (changed.append(path), chmod(path, mode)))
+    bring_up(directory, record, programs, lambda _: None)
+    assert (directory / "mode-of-the-folder").read_text() == "700\n"  # while kwokctl wrote
+    assert (directory / "kubeconfig").read_text() == "secret\n"
+    secret = [path for path in directory.rglob("*") if path.is_file() and path.read_text() == "secret\n"]
+    assert len(secret) == 4
+    assert {path.stat().st_mode & 0o077 for path in secret} == {0}
+    assert changed == []  # so each was made with that mode
+
+
+@pytest.mark.usefixtures("umask_0")
+def test_etcd_takes_nobody_without_a_certificate_of_the_clusters(home: Path) -> None:
+    """Every address that it is told is TLS, and who calls must have a certificate; the API server has one."""
+    programs = fake_programs(home, FAKE_KWOKCTL)
+    directory = home_of("fake")
+    bring_up(directory, claim(directory, Shape(), programs), programs, lambda _: None)
+    told = yaml.safe_load((directory / "kwokctl.yaml").read_text())["componentsPatches"]
+    flags = {each["name"]: {arg["key"]: arg["value"] for arg in each["extraArgs"]} for each in told}
+    urls = {key: value for of in flags.values() for key, value in of.items() if "127.0.0.1:" in value}
+    assert {"listen-client-urls", "listen-client-http-urls", "listen-peer-urls", "etcd-servers"} <= set(urls)
+    assert {value.removeprefix("node0=").split("://")[0] for value in urls.values()} == {"https"}
+    assert flags["etcd"]["client-cert-auth"] == flags["etcd"]["peer-client-cert-auth"] == "true"
+    authority = str(keys_of(directory).authority)
+    assert flags["etcd"]["trusted-ca-file"] == flags["etcd"]["peer-trusted-ca-file"] == authority
+    assert flags["kube-apiserver"]["etcd-cafile"] == authority
+
+
+def fake_programs(home: Path, kwokctl: str) -> Programs:
+    """Programs that are shell scripts; all but kwokctl do nothing."""
+
+    def bundle(*names: str) -> Binaries:
+        for name in names:
+            (home / name).write_text(kwokctl if name == "kwokctl" else "#!/bin/sh\n")
+            (home / name).chmod(0o755)
+        sums = {name: hashlib.sha256((home / name).read_bytes()).hexdigest() for name in names}
+        return Binaries("fake", "1.34.4", home, sums)
+
+    control_plane = bundle("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    return Programs(control_plane, bundle("etcd", "etcdctl"), bundle("kwok", "kwokctl"))
 
 
 # --- ports and flags

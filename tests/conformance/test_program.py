@@ -7,6 +7,7 @@ import pytest
 from chaos.conformance import program
 from chaos.conformance.program import Program, check_version
 from chaos.errors import OrdealError
+from chaos.hosts import registry
 from chaos.hosts.command import CommandError
 from chaos.hosts.engine import Engine
 from tests.hosts.fake_docker import FakeDocker
@@ -17,7 +18,17 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-IMAGE = "registry.k8s.io/conformance:v1.34.4"
+@pytest.fixture(autouse=True)
+def known_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of images whose digests are known, here with one in it."""
+    monkeypatch.setattr(registry, "manifests_dir", lambda: tmp_path)
+    path = tmp_path / "published-images"
+    path.write_text(f"# a comment\n\nregistry.k8s.io/conformance:v1.34.4 {DIGEST}\n")
+    return path
+
+
+DIGEST = f"sha256:{'ab' * 32}"
+IMAGE = f"registry.k8s.io/conformance@{DIGEST}"
 # What `docker cp CONTAINER:PATH -` writes: an archive with the file in it.
 COPY = 'name=$(basename "$2"); cd "$(mktemp -d)"; echo "$2" >"$name"; tar -c "$name"; rm -r "$PWD"'
 
@@ -39,6 +50,45 @@ def test_the_published_image_of_exactly_that_version_is_taken_once(tmp_path: Pat
     assert not any(call.startswith("manifest") for call in made.calls)
     assert program.take("1.34.4", an_engine(tmp_path, registry=False)[0]) == taken
     assert program.find("1.34.4") == taken
+
+
+@pytest.mark.parametrize("of", ["", "registry.k8s.io/conformance:v1.34.3"])
+def test_a_program_whose_image_has_no_known_digest_is_not_run(tmp_path: Path, known_images: Path, of: str) -> None:
+    known_images.write_text(f"{of} {DIGEST}\n" if of else "")
+    engine, made = an_engine(tmp_path, registry=True)
+    said: list[str] = []
+    assert program.take("1.34.4", engine, report=said.append) is None
+    assert made.calls == []
+    where = "registry.k8s.io/conformance:v1.34.4"
+    assert said == [f"e2e.test is not taken out of {where}: its digest is not in manifests/published-images"]
+
+
+def test_what_was_taken_from_another_image_or_changed_since_is_not_run(tmp_path: Path, known_images: Path) -> None:
+    taken = program.take("1.34.4", an_engine(tmp_path, registry=True)[0])
+    assert taken is not None
+    (taken.path.parent / program.RECORD).rename(tmp_path / "record")  # as an earlier version left it
+    assert program.find("1.34.4") is None
+    (tmp_path / "record").rename(taken.path.parent / program.RECORD)
+    before = known_images.read_text()
+    known_images.write_text(before.replace("ab", "cd"))
+    assert program.find("1.34.4") is None
+    known_images.write_text(before)
+    assert program.find("1.34.4") == taken
+    taken.path.write_text("id-1:/usr/local/bin/e2e.tesT\n")
+    with pytest.raises(OrdealError, match=r"e2e\.test is not what was built"):
+        program.find("1.34.4")
+
+
+@pytest.mark.parametrize("line", ["x", "registry.k8s.io/x:1 sha256:ab", f"x {DIGEST}", f"x:1 {DIGEST} more"])
+def test_a_file_of_digests_of_another_shape_is_one_sentence(tmp_path: Path, known_images: Path, line: str) -> None:
+    known_images.write_text(line)
+    with pytest.raises(OrdealError, match=f"published-images: '{line}' is not `IMAGE:TAG sha256:DIGEST`"):
+        program.take("1.34.4", an_engine(tmp_path, registry=True)[0])
+
+
+def test_the_file_of_digests_that_is_shipped_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert registry.known("none:1") == ""
 
 
 def test_without_a_registry_nothing_is_taken(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from chaos.hosts import ownership
+from chaos.hosts.places import cache_dir, state_dir
 from chaos.report.results import Results
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what is another's")
@@ -27,6 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(made))
+    monkeypatch.setenv("SUDO_UID", str(USER))
     return made
 
 
@@ -44,6 +46,20 @@ def test_the_command_leaves_nothing_of_roots_in_a_home(home: Path) -> None:
     assert list(of_root(home)) == []
     made = home / ".local" / "state"  # whose parents were not there
     assert {path.lstat().st_gid for path in (made, made.parent)} == {GROUP}
+
+
+def test_what_root_uses_again_is_not_given_to_who_has_not_called_sudo(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that is root and has the folder of another user as its home."""
+    monkeypatch.delenv("SUDO_UID")
+    folders = cache_dir(), state_dir()
+    (home / "go" / "pkg").mkdir(parents=True)
+    ownership.will_write(home / "go" / "pkg")
+    ownership.hand_back()
+    assert {folder.stat().st_uid for folder in folders} == {0}
+    assert list(of_root(home / "go")) == []
+    assert (cache_dir(), state_dir()) == folders  # and root uses them again
 
 
 def test_what_go_wrote_is_handed_back_also_after_a_kill(home: Path) -> None:

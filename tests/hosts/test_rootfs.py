@@ -48,6 +48,21 @@ def test_debootstrap_has_a_umask_of_its_own(tmp_path: Path, monkeypatch: pytest.
     assert (given["program"], given["umask"]) == ("debootstrap", 0o022)
 
 
+def test_what_debian_has_not_signed_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """debootstrap itself goes on without a keyring, with a warning."""
+    installed, ran = list[str](), list[str]()
+    monkeypatch.setattr(packages.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(rootfs, "run", lambda argv, **_: ran.extend(argv))
+    monkeypatch.setattr(rootfs, "install", lambda names, _: installed.extend(names))
+    monkeypatch.setattr(rootfs.shutil, "which", lambda name: None if name == "gpgv" else f"/usr/bin/{name}")
+    monkeypatch.setattr(rootfs, "KEYRING", tmp_path / "keyring.gpg")
+    monkeypatch.setattr(rootfs, "FREE_BYTES_NEEDED", 0)
+    monkeypatch.setattr(rootfs, "strip", lambda _: None)
+    rootfs.debootstrap(tmp_path / "root", (), lambda _: None)
+    assert installed == ["gpgv", "debian-archive-keyring"]
+    assert {"--force-check-gpg", f"--keyring={tmp_path / 'keyring.gpg'}"} <= set(ran)
+
+
 def test_too_little_room_is_a_sentence_that_names_the_folder_to_clear(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,6 +199,7 @@ def test_the_cache_stays_unless_asked(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "cache" / "kube-ordeal" / "bin").mkdir(parents=True)
     (tmp_path / "var" / "docker").mkdir(parents=True)
     (state_dir() / "kubeconfigs").mkdir(parents=True)
+    (state_dir() / "kubeconfigs" / "0123456789ab.yaml").touch()
     assert [command for _, command in setup.stays()] == ["kube-ordeal teardown --cache"] * 3
     setup.remove_cache(print)
     assert setup.stays() == ()

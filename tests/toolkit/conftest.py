@@ -14,8 +14,8 @@ from tests.toolkit.fakes import FakeCluster
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
     """A fake cluster behind the kubeconfig, state and results in a directory of the test's own, short patience."""
-    fake = FakeCluster()
     monkeypatch.chdir(tmp_path)
+    fake = FakeCluster()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(existing, "attach", lambda *_: fake)
     monkeypatch.setattr(existing, "attach_again", lambda *_: fake)

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts import binaries
+from chaos.hosts import binaries, trusted
 from chaos.hosts.binaries import Report, silent
 from chaos.hosts.lock import locked
 from chaos.hosts.mutants.known import Mutant, Substitution, find
-from chaos.hosts.places import cache_dir
+from chaos.hosts.places import cache_dir, cache_path
 
 BUNDLE = binaries.KUBERNETES
 _PACKAGES = {**binaries.BUNDLES[binaries.CONTROL_PLANE].commands, **binaries.BUNDLES[BUNDLE].commands}
@@ -33,8 +33,14 @@ class Built:
 
     mutant: Mutant
     kubernetes: str
-    path: Path
+    program: Path
     sha256: str
+
+    @property
+    def path(self) -> Path:
+        """Where it is. Raises OrdealError where the file is not what was built."""
+        binaries.check(self.program, self.sha256)
+        return self.program
 
 
 def build(name: str, kubernetes: str | None = None, *, report: Report = silent) -> Built:
@@ -121,6 +127,7 @@ def _vendored(source: Path, base: Path, version: str, report: Report) -> Path:
     """The module with all its sources in vendor/, made once for a version. The lock is held."""
     tree = base / "tree"
     if tree.is_dir():
+        trusted.check(tree / "go.mod", cache_path())
         return tree
     report(f"copying the sources of Kubernetes {version} (once for all mutants of it)")
     with tempfile.TemporaryDirectory(prefix=".building-", dir=base, ignore_cleanup_errors=True) as work:
@@ -165,9 +172,14 @@ def _compile(mutant: Mutant, version: str, tree: Path, work: Path, report: Repor
 
 
 def _read(mutant: Mutant, version: str, digest: str) -> Built | None:
-    """What was built; None where it is missing or has another size than when it was built."""
+    """What was built; None where it is missing or has another size than when it was built.
+
+    Raises OrdealError where others could have written it.
+    """
     directory = _target(mutant, version, digest)
     program = directory / mutant.component
+    for each in (RECORD, mutant.component):
+        trusted.check(directory / each, cache_path())
     try:
         record = json.loads((directory / RECORD).read_text())
         if program.stat().st_size != record["size_bytes"]:
