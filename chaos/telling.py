@@ -11,6 +11,7 @@ import pytest
 
 from chaos.plugin import worker_input
 from chaos.report.live import View
+from chaos.scrub import scrub
 from chaos.showing import QUIET_KEY, STDOUT
 
 
@@ -38,6 +39,7 @@ def reporter(config: pytest.Config, view: View | None = None, *, always: bool = 
     worker = worker_input(config, "workerid")
 
     def report(line: str) -> None:
+        line = scrub(line)  # what is said on a terminal is kept in CI's logs
         with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
             if worker and worker_input(config, QUIET_KEY) and not always:
                 return

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaos.conformance.outcome import Reason, SpecOutcome, State
+from chaos.hosts.places import make_private, write_private
 from chaos.invariants.conformance import FAILED, FLAKY, LATE, LOST, NO_IMAGE, PASSED, SKIPPED
 from chaos.report.specs import SpecResult
+from chaos.scrub import scrub
 
 OUTPUT = "output.log"
 _BY_REASON = {
@@ -44,8 +46,8 @@ def row(
     """
     output = folder / OUTPUT
     if outcome.output:
-        folder.mkdir(parents=True, exist_ok=True)
-        output.write_text(outcome.output, errors="replace")
+        make_private(folder)
+        write_private(output, scrub(outcome.output))
     return SpecResult(
         test,
         when,

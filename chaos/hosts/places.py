@@ -108,6 +108,13 @@ def private(folder: Path) -> Path:
     return folder
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and those around it that lack, which their owner alone may enter. Raises OSError."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def write_private(path: Path, text: str) -> None:
     """Whole or not at all, readable by its owner alone. Raises OSError."""
     with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as new:  # of mode 0600

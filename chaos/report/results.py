@@ -21,15 +21,23 @@ from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.hosts.lock import locked
 from chaos.hosts.ownership import will_write
-from chaos.hosts.places import APP
+from chaos.hosts.places import APP, make_private, write_private
 from chaos.invariants.base import Finding, Verdict
 from chaos.report import junit, specs
 from chaos.report.saved import LeftOut, SavedPlan, of_json
 from chaos.report.saved import Row as Row  # noqa: PLC0414  (suites take it from here)
 from chaos.report.schema import SCHEMA as SCHEMA  # noqa: PLC0414
 from chaos.report.specs import SpecResult
+from chaos.scrub import scrubbed
 
 _Content = dict[str, Any]  # the file as JSON has it; it does not leave this module
+# What is found by its name, or judged by again, is written as it is: no cluster and no program has said it.
+_NAMES = frozenset(
+    {
+        *("run", "test", "id", "spec", "replay", "control", "promise", "arguments", "history", "histories"),
+        *("path", "output", "pods", "catalogue", "kind", "object"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,8 @@ class Results:
         self.directory = root / run
         will_write(root.absolute())
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            root.mkdir(parents=True, exist_ok=True)
+            make_private(self.directory)
             with self._locked():
                 if not self.path.exists():
                     _point(root / "latest", run)
@@ -170,8 +179,9 @@ class Results:
 
     def _write(self, content: _Content) -> None:
         content["updated"] = _now()
-        _replace(self.path, json.dumps(content, indent=2, allow_nan=False) + "\n")
-        _replace(self.directory / "junit.xml", junit.document(of_json(content, self.path)))
+        told: Any = scrubbed(content, _NAMES)
+        write_private(self.path, json.dumps(told, indent=2, allow_nan=False) + "\n")
+        write_private(self.directory / "junit.xml", junit.document(of_json(told, self.path)))
 
     def _as_json(self, o: Outcome) -> dict[str, object]:
         return {
@@ -208,7 +218,7 @@ class Results:
 
 def finding_as_json(f: Finding, history: str) -> dict[str, object]:
     """A finding as it stands in the file; `history` is the path of what was judged, below the run's folder."""
-    return {
+    told: Any = {
         "name": f.invariant,
         "verdict": str(f.verdict),
         "sentence": f.sentence,
@@ -218,6 +228,8 @@ def finding_as_json(f: Finding, history: str) -> dict[str, object]:
         **({"promise": f.recipe.promise, "arguments": dict(f.recipe.arguments)} if f.recipe else {}),
         **({"history": history} if history else {}),
     }
+    made: Any = scrubbed(told, _NAMES)
+    return dict(made)
 
 
 def machine_facts() -> dict[str, str]:
@@ -269,13 +281,6 @@ def _now() -> str:
 
 def _iso(wall: float) -> str:
     return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Whoever reads meanwhile, and whatever kills us, finds the old file or the new one."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
 
 
 def _point(link: Path, target: str) -> None:
