@@ -656,7 +656,7 @@ def bundle(
     ] = "",
     evidence: Annotated[
         bool,
-        typer.Option("--evidence/--no-evidence", help="Logs, dumps, objects of the cluster; the page."),
+        typer.Option("--evidence/--no-evidence", help="Logs, dumps and objects of the cluster."),
     ] = True,
     cncf: Annotated[
         Path | None,
