@@ -54,7 +54,7 @@ class FakeApiServer:
         self.requests: list[str] = []
         self.asked: list[Asked] = []
         self.accepts: set[str] | None = None  # the Authorization headers that it knows; None: it asks for none
-        self.texts: dict[str, str] = {}  # what is answered at a path that is no list
+        self.texts = {"/readyz": "ok"}  # what is answered at a path that is no list
         self.prefix = ""  # in front of every path, as behind a gateway
         self.version_said = "v1.34.4"
         self.forbidden: set[tuple[str, str]] = set()  # verbs and resources that the user may not
@@ -210,8 +210,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(api.refuse, {"kind": "Status", "code": api.refuse, "message": "refused"})
         elif url.path.startswith("/version"):
             self._answer(200, {"gitVersion": api.version_said})
-        elif url.path == "/readyz":
-            self._send(200, b"ok", "text/plain")
         elif url.path in api.texts:
             self._send(200, api.texts[url.path].encode(), "text/plain")
         elif self.headers["Upgrade"] == "websocket":

@@ -22,7 +22,8 @@ from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.history import Blind, FaultStep, History, Observation, Phase, Probe, SpecRun, Writes
 from chaos.hosts.command import CommandError, Output
-from chaos.invariants.base import Invariant, Recipe, judge, promise, violated
+from chaos.invariants import base, load_all
+from chaos.invariants.base import Invariant, Judgement, Recipe, judge, violated
 from chaos.journal import Journal
 from chaos.recorder import Recorder
 from chaos.report import product
@@ -41,15 +42,22 @@ OURS = "ordeal-web-1a2b3c"
 PROXY = f"http://user:{CANARY}@proxy.invalid:3128"
 
 
-@promise
 def tells_what_it_saw(name: str) -> Invariant:
     """A promise that is broken by what it finds, and says it word for word."""
 
-    def check(history: History) -> Any:
+    def check(history: History) -> Judgement:
         seen = [o for o in history.of(Observation) if o.name == name]
         return violated(f"it saw {seen[0].seen}", seen, reason="seen", last=seen[-1].seen)
 
     return Invariant("tells-what-it-saw", check)
+
+
+@pytest.fixture
+def telling(monkeypatch: pytest.MonkeyPatch) -> Invariant:
+    """That promise, which only this test has, of what was `said`."""
+    load_all()
+    monkeypatch.setattr(base, "_PROMISES", dict(base._PROMISES))
+    return base.promise(tells_what_it_saw)("said")
 
 
 class Cluster:
@@ -103,7 +111,7 @@ def plant(server: FakeApiServer) -> None:
     volume = {"csi": {"volumeAttributes": {"user": CANARY}}}
     server.put("persistentvolumes", "pv", metadata=metadata, spec=volume)
     server.put("volumeattachments", "va", metadata=metadata, status={"attachmentMetadata": {"a": CANARY}})
-    server.texts = {
+    server.texts |= {
         evidence.GOROUTINES.format(node="n1").partition("?")[0]: f"goroutine 1 [running]:\nmain.f({SAID})\n",
         evidence.METRICS.format(node="n1"): f"# {SAID}\n",
     }
@@ -120,7 +128,7 @@ def secret_kubeconfig(server: FakeApiServer, folder: Path) -> Path:
 
 
 def test_nothing_that_a_run_writes_has_a_secret(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], telling: Invariant
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, PROXY)
@@ -142,7 +150,7 @@ def test_nothing_that_a_run_writes_has_a_secret(
     journal.failed(journal.planned("cut", cluster.ref, {}), f"{SAID}; {away.value}")
 
     lab: Any = SimpleNamespace(
-        incident=find("mass-termination"), control=None, findings=[judge(tells_what_it_saw("said"), history)],
+        incident=find("mass-termination"), control=None, findings=[judge(telling, history)],
         not_run_controls={"c": SAID}, used_cluster=cluster, cluster_kind="existing",
         profile=SimpleNamespace(name="smoke"), duration_s=1.0, replay="", facts={"said": SAID, "password": CANARY},
         tables={"t": [{"said": SAID, "token": CANARY}]}, histories=[history.path], evidence=pieces,
@@ -169,15 +177,15 @@ def test_nothing_that_a_run_writes_has_a_secret(
     assert {path.stat().st_mode & 0o077 for path in there} == {0}
 
 
-def test_what_is_judged_again_from_disk_is_what_was_judged(tmp_path: Path) -> None:
+def test_what_is_judged_again_from_disk_is_what_was_judged(tmp_path: Path, telling: Invariant) -> None:
     results = Results(tmp_path, "20260101-000000-abcd", {})
     path = results.directory / "t" / "history" / "0.jsonl"
     history = History(path, began=0.0, began_wall=0.0)
     for each in SAYINGS:
         history.add(Observation(1.0, "said", "a", each))
     history.close()
-    finding = judge(tells_what_it_saw("said"), history)
-    assert judge(tells_what_it_saw("said"), History.load(path)).proof == finding.proof
+    finding = judge(telling, history)
+    assert judge(telling, History.load(path)).proof == finding.proof
     assert finding.recipe == Recipe("tells_what_it_saw", {"name": "said"})
     lab: Any = SimpleNamespace(
         incident=find("mass-termination"), control=None, findings=[finding], not_run_controls={}, used_cluster=None,
