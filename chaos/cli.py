@@ -78,6 +78,8 @@ images = typer.Typer(
 app.add_typer(images, name="image")
 mutated = typer.Typer(help="Historical Kubernetes bugs, put back into a component: the suites must find them.")
 app.add_typer(mutated, name="mutant", no_args_is_help=True)
+kept = typer.Typer(help="What runs have left in a results folder.")
+app.add_typer(kept, name="results", no_args_is_help=True)
 conformance = typer.Typer(help="Upstream's end-to-end tests, which `pytest suites/conformance` runs, and their images.")
 app.add_typer(conformance, name="conformance", no_args_is_help=True)
 
@@ -545,6 +547,24 @@ def report(
     raise typer.Exit(brief.EXIT_CODES[said.safe] if exit_code else 0)
 
 
+@kept.command("prune")
+def results_prune(
+    keep: Annotated[int, typer.Option(min=1, help="So many runs stay, the newest.")],
+    results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The results folder.")] = Path("results"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove the oldest runs of a results folder. What is no run's, is a link, or still goes on is left alone."""
+    from chaos.report.prune import prune  # noqa: PLC0415
+
+    pruned = prune(results, keep, dry_run=dry_run)
+    for run in pruned.removed:
+        typer.echo(f"{'would remove' if dry_run else 'removed'} {run.path}: {run.size_bytes / 1e6:.1f} MB")
+    _list("may still go on, and is left alone:", [str(path) for path in pruned.live])
+    freed_bytes = sum(run.size_bytes for run in pruned.removed)
+    said = "would be freed" if dry_run else "freed"
+    typer.echo(f"{len(pruned.removed)} runs, {freed_bytes / 1e6:.1f} MB {said}; {pruned.kept} runs stay")
+
+
 @app.command()
 def compare(
     base: Annotated[
@@ -636,6 +656,10 @@ def bundle(
     not_judged_again: Annotated[
         str, typer.Option(metavar="REASON", help="Why some findings can't be judged again from their histories.")
     ] = "",
+    evidence: Annotated[
+        bool,
+        typer.Option("--evidence/--no-evidence", help="Logs, dumps and objects of the cluster."),
+    ] = True,
     cncf: Annotated[
         Path | None,
         typer.Option(
@@ -659,7 +683,7 @@ def bundle(
     about = facts.read(product) if product else facts.template()
     named = file_name(saved.id)
     target = output or Path(f"{APP}-{named}.zip")
-    packed = packing.pack(saved, target, about, not_judged_again=not_judged_again)
+    packed = packing.pack(saved, target, about, not_judged_again=not_judged_again, evidence=evidence)
     _list("PRODUCT.yaml is a form that lacks (fill it in and give it by --product):", packed.lacks)
     if packed.not_judged and not not_judged_again:
         _list("can't be judged again, so that it won't be verified; say why by --not-judged-again:", packed.not_judged)
@@ -846,7 +870,9 @@ def _tell(text: str, *, err: bool = False) -> None:
 
 def _say_error(sentence: str) -> None:
     """What programs said in it is set in: no line of theirs is taken for one of ours."""
-    _tell(f"{APP}: {sentence}".replace("\n", "\n  "), err=True)
+    from chaos.scrub import scrub  # noqa: PLC0415
+
+    _tell(f"{APP}: {scrub(sentence)}".replace("\n", "\n  "), err=True)
 
 
 def _cell(text: str) -> Text:

@@ -1,6 +1,12 @@
-"""Evidence: what a person needs afterwards, taken while the fault is still there, before any recovery."""
+"""Evidence: what a person needs afterwards, taken while the fault is still there, before any recovery.
 
-from collections.abc import Callable, Iterator
+It is handed to others, so it holds nothing of others: of the API only what is ours and the system's (chaos.objects), of
+the kernel's log only the lines that say what a fault may have led to, and no secret (chaos.scrub). What is too long is
+cut, and that is said.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,25 +15,33 @@ from pathlib import Path
 
 from urllib3.exceptions import HTTPError
 
-from chaos import rbd_lock, stacks
+from chaos import objects, rbd_lock, stacks
 from chaos.clusters.base import Cluster, NodeExec
 from chaos.clusters.client import raw_get
 from chaos.errors import OrdealError
-from chaos.hosts.files import file_name, place
+from chaos.hosts.files import file_name
+from chaos.hosts.places import make_private, write_private
+from chaos.nodefacts import SLUB
+from chaos.scrub import scrub
 from chaos.waiting import WaitedInVainError, eventually
 
-API_OBJECTS = {
-    "nodes": "/api/v1/nodes",
-    "pods": "/api/v1/pods",
-    "events": "/api/v1/events",
-    "leases": "/apis/coordination.k8s.io/v1/leases",
-    "persistentvolumes": "/api/v1/persistentvolumes",
-    "persistentvolumeclaims": "/api/v1/persistentvolumeclaims",
-    "volumeattachments": "/apis/storage.k8s.io/v1/volumeattachments",
-}
 UNITS = ("kubelet", "containerd")
 JOURNAL_LINES = 20000
 KERNEL_LINES = 2000
+MAX_BYTES = 16 * 1024**2  # of one file
+MAX_NODES = 20
+# A kind node's kernel is its host's, whose log tells of everything on it. These tell what a fault may have led to:
+# memory that ran out (mm/oom_kill.c, mm/page_alloc.c, mm/slub.c), tasks and processors that hang (kernel/hung_task.c,
+# kernel/watchdog.c, kernel/rcu/tree_stall.h), disks and file systems with errors, handles and tables that are full
+# (fs/file_table.c, net/netfilter, net/core/neighbour.c), devices that do not go (net/core/dev.c), Ceph's blocks.
+KERNEL_SIGNS = re.compile(
+    rf"{re.escape(SLUB)}|out of memory|invoked oom-killer|oom_reaper: |page allocation failure|"
+    r"blocked for more than \d+ seconds|(?:soft|hard) lockup|rcu: INFO: .*stall|"
+    r"I/O error|(?:EXT4|XFS|BTRFS|overlayfs)\b.*\b(?:error|corrupt|shut ?down)|remounting filesystem read-only|"
+    r"file-max limit|nf_conntrack: .*table full|neighbou?r: .*table overflow|unregister_netdevice: waiting|"
+    r"\b(?:libceph|rbd\d*|nbd\d+): ",
+    re.IGNORECASE,
+)
 # Of the control plane, the proxies, DNS and our storage driver; a node's other pods may be hundreds. Kubelets keep the
 # logs there (pkg/kubelet/kuberuntime, podLogsRootDirectory), and the files outlive the API server.
 POD_LOGS = """for log in /var/log/pods/kube-system_*/*/*.log /var/log/pods/ordeal-csi-*/*/*.log; do
@@ -38,6 +52,7 @@ done"""
 # Of the kubelet, through the API server. The handler is there unless enableDebuggingHandlers is false.
 GOROUTINES = "/api/v1/nodes/{node}/proxy/debug/pprof/goroutine?debug=2"
 METRICS = "/api/v1/nodes/{node}/proxy/metrics"
+NAMESPACE = re.compile(r'[{,]namespace="([^"]*)"')  # of a metric
 # containerd writes its goroutines into its log and into this file at SIGUSR1 (cmd/containerd/command/main_unix.go).
 CONTAINERD_STACKS = "/tmp/containerd.{pid}.stacks.log"  # noqa: S108  (its own choice, on the node)
 STACKS_WITHIN_S = 5.0
@@ -45,7 +60,10 @@ STACKS_WITHIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One file of evidence, or why there is none: `missing` is then the sentence that says so."""
+    """One file of evidence, or why there is none: `missing` is then the sentence that says so.
+
+    What was cut off a file, and nodes that were left out, are pieces that are missing.
+    """
 
     name: str
     path: Path | None
@@ -60,42 +78,71 @@ def collect(
     `since_wall`: logs from that time on (seconds since 1970; None: the last lines). A dump of goroutines has a summary
     beside it. What can't be had is said, never raised.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_private(directory)
     api = _Api(cluster)
-    jobs: dict[str, Callable[[], str]] = {f"{name}.json": partial(api.get, path) for name, path in API_OBJECTS.items()}
+    pieces: list[Piece] = []
+    namespaces: Sequence[str] = objects.SYSTEM
+    try:
+        namespaces = objects.our_namespaces(api.get)
+    except Exception as error:  # noqa: BLE001  (as of every other piece)
+        pieces.append(Piece("our namespaces", None, _first_line(error)))
+    jobs: dict[str, Callable[[], str | objects.Kept]] = {
+        f"{name}.json": partial(objects.kept, api.get, name, namespaces) for name in objects.RESOURCES
+    }
     with suppress(Exception):  # no API server, no word of a pool
         if cluster.shape.shared_folder and rbd_lock.serves(cluster):
             jobs["rbd-lock-list.txt"] = partial(rbd_lock.lock_list, cluster)
     if isinstance(cluster, NodeExec):
         since = () if since_wall is None else ("--since", f"@{since_wall:.0f}")
-        for node in nodes:
+        for node in nodes[:MAX_NODES]:
             of = file_name(node)
             jobs |= {f"{of}-{unit}.log": _journal_of(cluster, node, unit, since) for unit in UNITS}
             jobs[f"{of}-kubelet-goroutines.txt"] = partial(api.get, GOROUTINES.format(node=node))
-            jobs[f"{of}-kubelet-metrics.txt"] = partial(api.get, METRICS.format(node=node))
+            jobs[f"{of}-kubelet-metrics.txt"] = _metrics(api, node)
             jobs[f"{of}-containerd-goroutines.txt"] = _containerd_stacks(cluster, node)
-            jobs[f"{of}-kernel.log"] = _said_by(cluster, node, f"dmesg | tail -n {KERNEL_LINES}")
+            jobs[f"{of}-kernel.log"] = _kernel_log(cluster, node)
             jobs[f"{of}-pods.log"] = _said_by(cluster, node, POD_LOGS)
     with ThreadPoolExecutor(max_workers=4) as threads:
         running = {threads.submit(job): name for name, job in jobs.items()}
-        pieces = [piece for done in as_completed(running) for piece in _written(directory / running[done], done.result)]
+        for done in as_completed(running):
+            pieces += _written(directory / running[done], done.result)
+    if left_out := nodes[MAX_NODES:]:
+        pieces.append(Piece(f"{len(left_out)} more nodes", None, f"evidence is taken of {MAX_NODES} nodes"))
     return tuple(sorted(pieces, key=lambda piece: piece.name))
 
 
-def _written(path: Path, text: Callable[[], str]) -> Iterator[Piece]:
+def _written(path: Path, text: Callable[[], str | objects.Kept]) -> Iterator[Piece]:
     try:
         said = text()
-        place(path, said, within=path.parent)
+        kept = said if isinstance(said, objects.Kept) else _kept(path.name, scrub(said))
+        write_private(path, kept.text, within=path.parent)
     except Exception as error:  # noqa: BLE001  (a dead node or API server is expected here, and is itself told)
-        why = str(error).strip().splitlines()
-        yield Piece(path.name, None, why[0][:300] if why else repr(error))
+        yield Piece(path.name, None, _first_line(error))
         return
     yield Piece(path.name, path)
+    if kept.cut:
+        yield Piece(f"{path.name} (the rest)", None, kept.cut)
     if path.name.endswith("-goroutines.txt"):
         summary = path.with_name(path.name.replace("-goroutines.txt", "-goroutines-summary.txt"))
         with suppress(OSError):  # the disk has just become full: the dump itself is there
-            place(summary, stacks.summary(said), within=path.parent)
+            write_private(summary, stacks.summary(kept.text), within=path.parent)
             yield Piece(summary.name, summary)
+
+
+def _first_line(error: Exception) -> str:
+    why = scrub(str(error)).strip().splitlines()
+    return why[0][:300] if why else type(error).__name__
+
+
+def _kept(name: str, text: str) -> objects.Kept:
+    """As much as one file may have: of a log its end, of all else the beginning."""
+    if len(text) <= MAX_BYTES:
+        return objects.Kept(text)
+    is_log = name.endswith(".log")
+    part = "the last" if is_log else "the first"
+    cut = f"cut: {part} {MAX_BYTES // 1024**2} MiB of {len(text) / 1024**2:.0f} are kept"
+    kept = text[-MAX_BYTES:] if is_log else text[:MAX_BYTES]
+    return objects.Kept(f"({cut})\n{kept}" if is_log else f"{kept}\n({cut})\n", cut)
 
 
 class _Api:
@@ -115,9 +162,35 @@ class _Api:
             raise
 
 
+def _metrics(api: _Api, node: str) -> Callable[[], str]:
+    """A kubelet names the volumes of every namespace."""
+
+    def get() -> str:
+        lines = api.get(METRICS.format(node=node)).splitlines(keepends=True)
+        return "".join(line for line in lines if (of := NAMESPACE.search(line)) is None or objects.is_ours(of[1]))
+
+    return get
+
+
+def _kernel_log(cluster: NodeExec, node: str) -> Callable[[], str]:
+    def get() -> str:
+        lines = cluster.node_exec(node, ["dmesg"], timeout_s=15).out.splitlines()
+        signs = [line for line in lines if KERNEL_SIGNS.search(line)]
+        said = f"{len(signs[-KERNEL_LINES:])} of {len(lines)} lines are kept: those of what evidence looks for"
+        return "\n".join([said, *signs[-KERNEL_LINES:], ""])
+
+    return get
+
+
 def _journal_of(cluster: NodeExec, node: str, unit: str, since: tuple[str, ...]) -> Callable[[], str]:
     argv = ["journalctl", "--no-pager", "--unit", unit, "--lines", str(JOURNAL_LINES), *since]
-    return lambda: cluster.node_exec(node, argv, timeout_s=30).out
+
+    def get() -> str:
+        said = cluster.node_exec(node, argv, timeout_s=30).out
+        cut = said.count("\n") >= JOURNAL_LINES
+        return f"(the last {JOURNAL_LINES} lines; there were more)\n{said}" if cut else said
+
+    return get
 
 
 def _said_by(cluster: NodeExec, node: str, script: str) -> Callable[[], str]:

@@ -11,16 +11,18 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from io import FileIO
 from operator import attrgetter
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Self, TypeVar, get_args
+from typing import Any, BinaryIO, ClassVar, Self, TypeVar, get_args
 
 import msgspec
 
 from chaos.errors import OrdealError
 from chaos.hosts.files import appended
+from chaos.hosts.places import make_private
+from chaos.scrub import scrub
 
 # The Sample that a recorder writes about each of its sources ("watch:pods"): 1 where it has seen all that had happened
 # until `at`, 0 where it could not make sure. Without a 1 at the end of what is judged, nothing can be called held.
@@ -307,6 +309,17 @@ R = TypeVar(
 )
 
 _TYPES: dict[str, type[Record]] = {t.kind: t for t in get_args(Record)}
+# Where a record holds what somebody else has said, such as an event's message or a program's error.
+_SAID: dict[type[Record], str] = {
+    ClusterEvent: "message",
+    Probe: "error",
+    Observation: "seen",
+    FaultStep: "detail",
+    Phase: "detail",
+    Blind: "why",
+    Writes: "error",
+    SpecRun: "message",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,8 +352,8 @@ class History:
         self._records: dict[str, list[Record]] = {kind: [] for kind in _TYPES}
         self._file: FileIO | None = None
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = appended(path)
+            make_private(path.parent)
+            self._file = appended(path, mode=0o600)
 
     @classmethod
     def of_records(cls, records: Iterable[Record]) -> Self:
@@ -377,7 +390,11 @@ class History:
         return time.monotonic() - self.began
 
     def add(self, record: Record) -> None:
-        """Append a record; on disk before this returns (in the page cache: a killed process loses nothing)."""
+        """Append a record; on disk before this returns (in the page cache: a killed process loses nothing).
+
+        Secrets in what it says are taken out first: what is judged now is what can be judged again.
+        """
+        record = _without_secrets(record)
         with self._lock:
             self._append(record)
             if self._file is not None and not self.unwritten:
@@ -426,6 +443,15 @@ class History:
             if self._file is not None:
                 self._file.close()
                 self._file = None
+
+
+def _without_secrets(record: Record) -> Record:
+    name = _SAID.get(type(record))
+    said = getattr(record, name) if name else ""
+    if name is None or not said or (kept := scrub(said)) == said:
+        return record
+    changed: dict[str, Any] = {name: kept}
+    return replace(record, **changed)
 
 
 @contextmanager

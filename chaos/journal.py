@@ -26,6 +26,7 @@ from chaos.errors import OrdealError
 from chaos.hosts import trusted
 from chaos.hosts.files import appended, opened
 from chaos.hosts.places import state_path
+from chaos.scrub import scrub
 
 JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
 Saved = Mapping[str, JSON]
@@ -102,7 +103,7 @@ class Journal:
 
     def failed(self, entry: int, error: str) -> None:
         """The entry's undo failed: it stays pending."""
-        self._append({"entry": entry, "state": "failed", "error": error, "wall": time.time()})
+        self._append({"entry": entry, "state": "failed", "error": scrub(error), "wall": time.time()})
 
     def close(self) -> None:
         """Let go of the lock; a journal with nothing pending is removed."""

@@ -29,7 +29,7 @@ DAEMONS = ("containerd", "kubelet")
 RUNTIME_DIRECTORIES = ("/var/lib/containerd", "/var/lib/kubelet", "/var/log/pods")
 CLOCK_TRIES = 5
 # mm/slub.c, slab_out_of_memory.
-_SLUB = "SLUB: Unable to allocate memory"
+SLUB = "SLUB: Unable to allocate memory"
 # What kernel memory of the kubelet's pods is limited to; the file is there with cgroup v1 alone.
 _KMEM_FILES = "/sys/fs/cgroup/memory/kubelet/kubepods*/memory.kmem.limit_in_bytes"
 _KMEM_FILES_TOP = "/sys/fs/cgroup/memory/kubepods*/memory.kmem.limit_in_bytes"
@@ -119,7 +119,7 @@ def _kernel_log(cluster: NodeExec, node: str, history: History) -> None:
     lines = _on(cluster, node, "dmesg").splitlines()
     history.add(Sample(history.now(), KERNEL_LOG, node, float(len(lines))))
     for line in lines:
-        if _SLUB in line:
+        if SLUB in line:
             history.add(Observation(history.now(), SLUB_FAILURE, node, line.strip()))
 
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from chaos import case, durations, planning, showing, telling, undo
+from chaos import case, durations, planning, room, showing, telling, undo
 from chaos.case import AUTO
 from chaos.clusters import existing, kubeconfig
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
@@ -261,7 +261,7 @@ def ordeal_run(request: pytest.FixtureRequest) -> Iterator[Run]:
 
     handlers = Handlers()
     try:
-        run = Run(request.config)
+        run = _begun(request)
     except (OrdealError, OSError) as error:
         handlers.put_back()
         why = str(error) if isinstance(error, OrdealError) else places.unwritten(error)
@@ -277,6 +277,20 @@ def ordeal_run(request: pytest.FixtureRequest) -> Iterator[Run]:
     finally:
         run.close()
         handlers.put_back()
+
+
+def _begun(request: pytest.FixtureRequest) -> Run:
+    """The run, where there is room for it on the disks. Raises OrdealError."""
+    run = Run(request.config)
+    cases = [found for item in request.session.items if (found := case.of_item(item)) is not None]
+    try:
+        silent = _worker(request.config) not in {"", "gw0"}  # one of them says it
+        disks = room.look(run.options.results, {each.cluster for each in cases}, len(cases))
+        room.check(disks, (lambda _: None) if silent else run.report)
+    except BaseException:
+        run.close()
+        raise
+    return run
 
 
 @pytest.fixture
@@ -322,8 +336,11 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
     )
     ordeal_run.report(f"=== {replay.incident.id} [{this}]")
     with ordeal_run.stopwatch.of(request.node) as request.node.stash[LAP]:
-        yield made
-        made.clean_up()
+        try:
+            yield made
+            made.clean_up()
+        finally:
+            del request.node.stash[LAB]  # a test lives as long as the session, and a lab may hold whole histories
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,6 +11,7 @@ import pytest
 
 from chaos.plugin import worker_input
 from chaos.report.live import View
+from chaos.scrub import scrub
 from chaos.showing import QUIET_KEY, STDOUT
 from chaos.visible import line, lines
 
@@ -39,7 +40,8 @@ def reporter(config: pytest.Config, view: View | None = None, *, always: bool = 
     worker = worker_input(config, "workerid")
 
     def report(told: str) -> None:
-        said = f"{datetime.now(UTC):%H:%M:%S} {f'[{worker}] ' if worker else ''}{line(told)}"
+        shown = line(scrub(told))  # what is said on a terminal is kept in CI's logs
+        said = f"{datetime.now(UTC):%H:%M:%S} {f'[{worker}] ' if worker else ''}{shown}"
         with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
             if worker and worker_input(config, QUIET_KEY) and not always:
                 return

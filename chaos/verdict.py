@@ -10,6 +10,7 @@ from chaos.errors import OrdealError
 from chaos.invariants.base import Finding, Verdict, overall
 from chaos.lab import Lab
 from chaos.report.results import Outcome
+from chaos.scrub import scrub
 
 
 def verdict_of(
@@ -60,7 +61,7 @@ def outcome_of(lab: Lab, test: str, problem: str) -> Outcome:
         profile=lab.profile.name,
         verdict=verdict,
         passed=passed,
-        why=why,
+        why=scrub(why),
         duration_s=lab.duration_s,
         replay=lab.replay,
         findings=tuple(lab.findings),

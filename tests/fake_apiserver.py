@@ -54,6 +54,7 @@ class FakeApiServer:
         self.requests: list[str] = []
         self.asked: list[Asked] = []
         self.accepts: set[str] | None = None  # the Authorization headers that it knows; None: it asks for none
+        self.texts = {"/readyz": "ok"}  # what is answered at a path that is no list
         self.prefix = ""  # in front of every path, as behind a gateway
         self.version_said = "v1.34.4"
         self.forbidden: set[tuple[str, str]] = set()  # verbs and resources that the user may not
@@ -209,8 +210,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(api.refuse, {"kind": "Status", "code": api.refuse, "message": "refused"})
         elif url.path.startswith("/version"):
             self._answer(200, {"gitVersion": api.version_said})
-        elif url.path == "/readyz":
-            self._send(200, b"ok", "text/plain")
+        elif url.path in api.texts:
+            self._send(200, api.texts[url.path].encode(), "text/plain")
         elif self.headers["Upgrade"] == "websocket":
             self._exec(parse_qs(url.query)["command"])
         elif ("list", resource) in api.forbidden:
@@ -224,7 +225,8 @@ class _Handler(BaseHTTPRequestHandler):
             gone = {"kind": "Status", "code": 404, "message": "not found"}
             self._answer(200 if api.lease else 404, api.lease or gone)
         else:
-            self._list(url.path.rsplit("/", 1)[-1], query)
+            *_, scope, resource = url.path.rsplit("/", 2)
+            self._list(resource, query, scope if "/namespaces/" in url.path else "")
 
     def _put_lease(self, given: dict[str, Any]) -> None:
         """As the API server: who did not see the last change is told so."""
@@ -242,9 +244,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._put_lease(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
-    def _list(self, resource: str, query: dict[str, str]) -> None:
+    def _list(self, resource: str, query: dict[str, str], namespace: str) -> None:
         with self.api.changed:
             items = list(self.api.objects.get(resource, {}).values())  # of what nobody puts in there is none
+            items = [item for item in items if namespace in {"", item["metadata"]["namespace"]}]
             version = self.api.version
         start = int(query.get("continue", "0"))
         limit = self.api.page_size or int(query.get("limit", "0")) or len(items)

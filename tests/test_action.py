@@ -200,6 +200,28 @@ def test_what_is_kept_between_jobs_goes_with_what_it_was_built_from(tmp_path: Pa
     assert kept["key"].startswith(kept["restore-keys"])
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, True),
+        ({"cluster": "existing"}, False),
+        ({"cluster": "existing", "evidence": "true"}, True),
+        ({"evidence": "false"}, False),
+    ],
+)
+def test_evidence_of_somebodys_cluster_is_kept_only_where_that_is_asked_for(
+    job: Job, given: dict[str, str], kept: bool
+) -> None:
+    job.run(answers="safe", **given)
+    assert (job.outputs["evidence"] == "true") == kept
+    assert ("histories and evidence are in the artifact" in job.summary) == kept
+    (upload,) = [step for step in _action()["runs"]["steps"] if "upload-artifact" in step.get("uses", "")]
+    unless = "${{ steps.run.outputs.evidence != 'true' && format"
+    assert upload["with"]["path"].splitlines()[-2:] == [
+        f"{unless}('!{{0}}/**/{name}', steps.run.outputs.results) || '' }}}}" for name in ("evidence/**", "report.html")
+    ]
+
+
 def test_the_page_shows_the_example_as_it_is_and_every_input_and_output() -> None:
     action = _action()
     example = EXAMPLE.read_text().partition("\n")[2].strip()

@@ -153,6 +153,22 @@ def test_at_a_terminal_it_asks_and_takes_no_or_ctrl_c_for_an_answer(
     assert not list((home.path / "cache").rglob("etcd"))
 
 
+def test_old_runs_are_pruned(home: Home) -> None:
+    for day in (1, 2, 3):
+        made = results(home.path / "results", f"2026010{day}-000000-abcd")
+        made.add(outcome())
+        made.end()
+    said = home.run("results", "prune", "--keep", "2", "--dry-run")
+    assert (said.code, len(list((home.path / "results").glob("2*")))) == (0, 3)
+    assert said.out.startswith("would remove results/20260101-000000-abcd: ")
+    done = home.run("results", "prune", "--keep", "2")
+    assert done.code == 0
+    assert done.out.startswith("removed results/20260101-000000-abcd: ")
+    assert done.out.rstrip().endswith("MB freed; 2 runs stay")
+    assert len(list((home.path / "results").glob("2*"))) == 2
+    assert home.run("results", "prune", "--keep", "0").code == 2
+
+
 def test_undo_says_when_there_is_nothing(home: Home) -> None:
     done = home.run("undo")
     assert (done.code, done.out) == (0, "nothing to undo\n")

@@ -1,5 +1,6 @@
 """Evidence from a cluster in trouble: what can be had is written, what can't be had is told, nothing is raised."""
 
+import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,12 +19,25 @@ k8s.io/kubernetes/pkg/kubelet/pleg.(*GenericPLEG).Relist(0xc000)
 
 """
 
+DMESG = """[    0.000000] Linux version 6.1.0 (builder@host)
+[    0.000000] Command line: BOOT_IMAGE=/vmlinuz root=/dev/sda1 rd.luks.key=hidden
+[   12.000000] audit: type=1400 apparmor="DENIED" profile="payroll"
+[  100.000000] Memory cgroup out of memory: Killed process 4242 (eater) total-vm:1kB
+[  101.000000] SLUB: Unable to allocate memory on node -1
+[  102.000000] INFO: task etcd:7 blocked for more than 120 seconds.
+[  103.000000] EXT4-fs error (device loop3): ext4_find_entry:1455
+[  104.000000] nf_conntrack: nf_conntrack: table full, dropping packet
+[  105.000000] veth4e6764a: entered promiscuous mode
+"""
+
 
 class Sick:
     """A cluster of one node. `api_dead`: its API server does not answer. `stopped`: its containerd is stopped."""
 
     def __init__(self, *, api_dead: bool = False, stopped: bool = False, node_dead: bool = False) -> None:
         self.api_dead, self.stopped, self.node_dead = api_dead, stopped, node_dead
+        self.journal = "a line\n"
+        self.metrics = ""
         self.asked: list[str] = []
         self.ran: list[Sequence[str]] = []
 
@@ -36,7 +50,7 @@ class Sick:
         if self.node_dead:
             raise OrdealError(f"{node} is not running")
         self.ran.append(argv)
-        answers = {"pidof": "77\n", "cat": DUMP, "journalctl": "a line\n"}
+        answers = {"pidof": "77\n", "cat": DUMP, "journalctl": self.journal, "dmesg": DMESG}
         if argv[0] == "sh":
             return Output(0, ("T" if self.stopped else "S") if "stat" in argv[-1] else "kernel line\n", "")
         return Output(0, answers.get(argv[0], ""), "")
@@ -48,6 +62,8 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> None:
         client.asked.append(path)
         if client.api_dead:
             raise MaxRetryError(SimpleNamespace(host="it"), path, OSError("refused"))  # type: ignore[arg-type]
+        if path.endswith("/metrics"):
+            return client.metrics.encode()
         return DUMP.encode() if "goroutine" in path else b"{}"
 
     monkeypatch.setattr(evidence, "raw_get", raw_get)
@@ -87,4 +103,69 @@ def test_a_stopped_containerd_is_told_and_not_signalled(tmp_path: Path) -> None:
 def test_a_dead_node_is_told_and_the_rest_is_taken(tmp_path: Path) -> None:
     pieces = collected(Sick(node_dead=True), tmp_path)
     assert "not running" in pieces["n1-kubelet.log"].missing
-    assert (tmp_path / "pods.json").read_text() == "{}"
+    assert json.loads((tmp_path / "pods.json").read_text())["items"] == []
+
+
+def test_of_the_kernels_log_only_what_tells_of_a_failure_is_kept(tmp_path: Path) -> None:
+    collected(Sick(), tmp_path)
+    said = (tmp_path / "n1-kernel.log").read_text().splitlines()
+    assert said[0].startswith("5 of 9 lines are kept")
+    assert [line.partition("] ")[2][:24] for line in said[1:]] == [
+        "Memory cgroup out of mem",
+        "SLUB: Unable to allocate",
+        "INFO: task etcd:7 blocke",
+        "EXT4-fs error (device lo",
+        "nf_conntrack: nf_conntra",
+    ]
+
+
+def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
+    where = tmp_path / "evidence" / "0-cut"
+    collected(Sick(), where)
+    modes = {path.stat().st_mode & 0o777 for path in where.iterdir()}
+    assert (modes, where.stat().st_mode & 0o777, where.parent.stat().st_mode & 0o777) == ({0o600}, 0o700, 0o700)
+
+
+def test_what_is_too_long_is_cut_and_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "MAX_BYTES", 2000)
+    cluster = Sick()
+    cluster.journal = "".join(f"line {n}\n" for n in range(1000))
+    cluster.metrics = cluster.journal
+    pieces = collected(cluster, tmp_path)
+    log, metrics = (tmp_path / name for name in ("n1-kubelet.log", "n1-kubelet-metrics.txt"))
+    assert log.read_text().startswith("(cut: the last")
+    assert log.read_text().endswith("line 999\n")
+    assert metrics.read_text().startswith("line 0\n")
+    assert len(log.read_text()) < 2100
+    for name in (log.name, metrics.name):
+        rest = pieces[f"{name} (the rest)"]
+        assert rest.path is None
+        assert rest.missing.startswith("cut: the ")
+
+
+def test_a_journal_with_more_lines_than_are_taken_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "JOURNAL_LINES", 3)
+    cluster = Sick()
+    cluster.journal = "a\nb\nc\n"
+    collected(cluster, tmp_path)
+    assert (tmp_path / "n1-kubelet.log").read_text().startswith("(the last 3 lines; there were more)\n")
+
+
+def test_of_many_nodes_some_are_taken_and_the_others_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "MAX_NODES", 1)
+    pieces = evidence.collect(Sick(), ("n1", "n2", "n3"), tmp_path)  # type: ignore[arg-type]
+    assert not [p for p in pieces if p.name.startswith(("n2", "n3"))]
+    assert [p.missing for p in pieces if p.name == "2 more nodes"] == ["evidence is taken of 1 nodes"]
+
+
+def test_metrics_of_others_volumes_are_left_out(tmp_path: Path) -> None:
+    cluster = Sick()
+    cluster.metrics = "".join(
+        f'kubelet_volume_stats_used_bytes{{namespace="{name}",persistentvolumeclaim="data"}} 1\n'
+        for name in ("payroll", "ordeal-redis-1a2b", "kube-system")
+    )
+    collected(cluster, tmp_path)
+    assert "payroll" not in (tmp_path / "n1-kubelet-metrics.txt").read_text()
+    assert (tmp_path / "n1-kubelet-metrics.txt").read_text().count("\n") == 2

@@ -11,7 +11,9 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from chaos.clusters.base import Cluster
-from chaos.hosts.files import file_name, place
+from chaos.hosts.files import file_name
+from chaos.hosts.places import make_private, write_private
+from chaos.scrub import scrub
 
 EVERY_S = 2.0
 TAIL_LINES = 200
@@ -52,11 +54,11 @@ class PodLogs:
                 self._old |= {pod.partition("/")[0] for pod in mine}
         if folder is None or not mine:
             return ()
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         paths = []
         for pod, text in sorted(mine.items()):
             path = folder / f"{file_name(pod)}.log"
-            place(path, text, within=folder)
+            write_private(path, scrub(text), within=folder)
             paths.append(path)
         return tuple(paths)
 

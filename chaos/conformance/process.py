@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from chaos.conformance.program import Program
 from chaos.conformance.spec import Spec
 from chaos.errors import OrdealError
 from chaos.hosts.files import appended
+from chaos.hosts.places import make_private
+from chaos.scrub import scrub_file
 
 START_TIMEOUT_S = 180.0  # upstream waits for nodes and system pods first
 INTERRUPT_TIMEOUT_S = 45.0  # a spec that is interrupted cleans up after itself
@@ -112,7 +115,7 @@ class Process:
             if self._process.poll() is None:
                 return self._host, self._process
             self._gone()  # it ended between two specs: no spec is to blame
-        self._work.mkdir(parents=True, exist_ok=True)
+        make_private(self._work)
         to_hold = set(self._serial)
 
         def hold(report: Report) -> bool:
@@ -226,6 +229,8 @@ class Process:
     def _gone(self) -> None:
         if self._host is not None:
             self._host.close()
+        with suppress(OSError):
+            scrub_file(self.output)
         self._host = self._process = None
         self._at = -1
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaos.conformance.outcome import Reason, SpecOutcome, State
-from chaos.hosts.files import place
+from chaos.hosts.places import write_private
 from chaos.invariants.conformance import FAILED, FLAKY, LATE, LOST, NO_IMAGE, PASSED, SKIPPED
 from chaos.report.specs import SpecResult
+from chaos.scrub import scrub
 
 OUTPUT = "output.log"
 _BY_REASON = {
@@ -45,7 +46,7 @@ def row(
     """
     output = folder / OUTPUT
     if outcome.output:
-        place(output, outcome.output, within=root)
+        write_private(output, scrub(outcome.output), within=root)
     return SpecResult(
         test,
         when,

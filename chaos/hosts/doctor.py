@@ -23,6 +23,7 @@ from chaos.hosts import (
     binaries,
     cgroups,
     daemon,
+    disk,
     engine,
     image,
     kubectl,
@@ -31,6 +32,7 @@ from chaos.hosts import (
     registry,
     workload_images,
 )
+from chaos.hosts.disk import GIB, Disk, gib
 from chaos.hosts.engine import Info, Silence
 from chaos.hosts.limits import limits
 from chaos.hosts.parts import PARTS
@@ -41,7 +43,6 @@ from chaos.hosts.target import Target
 from chaos.obstacles import needed_for
 from chaos.suites import replays
 
-GIB = 2**30
 # Measured on the machine of docs/machine.md, from nothing, for one Kubernetes version: 0.9 GiB of programs, a Go
 # module cache of 4.2 GiB and a Go build cache of 6.2 GiB, most of it while building.
 CACHE_NEED_BYTES = 12 * GIB
@@ -80,15 +81,6 @@ class Check:
     found: str
     needed_for: str
     mend: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """A place where much is written: its path, the free bytes there, how many are needed."""
-
-    path: str
-    free_bytes: int
-    need_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,16 +320,14 @@ def _processors(m: Machine) -> Check:
 
 def _memory(m: Machine) -> Check:
     low = m.memory_bytes < MEMORY_NEED_BYTES
-    mend = f"{_gib(MEMORY_NEED_BYTES)} are needed: give this machine, or container, more" if low else ""
-    found = f"{_gib(m.memory_bytes)} that may be used"
+    mend = f"{gib(MEMORY_NEED_BYTES)} are needed: give this machine, or container, more" if low else ""
+    found = f"{gib(m.memory_bytes)} that may be used"
     return Check("memory", Status.WARNING if low else Status.OK, found, "clusters and builds", mend)
 
 
-def _disk(title: str, disk: Disk, needed_for: str) -> Check:
-    low = disk.free_bytes < disk.need_bytes
-    found = f"{_gib(disk.free_bytes)} free at {disk.path}, {_gib(disk.need_bytes)} needed"
-    mend = f"free {_gib(disk.need_bytes - disk.free_bytes)} at {disk.path}" if low else ""
-    return Check(title, Status.MISSING if low else Status.OK, found, needed_for, mend)
+def _disk(title: str, room: Disk, needed_for: str) -> Check:
+    mend = f"free {gib(room.need_bytes - room.free_bytes)} at {room.path}" if room.low else ""
+    return Check(title, Status.MISSING if room.low else Status.OK, str(room), needed_for, mend)
 
 
 def _packages(m: Machine) -> Check:
@@ -484,10 +474,6 @@ def _debootstrap(m: Machine) -> Check:
     return Check(title, Status.MISSING, "not installed", needed_for, mend)
 
 
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / GIB:.1f} GiB"
-
-
 def _limit(value: int) -> str:
     return "unlimited" if value == resource.RLIM_INFINITY else str(value)
 
@@ -527,8 +513,8 @@ def look(
         inotify={name: int(preparations.sysctl(name)) for name in preparations.SYSCTLS},
         processors=allowed.processors,
         memory_bytes=allowed.memory_bytes,
-        cache_disk=_look_at_disk(cache_dir(), _cache_need_bytes(target, bundles, kubernetes, facts)),
-        engine_disk=_look_at_disk(_data_root(facts), ENGINE_NEED_BYTES),
+        cache_disk=disk.look(cache_dir(), _cache_need_bytes(target, bundles, kubernetes, facts)),
+        engine_disk=disk.look(_data_root(facts), ENGINE_NEED_BYTES),
         engine=facts,
         silence=answer if isinstance(answer, Silence) else None,
         parts=_look_at_parts() if target.kind else (),
@@ -623,11 +609,6 @@ def _data_root(running: EngineFacts | None) -> Path:
     if running is not None and not running.ours and Path(running.about.data_root or "/nowhere").is_dir():
         return Path(running.about.data_root)
     return engine.DATA_ROOT
-
-
-def _look_at_disk(path: Path, need_bytes: int) -> Disk:
-    there = next(each for each in (path, *path.parents) if each.exists())
-    return Disk(str(path), shutil.disk_usage(there).free, need_bytes)
 
 
 def _look_at_go(versions: Sequence[str]) -> str:

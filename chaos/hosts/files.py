@@ -25,7 +25,7 @@ def placed(path: Path, *, within: Path | None = None, mode: int = 0o666, durable
     """A new file, to be written and read; where the block ends well it takes its place at `path`, else it is gone.
 
     What was there is replaced, a link too. With `within` no link below that folder is followed, nor is the folder one
-    itself, and folders that lack below it are made. `mode`: less what the umask takes. `durable`: on the disk before it
+    itself, and folders that lack below it are made, their owner's alone. `mode`: less what the umask takes. `durable`: on the disk before it
     takes its place. Raises OSError.
     """
     with _folder_of(path, within) as folder:
@@ -146,7 +146,7 @@ def _entered(folder: Path, parts: tuple[str, ...], *, make: bool) -> Iterator[in
             at /= each
             if make:
                 with suppress(FileExistsError):
-                    os.mkdir(each, dir_fd=handle)
+                    os.mkdir(each, 0o700, dir_fd=handle)
             inner = _told(at, _FOLDER, dir_fd=handle, name=each)
             os.close(handle)
             handle = inner

@@ -108,6 +108,13 @@ def private(folder: Path) -> Path:
     return folder
 
 
-def write_private(path: Path, text: str) -> None:
-    """Whole or not at all, readable by its owner alone. Raises OSError."""
-    place(path, text.encode(), mode=0o600)
+def make_private(folder: Path) -> None:
+    """Make a folder, and those around it that lack, which their owner alone may enter. Raises OSError."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def write_private(path: Path, text: str, *, within: Path | None = None) -> None:
+    """Whole or not at all, readable by its owner alone, as `files.place` does. Raises OSError."""
+    place(path, text, within=within, mode=0o600)

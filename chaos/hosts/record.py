@@ -1,6 +1,7 @@
 """The record of what set-up has started and changed here: written before it is done, read to take it back."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path

@@ -13,6 +13,7 @@ import msgspec
 
 from chaos.errors import OrdealError
 from chaos.history import History, Record
+from chaos.scrub import scrub
 
 Figure = float | int | str
 PROOF_LIMIT = 20
@@ -151,9 +152,10 @@ def judge(invariant: Invariant, history: History) -> Finding:
     try:
         j = invariant.judge(history)
     except Exception as error:  # noqa: BLE001  (any crash of a checker must become a verdict, not an abort)
-        crashed = f"the check itself crashed: {error!r}"
+        crashed = scrub(f"the check itself crashed: {error!r}")
         return Finding(invariant.name, Verdict.UNKNOWN, crashed, "crashed", recipe=invariant.recipe)
-    return Finding(invariant.name, j.verdict, j.sentence, j.reason, j.figures, j.proof, invariant.recipe, history.path)
+    said = scrub(j.sentence)
+    return Finding(invariant.name, j.verdict, said, j.reason, j.figures, j.proof, invariant.recipe, history.path)
 
 
 def overall(findings: Sequence[Finding]) -> Verdict:

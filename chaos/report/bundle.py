@@ -22,6 +22,7 @@ from chaos.report.saved import SavedRun
 FORMAT = 2  # 1 had the page and junit.xml, which nothing backs: anybody makes them of the results
 MANIFEST, RESULTS, PRODUCT = "MANIFEST.json", "results.json", "PRODUCT.yaml"
 CHUNK_BYTES = 1024 * 1024
+LEFT_OUT = "it was left out of the bundle by --no-evidence"
 SOURCES = (".py", ".json", ".yaml", ".html", ".css", ".js", ".j2")
 
 
@@ -60,8 +61,12 @@ class Packed:
     not_judged: tuple[str, ...]
 
 
-def pack(run: SavedRun, target: Path, product: Product, *, not_judged_again: str = "") -> Packed:
-    """Make the bundle of a run. Raises OrdealError where a file is missing that the results name."""
+def pack(run: SavedRun, target: Path, product: Product, *, not_judged_again: str = "", evidence: bool = True) -> Packed:
+    """Make the bundle of a run. Without `evidence` it has neither that nor what specs and their pods wrote; its results
+    say that evidence was left out.
+
+    Raises OrdealError where a file is missing that the results name.
+    """
     if not run.outcomes and not run.specs:
         raise OrdealError(f"there is no outcome in {run.path}: nothing was replayed that could be handed in")
     missing = run.missing()
@@ -69,7 +74,18 @@ def pack(run: SavedRun, target: Path, product: Product, *, not_judged_again: str
         more = f"; and {len(missing) - 5} more files" if len(missing) > 5 else ""
         raise OrdealError(f"the run {run.id} is not whole: {'; '.join(missing[:5])}{more}")
     files: dict[str, Content] = {RESULTS: partial(run.file, run.path.name), PRODUCT: product.content}
-    files |= {name: partial(run.file, name) for name in run.named}
+    names = run.named
+    if not evidence:
+        names = tuple(dict.fromkeys(run.histories))
+        with run.file(run.path.name) as file:
+            content = json.load(file)
+        for entry in content["incidents"]:
+            entry["evidence"] = [{"name": piece["name"], "missing": LEFT_OUT} for piece in entry["evidence"]]
+        for spec in content["specs"]:
+            spec.pop("output", None)
+            spec.pop("pods", None)
+        files[RESULTS] = f"{json.dumps(content, indent=2)}\n".encode()
+    files |= {name: partial(run.file, name) for name in names}
     manifest = Manifest(
         format=FORMAT,
         tool=APP,
@@ -81,9 +97,9 @@ def pack(run: SavedRun, target: Path, product: Product, *, not_judged_again: str
         files={name: _listed(files[name]) for name in sorted(files)},
         not_judged_again=not_judged_again,
     )
-    content = json.dumps(msgspec.to_builtins(manifest), indent=2) + "\n"
+    listed = json.dumps(msgspec.to_builtins(manifest), indent=2) + "\n"
     try:
-        archive.write(target, {**files, MANIFEST: content.encode()})
+        archive.write(target, {**files, MANIFEST: listed.encode()})
     except OSError as error:
         raise OrdealError(f"the bundle can't be written to {target}: {error.strerror}") from error
     return Packed(target, len(files) + 1, target.stat().st_size, product.lacks, not_judged(run))

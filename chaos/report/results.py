@@ -19,18 +19,26 @@ from typing import Any
 from chaos.catalogue import INCIDENTS
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
-from chaos.hosts.files import opened, place, place_link
+from chaos.hosts.files import opened, place_link
 from chaos.hosts.lock import locked
 from chaos.hosts.ownership import will_write
-from chaos.hosts.places import APP
+from chaos.hosts.places import APP, make_private, write_private
 from chaos.invariants.base import Finding, Verdict
 from chaos.report import junit, specs
 from chaos.report.saved import LATEST, LeftOut, SavedPlan, of_json
 from chaos.report.saved import Row as Row  # noqa: PLC0414  (suites take it from here)
 from chaos.report.schema import SCHEMA as SCHEMA  # noqa: PLC0414
 from chaos.report.specs import SpecResult
+from chaos.scrub import scrubbed
 
 _Content = dict[str, Any]  # the file as JSON has it; it does not leave this module
+# What is found by its name, or judged by again, is written as it is: no cluster and no program has said it.
+_NAMES = frozenset(
+    {
+        *("run", "test", "id", "spec", "replay", "control", "promise", "arguments", "history", "histories"),
+        *("path", "output", "pods", "catalogue", "kind", "object"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,8 @@ class Results:
         self.directory = root / run
         will_write(root.absolute())
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            root.mkdir(parents=True, exist_ok=True)
+            make_private(self.directory)
             with self._locked():
                 if not self.path.exists():
                     place_link(root / LATEST, run)
@@ -173,8 +182,10 @@ class Results:
     def _write(self, content: _Content) -> None:
         content["updated"] = _now()
         # Whoever reads meanwhile, and whatever kills us, finds the old file or the new one.
-        place(self.path, json.dumps(content, indent=2, allow_nan=False) + "\n", within=self.directory)
-        place(self.directory / "junit.xml", junit.document(of_json(content, self.path)), within=self.directory)
+        told: Any = scrubbed(content, _NAMES)
+        text = json.dumps(told, indent=2, allow_nan=False) + "\n"
+        write_private(self.path, text, within=self.directory)
+        write_private(self.directory / "junit.xml", junit.document(of_json(told, self.path)), within=self.directory)
 
     def _as_json(self, o: Outcome) -> dict[str, object]:
         return {
@@ -211,7 +222,7 @@ class Results:
 
 def finding_as_json(f: Finding, history: str) -> dict[str, object]:
     """A finding as it stands in the file; `history` is the path of what was judged, below the run's folder."""
-    return {
+    told: Any = {
         "name": f.invariant,
         "verdict": str(f.verdict),
         "sentence": f.sentence,
@@ -221,6 +232,8 @@ def finding_as_json(f: Finding, history: str) -> dict[str, object]:
         **({"promise": f.recipe.promise, "arguments": dict(f.recipe.arguments)} if f.recipe else {}),
         **({"history": history} if history else {}),
     }
+    made: Any = scrubbed(told, _NAMES)
+    return dict(made)
 
 
 def machine_facts() -> dict[str, str]:

@@ -28,6 +28,7 @@ from chaos.report.archive import Archive
 from chaos.report.bundle import FORMAT, MANIFEST, PRODUCT, RESULTS, Manifest, chaos_digest, suites_digest
 from chaos.report.results import finding_as_json
 from chaos.report.saved import SavedFinding, SavedOutcome, SavedRun
+from chaos.scrub import scrub
 from chaos.suites import named, replays
 from chaos.verdict import verdict_of
 
@@ -298,6 +299,7 @@ def _check_outcome(
             found.differs += _differences(f"{where}: {finding.invariant}", claims[i], again[i], finding.history)
             if why_not:
                 found.differs.append(f"{where}: {why_not}")
+        del records  # else two of them would be in memory while the next one is read
     found.judged += len(again)
     found.differs += _unjudged_specs(bundle, folder, outcome)
     ended = _check_verdict(outcome, [again.get(i) or _as_claimed(f) for i, f in enumerate(outcome.findings)], found)
@@ -387,7 +389,7 @@ def _check_verdict(outcome: SavedOutcome, findings: Sequence[Finding], found: _F
     except OrdealError as error:
         found.not_judged.append(f"{outcome.test}: its verdict can't be made again: {error}")
         return True
-    why += "".join(f"; control not run: {c} ({reason})" for c, reason in _not_run(outcome))
+    why = scrub(why + "".join(f"; control not run: {c} ({reason})" for c, reason in _not_run(outcome)))
     if (outcome.verdict, outcome.passed) == (Verdict.UNKNOWN, False) and outcome.why != why:
         found.not_judged.append(f"{outcome.test}: it is unknown, and only its own words say why")
         return False

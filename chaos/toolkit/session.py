@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, ParamSpec, TypeVar
 
-from chaos import undo
+from chaos import room, undo
 from chaos.catalogue import Incident
 from chaos.catalogue import find as find_incident
 from chaos.clusters import existing, kubeconfig
@@ -146,6 +146,7 @@ class _Run:
             run,
             {"cluster": settings.cluster, "profile": profile.name, "kubernetes": wishes.kubernetes, "by": "chaos run"},
         )
+        room.check(room.look(Path(settings.results), {settings.cluster}, replays=1), logger.info)
         self.journal = Journal(journals_dir() / f"{run}.jsonl")
         self.pool = Pool(wishes, self.journal, run, say)
         self.lab = Lab(
@@ -239,6 +240,7 @@ class Session:
                 outcome = replace(outcome, verdict=Verdict.UNKNOWN, passed=False, why=self.problem)
             told = outcome
             self._tried(lambda: run.results.add(told))
+        run.history = None  # the page reads it from disk: a large one is not to be in memory twice
         from chaos.report.close import close  # noqa: PLC0415  (the page's libraries are not for what only lists)
 
         close(run.results.directory, say)

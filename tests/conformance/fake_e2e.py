@@ -45,7 +45,7 @@ def main() -> int:
 
 def _run(text: str) -> tuple[str, str, str]:
     if "crash" in text:
-        print("panic: it could not go on\n\ngoroutine 1 [running]:", flush=True)
+        print("panic: it could not go on, token=abc123\n\ngoroutine 1 [running]:", flush=True)
         os._exit(2)
     if "hang" in text:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may have it ignored

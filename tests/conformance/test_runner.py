@@ -125,6 +125,9 @@ def test_a_crash_is_laid_to_the_spec_in_flight_and_the_rest_goes_on(program: Pro
     crashed = by_name["crash"]
     assert (crashed.state, crashed.reason) == (State.UNKNOWN, Reason.CRASHED)
     assert "panic: it could not go on" in crashed.message
+    outputs = [path.read_text() for path in tmp_path.rglob("output.log")]
+    assert any("it could not go on, token=(removed)" in text for text in outputs)
+    assert not any("abc123" in text for text in outputs)
     assert by_name["fail"].state is State.FAILED
     assert by_name["fail"].message.startswith("expected 1 pod, got 0\n(at pods.go:7)")
     assert by_name["be one"].state is State.PASSED

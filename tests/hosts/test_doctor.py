@@ -10,7 +10,8 @@ import pytest
 
 from chaos.errors import OrdealError
 from chaos.hosts import doctor, engine, preparations
-from chaos.hosts.doctor import GIB, Check, Disk, EngineFacts, Kubernetes, Machine, PartFacts, Status, as_json, judge
+from chaos.hosts.disk import GIB, Disk
+from chaos.hosts.doctor import Check, EngineFacts, Kubernetes, Machine, PartFacts, Status, as_json, judge
 from chaos.hosts.engine import Info, Silence
 from chaos.hosts.registry import Offer
 from chaos.hosts.target import Target

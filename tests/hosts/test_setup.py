@@ -14,7 +14,8 @@ import pytest
 from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
 from chaos.hosts import daemon, doctor, engine, mounts, packages, parts, preparations, record, setup, workload_images
-from chaos.hosts.doctor import GIB, Disk, EngineFacts, Kubernetes, PartFacts
+from chaos.hosts.disk import GIB, Disk
+from chaos.hosts.doctor import EngineFacts, Kubernetes, PartFacts
 from chaos.hosts.places import journals_dir, state_dir
 from chaos.hosts.registry import Offer
 from chaos.hosts.setup import planned

@@ -26,7 +26,7 @@ from chaos.invariants.base import Invariant, Verdict, judge
 from chaos.invariants.pods import nothing_terminated
 from chaos.promised import beginning, judged, says
 from chaos.report import archive, product
-from chaos.report.bundle import MANIFEST, PRODUCT, RESULTS, digest, not_judged, pack
+from chaos.report.bundle import LEFT_OUT, MANIFEST, PRODUCT, RESULTS, digest, not_judged, pack
 from chaos.report.results import Results
 from chaos.report.saved import LeftOut, SavedRun, load
 from chaos.report.verify import EXIT_CODES, Said, Verified, verify
@@ -143,6 +143,19 @@ def test_a_bundle_as_it_was_made_is_verified(bundle: Path, run: SavedRun) -> Non
     there = contents(bundle)
     assert {name for name in there if "/" not in name} == {MANIFEST, RESULTS, PRODUCT}
     assert sum(name.endswith(".jsonl") for name in there) == sum(name.endswith(".log") for name in there) == 2
+
+
+def test_a_bundle_without_evidence_is_verified_and_says_that_it_has_none(run: SavedRun, tmp_path: Path) -> None:
+    target = tmp_path / "bundle.zip"
+    pack(run, target, product.template(), evidence=False)
+    found = verify(target)
+    assert found.verified, found
+    there = contents(target)
+    assert {name for name in there if not name.endswith(".jsonl")} == {MANIFEST, RESULTS, PRODUCT}
+    assert sum(name.endswith(".jsonl") for name in there) == 2
+    pieces = [piece for entry in json.loads(there[RESULTS])["incidents"] for piece in entry["evidence"]]
+    assert pieces == 2 * [{"name": name, "missing": LEFT_OUT} for name in ("log", "metrics")]
+    assert b"/evidence/" not in there[RESULTS]
 
 
 def test_the_same_run_makes_the_same_bundle(bundle: Path, run: SavedRun, tmp_path: Path) -> None:

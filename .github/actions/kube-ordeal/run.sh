@@ -13,6 +13,11 @@ summary=$results/summary.md
 log=$results/log.txt
 mkdir "$results"
 echo "results=$results" >> "$GITHUB_OUTPUT"
+# Of a cluster that is not made for the job it is kept where that is asked for.
+[ -n "$EVIDENCE" ] || [ "$CLUSTER" = existing ] || EVIDENCE=true
+kept="Results and histories"
+[ "$EVIDENCE" != true ] || kept="Results, report.html, histories and evidence"
+echo "evidence=$EVIDENCE" >> "$GITHUB_OUTPUT"
 
 # A command as root, its words in the log too. A job that is cancelled sends a signal to this script alone: it is handed
 # on once, and then waited for, since faults and clusters are taken back.
@@ -79,6 +84,6 @@ else
     printf '## kube-ordeal: nothing to judge\n\nThe last lines of the log:\n\n' >> "$GITHUB_STEP_SUMMARY"
     tail -n 20 "$log" | cut -c 1-500 | sed 's/^/    /' >> "$GITHUB_STEP_SUMMARY"
 fi
-printf '\n\nResults, report.html, histories and evidence are in the artifact %s.\n' "$ARTIFACT" >> "$GITHUB_STEP_SUMMARY"
+printf '\n\n%s are in the artifact %s.\n' "$kept" "$ARTIFACT" >> "$GITHUB_STEP_SUMMARY"
 echo "exit-code=$code" >> "$GITHUB_OUTPUT"
 exit "$code"
