@@ -27,6 +27,7 @@ from chaos.hosts import go, graphs
 from chaos.hosts.command import CommandError
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir, manifests_dir
+from chaos.untrusted import json_file
 
 Report = Callable[[str], None]
 
@@ -538,7 +539,7 @@ def _read(known: Bundle, wanted: str, directory: Path) -> Binaries | None:
     built or can't be run: what a copy of a cache may lack.
     """
     try:
-        programs = json.loads((directory / RECORD).read_text())["programs"]
+        programs = json_file(directory / RECORD)["programs"]
         found = {name: (directory / name).stat() for name in programs}
         whole = all(
             found[name].st_size == entry["size_bytes"] and found[name].st_mode & stat.S_IXUSR

@@ -3,7 +3,6 @@
 What stands in the file is defined by results.schema.json beside this module.
 """
 
-import json
 import os
 import platform
 import time
@@ -28,6 +27,7 @@ from chaos.report.saved import LeftOut, SavedPlan, of_json
 from chaos.report.saved import Row as Row  # noqa: PLC0414  (suites take it from here)
 from chaos.report.schema import SCHEMA as SCHEMA  # noqa: PLC0414
 from chaos.report.specs import SpecResult
+from chaos.untrusted import RESULTS, json_file, json_text
 
 _Content = dict[str, Any]  # the file as JSON has it; it does not leave this module
 
@@ -152,7 +152,7 @@ class Results:
     def _change(self, change: Callable[[_Content], None]) -> None:
         try:
             with self._locked():
-                content = json.loads(self.path.read_text())
+                content = json_file(self.path, RESULTS)
                 change(content)
                 self._write(content)
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -170,7 +170,7 @@ class Results:
 
     def _write(self, content: _Content) -> None:
         content["updated"] = _now()
-        _replace(self.path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        _replace(self.path, json_text(content) + "\n")
         _replace(self.directory / "junit.xml", junit.document(of_json(content, self.path)))
 
     def _as_json(self, o: Outcome) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """The results of a run, read back from its results.json."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +14,7 @@ from chaos.invariants.base import Figure
 from chaos.report import specs
 from chaos.report.schema import check
 from chaos.report.specs import ALONE, SpecResult
+from chaos.untrusted import RESULTS, json_file
 
 Row = Mapping[str, str | int | float]
 
@@ -143,7 +143,11 @@ class SavedRun:
     def file(self, relative: str) -> Path:
         """A history or a piece of evidence. Raises OrdealError where it is missing or not below the run's folder."""
         folder = self.path.parent.resolve()
-        path = (folder / relative).resolve()
+        try:
+            path = (folder / relative).resolve()
+            relative.encode()
+        except (ValueError, OSError) as error:  # half of a surrogate pair, NUL, or a circle of links
+            raise OrdealError(f"{relative!r} can't be a file's name; was the results file edited?") from error
         if not path.is_relative_to(folder):
             raise OrdealError(
                 f"{relative} is not below the run's folder {self.path.parent}; was the results file edited?"
@@ -224,12 +228,12 @@ def load(root: Path, run: str = "latest") -> SavedRun:
     given = Path(run)
     path = given if given.is_file() else (given if given.is_dir() else root / run) / "results.json"
     try:
-        content = json.loads(path.read_text())
+        content = json_file(path, RESULTS)
     except OSError as error:
         there = ", ".join(sorted(p.parent.name for p in root.glob("*/results.json") if not p.parent.is_symlink()))
         raise OrdealError(f"there are no results at {path}; runs below {root}: {there or 'none'}") from error
     except ValueError as error:
-        raise OrdealError(f"the results at {path} are no JSON, they may be cut off ({error})") from error
+        raise OrdealError(f"the results at {path} can't be used: {error}") from error
     check(content, path)
     return of_json(content, path)
 

@@ -9,7 +9,9 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
+from chaos import untrusted
 from chaos.catalogue import find
+from chaos.deadline import Deadline, TimedOutError
 from chaos.errors import OrdealError
 from chaos.history import History
 from chaos.invariants import load_all
@@ -19,8 +21,10 @@ from chaos.report.archive import Archive
 from chaos.report.bundle import FORMAT, MANIFEST, PRODUCT, RESULTS, Manifest, chaos_digest, suites_digest
 from chaos.report.results import finding_as_json
 from chaos.report.saved import SavedFinding, SavedOutcome, SavedRun
+from chaos.untrusted import json_of
 from chaos.verdict import verdict_of
 
+WITHIN_S = 3600.0  # a million records are judged again in minutes
 COMPARED = ("name", "verdict", "reason", "sentence", "figures", "proof")
 
 
@@ -55,7 +59,19 @@ class _Found:
 
 
 def verify(path: Path) -> Verified:
-    """Check a bundle. Raises OrdealError where it can't be read."""
+    """Check a bundle. Raises OrdealError where it can't be read, or takes longer than WITHIN_S."""
+    deadline = Deadline(WITHIN_S)
+    deadline.start()
+    try:
+        with deadline.enforced():
+            return _verify(path)
+    except TimedOutError as error:
+        raise OrdealError(f"{path} is not checked: that takes more than {WITHIN_S:g} s; who made it?") from error
+    finally:
+        deadline.cancel()
+
+
+def _verify(path: Path) -> Verified:
     load_all()
     found = _Found()
     with archive.opened(path) as bundle, TemporaryDirectory(prefix="kube-ordeal-verify-") as folder:
@@ -69,7 +85,7 @@ def verify(path: Path) -> Verified:
         except OrdealError as error:
             found.differs.append(str(error))
             return _unreadable(bundle, manifest, found)
-        claims = json.loads(bundle.read(RESULTS))["incidents"]
+        claims = json_of(bundle.read(RESULTS, untrusted.RESULTS), untrusted.RESULTS)["incidents"]
         if run.id != manifest.run:
             found.differs.append(f"{MANIFEST} is of the run {manifest.run}, {RESULTS} of {run.id}")
         found.differs += [f"{name} is named by {RESULTS} and is not there" for name in _absent(bundle, run)]
@@ -105,8 +121,8 @@ def _unreadable(bundle: Archive, manifest: Manifest, found: _Found) -> Verified:
 
 def _manifest(bundle: Archive, path: Path) -> Manifest:
     try:
-        manifest = msgspec.json.decode(bundle.read(MANIFEST), type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        manifest = msgspec.convert(json_of(bundle.read(MANIFEST, untrusted.MANIFEST), untrusted.MANIFEST), Manifest)
+    except ValueError as error:
         raise OrdealError(f"{MANIFEST} in {path} can't be read ({error}); was it edited?") from error
     if manifest.format != FORMAT:
         raise OrdealError(f"{path} has format {manifest.format}, this version reads {FORMAT}")
@@ -134,7 +150,7 @@ def _notes(bundle: Archive, manifest: Manifest, run: SavedRun) -> Iterator[str]:
     if PRODUCT not in bundle.names:
         yield f"there is no {PRODUCT}"
     else:
-        lacks = product.check(bundle.read(PRODUCT))
+        lacks = product.check(bundle.read(PRODUCT, untrusted.PRODUCT))
         if lacks:
             yield f"{PRODUCT}: {'; '.join(lacks)}"
     for what, made_by, ours in (
