@@ -79,7 +79,9 @@ def _keep(reader: str, fresh: Path, corpus: Path) -> None:
             room -= path.stat().st_size
             if room < 0:
                 break
-            if not (corpus / path.name).exists() and path.read_bytes() not in {p.read_bytes() for p in corpus.iterdir()}:
+            if not (corpus / path.name).exists() and path.read_bytes() not in {
+                p.read_bytes() for p in corpus.iterdir()
+            }:
                 shutil.copy(path, corpus / path.name)
 
 

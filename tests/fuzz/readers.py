@@ -4,11 +4,11 @@ A harness goes on to what is done with a thing that was read: judged, drawn, com
 """
 
 import atexit
+import collections.abc
 import inspect
 import json
 import shutil
 import tempfile
-import collections.abc
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import date
