@@ -19,6 +19,7 @@ from chaos.hosts.files import place
 from chaos.hosts.lock import locked
 from chaos.hosts.places import state_dir
 from chaos.incident import DENSE, PLAIN, STATEFUL
+from chaos.untrusted import json_file
 
 VERSION = 1
 KEPT = 5
@@ -122,7 +123,7 @@ def _of_any_version(known: Mapping[str, Sequence[float]], profile: str, test: st
 
 def _read(path: Path) -> dict[str, tuple[float, ...]]:
     try:
-        content = json.loads(path.read_text())
+        content = json_file(path)
     except (OSError, ValueError):
         return {}
     if not isinstance(content, dict) or content.get("version") != VERSION:

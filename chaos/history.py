@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from io import FileIO
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Self, TypeVar, get_args
+from typing import Annotated, Any, BinaryIO, ClassVar, Self, TypeVar, get_args
 
 import msgspec
 
@@ -23,10 +23,19 @@ from chaos.errors import OrdealError
 from chaos.hosts.files import appended
 from chaos.hosts.places import make_private
 from chaos.scrub import scrub
+from chaos.untrusted import json_of, lines
 
 # The Sample that a recorder writes about each of its sources ("watch:pods"): 1 where it has seen all that had happened
 # until `at`, 0 where it could not make sure. Without a 1 at the end of what is judged, nothing can be called held.
 IN_SYNC = "recorder-in-sync"
+MOST_RECORDS = 5_000_000  # of a recording that is read back: all of them are in memory
+LONGEST_S = 1e9  # thirty years: what is asked of times must not grow without end
+MOST = 2**53  # of what is counted: a number that every reader of JSON takes exactly
+Seconds = Annotated[float, msgspec.Meta(ge=-LONGEST_S, le=LONGEST_S)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+Number = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
+Range = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,15}(-[0-9]{1,15})?\Z")]
+Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 CLOCKS_DIFFER_S = 0.01  # on disk: seconds since the beginning and Unix time are written from one clock
 
 
@@ -35,7 +44,7 @@ class NodeChange:
     """A node as the API showed it; `change` is added, modified, deleted or listed (the first sight in a list)."""
 
     kind: ClassVar[str] = "node"
-    at: float
+    at: Seconds
     name: str
     change: str
     ready: str  # "True", "False" or "Unknown"
@@ -61,7 +70,7 @@ class PodChange:
     """
 
     kind: ClassVar[str] = "pod"
-    at: float
+    at: Seconds
     namespace: str
     name: str
     uid: str
@@ -71,7 +80,7 @@ class PodChange:
     node: str = ""
     ready: bool = False
     deleting: bool = False
-    restarts: int = 0
+    restarts: Count = 0
     containers: tuple[str, ...] = ()
     reason: str = ""  # status.reason, or the DisruptionTarget condition's reason
     resource_version: str = ""
@@ -86,12 +95,12 @@ class ClusterEvent:
     """A Kubernetes Event; `regarding` is "Kind/namespace/name"."""
 
     kind: ClassVar[str] = "event"
-    at: float
+    at: Seconds
     regarding: str
     reason: str
     message: str
     type: str = "Normal"
-    count: int = 1
+    count: Count = 1
     resource_version: str = ""
 
     @property
@@ -104,11 +113,11 @@ class Probe:
     """One request to a Service, sent `at` from `node`'s own network."""
 
     kind: ClassVar[str] = "probe"
-    at: float
+    at: Seconds
     node: str
     target: str
     ok: bool
-    took_s: float
+    took_s: Seconds
     answered_by: str = ""
     error: str = ""
 
@@ -122,10 +131,10 @@ class Sample:
     """A number measured `at`: what it is, of whom, how much. The name says the unit."""
 
     kind: ClassVar[str] = "sample"
-    at: float
+    at: Seconds
     name: str
     subject: str
-    value: float | int  # read from disk as it was written: a count stays a count
+    value: float | Whole  # read from disk as it was written: a count stays a count
 
     @property
     def object(self) -> str:
@@ -137,7 +146,7 @@ class Observation:
     """Something a suite or a sampler saw that is no number: what it is, of whom, what was seen."""
 
     kind: ClassVar[str] = "observation"
-    at: float
+    at: Seconds
     name: str
     subject: str
     seen: str
@@ -152,7 +161,7 @@ class FaultStep:
     """A step in a fault's life: planned, applied, landed, not-landed, undoing, undone, not-undone."""
 
     kind: ClassVar[str] = "fault"
-    at: float
+    at: Seconds
     fault: str
     step: str
     detail: str = ""
@@ -167,7 +176,7 @@ class Phase:
     """The run entered a phase: deploy, fault, hold, heal, recover, judge."""
 
     kind: ClassVar[str] = "phase"
-    at: float
+    at: Seconds
     name: str
     detail: str = ""
 
@@ -185,9 +194,9 @@ class Blind:
     """
 
     kind: ClassVar[str] = "blind"
-    at: float
+    at: Seconds
     source: str
-    until: float
+    until: Seconds
     why: str
     complete: bool = False
 
@@ -206,13 +215,13 @@ class Writes:
     """
 
     kind: ClassVar[str] = "writes"
-    at: float
+    at: Seconds
     store: str
     client: str
-    first: int
-    last: int
+    first: Number
+    last: Number
     ok: bool
-    took_s: float
+    took_s: Seconds
     error: str = ""
 
     @property
@@ -237,12 +246,12 @@ class Stored:
     """
 
     kind: ClassVar[str] = "stored"
-    at: float
+    at: Seconds
     store: str
     member: str
     client: str
-    acknowledged: int
-    missing: tuple[str, ...] = ()
+    acknowledged: Count
+    missing: tuple[Range, ...] = ()
     behind: bool = False
 
     @property
@@ -260,14 +269,14 @@ class SpecRun:
     """
 
     kind: ClassVar[str] = "spec"
-    at: float
+    at: Seconds
     round: str
     spec: str
     state: str
-    took_s: float
+    took_s: Seconds
     area: str = ""
     message: str = ""
-    tries: int = 1
+    tries: Count = 1
 
     @property
     def object(self) -> str:
@@ -374,14 +383,20 @@ class History:
         history = cls(began=0.0, began_wall=0.0)
         read = _Reader()
         with opened or path.open("rb") as file, _collector_off():
-            for number, line in enumerate(file, start=1):
-                try:
-                    history._append(read.record(line))
-                except (ValueError, KeyError) as error:
-                    if not line.endswith(b"\n"):
-                        break
-                    why = f"{path} line {number} is not a history record ({error}); was it edited?"
-                    raise OrdealError(why) from error
+            number = 0
+            try:
+                for number, line in enumerate(lines(file), start=1):
+                    try:
+                        history._append(read.record(line))
+                    except (ValueError, KeyError, RecursionError) as error:
+                        if not line.endswith(b"\n"):
+                            break
+                        why = f"{path} line {number} is not a history record ({error}); was it edited?"
+                        raise OrdealError(why) from error
+                    if number > MOST_RECORDS:
+                        raise OrdealError(f"{path} has more than {MOST_RECORDS} records, which no replay makes")
+            except ValueError as error:
+                raise OrdealError(f"{path} line {number + 1} is not a history record: {error}") from error
         history.began_wall = read.began_wall or 0.0
         return history
 
@@ -485,12 +500,14 @@ def _to_line(record: Record, began_wall: float) -> bytes:
     return msgspec.json.encode(line) + b"\n"
 
 
-class _Line(msgspec.Struct, gc=False):
-    """A line on disk; what belongs to the record is read by the decoder of its kind."""
+class _Line(msgspec.Struct, gc=False, kw_only=True):
+    """A line on disk, in the order in which it is written; `at` and `data` are read by the decoder of its kind."""
 
     at: msgspec.Raw
     wall: float
+    source: str = ""
     kind: str
+    object: str = ""
     data: msgspec.Raw
 
 
@@ -501,17 +518,25 @@ class _Reader:
         self.began_wall: float | None = None
         self._line = msgspec.json.Decoder(_Line)
         self._kinds = {kind: msgspec.json.Decoder(made) for kind, made in _TYPES.items()}
+        self._encoder = msgspec.json.Encoder()
         self._last_step = float("-inf")
 
     def record(self, line: bytes) -> Record:
-        """The record of a line. Raises ValueError or KeyError where it is none."""
+        """The record of a line. Raises ValueError, KeyError or RecursionError where it is none."""
         raw = self._line.decode(line)
         # The line has `at` beside `data`, the record has it as its first field.
-        record: Record = self._kinds[raw.kind].decode(b'{"at":%b,%b' % (bytes(raw.at), bytes(raw.data)[1:]))
+        content = b'{"at":%b,%b' % (bytes(raw.at), bytes(raw.data)[1:])
+        record: Record = self._kinds[raw.kind].decode(content)
+        # The decoder takes a name twice, and the last one counts. What `_to_line` wrote has each once; for the rest it
+        # takes another look, and time.
+        if self._encoder.encode(record) != content or self._encoder.encode(raw) != line.rstrip(b"\n"):
+            json_of(line)
         if self.began_wall is None:
             self.began_wall = raw.wall - record.at
-        if abs(raw.wall - record.at - self.began_wall) > CLOCKS_DIFFER_S:
+        if not abs(raw.wall - record.at - self.began_wall) <= CLOCKS_DIFFER_S:
             raise ValueError(f"its clocks differ: {record.at:.3f} s and Unix time {raw.wall:.3f}")
+        if isinstance(record, Writes) and record.first > record.last:
+            raise ValueError(f"its writes begin with {record.first} and end with {record.last}")
         if isinstance(record, FaultStep):
             if record.at < self._last_step - CLOCKS_DIFFER_S:
                 raise ValueError(f"the clock went back from {self._last_step:.3f} s to {record.at:.3f} s")

@@ -13,11 +13,12 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import msgspec
 
@@ -27,6 +28,7 @@ from chaos.hosts import trusted
 from chaos.hosts.files import appended, opened
 from chaos.hosts.places import state_path
 from chaos.scrub import scrub
+from chaos.untrusted import RECORD, json_of, lines
 
 JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
 Saved = Mapping[str, JSON]
@@ -103,7 +105,8 @@ class Journal:
 
     def failed(self, entry: int, error: str) -> None:
         """The entry's undo failed: it stays pending."""
-        self._append({"entry": entry, "state": "failed", "error": scrub(error), "wall": time.time()})
+        told = scrub(error).encode(errors="backslashreplace").decode()
+        self._append({"entry": entry, "state": "failed", "error": told, "wall": time.time()})
 
     def close(self) -> None:
         """Let go of the lock; a journal with nothing pending is removed."""
@@ -114,8 +117,15 @@ class Journal:
         self._file.close()
 
     def _append(self, entry: Mapping[str, object]) -> None:
+        line = json.dumps(entry).encode()
         try:
-            self._file.write(json.dumps(entry).encode() + b"\n")
+            _said(line)
+        except ValueError as error:
+            raise OrdealError(
+                f"the journal {self.path} could not be read back, so it is not written: {error}"
+            ) from error
+        try:
+            self._file.write(line + b"\n")
             os.fsync(self._file.fileno())
         except OSError as error:
             raise OrdealError(f"the journal {self.path} can't be written ({error.strerror}): free the disk") from error
@@ -155,45 +165,69 @@ def adopt(path: Path) -> Iterator[Journal | None]:
         yield journal
 
 
+class _Planned(msgspec.Struct, tag_field="state", tag="planned"):
+    entry: int
+    kind: str
+    cluster: ClusterRef
+    saved: dict[str, Any]
+    wall: float
+
+
+class _Undone(msgspec.Struct, tag_field="state", tag="undone"):
+    entry: int
+
+
+class _Failed(msgspec.Struct, tag_field="state", tag="failed"):
+    entry: int
+    error: str
+
+
+_Said = _Planned | _Undone | _Failed
+
+
+def _said(line: bytes) -> _Said:
+    """What a line says. Raises ValueError where nobody can tell."""
+    said: _Said = msgspec.convert(json_of(line), _Said)
+    return said
+
+
 def _pending_in(path: Path) -> list[Pending]:
     open_entries: dict[int, Pending] = {}
-    for raw in _read(path):
-        number = raw["entry"]
-        if raw["state"] == "planned":
-            try:
-                cluster = msgspec.convert(raw["cluster"], ClusterRef)
-            except msgspec.ValidationError as error:
-                raise OrdealError(
-                    f"the journal {path} has an entry {number} that this version can't read ({error}); undo it by hand"
-                ) from error
-            open_entries[number] = Pending(path, number, raw["kind"], cluster, raw["saved"], raw["wall"])
-        elif raw["state"] == "undone":
-            open_entries.pop(number, None)
-        elif raw["state"] == "failed" and (was := open_entries.get(number)):
-            open_entries[number] = Pending(path, number, was.kind, was.cluster, was.saved, was.wall, raw["error"])
+    for said in _read(path):
+        match said:
+            case _Planned():
+                open_entries[said.entry] = Pending(path, said.entry, said.kind, said.cluster, said.saved, said.wall)
+            case _Undone():
+                open_entries.pop(said.entry, None)
+            case _Failed():
+                was = open_entries.get(said.entry)
+                if was is not None:
+                    open_entries[said.entry] = replace(was, last_error=said.error)
     return list(open_entries.values())
 
 
-def _read(path: Path) -> Iterator[dict]:  # type: ignore[type-arg]
+def _read(path: Path) -> Iterator[_Said]:
     trusted.check(path, state_path())
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
+    number = 0
+    with path.open("rb") if path.exists() else BytesIO() as file:
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError as error:
-            # A cut line can only be the last: the kill came before the fsync, so its harm was never done.
-            if number == len(lines):
-                return
-            raise OrdealError(f"the journal {path} is damaged at line {number}; read it and undo by hand") from error
+            for line in lines(file, RECORD.size_bytes):
+                number += 1
+                # A cut line can only be the last: the kill came before the fsync, so its harm was never done.
+                if line.strip() and line.endswith(b"\n"):
+                    yield _said(line)
+        except ValueError as error:
+            why = f"is damaged at line {number}: {error}; read it and undo by hand"
+            raise OrdealError(f"the journal {path} {why}") from error
 
 
 def _drop_cut_line(path: Path, file: BinaryIO) -> None:
     """Take a last line that a kill has cut off out of the file, so that the next entry does not go on in it."""
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        os.ftruncate(file.fileno(), content.rfind(b"\n") + 1)
+    whole = 0
+    with path.open("rb") as read, suppress(ValueError):  # of one that is too long `_read` says so
+        for line in lines(read, RECORD.size_bytes):
+            whole += len(line) if line.endswith(b"\n") else 0
+        os.ftruncate(file.fileno(), whole)
 
 
 def _unwritable(path: Path, error: OSError) -> OrdealError:

@@ -8,14 +8,14 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
 
 from chaos import prober
 from chaos.clusters.base import NodeNetwork
 from chaos.errors import OrdealError
-from chaos.history import Blind, History, Probe
+from chaos.history import LONGEST_S, Blind, History, Probe
 from chaos.hosts.command import run
 from chaos.waiting import WaitedInVainError, eventually
 
@@ -27,6 +27,7 @@ STEADY_PROBES = 10
 SILENT_AFTER_S = TIMEOUT_S + 1.2
 KILL_AFTER_S = 10.0  # of silence
 FIRST_PROBE_WITHIN_S = 60.0
+LINE_BYTES = 64 * 1024  # of a prober; what a server answers is cut there
 LOOK_EVERY_S = 1.0  # at the network namespace, while nothing is answered
 
 
@@ -84,6 +85,16 @@ def steady(history: History, nodes: Sequence[str]) -> bool:
     probes = history.of(Probe)
     answers = [[p.ok for p in probes if p.node == node][-STEADY_PROBES:] for node in nodes]
     return all(len(oks) == STEADY_PROBES and all(oks) for oks in answers)
+
+
+class _Said(msgspec.Struct):
+    """A line of a prober. `start`: monotonic time, in seconds."""
+
+    start: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_S)]
+    ok: bool
+    took_s: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_S)]
+    by: str
+    error: str
 
 
 class _Prober:
@@ -167,6 +178,8 @@ class _Prober:
                     said = child.stderr.read().decode(errors="replace").strip().splitlines()
                     return f"the prober ended ({said[-1] if said else 'without a word'})"
                 *lines, rest = (rest + data).split(b"\n")
+                if len(rest) > LINE_BYTES:
+                    raise OrdealError(f"the prober wrote a line of more than {LINE_BYTES} bytes")
                 for line in lines:
                     self._take(line)
                 heard = now
@@ -181,17 +194,17 @@ class _Prober:
                     return "the node was restarted and has another network namespace"
 
     def _take(self, line: bytes) -> None:
-        said = msgspec.json.decode(line)
-        at = said["start"] - self._history.began
+        said = msgspec.json.decode(line, type=_Said)
+        at = said.start - self._history.began
         self._history.add(
-            Probe(at, self.node, self._target, said["ok"], said["took_s"], answered_by=said["by"], error=said["error"])
+            Probe(at, self.node, self._target, said.ok, said.took_s, answered_by=said.by, error=said.error)
         )
         # A probe that was on its way when the prober stalled is told afterwards, and says nothing of the time between.
         if self._blind_since is not None and at >= self._noted_at:
             self._history.add(Blind(self._blind_since, f"probe:{self.node}", at, self.trouble))
             self._blind_since = None
         self.last_at = at if self.last_at is None else max(at, self.last_at)
-        if said["ok"]:
+        if said.ok:
             self._answered_at = self._history.now()
 
     def _namespace_now(self) -> str:

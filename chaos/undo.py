@@ -82,6 +82,10 @@ def undo_all(report: Callable[[str], None], allowed: Allowed) -> tuple[Undone, .
         except FAILURES as error:
             report(f"{what} could not be undone: {told(error)}")
             handled.append(Undone(what, told(error)))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            why = f"its entry in {one.path} is not what this version writes ({error!r}): undo it by hand"
+            report(f"{what} could not be undone: {why}")
+            handled.append(Undone(what, why))
     sweep()
     return tuple(handled)
 

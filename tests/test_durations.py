@@ -82,6 +82,9 @@ def test_clusters_and_builds_and_specs_are_kept_too() -> None:
         b'{"version": 1, "took_s": []}',
         b'{"version": 99, "took_s": {"a": [1]}}',
         b'{"version": 1, "took_s": {"a": [1]',
+        b'{"version": 1, "took_s": {"a": [Infinity]}}',
+        b'{"version": 1, "took_s": {"a": [' + b"9" * 5000 + b"]}}",
+        b"[" * 100_000,
     ],
 )
 def test_a_file_that_is_damaged_or_of_another_version_is_replaced(kept: Path, damage: bytes) -> None:
@@ -92,7 +95,7 @@ def test_a_file_that_is_damaged_or_of_another_version_is_replaced(kept: Path, da
     assert list(json.loads(kept.read_text())["took_s"]) == [KEY]
 
 
-@pytest.mark.parametrize("figures", ['"12"', "[]", "[true]", "[-1]", "[Infinity]", '["a"]', "null"])
+@pytest.mark.parametrize("figures", ['"12"', "[]", "[true]", "[-1]", '["a"]', "null"])
 def test_a_figure_that_is_none_spoils_no_other(kept: Path, figures: str) -> None:
     kept.write_text(f'{{"version": 1, "took_s": {{"bad": {figures}, "good": [4]}}}}')
     assert durations.load().own == {"good": (4.0,)}

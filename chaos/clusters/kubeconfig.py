@@ -6,7 +6,6 @@ The rules are client-go's (k8s.io/client-go, tools/clientcmd: loader.go, merge.g
 import base64
 import binascii
 import hashlib
-import json
 import os
 import re
 import stat
@@ -23,6 +22,7 @@ import yaml
 from chaos.errors import OrdealError
 from chaos.hosts import record
 from chaos.hosts.places import journals_dir, state_path, write_private
+from chaos.untrusted import OnceLoader, check_values, json_of
 
 VARIABLE = "KUBECONFIG"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -509,10 +509,7 @@ def _bytes(file: Path, wrong: Callable[[str], OrdealError]) -> bytes:
     return data
 
 
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with libyaml
-
-
-class _Loader(_Base):  # type: ignore[misc]
+class _Loader(OnceLoader):
     """Leaves dates texts, as they are to Go."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (the base class has it so)
@@ -525,7 +522,7 @@ def parse(data: bytes) -> object:
     """JSON, or the first document of YAML, without what is null. Raises ValueError with the end of a sentence."""
     try:
         try:
-            held = json.loads(data)
+            held = json_of(data)
         except ValueError:
             depth = 0
             for event in yaml.parse(data, _Loader):  # the loader itself would overflow the stack
@@ -539,7 +536,11 @@ def parse(data: bytes) -> object:
         raise ValueError(f"it is no YAML: {' '.join(str(error).split())[:200]}") from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    return _Without().nulls(held)
+    except (AttributeError, LookupError, TypeError) as error:  # of values that do not fit their tags
+        raise ValueError(f"it holds a value that can't be read ({error!r})") from error
+    made = _Without().nulls(held)
+    check_values(made)
+    return made
 
 
 class _Without:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import yaml
 
-from chaos.clusters.base import Shape, Timers, Zone
+from chaos.clusters.base import Shape
 from chaos.clusters.simulated_nodes import groups_of
 from chaos.clusters.simulated_processes import MARK, adopt, kill, marked, read
 from chaos.errors import OrdealError
@@ -24,6 +24,7 @@ from chaos.hosts import binaries, trusted
 from chaos.hosts.command import PRIVATE_UMASK, CommandError, run
 from chaos.hosts.lock import locked
 from chaos.hosts.places import private, state_dir, state_path, write_private
+from chaos.untrusted import json_file
 from chaos.waiting import eventually
 
 APISERVER, CONTROLLER_MANAGER, SCHEDULER, ETCD = (
@@ -150,26 +151,12 @@ def read_record(directory: Path) -> Record | None:
         return None
     try:
         trusted.check(directory / "cluster.json", state_path())
-        raw = json.loads((directory / "cluster.json").read_text())
-        return Record(
-            shape=_shape(raw["shape"]),
-            ports=Ports(**raw.pop("ports")),
-            **{k: v for k, v in raw.items() if k != "shape"},
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return msgspec.convert(json_file(directory / "cluster.json"), Record)
+    except (OSError, ValueError) as error:
         raise OrdealError(
             f"{directory} is there and is no simulated cluster of ours ({type(error).__name__}): move it away, "
             "or take another name"
         ) from error
-
-
-def _shape(raw: dict[str, Any]) -> Shape:
-    timers = Timers(**raw.pop("timers"))
-    zones = tuple(
-        Zone(z["name"], z["nodes"], tuple((name, size) for name, size in z["parts"])) for z in raw.pop("zones")
-    )
-    flags: dict[str, Any] = {key: tuple((k, v) for k, v in raw.pop(key)) for key in ("controller_manager", "apiserver")}
-    return Shape(timers=timers, zones=zones, **flags, **raw)
 
 
 def write_record(directory: Path, record: Record) -> None:

@@ -5,6 +5,7 @@ from the first instant and is inherited, so that also what was started in the mo
 """
 
 import os
+import re
 import select
 import signal
 import time
@@ -96,7 +97,7 @@ def read(record: Path) -> Process | None:
     """
     trusted.check(record, state_path())
     try:
-        fields = _parse(record.read_text())
+        fields = _parse(_line(record))
     except FileNotFoundError:
         return None
     return None if fields is None else Process(fields.pid, fields.started)
@@ -161,9 +162,19 @@ class _Stat:
 
 def _stat(pid: int) -> _Stat | None:
     try:
-        return _parse(Path(f"/proc/{pid}/stat").read_text())
+        return _parse(_line(Path(f"/proc/{pid}/stat")))
     except (FileNotFoundError, ProcessLookupError):
         return None
+
+
+_PID, _TICKS = re.compile(r"[1-9][0-9]{0,8}", re.ASCII), re.compile(r"[0-9]{1,18}", re.ASCII)
+_LINE_BYTES = 4096
+
+
+def _line(path: Path) -> str:
+    """A process may give itself any name."""
+    with path.open("rb") as file:
+        return file.read(_LINE_BYTES).decode(errors="replace")
 
 
 def _parse(text: str) -> _Stat | None:
@@ -172,4 +183,7 @@ def _parse(text: str) -> _Stat | None:
     fields = rest.split()
     if len(fields) < 20:
         return None
-    return _Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[19]))
+    pid, started = head.split(" ", 1)[0], fields[19]
+    if not (_PID.fullmatch(pid) and _TICKS.fullmatch(started)):
+        return None
+    return _Stat(int(pid), fields[0], int(started))

@@ -1,6 +1,5 @@
 """What was built here for conformance: e2e.test by Kubernetes version, with its specs' images."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from chaos.conformance.program import BUNDLE, NAME, Program, find
 from chaos.hosts import engine
 from chaos.hosts.binaries import RECORD
 from chaos.hosts.places import cache_dir
+from chaos.untrusted import json_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,6 @@ def _versions() -> list[str]:
 
 def _version_of(folder: Path) -> str:
     try:
-        return str(json.loads((folder / RECORD).read_text())["version"])
+        return str(json_file(folder / RECORD)["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""

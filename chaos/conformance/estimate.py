@@ -9,6 +9,7 @@ import msgspec
 from chaos.conformance.spec import Spec
 from chaos.hosts.files import place
 from chaos.hosts.places import cache_dir
+from chaos.untrusted import json_file
 
 FIRST_GUESS_S = 12.0  # of a spec, while nothing is known
 
@@ -55,8 +56,8 @@ def said(seconds: float) -> str:
 def load() -> dict[str, float]:
     """What specs took before on this machine; nothing where that can't be read."""
     try:
-        return msgspec.json.decode(_path().read_bytes(), type=dict[str, float])
-    except (OSError, msgspec.MsgspecError):
+        return msgspec.convert(json_file(_path()), dict[str, float])
+    except (OSError, ValueError):
         return {}
 
 

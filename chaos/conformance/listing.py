@@ -25,6 +25,7 @@ from chaos.hosts.binaries import silent
 from chaos.hosts.files import place
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir
+from chaos.untrusted import LISTING, json_file
 
 SEED = 1
 LAYOUT = 1  # raise it when this file writes something else
@@ -202,6 +203,6 @@ def _path(program: Program) -> Path:
 
 def _read(path: Path) -> Listing | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Listing)
-    except (OSError, msgspec.MsgspecError):
+        return msgspec.convert(json_file(path, LISTING), Listing)
+    except (OSError, ValueError):
         return None

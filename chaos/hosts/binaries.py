@@ -28,6 +28,7 @@ from chaos.hosts import go, graphs, trusted
 from chaos.hosts.command import CommandError
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir, cache_path, manifests_dir, write_private
+from chaos.untrusted import json_file
 
 Report = Callable[[str], None]
 
@@ -582,7 +583,7 @@ def _read(known: Bundle, wanted: str, directory: Path) -> Binaries | None:
     for each in (RECORD, *known.programs):
         trusted.check(directory / each, cache_path())
     try:
-        programs = json.loads((directory / RECORD).read_text())["programs"]
+        programs = json_file(directory / RECORD)["programs"]
         found = {name: (directory / name).stat() for name in programs}
         whole = all(
             found[name].st_size == entry["size_bytes"] and found[name].st_mode & stat.S_IXUSR

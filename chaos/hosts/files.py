@@ -25,8 +25,8 @@ def placed(path: Path, *, within: Path | None = None, mode: int = 0o666, durable
     """A new file, to be written and read; where the block ends well it takes its place at `path`, else it is gone.
 
     What was there is replaced, a link too. With `within` no link below that folder is followed, nor is the folder one
-    itself, and folders that lack below it are made, their owner's alone. `mode`: less what the umask takes. `durable`: on the disk before it
-    takes its place. Raises OSError.
+    itself, and folders that lack below it are made, their owner's alone. `mode`: less what the umask takes. `durable`:
+    on the disk before it takes its place. Raises OSError.
     """
     with _folder_of(path, within) as folder:
         scratch = f".{path.name[:50]}.{secrets.token_hex(8)}"

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from chaos.errors import OrdealError
 from chaos.hosts import trusted
 from chaos.hosts.files import place
 from chaos.hosts.lock import locked
 from chaos.hosts.places import state_dir
+from chaos.untrusted import json_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +53,11 @@ def read() -> Record:
     """
     trusted.check(path(), state_dir())
     try:
-        text = path().read_text()
+        kept = Record(**json_file(path()))
+        return msgspec.convert(asdict(kept), Record)
     except FileNotFoundError:
         return Record()
-    try:
-        kept = json.loads(text)
-        return Record(**{**kept, "packages": tuple(kept["packages"]), "routes": tuple(kept["routes"])})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise OrdealError(f"{path()} is damaged ({error}); look what it says, then remove it.") from error
 
 

@@ -9,7 +9,7 @@ from chaos.invariants.base import Invariant, Judgement, held, promise, unknown, 
 from chaos.invariants.pods import EVICTED
 from chaos.invariants.sight import Span, names, never_landed, unseen
 from chaos.writers.batches import SLOW_S
-from chaos.writers.ranges import numbers_in, ranges_of
+from chaos.writers.ranges import count, covers, merged, ranges_of, spans_of
 
 LOST, NOT_SERVED, GROWS, OVER_LIMIT = "lost", "not-served", "grows", "over-limit"
 WRITES, DISK_USE = "writes", "disk-use-bytes"
@@ -49,7 +49,7 @@ def no_acknowledged_write_lost(store: str, *, members: Sequence[str], allowed: i
                 elif stored is not None and stored.missing:
                     lost.setdefault(member, []).append(stored)
         figures = {"acknowledged": total, "not_acknowledged": refused, "clients": len(acknowledged)}
-        counts = {member: sum(len(numbers_in(s.missing)) for s in found) for member, found in lost.items()}
+        counts = {member: sum(count(spans_of(s.missing)) for s in found) for member, found in lost.items()}
         worst = max(counts, key=lambda m: counts[m], default="")
         if worst and counts[worst] > allowed:
             first = lost[worst][0]
@@ -283,13 +283,13 @@ def _not_comparable(member: str, client: str, batches: Sequence[Writes], stored:
         return f"{member} was read at {stored.at:.2f} s, before {client}'s last acknowledgement at {last:.2f} s"
     if stored.behind and stored.missing:
         return f"{member} was read at {stored.at:.2f} s, before it had caught up with the member that it follows"
-    numbers = [n for w in batches for n in range(w.first, w.last + 1)]
-    if stored.acknowledged != len(numbers) or len(set(numbers)) != len(numbers):
+    numbers, total = merged((w.first, w.last) for w in batches), sum(w.count for w in batches)
+    if stored.acknowledged != total or count(numbers) != total:
         return (
             f"{member} was compared with {stored.acknowledged} acknowledged writes of {client}, "
-            f"and {len(numbers)} were recorded ({len(set(numbers))} different)"
+            f"and {total} were recorded ({count(numbers)} different)"
         )
-    if not numbers_in(stored.missing) <= set(numbers):
+    if not covers(numbers, spans_of(stored.missing)):
         return f"{member} is said to lack writes of {client} that nobody acknowledged"
     return ""
 

@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 
 import msgspec
-import yaml
 
 from chaos.errors import OrdealError
+from chaos.untrusted import LIST, bounded, yaml_of
 
 
 class Allowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,11 +46,12 @@ class AllowList:
 def load(path: Path, today: date) -> AllowList:
     """Read a list of entries in YAML. Raises OrdealError where it can't be read, or an entry lacks what it needs."""
     try:
-        content = yaml.safe_load(path.read_text())
+        with path.open("rb") as file:
+            content = yaml_of(bounded(file, LIST))
     except OSError as error:
         raise OrdealError(f"the allow list {path} can't be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise OrdealError(f"the allow list {path} is no YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise OrdealError(f"the allow list {path} can't be used: {error}") from error
     if content is None:
         return AllowList()
     if not isinstance(content, list):

@@ -13,15 +13,18 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from chaos.errors import OrdealError
 from chaos.hosts.files import is_special, placed
+from chaos.untrusted import Limit
 
 MAX_FILES = 100_000
 MAX_BYTES = 4 * 1024**3
 MAX_RATIO = 200  # histories shrink to a tenth, text that repeats itself to a hundredth; bombs to a thousandth
+MAX_DIRECTORY_BYTES = 64 * 1024**2  # of 100,000 files with long names
 MANY_BYTES = 64 * 1024**2  # below this nobody minds the ratio
 _SEAL = b"kube-ordeal bundle, sha256 of all before: "
 _DIGITS = 64
@@ -69,12 +72,22 @@ def broken_seal(path: Path) -> str:
 def opened(path: Path) -> Iterator["Archive"]:
     """An archive to be read. Raises OrdealError where it can't be, or is made to do harm."""
     try:
-        with zipfile.ZipFile(path) as file:
+        with _Bounded(path) as bounded, zipfile.ZipFile(bounded) as file:
             yield Archive(path, file)
     except OSError as error:
         raise OrdealError(f"the bundle {path} can't be read: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, UnicodeDecodeError) as error:
         raise OrdealError(f"{path} is no bundle that can be read: {error}") from error
+
+
+class _Bounded(FileIO):
+    """A file whose archive's directory is not read where it's larger than any of ours: it is read as a whole."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Raises OrdealError."""
+        if size is not None and size > MAX_DIRECTORY_BYTES:
+            raise OrdealError(f"{self.name!s} is refused: its directory has {size} bytes")
+        return super().read(-1 if size is None else size) or b""
 
 
 class Archive:
@@ -97,9 +110,14 @@ class Archive:
         if twice:
             raise OrdealError(f"{path} is refused: {twice[0]!r} is in it twice")
 
-    def read(self, name: str) -> bytes:
-        """The content of a file. Raises OrdealError where it is not there or damaged."""
-        return b"".join(self._chunks(name))
+    def read(self, name: str, limit: Limit) -> bytes:
+        """The content of a file. Raises OrdealError where it is not there, damaged, or larger than its kind may be."""
+        content = bytearray()
+        for chunk in self._chunks(name):
+            content += chunk
+            if len(content) > limit.size_bytes:
+                raise OrdealError(f"{self._path} is refused: {name} is larger than {limit.size_bytes} bytes")
+        return bytes(content)
 
     def digest(self, name: str) -> tuple[str, int]:
         """A file's SHA-256 and its size in bytes. Raises OrdealError as `read` does."""

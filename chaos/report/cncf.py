@@ -7,7 +7,6 @@ They are made only of a run of all of upstream's conformance specs of one versio
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from chaos.errors import OrdealError
@@ -139,7 +138,7 @@ def _junit(run: SavedRun, ran: Sequence[SpecResult]) -> str:
 
 
 def _readme(run: SavedRun, version: str, count: int) -> str:
-    on = datetime.fromisoformat(run.started).date()
+    on = run.started.partition("T")[0]
     return f"""# Conformance of Kubernetes v{escaped(version)}
 
 All {count} specs of upstream's e2e.test of that version with the label Conformance, parallel and serial, none skipped.

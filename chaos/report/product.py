@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from email.utils import getaddresses
 from pathlib import Path
 
-import yaml
-
 from chaos.errors import OrdealError
+from chaos.untrusted import PRODUCT, bounded, yaml_of
 
 # What github.com/cncf/k8s-conformance asks for in each PRODUCT.yaml (its instructions.md, and the programme that looks
 # through what is handed in: kubernetes-sigs/verify-conformance), and what to write there.
@@ -41,9 +40,12 @@ class Product:
 def read(path: Path) -> Product:
     """A vendor's file. Raises OrdealError where it can't be read or a field is wrong or missing."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = bounded(file, PRODUCT)
     except OSError as error:
         raise OrdealError(f"the product facts {path} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise OrdealError(f"the product facts {path} can't be handed in: {error}") from error
     lacks = check(content)
     if lacks:
         raise OrdealError(f"the product facts {path} can't be handed in: {'; '.join(lacks)}")
@@ -62,9 +64,9 @@ def template() -> Product:
 def check(content: bytes) -> tuple[str, ...]:
     """What is wrong with product facts; empty where nothing is."""
     try:
-        facts = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        return (f"it is no YAML: {' '.join(str(error).split())}",)
+        facts = yaml_of(content, PRODUCT)
+    except ValueError as error:
+        return (str(error),)
     if not isinstance(facts, dict):
         return ("it is no mapping of fields",)
     no_text = [str(name) for name, value in facts.items() if value is not None and not isinstance(value, str)]

@@ -3,7 +3,6 @@
 What stands in the file is defined by results.schema.json beside this module.
 """
 
-import json
 import os
 import platform
 import time
@@ -30,6 +29,7 @@ from chaos.report.saved import Row as Row  # noqa: PLC0414  (suites take it from
 from chaos.report.schema import SCHEMA as SCHEMA  # noqa: PLC0414
 from chaos.report.specs import SpecResult
 from chaos.scrub import scrubbed
+from chaos.untrusted import RESULTS, bounded, json_of, json_text
 
 _Content = dict[str, Any]  # the file as JSON has it; it does not leave this module
 # What is found by its name, or judged by again, is written as it is: no cluster and no program has said it.
@@ -163,7 +163,7 @@ class Results:
         try:
             with self._locked():
                 with opened(self.directory, self.path.name) as file:
-                    content = json.load(file)
+                    content = json_of(bounded(file, RESULTS), RESULTS)
                 change(content)
                 self._write(content)
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -183,7 +183,7 @@ class Results:
         content["updated"] = _now()
         # Whoever reads meanwhile, and whatever kills us, finds the old file or the new one.
         told: Any = scrubbed(content, _NAMES)
-        text = json.dumps(told, indent=2, allow_nan=False) + "\n"
+        text = json_text(told) + "\n"
         write_private(self.path, text, within=self.directory)
         write_private(self.directory / "junit.xml", junit.document(of_json(told, self.path)), within=self.directory)
 

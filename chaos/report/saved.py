@@ -1,6 +1,5 @@
 """The results of a run, read back from its results.json."""
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,6 +8,7 @@ from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from chaos import untrusted
 from chaos.catalogue import Control, Incident, Sign
 from chaos.errors import OrdealError
 from chaos.history import History
@@ -17,6 +17,7 @@ from chaos.invariants.base import Figure
 from chaos.report import specs
 from chaos.report.schema import check
 from chaos.report.specs import ALONE, SpecResult
+from chaos.untrusted import bounded, json_of
 
 T = TypeVar("T")
 Row = Mapping[str, str | int | float]
@@ -242,14 +243,14 @@ def load(root: Path, run: str = LATEST) -> SavedRun:
     path = given if given.is_file() else _plain(given if given.is_dir() else root / run) / RESULTS
     try:
         with opened(path.parent, path.name) as file:
-            content = json.load(file)
+            content = json_of(bounded(file, untrusted.RESULTS), untrusted.RESULTS)
     except FileNotFoundError as error:
         there = ", ".join(sorted(p.parent.name for p in root.glob(f"*/{RESULTS}") if not p.parent.is_symlink()))
         raise OrdealError(f"there are no results at {path}; runs below {root}: {there or 'none'}") from error
     except OSError as error:
         raise OrdealError(f"the results at {path} can't be read: {error.strerror}") from error
     except ValueError as error:
-        raise OrdealError(f"the results at {path} are no JSON, they may be cut off ({error})") from error
+        raise OrdealError(f"the results at {path} can't be used: {error}") from error
     check(content, path)
     return of_json(content, path)
 

@@ -12,9 +12,10 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from chaos import profile
+from chaos import profile, untrusted
 from chaos.catalogue import find
 from chaos.clusters.base import EXISTING, KIND
+from chaos.deadline import Deadline, TimedOutError
 from chaos.errors import OrdealError
 from chaos.history import History, Phase, SpecRun
 from chaos.incident import Replay
@@ -30,8 +31,10 @@ from chaos.report.results import finding_as_json
 from chaos.report.saved import SavedFinding, SavedOutcome, SavedRun
 from chaos.scrub import scrub
 from chaos.suites import named, replays
+from chaos.untrusted import json_of
 from chaos.verdict import verdict_of
 
+WITHIN_S = 3600.0  # a million records are judged again in minutes
 COMPARED = ("name", "verdict", "reason", "sentence", "figures", "proof")
 
 
@@ -92,8 +95,20 @@ class _Found:
 def verify(path: Path, signed_by: Path | None = None) -> Verified:
     """Check a bundle. `signed_by`: a file of allowed signers, one of whom has to have signed it.
 
-    Raises OrdealError where it can't be read.
+    Raises OrdealError where it can't be read, or takes longer than WITHIN_S.
     """
+    deadline = Deadline(WITHIN_S)
+    deadline.start()
+    try:
+        with deadline.enforced():
+            return _verify(path, signed_by)
+    except TimedOutError as error:
+        raise OrdealError(f"{path} is not checked: that takes more than {WITHIN_S:g} s; who made it?") from error
+    finally:
+        deadline.cancel()
+
+
+def _verify(path: Path, signed_by: Path | None) -> Verified:
     load_all()
     known, found, run = replays(), _Found(), None
     signer = _signer(path, signed_by, found)
@@ -105,7 +120,7 @@ def verify(path: Path, signed_by: Path | None = None) -> Verified:
         found.differs += _check_files(bundle, manifest)
         try:
             run = saved.load(Path(folder), str(bundle.unpack(RESULTS, Path(folder))))
-            claims = json.loads(bundle.read(RESULTS), object_pairs_hook=_once)["incidents"]
+            claims = json_of(bundle.read(RESULTS, untrusted.RESULTS), untrusted.RESULTS)["incidents"]
         except OrdealError as error:
             found.differs.append(str(error))
         else:
@@ -145,8 +160,8 @@ def _signer(path: Path, signed_by: Path | None, found: _Found) -> str:
 
 def _manifest(bundle: Archive, path: Path) -> Manifest:
     try:
-        manifest = msgspec.json.decode(bundle.read(MANIFEST), type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        manifest = msgspec.convert(json_of(bundle.read(MANIFEST, untrusted.MANIFEST), untrusted.MANIFEST), Manifest)
+    except ValueError as error:
         raise OrdealError(f"{MANIFEST} in {path} can't be read ({error}); was it edited?") from error
     if manifest.format != FORMAT:
         raise OrdealError(f"{path} has format {manifest.format}, this version reads {FORMAT}")
@@ -163,15 +178,6 @@ def _check_files(bundle: Archive, manifest: Manifest) -> Iterator[str]:
             yield f"{name} has {size_bytes} bytes, {MANIFEST} says {listed[name].size_bytes}"
         elif sha256 != listed[name].sha256:
             yield f"{name} was changed: its SHA-256 is not that of {MANIFEST}"
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """An object in which no name stands twice: readers differ on which of the two they take."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        twice = next(name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1)
-        raise OrdealError(f"{RESULTS} has {twice!r} twice in one object, so that it says two things; was it edited?")
-    return made
 
 
 def _check_run(bundle: Archive, manifest: Manifest, run: SavedRun, found: _Found) -> None:
@@ -235,7 +241,7 @@ def _notes(bundle: Archive, manifest: Manifest, run: SavedRun) -> Iterator[str]:
     if PRODUCT not in bundle.names:
         yield f"there is no {PRODUCT}"
     else:
-        lacks = product.check(bundle.read(PRODUCT))
+        lacks = product.check(bundle.read(PRODUCT, untrusted.PRODUCT))
         if lacks:
             yield f"{PRODUCT}: {'; '.join(lacks)}"
     for what, made_by, ours in (

@@ -138,7 +138,7 @@ class ClientProcess:
             try:
                 said = msgspec.json.decode(line)
                 self._take(said)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 self._blind(f"it said {line[:80]!r}, which is no record ({error})")
                 continue
             if told:

@@ -108,7 +108,7 @@ def test_junit_has_the_figures_and_takes_any_text(tmp_path: Path) -> None:
     assert properties["nothing-terminated.verdict"] == properties["verdict"] == "violated"
     (error,) = junit(made).iter("error")
     assert error.attrib["message"] == r"a\x1b[31m \x00 <b> & ]]> \ud800 \ufffe " + "\U0001f600"
-    assert load(tmp_path).outcomes[2].why == ugly
+    assert load(tmp_path).outcomes[2].why == ugly.replace("\ud800", r"\ud800")  # no reader takes half of a pair
 
 
 def test_junit_calls_violated_a_failure(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_history_that_was_killed_may_end_in_the_middle_of_a_line(tmp_path: Pat
 def test_results_that_were_cut_off_are_refused(tmp_path: Path) -> None:
     path = proven(tmp_path).path
     path.write_text(path.read_text()[:500])
-    with pytest.raises(OrdealError, match="no JSON, they may be cut off"):
+    with pytest.raises(OrdealError, match="no JSON, it may be cut off"):
         load(tmp_path)
 
 

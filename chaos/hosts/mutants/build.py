@@ -21,6 +21,7 @@ from chaos.hosts.binaries import Report, silent
 from chaos.hosts.lock import locked
 from chaos.hosts.mutants.known import Mutant, Substitution, find
 from chaos.hosts.places import cache_dir, cache_path
+from chaos.untrusted import json_file
 
 BUNDLE = binaries.KUBERNETES
 _PACKAGES = {**binaries.BUNDLES[binaries.CONTROL_PLANE].commands, **binaries.BUNDLES[BUNDLE].commands}
@@ -181,7 +182,7 @@ def _read(mutant: Mutant, version: str, digest: str) -> Built | None:
     for each in (RECORD, mutant.component):
         trusted.check(directory / each, cache_path())
     try:
-        record = json.loads((directory / RECORD).read_text())
+        record = json_file(directory / RECORD)
         if program.stat().st_size != record["size_bytes"]:
             return None
         return Built(mutant, version, program, str(record["sha256"]))

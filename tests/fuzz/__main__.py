@@ -1,0 +1,107 @@
+"""Feed the readers with what nobody would write: `python -m tests.fuzz [--seconds 600] [--keep] [READER ...]`.
+
+It needs atheris (`make fuzz` installs it), which runs each reader in a process of its own, one after the other. What
+crashes a reader, takes 10 seconds or 2 GiB is kept in `found/READER/`, and is a test from then on. `--keep` adds to
+`corpus/READER/` what reached something new, small files first.
+"""
+
+import argparse
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+CORPUS_BYTES = 24 * 1024  # of one reader, in the repository
+RSS_MIB, TIMEOUT_S, LONGEST_BYTES = 2048, 10, 16 * 1024
+INSTRUMENTED = ("chaos", "json", "yaml", "zipfile")
+
+
+def main() -> int:
+    """Exits with 1 where a reader crashed."""
+    parser = argparse.ArgumentParser(prog="tests.fuzz", description=__doc__.split("\n", 1)[0] if __doc__ else "")
+    parser.add_argument("readers", nargs="*", metavar="READER")
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options, libfuzzer = parser.parse_known_args()
+    if options.one:
+        _fuzz(options.one, libfuzzer)
+    from tests.fuzz.readers import READERS  # noqa: PLC0415
+
+    unknown = set(options.readers) - READERS.keys()
+    if unknown:
+        parser.error(f"there is no reader {', '.join(sorted(unknown))}; there are {', '.join(READERS)}")
+    failed = [name for name in options.readers or READERS if not _run(name, options.seconds, keep=options.keep)]
+    print(f"crashed: {', '.join(failed)}" if failed else "no reader crashed")
+    return 1 if failed else 0
+
+
+def _run(reader: str, seconds: int, *, keep: bool) -> bool:
+    """Whether it ended without a crash; its figures are told."""
+    corpus, found = ROOT / "corpus" / reader, ROOT / "found" / reader
+    corpus.mkdir(parents=True, exist_ok=True)
+    found.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="kube-ordeal-fuzz-") as new:
+        log = Path(new, "log")
+        fresh = Path(new, "corpus")
+        fresh.mkdir()
+        command = [sys.executable, "-m", "tests.fuzz", "--one", reader, fresh, corpus, found]
+        limits = [f"-max_total_time={seconds}", f"-rss_limit_mb={RSS_MIB}", f"-timeout={TIMEOUT_S}"]
+        how = [f"-max_len={LONGEST_BYTES}", f"-artifact_prefix={found}/", "-print_final_stats=1", "-verbosity=1"]
+        with log.open("wb") as told:
+            done = subprocess.run([*map(str, command), *limits, *how], stdout=told, stderr=told, check=False)
+        said = log.read_text(errors="replace")
+        stats = dict(re.findall(r"stat::(\w+):\s+(\d+)", said))
+        ran = stats.get("number_of_executed_units", "?")
+        rate = stats.get("average_exec_per_sec", "?")
+        print(f"{reader}: {seconds} s, {ran} executions, {rate} a second, exit code {done.returncode}", flush=True)
+        if done.returncode != 0:
+            print(said[-3000:], flush=True)
+        if keep:
+            _keep(reader, fresh, corpus)
+    if not any(found.iterdir()):
+        found.rmdir()
+    return done.returncode == 0
+
+
+def _keep(reader: str, fresh: Path, corpus: Path) -> None:
+    """What covers more than the smaller ones do, as far as there is room."""
+    with tempfile.TemporaryDirectory(prefix="kube-ordeal-fuzz-") as folder:
+        merged = Path(folder)
+        command = [sys.executable, "-m", "tests.fuzz", "--one", reader, "-merge=1", merged, corpus, fresh]
+        subprocess.run([*map(str, command)], capture_output=True, check=False)
+        room = CORPUS_BYTES - sum(path.stat().st_size for path in corpus.iterdir())
+        for path in sorted(merged.iterdir(), key=lambda each: each.stat().st_size):
+            room -= path.stat().st_size
+            if room < 0:
+                break
+            if not (corpus / path.name).exists() and path.read_bytes() not in {
+                p.read_bytes() for p in corpus.iterdir()
+            }:
+                shutil.copy(path, corpus / path.name)
+
+
+def _fuzz(reader: str, arguments: list[str]) -> None:
+    """Become libFuzzer; does not return."""
+    import atheris  # noqa: PLC0415
+
+    with atheris.instrument_imports(include=list(INSTRUMENTED)):
+        from tests.fuzz import readers  # noqa: PLC0415
+        from tests.fuzz.mutate import mutated  # noqa: PLC0415
+
+    def mutator(data: bytes, longest: int, seed: int) -> bytes:
+        rng = random.Random(seed)
+        made = mutated(data, rng) if rng.random() < 0.6 else b""
+        return made if made and len(made) <= longest else bytes(atheris.Mutate(data, longest))
+
+    structured = {} if reader in {"bundle", "process"} else {"custom_mutator": mutator}
+    atheris.Setup([sys.argv[0], *arguments], lambda data: readers.fuzz(reader, data), **structured)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
