@@ -176,7 +176,7 @@ def check_values(held: Any) -> None:
     depth = 0
     while level:
         depth += 1
-        if depth > DEPTH + 1:
+        if depth > DEPTH and any(isinstance(each, dict | list) for each in level):
             raise _too_deep()
         inner: list[Any] = []
         for each in level:

@@ -1,5 +1,6 @@
 """Folders that can't be made or written: one sentence, with what to do."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from chaos import durations
 from chaos.errors import OrdealError
-from chaos.hosts import places
+from chaos.hosts import files, places
 
 NOWHERE = "/proc/nowhere"  # not even root makes a folder there
 
@@ -47,10 +48,16 @@ def test_only_what_goes_wrong_in_these_folders_is_told_as_the_users(tmp_path: Pa
     assert not places.unwritten(ValueError("x"))
 
 
-def test_of_a_private_file_that_cannot_be_written_nothing_is_left(tmp_path: Path) -> None:
+def test_of_a_private_file_that_cannot_be_written_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     places.write_private(tmp_path / "k", "one")
-    with pytest.raises(UnicodeEncodeError):  # stands for a full disk: it fails when part of it is there
-        places.write_private(tmp_path / "k", "two\udc80")
+    monkeypatch.setattr(files.os, "replace", full)  # when all of it is there
+    with pytest.raises(OSError, match="No space left"):
+        places.write_private(tmp_path / "k", "two")
     assert [path.name for path in tmp_path.iterdir()] == ["k"]
     assert (tmp_path / "k").read_text() == "one"
 

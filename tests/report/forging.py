@@ -21,6 +21,7 @@ from chaos.report import archive, product
 from chaos.report.bundle import MANIFEST, RESULTS, digest, pack
 from chaos.report.results import Outcome, Results, finding_as_json
 from chaos.report.saved import load
+from chaos.untrusted import RESULTS as ANY_FILE
 from chaos.verdict import verdict_of
 
 RECORDINGS = Path(__file__).parents[1] / "recordings" / "run"
@@ -132,7 +133,7 @@ class Forged:
     def __init__(self, bundle: Path, seed: int = 0) -> None:
         load_all()
         with archive.opened(bundle) as opened:
-            self.files = {name: opened.read(name) for name in opened.names}
+            self.files = {name: opened.read(name, ANY_FILE) for name in opened.names}
         self.manifest: dict[str, Any] = json.loads(self.files.pop(MANIFEST))
         self.results: dict[str, Any] = json.loads(self.files.pop(RESULTS))
         self.random = random.Random(seed)

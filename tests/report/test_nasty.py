@@ -4,6 +4,7 @@ The fields are found by their types, so that one that is added later is covered.
 """
 
 import io
+import json
 import re
 import types
 import xml.etree.ElementTree as ET
@@ -180,8 +181,8 @@ def nasty_history() -> History:
 
 
 def test_a_timeline(run: SavedRun) -> None:
-    drawn = figure(timeline(nasty_history()))
-    assert acts(drawn.encode().decode("unicode_escape") if drawn.isascii() else drawn, log=False) == ""
+    drawn = json.loads(figure(timeline(nasty_history())))
+    assert acts(json.dumps(drawn, ensure_ascii=False), log=False) == ""
 
 
 class Watched:

@@ -125,8 +125,8 @@ def by_name(to: str) -> Callable[[Results, Path], None]:
 
 @pytest.mark.parametrize(
     "attack",
-    [by_link, by_folder, by_pipe, by_name(""), by_name("../../etc/shadow"), by_name("a\0b"), by_name("\ud800")],
-    ids=["link", "folder", "pipe", "absolute", "up", "nul", "surrogate"],
+    [by_link, by_folder, by_pipe, by_name(""), by_name("../../etc/shadow"), by_name("a\0b")],
+    ids=["link", "folder", "pipe", "absolute", "up", "nul"],
 )
 def test_what_is_named_outside_is_not_read(
     root: Path, victim: Path, tmp_path: Path, attack: Callable[[Results, Path], None]
