@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
-
-from kubernetes.client import ApiClient
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from chaos.clusters.identity import Identity
 from chaos.hosts.command import Output
+
+if TYPE_CHECKING:  # who only declares a replay needs no client
+    from kubernetes.client import ApiClient
 
 KIND, SIMULATED, EXISTING = "kind", "simulated", "existing"
 VOLUME, SHARED = "/var/kube-ordeal/volume", "/var/kube-ordeal/shared"  # on a node: see Shape
@@ -191,7 +192,7 @@ class Cluster(Protocol):
 
     @property
     def images(self) -> Images: ...
-    def api(self) -> ApiClient:
+    def api(self) -> "ApiClient":
         """A client of its own for the caller, who closes it. It never waits for a dead API server for ever."""
         ...
 
@@ -379,7 +380,7 @@ class ControlPlaneSwap(Protocol):
 
     def stop_second_control_plane(self) -> None: ...
     def second_control_plane_running(self) -> bool: ...
-    def second_api(self) -> ApiClient:
+    def second_api(self) -> "ApiClient":
         """A client of the second control plane, as `Cluster.api` is one of the first."""
         ...
 

@@ -79,8 +79,12 @@ def ids_in_cluster(cluster: str) -> dict[str, str]:
 
 
 def engine_id() -> str:
-    """The engine's own id, which it keeps with its data. Raises OrdealError."""
-    return engine.info(engine.chosen()).id
+    """What tells the engine from every other: its own id, and the folder of its data. Raises OrdealError.
+
+    The id alone does not: Docker 20.10 takes it of a key in /etc/docker, which two engines of a machine share.
+    """
+    about = engine.info(engine.chosen())
+    return f"{about.id} {about.data_root}"
 
 
 @dataclass(frozen=True, slots=True)

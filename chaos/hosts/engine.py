@@ -111,7 +111,7 @@ class Info:
     selinux: bool = False
     containerd_store: bool = False
     here: bool = True
-    id: str = ""  # its own, which it keeps with its data
+    id: str = ""  # its own; two engines of one machine may have the same
 
 
 def ask(report: Report = silent) -> Engine | Silence:
