@@ -195,17 +195,20 @@ def test_an_existing_cluster_that_a_run_has_claimed_is_not_undone_on(state: Path
 # --- another engine
 
 
-def info(engine: str) -> str:
-    return f"echo '{json.dumps({**INFO, 'ID': engine})}'"
+def info(engine: str, root: str = "/var/lib/docker") -> str:
+    return f"echo '{json.dumps({**INFO, 'ID': engine, 'DockerRootDir': root})}'"
 
 
-def test_on_another_container_engine_a_cluster_is_not_taken_for_gone(docker_client: FakeDocker, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("now", "root"), [("engine-2", "/var/lib/docker"), ("engine-1", "/srv/docker")])
+def test_on_another_container_engine_a_cluster_is_not_taken_for_gone(
+    now: str, root: str, docker_client: FakeDocker, tmp_path: Path
+) -> None:
     """DOCKER_HOST leads elsewhere now: there is no container of that name there, and the node is still off here."""
-    docker_client.install(info=info("engine-2"))
-    identity = Identity("u1", engine="engine-1", nodes=(NodeIdentity("c-worker", "", "aa" * 32),))
+    docker_client.install(info=info(now, root))
+    identity = Identity("u1", engine="engine-1 /var/lib/docker", nodes=(NodeIdentity("c-worker", "", "aa" * 32),))
     leave("power-off", ClusterRef(KIND, "c", str(tmp_path / "k"), identity=identity), node="c-worker")
     (one,) = undone(Allowed())
-    assert "the cluster c was on the container engine engine-1, and engine-2 answers" in one.error
+    assert f"the cluster c was on the container engine engine-1 /var/lib/docker, and {now} {root} answers" in one.error
     assert pending(journals_dir())
 
 
@@ -221,7 +224,7 @@ def test_containers_that_took_the_names_of_a_clusters_nodes_are_left_alone(
         "{current-context: a, contexts: [{name: a, context: {cluster: a}}],"
         " clusters: [{name: a, cluster: {server: http://127.0.0.1:9}}]}"
     )
-    identity = Identity("u1", engine="engine-1", nodes=(NodeIdentity("c-worker", "", "aa" * 32),))
+    identity = Identity("u1", engine="engine-1 /var/lib/docker", nodes=(NodeIdentity("c-worker", "", "aa" * 32),))
     leave(kind, ClusterRef(KIND, "c", str(config), identity=identity), node="c-worker")
     (one,) = undone(Allowed())
     assert "the node c-worker was the container aaaaaaaaaaaa, and is bbbbbbbbbbbb" in one.error

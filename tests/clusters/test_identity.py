@@ -131,7 +131,7 @@ def test_a_kind_cluster_of_this_machine_is_reached_by_its_containers_ids(
     assert isinstance(cluster, KindCluster)
     assert cluster.ref.identity is not None
     assert cluster.ref.identity.uid == api.uid
-    assert cluster.ref.identity.engine == "engine-1"
+    assert cluster.ref.identity.engine == "engine-1 /var/lib/docker"
     cluster.node_exec("c-worker", ["true"])
     assert docker_client.calls[-1] == f"exec {WORKER_ID} true"
 
@@ -159,7 +159,7 @@ def test_names_and_provider_ids_alone_give_nobody_this_machines_containers(
 
 
 def test_a_container_that_took_a_nodes_name_is_not_asked(docker_client: FakeDocker) -> None:
-    identity = Identity("u1", engine="engine-1", nodes=(NodeIdentity("c-worker", "m-w", WORKER_ID),))
+    identity = Identity("u1", engine="engine-1 /var/lib/docker", nodes=(NodeIdentity("c-worker", "m-w", WORKER_ID),))
     cluster = KindCluster(ClusterRef(KIND, "c", "", identity=identity), Shape(), Images("busybox"), None)
     docker_client.install(kill="exit 1", ps="printf 'c-control-plane\\nc-worker\\n'")
     assert cluster.workers == ("c-worker",)
@@ -185,7 +185,7 @@ def test_teardown_deletes_no_cluster_that_took_the_name_of_ours(
     with FakeApiServer(tmp_path) as api:
         (home / "kubeconfig").write_text(api.kubeconfig.read_text())
         engine_with(docker_client, uid=api.uid)
-        was = Identity("another", engine="engine-1", nodes=(NodeIdentity("c-worker", "", "cc" * 32),))
+        was = Identity("another", engine="engine-1 /var/lib/docker", nodes=(NodeIdentity("c-worker", "", "cc" * 32),))
         (home / kind.IDENTITY).write_bytes(msgspec.json.encode(was))
         (ref,) = kind.all_made_here()
         with pytest.raises(OtherClusterError, match="the UID of the namespace kube-system was another"):
