@@ -64,21 +64,23 @@ def require_nothing_left(run: str, how_to_allow: str) -> None:
 
 
 def undo_all(report: Callable[[str], None], allowed: Allowed) -> tuple[Undone, ...]:
-    """Undo all that is pending, allowed, and not of a live run, newest first. Each is tried; what fails stays pending.
+    """Undo all that is pending, allowed, and not of a live run, clusters first, newest first. What fails stays pending.
 
     What is not allowed is left as it is, and not among what is returned.
     """
     load_all()
     found = [each for each in pending(journals_dir()) if allowed.covers(each)]
-    doomed = {p.cluster.name for p in found if p.kind == CLUSTER}
+    found.sort(key=lambda each: each.kind != CLUSTER)  # what was done to a cluster goes with it, where it does go
+    gone: list[Pending] = []
     handled: list[Undone] = []
     for one in found:
         what = _named(one)
         report(f"an earlier run left {what} behind; undoing it")
         try:
             with _held(one, allowed):
-                if _undo(one, allowed, with_its_cluster=one.cluster.name in doomed and one.kind != CLUSTER):
+                if _undo(one, allowed, with_its_cluster=any(_is_of(one, each) for each in gone)):
                     handled.append(Undone(what))
+                    gone += [one] if one.kind == CLUSTER else []
         except FAILURES as error:
             report(f"{what} could not be undone: {told(error)}")
             handled.append(Undone(what, told(error)))
@@ -88,6 +90,15 @@ def undo_all(report: Callable[[str], None], allowed: Allowed) -> tuple[Undone, .
             handled.append(Undone(what, why))
     sweep()
     return tuple(handled)
+
+
+def _is_of(one: Pending, made: Pending) -> bool:
+    """Whether an entry is of the cluster that another one says was made. A name is not enough: others may have it."""
+    mine, its = one.cluster, made.cluster
+    if (mine.kind, mine.name) != (its.kind, its.name):
+        return False
+    uids = {each.identity.uid for each in (mine, its) if each.identity is not None and each.identity.uid}
+    return len(uids) < 2
 
 
 def forget_entry(name: str, report: Callable[[str], None]) -> None:
@@ -103,7 +114,7 @@ def forget_entry(name: str, report: Callable[[str], None]) -> None:
 
 
 def _undo(one: Pending, allowed: Allowed, *, with_its_cluster: bool) -> bool:
-    if one.kind != CLUSTER and with_its_cluster:
+    if with_its_cluster:  # a fault ends with the cluster that it was done to
         there = False
     else:
         _check_engine(one)
@@ -122,7 +133,7 @@ def _undo(one: Pending, allowed: Allowed, *, with_its_cluster: bool) -> bool:
             give_back(cluster.api, str(one.saved["holder"]))
         elif cluster is not None:
             remove_namespace(cluster, str(one.saved["namespace"]))
-        journal.undone(one.entry)  # a fault ends with the cluster that it was done to
+        journal.undone(one.entry)
     return True
 
 

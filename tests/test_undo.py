@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -230,3 +231,46 @@ def test_containers_that_took_the_names_of_a_clusters_nodes_are_left_alone(
     assert "the node c-worker was the container aaaaaaaaaaaa, and is bbbbbbbbbbbb" in one.error
     assert pending(journals_dir())
     assert not [call for call in docker_client.calls if call.startswith(("rm", "start", "kill", "network"))]
+
+
+# --- what goes with its cluster
+
+
+def test_what_was_done_to_a_cluster_that_does_not_go_is_not_dropped(docker_client: FakeDocker, tmp_path: Path) -> None:
+    """Another engine answers, so the cluster stays, and so must the way back of what was done to it."""
+    docker_client.install(info=info("engine-2"))
+    identity = Identity("u1", engine="engine-1 /var/lib/docker", nodes=(NodeIdentity("c-worker", "", "aa" * 32),))
+    made = ClusterRef(KIND, "c", str(tmp_path / "k"), identity=identity)
+    with Journal(journals_dir() / "20260101-000000-dead.jsonl") as journal:
+        journal.planned(CLUSTER, made, {})
+        journal.planned("power-off", made, {"node": "c-worker"})
+    assert ["another engine" if "and engine-2" in each.error else each.error for each in undone()] == [
+        "another engine",
+        "another engine",
+    ]
+    assert {each.kind for each in pending(journals_dir())} == {CLUSTER, "power-off"}
+
+
+@pytest.mark.parametrize(
+    ("ref", "goes"),
+    [
+        (ClusterRef(SIMULATED, "c", "", identity=Identity("u1")), True),
+        (ClusterRef(SIMULATED, "c", ""), True),
+        (ClusterRef(SIMULATED, "c", "", identity=Identity("u2")), False),
+        (ClusterRef(KIND, "c", "", identity=Identity("u1")), False),
+    ],
+    ids=["it", "of an older version", "another of that name", "of that name and another kind"],
+)
+def test_only_what_was_done_to_a_cluster_goes_with_it(
+    ref: ClusterRef, goes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ClusterRef(SIMULATED, "c", "", identity=Identity("u1"))
+    deleted, asked = list[str](), list[ClusterRef]()
+    monkeypatch.setattr(pool, "exists", asked.append)  # None: it is not there
+    monkeypatch.setattr(pool, "attach", lambda each: SimpleNamespace(delete=lambda: deleted.append(each.name)))
+    with Journal(journals_dir() / "20260101-000000-dead.jsonl") as journal:
+        journal.planned(CLUSTER, made, {})
+        journal.planned(WORKLOAD, ref, {"namespace": "ordeal-x"})
+    assert [each.error for each in undone()] == ["", ""]
+    assert deleted == ["c"]
+    assert asked == ([made] if goes else [made, ref])
