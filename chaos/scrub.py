@@ -9,6 +9,8 @@ Doing it twice changes nothing, and the time that it takes grows with the text a
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from chaos.hosts.places import write_private
@@ -67,8 +69,12 @@ _PATTERNS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("aiza", "hvs.", "ya29."), r"(?P<x>[\w.-]{24,})"),
 )
 _BY_WORD = tuple((word, re.compile(pattern, re.IGNORECASE)) for words, pattern in _PATTERNS for word in words)
+_BY_LETTER = groupby(sorted(word for word, _ in _BY_WORD), key=itemgetter(0))
+# Most texts have none of the words: that is told twice as fast by their first letters as by a look for each.
+_ANY = re.compile("|".join(f"{letter}(?:{'|'.join(re.escape(w[1:]) for w in words)})" for letter, words in _BY_LETTER))
 # kubeadm's bootstrap tokens (bootstrapapi.BootstrapTokenPattern), which no word tells; with a digit, unlike host names.
-_BOOTSTRAP = re.compile(r"(?<![\w.-])[a-z0-9]{6}\.(?=[a-z]{0,15}[0-9])[a-z0-9]{16}(?![\w-])")
+_BOOTSTRAP = re.compile(r"\.(?<=(?<![\w.-])[a-z0-9]{6}\.)(?=[a-z]{0,15}[0-9])[a-z0-9]{16}(?![\w-])")
+_ID = 6  # of its letters
 _ENDS_AS_NAMED = re.compile(rf"{_NAME}\Z", re.IGNORECASE)
 
 
@@ -119,7 +125,8 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
     small = text.lower()
     if len(small) != len(text):  # a few letters become two
         small = "".join(c if len(c.lower()) != 1 else c.lower() for c in text)
-    for word, pattern in _BY_WORD:
+    there = [each for each in _BY_WORD if each[0] in small] if _ANY.search(small) else []
+    for word, pattern in there:
         at = small.find(word)
         while at >= 0:
             found = pattern.match(text, at)
@@ -129,4 +136,4 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
                 yield span
                 end = max(end, span[1])
             at = small.find(word, end)
-    yield from (found.span() for found in _BOOTSTRAP.finditer(text))
+    yield from ((found.start() - _ID, found.end()) for found in _BOOTSTRAP.finditer(text))

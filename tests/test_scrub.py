@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chaos import scrub as module
 from chaos.scrub import REMOVED, scrub, scrub_file, scrubbed
 from tests.canaries import CANARY, SAYINGS
 
@@ -143,3 +144,9 @@ def test_the_file_of_a_program_is_its_owners_alone(tmp_path: Path) -> None:
     scrub_file(path)
     assert path.read_text() == f"\ufffd token={REMOVED}\n"
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_quick_look_misses_no_word_that_a_pattern_is_tried_at() -> None:
+    words = [word for word, _ in module._BY_WORD]
+    assert len(words) > 50
+    assert [word for word in words if module._ANY.search(f"e{word}0") is None] == []
