@@ -27,7 +27,8 @@ _NAME = (
     r"(?<![a-z])auth|dockercfg|dockerconfigjson)s?"
 )
 _QUOTE = r"\\{0,3}[\"']"  # with the backslashes of JSON that is a text in JSON
-_WORD = r"(?!\(removed\)|(?:true|false|nil|null|none)\b)(?:[^\s\"'\\,;&]|\\(?![\"'nrt])){1,4096}"
+# What invariants look for in messages may stand behind a name, as in "failed to fetch token: too many open files".
+_WORD = r"(?!\(removed\)|(?:true|false|nil|null|none|too many open files)\b)(?:[^\s\"'\\,;&]|\\(?![\"'nrt])){1,4096}"
 _VALUE = rf"(?:(?P<q>{_QUOTE})(?!\(removed\))(?P<x>(?:(?!(?<!\\)(?P=q))[^\r\n]){{1,4096}})|(?P<y>{_WORD}))"
 _NAMED = rf"{_NAME}(?:{_QUOTE})?[ \t]{{0,3}}(?:=>|:=|=(?!>)|:(?!:))[ \t]{{0,3}}{_VALUE}"
 # Of a container, as the kubelet tells it: until what follows, or the line's end.

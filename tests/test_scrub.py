@@ -53,6 +53,7 @@ def test_what_has_the_form_of_a_secret_needs_no_name(form: str) -> None:
         "authorization mode Node,RBAC; basic information; the bearer was expired; bypass=1; secret: nil",
         "docker run -u 0:0 --user 1000:1000 busybox",
         "17 token(s) left, 3 passwords were wrong",
+        "MountVolume.SetUp failed for volume: failed to fetch token: too many open files",
         "v1.34.4-eks-a737599, 2026-11-29T20:03:52.585Z, 10.244.1.3:6443, fd00::1",
         "",
     ],
