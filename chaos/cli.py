@@ -558,11 +558,11 @@ def results_prune(
 
     pruned = prune(results, keep, dry_run=dry_run)
     for run in pruned.removed:
-        typer.echo(f"{'would remove' if dry_run else 'removed'} {run.path}: {run.size_bytes / 1e6:.1f} MB")
+        _say(f"{'would remove' if dry_run else 'removed'} {run.path}: {run.size_bytes / 1e6:.1f} MB")
     _list("may still go on, and is left alone:", [str(path) for path in pruned.live])
     freed_bytes = sum(run.size_bytes for run in pruned.removed)
     said = "would be freed" if dry_run else "freed"
-    typer.echo(f"{len(pruned.removed)} runs, {freed_bytes / 1e6:.1f} MB {said}; {pruned.kept} runs stay")
+    _say(f"{len(pruned.removed)} runs, {freed_bytes / 1e6:.1f} MB {said}; {pruned.kept} runs stay")
 
 
 @app.command()
