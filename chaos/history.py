@@ -362,7 +362,7 @@ class History:
         self._file: FileIO | None = None
         if path is not None:
             make_private(path.parent)
-            self._file = appended(path, mode=0o600)
+            self._file = appended(path)
 
     @classmethod
     def of_records(cls, records: Iterable[Record]) -> Self:

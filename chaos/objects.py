@@ -19,7 +19,7 @@ MAX_OBJECTS = 5000  # of one resource
 MAX_BYTES = 16 * 1024**2
 OURS = "ordeal-"  # each namespace that a run makes begins so (Lab.deploy, chaos.rbd_lock)
 OUR_NAMES, OUR_LABELS = (OURS, "kube-ordeal-"), "kube-ordeal/"  # of what a run puts into a namespace that is there
-SYSTEM = ("kube-system", "kube-flannel")  # the second has the network of clusters that are made here
+SYSTEM = ("kube-system",)
 DEFAULT, NODE_LEASES = "default", "kube-node-lease"
 # Flags of the control plane whose values decide what becomes of an incident, and can't be anybody's secret.
 HARMLESS = frozenset(

@@ -9,6 +9,8 @@ Doing it twice changes nothing, and the time that it takes grows with the text a
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from chaos.hosts.places import write_private
@@ -25,7 +27,8 @@ _NAME = (
     r"(?<![a-z])auth|dockercfg|dockerconfigjson)s?"
 )
 _QUOTE = r"\\{0,3}[\"']"  # with the backslashes of JSON that is a text in JSON
-_WORD = r"(?!\(removed\)|(?:true|false|nil|null|none)\b)(?:[^\s\"'\\,;&]|\\(?![\"'nrt])){1,4096}"
+# What invariants look for in messages may stand behind a name, as in "failed to fetch token: too many open files".
+_WORD = r"(?!\(removed\)|(?:true|false|nil|null|none|too many open files)\b)(?:[^\s\"'\\,;&]|\\(?![\"'nrt])){1,4096}"
 _VALUE = rf"(?:(?P<q>{_QUOTE})(?!\(removed\))(?P<x>(?:(?!(?<!\\)(?P=q))[^\r\n]){{1,4096}})|(?P<y>{_WORD}))"
 _NAMED = rf"{_NAME}(?:{_QUOTE})?[ \t]{{0,3}}(?:=>|:=|=(?!>)|:(?!:))[ \t]{{0,3}}{_VALUE}"
 # Of a container, as the kubelet tells it: until what follows, or the line's end.
@@ -67,8 +70,12 @@ _PATTERNS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("aiza", "hvs.", "ya29."), r"(?P<x>[\w.-]{24,})"),
 )
 _BY_WORD = tuple((word, re.compile(pattern, re.IGNORECASE)) for words, pattern in _PATTERNS for word in words)
+_BY_LETTER = groupby(sorted(word for word, _ in _BY_WORD), key=itemgetter(0))
+# Most texts have none of the words: that is told twice as fast by their first letters as by a look for each.
+_ANY = re.compile("|".join(f"{letter}(?:{'|'.join(re.escape(w[1:]) for w in words)})" for letter, words in _BY_LETTER))
 # kubeadm's bootstrap tokens (bootstrapapi.BootstrapTokenPattern), which no word tells; with a digit, unlike host names.
-_BOOTSTRAP = re.compile(r"(?<![\w.-])[a-z0-9]{6}\.(?=[a-z]{0,15}[0-9])[a-z0-9]{16}(?![\w-])")
+_BOOTSTRAP = re.compile(r"\.(?<=(?<![\w.-])[a-z0-9]{6}\.)(?=[a-z]{0,15}[0-9])[a-z0-9]{16}(?![\w-])")
+_ID = 6  # of its letters
 _ENDS_AS_NAMED = re.compile(rf"{_NAME}\Z", re.IGNORECASE)
 
 
@@ -119,7 +126,8 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
     small = text.lower()
     if len(small) != len(text):  # a few letters become two
         small = "".join(c if len(c.lower()) != 1 else c.lower() for c in text)
-    for word, pattern in _BY_WORD:
+    there = [each for each in _BY_WORD if each[0] in small] if _ANY.search(small) else []
+    for word, pattern in there:
         at = small.find(word)
         while at >= 0:
             found = pattern.match(text, at)
@@ -129,4 +137,4 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
                 yield span
                 end = max(end, span[1])
             at = small.find(word, end)
-    yield from (found.span() for found in _BOOTSTRAP.finditer(text))
+    yield from ((found.start() - _ID, found.end()) for found in _BOOTSTRAP.finditer(text))

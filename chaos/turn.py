@@ -17,6 +17,7 @@ from typing import BinaryIO
 from chaos.errors import OrdealError
 from chaos.hosts.files import appended, opened
 from chaos.hosts.limits import limits
+from chaos.hosts.places import make_private
 from chaos.incident import Load
 from chaos.waiting import until
 
@@ -206,7 +207,7 @@ def hold_setup(folder: Path) -> BinaryIO:
 def _entry(folder: Path) -> BinaryIO:
     """A file of one's own among the turns, locked. Raises OrdealError where the folder can't be written."""
     try:
-        (folder / TURNS).mkdir(parents=True, exist_ok=True)
+        make_private(folder / TURNS)
         handle, name = tempfile.mkstemp(dir=folder / TURNS)
         os.close(handle)
         held = Path(name).open("r+b")  # noqa: SIM115  (closed by its holder)

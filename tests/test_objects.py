@@ -47,7 +47,7 @@ def test_only_our_namespaces_and_the_systems_are_asked_for() -> None:
     there = ["default", "payroll", "ordeal-web-1a2b3c", "kube-system", "kube-flannel", "my-ordeal-x", "ordealish"]
     get = server({"/api/v1/namespaces": [named(each) for each in there]}, asked)
     ours = objects.our_namespaces(get)
-    assert ours == ("ordeal-web-1a2b3c", "kube-system", "kube-flannel")
+    assert ours == ("ordeal-web-1a2b3c", "kube-system")
     for each in objects.RESOURCES:
         objects.kept(get, each, ours)
     assert not [path for path in asked if "payroll" in path]

@@ -180,13 +180,14 @@ def test_{number}(lab):
 
 @dataclass(frozen=True)
 class SideBySide:
-    """A run in two processes: what it wrote and said."""
+    """A run in two processes: what it wrote and said. `open`: files and folders of it that others may look into."""
 
     results: Path
     incidents: list[dict[str, Any]]
     out: str
     err: str
     journals: list[Path]
+    open: list[Path]
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +203,7 @@ def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> SideBySide:
         text=True,
         timeout=300,
         check=False,
+        umask=0o022,
     )
     assert "1 failed, 10 passed" in done.stdout, done.stdout + done.stderr
     (path,) = (own / "results").glob("2*/results.json")
@@ -211,7 +213,13 @@ def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> SideBySide:
         done.stdout,
         done.stderr,
         list(places.rglob("*.jsonl")),
+        [each for each in written(own / "results", *places.glob("*/kube-ordeal")) if each.stat().st_mode & 0o077],
     )
+
+
+def written(*folders: Path) -> list[Path]:
+    """The folders, and what is in them, however deep."""
+    return [each for folder in folders for each in (folder, *folder.rglob("*"))]
 
 
 def test_the_cheapest_cluster_comes_first_preflight_on_it_and_shape_after_shape(
@@ -249,6 +257,10 @@ def test_runs_side_by_side_share_the_results_and_no_cluster(side_by_side: SideBy
     assert f"results: {side_by_side.results}" in side_by_side.out
     assert "[gw0] ===" in side_by_side.err
     assert not side_by_side.journals
+
+
+def test_what_a_run_writes_is_its_owners_alone(side_by_side: SideBySide) -> None:
+    assert side_by_side.open == []
 
 
 def test_what_shares_a_cluster_stays_in_one_process(side_by_side: SideBySide) -> None:

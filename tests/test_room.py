@@ -44,3 +44,9 @@ def test_what_is_needed_is_said_and_too_little_is_an_error() -> None:
     with pytest.raises(OrdealError, match=r"too little .* 1\.0 GiB free at /e, 3\.0 GiB needed; free 2\.0 GiB"):
         room.check([Disk("/r", 5 * GIB, GIB), Disk("/e", GIB, 3 * GIB)], said.append)
     assert len(said) == 2
+
+
+def test_a_place_that_nobody_may_look_at_is_on_the_disk_around_it(tmp_path: Path) -> None:
+    unseen = tmp_path / ("x" * 300) / "results"  # as in a folder of somebody else's, stat ends with an error
+    (only,) = disk.look_at_all([(unseen, GIB), (tmp_path, GIB)])
+    assert (only.path, only.need_bytes) == (str(unseen), 2 * GIB)

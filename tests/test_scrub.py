@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chaos import scrub as module
 from chaos.scrub import REMOVED, scrub, scrub_file, scrubbed
 from tests.canaries import CANARY, SAYINGS
 
@@ -52,6 +53,7 @@ def test_what_has_the_form_of_a_secret_needs_no_name(form: str) -> None:
         "authorization mode Node,RBAC; basic information; the bearer was expired; bypass=1; secret: nil",
         "docker run -u 0:0 --user 1000:1000 busybox",
         "17 token(s) left, 3 passwords were wrong",
+        "MountVolume.SetUp failed for volume: failed to fetch token: too many open files",
         "v1.34.4-eks-a737599, 2026-11-29T20:03:52.585Z, 10.244.1.3:6443, fd00::1",
         "",
     ],
@@ -143,3 +145,9 @@ def test_the_file_of_a_program_is_its_owners_alone(tmp_path: Path) -> None:
     scrub_file(path)
     assert path.read_text() == f"\ufffd token={REMOVED}\n"
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_quick_look_misses_no_word_that_a_pattern_is_tried_at() -> None:
+    words = [word for word, _ in module._BY_WORD]
+    assert len(words) > 50
+    assert [word for word in words if module._ANY.search(f"e{word}0") is None] == []

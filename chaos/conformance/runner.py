@@ -27,6 +27,7 @@ from chaos.conformance.spec import Spec
 from chaos.conformance.verdicts import outcome, unknown
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import Report, silent
+from chaos.hosts.files import appended
 
 OnOutcome = Callable[[SpecOutcome], None]
 TIMEOUT_S = 900.0
@@ -338,7 +339,7 @@ class Runner:
             yield
             return
         self._settings.lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._settings.lock.open("a") as held:
+        with appended(self._settings.lock) as held:
             fcntl.flock(held, fcntl.LOCK_EX if serial else fcntl.LOCK_SH)
             yield
 

@@ -44,4 +44,13 @@ def gib(size_bytes: int) -> str:
 
 
 def _there(path: Path) -> Path:
-    return next(each for each in (path, *path.absolute().parents) if each.exists())
+    """What of it is there, as far as this user may look."""
+    return next(each for each in (path, *path.absolute().parents) if _can_be_seen(each))
+
+
+def _can_be_seen(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True

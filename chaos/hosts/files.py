@@ -17,11 +17,12 @@ from typing import BinaryIO
 
 _ALONE = os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+PRIVATE, SHARED = 0o600, 0o666
 NAME_BYTES = 200  # of a name that is made of a text: a file system takes 255, and more may be added
 
 
 @contextmanager
-def placed(path: Path, *, within: Path | None = None, mode: int = 0o666, durable: bool = False) -> Iterator[BinaryIO]:
+def placed(path: Path, *, within: Path | None = None, mode: int = PRIVATE, durable: bool = False) -> Iterator[BinaryIO]:
     """A new file, to be written and read; where the block ends well it takes its place at `path`, else it is gone.
 
     What was there is replaced, a link too. With `within` no link below that folder is followed, nor is the folder one
@@ -45,7 +46,7 @@ def placed(path: Path, *, within: Path | None = None, mode: int = 0o666, durable
 
 
 def place(
-    path: Path, content: str | bytes, *, within: Path | None = None, mode: int = 0o666, durable: bool = False
+    path: Path, content: str | bytes, *, within: Path | None = None, mode: int = PRIVATE, durable: bool = False
 ) -> None:
     """Put a file in place with that content, as `placed` does. What UTF-8 can't hold is written as an escape."""
     with placed(path, within=within, mode=mode, durable=durable) as file:
@@ -53,7 +54,8 @@ def place(
 
 
 def hand_out(path: Path, content: str) -> None:
-    """Write a file that the user has named: into a device or a pipe, where it is one, else as `place`. Raises OSError.
+    """Write a file that the user has named: into a device or a pipe, where it is one, else as `place`, for whom the umask
+    lets read it. Raises OSError.
 
     /dev/stdout is a link, and must not be replaced by a file.
     """
@@ -61,7 +63,7 @@ def hand_out(path: Path, content: str) -> None:
         with path.open("wb") as file:
             file.write(_encoded(content))
         return
-    place(path, content)
+    place(path, content, mode=SHARED)
 
 
 def is_special(path: Path) -> bool:
@@ -84,10 +86,12 @@ def place_link(path: Path, target: str) -> None:
             raise
 
 
-def appended(path: Path, *, mode: int = 0o666) -> FileIO:
-    """A file that is written at its end, without a buffer, made where it lacks. Raises OSError, for a link too."""
+def appended(path: Path) -> FileIO:
+    """A file that is written at its end, without a buffer, made where it lacks, as its owner's alone. Raises OSError, for
+    a link too.
+    """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK  # a pipe without a reader is not waited for
-    return FileIO(_checked(_told(path, flags, mode), path, lambda is_: not stat.S_ISFIFO(is_)), "ab")
+    return FileIO(_checked(_told(path, flags, PRIVATE), path, lambda is_: not stat.S_ISFIFO(is_)), "ab")
 
 
 def opened(folder: Path, name: str, *, write: bool = False) -> BinaryIO:

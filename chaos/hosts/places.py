@@ -117,4 +117,4 @@ def make_private(folder: Path) -> None:
 
 def write_private(path: Path, text: str, *, within: Path | None = None) -> None:
     """Whole or not at all, readable by its owner alone, as `files.place` does. Raises OSError."""
-    place(path, text, within=within, mode=0o600)
+    place(path, text, within=within)

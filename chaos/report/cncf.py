@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.hosts.files import place, placed
+from chaos.hosts.files import SHARED, place, placed
 from chaos.hosts.places import APP
 from chaos.report.junit import xml_line
 from chaos.report.markdown import escaped
@@ -53,10 +53,10 @@ def submit(run: SavedRun, version: str, required: Sequence[str], product: Produc
     target = folder / f"v{'.'.join(version.split('.')[:2])}" / "PRODUCT"
     try:
         target.mkdir(parents=True, exist_ok=True)
-        place(target / PRODUCT, product.content)
-        place(target / README, _readme(run, version, len(ran)))
-        place(target / JUNIT, _junit(run, ran))
-        with placed(target / LOG) as log:
+        place(target / PRODUCT, product.content, mode=SHARED)
+        place(target / README, _readme(run, version, len(ran)), mode=SHARED)
+        place(target / JUNIT, _junit(run, ran), mode=SHARED)
+        with placed(target / LOG, mode=SHARED) as log:
             for part in _log(run, ran):
                 log.write(part.encode(errors="backslashreplace"))
     except OSError as error:

@@ -1,19 +1,20 @@
 """Old runs are removed from a results folder: only what is a run's folder, and never one that still goes on."""
 
 import fcntl
-import json
 import os
 import shutil
 import stat
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.errors import OrdealError
 from chaos.hosts.places import APP, journals_dir
+from chaos.report.saved import LATEST, RESULTS
+from chaos.untrusted import RESULTS as LIMIT
+from chaos.untrusted import bounded, json_of
 
-RESULTS = "results.json"
-MAX_BYTES = 256 * 1024**2  # of a results file
 QUIET_S = 24 * 3600.0  # a run without an end that wrote nothing for so long was killed: the longest replay takes hours
 
 
@@ -61,6 +62,7 @@ def prune(root: Path, keep: int, *, dry_run: bool = False) -> Pruned:
             removed.append(Old(root / run.name, _size_bytes(handle, run.name)))
             if not dry_run:
                 _remove(handle, run.name, root)
+                _forget(handle, run.name)
     finally:
         os.close(handle)
     live = tuple(root / run.name for run in runs if run.live)
@@ -80,15 +82,15 @@ def _run(root: int, name: str) -> _Run | None:
     finally:
         os.close(folder)
     about = os.fstat(file)
-    if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
+    if not stat.S_ISREG(about.st_mode):
         os.close(file)
         return None
     with os.fdopen(file, "rb") as opened:
         try:
-            content = json.loads(opened.read())
+            content = json_of(bounded(opened, LIMIT), LIMIT)
             ours = content["tool"]["name"] == APP and content["run"] == name
             started, ended = str(content["started"]), bool(content.get("ended"))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
     live = not ended and (time.time() - about.st_mtime < QUIET_S or _has_journal(name))
     return _Run(name, started, live) if ours else None
@@ -110,18 +112,29 @@ def _has_journal(run: str) -> bool:
 
 
 def _size_bytes(root: int, name: str) -> int:
-    """What all files in the folder take on the disk."""
+    """What all files in the folder take on the disk; those that somebody else removes meanwhile count nothing."""
     total = 0
-    for _, folders, files, here in os.fwalk(name, dir_fd=root, follow_symlinks=False):
-        for each in (*folders, *files):
-            total += 512 * os.stat(each, dir_fd=here, follow_symlinks=False).st_blocks
+    with suppress(FileNotFoundError):
+        for _, folders, files, here in os.fwalk(name, dir_fd=root, follow_symlinks=False):
+            for each in (*folders, *files):
+                with suppress(FileNotFoundError):
+                    total += 512 * os.stat(each, dir_fd=here, follow_symlinks=False).st_blocks
     return total
 
 
 def _remove(root: int, name: str, where: Path) -> None:
     try:
         shutil.rmtree(name, dir_fd=root)
+    except FileNotFoundError:  # somebody else removes it, too
+        shutil.rmtree(name, dir_fd=root, ignore_errors=True)
     except OSError as error:
         raise OrdealError(
             f"{where / name} can't be removed ({error.strerror}); who ran it as root has to remove it as root"
         ) from error
+
+
+def _forget(root: int, name: str) -> None:
+    """Of the newest run the clock may have said that it's older than others: then nothing is the latest."""
+    with suppress(OSError):
+        if os.readlink(LATEST, dir_fd=root) == name:
+            os.unlink(LATEST, dir_fd=root)

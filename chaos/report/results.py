@@ -77,7 +77,6 @@ class Results:
         self.directory = root / run
         will_write(root.absolute())
         try:
-            root.mkdir(parents=True, exist_ok=True)
             make_private(self.directory)
             with self._locked():
                 if not self.path.exists():

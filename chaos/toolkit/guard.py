@@ -8,17 +8,21 @@ left, and puts the verdict into Chaos Toolkit's journal under "kube-ordeal". The
     violated  completed, deviated
     unknown   failed (aborted or interrupted where it was), not deviated
 
+What activities said and raised stands in that journal, visible and without secrets.
+
 Chaos Toolkit swallows what a control raises: so the status is set to failed first, and to a better one at the end.
 """
 
 import logging
+import os
 from collections.abc import MutableMapping
 from typing import Any
 
 from chaos.invariants.base import Verdict
+from chaos.scrub import scrubbed
 from chaos.toolkit.probes import reported
 from chaos.toolkit.session import SESSION, say
-from chaos.visible import line
+from chaos.visible import visible
 
 __all__ = ["after_activity_control", "after_experiment_control"]
 
@@ -36,6 +40,7 @@ def after_activity_control(context: Activity, state: Activity | None = None) -> 
 
 def after_experiment_control(context: object, state: Journal) -> None:  # noqa: ARG001  (Chaos Toolkit passes it by name)
     """Take back what is left and set the journal's status by the verdict."""
+    os.umask(0o077)  # the process ends soon: what it writes yet is Chaos Toolkit's journal
     if state["experiment"].get("dry"):
         return
     status = state["status"]
@@ -43,15 +48,26 @@ def after_experiment_control(context: object, state: Journal) -> None:  # noqa: 
         state["status"] = "failed"
     outcome, problem = SESSION.close(_problem_in(state))
     if outcome is not None:
-        state["kube-ordeal"] = reported(outcome)
+        state["kube-ordeal"] = _shown(scrubbed(reported(outcome)))
         if outcome.verdict is not Verdict.HELD:  # else it stays: an experiment may have a hypothesis of its own beside
             state["deviated"] = outcome.verdict is Verdict.VIOLATED
         say(f"kube-ordeal: {outcome.verdict}: {outcome.why}")
     if problem:
-        logger.error("kube-ordeal: %s", line(problem))
+        logger.error("kube-ordeal: %s", problem)
+    for each in ("run", "rollbacks", "steady_states"):  # with the tracebacks of what activities raised
+        state[each] = _shown(scrubbed(state[each]))
     known = outcome is None or outcome.verdict is not Verdict.UNKNOWN
     if status == "completed" and known and not problem:
         state["status"] = "completed"
+
+
+def _shown(value: Any) -> Any:
+    """Texts that act on nobody, and that Chaos Toolkit can write: half of a character ends its journal in the middle."""
+    if isinstance(value, str):
+        return visible(value, keep="\n\t")
+    if isinstance(value, dict):
+        return {_shown(name): _shown(each) for name, each in value.items()}
+    return [_shown(each) for each in value] if isinstance(value, list) else value
 
 
 def _problem_in(journal: Journal) -> str:

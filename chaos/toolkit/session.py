@@ -33,6 +33,7 @@ from chaos.faults import load_all
 from chaos.faults.base import Fault, inject
 from chaos.history import History
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
+from chaos.hosts.files import PRIVATE
 from chaos.hosts.ownership import hand_back
 from chaos.hosts.places import journals_dir
 from chaos.invariants.base import Verdict
@@ -40,8 +41,9 @@ from chaos.journal import Journal, Saved
 from chaos.lab import Lab, Workload
 from chaos.profile import find as find_profile
 from chaos.report.results import Outcome, Results
+from chaos.scrub import scrub
 from chaos.verdict import outcome_of
-from chaos.visible import line
+from chaos.visible import line, lines
 from chaos.workloads.web import Deployed
 
 P = ParamSpec("P")
@@ -56,6 +58,27 @@ logger = logging.getLogger("chaostoolkit")  # so that our lines stand among Chao
 def say(told: str) -> None:
     """A line among them, whatever is in it."""
     logger.info("%s", line(told))
+
+
+def shown(record: logging.LogRecord) -> bool:
+    """A filter for Chaos Toolkit's log: what clusters and programs said is visible in it, without secrets.
+
+    Chaos Toolkit itself writes there what activities raise, with tracebacks.
+    """
+    record.msg, record.args = lines(scrub(record.getMessage())), ()
+    if record.exc_info and not record.exc_text:
+        record.exc_text = lines(scrub(logging.Formatter().formatException(record.exc_info)))
+    return True
+
+
+logger.addFilter(shown)
+
+
+def close_log() -> None:
+    """Let only their owner read the files of that log: Chaos Toolkit made them before anything of ours was there."""
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler) and handler.stream is not None:
+            os.fchmod(handler.stream.fileno(), PRIVATE)
 
 
 # For the experiments that a user writes: our faults and probes, without a claim of ours.
@@ -140,13 +163,14 @@ class _Run:
         if settings.undo.lower() not in YES:
             undo.require_nothing_left(run, "say `undo: true` in the configuration")
         undo.undo_all(say, undo.Allowed(existing=True, run=run))
+        close_log()
         self.id, self.settings = run, settings
         self.results = Results(
             Path(settings.results),
             run,
             {"cluster": settings.cluster, "profile": profile.name, "kubernetes": wishes.kubernetes, "by": "chaos run"},
         )
-        room.check(room.look(Path(settings.results), {settings.cluster}, replays=1), logger.info)
+        room.check(room.look(Path(settings.results), {settings.cluster}, replays=1), say)
         self.journal = Journal(journals_dir() / f"{run}.jsonl")
         self.pool = Pool(wishes, self.journal, run, say)
         self.lab = Lab(
@@ -432,7 +456,7 @@ class Session:
         try:
             step()
         except Exception as error:  # noqa: BLE001  (the other steps must be tried too; the problem is in the outcome)
-            logger.error("%s", line(str(error)))  # noqa: TRY400  (a sentence, no traceback)
+            logger.error("%s", error)  # noqa: TRY400  (a sentence, no traceback)
             self.note(str(error))
 
 

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from chaos.cli import app
 from chaos.errors import OrdealError
 from chaos.hosts.places import journals_dir
 from chaos.journal import Journal
 from chaos.report import prune as module
 from chaos.report.prune import prune
+from chaos.untrusted import Limit
+from tests.nasty import acts
 from tests.report.made import outcome, results
 
 
@@ -106,8 +110,44 @@ def test_a_huge_results_file_is_not_read(tmp_path: Path, monkeypatch: pytest.Mon
     root = tmp_path / "results"
     run(root, 1)
     run(root, 2)
-    monkeypatch.setattr(module, "MAX_BYTES", 10)
+    monkeypatch.setattr(module, "LIMIT", Limit(10, 10))
     assert prune(root, 1) == module.Pruned((), (), 0)
+
+
+def test_what_somebody_else_removes_meanwhile_is_gone_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "results"
+    old = run(root, 1)
+    run(root, 2)
+    look = os.stat
+
+    def and_it_is_gone(path: Any, **how: Any) -> os.stat_result:
+        if path == "results.json" and old.is_dir():
+            shutil.rmtree(old)
+        return look(path, **how)
+
+    monkeypatch.setattr(module.os, "stat", and_it_is_gone)
+    assert [each.path for each in prune(root, 1).removed] == [old]
+
+
+def test_latest_does_not_lead_to_what_was_removed(tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    for day in (2, 1):  # the clock went back
+        run(root, day)
+    assert (root / "latest").is_symlink()
+    prune(root, 1)
+    assert not (root / "latest").is_symlink()
+
+
+def test_a_folder_s_name_is_shown_and_not_obeyed(tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    made = run(root, 1)
+    nasty = made.rename(root / "1\x1b[2J\n::error::x")
+    edit(nasty, run=nasty.name)
+    run(root, 2)
+    done = CliRunner().invoke(app, ["results", "prune", "--keep", "1", "--results", str(root)])
+    assert done.exit_code == 0
+    assert not nasty.exists()
+    assert acts(done.output) == ""
 
 
 def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -28,5 +29,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClu
     )
     eventually = base.eventually
     monkeypatch.setattr(base, "eventually", lambda c, **kw: eventually(c, **{**kw, "within_s": 0.5, "every_s": 0.05}))
+    before = os.umask(0o022)
     yield fake
+    os.umask(before)  # the guard's, which is the last of a process otherwise
     SESSION.close()

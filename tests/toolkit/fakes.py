@@ -1,5 +1,6 @@
 """The one boundary that is faked here: a cluster of two nodes with a power switch; and steps for experiments on it."""
 
+import logging
 import os
 import signal
 import threading
@@ -11,8 +12,13 @@ from kubernetes.client import ApiClient
 from chaos.clusters.base import EXISTING, ClusterRef, Images, Node, Power, Shape
 from chaos.clusters.identity import Identity
 from chaos.history import History
+from chaos.hosts.command import CommandError
 from chaos.invariants.base import Invariant, held, violated
 from chaos.toolkit.session import SESSION
+from tests.canaries import CANARY, SAYINGS
+from tests.nasty import NASTY
+
+SAID = "\n".join(SAYINGS)
 
 
 class FakeCluster:
@@ -81,6 +87,17 @@ def find_violated(name: str = "kept", reason: str = "broken") -> str:
 def fail() -> None:
     """An activity of somebody else's that fails."""
     raise RuntimeError("somebody else's action failed")
+
+
+def fail_saying_it() -> None:
+    """An activity that fails with what a program and a cluster have said, and tells it, too."""
+    logging.getLogger("chaostoolkit").warning("it said %s", f"{SAID}{NASTY}")
+    raise CommandError(["curl", "--proxy", f"http://user:{CANARY}@proxy", f"--token={CANARY}"], "exit code 1", SAID)
+
+
+def say_it() -> dict[str, str]:
+    """An activity whose output is in the journal."""
+    return {"said": SAID, "password": CANARY, "nasty": NASTY}
 
 
 def end_soon(number: int = int(signal.SIGTERM)) -> None:

@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from chaos.hosts.places import journals_dir
 from chaos.journal import Journal, pending
 from chaos.toolkit.session import SESSION
+from tests.canaries import CANARY, found_in
+from tests.nasty import acts
 from tests.toolkit.fakes import FakeCluster
 
 with warnings.catch_warnings():
@@ -35,6 +37,7 @@ class Run:
         *method: dict[str, Any],
         options: tuple[str, ...] = (),
         guarded: bool = True,
+        logged: bool = False,
         configuration: dict[str, object] | None = None,
     ) -> None:
         verdict = step("verdict", PROBES) | {"type": "probe"}
@@ -52,7 +55,8 @@ class Run:
         if not guarded:
             del experiment["controls"]
         Path("experiment.yaml").write_text(yaml.safe_dump(experiment))
-        argv = ["--no-version-check", "--no-log-file", "run", *options, "experiment.yaml"]
+        log = ("--log-file", "chaos.log", "--verbose") if logged else ("--no-log-file",)
+        argv = ["--no-version-check", *log, "run", *options, "experiment.yaml"]
         self.result = CliRunner().invoke(cli, argv)
         self.code = self.result.exit_code
         self.journal: dict[str, Any] = json.loads(Path("journal.json").read_text())
@@ -223,3 +227,19 @@ def test_a_control_is_violated_as_it_must_be_and_does_not_pass_for_held(cluster:
     run = Run(OFF, ON, broken, configuration=configuration)
     assert (run.code, run.status, run.deviated, run.verdict) == (1, "completed", True, "violated")
     assert run.journal["kube-ordeal"]["passed"] is True
+
+
+def test_chaos_toolkits_log_and_journal_hold_no_secret_obey_nothing_and_are_their_owners_alone(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    Path("chaos.log").touch(mode=0o644)
+    run = Run(step("say_it", STEPS), OFF, ON, step("fail_saying_it", STEPS), logged=True)
+    written = ["chaos.log", "journal.json", "results"]
+    assert run.verdict == "unknown"
+    assert "said" in run.journal["run"][0]["output"]
+    assert list(found_in(tmp_path)) == []
+    assert CANARY not in run.result.output
+    log = Path("chaos.log").read_text().replace("\x1b[", "")  # its own colours
+    assert "CommandError" in log
+    assert [each for each in log.splitlines() if acts(each, one_line=True)] == []
+    assert [name for name in written if Path(name).stat().st_mode & 0o077] == []
