@@ -99,7 +99,7 @@ def test_why_the_node_image_is_built_is_told_before_it_is_agreed_to() -> None:
 def test_each_wanted_version_is_planned_and_no_other() -> None:
     wanted = (Kubernetes("1.36.3", control_plane=False, built=False, node_image=""),)
     lines = planned(replace(GOOD, engine=NO_REGISTRY, kubernetes=wanted), Target.KIND).cache
-    assert [line.split(" from ")[0] for line in lines] == [
+    assert [line.split(" from ")[0].split(" (")[0] for line in lines] == [
         "build Kubernetes 1.36.3",
         "build the node image of Kubernetes 1.36.3",
     ]
@@ -315,7 +315,7 @@ def test_where_no_digest_is_known_it_is_told_how_an_image_is_named(
     plan = setup.plan(("1.34.4",), Target.KIND, kind_image="mine/node:1")
     assert plan.cache[-1] == "pull the node image of Kubernetes 1.34.4, mine/node:1"
     for versions, target in ((("1.34.4", "1.36.3"), Target.KIND), (("1.34.4",), Target.SIMULATED)):
-        with pytest.raises(OrdealError, match="--kind-image is for kind nodes of one version"):
+        with pytest.raises(OrdealError, match="--kind-image names the nodes of one version"):
             setup.plan(versions, target, kind_image="mine/node:1")
     parts._lacks.cache_clear()
 
