@@ -24,7 +24,7 @@ NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 # Versions that are only passed by, in an upgrade in place.
 UPGRADE_BY ?= 1.35.4
 
-.PHONY: help run run-all test unit integration integration-all bench bench-node bench-first bench-tours bench-tests nightly replay-full conformance-full docs lint format lock setup wheel clean
+.PHONY: help run run-all test unit integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice nightly replay-full conformance-full docs lint format lock setup wheel clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,10 +65,14 @@ bench-tours: setup ## 20 tours each way, side by side and not: all green, with e
 bench-tests: setup ## `make test` ten times in a row: all green? (ARGS="--times 3")
 	$(BIN)/python -m tests.bench.tests $(ARGS)
 
+bench-twice: $(STAMP) ## build every program a second time, elsewhere: the same bytes? (ARGS="etcd kwok")
+	$(BIN)/python -m tests.bench.twice $(ARGS)
+
 nightly: $(STAMP) ## every integration test, then every incident and conformance spec, over several Kubernetes versions
 	@failed=""; $(MAKE) integration-all ARGS= || failed=" (integration tests)"; \
 	$(MAKE) replay-full || failed="$$failed (incidents)"; \
 	$(MAKE) conformance-full || failed="$$failed (conformance)"; \
+	$(MAKE) bench-twice ARGS= || failed="$$failed (built twice)"; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
 
 # e2e.test is built too: by default a few of its specs are run after every replay.

@@ -153,6 +153,9 @@ def setup(
     workloads: Annotated[
         bool, typer.Option("--workloads", help="Images of workloads too, which else are had when first needed.")
     ] = False,
+    kind_image: Annotated[
+        str, typer.Option("--kind-image", metavar="IMAGE", help="Your own node image, instead of one built or known.")
+    ] = "",
     yes: Yes = False,
     progress: Annotated[
         bool, typer.Option("--progress/--no-progress", help="Say again and again how far it is, and when it is over.")
@@ -165,7 +168,7 @@ def setup(
     from chaos.hosts import setup as preparing  # noqa: PLC0415
 
     versions = _versions(kubernetes)
-    plan = preparing.plan(versions, target, workloads=workloads, report=_aside())
+    plan = preparing.plan(versions, target, workloads=workloads, kind_image=kind_image, report=_aside())
     if not plan.todo:
         _say("nothing is missing: this machine is ready")
         _list("replays will, when one first needs it:", plan.later)

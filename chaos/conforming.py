@@ -19,6 +19,7 @@ from chaos.invariants.conformance import AFTER, BEFORE, DURING, conforms_during,
 from chaos.report.specs import SpecResult
 from chaos.waiting import WaitedInVainError, eventually
 
+AROUND = (images.AGNHOST, images.BUSYBOX)  # what the specs around a replay run
 GONE_WITHIN_S = 120.0  # what specs have made: upstream deletes its namespaces and does not wait
 RUN_NO_POD = "the nodes of this cluster are simulated and run no pod"
 SMALL_DISK = "a node has a small file system of its own for images, whose use the next replay measures"
@@ -63,7 +64,7 @@ class Conforming:
         Raises CantConformError where that can't be done here, OrdealError for what is wrong before the first spec.
         """
         found = _program(cluster)
-        images.provide(cluster, found, only=(images.AGNHOST, images.BUSYBOX), report=self._report)
+        images.provide(cluster, found, only=AROUND, report=self._report)
         if not self._rounds or found.version != self._rounds[-1].version:  # a cluster can be upgraded in between
             self._rounds.append(Rounds(cluster, found, chosen(found), self._directory, self._report))
         self._rounds[-1].run(when, history)
@@ -153,7 +154,7 @@ class Conforming:
             self.not_run = SMALL_DISK
             return False
         try:
-            _program(cluster)
+            _check_images(cluster, _program(cluster))
         except CantConformError as error:
             self.not_run = str(error)
             if self.wish.asked and not simulated:
@@ -171,6 +172,12 @@ def _program(cluster: Cluster) -> program.Program:
     except OrdealError:  # it does not answer: what is run will say so
         version = program.plain(cluster.kubernetes)
     return _built(version)
+
+
+def _check_images(cluster: Cluster, found: program.Program) -> None:
+    """Raises CantConformError where the images of the specs can't be had here."""
+    if why := images.obstacle(cluster, found, AROUND):
+        raise CantConformError(why)
 
 
 def _built(version: str) -> program.Program:

@@ -30,7 +30,7 @@ from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.faults.base import Fault, inject
 from chaos.history import FaultStep, History, Observation, Phase, Sample
-from chaos.hosts import mutants, workload_images
+from chaos.hosts import engine, mutants, registry, workload_images
 from chaos.incident import HARDENED, Load, Replay
 from chaos.invariants.base import Figure, Finding, Invariant, Verdict, judge
 from chaos.invariants.conformance import AFTER, BEFORE
@@ -38,7 +38,7 @@ from chaos.invariants.heartbeats import reporting
 from chaos.invariants.start import NOT_STARTED, STARTED
 from chaos.journal import WORKLOAD, Journal, Saved
 from chaos.leases import LeaseSamples
-from chaos.obstacles import lacking_extra, lacking_image, lacking_part, lacking_specs, obstacle
+from chaos.obstacles import lacking_extra, lacking_image, lacking_name, lacking_part, lacking_specs, obstacle
 from chaos.probing import ServiceProbes, steady
 from chaos.profile import Profile
 from chaos.promised import Conditions, Register, beginning
@@ -48,6 +48,7 @@ from chaos.report.results import Row
 from chaos.report.specs import SpecResult
 from chaos.turn import Turn
 from chaos.waiting import WaitedInVainError, eventually, hold
+from chaos.workloads.base import pulled_by_nodes
 from chaos.workloads.starter import start_pod
 from chaos.workloads.web import Deployed, remove_namespace
 
@@ -105,6 +106,7 @@ class Lab:
         self.storage_class, self.upgrade_to = storage_class, upgrade_to
         self.findings: list[Finding] = []
         self.facts: dict[str, Figure] = {}
+        self.image_facts: dict[str, str] = {}  # what the engine, or the nodes, say of the workloads' images
         self.not_run_controls: dict[str, str] = {}
         self.tables: dict[str, Sequence[Row]] = {}
         self.histories: list[Path] = []
@@ -146,6 +148,9 @@ class Lab:
             why = lacking_part(self._declared, made=False) or lacking_image(self._declared, self._images)
             if why:
                 raise LacksAbilityError(why)
+        pulls = not isinstance(self._cluster, LoadsImages)
+        if self._declared is not None and pulls and (why := lacking_name(self._declared, self._images)):
+            raise LacksAbilityError(why)
         return self._cluster
 
     @contextmanager
@@ -272,28 +277,31 @@ class Lab:
         self._deployed.append((cluster, namespace, entry))
         since_wall = time.time()
         try:
-            return workload.deploy(cluster, self._run, namespace)
+            deployed = workload.deploy(cluster, self._run, namespace)
         except OrdealError:
             self._evidence_of_failure(f"deploy-{workload.name}", since_wall)
             raise
+        if self.cluster_kind == EXISTING and not isinstance(cluster, LoadsImages):
+            self.image_facts |= pulled_by_nodes(cluster, namespace)
+        return deployed
 
     def image(self, name: str, given: str = "") -> str:
         """The image to run for a workload (see chaos.hosts.workload_images), on every node of the current cluster.
 
         The one that is `given` here, else the user's option, else our own, built where it is missing, or the published
-        one. Raises OrdealError where it can't be had or lacks the server. A cluster that we can't load images into
-        pulls it itself.
+        one by its digest. Raises OrdealError where it can't be had or lacks the server. A cluster that we can't load
+        images into pulls it itself.
         """
         cluster, given = self.current, given or self._images.get(name, "")
         if self._declared is not None and name not in self._declared.images:
             raise OrdealError(f"this replay runs {name}: its mark has to say so, images=({name!r},)")
         self.phase("image", name)
         if not isinstance(cluster, LoadsImages):
-            return given or workload_images.recipe(name).published
+            return given or workload_images.pulled_by_nodes(name)
         with nullcontext() if given or workload_images.is_there(name) else self._building(f"the image of {name}"):
             chosen = workload_images.choose(name, given, report=self._report)
-        cluster.load_image(chosen)
-        return chosen
+        self.image_facts[f"image {name}"] = f"{chosen}: {registry.told(engine.chosen(), chosen)}"
+        return cluster.load_image(chosen)
 
     def mutant(self, name: str) -> mutants.Built:
         """The program of a mutant for the current cluster's version, built now unless the cache has it.

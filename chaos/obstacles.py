@@ -68,6 +68,16 @@ def lacking_image(replay: Replay, given: Mapping[str, str]) -> str:
     return ""
 
 
+def lacking_name(replay: Replay, given: Mapping[str, str]) -> str:
+    """Why an image that the replay runs can't be told to nodes that pull themselves; "" where nothing is known against
+    it. `given` as `obstacle` has it.
+    """
+    for name in replay.images:
+        if not given.get(name) and (why := workload_images.not_for_nodes(name)):
+            return f"{replay.incident.id} runs {name}, and {why}"
+    return ""
+
+
 def lacking_specs(replay: Replay, version: str) -> str:
     """Why a replay that runs upstream's specs can't on clusters of that version; "" where it can, or runs none."""
     return program.not_built(version) if replay.specs and program.find(version) is None else ""

@@ -383,7 +383,7 @@ def setup_steps(asked: Options) -> dict[str, tuple[str, ...]]:
     answer = engine.ask()
     if isinstance(answer, engine.Silence) and answer.taken:  # each step would wait for it; set-up is going to say so
         return {}
-    steps = {SIMULATED: simulated_steps(version), KIND: kind_steps((version,))}
+    steps = {SIMULATED: simulated_steps(version), KIND: kind_steps((version,), kind_image=asked.kind_image)}
     return {kind: tuple(step.what for step in of if step.needed()) for kind, of in steps.items()}
 
 

@@ -512,7 +512,8 @@ def _hand_out_by_cluster(config: pytest.Config) -> None:
 def _setup_options(asked: Options) -> list[str]:
     """Those of `kube-ordeal setup` for what a run asks for."""
     target = asked.cluster if asked.cluster in {KIND, SIMULATED} else "all"
-    return ["--for", target, "--kubernetes", normal_version(asked.kubernetes)]
+    image = ["--kind-image", asked.kind_image] if asked.kind_image and target != SIMULATED else []
+    return ["--for", target, "--kubernetes", normal_version(asked.kubernetes), *image]
 
 
 def _prepare_beside(config: pytest.Config, asked: Options) -> Preparing:

@@ -47,10 +47,10 @@ def outcome_of(lab: Lab, test: str, problem: str) -> Outcome:
     why += "".join(f"; control not run: {control} ({reason})" for control, reason in lab.not_run_controls.items())
     cluster = lab.used_cluster
     try:
-        facts = dict(cluster.facts()) if cluster else {}
+        facts = {**cluster.facts(), **lab.image_facts} if cluster else {}
         kubernetes = cluster.kubernetes if cluster else ""
     except (OrdealError, ApiException, HTTPError) as error:  # no API server answers: the verdict is kept all the same
-        facts, kubernetes = {"not to be had": str(error)}, ""
+        facts, kubernetes = {"not to be had": str(error), **lab.image_facts}, ""
     return Outcome(
         id=lab.incident.id,
         variant="control" if lab.control else "hardened",

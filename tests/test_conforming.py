@@ -216,6 +216,17 @@ def test_an_e2e_test_that_is_not_built_is_said_and_an_error_only_where_it_was_as
         made(EVERYTHING).around(_cluster(), BEFORE)
 
 
+def test_images_that_cannot_be_had_are_said_and_an_error_only_where_specs_were_asked_for(
+    made: Callable[[Wish], Conforming], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conforming.images, "obstacle", lambda *_: "agnhost can't be had")
+    c = made(DEFAULT)
+    assert not c.around(_cluster(), AFTER)
+    assert c.not_run == "agnhost can't be had"
+    with pytest.raises(CantConformError, match=r"^agnhost can't be had$"):
+        made(EVERYTHING).around(_cluster(), BEFORE)
+
+
 @pytest.mark.parametrize("wish", [DEFAULT, EVERYTHING])
 def test_simulated_nodes_run_no_pod(made: Callable[[Wish], Conforming], wish: Wish) -> None:
     c = made(wish)

@@ -12,6 +12,7 @@ import pytest
 
 from chaos.catalogue import INCIDENTS
 from chaos.clusters.base import EXISTING, KIND, ClusterRef, Images, NodeExec, NodeNetwork, RunsContainers, Shape
+from chaos.clusters.existing import ExistingCluster
 from chaos.clusters.kind import KindCluster
 from chaos.conformance import program
 from chaos.faults.link import BadLink
@@ -25,6 +26,7 @@ from chaos.lab import Lab, LacksAbilityError
 from chaos.obstacles import lacking_specs, needed_for, obstacle, parts_of
 from chaos.profile import find as find_profile
 from chaos.suites import suites
+from tests.hosts.published import DIGEST, publish
 
 LINK = next(each for each in INCIDENTS if each.id == "bad-link")
 
@@ -115,15 +117,22 @@ class BesideSetup:
 
 
 @contextmanager
-def a_lab(folder: Path, on: str, pool: object, declared: Replay, turn: object = None) -> Iterator[Lab]:
-    """The lab of a replay that needs nodes' networks, with such a pool."""
+def a_lab(
+    folder: Path,
+    on: str,
+    pool: object,
+    declared: Replay,
+    turn: object = None,
+    needs: tuple[type, ...] = (NodeNetwork,),
+) -> Iterator[Lab]:
+    """The lab of a replay that needs nodes' networks, or what else is said, with such a pool."""
     with Journal(folder / "journal.jsonl") as journal:
         yield Lab(
             LINK,
             None,
             on,
             find_profile("smoke"),
-            needs=(NodeNetwork,),
+            needs=needs,
             pool=pool,  # type: ignore[arg-type]
             journal=journal,
             run="run",
@@ -154,6 +163,32 @@ def test_on_a_kind_cluster_of_the_users_own_what_this_machine_lacks_counts_too(
         why = "this user is not root" if lacks == "root" else "runs mysql, and AppArmor has"
         with pytest.raises(LacksAbilityError, match=why):
             lab.cluster(Shape(timers=lab.timers))
+
+
+class Far:
+    """A pool with a cluster of the user's own, whose nodes pull images themselves."""
+
+    def acquire(self, *_: object) -> ExistingCluster:
+        return ExistingCluster(ClusterRef(EXISTING, "far", "kubeconfig"), Shape(), Images("busybox"))
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_nodes_that_pull_themselves_are_told_no_tag_that_the_user_did_not_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, named: bool
+) -> None:
+    known = publish(tmp_path, monkeypatch)
+    with a_lab(tmp_path, EXISTING, Far(), a_replay(images=("redis", "ceph")), needs=()) as lab:
+        if named:
+            lab._images = {"redis": "mine/redis:1"}
+            lab.cluster(Shape(timers=lab.timers))
+            assert lab.image("redis") == "mine/redis:1"
+            return
+        why = r"bad-link runs redis, and redis:7\.2 is not taken, .*: name an image with --ordeal-redis-image$"
+        with pytest.raises(LacksAbilityError, match=why):
+            lab.cluster(Shape(timers=lab.timers))
+        known.write_text(f"redis:7.2 {DIGEST}\n")
+        lab.cluster(Shape(timers=lab.timers))
+        assert lab.image("redis") == f"redis@{DIGEST}"
 
 
 @pytest.mark.usefixtures("chosen")

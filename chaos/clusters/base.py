@@ -282,8 +282,11 @@ class NodeImages(Protocol):
 class LoadsImages(Protocol):
     """An image of this machine's engine can be put onto every node without a registry."""
 
-    def load_image(self, image: str) -> None:
-        """Put it onto the nodes that lack it. Raises CommandError where the engine lacks it or a node is full."""
+    def load_image(self, image: str) -> str:
+        """Put it onto the nodes that lack it; returns the name that pods give it there.
+
+        Raises CommandError where the engine lacks it or a node is full.
+        """
         ...
 
     def load_images_as(self, images: Mapping[str, str]) -> None:

@@ -111,6 +111,11 @@ def image_of(name: str) -> str:
     return _docker("inspect", "--format", "{{.Config.Image}}", name, check=False).out.strip()
 
 
+def image_id_of(name: str) -> str:
+    """The engine's own id of the image that the container was made from; "" where there is no such container."""
+    return _docker("inspect", "--format", "{{.Image}}", name, check=False).out.strip()
+
+
 def remove(name: str) -> None:
     """Remove a container, running or not; one that is not there is no error."""
     if _docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$").out.strip():

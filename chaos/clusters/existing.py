@@ -18,8 +18,9 @@ from chaos.clusters import docker, rights
 from chaos.clusters.base import EXISTING, Cluster, ClusterRef, Images, Node, Shape
 from chaos.clusters.client import SYSTEM, Access, api_client, raw_get, read_nodes, server_version, unanswered
 from chaos.clusters.identity import Identity
-from chaos.clusters.kind import PUBLISHED_BUSYBOX, KindCluster, images_of
+from chaos.clusters.kind import KindCluster, images_of
 from chaos.errors import OrdealError
+from chaos.hosts import registry
 
 PROVIDER_ID = "kind://docker/"  # then the cluster's name, a slash, and the node's
 MACHINE_ID = "/etc/machine-id"
@@ -85,7 +86,9 @@ def check(kubeconfig: Path, context: str) -> None:
 
 
 def attach(kubeconfig: Path, context: str, shape: Shape, busybox_image: str = "") -> Cluster:
-    """The cluster that a kubeconfig names. Raises OrdealError where the file is unusable or nothing answers."""
+    """The cluster that a kubeconfig names. Raises OrdealError where the file is unusable, nothing answers, or no image
+    for small workloads is named or known by its digest.
+    """
     access = Access(kubeconfig, context)
     with access.client() as client:
         server_version(client)
@@ -97,10 +100,10 @@ def attach(kubeconfig: Path, context: str, shape: Shape, busybox_image: str = ""
     local = _local_kind_cluster(nodes, seen)
     if local is not None:
         ref = ClusterRef(EXISTING, local.name, str(kubeconfig), context, local.identity)
-        images = Images(busybox_image) if busybox_image else images_of(ref)
+        images = Images(busybox_image or images_of(ref).busybox or registry.busybox())
         return KindCluster(ref, shape, images, tools=None)
     ref = ClusterRef(EXISTING, context or "current-context", str(kubeconfig), context, seen)
-    return ExistingCluster(ref, shape, Images(busybox_image or PUBLISHED_BUSYBOX))
+    return ExistingCluster(ref, shape, Images(busybox_image or registry.busybox()))
 
 
 def attach_again(ref: ClusterRef, shape: Shape) -> Cluster:
@@ -109,7 +112,7 @@ def attach_again(ref: ClusterRef, shape: Shape) -> Cluster:
         return attach(Path(ref.kubeconfig), ref.context, shape)
     if ref.identity.engine:
         return KindCluster(ref, shape, images_of(ref), tools=None)
-    return ExistingCluster(ref, shape, Images(PUBLISHED_BUSYBOX))
+    return ExistingCluster(ref, shape, Images(registry.known(registry.BUSYBOX)))
 
 
 @dataclass(frozen=True, slots=True)

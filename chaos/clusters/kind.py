@@ -44,7 +44,6 @@ MANIFESTS = "/etc/kubernetes/manifests"
 ASIDE = "/etc/kubernetes/kube-ordeal"
 CONTROL_PLANE_PARTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 SECOND_CONFS = ("controller-manager", "scheduler")
-PUBLISHED_BUSYBOX = "busybox:1.37"
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 FIRST_PORT, SECOND_PORT = 6443, 7443
 CONFIG, IDENTITY = "kind.yaml", "identity.json"  # in the home of a cluster that was begun, and that is done
@@ -92,7 +91,7 @@ class KindCluster:
         report(f"kind creates {name}: 1 control plane, {shape.workers} workers, Kubernetes {setup.version}")
         network = networks.make(name, report)
         pytestkind.create(name, kubeconfig, setup.node_image, config, setup.tools, network)
-        cluster = cls(ClusterRef(KIND, name, str(kubeconfig)), shape, setup.images, setup.tools)
+        cluster = cls(ClusterRef(KIND, name, str(kubeconfig)), shape, loaded(setup.images), setup.tools)
         if setup.images.busybox != WORKLOAD_IMAGE:
             cluster.load_image(setup.images.busybox)
         report("waiting for every node and CoreDNS to be Ready")
@@ -147,7 +146,7 @@ class KindCluster:
         timers = self._shape.timers
         return {
             "provider": "kind",
-            "node image": docker.image_of(self._container(self.control_plane)),
+            **self._image_facts(),
             "kubernetes": self.kubernetes,
             "workers": str(self._shape.workers),
             "grace": f"{timers.monitor_grace_s:g} s",
@@ -157,6 +156,14 @@ class KindCluster:
             "leader lease": f"{timers.leader_lease_s:g} s",
             "container runtime": self.container_runtime(self.control_plane),
         }
+
+    def _image_facts(self) -> Mapping[str, str]:
+        """Where what others published was taken, by which digest: as the engine tells it."""
+        running, node = engine.chosen(), self._container(self.control_plane)
+        found = {"node image": docker.image_of(node), "busybox image": self._images.busybox}
+        digests = {"node image": docker.image_id_of(node), "busybox image": self._images.busybox}
+        told = {f"{name} is": registry.told(running, image) for name, image in digests.items()}
+        return found | {name: said for name, said in told.items() if said}
 
     def delete(self) -> None:
         if self._tools is None:
@@ -255,8 +262,8 @@ class KindCluster:
 
     # --- LoadsImages
 
-    def load_image(self, image: str) -> None:
-        node_images.load([self._container(node) for node in self._names()], image)
+    def load_image(self, image: str) -> str:
+        return node_images.load([self._container(node) for node in self._names()], image)
 
     def load_images_as(self, images: Mapping[str, str]) -> None:
         with self.api() as client:
@@ -402,10 +409,17 @@ class KindCluster:
 
 
 def images_of(ref: ClusterRef) -> Images:
-    """The images that a running kind cluster was given: ours where its nodes came from our node image."""
+    """The images for a running kind cluster: ours where its nodes came from our node image, else published ones, whose
+    names are empty where their digests are not known.
+    """
     node = next(iter(docker.names_in_cluster(ref.name)), "")
     image = docker.image_of(node) if node else ""
-    return Images(WORKLOAD_IMAGE if image.startswith(REPOSITORY) else PUBLISHED_BUSYBOX)
+    return Images(WORKLOAD_IMAGE if image.startswith(REPOSITORY) else registry.known(registry.BUSYBOX))
+
+
+def loaded(images: Images) -> Images:
+    """The same as the pods of a cluster name them that was made here, whose nodes were given them."""
+    return Images(registry.on_nodes(images.busybox))
 
 
 def home_of(name: str) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from chaos.clusters import docker
 from chaos.errors import OrdealError
-from chaos.hosts import engine
+from chaos.hosts import engine, registry
 from chaos.hosts.binaries import goarch
 from chaos.hosts.command import Output, pour
 
@@ -60,18 +60,22 @@ def restore(node: str, others: Sequence[str], wanted: Sequence[str], *, called: 
         raise OrdealError(f"node {called} lacks the images {', '.join(sorted(lacking))}, and no other node has them")
 
 
-def load(nodes: Sequence[str], image: str) -> None:
-    """Put an image of this machine's engine onto those of the nodes that lack it. Raises CommandError.
+def load(nodes: Sequence[str], image: str) -> str:
+    """Put an image of this machine's engine onto those of the nodes that lack it; returns the name that pods give it
+    there (chaos.hosts.registry.on_nodes). Raises CommandError.
 
     The same name may stand for another image by now, so a node has it where it knows the name by the engine's own id:
     the digest of its manifest where the engine keeps images as the node does (containerd's store, Docker's default from
     29 on), else that of its configuration, which the runtime's CRI plug-in makes a name of as well.
     """
-    running, name = engine.chosen(), full_name(image)
+    running = engine.chosen()
+    image = registry.tagged(running, image)
+    name = full_name(image)
     identity = running.docker("image", "inspect", "--format", "{{.Id}}", image, timeout_s=60).out.strip()
     lacking = [node for node in nodes if not _has(node, name, identity)]
     if lacking:
         _import(lacking, [image])
+    return image
 
 
 def _has(node: str, name: str, identity: str) -> bool:

@@ -225,7 +225,8 @@ def attach(ref: ClusterRef, shape: Shape | None = None, busybox: str = "") -> Cl
         return simulated.SimulatedCluster.attach(ref)
     if ref.kind == EXISTING:
         return existing.attach_again(ref, shape)
-    return kind.KindCluster(ref, shape, Images(busybox) if busybox else kind.images_of(ref), ready.kind_tools())
+    images = kind.loaded(Images(busybox) if busybox else kind.images_of(ref))
+    return kind.KindCluster(ref, shape, images, ready.kind_tools())
 
 
 def delete(ref: ClusterRef) -> None:

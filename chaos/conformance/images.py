@@ -111,25 +111,32 @@ def tags(program: Program) -> dict[str, str]:
 def provide(
     cluster: Cluster, program: Program, *, only: Collection[str] | None = None, report: Report = silent
 ) -> None:
-    """Put the images, or `only` those of these Containerfiles, onto the nodes: ours, built now where that is needed.
+    """Put the images, or `only` those of these Containerfiles, onto the nodes: upstream's where their digests are known
+    (chaos.hosts.registry), else ours, built now where that is needed.
 
-    Nothing is done where they can be pulled, and for a cluster that we can't load images into: its nodes pull them.
-    Raises OrdealError and CommandError as `build` does.
+    Nothing is done for a cluster that we can't load images into: its nodes pull them, as e2e.test names them. Raises
+    OrdealError and CommandError as `build` does.
     """
     if not isinstance(cluster, LoadsImages):
         return
-    engine, names = require(), makes(wanted(program))
-    agnhost = next((each for each, name in names.items() if name == AGNHOST), "")
-    if not _there(engine, program, AGNHOST) and agnhost and registry.ask(engine, agnhost).there:
-        return
-    some = {each: name for each, name in names.items() if only is None or name in only}
-    ours = _build(program, some, report, engine)
-    report(f"putting {len(ours)} images for specs onto the nodes")
-    cluster.load_images_as(ours)
+    names = makes(wanted(program))
+    found = _had(program, {each: name for each, name in names.items() if only is None or name in only}, report)
+    report(f"putting {len(found)} images for specs onto the nodes")
+    cluster.load_images_as(found)
+
+
+def obstacle(cluster: Cluster, program: Program, only: Collection[str]) -> str:
+    """Why what `provide` would put onto the nodes can't be had here, as far as that can be told beforehand; else ""."""
+    why = workload_images.why_not_built(TOOLS) if isinstance(cluster, LoadsImages) else ""
+    for each, name in makes(wanted(program)).items() if why else ():
+        if name in only and not registry.known(each) and not _there(require(), program, name):
+            return f"{registry.not_known(each)}, and an image of our own is not there: {why}"
+    return ""
 
 
 def agnhost(cluster: Cluster, *, report: Report = silent) -> str:
-    """The name of upstream's agnhost of the cluster's version, which its nodes have now, or pull.
+    """The name of upstream's agnhost of the cluster's version, which its nodes have now, or pull: by its digest, where
+    that is known, else as e2e.test names it.
 
     Raises OrdealError where e2e.test of that version is not built, and as `build` does.
     """
@@ -141,10 +148,9 @@ def agnhost(cluster: Cluster, *, report: Report = silent) -> str:
     upstream = next(iter(names), "")
     if not upstream:
         raise OrdealError(f"e2e.test of Kubernetes {version} names no image {AGNHOST}")
-    if isinstance(cluster, LoadsImages):
-        engine = require()
-        if _there(engine, program, AGNHOST) or not registry.ask(engine, upstream).there:
-            cluster.load_images_as(_build(program, names, report, engine))
+    if not isinstance(cluster, LoadsImages):
+        return registry.known(upstream) or upstream
+    cluster.load_images_as(_had(program, names, report))
     return upstream
 
 
@@ -165,6 +171,20 @@ def remove(version: str, engine: Engine | None = None) -> tuple[SpecImage, ...]:
     for each in gone:
         engine.docker("image", "rm", each.tag)
     return gone
+
+
+def _had(program: Program, names: Mapping[str, str], report: Report) -> dict[str, str]:
+    """Of these the engine's names: ours where it is there, upstream's where its digest is known and it can be pulled,
+    else ours, built now. `names` as `_build` has it.
+    """
+    engine, found = require(), {}
+    for each, name in names.items():
+        image = "" if _there(engine, program, name) else registry.known(each)
+        if image and (registry.is_on_engine(engine, image) or registry.ask(engine, image).there):
+            registry.bring(engine, image, report)
+            found[each] = registry.tagged(engine, image)
+    ours = {each: name for each, name in names.items() if each not in found}
+    return found | _build(program, ours, report, engine)
 
 
 def _build(program: Program, names: Mapping[str, str], report: Report, engine: Engine) -> dict[str, str]:

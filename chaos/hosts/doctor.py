@@ -37,7 +37,6 @@ from chaos.hosts.engine import Info, Silence
 from chaos.hosts.limits import limits
 from chaos.hosts.parts import PARTS
 from chaos.hosts.places import APP, cache_dir
-from chaos.hosts.ready import PUBLISHED_NODE
 from chaos.hosts.registry import Offer
 from chaos.hosts.target import Target
 from chaos.obstacles import needed_for
@@ -87,6 +86,8 @@ class Check:
 class Kubernetes:
     """One wanted version: what of its programs is built, and its node image's tag ("" where there is none).
 
+    `published`: the image that may be pulled, the user's or one that is known by its digest; "" where there is none.
+
     `control_plane`: what simulated clusters run; `built`: the rest, kubectl and what runs on nodes, of which a node
     image that is there, or that can be `pulled`, has all that is needed. `kubectl`: whether one is kept.
     """
@@ -97,6 +98,7 @@ class Kubernetes:
     node_image: str
     pulled: bool = False
     kubectl: bool = True
+    published: str = ""
 
     def lacks(self, target: Target) -> tuple[str, ...]:
         """What of its programs is not there and needed, in words."""
@@ -244,13 +246,8 @@ def judge(machine: Machine, target: Target = Target.ALL) -> tuple[Check, ...]:
 
 def built_here(m: Machine) -> tuple[str, ...]:
     """The Kubernetes versions whose node image lacks and can't be pulled, so that it would be built."""
-    lacking = [each.version for each in m.kubernetes if not each.node_image]
-    return tuple(v for v in lacking if m.engine is None or not m.engine.pulls(published_node(v)))
-
-
-def published_node(version: str) -> str:
-    """The published node image of a Kubernetes version."""
-    return f"{PUBLISHED_NODE}:v{version}"
+    lacking = [each for each in m.kubernetes if not each.node_image]
+    return tuple(each.version for each in lacking if m.engine is None or not m.engine.pulls(each.published))
 
 
 # --- judging
@@ -405,7 +402,9 @@ def _registry(m: Machine) -> Check:
     if m.engine is None:
         return Check(title, Status.OK, "not asked: no engine answers", needed_for)
     if not m.engine.offers:
-        return Check(title, Status.OK, "not asked: every image is there", needed_for)
+        lacks = any(not each.node_image for each in m.kubernetes)
+        why = "no image that lacks is known by its digest" if lacks else "every image is there"
+        return Check(title, Status.OK, f"not asked: {why}", needed_for)
     said = [f"{each.image}: {'can be pulled' if each.there else each.why}" for each in m.engine.offers]
     return Check(title, Status.OK, "; ".join(said), needed_for)
 
@@ -486,23 +485,25 @@ def look(
     target: Target = Target.ALL,
     *,
     workloads: bool = False,
+    kind_image: str = "",
     report: binaries.Report = binaries.silent,
 ) -> Machine:
     """Read the facts: a few small files, the engine's answers, the cache's records. Writes nothing.
 
-    A registry is asked for the node images that lack and, with `workloads`, for those of workloads.
+    `kind_image`: the user's own node image. A registry is asked for the node images that lack and, with `workloads`,
+    for those of workloads.
     """
     answer = engine.ask(report)
     running = answer if isinstance(answer, engine.Engine) else None
     bundles = frozenset(name for name in ("kind", "etcd", "kwok") if binaries.built(name) is not None)
-    kubernetes = tuple(_look_at_version(version, running) for version in versions)
+    kubernetes = tuple(_look_at_version(version, running, kind_image) for version in versions)
     allowed = limits()
     lacking = lacking_images(running)
-    wanted = [published_node(each.version) for each in kubernetes if not each.node_image]
+    wanted = [each.published for each in kubernetes if each.published and not each.node_image]
     wanted += [each for each in map(workload_images.published, lacking) if each] if workloads else []
     facts = _look_at_engine(running, wanted if target.kind else [], report) if running is not None else None
     if facts is not None:
-        kubernetes = tuple(replace(each, pulled=facts.pulls(published_node(each.version))) for each in kubernetes)
+        kubernetes = tuple(replace(each, pulled=facts.pulls(each.published)) for each in kubernetes)
     return Machine(
         root=os.geteuid() == 0,
         kernel=platform.release(),
@@ -570,27 +571,33 @@ def _cache_need_bytes(
         return CACHE_NEED_BYTES
     if to_compile or (target.simulated and not {"etcd", "kwok"} <= set(bundles)):
         return CACHE_NEED_CONTROL_PLANE_BYTES
-    lacks = [published_node(each.version) for each in kubernetes if not each.node_image]
+    lacks = [each.published for each in kubernetes if not each.node_image]
     to_build = any(running is None or not running.pulls(each) for each in lacks)
     image_is_built = target.kind and to_build and not image.has_rootfs()
     return CACHE_NEED_NODE_IMAGE_BYTES if image_is_built else CACHE_NEED_BUILT_BYTES
 
 
-def _look_at_version(version: str, running: engine.Engine | None) -> Kubernetes:
+def _look_at_version(version: str, running: engine.Engine | None, given: str) -> Kubernetes:
     control_plane, rest = (
         binaries.built(each, version) is not None for each in (binaries.CONTROL_PLANE, binaries.KUBERNETES)
     )
-    of_nodes = node_image(running, version) if running else ""
-    return Kubernetes(version, control_plane, rest, of_nodes, kubectl=kubectl.find(version) is not None)
+    of_nodes = node_image(running, version, given) if running else ""
+    taken = given or registry.published_node(version)
+    kept = kubectl.find(version) is not None
+    return Kubernetes(version, control_plane, rest, of_nodes, kubectl=kept, published=taken)
 
 
-def node_image(running: engine.Engine, version: str) -> str:
-    """The tag of the image that nodes of that version would be made from, ours first; "" where the engine has none."""
+def node_image(running: engine.Engine, version: str, given: str = "") -> str:
+    """The image that nodes of that version would be made from, the user's (`given`), else ours first; "" where the
+    engine has none.
+    """
+    if given:
+        return given if registry.is_on_engine(running, given) else ""
     ours = image.find(running, version)
     if ours is not None:
         return ours.tag
-    published = published_node(version)
-    return published if registry.is_on_engine(running, published) else ""
+    published = registry.published_node(version)
+    return published if published and registry.is_on_engine(running, published) else ""
 
 
 def lacking_images(running: engine.Engine | None) -> tuple[str, ...]:

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 from chaos.clusters.base import Images
-from chaos.clusters.kind import PUBLISHED_BUSYBOX, KindSetup
+from chaos.clusters.kind import KindSetup
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, engine, image, registry
 from chaos.hosts import kubectl as kubectls
 from chaos.hosts.image import WORKLOAD_IMAGE
 
-PUBLISHED_NODE = "kindest/node"
 SETUP = "run `kube-ordeal setup`"
 
 
@@ -20,18 +19,19 @@ def kind_setup(
     """What a kind cluster of that Kubernetes version is made with.
 
     `node_image`, `kind`, `kubectl` and `busybox` (an image) are the user's own, where given. Else the node image that
-    was built here, or the published one where the engine has it. Raises OrdealError where set-up has not been run.
+    was built here, or the published one where the engine has it. Raises OrdealError where set-up has not been run, or
+    nodes that were not built here would need a busybox that nobody named, and whose digest is not known.
     """
     running = engine.chosen()
     ours = next((i.tag for i in image.list_images(running) if i.kubernetes == version and not i.components), "")
-    published = f"{PUBLISHED_NODE}:v{version}"
-    if not node_image and not ours and not registry.is_on_engine(running, published):
+    published = registry.published_node(version)
+    if not (node_image or ours or (published and registry.is_on_engine(running, published))):
         raise OrdealError(
             f"there is no node image for Kubernetes {version} yet: run `kube-ordeal setup --kubernetes {version}`"
         )
     chosen = node_image or ours or published
     offline = chosen.startswith(image.REPOSITORY)
-    images = Images(busybox or (WORKLOAD_IMAGE if offline else PUBLISHED_BUSYBOX))
+    images = Images(busybox or (WORKLOAD_IMAGE if offline else registry.busybox()))
     cgroup_v1 = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
     return KindSetup(kind_tools(kind, kubectl, version), version, chosen, images, cgroup_v1)
 

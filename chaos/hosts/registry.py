@@ -1,8 +1,11 @@
 """Image registries, always asked by the engine: it knows the proxy, the mirrors and the logins that a client may not.
 
-An image is pulled only where the engine lacks it. Why one can't be had is told in words.
+An image is pulled only where the engine lacks it. Why one can't be had is told in words. What is not the user's choice
+is pulled by the digest that manifests/published-images has, and never by a tag: what a tag means,
+a registry or a mirror of it decides.
 """
 
+import json
 import os
 import re
 import signal
@@ -19,6 +22,9 @@ from chaos.hosts.command import CommandError, pour
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import manifests_dir
 
+NODE, BUSYBOX = "kindest/node", "busybox:latest"  # what nodes and small workloads are, where that is not built here
+KNOWN = "published-images"  # in manifests/
+ON_NODES = "localhost/kube-ordeal-published"
 ASK_TIMEOUT_S, PULL_TIMEOUT_S, TAKE_TIMEOUT_S = 60.0, 1200.0, 120.0
 # The engine says it once it has the image's manifest: the registry has the image, and hands it out.
 _BEGUN = "Pulling from"
@@ -90,12 +96,61 @@ def known(image: str) -> str:
 
     Raises OrdealError where the file is not of that shape.
     """
-    path = manifests_dir() / "published-images"
+    path = manifests_dir() / KNOWN
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     if wrong := next((line for line in lines if not _KNOWN.fullmatch(line)), ""):
         raise OrdealError(f"{path}: {wrong!r} is not `IMAGE:TAG sha256:DIGEST`")
     digest = next((digest for name, digest in map(str.split, lines) if name == image), "")
     return f"{image.rpartition(':')[0]}@{digest}" if digest else ""
+
+
+def not_known(image: str) -> str:
+    """The clause for one that is not taken, since `known` does not have it."""
+    return f"{image} is not taken, as its digest is not in manifests/{KNOWN}"
+
+
+def published_node(version: str) -> str:
+    """The published node image of a Kubernetes version by its digest; "" where that is not known, or that of the
+    busybox that workloads run on such nodes is not.
+    """
+    return known(f"{NODE}:v{version}") if known(BUSYBOX) else ""
+
+
+def busybox() -> str:
+    """The published image of small workloads, by its digest. Raises OrdealError where that is not known."""
+    if found := known(BUSYBOX):
+        return found
+    raise OrdealError(f"{not_known(BUSYBOX)}: name an image for small workloads with --ordeal-busybox-image")
+
+
+def on_nodes(image: str) -> str:
+    """The name under which nodes are given an image of the engine: its own, or a tag that holds the digest.
+
+    An archive of images names them by tags alone, and a runtime that imports one counts another digest.
+    """
+    name, by_digest, digest = image.partition("@")
+    if not by_digest:
+        return image
+    path = name.rpartition(":")[0] if ":" in name.rpartition("/")[2] else name
+    return f"{ON_NODES}/{path.replace(':', '-')}:{digest.replace(':', '-')}"
+
+
+def tagged(engine: Engine, image: str) -> str:
+    """The same, once the engine knows the image by that name. Raises CommandError where it lacks the image."""
+    name = on_nodes(image)
+    if name != image:
+        engine.docker("tag", image, name)
+    return name
+
+
+def told(engine: Engine, image: str) -> str:
+    """What the engine says that an image is: the digests that a registry gave it, else its own id; "" where there is
+    none. `image`: a name or an id.
+    """
+    asked = ("image", "inspect", "--format", "{{json .RepoDigests}} {{.Id}}", image)
+    said = engine.docker(*asked, timeout_s=60, check=False)
+    digests, _, its_id = said.out.strip().rpartition(" ")
+    return ", ".join(json.loads(digests or "null") or [its_id]) if said.code == 0 else ""
 
 
 def is_on_engine(engine: Engine, image: str) -> bool:

@@ -20,10 +20,11 @@ from chaos.hosts import (
     packages,
     preparations,
     record,
+    registry,
     workload_images,
 )
 from chaos.hosts.binaries import Report
-from chaos.hosts.doctor import Machine, Status
+from chaos.hosts.doctor import Kubernetes, Machine, Status
 from chaos.hosts.places import APP, cache_dir, journals_dir, state_dir
 from chaos.hosts.steps import Lane, Step, kind_steps, perform, simulated_steps
 from chaos.hosts.target import Target
@@ -49,7 +50,7 @@ class Plan:
     """What set-up would do. `machine`: changes to the machine, in words; `cache`: what it would build or pull.
 
     `later`: what replays would change on the machine when one first needs it. `workloads`: the images of workloads are
-    wanted too, which else are had when a replay first needs one.
+    wanted too, which else are had when a replay first needs one. `kind_image`: the user's own node image.
     """
 
     target: Target
@@ -58,6 +59,7 @@ class Plan:
     cache: tuple[str, ...]
     workloads: bool = False
     later: tuple[str, ...] = ()
+    kind_image: str = ""
 
     @property
     def todo(self) -> tuple[str, ...]:
@@ -65,17 +67,34 @@ class Plan:
         return self.machine + self.cache
 
 
-def plan(versions: Sequence[str], target: Target, *, workloads: bool = False, report: Report = binaries.silent) -> Plan:
-    """What is missing for these Kubernetes versions. Raises OrdealError where set-up could not mend it."""
-    looked_at = doctor.look(tuple(versions), target, workloads=workloads, report=report)
-    return planned(looked_at, target, workloads=workloads)
+def plan(
+    versions: Sequence[str],
+    target: Target,
+    *,
+    workloads: bool = False,
+    kind_image: str = "",
+    report: Report = binaries.silent,
+) -> Plan:
+    """What is missing for these Kubernetes versions; `kind_image`: the user's own node image, of the one version.
+
+    Raises OrdealError where set-up could not mend it.
+    """
+    if kind_image and (len(versions) > 1 or not target.kind):
+        raise OrdealError(
+            "--kind-image names the nodes of one version: give one --kubernetes, and not --for simulated."
+        )
+    looked_at = doctor.look(tuple(versions), target, workloads=workloads, kind_image=kind_image, report=report)
+    return planned(looked_at, target, workloads=workloads, kind_image=kind_image)
 
 
-def planned(machine: Machine, target: Target, *, workloads: bool = False) -> Plan:
-    """The plan for a machine. Raises OrdealError where it lacks what no set-up can give: disk, root, a capability."""
+def planned(machine: Machine, target: Target, *, workloads: bool = False, kind_image: str = "") -> Plan:
+    """The plan for a machine, with the user's node image where one is named.
+
+    Raises OrdealError where it lacks what no set-up can give: disk, root, a capability.
+    """
     for check in doctor.judge(machine, target):
         if check.title in NOT_MENDED and check.status is Status.MISSING:
-            built = [_why_built(machine, each.version) for each in machine.kubernetes]
+            built = [_why_built(machine, each) for each in machine.kubernetes]
             why = next(filter(None, built), "") if check.title == doctor.PROGRAMS_DISK else ""
             raise OrdealError(f"{check.title}: {check.found}; {check.mend}{why}.")
     if workloads and not target.kind:
@@ -89,6 +108,7 @@ def planned(machine: Machine, target: Target, *, workloads: bool = False) -> Pla
         _programs(machine, target) + (_images(machine, workloads=workloads) if target.kind else ()),
         workloads,
         _later(machine) if target.kind and not workloads else (),
+        kind_image,
     )
     if made.machine and not machine.root:
         raise OrdealError(
@@ -200,14 +220,11 @@ def _check_kind(m: Machine) -> None:
             f"no container engine answers, and {lacks} can't be installed: this machine has no apt-get; install and "
             f"start Docker, or take simulated clusters: {APP} setup --for simulated."
         )
-    to_build = doctor.built_here(m)
+    to_build = [each for each in m.kubernetes if each.version in doctor.built_here(m)]
     if to_build and not m.debootstrap and not m.apt:
-        refused = (
-            "; ".join(f"{each.image}: {each.why}" for each in m.engine.offers if not each.there) if m.engine else ""
-        )
         raise OrdealError(
-            f"the node image of Kubernetes {to_build[0]} can't be pulled ({refused}), and to build it debootstrap is "
-            f"needed, which this machine has no apt-get to install: see to one of the two."
+            f"the node image of Kubernetes {to_build[0].version} can't be pulled{_why_built(m, to_build[0])}, and to "
+            f"build it debootstrap is needed, which this machine has no apt-get to install: see to one of the two."
         )
 
 
@@ -282,9 +299,13 @@ def _programs(m: Machine, target: Target) -> tuple[str, ...]:
 
 def _images(m: Machine, *, workloads: bool) -> tuple[str, ...]:
     built = doctor.built_here(m)
-    lacking = [each.version for each in m.kubernetes if not each.node_image]
-    verbs = {version: "build the" if version in built else "pull the published" for version in lacking}
-    lines = [f"{verb} node image of Kubernetes {version}{_why_built(m, version)}" for version, verb in verbs.items()]
+    lines = [
+        f"build the node image of Kubernetes {each.version}{_why_built(m, each)}"
+        if each.version in built
+        else f"pull the node image of Kubernetes {each.version}, {each.published}"
+        for each in m.kubernetes
+        if not each.node_image
+    ]
     if m.lacking_images and workloads:
         pulled = [n for n in m.lacking_images if m.engine is not None and m.engine.pulls(workload_images.published(n))]
         made = [name for name in m.lacking_images if name not in pulled]
@@ -293,11 +314,13 @@ def _images(m: Machine, *, workloads: bool) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _why_built(m: Machine, version: str) -> str:
-    """Why the node image is not pulled, where a registry was asked for it."""
-    image = doctor.published_node(version)
-    refused = m.engine.refusal(image) if m.engine is not None else ""
-    return f" ({image} can't be pulled: {refused})" if refused else ""
+def _why_built(m: Machine, wanted: Kubernetes) -> str:
+    """Why the node image is not pulled, where it is not known by its digest, or a registry was asked for it."""
+    if not wanted.published:
+        lacks = f"{registry.NODE}:v{wanted.version}" if registry.known(registry.BUSYBOX) else registry.BUSYBOX
+        return f" ({registry.not_known(lacks)}; --kind-image names another)"
+    refused = m.engine.refusal(wanted.published) if m.engine is not None else ""
+    return f" ({wanted.published} can't be pulled: {refused})" if refused else ""
 
 
 def _bundles(target: Target) -> tuple[str, ...]:
@@ -311,7 +334,7 @@ def _steps(made: Plan) -> tuple[Step, ...]:
     """All steps: what simulated clusters run comes first, so that they can be used while the rest is made."""
     steps = [step for version in made.versions for step in simulated_steps(version)] if made.target.simulated else []
     if made.target.kind:
-        steps += kind_steps(made.versions)
+        steps += kind_steps(made.versions, kind_image=made.kind_image)
     if made.workloads:
         lacking = lambda: bool(doctor.lacking_images(engine.find()))  # noqa: E731
         steps.append(Step("images of workloads", lacking, _workload_images, Lane.ALONE))

@@ -22,7 +22,6 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from chaos import durations
-from chaos.clusters.kind import PUBLISHED_BUSYBOX
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, daemon, doctor, engine, image, kubectl, packages, parts, preparations, registry
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
@@ -60,14 +59,14 @@ class Step:
 
 
 def kind_steps(
-    versions: Sequence[str] = (DEFAULT_KUBERNETES,), components: Mapping[str, Path] | None = None
+    versions: Sequence[str] = (DEFAULT_KUBERNETES,), components: Mapping[str, Path] | None = None, kind_image: str = ""
 ) -> tuple[Step, ...]:
     """What a kind cluster of each of these Kubernetes versions needs: engine, host, programs, node images.
 
-    A published node image is taken where a registry is in reach and no component is swapped in; what our own is made of
-    is then not built.
+    `kind_image`: the user's own node image, of the one version. A published one is taken where its digest is known, a
+    registry is in reach and no component is swapped in; what our own is made of is then not built.
     """
-    images = [_NodeImage(version, components or {}) for version in versions]
+    images = [_NodeImage(version, components or {}, kind_image) for version in versions]
 
     def ours() -> bool:
         return any(each.is_built_here() for each in images)
@@ -246,10 +245,13 @@ class _Shown:
 
 @dataclass(frozen=True, slots=True)
 class _NodeImage:
-    """The node image of a version: the published one where a registry has it, with the busybox that workloads run."""
+    """The node image of a version: the user's (`given`), or the published one where its digest is known and a registry
+    has it, with the busybox that workloads run.
+    """
 
     version: str
     components: Mapping[str, Path]
+    given: str = ""
     _published_by: dict[str, bool] = field(default_factory=dict)  # the engine's version: what its registry answered
 
     def is_missing(self) -> bool:
@@ -258,10 +260,10 @@ class _NodeImage:
             return True
         if self.components:
             return image.find(running, self.version, self.components) is None
-        return not doctor.node_image(running, self.version)
+        return not doctor.node_image(running, self.version, self.given)
 
     def is_built_here(self) -> bool:
-        """Whether it is missing, and no registry has it."""
+        """Whether it is missing, and the user named none, nor has a registry one that is known."""
         return self.is_missing() and not self._is_published()
 
     def make(self, report: Report) -> None:
@@ -269,8 +271,9 @@ class _NodeImage:
         if not self._is_published():
             image.ensure(self.version, self.components, report=report, engine=running)
             return
-        for name in (PUBLISHED_BUSYBOX, self._published):  # the node image last: it is what `is_missing` asks for
-            registry.bring(running, name, report)
+        if not self.given:  # else the user's busybox may go with it, which is brought with the cluster
+            registry.bring(running, registry.busybox(), report)
+        registry.bring(running, self._published, report)  # last: it is what `is_missing` asks for
 
     def lacks_kubectl(self) -> bool:
         """Whether there is none of its version, nor is one built: then the image has it."""
@@ -278,16 +281,18 @@ class _NodeImage:
 
     def take_kubectl(self, report: Report) -> None:
         running = engine.require()
-        kubectl.take(self.version, doctor.node_image(running, self.version), running, report=report)
+        kubectl.take(self.version, doctor.node_image(running, self.version, self.given), running, report=report)
 
     @property
     def _published(self) -> str:
-        return doctor.published_node(self.version)
+        return self.given or registry.published_node(self.version)
 
     def _is_published(self) -> bool:
         running = engine.find()
-        if self.components or running is None:
+        if self.components or running is None or not self._published:
             return False
+        if self.given:
+            return True
         if running.version not in self._published_by:  # without a registry the answer takes seconds
             self._published_by[running.version] = registry.ask(running, self._published).there
         return self._published_by[running.version]

@@ -2,7 +2,8 @@
 
 All stand on one slim Debian; what an image's packages add is a layer of its own. The tag holds a digest of the recipe,
 and is given last, to an image whose server has answered: a build that was cut short leaves nothing that is trusted.
-Where a registry is in reach the published images are the default, and nothing is built.
+Where a published image is known by its digest (chaos.hosts.registry) and a registry has it, that is the default, and
+nothing is built.
 """
 
 import hashlib
@@ -53,7 +54,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a workload's image is made, and the published one that is used where a registry is in reach.
+    """How a workload's image is made, and the published one that is used where its digest is known and it is in reach.
 
     `server` is a program that must be there, and end with 0 when called with `version_flag`. Its Containerfile is
     manifests/workload-images/NAME.Containerfile; it gets the argument BASE, and in its context layer.tar (what the
@@ -200,7 +201,7 @@ def there(engine: Engine, name: str) -> str:
     ours = find(engine, name)
     if ours is not None:
         return ours.tag
-    published = recipe(name).published
+    published = _published(recipe(name))
     return published if published and registry.is_on_engine(engine, published) else ""
 
 
@@ -228,12 +229,30 @@ def choose(name: str, given: str = "", *, report: Report = silent, engine: Engin
             _pull(engine, wanted, published, report)
             return published
         report(f"{published} can't be pulled ({offer.why}): the image is built here")
+    elif unknown := _unknown(wanted):
+        report(f"{unknown}: the image is built here, and {wanted.option} names another")
     return ensure(name, report=report, engine=engine).tag
 
 
 def published(name: str) -> str:
-    """The published image of that workload; "" where there is none for this machine."""
+    """The published image of that workload by its digest; "" where that is not known, or none is for this machine."""
     return _published(recipe(name))
+
+
+def pulled_by_nodes(name: str) -> str:
+    """The published image by its digest, for nodes that pull themselves. Raises OrdealError where that is not known."""
+    wanted = recipe(name)
+    if why := not_for_nodes(name):
+        raise OrdealError(f"{why}.")
+    return registry.known(wanted.published)
+
+
+def not_for_nodes(name: str) -> str:
+    """Why nodes that pull themselves can't be told the published image; "" where they can, or there is none."""
+    wanted = recipe(name)
+    if not wanted.published or registry.known(wanted.published):
+        return ""
+    return f"{registry.not_known(wanted.published)}: name an image with {wanted.option}"
 
 
 def obstacle(name: str, given: str = "", *, engine: Engine) -> str:
@@ -247,6 +266,8 @@ def obstacle(name: str, given: str = "", *, engine: Engine) -> str:
     if there_already and ready.startswith(f"{REPOSITORY}/"):
         return ""
     refused, image = "", given or _published(wanted)
+    if not image and (unknown := _unknown(wanted)):
+        refused = f"{unknown} ({wanted.option} names another image)"
     if not there_already and image:
         offer = _offer(engine, image)
         there_already, refused = offer.there, f"{image} can't be pulled ({offer.why})"
@@ -279,8 +300,15 @@ def builders(wanted: Recipe) -> tuple[str, ...]:
 
 
 def _published(wanted: Recipe) -> str:
-    """The published image; "" where there is none for this machine's architecture."""
-    return wanted.published if goarch() in wanted.published_for else ""
+    """The published image by its digest; "" where that is not known, or there is none for this architecture."""
+    return registry.known(wanted.published) if goarch() in wanted.published_for else ""
+
+
+def _unknown(wanted: Recipe) -> str:
+    """The clause for a published image that is not taken only because its digest is not known; else ""."""
+    if not wanted.published or goarch() not in wanted.published_for or registry.known(wanted.published):
+        return ""
+    return registry.not_known(wanted.published)
 
 
 @cache

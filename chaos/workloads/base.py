@@ -1,13 +1,15 @@
 """What all workloads share."""
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from string import Template
 from typing import Any
 
 import yaml
 from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes.client.exceptions import ApiException
 from kubernetes.utils import create_from_dict
+from urllib3.exceptions import HTTPError
 
 from chaos.clusters.base import Cluster
 from chaos.clusters.client import told
@@ -17,6 +19,7 @@ from chaos.waiting import eventually
 
 WORKLOAD_LABEL = "kube-ordeal/workload"  # on every pod of a workload; its value is the workload's name
 RUN_LABEL = "kube-ordeal/run"  # on what a run has made; its value is the run's id
+ASKED_PODS = 20  # all of a workload run the same few images
 ACCOUNT_WITHIN_S = 60.0  # a busy controller manager gives a namespace its service account seconds later
 
 
@@ -37,6 +40,17 @@ def create(client: ApiClient, text: str, *, without: Collection[str] = ()) -> No
         if each["kind"] == "Pod":
             _wait_for_account(CoreV1Api(client), each["metadata"]["namespace"])
         create_one(client, each)
+
+
+def pulled_by_nodes(cluster: Cluster, namespace: str) -> dict[str, str]:
+    """What nodes say that the images of some pods there are, as facts of the cluster; empty where none can be asked."""
+    found: dict[str, str] = {}
+    with suppress(ApiException, HTTPError, OrdealError), cluster.api() as client:
+        pods: list[Any] = CoreV1Api(client).list_namespaced_pod(namespace, limit=ASKED_PODS).items
+        for status in (each for pod in pods for each in pod.status.container_statuses or ()):
+            if status.image_id:
+                found[f"image {status.image}"] = status.image_id
+    return found
 
 
 @contextmanager

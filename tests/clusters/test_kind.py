@@ -15,9 +15,12 @@ from chaos.hosts.image import WORKLOAD_IMAGE
 from chaos.hosts.ready import kind_setup
 from chaos.journal import Journal
 from tests.hosts.fake_docker import FakeDocker
+from tests.hosts.published import DIGEST, publish
 
 TOOLS = KindTools(Path("kind"), Path("kubectl"))
-PUBLISHED = KindSetup(TOOLS, "1.34.4", "kindest/node:v1.34.4", Images("busybox:1.37"), cgroup_v1=False)
+NODE, BUSYBOX = f"kindest/node@{DIGEST}", f"busybox@{DIGEST}"
+LOADED = f"localhost/kube-ordeal-published/busybox:{DIGEST.replace(':', '-')}"
+PUBLISHED = KindSetup(TOOLS, "1.34.4", NODE, Images(BUSYBOX), cgroup_v1=False)
 LIMIT = "echo 'toomanyrequests: You have reached your pull rate limit' >&2; exit 1"
 NODES = 'case "$*" in *--format*) echo c-control-plane ;; esac'
 
@@ -43,13 +46,27 @@ def test_published_images_are_there_before_a_cluster_is_and_are_not_pulled_again
 ) -> None:
     docker_client.install(image_inspect="echo sha256:aa", pull=LIMIT, ps=NODES, exec="cat >/dev/null", save="echo tar")
     cluster = KindCluster.create("c", Shape(workers=0), PUBLISHED, lambda _: None)
-    assert made == ["c of kindest/node:v1.34.4 in kube-ordeal-c"]
+    assert made == [f"c of {NODE} in kube-ordeal-c"]
     assert not any(call.startswith("pull") for call in docker_client.calls)
-    assert "save busybox:1.37" in docker_client.calls
-    assert cluster.images == Images("busybox:1.37")
+    assert docker_client.calls.index(f"tag {BUSYBOX} {LOADED}") < docker_client.calls.index(f"save {LOADED}")
+    assert cluster.images == Images(LOADED)  # what pods are told is what the nodes were given
 
 
-@pytest.mark.parametrize("lacks", ["kindest/node:v1.34.4", "busybox:1.37"])
+def test_what_the_engine_pulled_is_among_the_facts(docker_client: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker_client.install(
+        inspect='case "$*" in *Config.Image*) echo mine/node:1 ;; *) echo sha256:aa ;; esac',
+        image_inspect="""case "$*" in *sha256:aa) echo '["mine/node@sha256:bb"] sha256:aa' ;; *) exit 1 ;; esac""",
+        ps=NODES,
+    )
+    monkeypatch.setattr(KindCluster, "kubernetes", "1.34.4")
+    monkeypatch.setattr(KindCluster, "container_runtime", lambda *_: "containerd://2")
+    ref = ClusterRef("kind", "c", "")
+    facts = KindCluster(ref, Shape(workers=0), Images("busybox:1"), TOOLS).facts()
+    images = {name: value for name, value in facts.items() if "image" in name}
+    assert images == {"node image": "mine/node:1", "node image is": "mine/node@sha256:bb", "busybox image": "busybox:1"}
+
+
+@pytest.mark.parametrize("lacks", [NODE, BUSYBOX])
 def test_an_image_that_cannot_be_had_ends_it_before_anything_is_made(
     docker_client: FakeDocker, made: list[str], lacks: str
 ) -> None:
@@ -88,12 +105,20 @@ def test_a_cluster_of_somebody_elses_keeps_its_network(docker_client: FakeDocker
 
 
 def test_the_users_busybox_is_taken_for_a_cluster_that_is_made(
-    docker_client: FakeDocker, monkeypatch: pytest.MonkeyPatch
+    docker_client: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(ready, "kind_tools", lambda *_: TOOLS)
+    known = publish(tmp_path, monkeypatch, "kindest/node:v1.34.4", "busybox:latest")
     docker_client.install(image_inspect="echo sha256:aa")
-    assert kind_setup("1.34.4").images == Images("busybox:1.37")
+    assert kind_setup("1.34.4").node_image == NODE
+    assert kind_setup("1.34.4").images == Images(BUSYBOX)
     assert kind_setup("1.34.4", busybox="mirror/busybox:1").images == Images("mirror/busybox:1")
+    known.write_text("")
+    assert kind_setup("1.34.4", "mine/node:1", busybox="mirror/busybox:1").node_image == "mine/node:1"
+    with pytest.raises(OrdealError, match=r"busybox:latest is not taken, .*: name an image .* --ordeal-busybox-image"):
+        kind_setup("1.34.4", "mine/node:1")
+    with pytest.raises(OrdealError, match=r"no node image for Kubernetes 1\.34\.4 yet"):  # whatever has that tag here
+        kind_setup("1.34.4")
     docker_client.install(image_inspect="exit 1")
     with pytest.raises(OrdealError, match="no node image for Kubernetes 1.34.4 yet: run `kube-ordeal setup --kube"):  # noqa: RUF043
         kind_setup("1.34.4")

@@ -16,6 +16,7 @@ from chaos.hosts.engine import Info, Silence
 from chaos.hosts.registry import Offer
 from chaos.hosts.target import Target
 from tests.hosts.fake_docker import FakeDocker
+from tests.hosts.published import DIGEST, publish
 
 GOOD = Machine(
     root=True,
@@ -46,8 +47,8 @@ GOOD = Machine(
     lacking_packages=(),
     lacking_images=(),
 )
-BUILT_NONE = (Kubernetes("1.34.4", control_plane=False, built=False, node_image=""),)
-NODE = "kindest/node:v1.34.4"
+NODE = f"kindest/node@{DIGEST}"
+BUILT_NONE = (Kubernetes("1.34.4", control_plane=False, built=False, node_image="", published=NODE),)
 NO_REGISTRY = EngineFacts("20.10", ours=True, offers=(Offer(NODE, there=False, why="no such host", reached=False),))
 REGISTRY = EngineFacts("27.0", ours=False, offers=(Offer(NODE, there=True),))
 NOBODY = Silence("no container engine answers", taken=False)
@@ -212,13 +213,16 @@ def test_it_reads_this_machine_and_ends(docker: FakeDocker) -> None:
     assert docker.calls
 
 
-def test_a_registry_is_asked_by_the_engine_and_for_what_lacks_only(docker: FakeDocker) -> None:
+def test_a_registry_is_asked_by_the_engine_and_for_what_lacks_and_is_known_only(
+    docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = publish(tmp_path, monkeypatch, "kindest/node:v1.34.4", "kindest/node:v1.36.3", "busybox:latest")
     docker.install(pull="echo 'dial tcp 192.0.2.1:443: i/o timeout' >&2; exit 1", manifest="exit 0")
     found = doctor.look(("1.34.4", "1.36.3"))
     assert found.engine is not None
     assert [(each.image, each.why) for each in found.engine.offers] == [
-        ("kindest/node:v1.34.4", "the registry did not answer in time"),
-        ("kindest/node:v1.36.3", "the registry did not answer in time"),
+        (NODE, "the registry did not answer in time"),
+        (NODE, "the registry did not answer in time"),
     ]
     assert [call for call in docker.calls if call.startswith(("pull", "manifest"))] == [f"pull {NODE}"]
     docker.install(image_inspect='case "$*" in *kindest*) ;; *) exit 1 ;; esac')
@@ -226,6 +230,18 @@ def test_a_registry_is_asked_by_the_engine_and_for_what_lacks_only(docker: FakeD
     assert there.engine is not None
     assert there.engine.offers == ()
     assert there.kubernetes[0].node_image == NODE
+    known.write_text(f"busybox:latest {DIGEST}\n")
+    asked = len(docker.calls)
+    unknown = doctor.look(("1.34.4",))
+    assert unknown.kubernetes[0].node_image == ""  # whatever the engine has under that tag
+    assert not any("kindest" in call for call in docker.calls[asked:])
+    check = named("image registry", replace(GOOD, kubernetes=unknown.kubernetes), Target.KIND)
+    assert check.found == "not asked: no image that lacks is known by its digest"
+    docker.install(image_inspect="exit 1", pull="echo 'x: Pulling from mine/node'; exec sleep 60")
+    named_one = doctor.look(("1.34.4",), kind_image="mine/node:1")
+    assert named_one.engine is not None
+    assert [(each.image, each.there) for each in named_one.engine.offers] == [("mine/node:1", True)]
+    assert doctor.built_here(named_one) == ()
 
 
 def test_the_disk_that_is_wanted_is_for_what_is_still_to_be_built(monkeypatch: pytest.MonkeyPatch) -> None:

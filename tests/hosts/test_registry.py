@@ -9,6 +9,7 @@ from chaos.hosts import registry
 from chaos.hosts.engine import Engine
 from chaos.hosts.registry import Offer
 from tests.hosts.fake_docker import FakeDocker
+from tests.hosts.published import DIGEST, publish
 
 IMAGE = "kindest/node:v1.34.4"
 TOO_MANY = "toomanyrequests: You have reached your pull rate limit."
@@ -82,6 +83,42 @@ def test_an_image_is_pulled_only_where_it_lacks(tmp_path: Path) -> None:
     registry.bring(engine, IMAGE)
     registry.bring(engine, IMAGE)
     assert [call for call in made.calls if call.startswith("pull")] == [f"pull --quiet {IMAGE}"]
+
+
+BY_DIGEST = f"mirror:5000/team/redis:7@{DIGEST}"
+
+
+def test_an_image_by_digest_has_a_tag_for_nodes_that_holds_it(tmp_path: Path) -> None:
+    """An archive of images names them by tags: pods could not name what came without one."""
+    engine, made = an_engine(tmp_path)
+    name = registry.tagged(engine, BY_DIGEST)
+    assert name == f"localhost/kube-ordeal-published/mirror-5000/team/redis:sha256-{'ab' * 32}"
+    assert made.calls == [f"tag {BY_DIGEST} {name}"]
+    assert [registry.tagged(engine, each) for each in (IMAGE, name, "redis")] == [IMAGE, name, "redis"]
+    assert len(made.calls) == 1
+
+
+def test_what_was_pulled_is_told_by_the_engine(tmp_path: Path) -> None:
+    engine, _ = an_engine(tmp_path, image_inspect="""echo '["redis@sha256:ab","r/redis@sha256:cd"] sha256:ef'""")
+    assert registry.told(engine, IMAGE) == "redis@sha256:ab, r/redis@sha256:cd"
+    for none in ("[]", "null"):
+        engine, _ = an_engine(tmp_path, image_inspect=f"echo '{none} sha256:ef'")
+        assert registry.told(engine, IMAGE) == "sha256:ef"  # built or loaded here
+    engine, _ = an_engine(tmp_path, image_inspect="exit 1")
+    assert registry.told(engine, IMAGE) == ""
+
+
+def test_a_node_image_without_a_busybox_for_its_pods_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = publish(tmp_path, monkeypatch, IMAGE)
+    assert registry.published_node("1.34.4") == ""
+    with pytest.raises(OrdealError, match=r"^busybox:latest is not taken, .*name an image .* --ordeal-busybox-image$"):
+        registry.busybox()
+    known.write_text(f"{IMAGE} {DIGEST}\nbusybox:latest {DIGEST}\n")
+    assert registry.published_node("1.34.4") == f"kindest/node@{DIGEST}"
+    assert registry.published_node("1.34.3") == ""
+    assert registry.busybox() == f"busybox@{DIGEST}"
 
 
 def test_what_cannot_be_pulled_is_a_sentence_with_what_to_do(tmp_path: Path) -> None:

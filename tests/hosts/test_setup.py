@@ -22,7 +22,8 @@ from chaos.hosts.setup import planned
 from chaos.hosts.target import Target
 from chaos.journal import CLUSTER, Journal
 from tests.hosts.fake_docker import FakeDocker
-from tests.hosts.test_doctor import BUILT_NONE, GOOD, HANGS, NO_REGISTRY, NOBODY, REGISTRY
+from tests.hosts.published import DIGEST, publish
+from tests.hosts.test_doctor import BUILT_NONE, GOOD, HANGS, NO_REGISTRY, NOBODY, NODE, REGISTRY
 
 BARE = replace(
     GOOD,
@@ -80,13 +81,13 @@ def test_with_a_registry_the_published_image_is_pulled_and_debian_left_alone() -
     assert plan.machine == ("mend this: no route contains 10.244.0.0/16",)
     assert plan.cache == (
         "take kubectl 1.34.4 out of its node image",
-        "pull the published node image of Kubernetes 1.34.4",
+        f"pull the node image of Kubernetes 1.34.4, {NODE}",
     )
 
 
 def test_why_the_node_image_is_built_is_told_before_it_is_agreed_to() -> None:
     """A machine at a registry's limit of pulls would else build for half an hour, and nobody would know why."""
-    refused = Offer("kindest/node:v1.34.4", there=False, why="the registry's limit of pulls is reached")
+    refused = Offer(NODE, there=False, why="the registry's limit of pulls is reached")
     limited = replace(GOOD, engine=replace(REGISTRY, offers=(refused,)), kubernetes=BUILT_NONE)
     told = f"({refused.image} can't be pulled: {refused.why})"
     assert planned(limited, Target.KIND).cache[-1] == f"build the node image of Kubernetes 1.34.4 {told}"
@@ -98,7 +99,7 @@ def test_why_the_node_image_is_built_is_told_before_it_is_agreed_to() -> None:
 def test_each_wanted_version_is_planned_and_no_other() -> None:
     wanted = (Kubernetes("1.36.3", control_plane=False, built=False, node_image=""),)
     lines = planned(replace(GOOD, engine=NO_REGISTRY, kubernetes=wanted), Target.KIND).cache
-    assert [line.split(" from ")[0] for line in lines] == [
+    assert [line.split(" from ")[0].split(" (")[0] for line in lines] == [
         "build Kubernetes 1.36.3",
         "build the node image of Kubernetes 1.36.3",
     ]
@@ -269,13 +270,14 @@ def test_a_machine_that_is_not_debian_is_fine_with_docker_and_a_registry() -> No
     plan = planned(fedora, Target.KIND)
     assert plan.machine == ()
     assert plan.later == ()
-    assert plan.cache[-1] == "pull the published node image of Kubernetes 1.34.4"
+    assert plan.cache[-1] == f"pull the node image of Kubernetes 1.34.4, {NODE}"
 
 
 @pytest.fixture
 def fedora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     """A machine with Docker, and without apt-get and debootstrap; what it has else is this machine's."""
     made = FakeDocker(tmp_path / "bin").install(image="exit 1", manifest="exit 1")
+    publish(tmp_path, monkeypatch, "kindest/node:v1.34.4", "busybox:latest")
     for name in ("sh", "ip", "ss", "nsenter", "unshare", "iptables", "ip6tables", "tc", "mkfs.ext4", "losetup", "go"):
         if (found := shutil.which(name)) is not None:
             (made.folder / name).symlink_to(found)
@@ -291,9 +293,40 @@ def test_such_a_machine_is_looked_at_and_planned_for(fedora: FakeDocker) -> None
     fedora.install(pull="echo 'v1.34.4: Pulling from kindest/node'; exec sleep 60")
     plan = setup.plan(("1.34.4",), Target.KIND)
     assert plan.machine == ()
-    assert plan.cache[-1] == "pull the published node image of Kubernetes 1.34.4"
+    assert plan.cache[-1] == f"pull the node image of Kubernetes 1.34.4, {NODE}"
     assert not any(call.startswith("manifest") for call in fedora.calls)
     parts._lacks.cache_clear()
+
+
+def test_where_no_digest_is_known_it_is_told_how_an_image_is_named(
+    fedora: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tag is never pulled, though a registry has it and nothing else can be done here."""
+    (tmp_path / "none").mkdir()
+    publish(tmp_path / "none", monkeypatch, "busybox:latest")
+    fedora.install(pull="echo 'v1.34.4: Pulling from kindest/node'; exec sleep 60")
+    told = (
+        r"kindest/node:v1\.34\.4 is not taken, as its digest is not in manifests/published-images; --kind-image names "
+        r"another"
+    )
+    with pytest.raises(OrdealError, match=f"{told}.*debootstrap is needed"):
+        setup.plan(("1.34.4",), Target.KIND)
+    assert not any(call.startswith("pull") for call in fedora.calls)
+    plan = setup.plan(("1.34.4",), Target.KIND, kind_image="mine/node:1")
+    assert plan.cache[-1] == "pull the node image of Kubernetes 1.34.4, mine/node:1"
+    for versions, target in ((("1.34.4", "1.36.3"), Target.KIND), (("1.34.4",), Target.SIMULATED)):
+        with pytest.raises(OrdealError, match="--kind-image names the nodes of one version"):
+            setup.plan(versions, target, kind_image="mine/node:1")
+    parts._lacks.cache_clear()
+
+
+def test_an_image_that_is_not_known_is_built_and_that_is_told_before_it_is_agreed_to() -> None:
+    unknown = (replace(BUILT_NONE[0], published=""),)
+    lines = planned(replace(GOOD, engine=REGISTRY, kubernetes=unknown), Target.KIND).cache
+    assert lines[-1] == (
+        "build the node image of Kubernetes 1.34.4 (kindest/node:v1.34.4 is not taken, as its digest is not in "
+        "manifests/published-images; --kind-image names another)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -343,11 +376,13 @@ def test_a_developer_without_root_gets_what_needs_none() -> None:
     machine = replace(BARE, root=False, engine=REGISTRY, silence=None, inotify={})
     plan = planned(machine, Target.KIND)
     assert plan.machine == ()
-    assert "pull the published node image of Kubernetes 1.34.4" in plan.cache
+    assert f"pull the node image of Kubernetes 1.34.4, {NODE}" in plan.cache
 
 
-def test_images_that_can_be_pulled_need_no_packages() -> None:
-    offers = (Offer("redis:7.2", there=True), Offer("mysql:8.0.36", there=False, why="no such image"))
+def test_images_that_can_be_pulled_need_no_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(tmp_path, monkeypatch, "redis:7.2", "mysql:8.0.36")
+    redis, mysql = f"redis@{DIGEST}", f"mysql@{DIGEST}"
+    offers = (Offer(redis, there=True), Offer(mysql, there=False, why="no such image"))
     lacking = replace(GOOD, engine=replace(REGISTRY, offers=offers), lacking_images=("redis", "mysql", "ceph"))
     plan = planned(lacking, Target.KIND, workloads=True)
     assert plan.cache == ("pull the published images of workloads: redis", "build the images of workloads: mysql, ceph")

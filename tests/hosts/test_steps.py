@@ -19,6 +19,7 @@ from chaos.hosts.registry import Offer
 from chaos.hosts.steps import Lane, Step, kind_steps, perform
 from chaos.waiting import eventually
 from tests.hosts.fake_docker import FakeDocker
+from tests.hosts.published import DIGEST, publish
 
 LANES = {"fetch": Lane.MACHINE, "build": Lane.COMPILE}
 
@@ -225,8 +226,9 @@ def test_two_lines_at_once_are_shown_in_a_terminal() -> None:
 class Registry:
     """An engine whose registry has the node image, or has not; it counts how often the registry is asked."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, has: bool) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, has: bool, known: bool = True) -> None:
         self.asked = 0
+        monkeypatch.setattr(registry, "known", lambda image: f"{image.partition(':')[0]}@{DIGEST}" if known else "")
 
         def answers(_: object, image: str) -> Offer:
             self.asked += 1
@@ -258,6 +260,14 @@ def test_without_a_registry_all_of_the_node_image_is_built(monkeypatch: pytest.M
     assert not {"kwok 0.8.0", "external-attacher 4.13.0", "csi-rbd-lock 1.13.0"} & set(needed)
 
 
+def test_what_is_known_by_no_digest_is_built_whatever_a_registry_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = Registry(monkeypatch, has=True, known=False)
+    assert there.needed()[-1] == "node image 1.34.4"
+    assert "coredns 1.14.1" in there.needed()
+    assert there.asked == 0
+    assert "coredns 1.14.1" not in [each.title for each in kind_steps(kind_image="mine/node:1") if each.needed()]
+
+
 def test_a_program_that_is_swapped_in_takes_a_node_image_of_our_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -287,8 +297,14 @@ def test_images_are_pulled_once_and_only_where_they_lack(tmp_path: Path, monkeyp
     pull = f"touch {tmp_path}/$(echo $2$3 | tr -dc a-z0-9)"
     made = FakeDocker(tmp_path / "bin").install(image=there, pull=pull)
     monkeypatch.setattr(engine, "clients", lambda: [made.client])
+    publish(tmp_path, monkeypatch, "kindest/node:v1.34.4", "busybox:latest")
     step = next(each for each in kind_steps() if each.title == "node image 1.34.4")
     monkeypatch.setattr("chaos.hosts.image.find", lambda *_: None)
     step.do(lambda _: None)
     pulls = [call for call in made.calls if call.startswith("pull --quiet")]
-    assert pulls == ["pull --quiet busybox:1.37", "pull --quiet kindest/node:v1.34.4"]
+    assert pulls == [f"pull --quiet busybox@{DIGEST}", f"pull --quiet kindest/node@{DIGEST}"]
+    made.install(image="exit 1")
+    named = next(each for each in kind_steps(kind_image="mine/node:1") if each.title == "node image 1.34.4")
+    assert named.needed()
+    named.do(lambda _: None)
+    assert [call for call in made.calls if call.startswith("pull --quiet")][2:] == ["pull --quiet mine/node:1"]

@@ -19,8 +19,15 @@ from chaos.hosts.command import CommandError, Output
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import manifests_dir
 from chaos.hosts.workload_images import RECIPES, Artifact, Recipe, choose, names, obstacle, recipe
+from tests.hosts.published import DIGEST, publish
 
 REDIS = recipe("redis")
+PULLED, MYSQL = f"redis@{DIGEST}", f"mysql@{DIGEST}"
+
+
+@pytest.fixture(autouse=True)
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return publish(tmp_path, monkeypatch, "redis:7.2", "mysql:8.0.36")
 
 
 class FakeEngine:
@@ -56,14 +63,14 @@ class FakeEngine:
 
 def test_ours_is_taken_before_a_registry_is_asked() -> None:
     ours = workload_images._tag(REDIS)
-    engine: Any = FakeEngine({ours: "redis"}, registry=(REDIS.published,))
+    engine: Any = FakeEngine({ours: "redis"}, registry=(PULLED,))
     assert choose("redis", engine=engine) == ours
     assert not any(line.startswith("pull") for line in engine.done)
 
 
 def test_with_a_registry_the_published_one_is_pulled_and_tried() -> None:
-    engine: Any = FakeEngine(registry=(REDIS.published,))
-    assert choose("redis", engine=engine) == REDIS.published
+    engine: Any = FakeEngine(registry=(PULLED,))
+    assert choose("redis", engine=engine) == PULLED
     assert any(line.startswith("run") and "redis-server" in line for line in engine.done)
 
 
@@ -75,7 +82,7 @@ def test_a_registry_is_asked_once_however_many_replays_run_the_image(monkeypatch
     for _ in range(2):
         assert obstacle("redis", engine=engine) == ""
         assert choose("redis", engine=engine) == "ours"
-    assert [line for line in engine.done if line.startswith("pull")] == ["pull redis:7.2"]
+    assert [line for line in engine.done if line.startswith("pull")] == [f"pull {PULLED}"]
 
 
 def test_an_engine_is_the_same_however_long_it_took_to_answer() -> None:
@@ -89,7 +96,32 @@ def test_without_either_ours_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     engine: Any = FakeEngine()
     told: list[str] = []
     assert choose("redis", engine=engine, report=told.append) == "ours"
-    assert told == ["redis:7.2 can't be pulled (the registry has no such image): the image is built here"]
+    assert told == [f"{PULLED} can't be pulled (the registry has no such image): the image is built here"]
+
+
+def test_what_a_registry_has_under_a_tag_is_not_taken(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has the registry, or a mirror of it, would else choose what runs here."""
+    built = workload_images.WorkloadImage("redis", "ours", None, 1)  # type: ignore[arg-type]
+    monkeypatch.setattr(workload_images, "ensure", lambda name, **_: built)
+    theirs: Any = FakeEngine({"redis:7.2": ""}, registry=("redis:7.2", PULLED))
+    published.write_text("")
+    told: list[str] = []
+    assert choose("redis", engine=theirs, report=told.append) == "ours"
+    assert not [line for line in theirs.done if line.startswith("pull")]
+    unknown = "redis:7.2 is not taken, as its digest is not in manifests/published-images"
+    assert told == [f"{unknown}: the image is built here, and --ordeal-redis-image names another"]
+    assert choose("redis", "redis:7.2", engine=theirs) == "redis:7.2"  # the user's own choice
+
+
+def test_nodes_that_pull_themselves_are_told_a_digest_or_nothing(published: Path) -> None:
+    assert workload_images.pulled_by_nodes("redis") == PULLED
+    published.write_text("")
+    with pytest.raises(
+        OrdealError,
+        match=r"^redis:7\.2 is not taken, as its digest is not in .*: name an image with --ordeal-redis-image\.$",
+    ):
+        workload_images.pulled_by_nodes("redis")
+    assert workload_images.not_for_nodes("ceph") == ""  # there is none that nodes could pull
 
 
 def test_the_users_image_goes_first_and_must_have_the_server() -> None:
@@ -220,17 +252,22 @@ def test_what_keeps_a_machine_from_an_image(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(workload_images.packages, "can_install", lambda: False)
     assert why("ceph") == "debootstrap, which it is built with, can't be installed: this machine has no apt-get"
     assert why("ceph", has={workload_images._tag(recipe("ceph")): "ceph"}) == ""
-    assert why("redis", registry=("redis:7.2",)) == ""
+    assert why("redis", registry=(PULLED,)) == ""
     assert why("mysql") == (
-        "mysql:8.0.36 can't be pulled (the registry has no such image), and debootstrap and maven, which it is built "
+        f"{MYSQL} can't be pulled (the registry has no such image), and debootstrap and maven, which it is built "
         "with, can't be installed: this machine has no apt-get"
+    )
+    assert why("iperf3", registry=("networkstatic/iperf3:latest",)) == (
+        "networkstatic/iperf3:latest is not taken, as its digest is not in manifests/published-images "
+        "(--ordeal-iperf3-image names another image), and debootstrap, which it is built with, can't be installed: "
+        "this machine has no apt-get"
     )
     monkeypatch.setattr(workload_images, "goarch", lambda: "arm64")
     assert (
         why("mysql57")
         == "what it is built of is for amd64 alone, this machine is arm64: name an image with --ordeal-mysql57-image"
     )
-    assert why("mysql", registry=("mysql:8.0.36",)) == ""
+    assert why("mysql", registry=(MYSQL,)) == ""
 
 
 @pytest.mark.usefixtures("machine")
@@ -246,7 +283,7 @@ def test_a_profile_of_the_machines_mysqld_is_told_for_images_that_have_it_there(
     assert "apparmor_parser --remove /etc/apparmor.d/usr.sbin.mysqld" in said
     ours: Any = FakeEngine({workload_images._tag(recipe("mysql")): "mysql"})
     assert obstacle("mysql", engine=ours) == ""  # its server has another path
-    assert obstacle("redis", engine=FakeEngine(registry=("redis:7.2",))) == ""  # type: ignore[arg-type]
+    assert obstacle("redis", engine=FakeEngine(registry=(PULLED,))) == ""  # type: ignore[arg-type]
     profiles.write_text("/usr/sbin/mysqld (complain)\n")
     assert obstacle("mysql", "mine/mysql:8", engine=mine) == ""
 

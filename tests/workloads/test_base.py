@@ -1,29 +1,42 @@
-"""A pod is created when its namespace lets it be."""
+"""What nodes of somebody else's cluster say of the images that they pulled."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
 from chaos.workloads import base
+from chaos.workloads.base import pulled_by_nodes
 
-PODS = "kind: Namespace\n---\nkind: ConfigMap\n---\nkind: Pod\nmetadata: {namespace: ns}\n"
+
+def pod(*images: tuple[str, str | None]) -> Any:
+    statuses = [SimpleNamespace(image=image, image_id=its_id) for image, its_id in images]
+    return SimpleNamespace(status=SimpleNamespace(container_statuses=statuses or None))
 
 
-def test_a_pod_waits_for_the_namespaces_service_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[str] = []
+def asked(monkeypatch: pytest.MonkeyPatch, answer: Any) -> dict[str, str]:
+    @contextmanager
+    def client() -> Iterator[None]:
+        yield None
 
-    class Core:
-        def __init__(self, _: object) -> None: ...
+    def listed(namespace: str, limit: int) -> Any:
+        assert (namespace, limit) == ("space", base.ASKED_PODS)
+        if isinstance(answer, Exception):
+            raise answer
+        return SimpleNamespace(items=answer)
 
-        def read_namespaced_service_account(self, name: str, namespace: str) -> str:
-            made.append(f"{namespace}/{name} is asked for")
-            return name
+    monkeypatch.setattr(base, "CoreV1Api", lambda _: SimpleNamespace(list_namespaced_pod=listed))
+    cluster: Any = SimpleNamespace(api=client)
+    return pulled_by_nodes(cluster, "space")
 
-    monkeypatch.setattr(base, "CoreV1Api", Core)
-    monkeypatch.setattr(base, "create_from_dict", lambda _, each: made.append(each["kind"]))
-    client: Any = None
-    base.create(client, PODS)
-    assert made == ["Namespace", "ConfigMap", "ns/default is asked for", "Pod"]
-    made.clear()
-    base.create(client, PODS, without={"Pod"})
-    assert made == ["Namespace", "ConfigMap"]
+
+def test_the_digest_that_a_node_pulled_is_a_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    pods = [pod(("redis:7", "r/redis@sha256:ab"), ("busybox:1", "")), pod(), pod(("redis:7", "r/redis@sha256:ab"))]
+    assert asked(monkeypatch, pods) == {"image redis:7": "r/redis@sha256:ab"}
+
+
+def test_a_replay_goes_on_where_it_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked(monkeypatch, ApiException(status=403)) == {}
