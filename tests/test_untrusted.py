@@ -356,7 +356,7 @@ def test_an_archive_whose_directory_has_no_end_is_not_read(tmp_path: Path) -> No
 
 
 def test_judging_again_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def for_ever(path: Path) -> None:
+    def for_ever(path: Path, signed_by: Path | None) -> None:
         while True:
             pass
 

@@ -1,7 +1,6 @@
 """Old runs are removed from a results folder: only what is a run's folder, and never one that still goes on."""
 
 import fcntl
-import json
 import os
 import shutil
 import stat
@@ -9,11 +8,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos import untrusted
 from chaos.errors import OrdealError
 from chaos.hosts.places import APP, journals_dir
+from chaos.untrusted import bounded, json_of
 
 RESULTS = "results.json"
-MAX_BYTES = 256 * 1024**2  # of a results file
 QUIET_S = 24 * 3600.0  # a run without an end that wrote nothing for so long was killed: the longest replay takes hours
 
 
@@ -80,15 +80,15 @@ def _run(root: int, name: str) -> _Run | None:
     finally:
         os.close(folder)
     about = os.fstat(file)
-    if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_BYTES:
+    if not stat.S_ISREG(about.st_mode):
         os.close(file)
         return None
     with os.fdopen(file, "rb") as opened:
         try:
-            content = json.loads(opened.read())
+            content = json_of(bounded(opened, untrusted.RESULTS), untrusted.RESULTS)
             ours = content["tool"]["name"] == APP and content["run"] == name
             started, ended = str(content["started"]), bool(content.get("ended"))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
     live = not ended and (time.time() - about.st_mtime < QUIET_S or _has_journal(name))
     return _Run(name, started, live) if ours else None

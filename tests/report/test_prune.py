@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chaos import untrusted
 from chaos.errors import OrdealError
 from chaos.hosts.places import journals_dir
 from chaos.journal import Journal
@@ -106,7 +107,7 @@ def test_a_huge_results_file_is_not_read(tmp_path: Path, monkeypatch: pytest.Mon
     root = tmp_path / "results"
     run(root, 1)
     run(root, 2)
-    monkeypatch.setattr(module, "MAX_BYTES", 10)
+    monkeypatch.setattr(untrusted, "RESULTS", untrusted.Limit(10, 10))
     assert prune(root, 1) == module.Pruned((), (), 0)
 
 
