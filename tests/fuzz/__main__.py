@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 ROOT = Path(__file__).parent
-CORPUS_BYTES = 24 * 1024  # of one reader, in the repository
+CORPUS_BYTES = 24 * 1024  # of one reader, in the repository, beside what was written by hand
+_NAMED_BY_CONTENT = re.compile(r"[0-9a-f]{40}")  # what libFuzzer made
 RSS_MIB, TIMEOUT_S, LONGEST_BYTES = 2048, 10, 16 * 1024
 BYTES = {"bundle", "lists", "process", "signature", "text"}  # no JSON and no YAML: changed as libFuzzer does
 INSTRUMENTED = ("chaos", "json", "yaml", "zipfile")
@@ -81,15 +82,15 @@ def _keep(reader: str, fresh: Path, corpus: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="kube-ordeal-fuzz-") as folder, Path(os.devnull).open("wb") as told:
         merged = Path(folder)
         _libfuzzer(reader, "-merge=1", merged, corpus, fresh, told=told)
-        room = CORPUS_BYTES - sum(path.stat().st_size for path in corpus.iterdir())
+        there = {path.name: path.read_bytes() for path in corpus.iterdir()}
+        room = CORPUS_BYTES - sum(len(content) for name, content in there.items() if _NAMED_BY_CONTENT.fullmatch(name))
         for path in sorted(merged.iterdir(), key=lambda each: each.stat().st_size):
+            if path.read_bytes() in there.values():
+                continue
             room -= path.stat().st_size
             if room < 0:
                 break
-            if not (corpus / path.name).exists() and path.read_bytes() not in {
-                p.read_bytes() for p in corpus.iterdir()
-            }:
-                shutil.copy(path, corpus / path.name)
+            shutil.copy(path, corpus / path.name)
 
 
 def _libfuzzer(reader: str, *arguments: object, told: BinaryIO) -> int:
