@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent
 CORPUS_BYTES = 24 * 1024  # of one reader, in the repository, beside what was written by hand
 _NAMED_BY_CONTENT = re.compile(r"[0-9a-f]{40}")  # what libFuzzer made
 RSS_MIB, TIMEOUT_S, LONGEST_BYTES = 2048, 10, 16 * 1024
+ONE = "--one"
 BYTES = {"bundle", "lists", "process", "signature", "text"}  # no JSON and no YAML: changed as libFuzzer does
 INSTRUMENTED = ("chaos", "json", "yaml", "zipfile")
 
@@ -33,10 +34,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=600)
     parser.add_argument("--jobs", type=int, default=1, help="how many readers at the same time")
     parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    options, libfuzzer = parser.parse_known_args()
-    if options.one:
-        _fuzz(options.one, libfuzzer)
+    if sys.argv[1:2] == [ONE]:  # a process that `_libfuzzer` has started
+        _fuzz(sys.argv[2], sys.argv[3:])
+    options = parser.parse_args()
     from tests.fuzz.readers import READERS  # noqa: PLC0415
 
     unknown = set(options.readers) - READERS.keys()
@@ -69,7 +69,7 @@ def _run(reader: str, seconds: int, *, keep: bool) -> bool:
         rate = stats.get("average_exec_per_sec", "?")
         print(f"{reader}: {seconds} s, {ran} executions, {rate} a second, exit code {code}", flush=True)
         if code != 0:
-            print(said[-3000:], flush=True)
+            print(said[-6000:], flush=True)
         if keep:
             _keep(reader, fresh, corpus)
     if not any(found.iterdir()):
@@ -97,7 +97,7 @@ def _libfuzzer(reader: str, *arguments: object, told: BinaryIO) -> int:
     """The exit code of a process of its own. What it keeps and what it leaves, also when it is killed, is removed."""
     with tempfile.TemporaryDirectory(prefix="kube-ordeal-fuzz-") as folder:
         own = dict.fromkeys(("TMPDIR", "XDG_CACHE_HOME", "XDG_STATE_HOME"), folder)
-        command = [sys.executable, "-m", "tests.fuzz", "--one", reader, *map(str, arguments)]
+        command = [sys.executable, "-m", "tests.fuzz", ONE, reader, *map(str, arguments)]
         return subprocess.run(command, stdout=told, stderr=told, check=False, env={**os.environ, **own}).returncode
 
 
