@@ -62,12 +62,13 @@ def _run(reader: str, seconds: int, *, keep: bool) -> bool:
         limits = [f"-max_total_time={seconds}", f"-rss_limit_mb={RSS_MIB}", f"-timeout={TIMEOUT_S}"]
         how = [f"-max_len={LONGEST_BYTES}", f"-artifact_prefix={found}/", "-print_final_stats=1", "-verbosity=1"]
         with log.open("wb") as told:
-            code = _libfuzzer(reader, fresh, corpus, found, *limits, *how, told=told)
+            code, used_s = _libfuzzer(reader, fresh, corpus, found, *limits, *how, told=told)
         said = log.read_text(errors="replace")
         stats = dict(re.findall(r"stat::(\w+):\s+(\d+)", said))
         ran = stats.get("number_of_executed_units", "?")
         rate = stats.get("average_exec_per_sec", "?")
-        print(f"{reader}: {seconds} s, {ran} executions, {rate} a second, exit code {code}", flush=True)
+        took = f"{seconds} s, of which {used_s:.0f} s on a processor"
+        print(f"{reader}: {took}, {ran} executions, {rate} a second, exit code {code}", flush=True)
         if code != 0:
             print(said[-6000:], flush=True)
         if keep:
@@ -93,12 +94,18 @@ def _keep(reader: str, fresh: Path, corpus: Path) -> None:
             shutil.copy(path, corpus / path.name)
 
 
-def _libfuzzer(reader: str, *arguments: object, told: BinaryIO) -> int:
-    """The exit code of a process of its own. What it keeps and what it leaves, also when it is killed, is removed."""
+def _libfuzzer(reader: str, *arguments: object, told: BinaryIO) -> tuple[int, float]:
+    """The exit code of a process of its own, and its seconds on a processor, which others may have taken.
+
+    What it keeps and what it leaves, also when it is killed, is removed.
+    """
     with tempfile.TemporaryDirectory(prefix="kube-ordeal-fuzz-") as folder:
         own = dict.fromkeys(("TMPDIR", "XDG_CACHE_HOME", "XDG_STATE_HOME"), folder)
         command = [sys.executable, "-m", "tests.fuzz", ONE, reader, *map(str, arguments)]
-        return subprocess.run(command, stdout=told, stderr=told, check=False, env={**os.environ, **own}).returncode
+        child = subprocess.Popen(command, stdout=told, stderr=told, env={**os.environ, **own})
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        return child.returncode, used.ru_utime + used.ru_stime
 
 
 def _fuzz(reader: str, arguments: list[str]) -> None:
