@@ -24,7 +24,7 @@ NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 # Versions that are only passed by, in an upgrade in place.
 UPGRADE_BY ?= 1.35.4
 
-.PHONY: help run run-all test unit integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice nightly replay-full conformance-full docs lint format lock setup wheel clean
+.PHONY: help run run-all test unit fuzz integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice nightly replay-full conformance-full docs lint format lock setup wheel clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ test: lint unit integration ## lint, unit tests, then integration tests on real 
 unit: $(STAMP) ## unit tests: no cluster, no root, under a minute
 	$(BIN)/pytest tests -m "not integration and not timed" -n 2 --timeout 120 $(ARGS)
 	$(BIN)/pytest tests -m "timed" --timeout 120 $(ARGS)
+
+fuzz: $(STAMP) ## feed each reader of others' files with anything, 10 minutes each (ARGS="--jobs 2 --seconds 60 results")
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements-fuzz.lock || { \
+		echo "atheris can't be installed, for the reason above: it has wheels for CPython 3.11 to 3.13 on Linux on x86_64, and this is $$($(BIN)/python --version) on $$(uname -sm)" >&2; \
+		exit 2; }
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 integration: setup ## integration tests on kind and simulated clusters, without those marked nightly
 	$(BIN)/pytest tests/integration -m "not nightly" $(TESTS_SIDE_BY_SIDE) -v --timeout 1200 --durations 25 $(ARGS)
@@ -119,11 +125,13 @@ format: $(STAMP) ## let ruff mend what it can
 # requirement of ours, so it is named here.
 LOCK = $(BIN)/uv pip compile --upgrade --universal --python-version 3.11.0 --generate-hashes --quiet
 
-lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and requirements-uv.lock
+lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and those of uv and atheris
 	printf '%s\n' hatchling editables | $(LOCK) --custom-compile-command "make lock" --all-extras \
 		--output-file requirements.lock pyproject.toml -
 	( echo "# uv, which installs requirements.lock: see environment.py. Made by \`make lock\`."; \
 		echo uv | $(LOCK) --no-header --no-annotate - ) > requirements-uv.lock
+	( echo "# atheris, which fuzzes the readers (\`make fuzz\`); later ones have no wheel for Python 3.11. Made by \`make lock\`."; \
+		echo atheris==3.0.0 | $(LOCK) --no-header --no-annotate - ) > requirements-fuzz.lock
 
 clean: ## remove what was made in this folder; the cache and the machine stay (see kube-ordeal teardown)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist site

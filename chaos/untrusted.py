@@ -34,6 +34,7 @@ MANIFEST = Limit(32 * MIB, 1_000_000)  # of 100,000 files
 LIST = Limit(MIB, 50_000)  # what people write by hand
 PRODUCT = Limit(64 * KIB, 1_000)
 RECORD = Limit(16 * MIB, 500_000)  # what is kept here for a later run; a line of a journal
+CREDENTIAL = Limit(MIB, 0)  # a certificate, a key, a token: what a kubeconfig names
 LISTING = Limit(64 * MIB, 2_000_000)  # seven thousand specs
 LINE_BYTES = 16 * MIB  # of a recording; the longest one is a log that was seen
 
@@ -61,6 +62,12 @@ def json_file(path: Path, limit: Limit = RECORD) -> Any:
     """What a JSON file says, as `json_of`. Raises ValueError, OSError."""
     with path.open("rb") as file:
         return json_of(bounded(file, limit), limit)
+
+
+def text_file(path: Path, limit: Limit = LIST) -> str:
+    """A text. Raises ValueError where it is no UTF-8, OSError."""
+    with path.open("rb") as file:
+        return bounded(file, limit).decode()
 
 
 def json_of(data: bytes, limit: Limit = RECORD) -> Any:
@@ -124,18 +131,26 @@ class OnceLoader(_Safe):  # type: ignore[misc]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
         """Raises yaml.YAMLError."""
+        self.check_once(node)
+        return super().construct_mapping(node, deep)
+
+    def check_once(self, node: yaml.MappingNode) -> None:
+        """Raises yaml.YAMLError."""
         names: set[str] = set()
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key is no text", key.start_mark)
-            name = str(self.construct_object(key)) if key.tag != _MERGE else key.value
+            name = self.key(key)
             if name in names:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} stands twice", key.start_mark)
             names.add(name)
-        return super().construct_mapping(node, deep)
+
+    def key(self, node: yaml.Node) -> str:
+        """A key as a text. Raises yaml.YAMLError."""
+        if not isinstance(node, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(None, None, "a key is no text", node.start_mark)
+        return str(self.construct_object(node)) if node.tag != MERGE else str(node.value)
 
 
-_MERGE = "tag:yaml.org,2002:merge"
+MERGE = "tag:yaml.org,2002:merge"  # the tag of the key `<<`
 
 
 def _check_events(text: str, values: int) -> None:

@@ -1,5 +1,7 @@
 """Files that were made to do harm: each is refused with one sentence, before it takes the machine's memory or time."""
 
+import base64
+import hashlib
 import io
 import json
 import random
@@ -14,15 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos import untrusted
-from chaos.clusters import kubeconfig, simulated_home, simulated_processes
+from chaos.clusters import credentials, kind, kubeconfig, simulated_home, simulated_processes
 from chaos.clusters.base import ClusterRef, Shape, Zone
+from chaos.conformance import program
 from chaos.errors import OrdealError
 from chaos.history import FaultStep, History, Phase, Sample, Stored, Writes, _to_line
-from chaos.hosts import record
+from chaos.hosts import binaries, ownership, record, registry
 from chaos.invariants.base import Verdict, judge
 from chaos.invariants.data import no_acknowledged_write_lost
 from chaos.journal import Journal, pending
-from chaos.report import archive, product, saved, verify
+from chaos.report import archive, product, prune, saved, verify
 from chaos.untrusted import DEPTH, Limit, bounded, json_of, json_text, lines, yaml_of
 from chaos.writers.ranges import count, covers, merged, numbers_in, ranges_of, spans_of
 
@@ -157,6 +160,50 @@ def test_product_facts_and_kubeconfigs_say_a_thing_once(tmp_path: Path) -> None:
         config.write_text(text)
         with pytest.raises(OrdealError, match="not a usable kubeconfig"):
             kubeconfig.read(config)
+
+
+def test_keys_that_a_kubeconfig_merges_are_kept_once() -> None:
+    levels = [f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 40)]  # else 2**39 keys
+    held = kubeconfig.parse("\n".join(["a0: &a0 {k: 1}", *levels]).encode())
+    assert held == {f"a{n}": {"k": 1} for n in range(40)}
+    inner_first = b"base: &b {k: 1, l: 1}\nx: {deep: &a {<<: *b, k: 2}}\ny: {<<: *a, l: 3}"
+    assert kubeconfig.parse(inner_first) == {
+        "base": {"k": 1, "l": 1},
+        "x": {"deep": {"k": 2, "l": 1}},
+        "y": {"k": 2, "l": 3},
+    }
+    many = f"a: &a {{{', '.join(f'k{n}: 1' for n in range(1100))}}}\nb: {{<<: [{', '.join(['*a'] * 1000)}]}}"
+    for text, says in (
+        (many, "merges more than a kubeconfig can"),
+        ("base: &b {k: 1}\nx: {deep: &a {<<: *b, k: 2, k: 3}}\ny: {<<: *a}", "'k' stands twice"),
+        ("a: &a {<<: *a}", "nested too deeply"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            kubeconfig.parse(text.encode())
+
+
+def _user(tmp_path: Path, user: str) -> kubeconfig.Chosen:
+    config = tmp_path / "config"
+    config.write_text(
+        "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: k, cluster: {server: 'https://a'}}], "
+        f"contexts: [{{name: c, context: {{cluster: k, user: u}}}}], users: [{{name: u, user: {user}}}]}}"
+    )
+    return kubeconfig.read(config).choose()
+
+
+def test_what_a_kubeconfig_names_has_an_end(tmp_path: Path) -> None:
+    with pytest.raises(OrdealError, match="tokenFile '/dev/zero' can't be used: it is larger than 1 MiB"):
+        kubeconfig.contents(_user(tmp_path, "{}"), "tokenFile", "", "/dev/zero")
+
+
+@pytest.mark.parametrize(
+    "claims", ['{"exp": "nan"}', '{"exp": NaN}', '{"exp": 9e9, "exp": 1}', "[" * 2000, '{"exp": 1' + "0" * 400 + "}"]
+)
+def test_a_token_that_does_not_say_until_when_it_holds_is_none(tmp_path: Path, claims: str) -> None:
+    token = f"a.{base64.urlsafe_b64encode(claims.encode()).decode().rstrip('=')}.c"
+    chosen = _user(tmp_path, f"{{auth-provider: {{name: oidc, config: {{id-token: {token}}}}}}}")
+    with pytest.raises(OrdealError, match="is no token; log in again"):
+        credentials._of_provider(chosen)
 
 
 # --- recordings
@@ -317,7 +364,51 @@ def test_records_of_another_shape_are_damaged(tmp_path: Path, monkeypatch: pytes
     assert simulated_processes.read(process) == simulated_processes.Process(7, 5028765)
 
 
+def test_what_a_kind_cluster_was_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    kept = kind.home_of("a") / kind.IDENTITY
+    kept.parent.mkdir(parents=True)
+    for text in ('{"uid": "1", "uid": "2"}', '{"uid": 1}', "[" * 100_000, "\udcff"):
+        kept.write_bytes(text.encode(errors="surrogateescape"))
+        with pytest.raises(OrdealError, match=r"identity.json can't be read"):
+            kind.made_here("a")
+
+
+def test_a_record_of_programs_that_is_no_record_means_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    conformance = binaries.BUNDLES[program.BUNDLE]
+    for text in ('{"programs": []}', '{"programs": ["e2e.test"]}', '{"programs": {"e2e.test": 1}}', "[" * 100_000):
+        (tmp_path / binaries.RECORD).write_text(text)
+        assert binaries._read(conformance, "1.34.4", tmp_path) is None
+        taken = program.taken("1.34.4")
+        taken.mkdir(parents=True, exist_ok=True)
+        (taken / program.RECORD).write_text(text)
+        assert program._taken("1.34.4") is None
+    made = tmp_path / "program"
+    made.write_bytes(b"x")
+    (tmp_path / ".program.sha256").write_bytes(b"\xff")
+    assert binaries.digest(made) == hashlib.sha256(b"x").hexdigest()
+
+
+def test_lists_that_are_no_text_are_told_or_read_byte_by_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = tmp_path / "published-images"
+    listed.write_bytes(b"/a/\xff\n\n/b\0\n/c\x85d\n")
+    assert ownership._named_in(listed) == [Path("/a/\udcff"), Path("/c\udc85d")]
+    monkeypatch.setattr(registry, "manifests_dir", lambda: tmp_path)
+    with pytest.raises(OrdealError, match=r"published-images can't be read: 'utf-8' codec"):
+        registry.known("a:v1")
+
+
 # --- results and bundles
+
+
+def test_a_run_that_has_two_names_is_not_pruned(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    said = '"tool": {"name": "kube-ordeal"}, "started": "2026", "ended": "2026"'
+    (tmp_path / "a" / "results.json").write_text(f'{{"run": "b", "run": "a", {said}}}')
+    (tmp_path / "b" / "results.json").write_text(f'{{"run": "b", {said}}}')
+    assert [each.path.name for each in prune.prune(tmp_path, 0, dry_run=True).removed] == ["b"]
 
 
 @pytest.mark.parametrize("run", ['{"schema": 4, "schema": 3}', "[" * 100_000, '{"schema": NaN}', '{"a": "\\ud800"}'])

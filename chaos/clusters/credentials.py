@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from urllib3.exceptions import HTTPError
 
 from chaos.clusters.kubeconfig import (
@@ -29,11 +30,18 @@ from chaos.clusters.kubeconfig import (
     server_url,
 )
 from chaos.errors import OrdealError
+from chaos.untrusted import json_of
 
 FILES_FOR_S = 60.0  # how long what was read from a token's or a certificate's file is believed
 PLUGIN_WITHIN_S, PERSON_WITHIN_S = 60.0, 300.0
 PLUGIN_EVERY_S = 5.0  # a plugin whose credentials are refused is not asked again sooner
 _EVER = float("inf")
+
+
+class _Claims(msgspec.Struct):
+    """What a token says of itself."""
+
+    exp: float
 
 
 class NoCredentialsError(OrdealError, HTTPError):
@@ -183,9 +191,8 @@ def _of_provider(chosen: Chosen) -> tuple[str, float]:
         )
     token = str(provider.config.get("id-token", ""))
     try:
-        claims = json.loads(base64.urlsafe_b64decode(f"{token.split('.')[1]}=="))
-        until = float(claims["exp"])
-    except (IndexError, ValueError, KeyError, TypeError) as error:
+        until = msgspec.convert(json_of(base64.urlsafe_b64decode(f"{token.split('.')[1]}==")), _Claims).exp
+    except (IndexError, ValueError) as error:
         raise chosen.wrong("the id-token of auth-provider oidc is no token; log in again") from error
     if time.time() >= until:
         raise chosen.wrong(

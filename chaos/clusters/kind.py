@@ -34,6 +34,7 @@ from chaos.hosts import engine, registry, trusted
 from chaos.hosts.command import Output, run
 from chaos.hosts.image import REPOSITORY, WORKLOAD_IMAGE, kind_config_patches, list_images
 from chaos.hosts.places import private, state_dir, state_path, write_private
+from chaos.untrusted import json_file
 from chaos.waiting import eventually
 
 NO_SCHEDULE = "NoSchedule"
@@ -435,8 +436,8 @@ def made_here(name: str) -> ClusterRef:
     kept = home_of(name) / IDENTITY
     trusted.check(kept, state_path())
     try:
-        identity = msgspec.json.decode(kept.read_bytes(), type=Identity) if kept.is_file() else None
-    except (OSError, msgspec.DecodeError) as error:
+        identity = msgspec.convert(json_file(kept), Identity) if kept.is_file() else None
+    except (OSError, ValueError) as error:
         raise OrdealError(
             f"{kept} can't be read ({error}); remove it if the cluster {name} is yours to lose"
         ) from error

@@ -22,7 +22,7 @@ import yaml
 from chaos.errors import OrdealError
 from chaos.hosts import record
 from chaos.hosts.places import journals_dir, state_path, write_private
-from chaos.untrusted import OnceLoader, check_values, json_of
+from chaos.untrusted import CREDENTIAL, MERGE, OnceLoader, bounded, check_values, json_of
 
 VARIABLE = "KUBECONFIG"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -390,11 +390,12 @@ def contents(chosen: Chosen, what: str, data: str, path: str) -> bytes:
     if not path:
         return b""
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            return bounded(file, CREDENTIAL)
     except OSError as error:
         raise chosen.wrong(f"{what} {path} can't be read: {error.strerror}") from error
     except ValueError as error:
-        raise chosen.wrong(f"{what} {path!r} is no path: {error}") from error
+        raise chosen.wrong(f"{what} {path!r} can't be used: {error}") from error
 
 
 def server_url(server: str) -> str:
@@ -510,12 +511,34 @@ def _bytes(file: Path, wrong: Callable[[str], OrdealError]) -> bytes:
 
 
 class _Loader(OnceLoader):
-    """Leaves dates texts, as they are to Go."""
+    """Leaves dates texts, as they are to Go. Of keys that are merged (`<<`) it keeps each once, as they come."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (the base class has it so)
         first: [each for each in known if each[0] != "tag:yaml.org,2002:timestamp"]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def __init__(self, stream: bytes) -> None:
+        super().__init__(stream)
+        self._merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """As PyYAML does, which keeps a key as often as it is merged: a few lines grow to what no machine holds.
+
+        Raises yaml.YAMLError.
+        """
+        merges = [value for key, value in node.value if key.tag == MERGE]
+        if merges:
+            self.check_once(node)
+        for each in (inner for value in merges for inner in (value, *value.value)):
+            if isinstance(each, yaml.MappingNode):
+                self.flatten_mapping(each)
+                self._merged += len(each.value)
+        if self._merged > VALUES:
+            raise yaml.constructor.ConstructorError(None, None, "it merges more than a kubeconfig can", node.start_mark)
+        super().flatten_mapping(node)
+        if merges:
+            node.value = list({self.key(key): (key, value) for key, value in node.value}.values())
 
 
 def parse(data: bytes) -> object:

@@ -11,6 +11,7 @@ from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, run
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import APP, cache_dir, cache_path, write_private
+from chaos.untrusted import json_file
 
 BUNDLE, NAME = "conformance", "e2e.test"
 PUBLISHED = "registry.k8s.io/conformance"  # upstream's image of the same programs
@@ -127,7 +128,7 @@ def _taken(version: str) -> Program | None:
     for each in (RECORD, KUBECTL, NAME):
         trusted.check(folder / each, cache_path())
     try:
-        record = json.loads((folder / RECORD).read_text())
+        record = json_file(folder / RECORD)
         if record["image"] != registry.known(f"{PUBLISHED}:v{version}"):
             return None
         for name in (KUBECTL, NAME):

@@ -23,12 +23,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+import msgspec
+
 from chaos.errors import OrdealError
 from chaos.hosts import go, graphs, trusted
 from chaos.hosts.command import CommandError
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir, cache_path, manifests_dir, write_private
-from chaos.untrusted import json_file
+from chaos.untrusted import json_file, text_file
 
 Report = Callable[[str], None]
 
@@ -256,8 +258,8 @@ def digest(program: Path) -> str:
 def _digest_of(program: Path, state: str) -> str:
     kept = program.with_name(f".{program.name}.sha256")
     trusted.check(kept, cache_path())
-    with suppress(OSError):
-        before, _, known = kept.read_text().rpartition(" ")
+    with suppress(OSError, ValueError):
+        before, _, known = text_file(kept).rpartition(" ")
         if before == state:
             return known
     with program.open("rb") as read:
@@ -583,15 +585,23 @@ def _read(known: Bundle, wanted: str, directory: Path) -> Binaries | None:
     for each in (RECORD, *known.programs):
         trusted.check(directory / each, cache_path())
     try:
-        programs = json_file(directory / RECORD)["programs"]
+        programs = msgspec.convert(json_file(directory / RECORD), _Built).programs
+        if programs.keys() != known.programs.keys():
+            return None
         found = {name: (directory / name).stat() for name in programs}
-        whole = all(
-            found[name].st_size == entry["size_bytes"] and found[name].st_mode & stat.S_IXUSR
-            for name, entry in programs.items()
-        )
-        sums = {name: str(entry["sha256"]) for name, entry in programs.items()}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return None
-    if not whole or set(sums) != set(known.programs):
+    if any(found[n].st_size != each.size_bytes or not found[n].st_mode & stat.S_IXUSR for n, each in programs.items()):
         return None
-    return Binaries(known.name, wanted, directory, sums)
+    return Binaries(known.name, wanted, directory, {name: each.sha256 for name, each in programs.items()})
+
+
+class _Program(msgspec.Struct):
+    sha256: str
+    size_bytes: int
+
+
+class _Built(msgspec.Struct):
+    """What the record says that counts; what it says beside is for people."""
+
+    programs: dict[str, _Program]

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from chaos import untrusted
 from chaos.errors import OrdealError
 from chaos.hosts import record, trusted
 from chaos.hosts.files import appended, entered
 from chaos.hosts.places import beside, cache_path, state_dir, state_path
+from chaos.untrusted import bounded
 
 LIST = "to-hand-back"  # files of the state folder, one for each process: other folders that root has written into
 OF_NODES = ("shared", "filesystems")  # of a cluster's folder: what is in them is the nodes' own
@@ -25,10 +27,10 @@ OF_PYTHON = ("__pycache__", ".pytest_cache")  # folders that Python and pytest w
 
 def will_write(*folders: Path) -> None:
     """Root is about to write into these folders: what it makes there is handed back, by a later run if need be."""
-    named = [f"{folder}\n" for folder in folders if owner_of(folder) is not None]
+    named = [os.fsencode(folder) + b"\n" for folder in folders if owner_of(folder) is not None]
     if named:
         with appended(state_dir() / _own_list()) as write:
-            write.write("".join(named).encode())
+            write.write(b"".join(named))
 
 
 def hand_back() -> None:
@@ -43,9 +45,9 @@ def hand_back() -> None:
     others = list[Path]()
     for path in lists:
         # Another process has handed back what is in it, or somebody else has named folders.
-        with suppress(FileNotFoundError, OrdealError):
+        with suppress(FileNotFoundError, OrdealError, ValueError):
             trusted.check(path, state)
-            others += [Path(line) for line in path.read_text().splitlines()]
+            others += _named_in(path)
     clusters = (state / "clusters").resolve()
     for named in (cache, state, *(Path.home() / each for each in OF_PROGRAMS), *dict.fromkeys(others)):
         folder, owner = named.resolve(), owner_of(named)
@@ -76,6 +78,13 @@ def owner_of(folder: Path) -> tuple[int, int] | None:
             if found.st_uid != 0:
                 return found.st_uid, found.st_gid
     return None
+
+
+def _named_in(listed: Path) -> list[Path]:
+    """The folders of a list. Raises OSError, ValueError where nobody can have written it."""
+    with listed.open("rb") as file:
+        lines = bounded(file, untrusted.LIST).split(b"\n")
+    return [Path(os.fsdecode(line)) for line in lines if line and b"\0" not in line]
 
 
 def _own_list() -> str:

@@ -21,6 +21,7 @@ from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, pour
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import manifests_dir
+from chaos.untrusted import text_file
 
 NODE, BUSYBOX = "kindest/node", "busybox:latest"  # what nodes and small workloads are, where that is not built here
 KNOWN = "published-images"  # in manifests/
@@ -97,7 +98,10 @@ def known(image: str) -> str:
     Raises OrdealError where the file is not of that shape.
     """
     path = manifests_dir() / KNOWN
-    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    try:
+        lines = [line for line in text_file(path).splitlines() if line and not line.startswith("#")]
+    except (OSError, ValueError) as error:
+        raise OrdealError(f"{path} can't be read: {error}") from error
     if wrong := next((line for line in lines if not _KNOWN.fullmatch(line)), ""):
         raise OrdealError(f"{path}: {wrong!r} is not `IMAGE:TAG sha256:DIGEST`")
     digest = next((digest for name, digest in map(str.split, lines) if name == image), "")

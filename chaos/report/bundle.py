@@ -12,12 +12,14 @@ from pathlib import Path
 import msgspec
 
 import chaos
+from chaos import untrusted
 from chaos.errors import OrdealError
 from chaos.hosts.places import APP, BESIDE, suites_dir
 from chaos.report import archive
 from chaos.report.archive import Content
 from chaos.report.product import Product
 from chaos.report.saved import SavedRun
+from chaos.untrusted import bounded, json_of
 
 FORMAT = 2  # 1 had the page and junit.xml, which nothing backs: anybody makes them of the results
 MANIFEST, RESULTS, PRODUCT = "MANIFEST.json", "results.json", "PRODUCT.yaml"
@@ -78,7 +80,7 @@ def pack(run: SavedRun, target: Path, product: Product, *, not_judged_again: str
     if not evidence:
         names = tuple(dict.fromkeys(run.histories))
         with run.file(run.path.name) as file:
-            content = json.load(file)
+            content = json_of(bounded(file, untrusted.RESULTS), untrusted.RESULTS)
         for entry in content["incidents"]:
             entry["evidence"] = [{"name": piece["name"], "missing": LEFT_OUT} for piece in entry["evidence"]]
         for spec in content["specs"]:

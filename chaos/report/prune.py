@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos import untrusted
 from chaos.errors import OrdealError
 from chaos.hosts.places import APP, journals_dir
 from chaos.report.saved import LATEST, RESULTS
-from chaos.untrusted import RESULTS as LIMIT
 from chaos.untrusted import bounded, json_of
 
 QUIET_S = 24 * 3600.0  # a run without an end that wrote nothing for so long was killed: the longest replay takes hours
@@ -87,7 +87,7 @@ def _run(root: int, name: str) -> _Run | None:
         return None
     with os.fdopen(file, "rb") as opened:
         try:
-            content = json_of(bounded(opened, LIMIT), LIMIT)
+            content = json_of(bounded(opened, untrusted.RESULTS), untrusted.RESULTS)
             ours = content["tool"]["name"] == APP and content["run"] == name
             started, ended = str(content["started"]), bool(content.get("ended"))
         except (ValueError, KeyError, TypeError, AttributeError):

@@ -1,22 +1,29 @@
-"""Feed the readers with what nobody would write: `python -m tests.fuzz [--seconds 600] [--keep] [READER ...]`.
+"""Feed the readers with what nobody would write: `python -m tests.fuzz [--seconds N] [--jobs N] [--keep] [READER ...]`.
 
-It needs atheris (`make fuzz` installs it), which runs each reader in a process of its own, one after the other. What
-crashes a reader, takes 10 seconds or 2 GiB is kept in `found/READER/`, and is a test from then on. `--keep` adds to
-`corpus/READER/` what reached something new, small files first.
+It needs atheris (`make fuzz` installs it), which runs each reader in a process of its own. What crashes a reader, takes
+10 seconds or 2 GiB is kept in `found/READER/`, and is a test from then on. `--keep` adds to `corpus/READER/` what
+reached something new, small files first.
 """
 
 import argparse
+import os
 import random
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 ROOT = Path(__file__).parent
-CORPUS_BYTES = 24 * 1024  # of one reader, in the repository
+CORPUS_BYTES = 24 * 1024  # of one reader, in the repository, beside what was written by hand
+_NAMED_BY_CONTENT = re.compile(r"[0-9a-f]{40}")  # what libFuzzer made
 RSS_MIB, TIMEOUT_S, LONGEST_BYTES = 2048, 10, 16 * 1024
+ONE = "--one"
+BYTES = {"bundle", "lists", "process", "signature", "text"}  # no JSON and no YAML: changed as libFuzzer does
 INSTRUMENTED = ("chaos", "json", "yaml", "zipfile")
 
 
@@ -25,17 +32,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.fuzz", description=__doc__.split("\n", 1)[0] if __doc__ else "")
     parser.add_argument("readers", nargs="*", metavar="READER")
     parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--jobs", type=int, default=1, help="how many readers at the same time")
     parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    options, libfuzzer = parser.parse_known_args()
-    if options.one:
-        _fuzz(options.one, libfuzzer)
+    if sys.argv[1:2] == [ONE]:  # a process that `_libfuzzer` has started
+        _fuzz(sys.argv[2], sys.argv[3:])
+    options = parser.parse_args()
     from tests.fuzz.readers import READERS  # noqa: PLC0415
 
     unknown = set(options.readers) - READERS.keys()
     if unknown:
         parser.error(f"there is no reader {', '.join(sorted(unknown))}; there are {', '.join(READERS)}")
-    failed = [name for name in options.readers or READERS if not _run(name, options.seconds, keep=options.keep)]
+    names = options.readers or list(READERS)
+    with ThreadPoolExecutor(options.jobs) as at_once:
+        ended_well = list(at_once.map(partial(_run, seconds=options.seconds, keep=options.keep), names))
+    failed = [name for name, well in zip(names, ended_well, strict=True) if not well]
     print(f"crashed: {', '.join(failed)}" if failed else "no reader crashed")
     return 1 if failed else 0
 
@@ -49,40 +59,53 @@ def _run(reader: str, seconds: int, *, keep: bool) -> bool:
         log = Path(new, "log")
         fresh = Path(new, "corpus")
         fresh.mkdir()
-        command = [sys.executable, "-m", "tests.fuzz", "--one", reader, fresh, corpus, found]
         limits = [f"-max_total_time={seconds}", f"-rss_limit_mb={RSS_MIB}", f"-timeout={TIMEOUT_S}"]
         how = [f"-max_len={LONGEST_BYTES}", f"-artifact_prefix={found}/", "-print_final_stats=1", "-verbosity=1"]
         with log.open("wb") as told:
-            done = subprocess.run([*map(str, command), *limits, *how], stdout=told, stderr=told, check=False)
+            code, used_s = _libfuzzer(reader, fresh, corpus, found, *limits, *how, told=told)
         said = log.read_text(errors="replace")
         stats = dict(re.findall(r"stat::(\w+):\s+(\d+)", said))
         ran = stats.get("number_of_executed_units", "?")
         rate = stats.get("average_exec_per_sec", "?")
-        print(f"{reader}: {seconds} s, {ran} executions, {rate} a second, exit code {done.returncode}", flush=True)
-        if done.returncode != 0:
-            print(said[-3000:], flush=True)
+        took = f"{seconds} s, of which {used_s:.0f} s on a processor"
+        print(f"{reader}: {took}, {ran} executions, {rate} a second, exit code {code}", flush=True)
+        if code != 0:
+            print(said[-6000:], flush=True)
         if keep:
             _keep(reader, fresh, corpus)
     if not any(found.iterdir()):
         found.rmdir()
-    return done.returncode == 0
+    return code == 0
 
 
 def _keep(reader: str, fresh: Path, corpus: Path) -> None:
     """What covers more than the smaller ones do, as far as there is room."""
-    with tempfile.TemporaryDirectory(prefix="kube-ordeal-fuzz-") as folder:
+    with tempfile.TemporaryDirectory(prefix="kube-ordeal-fuzz-") as folder, Path(os.devnull).open("wb") as told:
         merged = Path(folder)
-        command = [sys.executable, "-m", "tests.fuzz", "--one", reader, "-merge=1", merged, corpus, fresh]
-        subprocess.run([*map(str, command)], capture_output=True, check=False)
-        room = CORPUS_BYTES - sum(path.stat().st_size for path in corpus.iterdir())
+        _libfuzzer(reader, "-merge=1", merged, corpus, fresh, told=told)
+        there = {path.name: path.read_bytes() for path in corpus.iterdir()}
+        room = CORPUS_BYTES - sum(len(content) for name, content in there.items() if _NAMED_BY_CONTENT.fullmatch(name))
         for path in sorted(merged.iterdir(), key=lambda each: each.stat().st_size):
+            if path.read_bytes() in there.values():
+                continue
             room -= path.stat().st_size
             if room < 0:
                 break
-            if not (corpus / path.name).exists() and path.read_bytes() not in {
-                p.read_bytes() for p in corpus.iterdir()
-            }:
-                shutil.copy(path, corpus / path.name)
+            shutil.copy(path, corpus / path.name)
+
+
+def _libfuzzer(reader: str, *arguments: object, told: BinaryIO) -> tuple[int, float]:
+    """The exit code of a process of its own, and its seconds on a processor, which others may have taken.
+
+    What it keeps and what it leaves, also when it is killed, is removed.
+    """
+    with tempfile.TemporaryDirectory(prefix="kube-ordeal-fuzz-") as folder:
+        own = dict.fromkeys(("TMPDIR", "XDG_CACHE_HOME", "XDG_STATE_HOME"), folder)
+        command = [sys.executable, "-m", "tests.fuzz", ONE, reader, *map(str, arguments)]
+        child = subprocess.Popen(command, stdout=told, stderr=told, env={**os.environ, **own})
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        return child.returncode, used.ru_utime + used.ru_stime
 
 
 def _fuzz(reader: str, arguments: list[str]) -> None:
@@ -98,8 +121,9 @@ def _fuzz(reader: str, arguments: list[str]) -> None:
         made = mutated(data, rng) if rng.random() < 0.6 else b""
         return made if made and len(made) <= longest else bytes(atheris.Mutate(data, longest))
 
-    structured = {} if reader in {"bundle", "process"} else {"custom_mutator": mutator}
-    atheris.Setup([sys.argv[0], *arguments], lambda data: readers.fuzz(reader, data), **structured)
+    structured = {} if reader in BYTES else {"custom_mutator": mutator}
+    folder = Path(os.environ["TMPDIR"])
+    atheris.Setup([sys.argv[0], *arguments], lambda data: readers.fuzz(reader, data, folder), **structured)
     atheris.Fuzz()
 
 

@@ -15,8 +15,14 @@ NASTY: tuple[Any, ...] = (
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:
-    """One or a few values changed; b"" where the data is nothing of the kind."""
-    first, nul, rest = data.partition(b"\0")
+    """One or a few values changed, in one of the parts that NUL divides; b"" where it is nothing of the kind."""
+    parts = data.split(b"\0")
+    at = rng.randrange(len(parts))
+    parts[at] = _mutated(parts[at], rng)
+    return b"\0".join(parts) if parts[at] else b""
+
+
+def _mutated(first: bytes, rng: random.Random) -> bytes:
     try:
         lines = first.splitlines(keepends=True)
         if first.startswith(b"{") and len(lines) > 1 and lines[0].rstrip().endswith(b"}"):  # JSON lines
@@ -24,9 +30,9 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
             lines[number] = _changed(json.loads(lines[number]), rng).encode() + b"\n"
             if rng.random() < 0.2:
                 lines.insert(rng.randrange(len(lines)), rng.choice(lines))
-            return b"".join(lines) + nul + rest
+            return b"".join(lines)
         try:
-            return _changed(json.loads(first), rng).encode() + nul + rest
+            return _changed(json.loads(first), rng).encode()
         except ValueError:
             held = yaml.safe_load(first)
             for _ in range(rng.randint(1, 3)):

@@ -1,159 +1,243 @@
 """A harness for each reader: it takes any bytes, and lets nothing but an OrdealError be raised.
 
-A harness goes on to what is done with a thing that was read: judged, drawn, compared, told.
+A harness goes on to what is done with a thing that was read: judged, drawn, compared, told. It returns something true
+where it came so far. Where a reader takes several files, a NUL divides them. All is written below the given folder.
 """
 
-import atexit
 import collections.abc
+import gc
 import inspect
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import date
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
-from chaos import durations, journal
-from chaos.clusters import credentials, kubeconfig, simulated_home, simulated_processes
-from chaos.conformance import listing
+from chaos import durations, journal, scrub, visible
+from chaos.clusters import credentials, kind, kubeconfig, simulated_home, simulated_processes
+from chaos.conformance import estimate, listing, program
 from chaos.errors import OrdealError
 from chaos.history import History
-from chaos.hosts import record
+from chaos.hosts import binaries, ownership, record, registry
+from chaos.hosts.mutants import MUTANTS
+from chaos.hosts.mutants.build import _read as read_mutant
+from chaos.hosts.mutants.build import _target as folder_of_mutant
 from chaos.invariants import load_all
 from chaos.invariants.base import _PROMISES, Invariant, judge
 from chaos.probing import _Prober
-from chaos.report import allowed, archive, brief, junit, product, saved, verify
+from chaos.report import (
+    allowed,
+    archive,
+    brief,
+    bundle,
+    cncf,
+    compare,
+    html,
+    junit,
+    product,
+    prune,
+    saved,
+    signature,
+    summary,
+    verify,
+)
 from chaos.report.answer import answer
-from chaos.report.bundle import MANIFEST, RESULTS
+from chaos.report.saved import SavedRun
 from chaos.report.table import verdict_table
 from chaos.report.timeline import timeline
 
 ROOT = Path(__file__).parent
 TODAY = date(2026, 1, 1)
+RUN = "run"  # the folder of the run that is read
+HISTORY = "test_x/history/0.jsonl"  # the recording that the results in the corpus name
+VERSION = "1.34.4"
 
 
-@cache
-def _folder() -> Path:
-    made = Path(tempfile.mkdtemp(prefix="kube-ordeal-fuzz-"))
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    return made
-
-
-def _file(data: bytes, name: str) -> Path:
-    path = _folder() / name
+def _file(data: bytes, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
 
 
-def results(data: bytes) -> None:
-    """results.json of anybody's run, and what is told of it."""
-    run = saved.load(_folder(), str(_file(data, "run/results.json")))
-    run.missing()
-    said = answer(run, run.unreadable())
-    brief.markdown(run, said)
-    junit.document(run)
-    verdict_table(run.outcomes)
+def _run(data: bytes, folder: Path) -> SavedRun:
+    """results.json, and behind a NUL the recording that was judged."""
+    content, _, recorded = data.partition(b"\0")
+    _file(recorded or _RECORDED, folder / RUN / HISTORY)
+    return saved.load(folder, str(_file(content, folder / RUN / saved.RESULTS)))
 
 
-def history(data: bytes) -> None:
-    """A recording; then every promise judges it, and it is drawn."""
-    read = History.load(_file(data, "history.jsonl"))
-    for each in _invariants():
-        judge(each, read)
-    timeline(read, 60)
-
-
-def bundle(data: bytes) -> None:
-    """The archive that a vendor hands in."""
-    verify.verify(_file(data, "bundle.zip"))
-
-
-def claims(data: bytes) -> None:
-    """What is in such an archive, whose form is right: its results, and its manifest behind the first NUL."""
-    content, _, manifest = data.partition(b"\0")
-    path = _folder() / "claims.zip"
-    archive.write(path, {RESULTS: content, MANIFEST: manifest or _MANIFEST, "test_x/history/0.jsonl": _RECORDED})
-    verify.verify(path)
-
-
-_MANIFEST = json.dumps(
-    {
-        "format": 1, "tool": "kube-ordeal", "version": "0", "run": "r", "created": "2026-01-01T00:00:00.000Z",
-        "chaos_sha256": "", "suites_sha256": "", "files": {},
-    }
-).encode()  # fmt: skip
 _RECORDED = (
     b'{"at":1.0,"wall":2.0,"source":"run","kind":"phase","object":"judge","data":{"name":"judge","detail":""}}\n'
 )
 
 
-def product_facts(data: bytes) -> None:
+def results(data: bytes, folder: Path) -> object:
+    """results.json of anybody's run, what is told of it, and a bundle of it."""
+    run = _run(data, folder)
+    said = answer(run, run.unreadable())
+    brief.markdown(run, said)
+    junit.document(run)
+    verdict_table(run.outcomes)
+    prune.prune(folder, 0, dry_run=True)
+    for version in cncf.versions(run)[:1]:
+        cncf.submit(run, version, [each.spec for each in run.own_specs], product.template(), folder / "cncf")
+    return bundle.pack(run, folder / "packed.zip", product.template(), evidence=False)
+
+
+def page(data: bytes, folder: Path) -> object:
+    """The page of anybody's run."""
+    return html.page(_run(data, folder), folder)
+
+
+def compared(data: bytes, folder: Path) -> object:
+    """Two runs of anybody's, divided by a NUL, side by side."""
+    base, _, candidate = data.partition(b"\0")
+    sides = (("base", base), ("candidate", candidate or base))
+    paths = [_file(content, folder / name / saved.RESULTS).parent for name, content in sides]
+    found = compare.compare(*(compare.load_side(folder, str(path)) for path in paths))
+    summary.markdown(found)
+    summary.terminal(found)
+    return json.dumps(summary.as_json(found), allow_nan=False)
+
+
+def history(data: bytes, folder: Path) -> object:
+    """A recording; then every promise judges it, and it is drawn."""
+    read = History.load(_file(data, folder / "history.jsonl"))
+    for each in _invariants():
+        judge(each, read)
+    timeline(read, 60)
+    return len(read)
+
+
+def archived(data: bytes, folder: Path) -> object:
+    """The archive that a vendor hands in. Without the time limit, whose signal is libFuzzer's own."""
+    return verify._verify(_file(data, folder / "bundle.zip"), None).judged
+
+
+def claims(data: bytes, folder: Path) -> object:
+    """What is in such an archive, whose form is right: its results, its manifest, its recording."""
+    content, manifest, recorded, *_ = (*data.split(b"\0", 2), b"", b"")
+    inside = {bundle.RESULTS: content, bundle.MANIFEST: manifest or _MANIFEST, HISTORY: recorded or _RECORDED}
+    archive.write(folder / "claims.zip", inside)
+    return verify._verify(folder / "claims.zip", None).judged
+
+
+_MANIFEST = json.dumps(
+    {
+        "format": bundle.FORMAT, "tool": "kube-ordeal", "version": "0", "run": "r",
+        "created": "2026-01-01T00:00:00.000Z", "chaos_sha256": "", "suites_sha256": "", "files": {},
+    }
+).encode()  # fmt: skip
+
+
+def signed(data: bytes, folder: Path) -> object:
+    """A signature, and the file of allowed signers, which ssh-keygen reads; what it says of them."""
+    by, _, allowed_signers = data.partition(b"\0")
+    claimed = _file(b"a bundle", folder / "signed.zip")
+    _file(by, signature.beside(claimed))
+    return signature.signer(claimed, _file(allowed_signers, folder / "signers"))
+
+
+def product_facts(data: bytes, folder: Path) -> object:
     """PRODUCT.yaml."""
-    product.read(_file(data, "PRODUCT.yaml"))
+    return product.read(_file(data, folder / "PRODUCT.yaml"))
 
 
-def allow_list(data: bytes) -> None:
+def allow_list(data: bytes, folder: Path) -> object:
     """What may be worse, in a comparison."""
-    allowed.load(_file(data, "allowed.yaml"), TODAY)
+    return allowed.load(_file(data, folder / "allowed.yaml"), TODAY).entries
 
 
-def kube_config(data: bytes) -> None:
+def kube_config(data: bytes, folder: Path) -> object:
     """A kubeconfig, and what its context says."""
-    kubeconfig.read(_file(data, "config")).choose().text()
+    chosen = kubeconfig.read(_file(data, folder / "config")).choose()
+    if chosen.user.auth_provider is not None:
+        credentials._of_provider(chosen)
+    return chosen.text()
 
 
-def credential(data: bytes) -> None:
+def credential(data: bytes, folder: Path) -> object:
     """What a kubeconfig's plugin printed."""
     with suppress(ValueError):  # whose caller makes the sentence
-        credentials._read(data, kubeconfig.Exec(command="x", api_version=kubeconfig.V1))
+        return credentials._read(data, kubeconfig.Exec(command="x", api_version=kubeconfig.V1))
+    return None
 
 
-def journals(data: bytes) -> None:
+def journals(data: bytes, folder: Path) -> object:
     """What a run that was killed has left to undo."""
-    journal.pending(_file(data, "journal/run.jsonl").parent)
+    return journal.pending(_file(data, folder / "journal" / "run.jsonl").parent)
 
 
-def took(data: bytes) -> None:
-    """How long things took here; one that is damaged counts as none."""
-    known = durations.Durations(durations._read(_file(data, "durations.json")))
-    known.replay_s("a", "plain", "smoke", "1.34")
+def took(data: bytes, folder: Path) -> object:
+    """How long things took here, specs too; a file that is damaged counts as none."""
+    known_here = durations.Durations(durations._read(_file(data, folder / "durations.json")))
+    known_here.replay_s("a", "plain", "smoke", "1.34")
+    specs_took = estimate.load() if _file(data, estimate._path()) else {}
+    estimate.said(sum(specs_took.values()))
+    return known_here.own or specs_took
 
 
-def set_up(data: bytes) -> None:
+def set_up(data: bytes, folder: Path) -> object:
     """What set-up has changed here."""
-    path = _file(data, "engine.json")
-    before, record.path = record.path, lambda: path
-    try:
-        record.read()
-    finally:
-        record.path = before
+    _file(data, record.path())
+    return record.read() != record.Record()
 
 
-def cluster(data: bytes) -> None:
+def simulated_cluster(data: bytes, folder: Path) -> object:
     """A simulated cluster's own record."""
-    simulated_home.read_record(_file(data, "cluster/cluster.json").parent)
+    return simulated_home.read_record(_file(data, folder / "cluster" / "cluster.json").parent)
 
 
-def process(data: bytes) -> None:
+def kind_cluster(data: bytes, folder: Path) -> object:
+    """What a kind cluster was when it was made here."""
+    _file(data, kind.home_of("a") / kind.IDENTITY)
+    return kind.made_here("a").identity
+
+
+def process(data: bytes, folder: Path) -> object:
     """A process of a simulated cluster; whether it is there."""
-    found = simulated_processes.read(_file(data, "process"))
+    found = simulated_processes.read(_file(data, folder / "process"))
     if found is not None:
         found.state()
+    return found
 
 
-def specs(data: bytes) -> None:
+def built(data: bytes, folder: Path) -> object:
+    """What was built here, or taken out of an image; what is damaged is made again."""
+    bundle_of = binaries.BUNDLES[program.BUNDLE]
+    mutant = next(iter(MUTANTS))
+    for path in (folder / "built", program.taken(VERSION), folder_of_mutant(mutant, VERSION, "0")):
+        for name in (*bundle_of.programs, program.KUBECTL, mutant.component):
+            if not (path / name).is_file():
+                _file(b"x", path / name).chmod(0o700)
+        for name in (binaries.RECORD, program.RECORD):
+            _file(data, path / name)
+    found = binaries._read(bundle_of, VERSION, folder / "built"), read_mutant(mutant, VERSION, "0")
+    return any((*found, program._taken(VERSION)))
+
+
+def lists(data: bytes, folder: Path) -> object:
+    """Lists of a line each: the digests of images, folders to hand back; and the digest beside a program."""
+    _file(data, folder / "published-images")
+    with _instead(registry, "manifests_dir", lambda: folder), suppress(OrdealError):
+        registry.known("registry.example/a:v1")
+    _file(data, folder / ".program.sha256")
+    binaries._digest_of.__wrapped__(_file(b"", folder / "program"), "")
+    return ownership._named_in(folder / "published-images")
+
+
+def specs(data: bytes, folder: Path) -> object:
     """The specs of an e2e.test, as they were kept; what is damaged is asked for again."""
-    known = listing._read(_file(data, "specs.json"))
-    if known is not None:
-        known.in_order(known.specs)
+    listed = listing._read(_file(data, folder / "specs.json"))
+    if listed is not None:
+        listed.in_order(listed.specs)
+    return listed
 
 
-def prober(data: bytes) -> None:
+def prober(data: bytes, folder: Path) -> object:
     """What a prober writes; whose lines are no answers, it is started again, so any error of a kind is fine."""
     recorded = History.of_records(())
     one = _Prober(SimpleNamespace(), recorded, "node", "web", [])  # type: ignore[arg-type]
@@ -161,14 +245,28 @@ def prober(data: bytes) -> None:
         try:
             one._take(line)
         except (ValueError, RecursionError):
-            return
+            break
+    return len(recorded)
 
 
-READERS: Mapping[str, Callable[[bytes], None]] = {
+def texts(data: bytes, folder: Path) -> object:
+    """Text of a cluster: its secrets are taken out, and it is shown. Doing it twice changes nothing."""
+    text = data.decode(errors="replace")
+    once = scrub.scrub(text)
+    assert scrub.scrub(once) == once, "a second time takes out more"
+    shown = visible.lines(once)
+    assert visible.lines(shown) == shown, "what is visible is not shown as it is"
+    return shown != text
+
+
+READERS: Mapping[str, Callable[[bytes, Path], object]] = {
     "results": results,
+    "page": page,
+    "compare": compared,
     "history": history,
-    "bundle": bundle,
+    "bundle": archived,
     "claims": claims,
+    "signature": signed,
     "product": product_facts,
     "allowed": allow_list,
     "kubeconfig": kube_config,
@@ -176,20 +274,39 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "journal": journals,
     "durations": took,
     "set-up": set_up,
-    "cluster": cluster,
+    "cluster": simulated_cluster,
+    "kind": kind_cluster,
     "process": process,
+    "built": built,
+    "lists": lists,
     "specs": specs,
     "prober": prober,
+    "text": texts,
 }
 
 
-def fuzz(reader: str, data: bytes) -> None:
-    """Any other error than an OrdealError is a crash, and so is one of more than a line."""
+def fuzz(reader: str, data: bytes, folder: Path) -> bool:
+    """Whether it was read to the end. Any other error than an OrdealError is a crash, and so is one without a sentence.
+
+    The state and the cache have to be below that folder.
+    """
+    gc.unfreeze()  # History.load leaves what is there out of the collector's rounds: fuzzing would fill the memory
     try:
-        READERS[reader](data)
+        return bool(READERS[reader](data, folder))
     except OrdealError as error:
         if not str(error):
             raise AssertionError("an error without a sentence") from error
+        return False
+
+
+@contextmanager
+def _instead(module: Any, name: str, value: object) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
 
 
 def kept(reader: str) -> list[Path]:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from chaos import untrusted
 from chaos.cli import app
 from chaos.errors import OrdealError
 from chaos.hosts.places import journals_dir
 from chaos.journal import Journal
 from chaos.report import prune as module
 from chaos.report.prune import prune
-from chaos.untrusted import Limit
 from tests.nasty import acts
 from tests.report.made import outcome, results
 
@@ -110,7 +110,7 @@ def test_a_huge_results_file_is_not_read(tmp_path: Path, monkeypatch: pytest.Mon
     root = tmp_path / "results"
     run(root, 1)
     run(root, 2)
-    monkeypatch.setattr(module, "LIMIT", Limit(10, 10))
+    monkeypatch.setattr(untrusted, "RESULTS", untrusted.Limit(10, 10))
     assert prune(root, 1) == module.Pruned((), (), 0)
 
 
