@@ -161,7 +161,7 @@ def _metrics(api: _Api, node: str) -> Callable[[], str]:
 
 
 def _kernel_log(cluster: NodeExec, node: str) -> Callable[[], str]:
-    """A kind node's kernel is its host's, whose log tells of everything on it: what chaos.nodefacts looks for is kept."""
+    """A kind node's kernel is its host's, whose log tells of everything: what chaos.nodefacts looks for is kept."""
 
     def get() -> str:
         lines = cluster.node_exec(node, ["dmesg"], timeout_s=15).out.splitlines()

@@ -54,8 +54,8 @@ def place(
 
 
 def hand_out(path: Path, content: str) -> None:
-    """Write a file that the user has named: into a device or a pipe, where it is one, else as `place`, for whom the umask
-    lets read it. Raises OSError.
+    """Write a file that the user has named: into a device or a pipe, where it is one, else as `place`, for all whom the
+    umask lets read it. Raises OSError.
 
     /dev/stdout is a link, and must not be replaced by a file.
     """
@@ -87,8 +87,9 @@ def place_link(path: Path, target: str) -> None:
 
 
 def appended(path: Path) -> FileIO:
-    """A file that is written at its end, without a buffer, made where it lacks, as its owner's alone. Raises OSError, for
-    a link too.
+    """A file that is written at its end, without a buffer, made where it lacks, as its owner's alone.
+
+    Raises OSError, for a link too.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK  # a pipe without a reader is not waited for
     return FileIO(_checked(_told(path, flags, PRIVATE), path, lambda is_: not stat.S_ISFIFO(is_)), "ab")

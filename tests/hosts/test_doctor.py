@@ -256,7 +256,7 @@ def test_the_disk_that_is_wanted_is_for_what_is_still_to_be_built(monkeypatch: p
     # Where the node image can be pulled nothing but kind is built: a hosted runner's disk is enough.
     assert need(Target.KIND, set(), [replace(none, pulled=True)], REGISTRY) == doctor.CACHE_NEED_BUILT_BYTES
     monkeypatch.setattr("chaos.hosts.image.has_rootfs", lambda: False)
-    lacks_image = replace(built, node_image="")
+    lacks_image = replace(built, node_image="", published=NODE)
     assert need(Target.KIND, {"kind"}, [lacks_image], NO_REGISTRY) > doctor.CACHE_NEED_BUILT_BYTES
     assert need(Target.KIND, {"kind"}, [lacks_image], REGISTRY) == doctor.CACHE_NEED_BUILT_BYTES
 
