@@ -899,12 +899,16 @@ def _indented(text: str) -> None:
 
 def _aside() -> Callable[[str], None]:
     """What takes long, where what is printed is for programs too."""
-    return lambda told: _say(f"{datetime.now(UTC):%H:%M:%S} {told}", err=True)
+    from chaos.scrub import scrub  # noqa: PLC0415
+
+    return lambda told: _say(f"{datetime.now(UTC):%H:%M:%S} {scrub(told)}", err=True)
 
 
 def _timestamped() -> Callable[[str], None]:
+    from chaos.scrub import scrub  # noqa: PLC0415
+
     def say(told: str) -> None:
-        _say(f"{datetime.now(UTC):%H:%M:%S} {told}")
+        _say(f"{datetime.now(UTC):%H:%M:%S} {scrub(told)}")
         sys.stdout.flush()
 
     return say

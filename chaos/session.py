@@ -46,6 +46,7 @@ from chaos.signals import Handlers, interrupt
 from chaos.system import write_escapes
 from chaos.upgrade import NEVER
 from chaos.verdict import outcome_of
+from chaos.visible import line
 
 SETUP = "set-up"
 NO_RERUN = "no replay or spec was tried again: a second try would hide what the first one has shown"
@@ -171,7 +172,7 @@ def _claim(session: pytest.Session, asked: Options) -> None:
 
     def lost(to: str) -> None:
         runner = config.pluginmanager.getplugin("dsession") or session
-        runner.shouldstop = f"the cluster was claimed by {to} in the middle"
+        runner.shouldstop = line(f"the cluster was claimed by {to} in the middle")
 
     config.stash[CLAIM] = ExitStack()
     config.stash[CLAIM].enter_context(claimed(wishes.kubeconfig, wishes.context, run_id(config), lost))
@@ -439,8 +440,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     lanes = len(getattr(config.option, "tx", None) or ())
     if PREPARING in config.stash and config.stash[PREPARING].failure:
         telling.write(terminalreporter, f"set-up did not reach its end: {config.stash[PREPARING].failure}")
-    for line in (*_not_conformed(saved), *planning.summary(saved), *planning.more_than_the_tour(saved, lanes)):
-        telling.write(terminalreporter, line)
+    for each in (*_not_conformed(saved), *planning.summary(saved), *planning.more_than_the_tour(saved, lanes)):
+        telling.write(terminalreporter, each)
     telling.write(terminalreporter, f"results: {saved.path}")
     page = saved.path.with_name("report.html")
     if page.is_file():

@@ -77,7 +77,7 @@ def agreed(config: pytest.Config, question: str) -> bool:
 
 
 def made_visible(report: pytest.TestReport) -> pytest.TestReport:
-    """The report of a test, with what clusters said in its message, its traceback and its output visible."""
+    """The report of a test: what clusters said in its message, traceback and output is visible, without secrets."""
     report.longrepr = _visible(report.longrepr)
     report.sections = _visible(report.sections)
     return report
@@ -86,7 +86,7 @@ def made_visible(report: pytest.TestReport) -> pytest.TestReport:
 def _visible(value: Any) -> Any:
     """Each text in pytest's objects for what it shows."""
     if isinstance(value, str):
-        return lines(value)
+        return lines(scrub(value))
     if isinstance(value, list | tuple):
         return type(value)(map(_visible, value))
     if hasattr(value, "toterminal"):

@@ -217,8 +217,9 @@ def test_evidence_of_somebodys_cluster_is_kept_only_where_that_is_asked_for(
     assert ("histories and evidence are in the artifact" in job.summary) == kept
     (upload,) = [step for step in _action()["runs"]["steps"] if "upload-artifact" in step.get("uses", "")]
     unless = "${{ steps.run.outputs.evidence != 'true' && format"
-    assert upload["with"]["path"].splitlines()[-2:] == [
-        f"{unless}('!{{0}}/**/{name}', steps.run.outputs.results) || '' }}}}" for name in ("evidence/**", "report.html")
+    assert upload["with"]["path"].splitlines()[-3:] == [
+        f"{unless}('!{{0}}/**/{name}', steps.run.outputs.results) || '' }}}}"
+        for name in ("evidence/**", "conformance/**/*.log", "report.html")
     ]
 
 

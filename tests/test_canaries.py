@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 from kubernetes.client import ApiClient
+from rich.console import Console
 
-from chaos import evidence, objects
+from chaos import cli, evidence, objects
 from chaos.catalogue import find
 from chaos.clusters.base import ClusterRef, Shape
 from chaos.clusters.client import Access, unanswered
@@ -21,6 +22,7 @@ from chaos.conformance.rows import row
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
 from chaos.history import Blind, FaultStep, History, Observation, Phase, Probe, SpecRun, Writes
+from chaos.hosts import steps
 from chaos.hosts.command import CommandError, Output
 from chaos.invariants import base, load_all
 from chaos.invariants.base import Invariant, Judgement, Recipe, judge, violated
@@ -33,6 +35,8 @@ from chaos.report.close import close
 from chaos.report.results import Results
 from chaos.report.saved import LeftOut, load
 from chaos.report.verify import verify
+from chaos.scrub import REMOVED
+from chaos.telling import made_visible
 from chaos.verdict import outcome_of
 from chaos.waiting import eventually
 from tests.canaries import CANARY, SAYINGS, found_in
@@ -238,3 +242,20 @@ def spec_of(cluster: Any, folder: Path) -> Any:
 def unpack(archive: Path, to: Path) -> None:
     with zipfile.ZipFile(archive) as file:
         file.extractall(to)
+
+
+def test_what_is_said_while_it_goes_on_has_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    for said in SAYINGS:
+        for tell in (cli._timestamped(), cli._aside(), steps._Shown(Console(), None)._line):
+            tell(said)
+    told = capsys.readouterr()
+    assert CANARY not in told.out + told.err
+    assert REMOVED in told.out
+    assert REMOVED in told.err
+
+
+def test_what_pytest_shows_of_a_failure_has_no_secret() -> None:
+    report: Any = SimpleNamespace(longrepr=SAID, sections=[("Captured stdout call", SAID)])
+    made_visible(report)
+    assert REMOVED in report.longrepr
+    assert CANARY not in f"{report.longrepr}{report.sections}"

@@ -27,6 +27,7 @@ from chaos.hosts import binaries, daemon, doctor, engine, image, kubectl, packag
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
 from chaos.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress
 from chaos.progress import shown as telling
+from chaos.scrub import scrub
 from chaos.visible import line
 
 _VERSION = re.compile(r" v?\d\S*$")
@@ -239,8 +240,9 @@ class _Shown:
                 self._line(f"interrupted: waiting for {step.title}, which is not cut")
 
     def _line(self, text: str) -> None:
+        """What programs said is in it: their command lines, too."""
         stamp = "" if self._console.is_terminal else f"{datetime.now().astimezone():%H:%M:%S} "
-        self._console.print(Text(f"{stamp}{line(text)}"), soft_wrap=True)
+        self._console.print(Text(f"{stamp}{line(scrub(text))}"), soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,5 @@ def close(directory: Path, report: Callable[[str], None], measured: Mapping[str,
         from chaos.report.html import PAGE, write_page  # noqa: PLC0415  (an extra)
 
         write_page(load(directory.parent, directory.name), directory / PAGE)
-        (directory / PAGE).chmod(0o600)
     except Exception as error:  # noqa: BLE001  (the verdicts are on disk; a page can be made again by `report --html`)
         report(f"the page of the results can't be made: {error}")

@@ -48,7 +48,8 @@ def after_experiment_control(context: object, state: Journal) -> None:  # noqa: 
         state["status"] = "failed"
     outcome, problem = SESSION.close(_problem_in(state))
     if outcome is not None:
-        state["kube-ordeal"] = _shown(scrubbed(reported(outcome)))
+        told: Any = reported(outcome)
+        state["kube-ordeal"] = _shown(scrubbed(told))
         if outcome.verdict is not Verdict.HELD:  # else it stays: an experiment may have a hypothesis of its own beside
             state["deviated"] = outcome.verdict is Verdict.VIOLATED
         say(f"kube-ordeal: {outcome.verdict}: {outcome.why}")
@@ -62,7 +63,7 @@ def after_experiment_control(context: object, state: Journal) -> None:  # noqa: 
 
 
 def _shown(value: Any) -> Any:
-    """Texts that act on nobody, and that Chaos Toolkit can write: half of a character ends its journal in the middle."""
+    """Texts that act on nobody, and that Chaos Toolkit can write: half of a character would end its journal."""
     if isinstance(value, str):
         return visible(value, keep="\n\t")
     if isinstance(value, dict):
