@@ -147,6 +147,26 @@ def test_every_finding_becomes_the_verdict_it_should(pytester: pytest.Pytester) 
     assert not list((pytester.path.parent / "state").rglob("*.jsonl"))
 
 
+def test_no_lab_and_no_history_in_it_outlives_its_replay(pytester: pytest.Pytester) -> None:
+    body = """
+import gc, weakref
+
+seen = []
+
+@incident("mass-termination", on=("kind",))
+def test_first(lab):
+    lab.findings.append(finding(Verdict.HELD))
+    seen.append(weakref.ref(lab))
+
+@incident("mass-termination", on=("kind",))
+def test_second(lab):
+    gc.collect()
+    lab.findings.append(finding(Verdict.HELD if seen[0]() is None else Verdict.VIOLATED))
+"""
+    suite(pytester, body)
+    run(pytester).assert_outcomes(passed=2)
+
+
 SIDE_BY_SIDE = """
 import os, pathlib, time
 

@@ -19,7 +19,7 @@ from chaos.report import archive
 from chaos.report.archive import Content
 from chaos.report.product import Product
 from chaos.report.saved import SavedRun
-from chaos.untrusted import bounded, json_of
+from chaos.untrusted import bounded, json_of, json_text
 
 FORMAT = 2  # 1 had the page and junit.xml, which nothing backs: anybody makes them of the results
 MANIFEST, RESULTS, PRODUCT = "MANIFEST.json", "results.json", "PRODUCT.yaml"
@@ -71,14 +71,13 @@ def pack(run: SavedRun, target: Path, product: Product, *, not_judged_again: str
     """
     if not run.outcomes and not run.specs:
         raise OrdealError(f"there is no outcome in {run.path}: nothing was replayed that could be handed in")
-    missing = run.missing()
+    names = run.named if evidence else tuple(dict.fromkeys(run.histories))
+    missing = run.missing(names)
     if missing:
         more = f"; and {len(missing) - 5} more files" if len(missing) > 5 else ""
         raise OrdealError(f"the run {run.id} is not whole: {'; '.join(missing[:5])}{more}")
     files: dict[str, Content] = {RESULTS: partial(run.file, run.path.name), PRODUCT: product.content}
-    names = run.named
     if not evidence:
-        names = tuple(dict.fromkeys(run.histories))
         with run.file(run.path.name) as file:
             content = json_of(bounded(file, untrusted.RESULTS), untrusted.RESULTS)
         for entry in content["incidents"]:
@@ -86,7 +85,7 @@ def pack(run: SavedRun, target: Path, product: Product, *, not_judged_again: str
         for spec in content["specs"]:
             spec.pop("output", None)
             spec.pop("pods", None)
-        files[RESULTS] = f"{json.dumps(content, indent=2)}\n".encode()
+        files[RESULTS] = f"{json_text(content)}\n".encode()
     files |= {name: partial(run.file, name) for name in names}
     manifest = Manifest(
         format=FORMAT,

@@ -1,7 +1,7 @@
 """The results of a run, read back from its results.json."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from os import SEEK_END
@@ -209,10 +209,10 @@ class SavedRun:
             )
         return file
 
-    def missing(self) -> tuple[str, ...]:
-        """A sentence for each file that the results name and that can't be read."""
+    def missing(self, names: Iterable[str] | None = None) -> tuple[str, ...]:
+        """A sentence for each file that the results name, or of these ones, that can't be read."""
         sentences = []
-        for each in self.named:
+        for each in self.named if names is None else names:
             try:
                 self.file(each).close()
             except OrdealError as error:

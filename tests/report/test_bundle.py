@@ -3,11 +3,13 @@
 import json
 import shutil
 import stat
+import weakref
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import yaml
@@ -27,6 +29,7 @@ from chaos.invariants.pods import nothing_terminated
 from chaos.promised import beginning, judged, says
 from chaos.report import archive, product
 from chaos.report.bundle import LEFT_OUT, MANIFEST, PRODUCT, RESULTS, digest, not_judged, pack
+from chaos.report.html import page
 from chaos.report.results import Results
 from chaos.report.saved import LeftOut, SavedRun, load
 from chaos.report.verify import EXIT_CODES, Said, Verified, verify
@@ -156,6 +159,37 @@ def test_a_bundle_without_evidence_is_verified_and_says_that_it_has_none(run: Sa
     pieces = [piece for entry in json.loads(there[RESULTS])["incidents"] for piece in entry["evidence"]]
     assert pieces == 2 * [{"name": name, "missing": LEFT_OUT} for name in ("log", "metrics")]
     assert b"/evidence/" not in there[RESULTS]
+
+
+def test_without_evidence_it_need_not_be_there(run: SavedRun, tmp_path: Path) -> None:
+    """As in the artifact of a job that did not keep it."""
+    (piece, *_) = [piece for o in run.outcomes for piece in o.evidence if piece.path]
+    lacking = load(tmp_path, str(shutil.copytree(run.folder, tmp_path / run.id)))
+    (lacking.folder / piece.path).unlink()
+    with pytest.raises(OrdealError, match="is not whole"):
+        pack(lacking, tmp_path / "b.zip", product.template())
+    pack(lacking, tmp_path / "b.zip", product.template(), evidence=False)
+    assert verify(tmp_path / "b.zip").verified
+
+
+def test_no_two_histories_are_in_memory_at_a_time(
+    run: SavedRun, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, read, times = weakref.WeakSet[History](), History.load, 0
+
+    def load(path: Path, opened: BinaryIO | None = None) -> History:
+        nonlocal times
+        assert not list(there), f"while {path} is read"
+        history = read(path, opened)
+        there.add(history)
+        times += 1
+        return history
+
+    monkeypatch.setattr(History, "load", load)
+    assert verify(bundle).verified
+    assert times == 2
+    page(run, tmp_path)
+    assert times >= 4
 
 
 def test_the_same_run_makes_the_same_bundle(bundle: Path, run: SavedRun, tmp_path: Path) -> None:

@@ -84,6 +84,12 @@ def find_violated(name: str = "kept", reason: str = "broken") -> str:
     return "violated"
 
 
+def remember() -> None:
+    """A recording that is over."""
+    assert SESSION._run is not None
+    SESSION._run.history = History()
+
+
 def fail() -> None:
     """An activity of somebody else's that fails."""
     raise RuntimeError("somebody else's action failed")

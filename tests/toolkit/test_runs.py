@@ -243,3 +243,17 @@ def test_chaos_toolkits_log_and_journal_hold_no_secret_obey_nothing_and_are_thei
     assert "CommandError" in log
     assert [each for each in log.splitlines() if acts(each, one_line=True)] == []
     assert [name for name in written if Path(name).stat().st_mode & 0o077] == []
+
+
+def test_the_page_is_made_when_the_recording_is_not_in_memory_any_more(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[object] = []
+
+    def close(*_: object) -> None:
+        assert SESSION._run is not None
+        held.append(SESSION._run.history)
+
+    monkeypatch.setattr("chaos.report.close.close", close)
+    assert Run(OFF, ON, step("remember", STEPS), HELD).code == 0
+    assert held == [None]
