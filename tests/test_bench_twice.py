@@ -32,14 +32,14 @@ def test_the_same_bytes_are_told_with_their_digest(tmp_path: Path) -> None:
         (b"elf /here/etcd", b"elf /thre/etcd", (), "the path /here is in one of them"),
         (b"at 2026-01-02 03:04:05", b"at 2026-01-02 03:04:06", (), "2026-01-02 03:04:05, 2026-01-02 03:04:06"),
         (b"elf a", b"elf b", ("build -trimpath=true",), "of the first 'build -trimpath=true', of the second 'nothing"),
-        (b"elf a", b"elf b", ("build id=a",), "of the first 'build id=a', of the second 'build id=2'"),
+        (b"elf a", b"elf b", ("build GOARCH=a",), "of the first 'build GOARCH=a', of the second 'build GOARCH=2'"),
         (b"elf a", b"elf b", (), f"{twice.UNKNOWN} 4 of 5, and nothing tells why"),
         (b"elf", b"elf more", (), f"{twice.UNKNOWN} 3 of 3"),
     ],
 )
 def test_what_differs_is_named(tmp_path: Path, one: bytes, other: bytes, about: tuple[str, ...], why: str) -> None:
     def told(path: Path) -> tuple[str, ...]:
-        return about if path.parent.name == "one" else ("build id=2",) if about else ()
+        return about if path.parent.name == "one" else ("build GOARCH=2",) if about else ()
 
     found = compare(*two(tmp_path, one, other), (Path("/here"),), told)
     assert not found.same

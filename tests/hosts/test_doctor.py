@@ -245,7 +245,8 @@ def test_a_registry_is_asked_by_the_engine_and_for_what_lacks_and_is_known_only(
 
 
 def test_the_disk_that_is_wanted_is_for_what_is_still_to_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    built, none = Kubernetes("1.34.4", control_plane=True, built=True, node_image=NODE), BUILT_NONE[0]
+    none = BUILT_NONE[0]
+    built = replace(none, control_plane=True, built=True, node_image=NODE)
     need = doctor._cache_need_bytes
     facts = GOOD.engine
     assert need(Target.ALL, {"kind", "etcd", "kwok"}, [built], facts) == doctor.CACHE_NEED_BUILT_BYTES
