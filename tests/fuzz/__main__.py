@@ -1,7 +1,7 @@
 """Feed the readers with what nobody would write: `python -m tests.fuzz [--seconds N] [--jobs N] [--keep] [READER ...]`.
 
 It needs atheris (`make fuzz` installs it), which runs each reader in a process of its own. What crashes a reader, takes
-10 seconds or 2 GiB is kept in `found/READER/`, and is a test from then on. `--keep` adds to `corpus/READER/` what
+10 seconds of a processor or 2 GiB is kept in `found/READER/`, and is a test from then on. `--keep` adds to `corpus/READER/` what
 reached something new, small files first.
 """
 
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import BinaryIO
 ROOT = Path(__file__).parent
 CORPUS_BYTES = 24 * 1024  # of one reader, in the repository, beside what was written by hand
 _NAMED_BY_CONTENT = re.compile(r"[0-9a-f]{40}")  # what libFuzzer made
-RSS_MIB, TIMEOUT_S, LONGEST_BYTES = 2048, 10, 16 * 1024
+RSS_MIB, PROCESSOR_S, TIMEOUT_S, LONGEST_BYTES = 2048, 10, 120, 16 * 1024
 ONE = "--one"
 BYTES = {"bundle", "lists", "process", "signature", "text"}  # no JSON and no YAML: changed as libFuzzer does
 INSTRUMENTED = ("chaos", "json", "yaml", "zipfile")
@@ -121,9 +122,15 @@ def _fuzz(reader: str, arguments: list[str]) -> None:
         made = mutated(data, rng) if rng.random() < 0.6 else b""
         return made if made and len(made) <= longest else bytes(atheris.Mutate(data, longest))
 
+    def fuzz(data: bytes) -> None:
+        began = time.process_time()
+        readers.fuzz(reader, data, folder)
+        if time.process_time() - began > PROCESSOR_S:
+            raise AssertionError(f"it took more than {PROCESSOR_S} s")
+
     structured = {} if reader in BYTES else {"custom_mutator": mutator}
     folder = Path(os.environ["TMPDIR"])
-    atheris.Setup([sys.argv[0], *arguments], lambda data: readers.fuzz(reader, data, folder), **structured)
+    atheris.Setup([sys.argv[0], *arguments], fuzz, **structured)
     atheris.Fuzz()
 
 
