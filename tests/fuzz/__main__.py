@@ -1,8 +1,8 @@
 """Feed the readers with what nobody would write: `python -m tests.fuzz [--seconds N] [--jobs N] [--keep] [READER ...]`.
 
 It needs atheris (`make fuzz` installs it), which runs each reader in a process of its own. What crashes a reader, takes
-10 seconds of a processor or 2 GiB is kept in `found/READER/`, and is a test from then on. `--keep` adds to `corpus/READER/` what
-reached something new, small files first.
+10 seconds of a processor or 2 GiB is kept in `found/READER/`, and is a test from then on. `--keep` adds to
+`corpus/READER/` what reached something new, small files first.
 """
 
 import argparse
