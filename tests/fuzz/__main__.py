@@ -6,6 +6,7 @@ It needs atheris (`make fuzz` installs it), which runs each reader in a process 
 """
 
 import argparse
+import gc
 import os
 import random
 import re
@@ -16,6 +17,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -126,7 +128,10 @@ def _fuzz(reader: str, arguments: list[str]) -> None:
         readers.fuzz(reader, data, folder)
         if time.process_time() - began > PROCESSOR_S:
             raise AssertionError(f"it took more than {PROCESSOR_S} s")
+        if next(times) % 100 == 0:  # reading a recording sets the collector back
+            gc.collect()
 
+    times = count(1)
     structured = {} if reader in BYTES else {"custom_mutator": mutator}
     folder = Path(os.environ["TMPDIR"])
     atheris.Setup([sys.argv[0], *arguments], fuzz, **structured)
