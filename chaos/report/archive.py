@@ -106,6 +106,7 @@ class Archive:
         if size_bytes > MAX_BYTES or size_bytes > max(MANY_BYTES, MAX_RATIO * path.stat().st_size):
             raise OrdealError(f"{path} is refused: it would unpack to {size_bytes / 1024**2:.0f} MiB")
         self.names = tuple(info.filename for info in infos)
+        self._known = frozenset(self.names)
         twice = [name for name, times in Counter(self.names).items() if times > 1]
         if twice:
             raise OrdealError(f"{path} is refused: {twice[0]!r} is in it twice")
@@ -128,7 +129,11 @@ class Archive:
         return sha256.hexdigest(), size_bytes
 
     def unpack(self, name: str, folder: Path) -> Path:
-        """Write a file below a folder, at its own name. Raises OrdealError as `read` does."""
+        """Write a file below a folder, at its own name. Raises OrdealError as `read` does.
+
+        A name that is not in the archive, so was not looked at, may lead anywhere: nothing is made of it.
+        """
+        self._check_there(name)
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
@@ -137,14 +142,17 @@ class Archive:
 
     def _chunks(self, name: str) -> Iterator[bytes]:
         """A history may have hundreds of megabytes: it is never in memory as a whole."""
+        self._check_there(name)
         try:
             with self._file.open(name) as file:
                 while chunk := file.read(_CHUNK):
                     yield chunk
-        except KeyError as error:
-            raise OrdealError(f"there is no {name} in {self._path}: it is no bundle") from error
         except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
             raise OrdealError(f"{name} in {self._path} is damaged: {error}") from error
+
+    def _check_there(self, name: str) -> None:
+        if name not in self._known:
+            raise OrdealError(f"there is no {name} in {self._path}: it is no bundle")
 
 
 def _harm(info: zipfile.ZipInfo) -> str:

@@ -1,11 +1,12 @@
 """Feed the readers with what nobody would write: `python -m tests.fuzz [--seconds N] [--jobs N] [--keep] [READER ...]`.
 
 It needs atheris (`make fuzz` installs it), which runs each reader in a process of its own. What crashes a reader, takes
-10 seconds or 2 GiB is kept in `found/READER/`, and is a test from then on. `--keep` adds to `corpus/READER/` what
-reached something new, small files first.
+10 seconds of a processor or 2 GiB is kept in `found/READER/`, and is a test from then on. `--keep` adds to
+`corpus/READER/` what reached something new, small files first.
 """
 
 import argparse
+import gc
 import os
 import random
 import re
@@ -13,15 +14,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
 ROOT = Path(__file__).parent
 CORPUS_BYTES = 24 * 1024  # of one reader, in the repository, beside what was written by hand
 _NAMED_BY_CONTENT = re.compile(r"[0-9a-f]{40}")  # what libFuzzer made
-RSS_MIB, TIMEOUT_S, LONGEST_BYTES = 2048, 10, 16 * 1024
+RSS_MIB, PROCESSOR_S, TIMEOUT_S, LONGEST_BYTES = 2048, 10, 120, 16 * 1024
 ONE = "--one"
 BYTES = {"bundle", "lists", "process", "signature", "text"}  # no JSON and no YAML: changed as libFuzzer does
 INSTRUMENTED = ("chaos", "json", "yaml", "zipfile")
@@ -37,12 +40,11 @@ def main() -> int:
     if sys.argv[1:2] == [ONE]:  # a process that `_libfuzzer` has started
         _fuzz(sys.argv[2], sys.argv[3:])
     options = parser.parse_args()
-    from tests.fuzz.readers import READERS  # noqa: PLC0415
-
-    unknown = set(options.readers) - READERS.keys()
+    known = sorted(each.name for each in (ROOT / "corpus").iterdir())  # to import the readers takes a while
+    unknown = set(options.readers) - set(known)
     if unknown:
-        parser.error(f"there is no reader {', '.join(sorted(unknown))}; there are {', '.join(READERS)}")
-    names = options.readers or list(READERS)
+        parser.error(f"there is no reader {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    names = options.readers or known
     with ThreadPoolExecutor(options.jobs) as at_once:
         ended_well = list(at_once.map(partial(_run, seconds=options.seconds, keep=options.keep), names))
     failed = [name for name, well in zip(names, ended_well, strict=True) if not well]
@@ -121,9 +123,18 @@ def _fuzz(reader: str, arguments: list[str]) -> None:
         made = mutated(data, rng) if rng.random() < 0.6 else b""
         return made if made and len(made) <= longest else bytes(atheris.Mutate(data, longest))
 
+    def fuzz(data: bytes) -> None:
+        began = time.process_time()
+        readers.fuzz(reader, data, folder)
+        if time.process_time() - began > PROCESSOR_S:
+            raise AssertionError(f"it took more than {PROCESSOR_S} s")
+        if next(times) % 100 == 0:  # reading a recording sets the collector back
+            gc.collect()
+
+    times = count(1)
     structured = {} if reader in BYTES else {"custom_mutator": mutator}
     folder = Path(os.environ["TMPDIR"])
-    atheris.Setup([sys.argv[0], *arguments], lambda data: readers.fuzz(reader, data, folder), **structured)
+    atheris.Setup([sys.argv[0], *arguments], fuzz, **structured)
     atheris.Fuzz()
 
 

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.readers import READERS, fuzz, kept
+from tests.fuzz.readers import READERS, ROOT, fuzz, kept
+
+
+def test_each_reader_has_a_corpus_and_nothing_else_has() -> None:
+    assert {each.name for each in (ROOT / "corpus").iterdir()} == READERS.keys()
+    assert {each.name for each in (ROOT / "found").glob("*")} <= READERS.keys()
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -376,6 +376,19 @@ MUTATIONS: tuple[Callable[[Forged], None], ...] = (
 )
 
 
+@pytest.mark.parametrize("name", ["{0}/victim", "../../../../../../../../{0}/victim", "{0}/made/history.jsonl"])
+def test_a_recording_that_is_named_elsewhere_is_neither_made_nor_emptied_there(
+    name: str, bundle: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    forged = Forged(bundle)
+    forged.replays[0]["invariants"][0]["history"] = name.format(tmp_path)
+    assert not is_verified(forged.sealed(tmp_path / "bundle.zip"))
+    assert victim.read_text() == "precious"
+    assert {each.name for each in tmp_path.iterdir()} == {"victim", "bundle.zip"}
+
+
 @pytest.mark.parametrize("seed", range(SEEDS), ids=lambda seed: f"{seed}-{MUTATIONS[seed % len(MUTATIONS)].__name__}")
 def test_no_mutation_is_verified(seed: int, bundle: Path, tmp_path: Path) -> None:
     forged = Forged(bundle, seed)
