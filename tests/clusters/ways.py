@@ -223,7 +223,7 @@ USERS = {
     "token with the end of a line": Way(user(token=f"{TOKEN}\n"), "its token has characters", wants=BEARER),
     "token without quotes": Way(user(token=12345), "Expected `str`, got `int`", wants="Bearer 12345"),
     "token in a file": Way(token_file(f"{TOKEN}\n"), wants=BEARER),
-    "token's file no path": Way(user(tokenFile="a\0b"), "is no path: embedded null byte", wants=BEARER),
+    "token's file no path": Way(user(tokenFile="a\0b"), "can't be used: embedded null byte", wants=BEARER),
     "token's file gone": Way(user(tokenFile="gone"), "gone can't be read: No such file", wants=BEARER),
     "token's file empty": Way(token_file("\n"), "is empty", wants=BEARER),
     "token's file before the token": Way(token_file(TOKEN, token="old"), wants=BEARER),

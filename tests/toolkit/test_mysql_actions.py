@@ -10,7 +10,7 @@ from chaos.toolkit.session import SESSION
 from chaos.workloads.web import Deployed
 from tests.toolkit.fakes import FakeCluster
 
-IMAGES = {"hardened": "", "affected-version": ""}
+IMAGES = {"hardened": "mine/mysql:8.0.36", "affected-version": ""}
 
 
 def test_a_control_without_its_image_is_not_run(cluster: FakeCluster) -> None:
