@@ -72,12 +72,21 @@ def broken_seal(path: Path) -> str:
 def opened(path: Path) -> Iterator["Archive"]:
     """An archive to be read. Raises OrdealError where it can't be, or is made to do harm."""
     try:
-        with _Bounded(path) as bounded, zipfile.ZipFile(bounded) as file:
+        with _Bounded(path, opener=_regular) as bounded, zipfile.ZipFile(bounded) as file:
             yield Archive(path, file)
     except OSError as error:
         raise OrdealError(f"the bundle {path} can't be read: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, UnicodeDecodeError) as error:
         raise OrdealError(f"{path} is no bundle that can be read: {error}") from error
+
+
+def _regular(path: str, flags: int) -> int:
+    """Of a pipe nobody may ever say anything. Raises OSError for what is no file."""
+    handle = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return handle
 
 
 class _Bounded(FileIO):

@@ -94,6 +94,15 @@ def test_a_bundle_is_not_written_through_a_link_and_into_no_device(root: Path, v
     assert pipe.is_fifo()
 
 
+def test_a_bundle_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "bundle.zip"
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)  # else who opens it without care waits here for ever
+    code, said = command("verify", str(pipe))
+    os.close(writer)
+    assert (code, said) == (2, f"kube-ordeal: the bundle {pipe} can't be read: it is no regular file\n")
+
+
 def by_link(made: Results, victim: Path) -> None:
     (made.directory / "logs" / "kubelet.log").unlink()
     (made.directory / "logs" / "kubelet.log").symlink_to(victim)
