@@ -62,6 +62,7 @@ def _run(reader: str, seconds: int, *, keep: bool) -> bool:
         fresh = Path(new, "corpus")
         fresh.mkdir()
         limits = [f"-max_total_time={seconds}", f"-rss_limit_mb={RSS_MIB}", f"-timeout={TIMEOUT_S}"]
+        limits.append(f"-report_slow_units={TIMEOUT_S}")
         how = [f"-max_len={LONGEST_BYTES}", f"-artifact_prefix={found}/", "-print_final_stats=1", "-verbosity=1"]
         with log.open("wb") as told:
             code, used_s = _libfuzzer(reader, fresh, corpus, found, *limits, *how, told=told)
