@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Protocol
 
@@ -401,7 +402,9 @@ class Lab:
         this is for harm that is no fault but comes of the load. `nodes`: all of them, where none are named.
         """
         self.phase("evidence")
-        where = self._directory / "evidence" / f"{max(0, len(self.histories) - 1)}-{of}"
+        name = f"{max(0, len(self.histories) - 1)}-{of}"
+        folders = (self._directory / "evidence" / each for each in chain([name], (f"{name}-{n}" for n in count(2))))
+        where = next(each for each in folders if not each.exists())  # a replay may do one fault several times
         named = tuple(nodes) or tuple(n.name for n in self.current.nodes())
         self.evidence.extend(evidence.collect(self.current, named, where, since_wall=since_wall))
 

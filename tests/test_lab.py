@@ -84,6 +84,22 @@ def test_a_workload_that_does_not_become_ready_leaves_evidence_of_why(
     assert [piece.name for piece in lab.evidence] == ["pods.json"]
 
 
+def test_evidence_of_a_fault_that_is_done_again_takes_nobodys_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collect(_: object, _nodes: Sequence[str], where: Path, *, since_wall: float) -> tuple[Piece, ...]:
+        where.mkdir(parents=True)
+        return (Piece("pods.json", where / "pods.json"),)
+
+    monkeypatch.setattr(module.evidence, "collect", collect)
+    lab, _ = made(tmp_path)
+    lab._cluster = SimpleNamespace(nodes=list)  # type: ignore[assignment]
+    for _ in range(3):
+        lab.take_evidence("turn-clock", since_wall=0.0)
+    folders = [piece.path.parent.name for piece in lab.evidence if piece.path is not None]
+    assert folders == ["0-turn-clock", "0-turn-clock-2", "0-turn-clock-3"]
+
+
 def test_why_nothing_came_to_be_is_told_also_without_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lab, _ = made(tmp_path)
 
