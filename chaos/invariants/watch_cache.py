@@ -15,7 +15,7 @@ def watchers_see(fault: str, *, within_s: float) -> Invariant:
     """From `within_s` after the fault landed, a watcher's picture of each object is what is stored, until the undo.
 
     Both are Observations of the same subjects: "watched" at each change that the watch brought, "stored" whenever etcd
-    itself was asked. Reason: "stale". Unknown where etcd was not asked after that time, or where the watch was blind.
+    itself was asked. Reason: "stale". Unknown where etcd was not asked after that time, or where the watch was blind before etcd was last asked.
     """
 
     def judge(history: History) -> Judgement:
@@ -31,7 +31,8 @@ def watchers_see(fault: str, *, within_s: float) -> Invariant:
         unheard = sorted({at.subject for at, belief in beliefs.items() if belief is None})
         if unheard:
             return unknown(f"no watcher ever heard of {names(unheard)}")
-        blind = [b for b in overlapping(history, WATCHED, window) if b.until > due]
+        asked = max(o.at for o in stored)  # the watch may break after that: undoing restarts the control plane
+        blind = [b for b in overlapping(history, WATCHED, window) if b.until > due and b.at <= asked]
         if blind:
             first = blind[0]
             return unknown(f"the watch was broken from {first.at:.1f} s to {first.until:.1f} s: {first.why}", blind)

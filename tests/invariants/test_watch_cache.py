@@ -66,6 +66,14 @@ def test_a_broken_watch_is_unknown_not_stale():
     assert judged(watched(1, "new"), mended, stored(16, "old")).verdict is VIOLATED
 
 
+def test_a_watch_that_breaks_in_the_undo_is_not_a_hole_in_what_is_judged():
+    """Seen in a run of everything: etcd was restored, and the API server answered 429 until its cache was new."""
+    undoing = Blind(29, WATCHED, 31, "ApiException: (429)", complete=False)
+    assert judged(watched(1, "new"), watched(12, "old"), stored(16, "old"), undoing).verdict is HELD
+    assert judged(watched(1, "new"), stored(16, "old"), undoing).verdict is VIOLATED
+    assert judged(watched(1, "new"), stored(16, "old"), undoing, stored(29.5, "old")).verdict is UNKNOWN
+
+
 def test_a_fault_that_never_landed_is_unknown():
     seen = history(watched(1, "new"), stored(16, "new"))
     assert judge(watchers_see("restore", within_s=5), seen).verdict is UNKNOWN
