@@ -15,7 +15,8 @@ def watchers_see(fault: str, *, within_s: float) -> Invariant:
     """From `within_s` after the fault landed, a watcher's picture of each object is what is stored, until the undo.
 
     Both are Observations of the same subjects: "watched" at each change that the watch brought, "stored" whenever etcd
-    itself was asked. Reason: "stale". Unknown where etcd was not asked after that time, or where the watch was blind before etcd was last asked.
+    itself was asked. Reason: "stale". Unknown where etcd was not asked after that time, or where the watch was blind
+    before etcd was last asked.
     """
 
     def judge(history: History) -> Judgement:
