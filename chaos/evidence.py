@@ -19,8 +19,8 @@ from chaos import objects, rbd_lock, stacks
 from chaos.clusters.base import Cluster, NodeExec
 from chaos.clusters.client import raw_get
 from chaos.errors import OrdealError
-from chaos.hosts.files import file_name
-from chaos.hosts.places import make_private, write_private
+from chaos.hosts.files import file_name, place
+from chaos.hosts.places import make_private
 from chaos.nodefacts import SLUB
 from chaos.scrub import scrub
 from chaos.waiting import WaitedInVainError, eventually
@@ -103,7 +103,7 @@ def _written(path: Path, text: Callable[[], str | objects.Kept]) -> Iterator[Pie
     try:
         said = text()
         kept = said if isinstance(said, objects.Kept) else _kept(path.name, scrub(said))
-        write_private(path, kept.text, within=path.parent)
+        place(path, kept.text, within=path.parent)
     except Exception as error:  # noqa: BLE001  (a dead node or API server is expected here, and is itself told)
         yield Piece(path.name, None, _first_line(error))
         return
@@ -113,7 +113,7 @@ def _written(path: Path, text: Callable[[], str | objects.Kept]) -> Iterator[Pie
     if path.name.endswith("-goroutines.txt"):
         summary = path.with_name(path.name.replace("-goroutines.txt", "-goroutines-summary.txt"))
         with suppress(OSError):  # the disk has just become full: the dump itself is there
-            write_private(summary, stacks.summary(kept.text), within=path.parent)
+            place(summary, stacks.summary(kept.text), within=path.parent)
             yield Piece(summary.name, summary)
 
 

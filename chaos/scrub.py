@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from chaos.hosts.places import write_private
+from chaos.hosts.files import place
 
 REMOVED = "(removed)"
 PASSES = 10  # what stays beside a secret may look like one, once that is gone
@@ -113,7 +113,7 @@ def scrubbed(value: JSON, as_it_is: Collection[str] = ()) -> JSON:
 def scrub_file(path: Path) -> None:
     """The same of a file that a program has written, once it is whole. Raises OSError."""
     said = path.read_bytes().decode(errors="replace")
-    write_private(path, scrub(said))
+    place(path, scrub(said))
 
 
 def _named(name: str, value: JSON, as_it_is: Collection[str]) -> JSON:

@@ -32,8 +32,9 @@ from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
 from chaos.hosts import engine, registry, trusted
 from chaos.hosts.command import Output, run
+from chaos.hosts.files import place
 from chaos.hosts.image import REPOSITORY, WORKLOAD_IMAGE, kind_config_patches, list_images
-from chaos.hosts.places import private, state_dir, state_path, write_private
+from chaos.hosts.places import private, state_dir, state_path
 from chaos.untrusted import json_file
 from chaos.waiting import eventually
 
@@ -98,7 +99,7 @@ class KindCluster:
         report("waiting for every node and CoreDNS to be Ready")
         cluster.wait_ready(READY_WITHIN_S)
         cluster.identify()
-        write_private(home / IDENTITY, msgspec.json.encode(cluster.ref.identity).decode())
+        place(home / IDENTITY, msgspec.json.encode(cluster.ref.identity).decode())
         if shape.imagefs_bytes:
             node_images.keep_content(cluster.workers[0])
         return cluster
@@ -400,7 +401,7 @@ class KindCluster:
         address = docker.inspect(self._container(self.control_plane)).address
         path = self._second
         private(path.parent)
-        write_private(path, chosen.text(f"https://{address}:{SECOND_PORT}"))
+        place(path, chosen.text(f"https://{address}:{SECOND_PORT}"))
         return str(path)
 
     @property

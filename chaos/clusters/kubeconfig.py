@@ -21,7 +21,8 @@ import yaml
 
 from chaos.errors import OrdealError
 from chaos.hosts import record
-from chaos.hosts.places import journals_dir, state_path, write_private
+from chaos.hosts.files import place
+from chaos.hosts.places import journals_dir, state_path
 from chaos.untrusted import CREDENTIAL, MERGE, OnceLoader, bounded, check_values, json_of
 
 VARIABLE = "KUBECONFIG"
@@ -33,7 +34,7 @@ PROXY_SCHEMES = ("http", "https", "socks5")
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
 NEVER, IF_AVAILABLE, ALWAYS = "Never", "IfAvailable", "Always"
 PLUGIN_CONFIG = "client.authentication.k8s.io/exec"  # the cluster's extension that a plugin is told
-# What `sweep` finds; also where a write of it was cut short, see `write_private`.
+# What `sweep` finds; also where a write of it was cut short, see `chaos.hosts.files.placed`.
 _PUT_TOGETHER = re.compile(r"\.?(?P<whole>[0-9a-f]{12}(-(?P<process>\d+-\d+))?\.yaml)")
 T = TypeVar("T")
 
@@ -303,7 +304,7 @@ def _written(chosen: Chosen) -> Path:
     try:
         path = folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-{record.this_process()}.yaml"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(path, text)
+        place(path, text)
     except OSError as error:
         raise OrdealError(f"the merged kubeconfig can't be written: {error}") from error
     return path

@@ -64,8 +64,9 @@ from chaos.clusters.simulated_processes import Process, kill, read, start
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, trusted
 from chaos.hosts.command import PRIVATE_UMASK, run
+from chaos.hosts.files import place
 from chaos.hosts.lock import locked
-from chaos.hosts.places import manifests_dir, state_path, write_private
+from chaos.hosts.places import manifests_dir, state_path
 from chaos.waiting import WaitedInVainError, eventually
 
 CONTROL_PLANE = (APISERVER, CONTROLLER_MANAGER, SCHEDULER)
@@ -257,7 +258,7 @@ class SimulatedCluster:
         """
         ports, kubeconfig = self._record.ports, self._second_kubeconfig
         chosen = kubeconfigs.read(Path(self._ref.kubeconfig)).choose()
-        write_private(kubeconfig, chosen.text(f"https://{LOOPBACK}:{ports.second_apiserver}"))
+        place(kubeconfig, chosen.text(f"https://{LOOPBACK}:{ports.second_apiserver}"))
         changes = {
             APISERVER: {"secure-port": str(ports.second_apiserver)},
             CONTROLLER_MANAGER: {
@@ -299,7 +300,7 @@ class SimulatedCluster:
             override.unlink(missing_ok=True)
         else:
             override.parent.mkdir(exist_ok=True)
-            write_private(override, path)
+            place(override, path)
         if self.running_program(component) != self._component(component)[0]:
             self._kill(component)
             self.start_first_control_plane()

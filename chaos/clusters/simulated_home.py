@@ -22,8 +22,9 @@ from chaos.clusters.simulated_processes import MARK, adopt, kill, marked, read
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, trusted
 from chaos.hosts.command import PRIVATE_UMASK, CommandError, run
+from chaos.hosts.files import place
 from chaos.hosts.lock import locked
-from chaos.hosts.places import private, state_dir, state_path, write_private
+from chaos.hosts.places import private, state_dir, state_path
 from chaos.untrusted import json_file
 from chaos.waiting import eventually
 
@@ -161,7 +162,7 @@ def read_record(directory: Path) -> Record | None:
 
 def write_record(directory: Path, record: Record) -> None:
     """Put the record into its directory."""
-    write_private(directory / "cluster.json", json.dumps(asdict(record), indent=1))
+    place(directory / "cluster.json", json.dumps(asdict(record), indent=1))
 
 
 def claim(directory: Path, shape: Shape, programs: Programs) -> Record:
@@ -234,7 +235,7 @@ def bring_up(directory: Path, record: Record, programs: Programs, report: Callab
         raise OrdealError(f"the simulated control plane did not start: {error}{last_words(directory)}") from error
     for name in _adopt(directory):
         raise OrdealError(f"{name} ended as soon as it was started{last_words(directory)}")
-    write_private(directory / "kubeconfig", (workdir(directory) / "kubeconfig.yaml").read_text())
+    place(directory / "kubeconfig", (workdir(directory) / "kubeconfig.yaml").read_text())
 
 
 def _adopt(directory: Path) -> list[str]:

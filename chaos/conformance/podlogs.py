@@ -11,8 +11,8 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from chaos.clusters.base import Cluster
-from chaos.hosts.files import file_name
-from chaos.hosts.places import make_private, write_private
+from chaos.hosts.files import file_name, place
+from chaos.hosts.places import make_private
 from chaos.scrub import scrub
 
 EVERY_S = 2.0
@@ -58,7 +58,7 @@ class PodLogs:
         paths = []
         for pod, text in sorted(mine.items()):
             path = folder / f"{file_name(pod)}.log"
-            write_private(path, scrub(text), within=folder)
+            place(path, scrub(text), within=folder)
             paths.append(path)
         return tuple(paths)
 

@@ -10,7 +10,8 @@ from chaos.hosts import binaries, kubectl, registry, trusted
 from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, run
 from chaos.hosts.engine import Engine
-from chaos.hosts.places import APP, cache_dir, cache_path, write_private
+from chaos.hosts.files import place
+from chaos.hosts.places import APP, cache_dir, cache_path
 from chaos.untrusted import json_file
 
 BUNDLE, NAME = "conformance", "e2e.test"
@@ -59,7 +60,7 @@ def take(version: str, engine: Engine, *, report: Report = silent) -> Program | 
         (target / RECORD).unlink(missing_ok=True)
         registry.take_out(engine, image, IN_IMAGE, (KUBECTL, NAME), target)
         sums = {name: binaries.digest(target / name) for name in (KUBECTL, NAME)}
-        write_private(target / RECORD, json.dumps({"image": image, "sha256": sums}, indent=1))  # last: it is whole now
+        place(target / RECORD, json.dumps({"image": image, "sha256": sums}, indent=1))  # last: it is whole now
     return Program(target / NAME, wanted, target / KUBECTL)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaos.conformance.outcome import Reason, SpecOutcome, State
-from chaos.hosts.places import write_private
+from chaos.hosts.files import place
 from chaos.invariants.conformance import FAILED, FLAKY, LATE, LOST, NO_IMAGE, PASSED, SKIPPED
 from chaos.report.specs import SpecResult
 from chaos.scrub import scrub
@@ -46,7 +46,7 @@ def row(
     """
     output = folder / OUTPUT
     if outcome.output:
-        write_private(output, scrub(outcome.output), within=root)
+        place(output, scrub(outcome.output), within=root)
     return SpecResult(
         test,
         when,

@@ -28,8 +28,9 @@ import msgspec
 from chaos.errors import OrdealError
 from chaos.hosts import go, graphs, trusted
 from chaos.hosts.command import CommandError
+from chaos.hosts.files import place
 from chaos.hosts.lock import locked
-from chaos.hosts.places import cache_dir, cache_path, manifests_dir, write_private
+from chaos.hosts.places import cache_dir, cache_path, manifests_dir
 from chaos.untrusted import json_file, text_file
 
 Report = Callable[[str], None]
@@ -265,7 +266,7 @@ def _digest_of(program: Path, state: str) -> str:
     with program.open("rb") as read:
         counted = hashlib.file_digest(read, "sha256").hexdigest()
     with suppress(OSError):  # a cache may be read only
-        write_private(kept, f"{state} {counted}")
+        place(kept, f"{state} {counted}")
     return counted
 
 

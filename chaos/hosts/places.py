@@ -5,7 +5,6 @@ from pathlib import Path
 
 from chaos.errors import OrdealError
 from chaos.hosts import trusted
-from chaos.hosts.files import place
 
 APP = "kube-ordeal"
 CACHE_HOME, STATE_HOME = "XDG_CACHE_HOME", "XDG_STATE_HOME"
@@ -113,8 +112,3 @@ def make_private(folder: Path) -> None:
     if not folder.is_dir():
         make_private(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
-
-
-def write_private(path: Path, text: str, *, within: Path | None = None) -> None:
-    """Whole or not at all, readable by its owner alone, as `files.place` does. Raises OSError."""
-    place(path, text, within=within)

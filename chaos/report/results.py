@@ -18,10 +18,10 @@ from typing import Any
 from chaos.catalogue import INCIDENTS
 from chaos.errors import OrdealError
 from chaos.evidence import Piece
-from chaos.hosts.files import opened, place_link
+from chaos.hosts.files import opened, place, place_link
 from chaos.hosts.lock import locked
 from chaos.hosts.ownership import will_write
-from chaos.hosts.places import APP, make_private, write_private
+from chaos.hosts.places import APP, make_private
 from chaos.invariants.base import Finding, Verdict
 from chaos.report import junit, specs
 from chaos.report.saved import LATEST, LeftOut, SavedPlan, of_json
@@ -183,8 +183,8 @@ class Results:
         # Whoever reads meanwhile, and whatever kills us, finds the old file or the new one.
         told: Any = scrubbed(content, _NAMES)
         text = json_text(told) + "\n"
-        write_private(self.path, text, within=self.directory)
-        write_private(self.directory / "junit.xml", junit.document(of_json(told, self.path)), within=self.directory)
+        place(self.path, text, within=self.directory)
+        place(self.directory / "junit.xml", junit.document(of_json(told, self.path)), within=self.directory)
 
     def _as_json(self, o: Outcome) -> dict[str, object]:
         return {

@@ -248,7 +248,7 @@ import os, signal, sys
 from pathlib import Path
 from tests.clusters.test_kubeconfig import put_together
 path = put_together(Path(sys.argv[1]))
-(path.parent / f".{path.name}-abcd1234").write_text(path.read_text())  # as `write_private` leaves it
+(path.parent / f".{path.name}.0011223344556677").write_text(path.read_text())  # as `place` leaves it
 os.kill(os.getpid(), signal.SIGKILL)
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=60, cwd=Path(__file__).parents[2])

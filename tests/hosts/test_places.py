@@ -54,10 +54,10 @@ def test_of_a_private_file_that_cannot_be_written_nothing_is_left(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    places.write_private(tmp_path / "k", "one")
+    files.place(tmp_path / "k", "one")
     monkeypatch.setattr(files.os, "replace", full)  # when all of it is there
     with pytest.raises(OSError, match="No space left"):
-        places.write_private(tmp_path / "k", "two")
+        files.place(tmp_path / "k", "two")
     assert [path.name for path in tmp_path.iterdir()] == ["k"]
     assert (tmp_path / "k").read_text() == "one"
 
