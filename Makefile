@@ -112,10 +112,11 @@ wheel: $(STAMP) ## the package as a file, in dist/ (docs/install.md)
 docs: $(STAMP) ## the documentation as a site, in site/; needs no network, then or when it is read
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-lint: $(STAMP) ## ruff and mypy strict
+lint: $(STAMP) ## ruff, mypy strict, and imports that run down (docs/design.md)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy chaos
+	$(BIN)/lint-imports --no-cache
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaos import old_names
+from chaos.run import old_names
 
 pytest_plugins = ["chaos.plugin"]
 

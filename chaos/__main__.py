@@ -2,15 +2,15 @@
 
 import sys
 
-from chaos.system import why_not
+from chaos.basics.system import why_not
 
 
 def main() -> None:
-    """The command; exit codes are those of chaos.cli."""
+    """The command; exit codes are those of chaos.cli.app."""
     if why := why_not():
         sys.stderr.write(f"kube-ordeal: {why}\n")
         sys.exit(2)
-    from chaos import cli  # noqa: PLC0415  (it imports what only Linux has)
+    from chaos.cli import app as cli  # noqa: PLC0415  (it imports what only Linux has)
 
     cli.main()
 

@@ -1,6 +1,6 @@
 """The errors that a user can cause. Each is one sentence: what is wrong, where, what to do."""
 
-from chaos.visible import lines
+from chaos.basics.visible import lines
 
 
 class OrdealError(Exception):

@@ -1,6 +1,6 @@
 """The pytest plugin's entry point. Every pytest of an environment loads it, so it imports and does next to nothing.
 
-It adds the options, and wakes the rest (chaos.session) in a run of ours, which is one in which
+It adds the options, and wakes the rest (chaos.session.hooks) in a run of ours, which is one in which
 
 - one of our options was given, or
 - an argument names our suites, or something in them, or
@@ -23,13 +23,15 @@ from typing import Any
 
 import pytest
 
-from chaos import old_names, options, running, system
+from chaos.basics import system
 from chaos.hosts.places import beside, suites_dir
-from chaos.mark import is_marked
+from chaos.run import old_names, options
+from chaos.run.mark import is_marked
+from chaos.session import running
 
 RUN_ID = pytest.StashKey[str]()
 FOUND = pytest.StashKey[Path]()  # a file that is there where another process has collected a test of ours
-_REST = "chaos.session"
+_REST = "chaos.session.hooks"
 _RUN_ID_KEY, _FOUND_KEY = "kube_ordeal_run", "kube_ordeal_found"
 
 
@@ -106,7 +108,7 @@ def is_awake(config: pytest.Config) -> bool:
 def wake(config: pytest.Config) -> None:
     """This is a run of ours. Safe to repeat."""
     if not is_awake(config):
-        from chaos import session  # noqa: PLC0415  (it takes seconds, and other people's tests don't need it)
+        from chaos.session import hooks as session  # noqa: PLC0415  (it takes seconds, and other people's tests don't need it)
 
         session.begin(config)
         if found := worker_input(config, _FOUND_KEY):

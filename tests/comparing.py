@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import pytest
 
-from chaos.waiting import WaitedInVainError, eventually
+from chaos.basics.waiting import WaitedInVainError, eventually
 
 P = TypeVar("P")
 AS_BEFORE_WITHIN_S = SETTLED_WITHIN_S = 300.0  # both end when it is seen

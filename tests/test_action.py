@@ -15,10 +15,10 @@ from check_jsonschema import main as check_jsonschema
 from click.testing import CliRunner as ClickRunner
 from typer.testing import CliRunner
 
-from chaos import gate
-from chaos.cli import app
-from chaos.invariants.base import Verdict
-from chaos.waiting import eventually
+from chaos.basics.waiting import eventually
+from chaos.cli import gate
+from chaos.cli.app import app
+from chaos.judge.base import Verdict
 from tests.report.made import broken, outcome, proven, results
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.answers import Answers
 from chaos.errors import OrdealError
+from chaos.subjects.mysql.answers import Answers
 
 ECHO = ("sh", "-c", 'while read -r each; do echo "$$ $each"; done')
 

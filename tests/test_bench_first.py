@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import OrdealError
-from chaos.report.saved import load
+from chaos.results.saved import load
 from tests.bench import first
 from tests.bench.child import Ended, Line, run_to_end
 from tests.bench.first import BUILT, Marks, marks, measure, table, verdicts
@@ -72,14 +72,16 @@ def test_what_replays_say_of_their_begin_is_no_verdict() -> None:
 
 def test_the_patterns_are_those_of_what_is_said() -> None:
     """Where the lines are changed in the product, this bench must follow."""
-    sources = ("hosts/binaries.py", "hosts/steps.py", "cli.py", "session.py")
+    sources = ("hosts/binaries.py", "setup/steps.py", "cli/app.py", "session/hooks.py")
     said = {name: (ROOT / "chaos" / name).read_text() for name in sources}
     assert 'f"built {title} in {' in said["hosts/binaries.py"]
-    assert 'f"done: {step.title}, {' in said["hosts/steps.py"]
-    assert '"nothing is missing: ' in said["cli.py"]
-    assert '"take it back with: ' in said["cli.py"].replace('f"', '"')
-    assert '"nothing was changed on this machine but the cache"' in said["cli.py"]
-    assert "=== {outcome.id}: {outcome.verdict}, {'passed' if outcome.passed else 'FAILED'}: " in said["session.py"]
+    assert 'f"done: {step.title}, {' in said["setup/steps.py"]
+    assert '"nothing is missing: ' in said["cli/app.py"]
+    assert '"take it back with: ' in said["cli/app.py"].replace('f"', '"')
+    assert '"nothing was changed on this machine but the cache"' in said["cli/app.py"]
+    assert (
+        "=== {outcome.id}: {outcome.verdict}, {'passed' if outcome.passed else 'FAILED'}: " in said["session/hooks.py"]
+    )
     assert BUILT.search("  built kubernetes 1.34.4 in 627 s")
 
 

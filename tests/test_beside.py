@@ -12,21 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from chaos import options
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.conformance.choice import SETS
-from chaos.faults import load_all
+from chaos.harm import load_all
 from chaos.hosts import workload_images
-from chaos.options import options_of
-from chaos.profile import PROFILES
-from chaos.session import NO_RERUN
-from chaos.suites import replays
+from chaos.run import options
+from chaos.run.options import options_of
+from chaos.run.profile import PROFILES
+from chaos.run.suites import replays
+from chaos.session.hooks import NO_RERUN
 from tests.test_plugin import PARAMETRIZED, SUITE, VERDICTS
 
 pytest_plugins = ["pytester"]
 load_all()  # the inner runs share this process: what they import anew they would register twice
 replays()
-HEAVY = ("chaos.session", "chaos.lab", "chaos.clusters", "chaos.suites", "kubernetes", "yaml", "rich")
+HEAVY = ("chaos.session.hooks", "chaos.run.lab", "chaos.clusters", "chaos.suites", "kubernetes", "yaml", "rich")
 OURS = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
 # What another project's run looks like from inside, written by its conftest.
 FOREIGN = """
@@ -37,7 +37,7 @@ def pytest_sessionfinish(session):
     sched = getattr(config.pluginmanager.getplugin("dsession"), "sched", None)
     seen = {
         "modules": sorted(sys.modules),
-        "awake": config.pluginmanager.has_plugin("chaos.session"),
+        "awake": config.pluginmanager.has_plugin("chaos.session.hooks"),
         "markers": config.getini("markers"),
         "scheduler": type(sched).__name__,
         "signal": signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,
@@ -381,8 +381,8 @@ TIMED = """
 import threading
 from pathlib import Path
 from chaos.clusters.base import ClusterRef
-from chaos.journal import WORKLOAD
-from chaos.signals import held_back
+from chaos.record.journal import WORKLOAD
+from chaos.basics.signals import held_back
 
 @incident("mass-termination", on=("kind",))
 def test_hangs(lab):

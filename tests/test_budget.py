@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.budget import END_S, Candidate, Costs, Plan, Watch, parse, plan, span
 from chaos.errors import OrdealError
+from chaos.run.budget import END_S, Candidate, Costs, Plan, Watch, parse, plan, span
 
 PLAIN = ("kind", "plain")
 

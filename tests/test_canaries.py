@@ -12,33 +12,34 @@ import yaml
 from kubernetes.client import ApiClient
 from rich.console import Console
 
-from chaos import cli, evidence, objects
-from chaos.catalogue import find
+from chaos.basics.scrub import REMOVED
+from chaos.basics.waiting import eventually
+from chaos.cli import app as cli
 from chaos.clusters.base import ClusterRef, Shape
 from chaos.clusters.client import Access, unanswered
 from chaos.conformance.outcome import Reason, SpecOutcome, State
 from chaos.conformance.podlogs import PodLogs
 from chaos.conformance.rows import row
 from chaos.errors import OrdealError
-from chaos.evidence import Piece
-from chaos.history import Blind, FaultStep, History, Observation, Phase, Probe, SpecRun, Writes
-from chaos.hosts import steps
 from chaos.hosts.command import CommandError, Output
-from chaos.invariants import base, load_all
-from chaos.invariants.base import Invariant, Judgement, Recipe, judge, violated
-from chaos.journal import Journal
-from chaos.promised import beginning
-from chaos.recorder import Recorder
+from chaos.judge import base, load_all
+from chaos.judge.base import Invariant, Judgement, Recipe, judge, violated
+from chaos.judge.catalogue import find
+from chaos.record import evidence, objects
+from chaos.record.evidence import Piece
+from chaos.record.history import Blind, FaultStep, History, Observation, Phase, Probe, SpecRun, Writes
+from chaos.record.journal import Journal
+from chaos.record.recorder import Recorder
 from chaos.report import product
 from chaos.report.bundle import pack
 from chaos.report.close import close
-from chaos.report.results import Results
-from chaos.report.saved import LeftOut, load
 from chaos.report.verify import verify
-from chaos.scrub import REMOVED
-from chaos.telling import made_visible
-from chaos.verdict import outcome_of
-from chaos.waiting import eventually
+from chaos.results.results import Results
+from chaos.results.saved import LeftOut, load
+from chaos.run.promised import beginning
+from chaos.run.verdict import outcome_of
+from chaos.session.telling import made_visible
+from chaos.setup import steps
 from tests.canaries import CANARY, SAYINGS, found_in
 from tests.fake_apiserver import FakeApiServer
 

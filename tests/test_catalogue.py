@@ -1,27 +1,29 @@
 """The catalogue, the suites and what is written about them say the same."""
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from chaos.catalogue import INCIDENTS, POSTMORTEMS, Incident, find
 from chaos.clusters.base import ABILITIES, KIND, SIMULATED
 from chaos.errors import OrdealError
 from chaos.hosts import mutants, workload_images
-from chaos.incident import PLAIN, SHAPES, Load, incident
-from chaos.suites import by_incident, suites, suites_dir
+from chaos.judge import catalogue
+from chaos.judge.catalogue import POSTMORTEMS, Incident, find, incidents
+from chaos.run.incident import PLAIN, SHAPES, Load, incident
+from chaos.run.suites import by_incident, suites, suites_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_ids_are_unique_and_fit_a_command_line() -> None:
-    ids = [each.id for each in INCIDENTS]
+    ids = [each.id for each in incidents()]
     assert len(ids) == len(set(ids))
     assert [each for each in ids if not re.fullmatch(r"[a-z][a-z0-9-]*", each)] == []
 
 
-@pytest.mark.parametrize("each", INCIDENTS, ids=lambda each: each.id)
+@pytest.mark.parametrize("each", incidents(), ids=lambda each: each.id)
 def test_an_incident_says_all_that_a_reader_needs(each: Incident) -> None:
     assert each.level in {"MUST", "SHOULD", "MAY"}
     assert each.level in each.claim
@@ -33,8 +35,8 @@ def test_an_incident_says_all_that_a_reader_needs(each: Incident) -> None:
 
 
 def test_an_incident_names_the_post_mortem_that_its_source_tells_of() -> None:
-    assert {each.postmortem for each in INCIDENTS} == {"", *POSTMORTEMS}
-    for each in INCIDENTS:
+    assert {each.postmortem for each in incidents()} == {"", *POSTMORTEMS}
+    for each in incidents():
         named = [postmortem for postmortem in POSTMORTEMS if f"post-mortem {postmortem} " in each.source]
         assert named == [each.postmortem] * bool(each.postmortem), each.id
 
@@ -93,8 +95,8 @@ def test_the_readme_has_a_row_for_each_incident() -> None:
 
 
 def test_find_names_what_there_is() -> None:
-    assert find(INCIDENTS[0].id) is INCIDENTS[0]
-    with pytest.raises(OrdealError, match=INCIDENTS[-1].id):
+    assert find(incidents()[0].id) is incidents()[0]
+    with pytest.raises(OrdealError, match=incidents()[-1].id):
         find("no-such-incident")
 
 
@@ -102,10 +104,57 @@ def test_a_mark_with_an_unknown_incident_or_control_is_refused_when_it_is_writte
     with pytest.raises(OrdealError, match="no incident 'fire'"):
         incident("fire", on=(KIND,))
     with pytest.raises(OrdealError, match="no control 'petrol'; there are"):
-        incident(INCIDENTS[0].id, on=(KIND,), controls=("petrol",))
+        incident(incidents()[0].id, on=(KIND,), controls=("petrol",))
 
 
 def test_a_suite_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
     (tmp_path / "test_broken.py").write_text("import no_such_module_here\n")
     with pytest.raises(OrdealError, match=r"test_broken\.py can't be imported.*no_such_module_here"):
         suites(tmp_path)
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Puts subjects of a test's own in the place of ours: a folder's name, and what its incident.py says."""
+    package = f"made_{tmp_path.name.replace('-', '_')}"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(catalogue, "SUBJECTS", package)
+    incidents.cache_clear()
+
+    def make(**said: str | None) -> None:
+        for name, source in {"": None, **said}.items():
+            folder = tmp_path / package / name
+            folder.mkdir(exist_ok=True)
+            (folder / "__init__.py").touch()
+            if source is not None:
+                (folder / "incident.py").write_text(source)
+
+    yield make
+    incidents.cache_clear()
+
+
+DECLARES = """from dataclasses import replace
+from chaos.subjects.handles.incident import INCIDENTS as OTHERS
+INCIDENTS = (replace(OTHERS[0], id="fire"),)
+"""
+
+
+def test_a_subject_is_found_by_being_there(made: Callable[..., None]) -> None:
+    made(flames=DECLARES, water=DECLARES.replace("fire", "flood"))
+    assert [each.id for each in incidents()] == ["fire", "flood"]
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ({"flames": None}, "chaos/subjects/flames has no incident.py, which says what happened"),
+        ({"flames": "INCIDENT = 1"}, "chaos/subjects/flames/incident.py has no INCIDENTS: add it"),
+        ({"flames": DECLARES, "smoke": DECLARES}, "'fire' is in chaos/subjects/flames and in chaos/subjects/smoke"),
+    ],
+)
+def test_what_a_subject_lacks_is_said_in_a_sentence(
+    made: Callable[..., None], said: dict[str, str | None], what: str
+) -> None:
+    made(**said)
+    with pytest.raises(OrdealError, match=re.escape(what)):
+        incidents()

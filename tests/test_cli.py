@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from chaos.catalogue import INCIDENTS
-from chaos.cli import app
+from chaos.cli.app import app
 from chaos.clusters.base import ClusterRef
-from chaos.invariants.base import Verdict
-from chaos.invariants.conformance import FAILED, PASSED
-from chaos.journal import CLUSTER, WORKLOAD, Journal
-from chaos.report.specs import ALONE, SpecResult
+from chaos.judge.base import Verdict
+from chaos.judge.catalogue import incidents
+from chaos.judge.conformance import FAILED, PASSED
+from chaos.record.journal import CLUSTER, WORKLOAD, Journal
+from chaos.results.specs import ALONE, SpecResult
 from tests.fake_apiserver import FakeApiServer
 from tests.report.made import outcome, results
 
-COMMAND = [sys.executable, "-m", "chaos.cli"]
+COMMAND = [sys.executable, "-m", "chaos.cli.app"]
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -70,7 +70,7 @@ def test_list_as_json_holds_the_catalogue(home: Home) -> None:
     done = home.run("list", "--json")
     assert done.code == 0, done.err
     listed = json.loads(done.out)
-    assert [each["id"] for each in listed] == [each.id for each in INCIDENTS]
+    assert [each["id"] for each in listed] == [each.id for each in incidents()]
     for each in listed:
         assert {"id", "claim", "level", "source", "abilities", "clusters", "controls"} <= each.keys()
         assert each["abilities"] or each["id"] == "node-preflight", each["id"]  # which is content with the API

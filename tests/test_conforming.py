@@ -9,23 +9,23 @@ from typing import Any
 
 import pytest
 
-from chaos import conforming
-from chaos.catalogue import INCIDENTS
+from chaos.basics.waiting import WaitedInVainError
 from chaos.clusters.base import KIND, SIMULATED, ClusterRef, Node, Shape
 from chaos.conformance.rounds import DEFAULT, Wish
-from chaos.conforming import SMALL_DISK, CantConformError, Conforming
 from chaos.errors import OrdealError
-from chaos.faults.base import Fault
-from chaos.faults.node import PowerOff
-from chaos.faults.scale import ScaleToZero
-from chaos.history import FaultStep, History, Phase, SpecRun
-from chaos.invariants.base import Verdict
-from chaos.invariants.conformance import AFTER, BEFORE, DURING, FAILED, PASSED
-from chaos.lab import CONFORMANCE, Lab, LacksAbilityError
-from chaos.profile import PROFILES
-from chaos.promised import REPLAY
-from chaos.report.specs import SpecResult
-from chaos.waiting import WaitedInVainError
+from chaos.harm.base import Fault
+from chaos.harm.node import PowerOff
+from chaos.judge.base import Verdict
+from chaos.judge.catalogue import incidents
+from chaos.judge.conformance import AFTER, BEFORE, DURING, FAILED, PASSED
+from chaos.record.history import FaultStep, History, Phase, SpecRun
+from chaos.results.specs import SpecResult
+from chaos.run import conforming
+from chaos.run.conforming import SMALL_DISK, CantConformError, Conforming
+from chaos.run.lab import CONFORMANCE, Lab, LacksAbilityError
+from chaos.run.profile import PROFILES
+from chaos.run.promised import REPLAY
+from chaos.subjects.conforms.faults import ScaleToZero
 
 SPEC = "[sig-apps] ReplicaSet should serve"
 EVERYTHING = Wish((BEFORE, DURING, AFTER), asked=True)
@@ -279,7 +279,7 @@ def lab(tmp_path: Path, built: list[str]) -> Callable[..., Lab]:
     def make(wish: Wish | None, control: str | None = None) -> Lab:
         nothing: Any = None
         made = Lab(
-            INCIDENTS[0], control, KIND, PROFILES["smoke"], needs=(), pool=nothing, journal=nothing, run="r",
+            incidents()[0], control, KIND, PROFILES["smoke"], needs=(), pool=nothing, journal=nothing, run="r",
             directory=tmp_path / "replay", report=lambda _: None, conform=wish,
         )  # fmt: skip
         made._cluster = _cluster()
@@ -303,7 +303,7 @@ def test_a_lab_judges_by_what_became_of_specs(lab: Callable[..., Lab]) -> None:
 
 
 def test_around_a_control_and_without_a_wish_a_lab_runs_none(lab: Callable[..., Lab]) -> None:
-    for made in (lab(EVERYTHING, INCIDENTS[0].controls[0].id), lab(None), lab(Wish())):
+    for made in (lab(EVERYTHING, incidents()[0].controls[0].id), lab(None), lab(Wish())):
         made.conform_after()
         assert (made.findings, made.specs, made.facts, made.histories) == ([], (), {}, [])
 

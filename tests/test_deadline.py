@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from chaos.deadline import Deadline, TimedOutError
-from chaos.signals import held_back
+from chaos.basics.signals import held_back
+from chaos.run.deadline import Deadline, TimedOutError
 
 LONG_S = 60.0  # to end a hang
 

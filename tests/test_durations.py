@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from chaos import durations
-from chaos.case import Case
 from chaos.clusters.base import KIND, SIMULATED
 from chaos.hosts import mutants, workload_images
 from chaos.hosts.places import state_dir
-from chaos.hosts.steps import kind_steps, simulated_steps
-from chaos.incident import DENSE, PLAIN, SHAPES, STATEFUL
-from chaos.suites import suites
+from chaos.run import durations
+from chaos.run.case import Case
+from chaos.run.incident import DENSE, PLAIN, SHAPES, STATEFUL
+from chaos.run.suites import suites
+from chaos.setup.steps import kind_steps, simulated_steps
 
 KEY = durations.replay_key("x/test_x.py::test_x[kind-hardened]", "smoke", "1.34.4")
 

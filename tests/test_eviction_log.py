@@ -5,11 +5,20 @@ from collections.abc import Sequence
 
 import pytest
 
+from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
-from chaos.eviction_log import EVICTED, IMAGE_REMOVED, NONE_LEFT, RANKING, RECLAIMS, EvictionLog, said, source_of
-from chaos.history import Blind, History, Observation
 from chaos.hosts.command import Output
-from chaos.waiting import eventually
+from chaos.record.history import Blind, History, Observation
+from chaos.subjects.eviction.sampler import (
+    EVICTED,
+    IMAGE_REMOVED,
+    NONE_LEFT,
+    RANKING,
+    RECLAIMS,
+    EvictionLog,
+    said,
+    source_of,
+)
 
 HEAD = "I1121 13:02:42.757343    5893 eviction_manager.go:405] "
 
@@ -65,7 +74,7 @@ EVICTION = '"Eviction manager: pod is evicted successfully" pod="a/eater-1"'
 
 
 def test_each_line_is_recorded_once_at_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chaos.eviction_log.EVERY_S", 0.01)
+    monkeypatch.setattr("chaos.subjects.eviction.sampler.EVERY_S", 0.01)
     journal, history = Journal(), History()
     journal.write(EVICTION, history.began_wall + 1.5)
     with EvictionLog(history, journal, "worker"):
@@ -82,7 +91,7 @@ def test_each_line_is_recorded_once_at_its_own_time(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_log_that_cannot_be_read_until_the_end_is_a_blindness(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chaos.eviction_log.EVERY_S", 0.01)
+    monkeypatch.setattr("chaos.subjects.eviction.sampler.EVERY_S", 0.01)
     journal, history = Journal(), History()
     journal.away = True
     with EvictionLog(history, journal, "worker"):

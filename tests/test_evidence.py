@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 from urllib3.exceptions import MaxRetryError
 
-from chaos import evidence
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
+from chaos.record import evidence
 
 DUMP = """goroutine 1 [chan send, 12 minutes]:
 k8s.io/kubernetes/pkg/kubelet/pleg.(*GenericPLEG).Relist(0xc000)

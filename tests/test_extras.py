@@ -11,24 +11,24 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from chaos import extras
-from chaos.catalogue import INCIDENTS
 from chaos.clusters import pytestkind
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Shape
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
-from chaos.incident import Replay
-from chaos.journal import Journal
-from chaos.lab import Lab, LacksAbilityError
-from chaos.obstacles import lacking_extra
-from chaos.profile import find as find_profile
+from chaos.hosts import extras
+from chaos.judge.catalogue import incidents
+from chaos.record.journal import Journal
 from chaos.report.close import close
-from chaos.suites import suites
+from chaos.run.incident import Replay
+from chaos.run.lab import Lab, LacksAbilityError
+from chaos.run.obstacles import lacking_extra
+from chaos.run.profile import find as find_profile
+from chaos.run.suites import suites
 from tests.report.made import outcome, results
 from tests.test_cli import Home, refused
 
 ROOT = Path(__file__).resolve().parents[1]
-BINLOG = next(each for each in INCIDENTS if each.id == "mysql-binlog")
+BINLOG = next(each for each in incidents() if each.id == "mysql-binlog")
 
 
 @pytest.fixture
@@ -148,8 +148,8 @@ def test_nothing_of_an_extra_is_imported_before_it_is_used() -> None:
     ours = [modules for name, modules in extras.MODULES.items() if name != extras.SOCKS]  # others import that one
     names = sorted({each for modules in ours for each in modules})
     code = (
-        "import sys, chaos.session, chaos.cli, chaos.toolkit.probes, chaos.toolkit.actions, chaos.toolkit.guard; "
-        "from chaos import gate; from chaos.suites import suites; suites(); "
+        "import sys, chaos.session.hooks, chaos.cli.app, chaos.toolkit.probes, chaos.toolkit.actions; "
+        "import chaos.toolkit.guard; from chaos.cli import gate; from chaos.run.suites import suites; suites(); "
         f"print([each for each in {names} if each in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)

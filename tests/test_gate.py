@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chaos import gate
+from chaos.basics.waiting import eventually
+from chaos.cli import gate
+from chaos.cli.gate import Version
 from chaos.errors import OrdealError
-from chaos.gate import Version
 from chaos.report.compare import compare, load_side
-from chaos.waiting import eventually
 from tests.report.made import outcome, results
 
 BASE, CANDIDATE = Version("1.34.4"), Version("1.36.3", "node:mine")

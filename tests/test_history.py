@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import OrdealError
-from chaos.history import (
+from chaos.record.history import (
     Blind,
     ClusterEvent,
     FaultStep,

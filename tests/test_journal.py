@@ -11,8 +11,8 @@ import pytest
 
 from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
-from chaos.journal import Journal, TakenError, adopt, pending
-from chaos.journal import _pending_in as pending_in
+from chaos.record.journal import Journal, TakenError, adopt, pending
+from chaos.record.journal import _pending_in as pending_in
 
 REF = ClusterRef("kind", "ordeal", "/tmp/kubeconfig", "kind-ordeal")
 
@@ -20,7 +20,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from chaos.clusters.base import ClusterRef
-from chaos.journal import Journal
+from chaos.record.journal import Journal
 journal = Journal(Path(sys.argv[1]))
 number = 0
 while True:

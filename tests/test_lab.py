@@ -8,17 +8,17 @@ from typing import Any, NoReturn
 
 import pytest
 
-from chaos import lab as module
-from chaos.catalogue import Control, Incident
-from chaos.chance import hold_for_eviction
 from chaos.clusters.base import SIMULATED, ClusterRef, Shape, Timers
 from chaos.errors import OrdealError
-from chaos.evidence import Piece
-from chaos.history import History, NodeChange, Observation, Phase
-from chaos.invariants.base import Invariant, Verdict, held, judge, violated
-from chaos.invariants.pods import nothing_terminated
-from chaos.lab import Lab
-from chaos.profile import PROFILES
+from chaos.judge.base import Invariant, Verdict, held, judge, violated
+from chaos.judge.catalogue import Control, Incident
+from chaos.judge.pods import nothing_terminated
+from chaos.record.evidence import Piece
+from chaos.record.history import History, NodeChange, Observation, Phase
+from chaos.run import lab as module
+from chaos.run.chance import hold_for_eviction
+from chaos.run.lab import Lab
+from chaos.run.profile import PROFILES
 from tests.invariants.histories import pod
 
 UNREACHABLE = "node.kubernetes.io/unreachable:NoExecute"
@@ -172,7 +172,7 @@ def with_cluster(lab: Lab) -> Any:
 def test_hardened_it_holds_until_every_node_was_tainted_past_the_toleration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tainted: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr("chaos.chance.TOLD_S", 0.0)
+    monkeypatch.setattr("chaos.run.chance.TOLD_S", 0.0)
     lab, history = made(tmp_path)
     for name in tainted:
         history.add(NodeChange(history.now(), name, "modified", "Unknown", (UNREACHABLE,)))

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.errors import OrdealError
-from chaos.history import History, Observation, Record, Sample
-from chaos.invariants.base import Finding, Verdict, judge
-from chaos.invariants.links import bad_pair_found, links_alike
-from chaos.links import (
+from chaos.judge.base import Finding, Verdict, judge
+from chaos.record.history import History, Observation, Record, Sample
+from chaos.subjects.links.promises import bad_pair_found, links_alike
+from chaos.subjects.links.sampler import (
     LAYERS,
     LOOSE,
     LOSS,

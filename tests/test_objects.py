@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from chaos import objects
+from chaos.basics.scrub import REMOVED
 from chaos.errors import OrdealError
-from chaos.scrub import REMOVED
+from chaos.record import objects
 
 HIDDEN = "hidden-value"
 

@@ -10,25 +10,25 @@ from types import ModuleType
 
 import pytest
 
-from chaos.catalogue import INCIDENTS
 from chaos.clusters.base import EXISTING, KIND, ClusterRef, Images, NodeExec, NodeNetwork, RunsContainers, Shape
 from chaos.clusters.existing import ExistingCluster
 from chaos.clusters.kind import KindCluster
 from chaos.conformance import program
-from chaos.faults.link import BadLink
-from chaos.faults.network import CutOff
+from chaos.harm.link import BadLink
+from chaos.harm.network import CutOff
 from chaos.hosts import engine, parts, workload_images
 from chaos.hosts.parts import FIREWALL, LOSS, NODE_NETWORKS, OWN_FILE_SYSTEMS, ROOT, THROTTLING
 from chaos.hosts.places import suites_dir
-from chaos.incident import PLAIN, STATEFUL, Replay
-from chaos.journal import Journal
-from chaos.lab import Lab, LacksAbilityError
-from chaos.obstacles import lacking_specs, needed_for, obstacle, parts_of
-from chaos.profile import find as find_profile
-from chaos.suites import suites
+from chaos.judge.catalogue import incidents
+from chaos.record.journal import Journal
+from chaos.run.incident import PLAIN, STATEFUL, Replay
+from chaos.run.lab import Lab, LacksAbilityError
+from chaos.run.obstacles import lacking_specs, needed_for, obstacle, parts_of
+from chaos.run.profile import find as find_profile
+from chaos.run.suites import suites
 from tests.hosts.published import DIGEST, publish
 
-LINK = next(each for each in INCIDENTS if each.id == "bad-link")
+LINK = next(each for each in incidents() if each.id == "bad-link")
 
 
 def a_replay(
@@ -213,7 +213,7 @@ def test_a_suite_says_what_its_faults_use_of_the_machine() -> None:
     tried = {
         name
         for module in list(sys.modules.values())
-        if isinstance(module, ModuleType) and module.__name__.startswith("chaos.faults.")
+        if isinstance(module, ModuleType) and module.__name__.startswith(("chaos.harm.", "chaos.subjects."))
         for name, each in vars(module).items()
         if inspect.isclass(each) and hasattr(each, "plan") and "parts.check" in inspect.getsource(each)
     }

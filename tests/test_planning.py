@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from chaos import durations, planning
-from chaos.faults import load_all
-from chaos.report.saved import LeftOut, SavedRun
-from chaos.suites import replays
+from chaos.harm import load_all
+from chaos.results.saved import LeftOut, SavedRun
+from chaos.run import durations
+from chaos.run.suites import replays
+from chaos.session import planning
 
 pytest_plugins = ["pytester"]
 load_all()
 replays()
 
 SUITE = """
-from chaos.incident import incident
-from chaos.invariants.base import Finding, Verdict
+from chaos.run.incident import incident
+from chaos.judge.base import Finding, Verdict
 
 def judged(lab):
     lab.findings.append(
@@ -54,7 +55,7 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes what this machine has kept."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("chaos.planning.simulated_steps", lambda _: ())  # as where its programs are built
+    monkeypatch.setattr("chaos.session.planning.simulated_steps", lambda _: ())  # as where its programs are built
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ def test_what_should_not_end_in_time_any_more_is_skipped_and_named(
 ) -> None:
     monkeypatch.setattr(planning, "clock", planning.clock)  # put back afterwards
     (folder / "conftest.py").write_text(
-        "import pytest\nfrom chaos import planning\n"
+        "import pytest\nfrom chaos.session import planning\n"
         "@pytest.fixture(autouse=True)\n"
         "def slow(request):\n"
         "    yield\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaos.pleg import UNHEALTHY, parse, seconds
+from chaos.subjects.pleg.sampler import UNHEALTHY, parse, seconds
 
 METRICS = """# HELP kubelet_pleg_last_seen_seconds Timestamp in seconds when PLEG was last seen active.
 # TYPE kubelet_pleg_last_seen_seconds gauge

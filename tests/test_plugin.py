@@ -17,12 +17,12 @@ import yaml
 
 from chaos.clusters import kubeconfig
 from chaos.clusters.base import ClusterRef
-from chaos.clusters.claim import Claim
 from chaos.clusters.identity import Identity
-from chaos.faults import load_all
+from chaos.harm import load_all
 from chaos.hosts.places import journals_dir
-from chaos.journal import Journal
-from chaos.suites import replays
+from chaos.record.journal import Journal
+from chaos.run.claim import Claim
+from chaos.run.suites import replays
 from tests.clusters.ways import Kubeconfig
 from tests.fake_apiserver import FakeApiServer
 
@@ -33,9 +33,9 @@ replays()
 SUITE = """
 from chaos.clusters.base import EtcdBehind, Heartbeats, NodePower
 from chaos.errors import OrdealError
-from chaos.incident import incident
-from chaos.invariants.base import Finding, Verdict
-from chaos.lab import LacksAbilityError
+from chaos.run.incident import incident
+from chaos.judge.base import Finding, Verdict
+from chaos.run.lab import LacksAbilityError
 
 def finding(verdict, reason=""):
     return Finding("nothing-terminated", verdict, "so it was seen", reason=reason)
@@ -325,7 +325,7 @@ def test_results_that_cannot_be_written_end_a_run_side_by_side_too(pytester: pyt
 TERMINATED = """
 import os, signal, threading
 from chaos.clusters.base import ClusterRef
-from chaos.journal import WORKLOAD
+from chaos.record.journal import WORKLOAD
 
 @incident("mass-termination", on=("kind",))
 def test_never_ends(lab):
@@ -442,7 +442,7 @@ def test_specs_that_are_left_out_are_said_unless_they_were_not_wanted(pytester: 
 
 def test_one_that_waited_too_long_is_skipped_and_named_as_left_out(pytester: pytest.Pytester) -> None:
     body = """
-from chaos.lab import LeftOutError
+from chaos.run.lab import LeftOutError
 
 @incident("mass-termination", on=("kind",))
 def test_late(lab):
@@ -459,14 +459,14 @@ def test_late(lab):
 def test_a_plan_is_shown_without_setting_the_machine_up(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chaos.session.prepare", lambda _: pytest.fail("it was set up"))
+    monkeypatch.setattr("chaos.session.hooks.prepare", lambda _: pytest.fail("it was set up"))
     suite(pytester, VERDICTS)
     done = pytester.runpytest_inprocess("--collect-only", "--ordeal-setup", "--ordeal-cluster", "simulated")
     assert done.ret == pytest.ExitCode.OK
 
 
 def test_a_set_up_that_fails_ends_the_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chaos.session.prepare", lambda _: 2)
+    monkeypatch.setattr("chaos.session.hooks.prepare", lambda _: 2)
     suite(pytester, VERDICTS)
     done = pytester.runpytest_inprocess("--ordeal-setup", "--ordeal-cluster", "simulated")
     assert done.ret == 2
@@ -487,7 +487,7 @@ def test_an_unknown_incident_names_those_there_are(pytester: pytest.Pytester) ->
     suite(pytester, '@incident("fire", on=("kind",))\ndef test_fire(lab):\n    pass\n')
     done = run(pytester)
     assert done.ret == pytest.ExitCode.INTERRUPTED
-    assert "there is no incident 'fire'; there are: mass-termination" in done.stdout.str()
+    assert "there is no incident 'fire'; there are: apiserver-node-loss" in done.stdout.str()
 
 
 def test_the_fixture_is_for_marked_functions_only(pytester: pytest.Pytester) -> None:

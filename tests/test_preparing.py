@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from chaos import preparing
+from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
-from chaos.incident import Load
-from chaos.preparing import Preparing
-from chaos.turn import Turn
-from chaos.waiting import eventually
+from chaos.run.incident import Load
+from chaos.run.turn import Turn
+from chaos.session import preparing
+from chaos.session.preparing import Preparing
 
 SAYS = "import sys; print('08:00:00 start: x'); print('08:00:01   building x'); sys.exit({code})"
 WAITS = """

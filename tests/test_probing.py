@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
-from chaos.history import Blind, History, Probe
-from chaos.probing import ServiceProbes, steady
-from chaos.waiting import eventually
+from chaos.record.history import Blind, History, Probe
+from chaos.record.probing import ServiceProbes, steady
 
 pytestmark = pytest.mark.timed
 
@@ -85,7 +85,7 @@ def server():
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine a prober may say nothing for seconds; where that is what is tried, the test says so."""
-    monkeypatch.setattr("chaos.probing.SILENT_AFTER_S", 60.0)
+    monkeypatch.setattr("chaos.record.probing.SILENT_AFTER_S", 60.0)
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def test_a_refused_connection_is_a_failed_probe(server):
 
 
 def test_a_prober_that_dies_is_blindness_and_is_started_again(server, monkeypatch):
-    monkeypatch.setattr("chaos.probing.LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr("chaos.record.probing.LOOK_EVERY_S", 0.2)
     history = History()
     with probing(history, server.url):
         prober_of("worker").kill()
@@ -172,7 +172,7 @@ def test_a_prober_that_dies_is_blindness_and_is_started_again(server, monkeypatc
 
 
 def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(server, monkeypatch):
-    monkeypatch.setattr("chaos.probing.SILENT_AFTER_S", 0.6)
+    monkeypatch.setattr("chaos.record.probing.SILENT_AFTER_S", 0.6)
     history = History()
     with probing(history, server.url):
         soon(lambda: history.of(Probe), "a first probe")
@@ -191,7 +191,7 @@ def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(server, monkeypa
 
 
 def test_a_restarted_node_gets_a_prober_in_its_new_network(server, monkeypatch):
-    monkeypatch.setattr("chaos.probing.LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr("chaos.record.probing.LOOK_EVERY_S", 0.2)
     history, cluster = History(), HostNetwork()
     with probing(history, server.url, cluster):
         first = prober_of("worker").pid
@@ -203,7 +203,7 @@ def test_a_restarted_node_gets_a_prober_in_its_new_network(server, monkeypatch):
 
 
 def test_a_node_that_stays_off_is_blind_until_the_end(server, monkeypatch):
-    monkeypatch.setattr("chaos.probing.LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr("chaos.record.probing.LOOK_EVERY_S", 0.2)
     history, cluster = History(), HostNetwork()
     with probing(history, server.url, cluster):
         cluster.off = True
@@ -216,7 +216,7 @@ def test_a_node_that_stays_off_is_blind_until_the_end(server, monkeypatch):
 
 
 def test_a_node_that_is_off_at_the_start_is_one_sentence(server, monkeypatch):
-    monkeypatch.setattr("chaos.probing.FIRST_PROBE_WITHIN_S", 0.5)
+    monkeypatch.setattr("chaos.record.probing.FIRST_PROBE_WITHIN_S", 0.5)
     cluster = HostNetwork()
     cluster.off = True
     with (
@@ -231,8 +231,8 @@ def test_a_killed_parent_leaves_no_prober(server, tmp_path):
     parent.write_text(
         textwrap.dedent(f"""
         import sys, time, psutil
-        from chaos.history import History
-        from chaos.probing import ServiceProbes
+        from chaos.record.history import History
+        from chaos.record.probing import ServiceProbes
         from tests.test_probing import HostNetwork
         with ServiceProbes(HostNetwork(), History(), target="web", url={server.url!r}, nodes=["a", "b"]):
             print(*[p.pid for p in psutil.Process().children()], flush=True)
@@ -259,7 +259,7 @@ def _alive(pid: int) -> bool:
 
 
 def test_the_prober_ends_by_itself(server):
-    prober = Path(__file__).parents[1] / "chaos" / "prober.py"
+    prober = Path(__file__).parents[1] / "chaos" / "record" / "prober.py"
     argv = [sys.executable, "-I", "-S", str(prober), "--url", server.url, "--for-s", "0.3"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
@@ -270,7 +270,9 @@ def test_the_prober_ends_by_itself(server):
 
 @pytest.mark.parametrize("wrong", [["--url", "ftp://x/"], ["--url", "http://127.0.0.1/", "--interval-s", "0"], []])
 def test_the_prober_refuses_wrong_options(wrong):
-    done = subprocess.run([sys.executable, "-m", "chaos.prober", *wrong], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "chaos.record.prober", *wrong], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
@@ -278,7 +280,7 @@ def test_the_prober_refuses_wrong_options(wrong):
 def test_the_prober_is_light_to_start():
     """It is started on every node and must not bring the API client or pytest along."""
     heavy = ("kubernetes", "msgspec", "urllib3", "pytest")
-    code = f"import chaos.prober, sys; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import chaos.record.prober, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -3,7 +3,7 @@
 import io
 import threading
 
-from chaos.progress import CLEAR, Progress, StatusLine, shown
+from chaos.basics.progress import CLEAR, Progress, StatusLine, shown
 
 
 class Clock:

@@ -4,20 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from chaos.catalogue import Control, Incident
 from chaos.clusters.base import SIMULATED, Timers
 from chaos.errors import OrdealError
-from chaos.history import History, NodeChange, Phase, Record, SpecRun
-from chaos.incident import Replay
-from chaos.invariants.availability import outage_at_most
-from chaos.invariants.base import Invariant, held
-from chaos.invariants.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
-from chaos.invariants.nodes_ready import nodes_ready_again
-from chaos.invariants.pods import nothing_terminated
-from chaos.lab import Lab
-from chaos.profile import PROFILES
-from chaos.promised import REPLAY, WORKERS, Conditions, Judged, Register, exactly, judged, node_of, says
-from chaos.suites import suites
+from chaos.judge.availability import outage_at_most
+from chaos.judge.base import Invariant, held
+from chaos.judge.catalogue import Control, Incident
+from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
+from chaos.judge.nodes_ready import nodes_ready_again
+from chaos.judge.pods import nothing_terminated
+from chaos.record.history import History, NodeChange, Phase, Record, SpecRun
+from chaos.run.incident import Replay
+from chaos.run.lab import Lab
+from chaos.run.profile import PROFILES
+from chaos.run.promised import REPLAY, WORKERS, Conditions, Judged, Register, exactly, judged, node_of, says
+from chaos.run.suites import suites
 from tests.invariants.histories import fault, pod
 
 NODES: list[Record] = [

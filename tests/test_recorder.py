@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.errors import OrdealError
-from chaos.history import IN_SYNC, Blind, ClusterEvent, History, NodeChange, PodChange, Sample
-from chaos.recorder import Recorder
-from chaos.waiting import WaitedInVainError, eventually
+from chaos.record.history import IN_SYNC, Blind, ClusterEvent, History, NodeChange, PodChange, Sample
+from chaos.record.recorder import Recorder
 from tests.fake_apiserver import FakeApiServer
 
 pytestmark = pytest.mark.timed
@@ -27,9 +27,9 @@ def api(tmp_path: Path):
 @pytest.fixture
 def impatient(monkeypatch):
     """Shorter deadlines, so that a test need not wait for them."""
-    monkeypatch.setattr("chaos.recorder.ANSWER_TIMEOUT_S", 0.5)
-    monkeypatch.setattr("chaos.recorder.PULSE_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("chaos.recorder.PULSE_EVERY_S", 0.1)
+    monkeypatch.setattr("chaos.record.recorder.ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("chaos.record.recorder.PULSE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("chaos.record.recorder.PULSE_EVERY_S", 0.1)
 
 
 def changes(history: History) -> list[tuple[str, str, str]]:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from chaos.clusters.base import Timers
-from chaos.history import History
-from chaos.invariants.base import Finding, Invariant, Verdict, judge
-from chaos.invariants.data import disk_use_bounded
-from chaos.invariants.pods import nothing_terminated
-from chaos.profile import PROFILES
+from chaos.judge.base import Finding, Invariant, Verdict, judge
+from chaos.judge.data import disk_use_bounded
+from chaos.judge.pods import nothing_terminated
+from chaos.record.history import History
+from chaos.run.profile import PROFILES
 
 HERE = Path(__file__).parent / "recordings"
 TIMERS: Timers = PROFILES["smoke"].simulated_timers

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from chaos import room
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.errors import OrdealError
 from chaos.hosts import disk
 from chaos.hosts.disk import GIB, Disk
+from chaos.setup import room
 
 
 @pytest.fixture(autouse=True)

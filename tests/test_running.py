@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from chaos import options, running
 from chaos.hosts import places
 from chaos.hosts.places import suites_dir
+from chaos.run import options
+from chaos.session import running
 from tests.test_cli import Home
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMAND = [sys.executable, "-P", "-m", "chaos.cli", "run"]
+COMMAND = [sys.executable, "-P", "-m", "chaos.cli.app", "run"]
 PYTEST = [sys.executable, "-P", "-m", "pytest"]
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos import scrub as module
-from chaos.scrub import REMOVED, scrub, scrub_file, scrubbed
+from chaos.basics import scrub as module
+from chaos.basics.scrub import REMOVED, scrub, scrub_file, scrubbed
 from tests.canaries import CANARY, SAYINGS
 
 

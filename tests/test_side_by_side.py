@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from chaos.catalogue import INCIDENTS
 from chaos.clusters.base import KIND
-from chaos.durations import Durations, replay_key
-from chaos.incident import DENSE, PLAIN, STATEFUL, Load, Replay
-from chaos.side_by_side import ByCluster, Group, group
-from chaos.suites import replays, suites
+from chaos.judge.catalogue import incidents
+from chaos.run.durations import Durations, replay_key
+from chaos.run.incident import DENSE, PLAIN, STATEFUL, Load, Replay
+from chaos.run.suites import replays, suites
+from chaos.session.side_by_side import ByCluster, Group, group
 
 
 def replay(load: Load = Load.WAITS, shape: str = PLAIN) -> Replay:
-    return Replay(INCIDENTS[0], (KIND,), (), (), "", shape, load)
+    return Replay(incidents()[0], (KIND,), (), (), "", shape, load)
 
 
 KNOWN = {
@@ -74,8 +74,8 @@ class Schedule:
         processes: int = 2,
         took: dict[str, tuple[float, ...]] | None = None,
     ) -> None:
-        monkeypatch.setattr("chaos.side_by_side.replays", lambda: KNOWN)
-        monkeypatch.setattr("chaos.durations.load", lambda: Durations(took or {}))
+        monkeypatch.setattr("chaos.session.side_by_side.replays", lambda: KNOWN)
+        monkeypatch.setattr("chaos.run.durations.load", lambda: Durations(took or {}))
         config: Any = SimpleNamespace(
             option=SimpleNamespace(loadscopereorder=False),
             pluginmanager=pytest.PytestPluginManager(),

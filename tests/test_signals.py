@@ -9,7 +9,7 @@ import pytest
 CHILD = """
 import signal, sys
 {before}
-from chaos.signals import as_interrupts
+from chaos.basics.signals import as_interrupts
 try:
     with as_interrupts():
         print("ready", flush=True)
@@ -39,7 +39,7 @@ def test_one_that_is_ignored_stays_so() -> None:
 
 HELD_BACK = """
 import os, signal, threading, time
-from chaos.signals import held_back
+from chaos.basics.signals import held_back
 waits = threading.Event()
 threading.Thread(target=waits.wait, daemon=True).start()  # the kernel may hand it the signal
 try:
@@ -69,7 +69,7 @@ def test_what_is_put_right_is_not_cut_short_also_beside_threads(name: str) -> No
 def test_what_is_ignored_stays_ignored_while_something_is_put_right() -> None:
     asked = (
         "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from chaos.signals import held_back\n"
+        "from chaos.basics.signals import held_back\n"
         "with held_back():\n    signal.raise_signal(signal.SIGINT)\nprint('there')"
     )
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=20, check=True)

@@ -1,6 +1,6 @@
 """Goroutine dumps, as the runtime writes them."""
 
-from chaos.stacks import parse, relist_blocked_on_send, relist_said, summary
+from chaos.record.stacks import parse, relist_blocked_on_send, relist_said, summary
 
 BLOCKED = """goroutine profile starts here, and this line is none of it
 goroutine 412 [chan send, 3 minutes]:

@@ -11,7 +11,7 @@ from chaos import __main__ as entry
 
 SAYS = "kube-ordeal runs on Linux, and this is freebsd14: use a Linux machine, or a virtual one"
 SUITE = """
-from chaos.incident import incident
+from chaos.run.incident import incident
 
 @incident("mass-termination", on=("kind",))
 def test_one(lab): pass

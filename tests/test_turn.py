@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
-from chaos.incident import Load
-from chaos.turn import Turn, hold_setup, hold_works
-from chaos.waiting import eventually
+from chaos.run.incident import Load
+from chaos.run.turn import Turn, hold_setup, hold_works
 
 MEMORY_BYTES = 10
 

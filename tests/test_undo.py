@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from chaos.clusters import existing, pool
+from chaos.clusters import existing
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef
 from chaos.clusters.identity import Identity, NodeIdentity, OtherClusterError
 from chaos.errors import OrdealError
-from chaos.faults import load_all
-from chaos.faults.base import inject, registered
-from chaos.history import History
+from chaos.harm import load_all
+from chaos.harm.base import inject, registered
 from chaos.hosts.places import journals_dir
-from chaos.journal import CLUSTER, WORKLOAD, Journal, pending
-from chaos.undo import Allowed, Undone, forget_entry, left_on_existing, require_nothing_left, undo_all
+from chaos.record.history import History
+from chaos.record.journal import CLUSTER, WORKLOAD, Journal, pending
+from chaos.run import pool
+from chaos.run.undo import Allowed, Undone, forget_entry, left_on_existing, require_nothing_left, undo_all
 from tests.fake_apiserver import FakeApiServer
 from tests.hosts.fake_docker import INFO, FakeDocker
 
@@ -86,7 +87,7 @@ def test_no_fault_is_undone_on_another_cluster(kind: str, other: str, monkeypatc
     ref = ClusterRef(EXISTING, "theirs", "/nowhere", "fake", MEANT)
     leave(kind, ref, node="w1")
     monkeypatch.setattr(existing, "attach_again", lambda ref, _: Untouchable(ref, OTHERS[other]))
-    monkeypatch.setattr("chaos.undo.Access", lambda *_: Untouchable(ref, Identity()))
+    monkeypatch.setattr("chaos.run.undo.Access", lambda *_: Untouchable(ref, Identity()))
     (one,) = undone()
     assert "that is meant" in one.error
     assert "`kube-ordeal undo --forget 20260101-000000-dead:1` drops it" in one.error

@@ -15,18 +15,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos import untrusted
+from chaos.basics import untrusted
+from chaos.basics.untrusted import DEPTH, Limit, bounded, json_of, json_text, lines, yaml_of
 from chaos.clusters import credentials, kind, kubeconfig, simulated_home, simulated_processes
 from chaos.clusters.base import ClusterRef, Shape, Zone
 from chaos.conformance import program
 from chaos.errors import OrdealError
-from chaos.history import FaultStep, History, Phase, Sample, Stored, Writes, _to_line
 from chaos.hosts import binaries, ownership, record, registry
-from chaos.invariants.base import Verdict, judge
-from chaos.invariants.data import no_acknowledged_write_lost
-from chaos.journal import Journal, pending
-from chaos.report import archive, product, prune, saved, verify
-from chaos.untrusted import DEPTH, Limit, bounded, json_of, json_text, lines, yaml_of
+from chaos.judge.base import Verdict, judge
+from chaos.judge.data import no_acknowledged_write_lost
+from chaos.record.history import FaultStep, History, Phase, Sample, Stored, Writes, _to_line
+from chaos.record.journal import Journal, pending
+from chaos.report import archive, product, prune, verify
+from chaos.results import saved
 from chaos.writers.ranges import count, covers, merged, numbers_in, ranges_of, spans_of
 
 SMALL = Limit(1024, 100)
@@ -250,7 +251,7 @@ def test_a_line_with_numbers_or_names_that_no_replay_writes_is_an_error(
 def test_a_line_without_end_and_records_without_end_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chaos.history.MOST_RECORDS", 3)
+    monkeypatch.setattr("chaos.record.history.MOST_RECORDS", 3)
     assert len(History.load(_recording(tmp_path, *[GOOD] * 3))) == 3
     with pytest.raises(OrdealError, match="more than 3 records"):
         History.load(_recording(tmp_path, *[GOOD] * 4))

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from chaos.errors import OrdealError
-from chaos.history import History, Observation
 from chaos.hosts.command import Output
-from chaos.invariants.upgrade import APPLY_BEGUN, APPLY_ENDED, MANIFEST
-from chaos.upgrade import Apply, path, with_settings
+from chaos.record.history import History, Observation
+from chaos.subjects.upgrade.kubeadm import Apply, path, with_settings
+from chaos.subjects.upgrade.promises import APPLY_BEGUN, APPLY_ENDED, MANIFEST
 
 BUILT = ("1.34.4", "1.35.2", "1.35.10", "1.36.3")
 

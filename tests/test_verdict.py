@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from urllib3.exceptions import MaxRetryError
 
-from chaos.catalogue import Control, Incident
-from chaos.invariants.base import Finding, Verdict
-from chaos.verdict import outcome_of, verdict_of
+from chaos.judge.base import Finding, Verdict
+from chaos.judge.catalogue import Control, Incident
+from chaos.run.verdict import outcome_of, verdict_of
 
 INCIDENT = Incident(
     "fire", "t", "MUST", "c", "s", "src", "r", controls=(Control("petrol", "w", breaks="no-smoke", because="soot"),)

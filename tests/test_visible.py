@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import chaos
-from chaos import telling
+from chaos.basics.progress import Progress
+from chaos.basics.visible import line, lines, visible
 from chaos.errors import OrdealError
-from chaos.progress import Progress
+from chaos.session import telling
 from chaos.toolkit.session import say
-from chaos.visible import line, lines, visible
 from tests.nasty import NASTY, acts
 
 pytest_plugins = ["pytester"]
@@ -92,7 +92,7 @@ def test_what_pytest_shows_of_a_failure_is_visible(pytester: pytest.Pytester) ->
     pytester.makeconftest(
         """
         import pytest
-        from chaos import telling
+        from chaos.session import telling
 
         @pytest.hookimpl(wrapper=True)
         def pytest_runtest_makereport():
@@ -139,24 +139,24 @@ def test_a_line_of_the_summary_is_visible() -> None:
 
 # Where something is written for a reader: who writes there makes it visible.
 WRITERS = {
-    "cli._say",
-    "cli._tell",
-    "cli._print_json",  # JSON in ASCII
-    "cli._write_markdown",  # each part of it is escaped
-    "telling.report",
-    "telling.write",
-    "telling.agreed",  # a question
-    "planning._tell",
-    "showing.tell",  # Progress.line, which is visible
-    "report.live.tell",
-    "report.live.say",
-    "hosts.steps._line",
-    "conformance.pytest_specs.check",
-    "session.pytest_terminal_summary",  # tables of visible cells
-    "cli.report", "cli.image_list", "cli._print_node_images", "cli.mutant_list", "cli.conformance_list",
-    "cli._print_checks", "cli._compare",  # tables
+    "cli.app._say",
+    "cli.app._tell",
+    "cli.app._print_json",  # JSON in ASCII
+    "cli.app._write_markdown",  # each part of it is escaped
+    "session.telling.report",
+    "session.telling.write",
+    "session.telling.agreed",  # a question
+    "session.planning._tell",
+    "session.showing.tell",  # Progress.line, which is visible
+    "run.live.tell",
+    "run.live.say",
+    "setup.steps._line",
+    "session.pytest_specs.check",
+    "session.hooks.pytest_terminal_summary",  # tables of visible cells
+    "cli.app.report", "cli.app.image_list", "cli.app._print_node_images", "cli.app.mutant_list",
+    "cli.app.conformance_list", "cli.app._print_checks", "cli.app._compare",  # tables
     "__main__.main",  # a sentence of ours
-    "progress.write", "progress.show", "progress.clear",  # a terminal's file, and Progress.line
+    "basics.progress.write", "basics.progress.show", "basics.progress.clear",  # a terminal's file, and Progress.line
 }  # fmt: skip
 # They speak to a program of ours at the other end, in JSON.
 PROTOCOLS = ("writers.",)

@@ -9,11 +9,21 @@ from typing import Any
 
 import pytest
 
-from chaos import volumes
-from chaos.history import Blind, History, Observation, Sample
-from chaos.rbd_lock import Lock
-from chaos.volumes import HELD_BY, LOG_READ, TORN, WRITTEN, PodLogs, SharedLogs, VolumeSamples, Watched, lines_of
-from chaos.waiting import WaitedInVainError, eventually
+from chaos.basics.waiting import WaitedInVainError, eventually
+from chaos.record.history import Blind, History, Observation, Sample
+from chaos.subjects.volumes import sampler as volumes
+from chaos.subjects.volumes.pool import Lock
+from chaos.subjects.volumes.sampler import (
+    HELD_BY,
+    LOG_READ,
+    TORN,
+    WRITTEN,
+    PodLogs,
+    SharedLogs,
+    VolumeSamples,
+    Watched,
+    lines_of,
+)
 
 WATCHED = Watched("recreate", "ns", "pvc-1")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaos.waiting import WaitedInVainError, eventually, until
+from chaos.basics.waiting import WaitedInVainError, eventually, until
 
 
 def test_the_first_true_answer_is_returned_whatever_was_raised_before() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from urllib3.exceptions import HTTPError
 
+from chaos.basics.untrusted import json_of
 from chaos.clusters.kubeconfig import (
     ALWAYS,
     NEVER,
@@ -30,7 +31,6 @@ from chaos.clusters.kubeconfig import (
     server_url,
 )
 from chaos.errors import OrdealError
-from chaos.untrusted import json_of
 
 FILES_FOR_S = 60.0  # how long what was read from a token's or a certificate's file is believed
 PLUGIN_WITHIN_S, PERSON_WITHIN_S = 60.0, 300.0

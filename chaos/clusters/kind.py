@@ -11,6 +11,9 @@ import msgspec
 import yaml
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
 
+from chaos.basics.files import place
+from chaos.basics.untrusted import json_file
+from chaos.basics.waiting import eventually
 from chaos.clusters import docker, kubeconfig, loopfs, networks, node_images, node_versions, pytestkind
 from chaos.clusters.base import (
     KIND,
@@ -32,11 +35,8 @@ from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
 from chaos.hosts import engine, registry, trusted
 from chaos.hosts.command import Output, run
-from chaos.hosts.files import place
 from chaos.hosts.image import REPOSITORY, WORKLOAD_IMAGE, kind_config_patches, list_images
 from chaos.hosts.places import private, state_dir, state_path
-from chaos.untrusted import json_file
-from chaos.waiting import eventually
 
 NO_SCHEDULE = "NoSchedule"
 POD_SUBNET = "10.244.0.0/16"

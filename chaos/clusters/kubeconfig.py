@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 
+from chaos.basics.files import place
+from chaos.basics.untrusted import CREDENTIAL, MERGE, OnceLoader, bounded, check_values, json_of
 from chaos.errors import OrdealError
 from chaos.hosts import record
-from chaos.hosts.files import place
 from chaos.hosts.places import journals_dir, state_path
-from chaos.untrusted import CREDENTIAL, MERGE, OnceLoader, bounded, check_values, json_of
 
 VARIABLE = "KUBECONFIG"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -34,7 +34,7 @@ PROXY_SCHEMES = ("http", "https", "socks5")
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
 NEVER, IF_AVAILABLE, ALWAYS = "Never", "IfAvailable", "Always"
 PLUGIN_CONFIG = "client.authentication.k8s.io/exec"  # the cluster's extension that a plugin is told
-# What `sweep` finds; also where a write of it was cut short, see `chaos.hosts.files.placed`.
+# What `sweep` finds; also where a write of it was cut short, see `chaos.basics.files.placed`.
 _PUT_TOGETHER = re.compile(r"\.?(?P<whole>[0-9a-f]{12}(-(?P<process>\d+-\d+))?\.yaml)")
 T = TypeVar("T")
 

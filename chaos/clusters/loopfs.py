@@ -10,10 +10,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.errors import OrdealError
 from chaos.hosts import engine, mounts
 from chaos.hosts.command import pour, run
-from chaos.waiting import WaitedInVainError, eventually
 
 LEAVE_FREE_BYTES = 1024**3  # on the machine's disk, should every file become as large as it may
 GONE_WITHIN_S = 60.0  # a container's mounts go a moment after its last process

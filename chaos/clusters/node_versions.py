@@ -6,10 +6,10 @@ What an operator has from a package repository and an image registry, a machine 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from chaos.basics.waiting import eventually
 from chaos.clusters import docker, node_images
 from chaos.hosts import engine
 from chaos.hosts.command import pour
-from chaos.waiting import eventually
 
 PROGRAMS = ("kubeadm", "kubelet", "kubectl")
 ON_WORKERS = ("coredns", "kube-proxy", "pause")  # of kubeadm's images, those that a worker can be asked to run

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos import extras
 from chaos.clusters import networks
-from chaos.hosts import engine
+from chaos.hosts import engine, extras
 from chaos.hosts.command import PRIVATE_UMASK, run
 
 CREATE_TIMEOUT_S = 600.0

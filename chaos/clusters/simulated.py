@@ -21,6 +21,8 @@ import urllib3
 import yaml
 from kubernetes.client import ApiClient, CoordinationV1Api
 
+from chaos.basics.files import place
+from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters import kubeconfig as kubeconfigs
 from chaos.clusters.base import SIMULATED, ClusterRef, Images, Node, SecondControlPlane, Shape, Timers
 from chaos.clusters.client import Access, api_client
@@ -64,10 +66,8 @@ from chaos.clusters.simulated_processes import Process, kill, read, start
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, trusted
 from chaos.hosts.command import PRIVATE_UMASK, run
-from chaos.hosts.files import place
 from chaos.hosts.lock import locked
 from chaos.hosts.places import manifests_dir, state_path
-from chaos.waiting import WaitedInVainError, eventually
 
 CONTROL_PLANE = (APISERVER, CONTROLLER_MANAGER, SCHEDULER)
 SECOND = "second-"

@@ -16,17 +16,17 @@ from pathlib import Path
 import msgspec
 import yaml
 
+from chaos.basics.files import place
+from chaos.basics.untrusted import json_file
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import Shape
 from chaos.clusters.simulated_nodes import groups_of
 from chaos.clusters.simulated_processes import MARK, adopt, kill, marked, read
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, trusted
 from chaos.hosts.command import PRIVATE_UMASK, CommandError, run
-from chaos.hosts.files import place
 from chaos.hosts.lock import locked
 from chaos.hosts.places import private, state_dir, state_path
-from chaos.untrusted import json_file
-from chaos.waiting import eventually
 
 APISERVER, CONTROLLER_MANAGER, SCHEDULER, ETCD = (
     "kube-apiserver",

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
 from chaos.hosts import trusted
 from chaos.hosts.command import PRIVATE_UMASK, run
 from chaos.hosts.places import state_path
-from chaos.waiting import eventually
 
 MARK = "KUBE_ORDEAL_SIMULATED_CLUSTER"  # the value is the cluster's directory
 START_WITHIN_S = 30.0

@@ -17,11 +17,11 @@ from urllib3.connectionpool import HTTPSConnectionPool
 from urllib3.util.ssl_ import ALPN_PROTOCOLS
 from websocket import WebSocket, WebSocketBadStatusException
 
-from chaos import extras
 from chaos.clusters.credentials import Certificate, Credentials, Login, NoCredentialsError
 from chaos.clusters.kubeconfig import Chosen, contents, server_url
 from chaos.clusters.proxies import Proxy
 from chaos.errors import OrdealError
+from chaos.hosts import extras
 
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 20.0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from chaos.basics.untrusted import json_file
 from chaos.conformance import images
 from chaos.conformance.images import SpecImage
 from chaos.conformance.listing import listing
@@ -13,7 +14,6 @@ from chaos.conformance.program import BUNDLE, NAME, Program, find
 from chaos.hosts import engine
 from chaos.hosts.binaries import RECORD
 from chaos.hosts.places import cache_dir
-from chaos.untrusted import json_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,16 @@ from urllib.parse import urlencode
 
 from kubernetes.client import AppsV1Api, CoreV1Api
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster, NodeNetwork
 from chaos.errors import OrdealError
-from chaos.faults.base import Fault
-from chaos.faults.network import CutOff
-from chaos.faults.node import Pause, PowerOff
-from chaos.history import Blind, History, Probe, SpecRun
-from chaos.invariants.conformance import DURING, FAILED, LOST, PASSED
-from chaos.probing import ServiceProbes
-from chaos.report.specs import SpecResult
-from chaos.waiting import eventually
+from chaos.harm.base import Fault
+from chaos.harm.network import CutOff
+from chaos.harm.node import Pause, PowerOff
+from chaos.judge.conformance import DURING, FAILED, LOST, PASSED
+from chaos.record.history import Blind, History, Probe, SpecRun
+from chaos.record.probing import ServiceProbes
+from chaos.results.specs import SpecResult
 from chaos.workloads.base import WORKLOAD_LABEL, create, creating, manifest
 from chaos.workloads.web import READY_WITHIN_S, Deployed
 

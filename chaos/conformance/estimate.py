@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from chaos.basics.files import place
+from chaos.basics.untrusted import json_file
 from chaos.conformance.spec import Spec
-from chaos.hosts.files import place
 from chaos.hosts.places import cache_dir
-from chaos.untrusted import json_file
 
 FIRST_GUESS_S = 12.0  # of a spec, while nothing is known
 

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import msgspec
 
+from chaos.basics.files import place
+from chaos.basics.untrusted import LISTING, json_file
 from chaos.conformance.ginkgo import SPEC, Asked, Host, Report
 from chaos.conformance.program import Program
 from chaos.conformance.spec import Spec, id_of, spec
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import Report as Say
 from chaos.hosts.binaries import silent
-from chaos.hosts.files import place
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir
-from chaos.untrusted import LISTING, json_file
 
 SEED = 1
 LAYOUT = 1  # raise it when this file writes something else

@@ -10,10 +10,10 @@ from kubernetes.client import ApiClient, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
+from chaos.basics.files import file_name, place
+from chaos.basics.scrub import scrub
 from chaos.clusters.base import Cluster
-from chaos.hosts.files import file_name, place
 from chaos.hosts.places import make_private
-from chaos.scrub import scrub
 
 EVERY_S = 2.0
 TAIL_LINES = 200

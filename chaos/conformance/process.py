@@ -11,14 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.basics.files import appended
+from chaos.basics.scrub import scrub_file
 from chaos.conformance.ginkgo import PAST_THE_LAST, SPEC, Asked, Host, Report
 from chaos.conformance.listing import Listing, arguments, environment
 from chaos.conformance.program import Program
 from chaos.conformance.spec import Spec
 from chaos.errors import OrdealError
-from chaos.hosts.files import appended
 from chaos.hosts.places import make_private
-from chaos.scrub import scrub_file
 
 START_TIMEOUT_S = 180.0  # upstream waits for nodes and system pods first
 INTERRUPT_TIMEOUT_S = 45.0  # a spec that is interrupted cleans up after itself

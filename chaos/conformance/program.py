@@ -5,14 +5,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.basics.files import place
+from chaos.basics.untrusted import json_file
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, kubectl, registry, trusted
 from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, run
 from chaos.hosts.engine import Engine
-from chaos.hosts.files import place
 from chaos.hosts.places import APP, cache_dir, cache_path
-from chaos.untrusted import json_file
 
 BUNDLE, NAME = "conformance", "e2e.test"
 PUBLISHED = "registry.k8s.io/conformance"  # upstream's image of the same programs

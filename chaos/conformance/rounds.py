@@ -13,9 +13,9 @@ from chaos.conformance.program import Program
 from chaos.conformance.rows import row, state_of
 from chaos.conformance.spec import Spec, id_of
 from chaos.errors import OrdealError
-from chaos.history import History, SpecRun
-from chaos.invariants.conformance import AFTER, BEFORE, PASSED, ROUNDS
-from chaos.report.specs import SpecResult
+from chaos.judge.conformance import AFTER, BEFORE, PASSED, ROUNDS
+from chaos.record.history import History, SpecRun
+from chaos.results.specs import SpecResult
 
 NONE = "none"
 # Five quick ones that need what incidents break: names by DNS, a Service by its address and on the nodes' ports; pods

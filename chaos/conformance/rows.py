@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from chaos.basics.files import place
+from chaos.basics.scrub import scrub
 from chaos.conformance.outcome import Reason, SpecOutcome, State
-from chaos.hosts.files import place
-from chaos.invariants.conformance import FAILED, FLAKY, LATE, LOST, NO_IMAGE, PASSED, SKIPPED
-from chaos.report.specs import SpecResult
-from chaos.scrub import scrub
+from chaos.judge.conformance import FAILED, FLAKY, LATE, LOST, NO_IMAGE, PASSED, SKIPPED
+from chaos.results.specs import SpecResult
 
 OUTPUT = "output.log"
 _BY_REASON = {

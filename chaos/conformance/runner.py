@@ -16,6 +16,7 @@ from typing import Self
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
+from chaos.basics.files import appended
 from chaos.clusters.client import api_client, raw_get
 from chaos.conformance import leftovers
 from chaos.conformance.api_watch import ApiWatch
@@ -27,7 +28,6 @@ from chaos.conformance.spec import Spec
 from chaos.conformance.verdicts import outcome, unknown
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import Report, silent
-from chaos.hosts.files import appended
 
 OnOutcome = Callable[[SpecOutcome], None]
 TIMEOUT_S = 900.0

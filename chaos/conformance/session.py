@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from chaos.basics.files import place
+from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
 from chaos.conformance import choice, estimate, images
 from chaos.conformance import program as programs
@@ -21,12 +23,10 @@ from chaos.conformance.spec import Spec
 from chaos.conformance.verdicts import unknown
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import Report
-from chaos.hosts.files import place
-from chaos.invariants.conformance import LOST
-from chaos.report.results import Results
-from chaos.report.saved import SavedRun, load
-from chaos.report.specs import ALONE, BROKEN, SpecResult
-from chaos.waiting import WaitedInVainError, eventually
+from chaos.judge.conformance import LOST
+from chaos.results.results import Results
+from chaos.results.saved import SavedRun, load
+from chaos.results.specs import ALONE, BROKEN, SpecResult
 
 FOLDER = "conformance"
 CLEAN_WITHIN_S = 120.0  # until the namespaces of the last specs are gone

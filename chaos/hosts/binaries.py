@@ -25,13 +25,13 @@ from pathlib import Path
 
 import msgspec
 
+from chaos.basics.files import place
+from chaos.basics.untrusted import json_file, text_file
 from chaos.errors import OrdealError
 from chaos.hosts import go, graphs, trusted
 from chaos.hosts.command import CommandError
-from chaos.hosts.files import place
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir, cache_path, manifests_dir
-from chaos.untrusted import json_file, text_file
 
 Report = Callable[[str], None]
 

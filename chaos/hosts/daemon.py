@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.errors import OrdealError
 from chaos.hosts import cgroups, engine, mounts, oci_runtime, packages, preparations, record
 from chaos.hosts.binaries import Report, silent
@@ -22,7 +23,6 @@ from chaos.hosts.engine import Engine
 from chaos.hosts.lock import locked
 from chaos.hosts.places import state_dir
 from chaos.hosts.record import Record
-from chaos.waiting import WaitedInVainError, eventually
 
 RUN_ROOT = Path("/run/kube-ordeal")
 PID_FILE = RUN_ROOT / "docker.pid"

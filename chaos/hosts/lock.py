@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chaos.hosts.files import appended
+from chaos.basics.files import appended
 
 
 @contextmanager

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from chaos import untrusted
+from chaos.basics import untrusted
+from chaos.basics.files import appended, entered
+from chaos.basics.untrusted import bounded
 from chaos.errors import OrdealError
 from chaos.hosts import record, trusted
-from chaos.hosts.files import appended, entered
 from chaos.hosts.places import beside, cache_path, state_dir, state_path
-from chaos.untrusted import bounded
 
 LIST = "to-hand-back"  # files of the state folder, one for each process: other folders that root has written into
 OF_NODES = ("shared", "filesystems")  # of a cluster's folder: what is in them is the nodes' own

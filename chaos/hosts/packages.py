@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 
+from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
 from chaos.hosts import record
 from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, Output, run
-from chaos.waiting import eventually
 
 UPDATE_TIMEOUT_S, SIMULATE_TIMEOUT_S, INSTALL_TIMEOUT_S = 600.0, 120.0, 1200.0
 LOCK_WITHIN_S = 300.0  # a machine that has just started updates its lists by itself

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
+from chaos.basics.files import place
+from chaos.basics.untrusted import json_file
 from chaos.errors import OrdealError
 from chaos.hosts import trusted
-from chaos.hosts.files import place
 from chaos.hosts.lock import locked
 from chaos.hosts.places import state_dir
-from chaos.untrusted import json_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from chaos.basics.untrusted import text_file
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, pour
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import manifests_dir
-from chaos.untrusted import text_file
 
 NODE, BUSYBOX = "kindest/node", "busybox:latest"  # what nodes and small workloads are, where that is not built here
 KNOWN = "published-images"  # in manifests/

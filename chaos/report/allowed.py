@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from chaos.basics.untrusted import LIST, bounded, yaml_of
 from chaos.errors import OrdealError
-from chaos.untrusted import LIST, bounded, yaml_of
 
 
 class Allowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

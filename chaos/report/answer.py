@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from chaos.invariants.conformance import LOST, NO_IMAGE
-from chaos.report.saved import LeftOut, SavedOutcome, SavedRun
-from chaos.report.specs import BROKEN, SpecResult
+from chaos.judge.conformance import LOST, NO_IMAGE
+from chaos.results.saved import LeftOut, SavedOutcome, SavedRun
+from chaos.results.specs import BROKEN, SpecResult
 
 NAMED_AT_MOST, FILES_AT_MOST = 3, 5
 

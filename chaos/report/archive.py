@@ -17,9 +17,9 @@ from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from chaos.basics.files import is_special, placed
+from chaos.basics.untrusted import Limit
 from chaos.errors import OrdealError
-from chaos.hosts.files import is_special, placed
-from chaos.untrusted import Limit
 
 MAX_FILES = 100_000
 MAX_BYTES = 4 * 1024**3

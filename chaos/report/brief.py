@@ -2,8 +2,8 @@
 
 from chaos.report.answer import Answer, Safe, headline, left_out
 from chaos.report.markdown import escaped, folded, pipe_table
-from chaos.report.saved import SavedOutcome, SavedRun
-from chaos.report.specs import tally
+from chaos.results.saved import SavedOutcome, SavedRun
+from chaos.results.specs import tally
 
 COLUMNS = ("incident", "on", "variant", "verdict", "passed", "s", "why")
 EXIT_CODES = {Safe.YES: 0, Safe.NO: 1, Safe.UNKNOWN: 2}

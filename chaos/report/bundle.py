@@ -12,14 +12,14 @@ from pathlib import Path
 import msgspec
 
 import chaos
-from chaos import untrusted
+from chaos.basics import untrusted
+from chaos.basics.untrusted import bounded, json_of, json_text
 from chaos.errors import OrdealError
 from chaos.hosts.places import APP, BESIDE, suites_dir
 from chaos.report import archive
 from chaos.report.archive import Content
 from chaos.report.product import Product
-from chaos.report.saved import SavedRun
-from chaos.untrusted import bounded, json_of, json_text
+from chaos.results.saved import SavedRun
 
 FORMAT = 2  # 1 had the page and junit.xml, which nothing backs: anybody makes them of the results
 MANIFEST, RESULTS, PRODUCT = "MANIFEST.json", "results.json", "PRODUCT.yaml"

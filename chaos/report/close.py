@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from chaos import extras
-from chaos.report.results import Results
-from chaos.report.saved import load
+from chaos.hosts import extras
+from chaos.results.results import Results
+from chaos.results.saved import load
 
 
 def close(directory: Path, report: Callable[[str], None], measured: Mapping[str, str] | None = None) -> None:

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.basics.files import SHARED, place, placed
+from chaos.basics.visible import line, visible
 from chaos.errors import OrdealError
-from chaos.hosts.files import SHARED, place, placed
 from chaos.hosts.places import APP
-from chaos.report.junit import xml_line
 from chaos.report.markdown import escaped
 from chaos.report.product import Product
-from chaos.report.saved import SavedRun
-from chaos.report.specs import SpecResult
-from chaos.visible import line, visible
+from chaos.results.junit import xml_line
+from chaos.results.saved import SavedRun
+from chaos.results.specs import SpecResult
 
 LOG, JUNIT, PRODUCT, README = "e2e.log", "junit_01.xml", "PRODUCT.yaml", "README.md"
 FILES = (README, LOG, JUNIT, PRODUCT)

@@ -9,11 +9,11 @@ from pathlib import Path
 from scipy.stats import fisher_exact
 
 from chaos.errors import OrdealError
-from chaos.invariants.base import Verdict
-from chaos.report import saved
+from chaos.judge.base import Verdict
 from chaos.report.allowed import Allowed, AllowList
 from chaos.report.difference import ALPHA, LEAST, RELEVANT, Difference, Measured, Status, Values, differences
-from chaos.report.saved import SavedFinding, SavedOutcome, SavedRun
+from chaos.results import saved
+from chaos.results.saved import SavedFinding, SavedOutcome, SavedRun
 
 MISSING, PROVEN, UNPROVEN = "missing", "proven", "unproven"
 HELD, VIOLATED, UNKNOWN = (str(v) for v in (Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN))

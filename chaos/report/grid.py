@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaos.invariants.conformance import FLAKY, ROUNDS, STATES
+from chaos.judge.conformance import FLAKY, ROUNDS, STATES
 from chaos.report.answer import title
-from chaos.report.saved import SavedRun
-from chaos.report.specs import ALONE, SAID, SpecResult, tally
+from chaos.results.saved import SavedRun
+from chaos.results.specs import ALONE, SAID, SpecResult, tally
 
 THIS_RUN = "conformance"
 

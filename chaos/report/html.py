@@ -14,17 +14,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from chaos.budget import span
-from chaos.catalogue import Control, Incident
+from chaos.basics.files import hand_out, place
+from chaos.basics.visible import visible
 from chaos.errors import OrdealError
-from chaos.hosts.files import hand_out, place
-from chaos.invariants.conformance import STATES
+from chaos.judge.catalogue import Control, Incident
+from chaos.judge.conformance import STATES
 from chaos.report import grid, plot
 from chaos.report.answer import Answer, answer, headline, left_out, title
-from chaos.report.saved import SavedFinding, SavedOutcome, SavedPiece, SavedRun
-from chaos.report.specs import BROKEN, SpecResult
 from chaos.report.timeline import Timeline, timeline
-from chaos.visible import visible
+from chaos.results.saved import SavedFinding, SavedOutcome, SavedPiece, SavedRun
+from chaos.results.specs import BROKEN, SpecResult
+from chaos.run.budget import span
 
 PAGE = "report.html"
 FIGURES_BYTES = 3_500_000  # of all timelines together; plotly.js is 4.8 MB of the page's 10

@@ -4,7 +4,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from chaos.visible import line
+from chaos.basics.visible import line
 
 _MARKED = re.compile(r"([\\`*_\[\]|~$])")
 _BEGINS = re.compile(r"^([#+=-]|\d+(?=[.)]))")  # a heading, a list, a line

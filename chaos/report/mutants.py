@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from chaos.hosts.mutants import Mutant
-from chaos.invariants.base import Finding
-from chaos.report.results import Row
+from chaos.judge.base import Finding
+from chaos.results.results import Row
 
 
 def killed_row(mutant: Mutant, findings: Sequence[Finding], *, judged_by: str = "") -> Row:

@@ -7,10 +7,10 @@ from math import isnan, log10
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from chaos.history import Window
+from chaos.basics.visible import visible
+from chaos.record.history import Window
 from chaos.report import timeline as tl
 from chaos.report.timeline import Bar, Mark, Panel, Series, Timeline
-from chaos.visible import visible
 
 LANE_PX, STRIP_PX, GAP_PX = 20, 130, 46
 LABEL = 28  # characters of a lane's name

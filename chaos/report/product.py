@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from email.utils import getaddresses
 from pathlib import Path
 
+from chaos.basics.untrusted import PRODUCT, bounded, yaml_of
 from chaos.errors import OrdealError
-from chaos.untrusted import PRODUCT, bounded, yaml_of
 
 # What github.com/cncf/k8s-conformance asks for in each PRODUCT.yaml (its instructions.md, and the programme that looks
 # through what is handed in: kubernetes-sigs/verify-conformance), and what to write there.

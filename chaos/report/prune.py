@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos import untrusted
+from chaos.basics import untrusted
+from chaos.basics.untrusted import bounded, json_of
 from chaos.errors import OrdealError
 from chaos.hosts.places import APP, journals_dir
-from chaos.report.saved import LATEST, RESULTS
-from chaos.untrusted import bounded, json_of
+from chaos.results.saved import LATEST, RESULTS
 
 QUIET_S = 24 * 3600.0  # a run without an end that wrote nothing for so long was killed: the longest replay takes hours
 
@@ -97,7 +97,7 @@ def _run(root: int, name: str) -> _Run | None:
 
 
 def _has_journal(run: str) -> bool:
-    """Whether a process that lives holds a journal of that run (chaos.journal)."""
+    """Whether a process that lives holds a journal of that run (chaos.record.journal)."""
     for path in journals_dir().glob("*.jsonl"):
         if not path.name.startswith(run):
             continue

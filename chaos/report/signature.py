@@ -8,9 +8,9 @@ The signature is of the archive as it is, so that anybody can check it without t
 from collections.abc import Sequence
 from pathlib import Path
 
+from chaos.basics.files import place
 from chaos.errors import OrdealError
 from chaos.hosts import command
-from chaos.hosts.files import place
 
 NAMESPACE = "kube-ordeal-bundle"  # what a signature is for: one of a file or a commit can't be taken for one of these
 SIGN_WITHIN_S, CHECK_WITHIN_S = 300.0, 60.0  # a key may ask for its passphrase, or for a touch

@@ -7,12 +7,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from chaos.basics.visible import line
 from chaos.report.allowed import Allowed
 from chaos.report.compare import Comparison, FigureRow, Key, Unit, VerdictRow
 from chaos.report.difference import Status
 from chaos.report.markdown import escaped, folded, pipe_table
 from chaos.report.table import cell
-from chaos.visible import line
 
 SCHEMA = 1
 COLOURS = {

@@ -6,8 +6,8 @@ from typing import Protocol
 from rich.table import Table
 from rich.text import Text
 
-from chaos.report.results import Row
-from chaos.visible import joined
+from chaos.basics.visible import joined
+from chaos.results.results import Row
 
 
 class Judged(Protocol):

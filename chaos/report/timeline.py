@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, nan
 
-from chaos.history import (
+from chaos.judge.conformance import DURING, PASSED
+from chaos.record.history import (
     IN_SYNC,
     Blind,
     ClusterEvent,
@@ -26,7 +27,6 @@ from chaos.history import (
     Window,
     Writes,
 )
-from chaos.invariants.conformance import DURING, PASSED
 
 LANES = 30  # more objects than this are not drawn one by one
 SUBJECTS = 8

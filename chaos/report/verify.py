@@ -12,27 +12,29 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from chaos import profile, untrusted
-from chaos.catalogue import find
+from chaos.basics import untrusted
+from chaos.basics.scrub import scrub
+from chaos.basics.untrusted import json_of
 from chaos.clusters.base import EXISTING, KIND
-from chaos.deadline import Deadline, TimedOutError
 from chaos.errors import OrdealError
-from chaos.history import History, Phase, SpecRun
-from chaos.incident import Replay
-from chaos.invariants import load_all
-from chaos.invariants.base import Finding, Recipe, Verdict, judge, made_again
-from chaos.invariants.conformance import AFTER
-from chaos.lab import NOT_RUN
-from chaos.promised import REPLAY, Conditions, Register, beginning
-from chaos.report import archive, product, saved, signature
+from chaos.judge import load_all
+from chaos.judge.base import Finding, Recipe, Verdict, judge, made_again
+from chaos.judge.catalogue import find
+from chaos.judge.conformance import AFTER
+from chaos.record.history import History, Phase, SpecRun
+from chaos.report import archive, product, signature
 from chaos.report.archive import Archive
 from chaos.report.bundle import FORMAT, MANIFEST, PRODUCT, RESULTS, Manifest, chaos_digest, suites_digest
-from chaos.report.results import finding_as_json
-from chaos.report.saved import SavedFinding, SavedOutcome, SavedRun
-from chaos.scrub import scrub
-from chaos.suites import named, replays
-from chaos.untrusted import json_of
-from chaos.verdict import verdict_of
+from chaos.results import saved
+from chaos.results.results import finding_as_json
+from chaos.results.saved import SavedFinding, SavedOutcome, SavedRun
+from chaos.run import profile
+from chaos.run.deadline import Deadline, TimedOutError
+from chaos.run.incident import Replay
+from chaos.run.lab import NOT_RUN
+from chaos.run.promised import REPLAY, Conditions, Register, beginning
+from chaos.run.suites import named, replays
+from chaos.run.verdict import verdict_of
 
 WITHIN_S = 3600.0  # a million records are judged again in minutes
 COMPARED = ("name", "verdict", "reason", "sentence", "figures", "proof")
@@ -350,7 +352,7 @@ def _of_another(o: SavedOutcome, history: str, records: History) -> Iterator[str
 
 
 def _variant(cluster: str, control: str) -> str:
-    """As a test's name ends (chaos.case)."""
+    """As a test's name ends (chaos.run.case)."""
     return f"{cluster}-{f'control:{control}' if control else 'hardened'}"
 
 

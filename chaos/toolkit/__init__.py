@@ -4,7 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from chaos import extras
+from chaos.hosts import extras
 
 __all__ = ["discover", "experiments_dir"]
 

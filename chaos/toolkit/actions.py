@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
 
-from chaos import nodefacts
-from chaos.chance import hold_for_eviction, hold_limit_s
 from chaos.clusters.base import (
     ControlPlaneSwap,
     EtcdBehind,
@@ -25,55 +23,43 @@ from chaos.clusters.base import (
 )
 from chaos.conformance.program import plain
 from chaos.errors import OrdealError
-from chaos.eviction_log import NONE_LEFT, EvictionLog, under_pressure
-from chaos.faults.address import PinKubelets
-from chaos.faults.ballast import FillFileSystem
-from chaos.faults.clock import TurnClock
-from chaos.faults.component import SwapComponent
-from chaos.faults.control_plane import ReplaceControlPlane, StopControllerManager
-from chaos.faults.etcd import EditEtcdBehind, RestoreSnapshot
-from chaos.faults.handles import PORTS, EatHandles, LowerHandleLimit, SocketStorm
-from chaos.faults.handover import DrainNode, MarkOutOfService, UpdateElsewhere
-from chaos.faults.heartbeats import StopHeartbeats
-from chaos.faults.hostname import RenameNode, SetKubeletIdentity
-from chaos.faults.kubelet import SetKubeletConfig
-from chaos.faults.leftovers import LeakKernelMemory, LeaveFiles
-from chaos.faults.link import BadLink
-from chaos.faults.network import CutOff
-from chaos.faults.node import Pause, PowerOff
-from chaos.faults.pods import DeletePods
-from chaos.faults.priority import DropPriority
-from chaos.faults.program import SwapProgram
-from chaos.faults.rbd_lock import InstallRbdLock, folder_of
-from chaos.faults.routes import CutPodRoutes
-from chaos.faults.runtime import StallRuntime
-from chaos.faults.scale import ScaleToZero
-from chaos.faults.static_pod import PlaceStaticPod
-from chaos.faults.volumes import ProvideVolumes
-from chaos.handles import HandleSamples, what_the_logs_say
-from chaos.history import Observation, PodChange
+from chaos.harm.ballast import FillFileSystem
+from chaos.harm.control_plane import ReplaceControlPlane, StopControllerManager
+from chaos.harm.heartbeats import StopHeartbeats
+from chaos.harm.kubelet import SetKubeletConfig
+from chaos.harm.link import BadLink
+from chaos.harm.network import CutOff
+from chaos.harm.node import Pause, PowerOff
+from chaos.harm.program import SwapProgram
 from chaos.hosts import mutants
-from chaos.identities import NodeIdentities
-from chaos.informer import ConfigMapInformer
-from chaos.invariants.base import Recipe, Verdict, made_again
-from chaos.invariants.conformance import AFTER, BEFORE
-from chaos.invariants.data import OVER_LIMIT, disk_use_bounded, time_of_writes
-from chaos.invariants.handles import DNS, ECHO
-from chaos.invariants.pleg import WAVE, WAVE_OVER, deadlock_seen
-from chaos.links import measure_links as measure
-from chaos.members import DiskSamples, MemberWatch, observe_logs, read_back, write_settings
-from chaos.pleg import PlegSamples
-from chaos.probing import ServiceProbes
-from chaos.server_versions import read_image, read_running
-from chaos.shards import CheckedShards, is_whole
-from chaos.toolkit.session import HARDENED, SESSION, Configuration, activity, always, by_variant
-from chaos.volumes import PodLogs, SharedLogs, VolumeSamples
-from chaos.workloads import config_maps
-from chaos.workloads.churn import Churn, check_room, pods_left, ready_within_s, scale
-from chaos.workloads.dns import dns_node, dns_ready, dns_url
-from chaos.workloads.eater import Eater
-from chaos.workloads.iperf import Iperf
-from chaos.workloads.mysql import (
+from chaos.judge.base import Recipe, Verdict, made_again
+from chaos.judge.conformance import AFTER, BEFORE
+from chaos.judge.data import OVER_LIMIT, disk_use_bounded, time_of_writes
+from chaos.record import nodefacts
+from chaos.record.history import Observation, PodChange
+from chaos.record.informer import ConfigMapInformer
+from chaos.record.probing import ServiceProbes
+from chaos.run.chance import hold_for_eviction, hold_limit_s
+from chaos.subjects.conforms.faults import CutPodRoutes, ScaleToZero
+from chaos.subjects.control_plane.faults import PinKubelets
+from chaos.subjects.eviction.faults import DropPriority, PlaceStaticPod
+from chaos.subjects.eviction.sampler import NONE_LEFT, EvictionLog, under_pressure
+from chaos.subjects.eviction.workload import Eater
+from chaos.subjects.handles.dns import dns_node, dns_ready, dns_url
+from chaos.subjects.handles.faults import PORTS, EatHandles, LowerHandleLimit, SocketStorm
+from chaos.subjects.handles.promises import DNS, ECHO
+from chaos.subjects.handles.sampler import HandleSamples, what_the_logs_say
+from chaos.subjects.identity.faults import RenameNode, SetKubeletIdentity
+from chaos.subjects.identity.sampler import NodeIdentities
+from chaos.subjects.links.iperf import Iperf
+from chaos.subjects.links.redis import Redis, all_masters_beside, start_load
+from chaos.subjects.links.sampler import measure_links as measure
+from chaos.subjects.links.shards import CheckedShards, is_whole
+from chaos.subjects.mysql.faults import ProvideVolumes, TurnClock
+from chaos.subjects.mysql.named import Named
+from chaos.subjects.mysql.sampler import DiskSamples, MemberWatch, observe_logs, read_back, write_settings
+from chaos.subjects.mysql.versions import read_image, read_running
+from chaos.subjects.mysql.workload import (
     MySQL,
     ask_member,
     caught_up,
@@ -82,11 +68,21 @@ from chaos.workloads.mysql import (
     members,
     node_to_ask_from,
 )
-from chaos.workloads.named import Named
+from chaos.subjects.pleg.faults import DeletePods, StallRuntime
+from chaos.subjects.pleg.promises import WAVE, WAVE_OVER, deadlock_seen
+from chaos.subjects.pleg.sampler import PlegSamples
+from chaos.subjects.pleg.workload import Churn, check_room, pods_left, ready_within_s, scale
+from chaos.subjects.preflight.faults import LeakKernelMemory, LeaveFiles
+from chaos.subjects.preflight.workload import start_and_remove
+from chaos.subjects.volumes.driver import InstallRbdLock, folder_of
+from chaos.subjects.volumes.handover import DrainNode, MarkOutOfService, UpdateElsewhere
+from chaos.subjects.volumes.sampler import PodLogs, SharedLogs, VolumeSamples
+from chaos.subjects.volumes.workload import VolumeWriter, check_class, watched, writing_on
+from chaos.subjects.watch_cache import workload as config_maps
+from chaos.subjects.watch_cache.faults import EditEtcdBehind, RestoreSnapshot
+from chaos.subjects.zones.faults import SwapComponent
+from chaos.toolkit.session import HARDENED, SESSION, Configuration, activity, always, by_variant
 from chaos.workloads.pinned import Echo, Spare, ready_replicas, start_spare, stop_spare
-from chaos.workloads.redis import Redis, all_masters_beside, start_load
-from chaos.workloads.starts import start_and_remove
-from chaos.workloads.volume_writer import VolumeWriter, check_class, watched, writing_on
 from chaos.workloads.web import Web
 from chaos.writers.client import Writing
 

@@ -18,11 +18,11 @@ import os
 from collections.abc import MutableMapping
 from typing import Any
 
-from chaos.invariants.base import Verdict
-from chaos.scrub import scrubbed
+from chaos.basics.scrub import scrubbed
+from chaos.basics.visible import visible
+from chaos.judge.base import Verdict
 from chaos.toolkit.probes import reported
 from chaos.toolkit.session import SESSION, say
-from chaos.visible import visible
 
 __all__ = ["after_activity_control", "after_experiment_control"]
 

@@ -8,35 +8,28 @@ from collections.abc import Mapping
 
 from chaos.clusters.base import RunsContainers, Timers
 from chaos.errors import OrdealError
-from chaos.faults.ballast import FillFileSystem
-from chaos.faults.handles import EatHandles
-from chaos.faults.heartbeats import StopHeartbeats
-from chaos.faults.hostname import RenameNode
-from chaos.history import NodeChange
-from chaos.invariants import (
-    availability,
-    conformance,
-    data,
-    eviction,
-    handles,
-    heartbeats,
-    identity,
-    links,
-    pleg,
-    pods,
-    preflight,
-    redis,
-    replication,
-    start,
-    storage,
-    watch_cache,
-)
-from chaos.invariants import nodes as rates
-from chaos.invariants import nodes_ready as nodes_invariants
-from chaos.invariants.base import Figure, Finding, Invariant, Verdict, judge
-from chaos.invariants.nodes import ZoneState
-from chaos.links import DEFAULT, LOOSE
-from chaos.report.results import Outcome
+from chaos.harm.ballast import FillFileSystem
+from chaos.harm.heartbeats import StopHeartbeats
+from chaos.judge import availability, conformance, data, heartbeats, pods, start
+from chaos.judge import nodes as rates
+from chaos.judge import nodes_ready as nodes_invariants
+from chaos.judge.base import Figure, Finding, Invariant, Verdict, judge
+from chaos.judge.nodes import ZoneState
+from chaos.record.history import NodeChange
+from chaos.results.results import Outcome
+from chaos.subjects.eviction import promises as eviction
+from chaos.subjects.handles import promises as handles
+from chaos.subjects.handles.faults import EatHandles
+from chaos.subjects.identity import promises as identity
+from chaos.subjects.identity.faults import RenameNode
+from chaos.subjects.links import promises as links
+from chaos.subjects.links import promises as redis
+from chaos.subjects.links.sampler import DEFAULT, LOOSE
+from chaos.subjects.mysql import promises as replication
+from chaos.subjects.pleg import promises as pleg
+from chaos.subjects.preflight import promises as preflight
+from chaos.subjects.volumes import promises as storage
+from chaos.subjects.watch_cache import promises as watch_cache
 from chaos.toolkit.actions import nodes_named
 from chaos.toolkit.session import SESSION, Configuration, activity, always, by_variant
 

@@ -21,29 +21,30 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, ParamSpec, TypeVar
 
-from chaos import room, undo
-from chaos.catalogue import Incident
-from chaos.catalogue import find as find_incident
+from chaos.basics.files import PRIVATE
+from chaos.basics.scrub import scrub
+from chaos.basics.visible import line, lines
 from chaos.clusters import existing, kubeconfig
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Node, Shape
-from chaos.clusters.claim import claimed
-from chaos.clusters.pool import Pool, Wishes, check_name
 from chaos.errors import OrdealError
-from chaos.faults import load_all
-from chaos.faults.base import Fault, inject
-from chaos.history import History
+from chaos.harm import load_all
+from chaos.harm.base import Fault, inject
 from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
-from chaos.hosts.files import PRIVATE
 from chaos.hosts.ownership import hand_back
 from chaos.hosts.places import journals_dir
-from chaos.invariants.base import Verdict
-from chaos.journal import Journal, Saved
-from chaos.lab import Lab, Workload
-from chaos.profile import find as find_profile
-from chaos.report.results import Outcome, Results
-from chaos.scrub import scrub
-from chaos.verdict import outcome_of
-from chaos.visible import line, lines
+from chaos.judge.base import Verdict
+from chaos.judge.catalogue import Incident
+from chaos.judge.catalogue import find as find_incident
+from chaos.record.history import History
+from chaos.record.journal import Journal, Saved
+from chaos.results.results import Outcome, Results
+from chaos.run import undo
+from chaos.run.claim import claimed
+from chaos.run.lab import Lab, Workload
+from chaos.run.pool import Pool, Wishes, check_name
+from chaos.run.profile import find as find_profile
+from chaos.run.verdict import outcome_of
+from chaos.setup import room
 from chaos.workloads.web import Deployed
 
 P = ParamSpec("P")

@@ -11,11 +11,11 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.utils import create_from_dict
 from urllib3.exceptions import HTTPError
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
 from chaos.clusters.client import told
 from chaos.errors import OrdealError
 from chaos.hosts.places import manifests_dir
-from chaos.waiting import eventually
 
 WORKLOAD_LABEL = "kube-ordeal/workload"  # on every pod of a workload; its value is the workload's name
 RUN_LABEL = "kube-ordeal/run"  # on what a run has made; its value is the run's id

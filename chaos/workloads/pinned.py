@@ -7,8 +7,8 @@ from typing import Any
 
 from kubernetes.client import AppsV1Api, CoreV1Api
 
+from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
-from chaos.waiting import WaitedInVainError, eventually
 from chaos.workloads.base import create, creating, manifest
 from chaos.workloads.web import GONE_WITHIN_S, READY_WITHIN_S, Deployed
 

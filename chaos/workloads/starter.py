@@ -7,9 +7,9 @@ from typing import Any
 from kubernetes.client import CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
+from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
 from chaos.clusters.client import is_ready
-from chaos.waiting import WaitedInVainError, eventually
 
 NAMESPACE = "default"
 

@@ -9,10 +9,10 @@ from kubernetes.client import AppsV1Api, CoreV1Api, PolicyV1Api
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
 from chaos.clusters.client import told
 from chaos.errors import OrdealError
-from chaos.waiting import eventually
 from chaos.workloads.base import WORKLOAD_LABEL, create, creating, manifest
 
 READY_WITHIN_S = 300.0  # these end when it is seen, and are for the slowest machine

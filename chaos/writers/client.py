@@ -17,11 +17,11 @@ from typing import Any, Self
 
 import msgspec
 
+from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import NodeNetwork
 from chaos.errors import OrdealError
-from chaos.history import Blind, History, Writes
 from chaos.hosts.command import run
-from chaos.waiting import WaitedInVainError, eventually
+from chaos.record.history import Blind, History, Writes
 
 ASK_TIMEOUT_S = 60.0
 FIRST_WITHIN_S = 60.0

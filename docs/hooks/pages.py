@@ -1,15 +1,13 @@
 """Pages of the site that are made from the code when it is built, and the repository's links made links of the site."""
 
 import html
-import importlib
 import inspect
 import json
-import pkgutil
 import posixpath
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import typer
@@ -19,15 +17,15 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from typer.cli import get_docs_for_click
 
-import chaos.faults
-import chaos.invariants
-from chaos.catalogue import INCIDENTS, Incident
-from chaos.cli import app
-from chaos.faults.base import registered
+from chaos.cli.app import app
+from chaos.harm import load_all as load_faults
+from chaos.harm.base import registered
 from chaos.hosts.places import APP
-from chaos.invariants.base import promises
-from chaos.options import OPTIONS, Option
-from chaos.suites import Suite, by_incident
+from chaos.judge import load_all as load_promises
+from chaos.judge.base import made_by, promises
+from chaos.judge.catalogue import SUBJECTS, Incident, incidents
+from chaos.run.options import OPTIONS, Option
+from chaos.run.suites import Suite, by_incident
 from chaos.toolkit.actions import COUNTERPARTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +49,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put a page for each incident into the navigation."""
     for section in config.nav or []:
         if isinstance(section, dict) and INCIDENTS_TITLE in section:
-            section[INCIDENTS_TITLE] += [{each.id: f"incidents/{each.id}.md"} for each in INCIDENTS]
+            section[INCIDENTS_TITLE] += [{each.id: f"incidents/{each.id}.md"} for each in incidents()]
     return config
 
 
@@ -198,24 +196,24 @@ def schema_page(schema: Mapping[str, Any]) -> str:
 
 def faults_page() -> str:
     """Each fault by its file: what it does, what it needs, what it takes."""
-    chaos.faults.load_all()
+    load_faults()
     return _page(
         "Faults",
         "What can be done to a cluster. Each is confirmed by the kernel, the runtime or the API, and undone from "
         "outside its reach, after a crash too. A Chaos Toolkit experiment calls the action, and its counterpart to "
         "take it back.",
-        *_by_module(chaos.faults, registered(), _fault),
+        *_by_room(registered(), _fault),
     )
 
 
 def invariants_page() -> str:
     """Each invariant by its file."""
-    chaos.invariants.load_all()
-    named = {name: _function(name) for name in promises()}
+    load_promises()
+    named = {name: made_by(name) for name in promises()}
     return _page(
         "Invariants",
         "What is judged: pure functions from a history to held, violated or unknown. Times are in seconds.",
-        *_by_module(chaos.invariants, named, _invariant),
+        *_by_room(named, _invariant),
     )
 
 
@@ -225,14 +223,14 @@ def text(plain: str) -> str:
     return "".join(p if _CODE.fullmatch(p) else _MARKED.sub(lambda m: f"&#{ord(m[0])};", p) for p in pieces)
 
 
-def _by_module(
-    package: ModuleType, named: Mapping[str, Callable[..., Any]], show: Callable[[str, Callable[..., Any]], str]
-) -> Iterator[str]:
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
-        own = [show(name, each) for name, each in named.items() if each.__module__ == module.__name__]
-        if own:
-            yield from (f"## {info.name.replace('_', ' ')}", _paragraphs(module.__doc__), *own)
+def _by_room(named: Mapping[str, Callable[..., Any]], show: Callable[[str, Callable[..., Any]], str]) -> Iterator[str]:
+    """What several subjects use by its file, then what one subject uses by the subject."""
+    for where in sorted(
+        {each.__module__ for each in named.values()}, key=lambda name: (name.startswith(SUBJECTS), name)
+    ):
+        own = [show(name, each) for name, each in named.items() if each.__module__ == where]
+        title = where.split(".")[2].replace("_", " ")
+        yield from (f"## {title}", _paragraphs(sys.modules[where].__doc__), *own)
 
 
 def _fault(kind: str, cls: Callable[..., Any]) -> str:
@@ -243,14 +241,6 @@ def _fault(kind: str, cls: Callable[..., Any]) -> str:
 
 def _invariant(name: str, function: Callable[..., Any]) -> str:
     return f"### {name}\n\n{_paragraphs(function.__doc__)}\n\n{_parameters(function)}"
-
-
-def _function(name: str) -> Callable[..., Any]:
-    for info in pkgutil.iter_modules(chaos.invariants.__path__):
-        found = getattr(importlib.import_module(f"chaos.invariants.{info.name}"), name, None)
-        if found is not None and found.__module__ == f"chaos.invariants.{info.name}":
-            return found  # type: ignore[no-any-return]
-    raise PluginError(f"the promise {name} is in no module of chaos.invariants")
 
 
 def _parameters(called: Callable[..., Any]) -> str:

@@ -3,12 +3,11 @@
 from contextlib import ExitStack
 
 from chaos.clusters.base import NodeNetwork, RunsContainers, Shape
-from chaos.faults.routes import CutPodRoutes
-from chaos.faults.scale import ScaleToZero
-from chaos.incident import Load, incident
-from chaos.invariants.conformance import AFTER, BEFORE, still_conforms
-from chaos.lab import Lab
-from chaos.promised import Conditions, Judged, judged, says, specs_of
+from chaos.judge.conformance import AFTER, BEFORE, still_conforms
+from chaos.run.incident import Load, incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, judged, says, specs_of
+from chaos.subjects.conforms.faults import CutPodRoutes, ScaleToZero
 
 NEEDS = (RunsContainers, NodeNetwork)
 

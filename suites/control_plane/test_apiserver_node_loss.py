@@ -4,19 +4,19 @@ from contextlib import ExitStack
 
 from chaos.clusters.base import Cluster, NodeExec, NodeNetwork, NodePower, RunsContainers, Shape
 from chaos.errors import OrdealError
-from chaos.faults.address import PinKubelets
-from chaos.faults.node import PowerOff
-from chaos.faults.program import SwapProgram
+from chaos.harm.node import PowerOff
+from chaos.harm.program import SwapProgram
 from chaos.hosts import mutants
-from chaos.incident import incident
-from chaos.invariants.availability import outage_at_most
-from chaos.invariants.heartbeats import kubelets_report_again
-from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
-from chaos.invariants.pods import no_container_restarted, nothing_terminated
-from chaos.invariants.start import new_pods_start
-from chaos.lab import Lab
-from chaos.promised import NODES, Conditions, Judged, judged, says
+from chaos.judge.availability import outage_at_most
+from chaos.judge.heartbeats import kubelets_report_again
+from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
+from chaos.judge.pods import no_container_restarted, nothing_terminated
+from chaos.judge.start import new_pods_start
 from chaos.report.mutants import killed_row
+from chaos.run.incident import incident
+from chaos.run.lab import Lab
+from chaos.run.promised import NODES, Conditions, Judged, judged, says
+from chaos.subjects.control_plane.faults import PinKubelets
 from chaos.workloads.web import Web
 
 REPORT_WITHIN_S = 60.0

@@ -1,15 +1,15 @@
 """mass-termination on real kubelets: the containers must go on serving through the cut, and after it."""
 
-from chaos.chance import hold_for_eviction
 from chaos.clusters.base import NodeNetwork, NodePower, RunsContainers, Shape
-from chaos.faults.network import CutOff
+from chaos.harm.network import CutOff
 from chaos.hosts.parts import FIREWALL
-from chaos.incident import incident
-from chaos.invariants.availability import outage_at_most
-from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
-from chaos.invariants.pods import no_container_restarted, nothing_terminated
-from chaos.lab import Lab
-from chaos.promised import WORKERS, Conditions, Judged, judged, says
+from chaos.judge.availability import outage_at_most
+from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
+from chaos.judge.pods import no_container_restarted, nothing_terminated
+from chaos.run.chance import hold_for_eviction
+from chaos.run.incident import incident
+from chaos.run.lab import Lab
+from chaos.run.promised import WORKERS, Conditions, Judged, judged, says
 from chaos.workloads.web import Web
 
 

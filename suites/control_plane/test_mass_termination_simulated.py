@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from chaos.chance import hold_for_eviction
 from chaos.clusters.base import Heartbeats, Shape, Timers, Zone
-from chaos.faults.heartbeats import StopHeartbeats
-from chaos.incident import HARDENED, Load, incident
-from chaos.invariants.nodes import ZoneState, taints_taken_back, taints_within_rate, terminations_within_rate
-from chaos.invariants.pods import nothing_terminated
-from chaos.lab import Lab
-from chaos.promised import Conditions, Judged, judged, says
+from chaos.harm.heartbeats import StopHeartbeats
+from chaos.judge.nodes import ZoneState, taints_taken_back, taints_within_rate, terminations_within_rate
+from chaos.judge.pods import nothing_terminated
+from chaos.run.chance import hold_for_eviction
+from chaos.run.incident import HARDENED, Load, incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, judged, says
 from chaos.workloads.web import Web
 
 SMALL_ZONE = 40  # up to 50 nodes a partially disrupted zone is left alone

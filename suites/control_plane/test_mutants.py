@@ -10,20 +10,20 @@ from typing import Any
 
 from kubernetes.client import AppsV1Api, CoreV1Api
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster, ComponentSwap, Heartbeats, Shape, Timers, Zone
-from chaos.faults.component import SwapComponent
-from chaos.faults.heartbeats import StopHeartbeats
-from chaos.history import History, NodeChange, Observation
+from chaos.harm.heartbeats import StopHeartbeats
 from chaos.hosts import mutants
-from chaos.incident import HARDENED, Load, incident
-from chaos.invariants import base
-from chaos.invariants.base import Verdict
-from chaos.invariants.mutants import mutants_killed, tried
-from chaos.invariants.nodes import ZoneState, taints_taken_back, taints_within_rate
-from chaos.invariants.pods import nothing_terminated
-from chaos.lab import Lab
-from chaos.promised import Conditions, Judged, judged, says
-from chaos.waiting import eventually
+from chaos.judge import base
+from chaos.judge.base import Verdict
+from chaos.judge.nodes import ZoneState, taints_taken_back, taints_within_rate
+from chaos.judge.pods import nothing_terminated
+from chaos.record.history import History, NodeChange, Observation
+from chaos.run.incident import HARDENED, Load, incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, judged, says
+from chaos.subjects.zones.faults import SwapComponent
+from chaos.subjects.zones.promises import mutants_killed, tried
 from chaos.workloads.web import Deployed, Web
 
 SHIPPED = "the shipped controller manager"

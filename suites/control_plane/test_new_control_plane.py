@@ -1,13 +1,13 @@
 """new-control-plane: a second control plane on the same etcd, where the kubelets do not look."""
 
-from chaos.chance import hold_limit_s
 from chaos.clusters.base import SIMULATED, ControlPlaneSwap, RunsContainers, Shape
-from chaos.faults.control_plane import ReplaceControlPlane
-from chaos.incident import incident
-from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
-from chaos.invariants.pods import no_container_restarted, nothing_terminated
-from chaos.lab import Lab
-from chaos.promised import WORKERS, Conditions, Judged, judged, says
+from chaos.harm.control_plane import ReplaceControlPlane
+from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
+from chaos.judge.pods import no_container_restarted, nothing_terminated
+from chaos.run.chance import hold_limit_s
+from chaos.run.incident import incident
+from chaos.run.lab import Lab
+from chaos.run.promised import WORKERS, Conditions, Judged, judged, says
 from chaos.workloads.web import Web
 
 # Names since Kubernetes 1.29 (cmd/kube-controller-manager/names/controller_names.go).

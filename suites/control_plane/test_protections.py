@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 
 from kubernetes.client import CoreV1Api
 
-from chaos.chance import hold_for_eviction, hold_for_taints
 from chaos.clusters.base import Cluster, ControllerManagerSwitch, Heartbeats, Shape, Timers
 from chaos.errors import OrdealError
-from chaos.faults.control_plane import StopControllerManager
-from chaos.faults.heartbeats import StopHeartbeats
-from chaos.history import History, Observation
-from chaos.incident import Load, incident
-from chaos.invariants.base import Verdict, judge
-from chaos.invariants.pods import nothing_terminated
-from chaos.invariants.protection import BECAUSE, TRIAL, protection_holds
-from chaos.lab import Lab
-from chaos.promised import Conditions, Judged, judged, says
+from chaos.harm.control_plane import StopControllerManager
+from chaos.harm.heartbeats import StopHeartbeats
+from chaos.judge.base import Verdict, judge
+from chaos.judge.pods import nothing_terminated
+from chaos.record.history import History, Observation
+from chaos.run.chance import hold_for_eviction, hold_for_taints
+from chaos.run.incident import Load, incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, judged, says
+from chaos.subjects.zones.promises import BECAUSE, TRIAL, protection_holds
 from chaos.workloads.web import Web
 
 NONE = "none"

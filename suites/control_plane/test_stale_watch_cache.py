@@ -1,13 +1,13 @@
 """stale-watch-cache: etcd is changed behind the API server's back, and watchers must see what is stored."""
 
 from chaos.clusters.base import EtcdBehind, Shape
-from chaos.faults.etcd import FAR_AHEAD, EditEtcdBehind, RestoreSnapshot
-from chaos.incident import incident
-from chaos.informer import ConfigMapInformer
-from chaos.invariants.watch_cache import watchers_see
-from chaos.lab import Lab
-from chaos.promised import Conditions, Judged, judged, says
-from chaos.workloads.config_maps import KEY, NAMESPACE, ask_etcd, etcd_key, forget, say
+from chaos.record.informer import ConfigMapInformer
+from chaos.run.incident import incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, judged, says
+from chaos.subjects.watch_cache.faults import FAR_AHEAD, EditEtcdBehind, RestoreSnapshot
+from chaos.subjects.watch_cache.promises import watchers_see
+from chaos.subjects.watch_cache.workload import KEY, NAMESPACE, ask_etcd, etcd_key, forget, say
 
 # What is promised, and so how long the fault lasts: etcd is asked when the time for seeing it is over, and not before.
 SEEN_WITHIN_S = 5.0

@@ -17,26 +17,26 @@ from chaos.clusters.base import (
 )
 from chaos.clusters.kind import NODEFS
 from chaos.errors import OrdealError
-from chaos.extras import DATABASES
-from chaos.faults.ballast import FillFileSystem
-from chaos.faults.kubelet import SetKubeletConfig
-from chaos.faults.volumes import ProvideVolumes
-from chaos.history import History, Phase, PodChange, Window
-from chaos.incident import STATEFUL, Load, incident
-from chaos.invariants.base import Invariant, Verdict
-from chaos.invariants.data import (
+from chaos.harm.ballast import FillFileSystem
+from chaos.harm.kubelet import SetKubeletConfig
+from chaos.hosts.extras import DATABASES
+from chaos.judge.base import Invariant, Verdict
+from chaos.judge.data import (
     OVER_LIMIT,
     disk_use_bounded,
     no_acknowledged_write_lost,
     no_member_evicted,
     served_again_within,
 )
-from chaos.invariants.pods import no_container_restarted
-from chaos.invariants.replication import replication_runs
-from chaos.lab import Lab
-from chaos.members import DiskSamples, MemberWatch, observe_logs, read_back, write_settings
-from chaos.promised import Conditions, Judged, exactly, judged, says
-from chaos.workloads.mysql import (
+from chaos.judge.pods import no_container_restarted
+from chaos.record.history import History, Phase, PodChange, Window
+from chaos.run.incident import STATEFUL, Load, incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, exactly, judged, says
+from chaos.subjects.mysql.faults import ProvideVolumes
+from chaos.subjects.mysql.promises import replication_runs
+from chaos.subjects.mysql.sampler import DiskSamples, MemberWatch, observe_logs, read_back, write_settings
+from chaos.subjects.mysql.workload import (
     BINLOG_BYTES,
     FRESH_BYTES,
     MySQL,

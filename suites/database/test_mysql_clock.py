@@ -3,16 +3,16 @@
 from contextlib import ExitStack
 
 from chaos.clusters.base import NodeExec, NodeNetwork, RunsContainers, stateful_shape
-from chaos.extras import DATABASES
-from chaos.faults.clock import TurnClock
-from chaos.incident import HARDENED, STATEFUL, incident
-from chaos.invariants.data import no_acknowledged_write_lost, served_again_within
-from chaos.invariants.pods import no_container_restarted
-from chaos.invariants.replication import clock_was_turned, replication_runs
-from chaos.lab import Lab, LacksAbilityError
-from chaos.members import MemberWatch, observe_logs, read_back, write_settings
-from chaos.promised import Conditions, Judged, judged, says
-from chaos.workloads.mysql import MySQL, caught_up, kind_of_replication, logs, node_to_ask_from
+from chaos.hosts.extras import DATABASES
+from chaos.judge.data import no_acknowledged_write_lost, served_again_within
+from chaos.judge.pods import no_container_restarted
+from chaos.run.incident import HARDENED, STATEFUL, incident
+from chaos.run.lab import Lab, LacksAbilityError
+from chaos.run.promised import Conditions, Judged, judged, says
+from chaos.subjects.mysql.faults import TurnClock
+from chaos.subjects.mysql.promises import clock_was_turned, replication_runs
+from chaos.subjects.mysql.sampler import MemberWatch, observe_logs, read_back, write_settings
+from chaos.subjects.mysql.workload import MySQL, caught_up, kind_of_replication, logs, node_to_ask_from
 from chaos.writers.client import Writing
 
 NEEDS = (RunsContainers, NodeExec, NodeNetwork)

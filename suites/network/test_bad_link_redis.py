@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
-from chaos.faults.link import BadLink
-from chaos.history import FaultStep, History, Window, Writes
+from chaos.harm.link import BadLink
 from chaos.hosts.parts import FIREWALL, LOSS, THROTTLING
-from chaos.incident import STATEFUL, Load, incident
-from chaos.invariants.data import no_acknowledged_write_lost, served_again_within
-from chaos.invariants.redis import CLUSTER, whole_again_within
-from chaos.lab import Lab
-from chaos.promised import Conditions, Judged, exactly, judged, says
-from chaos.report.results import Row
-from chaos.shards import CheckedShards, client_of, is_whole
-from chaos.workloads.redis import MASTERS, Redis, all_masters_beside, commands_processed, shards, start_load
+from chaos.judge.data import no_acknowledged_write_lost, served_again_within
+from chaos.record.history import FaultStep, History, Window, Writes
+from chaos.results.results import Row
+from chaos.run.incident import STATEFUL, Load, incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, exactly, judged, says
+from chaos.subjects.links.promises import CLUSTER, whole_again_within
+from chaos.subjects.links.redis import MASTERS, Redis, all_masters_beside, commands_processed, shards, start_load
+from chaos.subjects.links.shards import CheckedShards, client_of, is_whole
 
 NODE_TIMEOUT_S = {"smoke": 5.0, "full": 15.0}
 HOLD_S = {"smoke": 12.0, "full": 60.0}

@@ -3,19 +3,19 @@
 from contextlib import ExitStack
 
 from chaos.clusters.base import NodeExec, NodeNetwork, RunsContainers, Shape, Timers
-from chaos.faults.hostname import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity
-from chaos.history import History
-from chaos.identities import NodeIdentities
-from chaos.incident import HARDENED, incident
-from chaos.invariants.availability import outage_at_most
-from chaos.invariants.handles import ECHO, existing_connections
-from chaos.invariants.identity import away_under_another_name, one_node_per_machine, ready_throughout
-from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
-from chaos.invariants.pods import no_container_restarted, nothing_terminated
-from chaos.invariants.start import new_pods_start
-from chaos.lab import Lab
-from chaos.probing import ServiceProbes
-from chaos.promised import WORKERS, Conditions, Judged, judged, node_of, says
+from chaos.judge.availability import outage_at_most
+from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
+from chaos.judge.pods import no_container_restarted, nothing_terminated
+from chaos.judge.start import new_pods_start
+from chaos.record.history import History
+from chaos.record.probing import ServiceProbes
+from chaos.run.incident import HARDENED, incident
+from chaos.run.lab import Lab
+from chaos.run.promised import WORKERS, Conditions, Judged, judged, node_of, says
+from chaos.subjects.handles.promises import ECHO, existing_connections
+from chaos.subjects.identity.faults import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity
+from chaos.subjects.identity.promises import away_under_another_name, one_node_per_machine, ready_throughout
+from chaos.subjects.identity.sampler import NodeIdentities
 from chaos.workloads.pinned import Echo
 from chaos.workloads.web import Web
 

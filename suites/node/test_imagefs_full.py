@@ -6,24 +6,29 @@ from contextlib import ExitStack
 from chaos.clusters.base import NodeExec, NodeImages, NodeNetwork, OwnFileSystems, RunsContainers, dense_shape
 from chaos.clusters.kind import IMAGEFS, NODEFS
 from chaos.errors import OrdealError
-from chaos.eviction_log import EVICTED, IMAGE_REMOVED, NONE_LEFT, EvictionLog, under_pressure
-from chaos.faults.ballast import FillFileSystem
-from chaos.faults.kubelet import SetKubeletConfig
-from chaos.faults.priority import DropPriority
-from chaos.faults.program import SwapProgram
-from chaos.faults.static_pod import PlaceStaticPod
-from chaos.history import History, Observation
+from chaos.harm.ballast import FillFileSystem
+from chaos.harm.kubelet import SetKubeletConfig
+from chaos.harm.program import SwapProgram
 from chaos.hosts import mutants
-from chaos.incident import DENSE, incident
-from chaos.invariants.availability import outage_at_most
-from chaos.invariants.eviction import critical_pods_stay, evicted_by_use, pressure_clears, pressure_reported, runs_again
-from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
-from chaos.invariants.start import new_pods_start
-from chaos.lab import Lab, LacksAbilityError
-from chaos.profile import Profile
-from chaos.promised import WORKERS, Conditions, Judged, judged, node_of, says
+from chaos.judge.availability import outage_at_most
+from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
+from chaos.judge.start import new_pods_start
+from chaos.record.history import History, Observation
 from chaos.report.mutants import killed_row
-from chaos.workloads.eater import Eater
+from chaos.run.incident import DENSE, incident
+from chaos.run.lab import Lab, LacksAbilityError
+from chaos.run.profile import Profile
+from chaos.run.promised import WORKERS, Conditions, Judged, judged, node_of, says
+from chaos.subjects.eviction.faults import DropPriority, PlaceStaticPod
+from chaos.subjects.eviction.promises import (
+    critical_pods_stay,
+    evicted_by_use,
+    pressure_clears,
+    pressure_reported,
+    runs_again,
+)
+from chaos.subjects.eviction.sampler import EVICTED, IMAGE_REMOVED, NONE_LEFT, EvictionLog, under_pressure
+from chaos.subjects.eviction.workload import Eater
 from chaos.workloads.web import Web
 
 NEEDS = (RunsContainers, NodeExec, NodeNetwork, OwnFileSystems, NodeImages)

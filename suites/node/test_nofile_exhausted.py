@@ -6,13 +6,18 @@ from dataclasses import dataclass
 
 from chaos.clusters.base import Cluster, NodeExec, NodeNetwork, RunsContainers, Shape
 from chaos.errors import OrdealError
-from chaos.faults.base import Fault
-from chaos.faults.handles import EatHandles, LowerHandleLimit, SocketStorm
-from chaos.handles import IN_USE, LIMIT, OPEN, SAID, TIME_WAIT, HandleSamples, processes_of, what_the_logs_say
-from chaos.history import History, NodeChange, Observation, Probe, Sample, Window
-from chaos.incident import incident
-from chaos.invariants.availability import outage_at_most
-from chaos.invariants.handles import (
+from chaos.harm.base import Fault
+from chaos.judge.availability import outage_at_most
+from chaos.judge.start import new_pods_start
+from chaos.record.history import History, NodeChange, Observation, Probe, Sample, Window
+from chaos.record.probing import ServiceProbes
+from chaos.results.results import Row
+from chaos.run.incident import incident
+from chaos.run.lab import Lab, Sampler
+from chaos.run.promised import Conditions, Judged, Seen, judged, node_of, nodes_of, says
+from chaos.subjects.handles.dns import dns_node, dns_ready, dns_url
+from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit, SocketStorm
+from chaos.subjects.handles.promises import (
     DNS,
     ECHO,
     REFUSED_S,
@@ -24,13 +29,17 @@ from chaos.invariants.handles import (
     pods_start,
     pods_start_after_release,
 )
-from chaos.invariants.identity import ready_throughout
-from chaos.invariants.start import new_pods_start
-from chaos.lab import Lab, Sampler
-from chaos.probing import ServiceProbes
-from chaos.promised import Conditions, Judged, Seen, judged, node_of, nodes_of, says
-from chaos.report.results import Row
-from chaos.workloads.dns import dns_node, dns_ready, dns_url
+from chaos.subjects.handles.sampler import (
+    IN_USE,
+    LIMIT,
+    OPEN,
+    SAID,
+    TIME_WAIT,
+    HandleSamples,
+    processes_of,
+    what_the_logs_say,
+)
+from chaos.subjects.identity.promises import ready_throughout
 from chaos.workloads.pinned import Echo, Spare, ready_replicas, start_spare, stop_spare
 from chaos.workloads.web import Deployed, Web
 

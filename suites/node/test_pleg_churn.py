@@ -7,23 +7,22 @@ from typing import Any
 from kubernetes.client import CoreV1Api
 
 from chaos.clusters.base import Cluster, NodeExec, RunsContainers, Shape, dense_shape
-from chaos.faults.kubelet import SetKubeletConfig
-from chaos.faults.pods import DeletePods
-from chaos.faults.program import SwapProgram
-from chaos.faults.runtime import StallRuntime
-from chaos.history import History, Observation, Sample
+from chaos.harm.kubelet import SetKubeletConfig
+from chaos.harm.program import SwapProgram
 from chaos.hosts import mutants
 from chaos.hosts.mutants import PLEG_SCALED_THRESHOLD_S
-from chaos.incident import DENSE, HARDENED, Load, incident
-from chaos.invariants import pleg
-from chaos.invariants.pleg import node_stays_ready, pleg_last_seen, pleg_recovers, pods_converge
-from chaos.lab import Lab
-from chaos.pleg import PlegSamples
-from chaos.profile import Profile
-from chaos.promised import Conditions, Judged, Promise, judged, node_of, says
+from chaos.record.history import History, Observation, Sample
 from chaos.report.mutants import killed_row
+from chaos.run.incident import DENSE, HARDENED, Load, incident
+from chaos.run.lab import Lab
+from chaos.run.profile import Profile
+from chaos.run.promised import Conditions, Judged, Promise, judged, node_of, says
+from chaos.subjects.pleg import promises as pleg
+from chaos.subjects.pleg.faults import DeletePods, StallRuntime
+from chaos.subjects.pleg.promises import node_stays_ready, pleg_last_seen, pleg_recovers, pods_converge
+from chaos.subjects.pleg.sampler import PlegSamples
+from chaos.subjects.pleg.workload import Churn, check_room, pods_left, ready_within_s, scale
 from chaos.workloads.base import WORKLOAD_LABEL
-from chaos.workloads.churn import Churn, check_room, pods_left, ready_within_s, scale
 from chaos.workloads.web import Deployed
 
 NEEDS = (RunsContainers, NodeExec)

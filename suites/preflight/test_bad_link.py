@@ -3,14 +3,14 @@
 from contextlib import nullcontext
 
 from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
-from chaos.faults.link import BadLink
+from chaos.harm.link import BadLink
 from chaos.hosts.parts import FIREWALL, LOSS, THROTTLING
-from chaos.incident import STATEFUL, Load, incident
-from chaos.invariants.links import bad_pair_found, links_alike
-from chaos.lab import Lab
-from chaos.links import DEFAULT, LAYERS, LOOSE, matrix, measure_links
-from chaos.promised import Conditions, Judged, exactly, judged, says, workers_of
-from chaos.workloads.iperf import Iperf
+from chaos.run.incident import STATEFUL, Load, incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, exactly, judged, says, workers_of
+from chaos.subjects.links.iperf import Iperf
+from chaos.subjects.links.promises import bad_pair_found, links_alike
+from chaos.subjects.links.sampler import DEFAULT, LAYERS, LOOSE, matrix, measure_links
 
 MEASURE_S = {"smoke": 1.0, "full": 10.0}
 SLOW_BITS_PER_S = 1_000_000

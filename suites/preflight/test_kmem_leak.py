@@ -2,14 +2,14 @@
 
 from contextlib import nullcontext
 
-from chaos import nodefacts
 from chaos.clusters.base import NodeExec, RunsContainers, Shape
-from chaos.faults.leftovers import LeakKernelMemory
-from chaos.incident import Load, incident
-from chaos.invariants.preflight import SLAB_LIMIT_BYTES, no_kernel_memory_limit, slab_does_not_grow
-from chaos.lab import Lab
-from chaos.promised import Conditions, Judged, judged, says
-from chaos.workloads.starts import start_and_remove
+from chaos.record import nodefacts
+from chaos.run.incident import Load, incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, judged, says
+from chaos.subjects.preflight.faults import LeakKernelMemory
+from chaos.subjects.preflight.promises import SLAB_LIMIT_BYTES, no_kernel_memory_limit, slab_does_not_grow
+from chaos.subjects.preflight.workload import start_and_remove
 
 
 def promises(told: Conditions) -> tuple[Judged, ...]:

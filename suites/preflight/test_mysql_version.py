@@ -3,12 +3,12 @@
 from contextlib import ExitStack
 
 from chaos.clusters.base import EXISTING, LoadsImages, Shape, stateful_shape
-from chaos.incident import STATEFUL, incident
-from chaos.invariants.replication import server_version_not_affected
-from chaos.lab import Lab, LacksAbilityError
-from chaos.promised import Conditions, Judged, judged, says
-from chaos.server_versions import read_image, read_of, read_running
-from chaos.workloads.named import Named
+from chaos.run.incident import STATEFUL, incident
+from chaos.run.lab import Lab, LacksAbilityError
+from chaos.run.promised import Conditions, Judged, judged, says
+from chaos.subjects.mysql.named import Named
+from chaos.subjects.mysql.promises import server_version_not_affected
+from chaos.subjects.mysql.versions import read_image, read_of, read_running
 
 AFFECTED_IMAGE = "localhost/kube-ordeal-never-pulled/mysql:8.0.12"
 

@@ -2,15 +2,15 @@
 
 from contextlib import ExitStack
 
-from chaos import nodefacts
 from chaos.clusters.base import NodeExec, Shape
-from chaos.faults.handles import LowerHandleLimit
-from chaos.history import History, Observation, Sample
-from chaos.incident import incident
-from chaos.invariants.preflight import clocks_agree, handle_limits, inotify_instances, versions_not_affected
-from chaos.lab import Lab
-from chaos.promised import Conditions, Judged, judged, says
-from chaos.report.results import Row
+from chaos.record import nodefacts
+from chaos.record.history import History, Observation, Sample
+from chaos.results.results import Row
+from chaos.run.incident import incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, judged, says
+from chaos.subjects.handles.faults import LowerHandleLimit
+from chaos.subjects.preflight.promises import clocks_agree, handle_limits, inotify_instances, versions_not_affected
 
 POST_MORTEM_LIMIT = 1024
 

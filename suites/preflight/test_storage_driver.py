@@ -2,14 +2,14 @@
 
 from contextlib import nullcontext
 
-from chaos import nodefacts
 from chaos.clusters.base import NodeExec, RunsContainers, Shape
-from chaos.faults.leftovers import LeaveFiles
-from chaos.incident import Load, incident
-from chaos.invariants.preflight import DISK_LIMIT_BYTES, disk_does_not_grow, storage_driver_sound
-from chaos.lab import Lab
-from chaos.promised import Conditions, Judged, judged, says
-from chaos.workloads.starts import start_and_remove
+from chaos.record import nodefacts
+from chaos.run.incident import Load, incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, judged, says
+from chaos.subjects.preflight.faults import LeaveFiles
+from chaos.subjects.preflight.promises import DISK_LIMIT_BYTES, disk_does_not_grow, storage_driver_sound
+from chaos.subjects.preflight.workload import start_and_remove
 
 
 def promises(told: Conditions) -> tuple[Judged, ...]:

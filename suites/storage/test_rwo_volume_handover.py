@@ -5,31 +5,31 @@ from contextlib import contextmanager
 from itertools import pairwise
 from time import monotonic
 
-from chaos import rbd_lock
-from chaos.chance import hold_for_taints
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import EXISTING, NodePower, Shape, SharesFolder, stateful_shape
 from chaos.errors import OrdealError
-from chaos.faults.base import Fault
-from chaos.faults.handover import DrainNode, MarkOutOfService, UpdateElsewhere
-from chaos.faults.node import PowerOff
-from chaos.faults.rbd_lock import InstallRbdLock, folder_of
-from chaos.history import History, Sample
-from chaos.incident import HARDENED, STATEFUL, incident
-from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
-from chaos.invariants.storage import (
+from chaos.harm.base import Fault
+from chaos.harm.node import PowerOff
+from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
+from chaos.record.history import History, Sample
+from chaos.results.results import Row
+from chaos.run.chance import hold_for_taints
+from chaos.run.incident import HARDENED, STATEFUL, incident
+from chaos.run.lab import Lab, LacksAbilityError, Sampler
+from chaos.run.promised import WORKERS, Conditions, Judged, judged, says
+from chaos.subjects.volumes import pool as rbd_lock
+from chaos.subjects.volumes.driver import InstallRbdLock, folder_of
+from chaos.subjects.volumes.handover import DrainNode, MarkOutOfService, UpdateElsewhere
+from chaos.subjects.volumes.pool import CLASS
+from chaos.subjects.volumes.promises import (
     at_most_one_writer,
     no_stale_lock,
     nobody_takes_over,
     running_again,
     same_data,
 )
-from chaos.lab import Lab, LacksAbilityError, Sampler
-from chaos.promised import WORKERS, Conditions, Judged, judged, says
-from chaos.rbd_lock import CLASS
-from chaos.report.results import Row
-from chaos.volumes import LOG_READ, PodLogs, SharedLogs, VolumeSamples, lines_of
-from chaos.waiting import eventually
-from chaos.workloads.volume_writer import (
+from chaos.subjects.volumes.sampler import LOG_READ, PodLogs, SharedLogs, VolumeSamples, lines_of
+from chaos.subjects.volumes.workload import (
     RECREATE,
     ROLLING_UPDATE,
     STATEFUL_SET,

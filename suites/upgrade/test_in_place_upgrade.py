@@ -2,25 +2,25 @@
 
 from chaos.clusters.base import BringsVersions, NodeExec, NodeNetwork, NodePower, RunsContainers, Shape
 from chaos.errors import OrdealError
-from chaos.faults.node import PowerOff
-from chaos.history import History, Observation
+from chaos.harm.node import PowerOff
 from chaos.hosts.image import list_images
-from chaos.incident import Load, incident
-from chaos.invariants.availability import outage_at_most
-from chaos.invariants.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
-from chaos.invariants.start import new_pods_start
-from chaos.invariants.upgrade import (
+from chaos.judge.availability import outage_at_most
+from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
+from chaos.judge.start import new_pods_start
+from chaos.record.history import History, Observation
+from chaos.run.incident import Load, incident
+from chaos.run.lab import Lab, LacksAbilityError
+from chaos.run.promised import NODES, Conditions, Judged, Seen, judged, says
+from chaos.subjects.upgrade.kubeadm import NEVER, Upgrade, path
+from chaos.subjects.upgrade.promises import (
     APPLY_BEGUN,
     nodes_upgraded,
     only_drained_pods_evicted,
     pods_run_throughout,
     upgrade_resumed,
 )
-from chaos.lab import Lab, LacksAbilityError
-from chaos.promised import NODES, Conditions, Judged, Seen, judged, says
-from chaos.upgrade import NEVER, Upgrade, path
-from chaos.workloads.jobs import NAME as JOBS
-from chaos.workloads.jobs import Jobs
+from chaos.subjects.upgrade.workload import NAME as JOBS
+from chaos.subjects.upgrade.workload import Jobs
 from chaos.workloads.web import Web
 
 NEEDS = (RunsContainers, NodeExec, NodePower, NodeNetwork, BringsVersions)

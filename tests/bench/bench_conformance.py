@@ -13,21 +13,21 @@ import uuid
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import KIND, Cluster, Shape
-from chaos.clusters.pool import Pool, Wishes
 from chaos.conformance import choice, images, runner
 from chaos.conformance.outcome import SpecOutcome
 from chaos.conformance.podlogs import PodLogs, upstreams_namespaces
 from chaos.conformance.program import Program, require
 from chaos.conformance.spec import Spec
-from chaos.faults import load_all
+from chaos.harm import load_all
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
-from chaos.journal import Journal
-from chaos.profile import PROFILES
-from chaos.report.results import machine_facts
-from chaos.waiting import eventually
+from chaos.record.journal import Journal
+from chaos.results.results import machine_facts
+from chaos.run.pool import Pool, Wishes
+from chaos.run.profile import PROFILES
 
 TO_REACH = 1.15
 TIMEOUT_S = 1200.0

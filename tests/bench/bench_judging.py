@@ -15,12 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
-from chaos.history import IN_SYNC, FaultStep, History, NodeChange, PodChange, Probe, Record, Sample
-from chaos.invariants.availability import answered_throughout, outage_at_most
-from chaos.invariants.base import judge
-from chaos.invariants.nodes_ready import nodes_ready_again
-from chaos.invariants.pods import no_container_restarted, nothing_terminated, same_pods
-from chaos.report.results import machine_facts
+from chaos.judge.availability import answered_throughout, outage_at_most
+from chaos.judge.base import judge
+from chaos.judge.nodes_ready import nodes_ready_again
+from chaos.judge.pods import no_container_restarted, nothing_terminated, same_pods
+from chaos.record.history import IN_SYNC, FaultStep, History, NodeChange, PodChange, Probe, Record, Sample
+from chaos.results.results import machine_facts
 
 TIME_TO_REACH_S, MEMORY_TO_REACH_BYTES = 10.0, 10**9
 NODES, PROBED, PODS = 5_000, 20, 20_000

@@ -10,22 +10,22 @@ import time
 import uuid
 from dataclasses import dataclass
 
+from chaos.basics.waiting import eventually, hold
+from chaos.clusters import ready
 from chaos.clusters.base import KIND, ClusterRef, Shape
 from chaos.clusters.kind import READY_WITHIN_S, KindCluster, home_of, kind_config
-from chaos.clusters.pool import Pool, Wishes
-from chaos.faults import load_all
-from chaos.history import History, Probe, Window
-from chaos.hosts import ready
+from chaos.harm import load_all
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
-from chaos.invariants.availability import outage_at_most
-from chaos.invariants.base import judge
-from chaos.journal import CLUSTER, Journal
-from chaos.probing import ServiceProbes, steady
-from chaos.profile import PROFILES
-from chaos.report.results import machine_facts
-from chaos.waiting import eventually, hold
+from chaos.judge.availability import outage_at_most
+from chaos.judge.base import judge
+from chaos.record.history import History, Probe, Window
+from chaos.record.journal import CLUSTER, Journal
+from chaos.record.probing import ServiceProbes, steady
+from chaos.results.results import machine_facts
+from chaos.run.pool import Pool, Wishes
+from chaos.run.profile import PROFILES
 from chaos.workloads.web import Deployed, Web
 from tests.bench.told import times
 

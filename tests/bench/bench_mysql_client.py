@@ -16,13 +16,13 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from chaos.history import History, Writes
+from chaos.basics.waiting import eventually, hold
 from chaos.hosts import workload_images
 from chaos.hosts.command import run
 from chaos.hosts.engine import require
-from chaos.report.results import machine_facts
-from chaos.waiting import eventually, hold
-from chaos.workloads.mysql import PORT, TABLES, USER, MySQL
+from chaos.record.history import History, Writes
+from chaos.results.results import machine_facts
+from chaos.subjects.mysql.workload import PORT, TABLES, USER, MySQL
 from chaos.writers.client import Writing, ask
 
 NAME, PASSWORD = "kube-ordeal-bench-mysql", "bench"

@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-from chaos.history import History, Probe
+from chaos.basics.waiting import hold
 from chaos.hosts.command import run
-from chaos.invariants.availability import outage_at_most
-from chaos.invariants.base import judge
-from chaos.probing import ServiceProbes
-from chaos.report.results import machine_facts
-from chaos.waiting import hold
+from chaos.judge.availability import outage_at_most
+from chaos.judge.base import judge
+from chaos.record.history import History, Probe
+from chaos.record.probing import ServiceProbes
+from chaos.results.results import machine_facts
 
 LENGTHS_S = (1.0, 1.0, 1.0, 10.0)
 TO_REACH_S = 0.15

@@ -14,17 +14,17 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import SIMULATED, Shape, Zone
-from chaos.clusters.pool import Pool, Wishes
 from chaos.clusters.simulated import SimulatedCluster
-from chaos.faults import load_all
-from chaos.history import Blind, ClusterEvent, History, NodeChange, PodChange
+from chaos.harm import load_all
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.hosts.places import journals_dir
-from chaos.journal import Journal
-from chaos.recorder import Recorder
-from chaos.report.results import machine_facts
-from chaos.waiting import eventually
+from chaos.record.history import Blind, ClusterEvent, History, NodeChange, PodChange
+from chaos.record.journal import Journal
+from chaos.record.recorder import Recorder
+from chaos.results.results import machine_facts
+from chaos.run.pool import Pool, Wishes
 from tests.churn import churn, request, witnessed
 
 CPU_TO_REACH = 0.5  # of a core

@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 
 import redis
 
+from chaos.basics.waiting import eventually
 from chaos.hosts import workload_images
 from chaos.hosts.command import run
 from chaos.hosts.engine import Engine, require
-from chaos.report.results import machine_facts
-from chaos.waiting import eventually
+from chaos.results.results import machine_facts
 
 GOAL = 0.7
 PORT = 16_399

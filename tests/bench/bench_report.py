@@ -23,7 +23,8 @@ from urllib.parse import parse_qs, urlparse
 
 import psutil
 
-from chaos.history import (
+from chaos.judge.base import Finding, Verdict
+from chaos.record.history import (
     ClusterEvent,
     FaultStep,
     History,
@@ -35,10 +36,9 @@ from chaos.history import (
     Record,
     Sample,
 )
-from chaos.invariants.base import Finding, Verdict
 from chaos.report.html import PAGE, write_page
-from chaos.report.results import Outcome, Results, machine_facts
-from chaos.report.saved import load
+from chaos.results.results import Outcome, Results, machine_facts
+from chaos.results.saved import load
 
 OPEN_WITHIN_S, BELOW_BYTES = 2.0, 10_000_000
 LENGTH_S = 600.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chaos.clusters.base import Shape, Zone
 from chaos.clusters.simulated import SimulatedCluster
-from chaos.report.results import machine_facts
+from chaos.results.results import machine_facts
 
 TARGETS_S = {1000: 12.0, 5000: 60.0}
 CONTROL_PLANE_TARGET_S = 6.0

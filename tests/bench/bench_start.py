@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from chaos.report.results import machine_facts
+from chaos.results.results import machine_facts
 
 TO_REACH_S = 0.1
 # The plugin by its module's name, and the rest of what its package brings, which is another one's to switch off.

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaos.catalogue import find
 from chaos.hosts.places import state_dir
+from chaos.judge.catalogue import find
 from chaos.toolkit import experiments_dir
 from tests.bench.memory import MemoryPeak
 

@@ -25,8 +25,8 @@ import psutil
 
 from chaos.errors import OrdealError
 from chaos.hosts import engine, image
-from chaos.report.results import machine_facts
-from chaos.report.saved import SavedOutcome, load
+from chaos.results.results import machine_facts
+from chaos.results.saved import SavedOutcome, load
 from tests.bench.child import Ended, Line, run_to_end
 from tests.bench.told import aligned
 

@@ -10,18 +10,18 @@ import time
 import uuid
 from dataclasses import dataclass
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import KIND, dense_shape
 from chaos.clusters.kind import KindCluster
-from chaos.clusters.pool import Pool, Wishes
-from chaos.faults import load_all
+from chaos.harm import load_all
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
-from chaos.journal import Journal
-from chaos.profile import PROFILES
-from chaos.report.results import machine_facts
-from chaos.waiting import eventually
-from chaos.workloads.churn import Churn, ready_within_s, scale
+from chaos.record.journal import Journal
+from chaos.results.results import machine_facts
+from chaos.run.pool import Pool, Wishes
+from chaos.run.profile import PROFILES
+from chaos.subjects.pleg.workload import Churn, ready_within_s, scale
 from chaos.workloads.web import Deployed, remove_namespace
 from tests.bench.told import times
 

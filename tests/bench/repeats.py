@@ -10,21 +10,21 @@ import time
 import uuid
 from typing import Any
 
+from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import KIND, dense_shape
 from chaos.clusters.kind import KindCluster
-from chaos.clusters.pool import Pool, Wishes
 from chaos.errors import OrdealError
-from chaos.faults import load_all
-from chaos.faults.base import inject
-from chaos.faults.program import SwapProgram
-from chaos.faults.runtime import StallRuntime
-from chaos.history import History
+from chaos.harm import load_all
+from chaos.harm.base import inject
+from chaos.harm.program import SwapProgram
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.hosts.places import journals_dir
-from chaos.journal import Journal
-from chaos.profile import PROFILES
-from chaos.report.results import machine_facts
-from chaos.waiting import WaitedInVainError, eventually
+from chaos.record.history import History
+from chaos.record.journal import Journal
+from chaos.results.results import machine_facts
+from chaos.run.pool import Pool, Wishes
+from chaos.run.profile import PROFILES
+from chaos.subjects.pleg.faults import StallRuntime
 from tests.integration.harm import fault_of
 from tests.integration.picture import Picture, picture
 from tests.integration.test_kind_faults import faults_of

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from chaos.report.results import machine_facts
+from chaos.results.results import machine_facts
 from tests.bench.child import Ended, run_to_end
 from tests.bench.told import append, read, times
 from tests.bench.tours import commit_of

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.report.results import machine_facts
-from chaos.report.saved import SavedRun, load
+from chaos.results.results import machine_facts
+from chaos.results.saved import SavedRun, load
 from tests.bench.child import Ended, run_to_end
 from tests.bench.told import aligned, append, read
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from chaos.clusters import claim
-from chaos.clusters.claim import PROCESS, Claim, claimed
+from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
 from chaos.hosts.places import journals_dir
-from chaos.journal import pending
-from chaos.waiting import eventually
+from chaos.record.journal import pending
+from chaos.run import claim
+from chaos.run.claim import PROCESS, Claim, claimed
 from tests.fake_apiserver import FakeApiServer
 
 

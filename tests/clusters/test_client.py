@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos import extras
 from chaos.clusters import credentials
 from chaos.clusters.client import api_client, raw_get, read_nodes, server_version, transport_of
 from chaos.clusters.podexec import exec_in_pod
 from chaos.errors import OrdealError
+from chaos.hosts import extras
 from chaos.hosts.command import CommandError
 from tests.clusters import first_requests
 from tests.clusters.ways import ALL, Way, authorization, write

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from chaos.basics.waiting import eventually
 from chaos.clusters import credentials
 from chaos.clusters.client import Access, raw_get, server_version
 from chaos.conformance import api_watch
 from chaos.conformance.api_watch import ApiWatch
 from chaos.errors import OrdealError
-from chaos.waiting import eventually
 from tests.clusters.ways import V1, Kubeconfig
 from tests.fake_apiserver import PKI, FakeApiServer
 

@@ -8,15 +8,15 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from chaos.clusters import docker, kind, pool
+from chaos.clusters import docker, kind, ready
 from chaos.clusters.base import EXISTING, KIND, ClusterRef, Images, Shape
 from chaos.clusters.client import Access
 from chaos.clusters.existing import attach
 from chaos.clusters.identity import Identity, NodeIdentity, OtherClusterError, named_in, require_same
 from chaos.clusters.kind import KindCluster
 from chaos.errors import OrdealError
-from chaos.hosts import ready
 from chaos.hosts.command import Output
+from chaos.run import pool
 from tests.fake_apiserver import FakeApiServer
 from tests.hosts.fake_docker import INFO, FakeDocker
 

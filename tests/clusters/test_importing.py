@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from chaos.basics.waiting import eventually
 from chaos.clusters import docker, node_images
 from chaos.hosts.binaries import goarch
 from chaos.hosts.command import CommandError, Output, run
-from chaos.waiting import eventually
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="containerd needs root"),

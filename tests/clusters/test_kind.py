@@ -4,16 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters import kind, loopfs, networks, pytestkind
+from chaos.clusters import kind, loopfs, networks, pytestkind, ready
 from chaos.clusters.base import ClusterRef, Images, Shape
 from chaos.clusters.kind import KindCluster, KindSetup
-from chaos.clusters.pool import Pool, Wishes
 from chaos.clusters.pytestkind import KindTools
+from chaos.clusters.ready import kind_setup
 from chaos.errors import OrdealError
-from chaos.hosts import ready
 from chaos.hosts.image import WORKLOAD_IMAGE
-from chaos.hosts.ready import kind_setup
-from chaos.journal import Journal
+from chaos.record.journal import Journal
+from chaos.run.pool import Pool, Wishes
 from tests.hosts.fake_docker import FakeDocker
 from tests.hosts.published import DIGEST, publish
 

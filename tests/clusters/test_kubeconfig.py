@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos import undo
 from chaos.clusters import kubeconfig
 from chaos.clusters.base import ClusterRef
 from chaos.clusters.client import api_client, server_version
 from chaos.clusters.kubeconfig import find, read
 from chaos.errors import OrdealError
 from chaos.hosts.places import journals_dir
-from chaos.journal import Journal
+from chaos.record.journal import Journal
+from chaos.run import undo
 from tests.fake_apiserver import PKI, FakeApiServer
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from chaos.basics.waiting import WaitedInVainError
 from chaos.clusters import loopfs
 from chaos.clusters.base import SHARED, VOLUME, Images, Shape, Timers, dense_shape, stateful_shape
 from chaos.clusters.kind import KindSetup, kind_config
 from chaos.clusters.loopfs import LoopFileSystem
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
-from chaos.waiting import WaitedInVainError
 from tests.hosts.fake_docker import FakeDocker
 
 SIZE = 16 * 1024**2

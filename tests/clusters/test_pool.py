@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters import pool
 from chaos.clusters.base import SIMULATED, Shape
-from chaos.clusters.pool import LONGEST_NAME, Pool, Wishes, check_name
 from chaos.errors import OrdealError
-from chaos.journal import Journal
+from chaos.record.journal import Journal
+from chaos.run import pool
+from chaos.run.pool import LONGEST_NAME, Pool, Wishes, check_name
 
 
 @pytest.fixture(autouse=True)

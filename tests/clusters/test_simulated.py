@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import (
     ABILITIES,
     ClusterRef,
@@ -43,7 +44,6 @@ from chaos.clusters.simulated_processes import MARK, Process, adopt, kill, marke
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import Binaries
 from chaos.hosts.command import CommandError
-from chaos.waiting import eventually
 
 
 @pytest.fixture

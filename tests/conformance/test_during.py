@@ -12,13 +12,13 @@ from chaos.clusters.base import KIND, ClusterRef
 from chaos.conformance import during
 from chaos.conformance.during import API_SERVER_AWAY, PARTITION, Checks, documented
 from chaos.errors import OrdealError
-from chaos.faults.base import Fault
-from chaos.faults.network import CutOff
-from chaos.faults.node import Pause, PowerOff
-from chaos.faults.scale import ScaleToZero
-from chaos.history import Blind, History, Probe, SpecRun
-from chaos.invariants.base import Verdict
-from chaos.invariants.conformance import DURING, FAILED, LOST, PASSED, conforms_during
+from chaos.harm.base import Fault
+from chaos.harm.network import CutOff
+from chaos.harm.node import Pause, PowerOff
+from chaos.judge.base import Verdict
+from chaos.judge.conformance import DURING, FAILED, LOST, PASSED, conforms_during
+from chaos.record.history import Blind, History, Probe, SpecRun
+from chaos.subjects.conforms.faults import ScaleToZero
 from chaos.workloads.web import Deployed
 
 pytestmark = pytest.mark.timed

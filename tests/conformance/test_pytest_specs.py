@@ -6,9 +6,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chaos.faults import load_all
-from chaos.invariants.conformance import LOST
-from chaos.report.saved import load
+from chaos.harm import load_all
+from chaos.judge.conformance import LOST
+from chaos.results.saved import load
 from tests.conformance import fake_e2e
 from tests.fake_apiserver import FakeApiServer
 
@@ -16,7 +16,7 @@ pytest_plugins = ["pytester"]
 load_all()  # the inner runs share this process: what they import anew they would register twice
 
 SUITE = """
-from chaos.conformance.pytest_specs import upstreams
+from chaos.session.pytest_specs import upstreams
 
 @upstreams
 def test_spec(spec, specs):

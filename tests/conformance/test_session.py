@@ -11,10 +11,10 @@ from chaos.conformance.rows import row, state_of
 from chaos.conformance.session import How, Session, resumable, shown
 from chaos.conformance.spec import spec
 from chaos.errors import OrdealError
-from chaos.invariants.conformance import FAILED, FLAKY, LATE, LOST, NO_IMAGE, PASSED, SKIPPED
-from chaos.report.results import Results
-from chaos.report.saved import SavedRun, load
-from chaos.report.specs import ALONE, SpecResult
+from chaos.judge.conformance import FAILED, FLAKY, LATE, LOST, NO_IMAGE, PASSED, SKIPPED
+from chaos.results.results import Results
+from chaos.results.saved import SavedRun, load
+from chaos.results.specs import ALONE, SpecResult
 
 
 def outcome(state: State, reason: Reason | None = None, *, attempts: int = 1) -> SpecOutcome:

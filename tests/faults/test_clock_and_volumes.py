@@ -9,10 +9,9 @@ import pytest
 
 from chaos.clusters.base import VOLUME, ClusterRef, Node, OwnFileSystem
 from chaos.errors import OrdealError
-from chaos.faults import clock, volumes
-from chaos.faults.clock import TurnClock
-from chaos.faults.volumes import ProvideVolumes
 from chaos.hosts.command import Output
+from chaos.subjects.mysql import faults
+from chaos.subjects.mysql.faults import ProvideVolumes, TurnClock
 
 MIB = 1024**2
 FOLDER = "/var/lib/kubelet/pods/u1/volumes/kubernetes.io~empty-dir/clock"
@@ -71,7 +70,7 @@ def pod(**changes: Any) -> Any:
 
 
 def planned(monkeypatch: pytest.MonkeyPatch, machine: Machine, there: Any, offset_s: float = -60.0) -> Any:
-    monkeypatch.setattr(clock, "_pod", lambda *_: there)
+    monkeypatch.setattr(faults, "_pod", lambda *_: there)
     return TurnClock("ns", "mysql-0", offset_s).plan(machine)  # type: ignore[arg-type]
 
 
@@ -84,9 +83,9 @@ def test_the_clock_is_turned_and_turned_back(monkeypatch: pytest.MonkeyPatch, of
     fault.apply(machine, saved)  # type: ignore[arg-type]
     assert machine.files[f"{FOLDER}/offset"] == f"{offset_s:+g}\n"
     assert not TurnClock.undone(machine, saved)  # type: ignore[arg-type]
-    monkeypatch.setattr(clock, "clock_offset_s", lambda *_: offset_s + 0.1)
+    monkeypatch.setattr(faults, "clock_offset_s", lambda *_: offset_s + 0.1)
     assert fault.landed(machine, saved)  # type: ignore[arg-type]
-    monkeypatch.setattr(clock, "clock_offset_s", lambda *_: 0.0)
+    monkeypatch.setattr(faults, "clock_offset_s", lambda *_: 0.0)
     assert not fault.landed(machine, saved)  # type: ignore[arg-type]
     for _ in range(2):
         TurnClock.undo(machine, saved)  # type: ignore[arg-type]
@@ -127,15 +126,15 @@ def test_what_is_refused_for_a_clock(
 
 def test_volumes_are_made_and_taken_away_with_their_data(monkeypatch: pytest.MonkeyPatch) -> None:
     machine, claimed = Machine(), ["v"]
-    monkeypatch.setattr(volumes, "_found", lambda *_: False)
+    monkeypatch.setattr(faults, "_found", lambda *_: False)
     fault = ProvideVolumes(("w1",), 900 * MIB)
     saved = fault.plan(machine)  # type: ignore[arg-type]
     folder = f"{VOLUME}/kube-ordeal-local"
     assert saved["folder"] == folder
     machine.folders.add(folder)
-    monkeypatch.setattr(volumes, "_ignoring_missing", lambda _: None)
-    monkeypatch.setattr(volumes, "_let_go", lambda *_: None)
-    monkeypatch.setattr(volumes, "_volumes", lambda *_: claimed)
+    monkeypatch.setattr(faults, "_ignoring_missing", lambda _: None)
+    monkeypatch.setattr(faults, "_let_go", lambda *_: None)
+    monkeypatch.setattr(faults, "_volumes", lambda *_: claimed)
     ProvideVolumes.undo(machine, saved)  # type: ignore[arg-type]
     assert folder in machine.folders  # a claim holds the volume: its data is in use
     assert not ProvideVolumes.undone(machine, saved)  # type: ignore[arg-type]
@@ -158,6 +157,6 @@ def test_volumes_are_made_and_taken_away_with_their_data(monkeypatch: pytest.Mon
 def test_what_is_refused_for_volumes(
     monkeypatch: pytest.MonkeyPatch, machine: Machine, nodes: tuple[str, ...], there: bool, sentence: str
 ) -> None:
-    monkeypatch.setattr(volumes, "_found", lambda *_: there)
+    monkeypatch.setattr(faults, "_found", lambda *_: there)
     with pytest.raises(OrdealError, match=sentence):
         ProvideVolumes(nodes, 900 * MIB).plan(machine)  # type: ignore[arg-type]

@@ -11,12 +11,12 @@ import pytest
 from chaos.clusters import loopfs
 from chaos.clusters.base import KIND, ClusterRef, Node, OwnFileSystem
 from chaos.errors import OrdealError
-from chaos.faults import thresholds
-from chaos.faults.ballast import BALLAST, FillFileSystem
-from chaos.faults.kubelet import SetKubeletConfig, _shows, merged
-from chaos.faults.priority import DropPriority
-from chaos.faults.thresholds import Crossed, crossed, hard_thresholds
-from chaos.journal import Saved
+from chaos.harm import thresholds
+from chaos.harm.ballast import BALLAST, FillFileSystem
+from chaos.harm.kubelet import SetKubeletConfig, _shows, merged
+from chaos.harm.thresholds import Crossed, crossed, hard_thresholds
+from chaos.record.journal import Saved
+from chaos.subjects.eviction.faults import DropPriority
 
 IMAGEFS = "/var/lib/containerd"
 MIB = 1024**2
@@ -149,7 +149,7 @@ class TestBallast:
     def test_a_ballast_that_is_larger_than_what_is_free_is_refused(
         self, cluster: FakeCluster, kubelet: dict[str, object], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("chaos.faults.ballast._space", lambda _: Tight())
+        monkeypatch.setattr("chaos.harm.ballast._space", lambda _: Tight())
         with pytest.raises(OrdealError, match=r"a ballast of 30 MiB is larger than what .* can take, 2 MiB"):
             self.plan(cluster, 100)
 

@@ -8,8 +8,8 @@ import pytest
 
 from chaos.clusters.base import ClusterRef, ControlPlaneSwap, EtcdBehind
 from chaos.errors import OrdealError
-from chaos.faults.control_plane import ReplaceControlPlane, StopControllerManager
-from chaos.faults.etcd import EditEtcdBehind, RestoreSnapshot
+from chaos.harm.control_plane import ReplaceControlPlane, StopControllerManager
+from chaos.subjects.watch_cache.faults import EditEtcdBehind, RestoreSnapshot
 
 
 class FakeEtcd:

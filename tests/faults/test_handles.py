@@ -9,9 +9,9 @@ import pytest
 
 from chaos.clusters.base import ClusterRef, Node, NodeExec
 from chaos.errors import OrdealError
-from chaos.faults.handles import EatHandles, LowerHandleLimit, SocketStorm
-from chaos.handles import Process
 from chaos.hosts.command import Output
+from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit, SocketStorm
+from chaos.subjects.handles.sampler import Process
 
 WORKER = Node("worker", control_plane=False, ready="True", address="172.18.0.3", zone="", taints=())
 

@@ -9,11 +9,11 @@ import yaml
 
 from chaos.clusters.base import KIND, ClusterRef, Node
 from chaos.errors import OrdealError
-from chaos.faults.handover import OUT_OF_SERVICE, MarkOutOfService, UpdateElsewhere
-from chaos.faults.rbd_lock import FILES
 from chaos.hosts.places import manifests_dir
-from chaos.rbd_lock import CLASS, DRIVER, NAMESPACE, POD
-from chaos.workloads.volume_writer import WRITERS, affinity
+from chaos.subjects.volumes.driver import FILES
+from chaos.subjects.volumes.handover import OUT_OF_SERVICE, MarkOutOfService, UpdateElsewhere
+from chaos.subjects.volumes.pool import CLASS, DRIVER, NAMESPACE, POD
+from chaos.subjects.volumes.workload import WRITERS, affinity
 
 
 class FakeCluster:

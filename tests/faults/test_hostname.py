@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaos.faults.hostname import with_flags
+from chaos.subjects.identity.faults import with_flags
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import pytest
 
 from chaos.clusters.base import ClusterRef, NodePower
-from chaos.faults.base import FaultError, inject
-from chaos.history import FaultStep, History
-from chaos.journal import Journal, Saved
-from chaos.journal import _pending_in as pending_in
+from chaos.harm.base import FaultError, inject
+from chaos.record.history import FaultStep, History
+from chaos.record.journal import Journal, Saved
+from chaos.record.journal import _pending_in as pending_in
 
 CLUSTER: Any = SimpleNamespace(ref=ClusterRef("kind", "ordeal", "/k", "kind-ordeal"))
 

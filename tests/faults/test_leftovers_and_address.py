@@ -7,9 +7,9 @@ import pytest
 
 from chaos.clusters.base import ClusterRef, Node
 from chaos.errors import OrdealError
-from chaos.faults.address import PinKubelets
-from chaos.faults.leftovers import SEMAPHORES, SET_BYTES, LeakKernelMemory, LeaveFiles
 from chaos.hosts.command import Output
+from chaos.subjects.control_plane.faults import PinKubelets
+from chaos.subjects.preflight.faults import SEMAPHORES, SET_BYTES, LeakKernelMemory, LeaveFiles
 
 MIB = 1024**2
 NAMED = "https://cluster-control-plane:6443"

@@ -6,7 +6,7 @@ import pytest
 
 from chaos.clusters.base import Power
 from chaos.errors import OrdealError
-from chaos.faults.node import PowerOff
+from chaos.harm.node import PowerOff
 
 
 class Node:

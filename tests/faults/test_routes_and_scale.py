@@ -10,10 +10,9 @@ from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.base import KIND, ClusterRef, Node
 from chaos.errors import OrdealError
-from chaos.faults import routes, scale
-from chaos.faults.routes import CutPodRoutes
-from chaos.faults.scale import ScaleToZero
 from chaos.hosts.command import Output
+from chaos.subjects.conforms import faults
+from chaos.subjects.conforms.faults import CutPodRoutes, ScaleToZero
 
 
 class FakeCluster:
@@ -59,7 +58,7 @@ class Kernel:
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     made = Kernel()
-    monkeypatch.setattr(routes, "run", made)
+    monkeypatch.setattr(faults, "run", made)
     return made
 
 
@@ -67,7 +66,7 @@ def _nodes_say(monkeypatch: pytest.MonkeyPatch, **ranges: list[str] | None) -> N
     items = [
         SimpleNamespace(metadata=SimpleNamespace(name=n), spec=SimpleNamespace(pod_cidrs=r)) for n, r in ranges.items()
     ]
-    monkeypatch.setattr(routes, "CoreV1Api", lambda _: SimpleNamespace(list_node=lambda: SimpleNamespace(items=items)))
+    monkeypatch.setattr(faults, "CoreV1Api", lambda _: SimpleNamespace(list_node=lambda: SimpleNamespace(items=items)))
 
 
 def test_the_ranges_of_all_other_nodes_are_cut_and_given_back(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> None:
@@ -151,8 +150,8 @@ class Apps:
 @pytest.fixture
 def apps(monkeypatch: pytest.MonkeyPatch) -> Apps:
     made = Apps(2)
-    monkeypatch.setattr(scale, "AppsV1Api", lambda _: made)
-    monkeypatch.setattr(scale, "CoreV1Api", lambda _: made)
+    monkeypatch.setattr(faults, "AppsV1Api", lambda _: made)
+    monkeypatch.setattr(faults, "CoreV1Api", lambda _: made)
     return made
 
 

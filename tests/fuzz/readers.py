@@ -16,18 +16,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
-from chaos import durations, journal, scrub, suites, visible
+from chaos.basics import scrub, visible
 from chaos.clusters import credentials, kind, kubeconfig, simulated_home, simulated_processes
 from chaos.conformance import estimate, listing, program
 from chaos.errors import OrdealError
-from chaos.history import History
 from chaos.hosts import binaries, ownership, record, registry
 from chaos.hosts.mutants import MUTANTS
 from chaos.hosts.mutants.build import _read as read_mutant
 from chaos.hosts.mutants.build import _target as folder_of_mutant
-from chaos.invariants import load_all
-from chaos.invariants.base import _PROMISES, Invariant, judge
-from chaos.probing import _Prober
+from chaos.judge import load_all
+from chaos.judge.base import _PROMISES, Invariant, judge
+from chaos.record import journal
+from chaos.record.history import History
+from chaos.record.probing import _Prober
 from chaos.report import (
     allowed,
     archive,
@@ -36,18 +37,18 @@ from chaos.report import (
     cncf,
     compare,
     html,
-    junit,
     product,
     prune,
-    saved,
     signature,
     summary,
     verify,
 )
 from chaos.report.answer import answer
-from chaos.report.saved import SavedRun
 from chaos.report.table import verdict_table
 from chaos.report.timeline import timeline
+from chaos.results import junit, saved
+from chaos.results.saved import SavedRun
+from chaos.run import durations, suites
 from tests.fuzz.outside import nothing_written_outside
 
 ROOT = Path(__file__).parent

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from chaos.basics.waiting import eventually
 from chaos.hosts.command import CommandError, pour, run, run_yielding
-from chaos.waiting import eventually
 
 
 def alive(pid: int) -> bool:

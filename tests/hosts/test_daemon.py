@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
 from chaos.hosts import cgroups, daemon, engine, mounts, packages, preparations, ranges, record
 from chaos.hosts.command import CommandError, Output
 from chaos.hosts.record import Record
-from chaos.waiting import eventually
 from tests.hosts.fake_docker import FakeDocker
 
 BOOT = record.boot()

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import OrdealError
-from chaos.hosts import doctor, engine, preparations
+from chaos.hosts import engine, preparations
 from chaos.hosts.disk import GIB, Disk
-from chaos.hosts.doctor import Check, EngineFacts, Kubernetes, Machine, PartFacts, Status, as_json, judge
 from chaos.hosts.engine import Info, Silence
 from chaos.hosts.registry import Offer
 from chaos.hosts.target import Target
+from chaos.setup import doctor
+from chaos.setup.doctor import Check, EngineFacts, Kubernetes, Machine, PartFacts, Status, as_json, judge
 from tests.hosts.fake_docker import FakeDocker
 from tests.hosts.published import DIGEST, publish
 

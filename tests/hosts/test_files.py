@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.hosts import files
+from chaos.basics import files
 
 
 @pytest.fixture

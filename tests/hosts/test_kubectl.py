@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from chaos.clusters import ready
 from chaos.errors import OrdealError
-from chaos.hosts import kubectl, ready
+from chaos.hosts import kubectl
 from chaos.hosts.command import CommandError
 from chaos.hosts.engine import Engine
 from tests.hosts.fake_docker import FakeDocker

@@ -8,11 +8,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chaos import session
-from chaos.hosts import doctor
 from chaos.hosts import limits as module
 from chaos.hosts.limits import BYTES_FOR_A_CLUSTER, Limits, clusters_side_by_side, limits
 from chaos.hosts.target import Target
+from chaos.session import hooks as session
+from chaos.setup import doctor
 
 GIB = 1024**3
 

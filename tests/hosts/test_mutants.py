@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from chaos.catalogue import INCIDENTS
 from chaos.errors import OrdealError
 from chaos.hosts.mutants import MUTANTS, Mutant, Substitution, find
 from chaos.hosts.mutants.build import _target, changed
+from chaos.judge.catalogue import incidents
 
 FILE = "k8s.io/x/a.go"
 
@@ -57,7 +57,7 @@ def test_another_substitution_is_another_place_in_the_cache() -> None:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
 def test_every_mutant_says_what_it_is(mutant: Mutant) -> None:
-    assert mutant.incident in {i.id for i in INCIDENTS}
+    assert mutant.incident in {i.id for i in incidents()}
     assert mutant.substitutions
     assert bool(mutant.pull_request) == bool(mutant.killed_by)
     if mutant.twin:

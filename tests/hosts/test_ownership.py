@@ -12,7 +12,7 @@ import pytest
 
 from chaos.hosts import ownership
 from chaos.hosts.places import cache_dir, state_dir
-from chaos.report.results import Results
+from chaos.results.results import Results
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what is another's")
 USER, GROUP = 12345, 12346
@@ -38,7 +38,7 @@ def of_root(folder: Path) -> Iterator[Path]:
 
 def test_the_command_leaves_nothing_of_roots_in_a_home(home: Path) -> None:
     # The state folder is made where an engine answers, and this machine may have none.
-    script = "from chaos.cli import main; from chaos.hosts.places import state_dir; state_dir(); main()"
+    script = "from chaos.cli.app import main; from chaos.hosts.places import state_dir; state_dir(); main()"
     argv = [sys.executable, "-c", f"import os; os.umask(0o077); {script}", "doctor", "--for", "simulated", "--json"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1, done.stderr  # nothing is built there

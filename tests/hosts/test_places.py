@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from chaos import durations
+from chaos.basics import files
 from chaos.errors import OrdealError
-from chaos.hosts import files, places
+from chaos.hosts import places
+from chaos.run import durations
 
 NOWHERE = "/proc/nowhere"  # not even root makes a folder there
 

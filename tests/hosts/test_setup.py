@@ -13,14 +13,15 @@ import pytest
 
 from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
-from chaos.hosts import daemon, doctor, engine, mounts, packages, parts, preparations, record, setup, workload_images
+from chaos.hosts import daemon, engine, mounts, packages, parts, preparations, record, workload_images
 from chaos.hosts.disk import GIB, Disk
-from chaos.hosts.doctor import EngineFacts, Kubernetes, PartFacts
 from chaos.hosts.places import journals_dir, state_dir
 from chaos.hosts.registry import Offer
-from chaos.hosts.setup import planned
 from chaos.hosts.target import Target
-from chaos.journal import CLUSTER, Journal
+from chaos.record.journal import CLUSTER, Journal
+from chaos.setup import doctor, setup
+from chaos.setup.doctor import EngineFacts, Kubernetes, PartFacts
+from chaos.setup.setup import planned
 from tests.hosts.fake_docker import FakeDocker
 from tests.hosts.published import DIGEST, publish
 from tests.hosts.test_doctor import BUILT_NONE, GOOD, HANGS, NO_REGISTRY, NOBODY, NODE, REGISTRY

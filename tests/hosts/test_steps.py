@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from chaos import durations
+from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
 from chaos.hosts import engine, packages, parts, preparations, registry
 from chaos.hosts.binaries import Report
 from chaos.hosts.command import run
 from chaos.hosts.registry import Offer
-from chaos.hosts.steps import Lane, Step, kind_steps, perform
-from chaos.waiting import eventually
+from chaos.run import durations
+from chaos.setup.steps import Lane, Step, kind_steps, perform
 from tests.hosts.fake_docker import FakeDocker
 from tests.hosts.published import DIGEST, publish
 
@@ -128,7 +128,7 @@ def test_how_long_a_step_took_is_kept_whatever_its_version() -> None:
 
 
 def test_how_far_all_is_is_told_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chaos.hosts.steps.EVERY_IN_A_LOG_S", 0.01)
+    monkeypatch.setattr("chaos.setup.steps.EVERY_IN_A_LOG_S", 0.01)
     console, out = plain()
 
     def wait(_: Report) -> None:
@@ -238,7 +238,7 @@ class Registry:
         monkeypatch.setattr(registry, "ask", answers)
         monkeypatch.setattr(preparations, "missing", lambda _: ())
         monkeypatch.setattr(parts, "lacking_packages", tuple)
-        monkeypatch.setattr("chaos.hosts.doctor.node_image", lambda *_: "")
+        monkeypatch.setattr("chaos.setup.doctor.node_image", lambda *_: "")
         monkeypatch.setattr("chaos.hosts.binaries.built", lambda *_: None)
         monkeypatch.setattr("chaos.hosts.image.has_rootfs", lambda: False)
 
@@ -282,7 +282,7 @@ def test_packages_that_faults_lack_are_installed_where_they_can_be(
     monkeypatch: pytest.MonkeyPatch, root: int, *, apt: bool, done: bool
 ) -> None:
     installed: list[tuple[str, ...]] = []
-    monkeypatch.setattr("chaos.hosts.steps.os.geteuid", lambda: root)
+    monkeypatch.setattr("chaos.setup.steps.os.geteuid", lambda: root)
     monkeypatch.setattr(parts, "lacking_packages", lambda: ("iproute2",))
     monkeypatch.setattr(packages, "can_install", lambda: apt)
     monkeypatch.setattr(packages, "install", lambda each, _: installed.append(each))

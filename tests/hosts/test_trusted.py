@@ -17,7 +17,7 @@ from chaos.clusters.simulated_home import Ports, home_of, process_record, write_
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, places, preparations, record, trusted
 from chaos.hosts.places import cache_dir, journals_dir, state_dir, state_path
-from chaos.journal import pending
+from chaos.record.journal import pending
 
 SOMEBODY = 12345
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what is another's")

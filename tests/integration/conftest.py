@@ -10,15 +10,15 @@ from unittest import mock
 
 import pytest
 
-from chaos.clusters import pool as pools
 from chaos.clusters.base import KIND, Cluster, dense_shape, stateful_shape
 from chaos.clusters.kind import KindCluster
-from chaos.clusters.pool import Pool, Wishes
-from chaos.faults import load_all
+from chaos.harm import load_all
 from chaos.hosts.binaries import DEFAULT_KUBERNETES
 from chaos.hosts.places import journals_dir, state_dir
-from chaos.journal import Journal
-from chaos.profile import PROFILES
+from chaos.record.journal import Journal
+from chaos.run import pool as pools
+from chaos.run.pool import Pool, Wishes
+from chaos.run.profile import PROFILES
 
 # Side by side each process keeps its state apart: `kube-ordeal undo` in the one must not undo what the other one's
 # killed run has left for its own test. .ci/run knows where to look for what is left of both.

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
 from chaos.hosts.places import journals_dir
-from chaos.journal import pending
-from chaos.waiting import eventually
+from chaos.record.journal import pending
 
 ROOT = Path(__file__).parents[2]
 _LATER = pytest.mark.nightly("the second and the third moment at which a run is killed")
@@ -62,6 +62,6 @@ def kill_and_undo(cluster: Cluster, kind: str, arguments: dict[str, Any], *, wit
 
 def undo_as_a_user() -> None:
     """Run `kube-ordeal undo`. Fails where it does."""
-    argv = [sys.executable, "-m", "chaos.cli", "undo"]
+    argv = [sys.executable, "-m", "chaos.cli.app", "undo"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,9 +18,9 @@ from chaos.clusters.base import Node, Shape
 from chaos.clusters.client import api_client
 from chaos.clusters.existing import attach
 from chaos.clusters.kind import POD_SUBNET, SERVICE_SUBNET, KindCluster
+from chaos.clusters.ready import kind_setup
 from chaos.hosts.command import run
 from chaos.hosts.image import kind_config_patches
-from chaos.hosts.ready import kind_setup
 
 READY_WITHIN_S = 180.0
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
+from chaos.basics.waiting import hold
 from chaos.clusters.base import ClusterRef
-from chaos.clusters.pool import attach
-from chaos.faults import load_all
-from chaos.faults.base import inject, registered
-from chaos.history import History
+from chaos.harm import load_all
+from chaos.harm.base import inject, registered
 from chaos.hosts.places import journals_dir
-from chaos.journal import Journal
-from chaos.waiting import hold
+from chaos.record.history import History
+from chaos.record.journal import Journal
+from chaos.run.pool import attach
 
 
 def fault_of(kind: str, arguments: Mapping[str, Any]) -> Any:

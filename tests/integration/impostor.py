@@ -7,7 +7,7 @@ from typing import Any
 from kubernetes.client import CoreV1Api
 
 from chaos.clusters.base import SIMULATED, Cluster, Shape, Zone
-from chaos.clusters.pool import Pool
+from chaos.run.pool import Pool
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.client import raw_get
 from chaos.clusters.kind import KindCluster
 from chaos.hosts.command import run
-from chaos.waiting import eventually
 from tests.comparing import settled
 
 # The inside of a node in one question, a section each. What changes by itself (counters, pods' mounts) is left out.

@@ -10,13 +10,12 @@ from kubernetes.client import CoreV1Api, StorageV1Api
 from chaos.clusters.base import VOLUME
 from chaos.clusters.kind import KindCluster
 from chaos.errors import OrdealError
-from chaos.faults.base import inject
-from chaos.faults.clock import TurnClock
-from chaos.faults.volumes import ProvideVolumes
-from chaos.history import FaultStep, History
+from chaos.harm.base import inject
 from chaos.hosts import workload_images
-from chaos.journal import Journal
-from chaos.workloads.mysql import MySQL, clock_offset_s, members
+from chaos.record.history import FaultStep, History
+from chaos.record.journal import Journal
+from chaos.subjects.mysql.faults import ProvideVolumes, TurnClock
+from chaos.subjects.mysql.workload import MySQL, clock_offset_s, members
 from chaos.workloads.web import Deployed, remove_namespace
 from tests.comparing import differences, wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo

@@ -13,25 +13,23 @@ from kubernetes.client import AppsV1Api
 from chaos.clusters import docker, existing
 from chaos.clusters.base import EXISTING, Shape, missing
 from chaos.clusters.kind import IMAGEFS, KindCluster
-from chaos.clusters.pool import Pool
 from chaos.errors import OrdealError
-from chaos.faults.address import PinKubelets
-from chaos.faults.ballast import FillFileSystem
-from chaos.faults.base import FaultError, inject, registered
-from chaos.faults.kubelet import SetKubeletConfig
-from chaos.faults.leftovers import LeakKernelMemory, LeaveFiles
-from chaos.faults.link import BadLink
-from chaos.faults.network import CutOff
-from chaos.faults.node import Pause, PowerOff
-from chaos.faults.priority import DropPriority
-from chaos.faults.routes import CutPodRoutes
-from chaos.faults.scale import ScaleToZero
-from chaos.faults.static_pod import PlaceStaticPod
-from chaos.history import FaultStep, History
+from chaos.harm.ballast import FillFileSystem
+from chaos.harm.base import FaultError, inject, registered
+from chaos.harm.kubelet import SetKubeletConfig
+from chaos.harm.link import BadLink
+from chaos.harm.network import CutOff
+from chaos.harm.node import Pause, PowerOff
 from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
-from chaos.journal import Journal
-from chaos.undo import Allowed, forget_entry, undo_all
+from chaos.record.history import FaultStep, History
+from chaos.record.journal import Journal
+from chaos.run.pool import Pool
+from chaos.run.undo import Allowed, forget_entry, undo_all
+from chaos.subjects.conforms.faults import CutPodRoutes, ScaleToZero
+from chaos.subjects.control_plane.faults import PinKubelets
+from chaos.subjects.eviction.faults import DropPriority, PlaceStaticPod
+from chaos.subjects.preflight.faults import LeakKernelMemory, LeaveFiles
 from tests.comparing import settled as still
 from tests.comparing import wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import ClusterRef, Node, Power
 from chaos.errors import OrdealError
-from chaos.faults import link
-from chaos.faults.base import inject
-from chaos.faults.link import BadLink
-from chaos.history import FaultStep, History
+from chaos.harm import link
+from chaos.harm.base import inject
+from chaos.harm.link import BadLink
 from chaos.hosts.command import run
-from chaos.journal import Journal
-from chaos.waiting import eventually
+from chaos.record.history import FaultStep, History
+from chaos.record.journal import Journal
 from tests.comparing import differences
 
 pytestmark = pytest.mark.integration

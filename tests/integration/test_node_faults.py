@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.kind import KindCluster
 from chaos.errors import OrdealError
-from chaos.faults.base import inject, registered
-from chaos.faults.handles import EatHandles, LowerHandleLimit, SocketStorm
-from chaos.faults.hostname import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity
-from chaos.handles import processes_of
-from chaos.history import FaultStep, History
-from chaos.journal import Journal
-from chaos.waiting import eventually
+from chaos.harm.base import inject, registered
+from chaos.record.history import FaultStep, History
+from chaos.record.journal import Journal
+from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit, SocketStorm
+from chaos.subjects.handles.sampler import processes_of
+from chaos.subjects.identity.faults import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity
 from tests.comparing import wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo
 from tests.integration.picture import Picture, picture, picture_of_still, wait_in_touch

@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.kind import KindCluster
 from chaos.errors import OrdealError
-from chaos.faults.base import inject, registered
-from chaos.faults.pods import DeletePods
-from chaos.faults.program import SwapProgram
-from chaos.faults.runtime import StallRuntime
-from chaos.history import FaultStep, History
+from chaos.harm.base import inject, registered
+from chaos.harm.program import SwapProgram
 from chaos.hosts import mutants
-from chaos.journal import Journal
-from chaos.waiting import eventually
-from chaos.workloads.churn import Churn, check_room, pods_left, scale
+from chaos.record.history import FaultStep, History
+from chaos.record.journal import Journal
+from chaos.subjects.pleg.faults import DeletePods, StallRuntime
+from chaos.subjects.pleg.workload import Churn, check_room, pods_left, scale
 from chaos.workloads.web import Deployed, remove_namespace
 from tests.comparing import differences, settled, wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo

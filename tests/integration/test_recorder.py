@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from chaos.basics.waiting import eventually, hold
 from chaos.clusters.base import SIMULATED, Shape, Timers, Zone
-from chaos.clusters.pool import Pool
 from chaos.clusters.simulated import SimulatedCluster
-from chaos.history import Blind, History, NodeChange, PodChange
-from chaos.recorder import LATE_S, Recorder
-from chaos.waiting import eventually, hold
+from chaos.record.history import Blind, History, NodeChange, PodChange
+from chaos.record.recorder import LATE_S, Recorder
+from chaos.run.pool import Pool
 from tests.churn import WORKLOAD, churn, request, witnessed
 
 PODS = 500

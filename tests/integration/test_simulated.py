@@ -20,22 +20,22 @@ import pytest
 import urllib3
 from kubernetes.client import CoreV1Api, V1ConfigMap, V1ObjectMeta
 
+from chaos.basics.waiting import eventually
 from chaos.clusters import simulated_home
 from chaos.clusters.base import SIMULATED, ClusterRef, Shape, Timers, Zone
-from chaos.clusters.pool import Pool
 from chaos.clusters.simulated import SimulatedCluster
 from chaos.clusters.simulated_home import home_of, process_record, read_record
 from chaos.clusters.simulated_processes import marked, read
 from chaos.errors import OrdealError
-from chaos.faults.base import FaultError, inject
-from chaos.faults.component import SwapComponent
-from chaos.faults.control_plane import ReplaceControlPlane, StopControllerManager
-from chaos.faults.etcd import EditEtcdBehind, RestoreSnapshot
-from chaos.faults.heartbeats import StopHeartbeats
-from chaos.history import FaultStep, History
+from chaos.harm.base import FaultError, inject
+from chaos.harm.control_plane import ReplaceControlPlane, StopControllerManager
+from chaos.harm.heartbeats import StopHeartbeats
 from chaos.hosts import mutants
-from chaos.journal import Journal
-from chaos.waiting import eventually
+from chaos.record.history import FaultStep, History
+from chaos.record.journal import Journal
+from chaos.run.pool import Pool
+from chaos.subjects.watch_cache.faults import EditEtcdBehind, RestoreSnapshot
+from chaos.subjects.zones.faults import SwapComponent
 from tests.comparing import differences, settled, wait_as_before
 from tests.fake_apiserver import PKI
 from tests.integration.crash import ROOT, at_random_moments, kill_and_undo

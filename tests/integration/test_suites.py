@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from chaos.clusters.docker import names_in_cluster
-from chaos.history import History, Observation, Probe
 from chaos.hosts.command import run
+from chaos.record.history import History, Observation, Probe
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from chaos.catalogue import find
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import SIMULATED
 from chaos.hosts.places import journals_dir
-from chaos.journal import CLUSTER, WORKLOAD, Journal, pending
+from chaos.judge.catalogue import find
+from chaos.record.journal import CLUSTER, WORKLOAD, Journal, pending
 from chaos.toolkit import experiments_dir
-from chaos.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENT = experiments_dir() / "mass-termination-small.yaml"  # the cheapest: a simulated cluster of three nodes

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from kubernetes.client import CoreV1Api, RbacAuthorizationV1Api, StorageV1Api
 
-from chaos import rbd_lock
+from chaos.basics.waiting import eventually
 from chaos.clusters.client import read_csi_drivers
 from chaos.clusters.kind import KindCluster
-from chaos.faults.base import inject
-from chaos.faults.handover import DrainNode, MarkOutOfService, UpdateElsewhere
-from chaos.faults.rbd_lock import InstallRbdLock
-from chaos.history import FaultStep, History
+from chaos.harm.base import inject
 from chaos.hosts import workload_images
-from chaos.journal import Journal
-from chaos.waiting import eventually
-from chaos.workloads.volume_writer import RECREATE, VolumeWriter, watched
+from chaos.record.history import FaultStep, History
+from chaos.record.journal import Journal
+from chaos.subjects.volumes import pool as rbd_lock
+from chaos.subjects.volumes.driver import InstallRbdLock
+from chaos.subjects.volumes.handover import DrainNode, MarkOutOfService, UpdateElsewhere
+from chaos.subjects.volumes.workload import RECREATE, VolumeWriter, watched
 from chaos.workloads.web import Deployed, Web, remove_namespace
 from tests.comparing import wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo

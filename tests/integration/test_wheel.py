@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from chaos import extras
+from chaos.hosts import extras
 from chaos.report import cncf, product
-from chaos.report.results import Results
-from chaos.report.saved import load
-from chaos.report.specs import ALONE, SpecResult
-from chaos.suites import suites
+from chaos.results.results import Results
+from chaos.results.saved import load
+from chaos.results.specs import ALONE, SpecResult
+from chaos.run.suites import suites
 from tests.fake_apiserver import FakeApiServer
 from tests.report.made import outcome, results
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from chaos.history import IN_SYNC, FaultStep, History, PodChange, Probe, Record, Sample
+from chaos.record.history import IN_SYNC, FaultStep, History, PodChange, Probe, Record, Sample
 
 
 def saw_the_end(at: float = 100.0, *resources: str) -> list[Record]:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.history import Blind, Window
-from chaos.invariants.availability import answered_throughout, outage_at_most
-from chaos.invariants.base import Finding, Verdict, judge
+from chaos.judge.availability import answered_throughout, outage_at_most
+from chaos.judge.base import Finding, Verdict, judge
+from chaos.record.history import Blind, Window
 from tests.invariants.histories import fault, history, probes
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN

@@ -2,9 +2,8 @@
 
 import pytest
 
-from chaos.history import FaultStep, History, SpecRun
-from chaos.invariants.base import Recipe, Verdict, judge, made_again
-from chaos.invariants.conformance import (
+from chaos.judge.base import Recipe, Verdict, judge, made_again
+from chaos.judge.conformance import (
     AFTER,
     BEFORE,
     DOES_NOT,
@@ -21,6 +20,7 @@ from chaos.invariants.conformance import (
     conforms_during,
     still_conforms,
 )
+from chaos.record.history import FaultStep, History, SpecRun
 
 DNS, PODS = "[sig-network] DNS answers", "[sig-node] Pods run"
 

@@ -6,9 +6,8 @@ from dataclasses import replace
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from chaos.history import Blind, ClusterEvent, Record, Sample, Stored, Window, Writes
-from chaos.invariants.base import Finding, Verdict, judge
-from chaos.invariants.data import (
+from chaos.judge.base import Finding, Verdict, judge
+from chaos.judge.data import (
     DISK_USE,
     acknowledged_numbers,
     disk_use_bounded,
@@ -17,6 +16,7 @@ from chaos.invariants.data import (
     served_again_within,
     stored,
 )
+from chaos.record.history import Blind, ClusterEvent, Record, Sample, Stored, Window, Writes
 from tests.invariants.histories import fault, history, pod, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN

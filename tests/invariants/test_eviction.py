@@ -4,16 +4,16 @@ from typing import ClassVar
 
 import pytest
 
-from chaos.eviction_log import EVICTED, RANKING, source_of, under_pressure
-from chaos.history import Blind, NodeChange, Observation, Record
-from chaos.invariants.base import Invariant, Judgement, Verdict
-from chaos.invariants.eviction import (
+from chaos.judge.base import Invariant, Judgement, Verdict
+from chaos.record.history import Blind, NodeChange, Observation, Record
+from chaos.subjects.eviction.promises import (
     critical_pods_stay,
     evicted_by_use,
     pressure_clears,
     pressure_reported,
     runs_again,
 )
+from chaos.subjects.eviction.sampler import EVICTED, RANKING, source_of, under_pressure
 from tests.invariants.histories import could_not_see_the_end, fault, history, pod, saw_the_end
 
 FILL = "fill-file-system"

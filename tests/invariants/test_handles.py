@@ -1,9 +1,8 @@
 """Handles run out: pods that do not start, connections that live on, daemons that say so."""
 
-from chaos.handles import LIMIT, OPEN, PROCESSES, SAID
-from chaos.history import Blind, ClusterEvent, Observation, Probe, Record, Sample
-from chaos.invariants.base import Finding, Verdict, judge
-from chaos.invariants.handles import (
+from chaos.judge.base import Finding, Verdict, judge
+from chaos.record.history import Blind, ClusterEvent, Observation, Probe, Record, Sample
+from chaos.subjects.handles.promises import (
     daemons_not_restarted,
     dns_answers,
     existing_connections,
@@ -12,6 +11,7 @@ from chaos.invariants.handles import (
     pods_start,
     pods_start_after_release,
 )
+from chaos.subjects.handles.sampler import LIMIT, OPEN, PROCESSES, SAID
 from tests.invariants.histories import could_not_see_the_end, fault, history, pod, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN

@@ -1,7 +1,7 @@
-from chaos.history import FaultStep, History, Record, Sample
-from chaos.invariants.base import Verdict, judge
-from chaos.invariants.heartbeats import kubelets_report_again, reporting
-from chaos.leases import LEASE_AGE
+from chaos.judge.base import Verdict, judge
+from chaos.judge.heartbeats import kubelets_report_again, reporting
+from chaos.record.history import FaultStep, History, Record, Sample
+from chaos.record.leases import LEASE_AGE
 
 FAULT = (FaultStep(1.0, "power-off", "landed"), FaultStep(10.0, "power-off", "undone"))
 

@@ -2,10 +2,10 @@
 
 import msgspec
 
-from chaos.history import Blind, NodeChange, Observation, Record, Sample
-from chaos.identities import ASKED, GONE, IDENTITY
-from chaos.invariants.base import Verdict, judge
-from chaos.invariants.identity import away_under_another_name, one_node_per_machine, ready_throughout
+from chaos.judge.base import Verdict, judge
+from chaos.record.history import Blind, NodeChange, Observation, Record, Sample
+from chaos.subjects.identity.promises import away_under_another_name, one_node_per_machine, ready_throughout
+from chaos.subjects.identity.sampler import ASKED, GONE, IDENTITY
 from tests.invariants.histories import fault, history, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN

@@ -2,9 +2,9 @@
 
 import pytest
 
-from chaos.history import History, Observation
-from chaos.invariants.base import Finding, Verdict
-from chaos.invariants.mutants import NOT_SURVIVED, SURVIVED, TRIED, mutants_killed, tried
+from chaos.judge.base import Finding, Verdict
+from chaos.record.history import History, Observation
+from chaos.subjects.zones.promises import NOT_SURVIVED, SURVIVED, TRIED, mutants_killed, tried
 
 
 def said(mutant: str, seen: str) -> Observation:

@@ -5,15 +5,9 @@ from dataclasses import replace
 import pytest
 
 from chaos.clusters.base import Timers
-from chaos.history import Blind, History, NodeChange, Record
-from chaos.invariants.base import Finding, Verdict, judge
-from chaos.invariants.nodes import (
-    ZoneState,
-    rate_of,
-    taints_taken_back,
-    taints_within_rate,
-    terminations_within_rate,
-)
+from chaos.judge.base import Finding, Verdict, judge
+from chaos.judge.nodes import ZoneState, rate_of, taints_taken_back, taints_within_rate, terminations_within_rate
+from chaos.record.history import Blind, History, NodeChange, Record
 from tests.invariants.histories import could_not_see_the_end, fault, history, pod, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN

@@ -1,8 +1,8 @@
 """Nodes that are Ready again, late, or not at all."""
 
-from chaos.history import Blind, NodeChange
-from chaos.invariants.base import Finding, Verdict, judge
-from chaos.invariants.nodes_ready import nodes_ready_again
+from chaos.judge.base import Finding, Verdict, judge
+from chaos.judge.nodes_ready import nodes_ready_again
+from chaos.record.history import Blind, NodeChange
 from tests.invariants.histories import could_not_see_the_end, fault, history, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN

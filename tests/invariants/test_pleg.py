@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from chaos.history import IN_SYNC, Blind, FaultStep, History, NodeChange, Observation, PodChange, Record, Sample
-from chaos.invariants import pleg
-from chaos.invariants.base import Verdict
-from chaos.invariants.pleg import node_stays_ready, percentile, pleg_last_seen, pleg_recovers, pods_converge
+from chaos.judge.base import Verdict
+from chaos.record.history import IN_SYNC, Blind, FaultStep, History, NodeChange, Observation, PodChange, Record, Sample
+from chaos.subjects.pleg import promises as pleg
+from chaos.subjects.pleg.promises import node_stays_ready, percentile, pleg_last_seen, pleg_recovers, pods_converge
 
 NODE = "worker"
 

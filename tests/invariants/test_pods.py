@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from chaos.history import Blind, ClusterEvent, NodeChange, PodChange, Window
-from chaos.invariants.base import Finding, Invariant, Verdict, judge
-from chaos.invariants.pods import no_container_restarted, nothing_terminated, same_pods
+from chaos.judge.base import Finding, Invariant, Verdict, judge
+from chaos.judge.pods import no_container_restarted, nothing_terminated, same_pods
+from chaos.record.history import Blind, ClusterEvent, NodeChange, PodChange, Window
 from tests.invariants.histories import could_not_see_the_end, fault, history, pod, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN

@@ -2,21 +2,9 @@
 
 import pytest
 
-from chaos.history import History, Observation, Sample
-from chaos.invariants.base import Verdict, judge
-from chaos.invariants.preflight import (
-    DISK_LIMIT_BYTES,
-    SLAB_LIMIT_BYTES,
-    clocks_agree,
-    disk_does_not_grow,
-    handle_limits,
-    inotify_instances,
-    no_kernel_memory_limit,
-    slab_does_not_grow,
-    storage_driver_sound,
-    versions_not_affected,
-)
-from chaos.nodefacts import (
+from chaos.judge.base import Verdict, judge
+from chaos.record.history import History, Observation, Sample
+from chaos.record.nodefacts import (
     CLOCK,
     HARD_HANDLES,
     INOTIFY,
@@ -33,6 +21,18 @@ from chaos.nodefacts import (
     STARTED,
     STORAGE,
     UNREADABLE,
+)
+from chaos.subjects.preflight.promises import (
+    DISK_LIMIT_BYTES,
+    SLAB_LIMIT_BYTES,
+    clocks_agree,
+    disk_does_not_grow,
+    handle_limits,
+    inotify_instances,
+    no_kernel_memory_limit,
+    slab_does_not_grow,
+    storage_driver_sound,
+    versions_not_affected,
 )
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN

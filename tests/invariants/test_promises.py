@@ -1,38 +1,27 @@
 """Recipes: whatever a promise made can be made again from JSON, and judges alike."""
 
-import importlib
 import json
-import pkgutil
 from collections.abc import Callable
 
 import pytest
 
-import chaos.invariants
+from chaos.basics.found import load
 from chaos.clusters.base import Timers
 from chaos.errors import OrdealError
-from chaos.history import History, Window
-from chaos.invariants import (
-    availability,
-    eviction,
-    handles,
-    heartbeats,
-    identity,
-    mutants,
-    nodes,
-    nodes_ready,
-    pleg,
-    pods,
-    preflight,
-    protection,
-    start,
-    watch_cache,
-)
-from chaos.invariants.base import Invariant, Recipe, judge, made_again, promise, promises
-from chaos.invariants.nodes import ZoneState
+from chaos.judge import availability, heartbeats, nodes, nodes_ready, pods, start
+from chaos.judge.base import Invariant, Recipe, judge, made_again, promise, promises
+from chaos.judge.nodes import ZoneState
+from chaos.record.history import History, Window
+from chaos.subjects.eviction import promises as eviction
+from chaos.subjects.handles import promises as handles
+from chaos.subjects.identity import promises as identity
+from chaos.subjects.pleg import promises as pleg
+from chaos.subjects.preflight import promises as preflight
+from chaos.subjects.watch_cache import promises as watch_cache
+from chaos.subjects.zones import promises as mutants
+from chaos.subjects.zones import promises as protection
 
-MODULES = [
-    importlib.import_module(f"chaos.invariants.{m.name}") for m in pkgutil.iter_modules(chaos.invariants.__path__)
-]
+MODULES = (*load("chaos.judge"), *load("chaos.subjects", only="promises"))
 EXAMPLES: list[Callable[[], Invariant]] = [
     lambda: availability.outage_at_most(2.0, nodes=("a", "b"), window=Window(1.0, float("inf"))),
     lambda: availability.answered_throughout(fault="cut-off"),

@@ -1,8 +1,8 @@
 """A protection holds every time, or it does not."""
 
-from chaos.history import Observation
-from chaos.invariants.base import Finding, Verdict, judge
-from chaos.invariants.protection import TRIAL, protection_holds
+from chaos.judge.base import Finding, Verdict, judge
+from chaos.record.history import Observation
+from chaos.subjects.zones.promises import TRIAL, protection_holds
 from tests.invariants.histories import history
 
 

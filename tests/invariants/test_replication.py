@@ -2,9 +2,9 @@
 
 import pytest
 
-from chaos.history import Blind, Observation, Record, Sample
-from chaos.invariants.base import Finding, Invariant, Verdict, judge
-from chaos.invariants.replication import (
+from chaos.judge.base import Finding, Invariant, Verdict, judge
+from chaos.record.history import Blind, Observation, Record, Sample
+from chaos.subjects.mysql.promises import (
     OFFSET,
     RUNNING,
     SERVER_VERSION,

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from chaos.history import Blind, ClusterEvent, FaultStep, History, Observation, Record, Sample
-from chaos.invariants.base import Finding, Verdict, judge
-from chaos.invariants.storage import (
+from chaos.judge.base import Finding, Verdict, judge
+from chaos.record.history import Blind, ClusterEvent, FaultStep, History, Observation, Record, Sample
+from chaos.subjects.volumes.promises import (
     at_most_one_writer,
     no_stale_lock,
     nobody_takes_over,
     running_again,
     same_data,
 )
-from chaos.volumes import HELD_BY, HOLDERS_SEEN, LOG_READ, TORN, WRITTEN
+from chaos.subjects.volumes.sampler import HELD_BY, HOLDERS_SEEN, LOG_READ, TORN, WRITTEN
 from tests.invariants.histories import fault, history, pod, saw_the_end
 
 WORKLOAD = "recreate"

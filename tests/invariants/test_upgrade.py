@@ -2,9 +2,9 @@
 
 import pytest
 
-from chaos.history import Blind, FaultStep, NodeChange, Observation, PodChange, Record, Sample
-from chaos.invariants.base import Finding, Verdict, judge
-from chaos.invariants.upgrade import (
+from chaos.judge.base import Finding, Verdict, judge
+from chaos.record.history import Blind, FaultStep, NodeChange, Observation, PodChange, Record, Sample
+from chaos.subjects.upgrade.promises import (
     APPLY_BEGUN,
     APPLY_ENDED,
     ASKED,

@@ -1,9 +1,9 @@
 """What a watcher believes against what etcd holds: the same, stale, or not known."""
 
-from chaos.history import Blind, Observation, Record
-from chaos.informer import ABSENT, STORED, WATCHED
-from chaos.invariants.base import Finding, Verdict, judge
-from chaos.invariants.watch_cache import watchers_see
+from chaos.judge.base import Finding, Verdict, judge
+from chaos.record.history import Blind, Observation, Record
+from chaos.record.informer import ABSENT, STORED, WATCHED
+from chaos.subjects.watch_cache.promises import watchers_see
 from tests.invariants.histories import fault, history
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN

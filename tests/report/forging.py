@@ -8,21 +8,21 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from chaos.catalogue import find
-from chaos.evidence import Piece
-from chaos.history import History
-from chaos.invariants import load_all
-from chaos.invariants.base import Finding, Invariant, Recipe, Verdict, judge, made_again
-from chaos.invariants.pods import nothing_terminated
-from chaos.invariants.storage import at_most_one_writer, no_stale_lock, running_again, same_data
-from chaos.invariants.watch_cache import watchers_see
-from chaos.promised import beginning
+from chaos.basics.untrusted import RESULTS as ANY_FILE
+from chaos.judge import load_all
+from chaos.judge.base import Finding, Invariant, Recipe, Verdict, judge, made_again
+from chaos.judge.catalogue import find
+from chaos.judge.pods import nothing_terminated
+from chaos.record.evidence import Piece
+from chaos.record.history import History
 from chaos.report import archive, product
 from chaos.report.bundle import MANIFEST, RESULTS, digest, pack
-from chaos.report.results import Outcome, Results, finding_as_json
-from chaos.report.saved import load
-from chaos.untrusted import RESULTS as ANY_FILE
-from chaos.verdict import verdict_of
+from chaos.results.results import Outcome, Results, finding_as_json
+from chaos.results.saved import load
+from chaos.run.promised import beginning
+from chaos.run.verdict import verdict_of
+from chaos.subjects.volumes.promises import at_most_one_writer, no_stale_lock, running_again, same_data
+from chaos.subjects.watch_cache.promises import watchers_see
 
 RECORDINGS = Path(__file__).parents[1] / "recordings" / "run"
 SMALL = "suites/control_plane/test_mass_termination_simulated.py::test_a_small_cluster_keeps_its_pods"

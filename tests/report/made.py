@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos.catalogue import find
-from chaos.evidence import Piece
-from chaos.history import History, Record
-from chaos.invariants.base import Figure, Finding, Recipe, Verdict
-from chaos.report.results import Outcome, Results
+from chaos.judge.base import Figure, Finding, Recipe, Verdict
+from chaos.judge.catalogue import find
+from chaos.record.evidence import Piece
+from chaos.record.history import History, Record
+from chaos.results.results import Outcome, Results
 
 RUN = "20260101-000000-abcd"
 INCIDENT = "mass-termination"

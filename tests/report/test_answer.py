@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from chaos.invariants.base import Verdict
-from chaos.invariants.conformance import BEFORE, FAILED, FLAKY, NO_IMAGE, PASSED, SKIPPED
+from chaos.judge.base import Verdict
+from chaos.judge.conformance import BEFORE, FAILED, FLAKY, NO_IMAGE, PASSED, SKIPPED
 from chaos.report.answer import Safe, answer, headline, left_out
-from chaos.report.results import Outcome
-from chaos.report.saved import LeftOut, SavedRun, load
-from chaos.report.specs import ALONE, SpecResult
+from chaos.results.results import Outcome
+from chaos.results.saved import LeftOut, SavedRun, load
+from chaos.results.specs import ALONE, SpecResult
 from tests.report.made import CONTROL, broken, finding, outcome, results
 
 HELD, PROOF = outcome(), outcome(broken(), control=CONTROL)

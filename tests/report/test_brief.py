@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from chaos.history import Phase
-from chaos.invariants.base import Verdict
+from chaos.judge.base import Verdict
+from chaos.record.history import Phase
 from chaos.report import brief
 from chaos.report.answer import Safe, answer
-from chaos.report.results import Results
-from chaos.report.saved import LeftOut, load
-from chaos.report.specs import SpecResult
+from chaos.results.results import Results
+from chaos.results.saved import LeftOut, load
+from chaos.results.specs import SpecResult
 from tests.report.made import CONTROL, broken, history, outcome, proven, results
 
 

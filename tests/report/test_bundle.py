@@ -17,23 +17,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from chaos.catalogue import find
-from chaos.cli import app
+from chaos.cli.app import app
 from chaos.errors import OrdealError
-from chaos.evidence import Piece
-from chaos.history import ClusterEvent, History, Record
-from chaos.incident import Replay
-from chaos.invariants.availability import outage_at_most
-from chaos.invariants.base import Invariant, Verdict, judge
-from chaos.invariants.pods import nothing_terminated
-from chaos.promised import beginning, judged, says
+from chaos.judge.availability import outage_at_most
+from chaos.judge.base import Invariant, Verdict, judge
+from chaos.judge.catalogue import find
+from chaos.judge.pods import nothing_terminated
+from chaos.record.evidence import Piece
+from chaos.record.history import ClusterEvent, History, Record
 from chaos.report import archive, product
 from chaos.report.bundle import LEFT_OUT, MANIFEST, PRODUCT, RESULTS, digest, not_judged, pack
 from chaos.report.html import page
-from chaos.report.results import Results
-from chaos.report.saved import LeftOut, SavedRun, load
 from chaos.report.verify import EXIT_CODES, Said, Verified, verify
-from chaos.verdict import verdict_of
+from chaos.results.results import Results
+from chaos.results.saved import LeftOut, SavedRun, load
+from chaos.run.incident import Replay
+from chaos.run.promised import beginning, judged, says
+from chaos.run.verdict import verdict_of
 from tests.invariants.histories import fault, pod, probes, saw_the_end
 from tests.report.made import CONTROL, INCIDENT, TEST, finding, history, outcome, results
 

@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from chaos.errors import OrdealError
-from chaos.invariants.conformance import AFTER, FAILED, FLAKY, NO_IMAGE, PASSED, SKIPPED
+from chaos.judge.conformance import AFTER, FAILED, FLAKY, NO_IMAGE, PASSED, SKIPPED
 from chaos.report import cncf, product
-from chaos.report.results import Results
-from chaos.report.saved import SavedRun, load
-from chaos.report.specs import ALONE, SpecResult
+from chaos.results.results import Results
+from chaos.results.saved import SavedRun, load
+from chaos.results.specs import ALONE, SpecResult
 
 PODS, DNS, SERIAL = (
     "[sig-node] Pods should be updated [NodeConformance] [Conformance]",

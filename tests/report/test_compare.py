@@ -10,14 +10,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from chaos.cli import app
+from chaos.cli.app import app
 from chaos.errors import OrdealError
-from chaos.invariants.base import Finding, Verdict
+from chaos.judge.base import Finding, Verdict
 from chaos.report import allowed, summary
 from chaos.report.compare import Comparison, FigureRow, VerdictRow, compare, compared, load_side
 from chaos.report.difference import Status
-from chaos.report.results import Outcome
-from chaos.report.saved import SavedFinding
+from chaos.results.results import Outcome
+from chaos.results.saved import SavedFinding
 from tests.report.made import CONTROL, INCIDENT, broken, finding, outcome, results
 
 TODAY = date(2026, 6, 15)

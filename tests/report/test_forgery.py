@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.catalogue import INCIDENTS
 from chaos.errors import OrdealError
+from chaos.judge.catalogue import incidents
 from chaos.report.verify import verify
 from tests.report.forging import RECORDED, SMALL, Forged, made
 
@@ -267,7 +267,7 @@ def a_recording_twice(forged: Forged) -> None:
 
 def another_incident(forged: Forged) -> None:
     replay = forged.any_replay(hardened=True)
-    other = forged.random.choice([each for each in INCIDENTS if each.id != replay["id"]])
+    other = forged.random.choice([each for each in incidents() if each.id != replay["id"]])
     replay["id"] = other.id
     known = [each["id"] for each in forged.results["catalogue"]]
     if other.id not in known:

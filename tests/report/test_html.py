@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import OrdealError
-from chaos.evidence import Piece
-from chaos.history import ClusterEvent, FaultStep, NodeChange, Phase, PodChange, Record
-from chaos.invariants.base import Verdict
+from chaos.judge.base import Verdict
+from chaos.record.evidence import Piece
+from chaos.record.history import ClusterEvent, FaultStep, NodeChange, Phase, PodChange, Record
 from chaos.report.html import page, write_page
-from chaos.report.results import Results
-from chaos.report.saved import LeftOut, PlannedReplay, SavedPlan, load
+from chaos.results.results import Results
+from chaos.results.saved import LeftOut, PlannedReplay, SavedPlan, load
 from tests.report.made import CONTROL, INCIDENT, broken, finding, history, outcome, proven, results
 
 EVIL = """</script><script>alert(1)</script><img src=x onerror=alert(2)>'"&{{ 7*7 }}<!--"""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from chaos.history import History, NodeChange, Probe
-from chaos.report import live
-from chaos.report.live import Now, View, status
+from chaos.record.history import History, NodeChange, Probe
+from chaos.run import live
+from chaos.run.live import Now, View, status
 
 
 @dataclass

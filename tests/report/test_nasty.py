@@ -18,22 +18,24 @@ import pytest
 from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
-from chaos import explain, planning, telling
-from chaos.catalogue import Incident
-from chaos.cli import app
-from chaos.history import ClusterEvent, FaultStep, History, NodeChange, Phase, PodChange, Probe
-from chaos.invariants.conformance import FAILED, PASSED
-from chaos.report import brief, cncf, junit, live, saved, summary
+from chaos.cli.app import app
+from chaos.judge.catalogue import Incident
+from chaos.judge.conformance import FAILED, PASSED
+from chaos.record.history import ClusterEvent, FaultStep, History, NodeChange, Phase, PodChange, Probe
+from chaos.report import brief, cncf, explain, summary
 from chaos.report.answer import answer
 from chaos.report.compare import Side, compare
 from chaos.report.html import page
-from chaos.report.live import Now
 from chaos.report.markdown import escaped, folded, pipe_table
 from chaos.report.plot import figure
-from chaos.report.saved import SavedRun
-from chaos.report.specs import ALONE
 from chaos.report.table import fact_table, verdict_table
 from chaos.report.timeline import timeline
+from chaos.results import junit, saved
+from chaos.results.saved import SavedRun
+from chaos.results.specs import ALONE
+from chaos.run import live
+from chaos.run.live import Now
+from chaos.session import planning, telling
 from tests.nasty import GOOD, NASTY, acts
 
 # What the schema allows one of a few words for, and what is a time.

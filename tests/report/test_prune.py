@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from chaos import untrusted
-from chaos.cli import app
+from chaos.basics import untrusted
+from chaos.cli.app import app
 from chaos.errors import OrdealError
 from chaos.hosts.places import journals_dir
-from chaos.journal import Journal
+from chaos.record.journal import Journal
 from chaos.report import prune as module
 from chaos.report.prune import prune
 from tests.nasty import acts

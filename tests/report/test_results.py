@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from chaos.errors import OrdealError
-from chaos.evidence import Piece
-from chaos.history import Phase
-from chaos.invariants.base import Verdict
-from chaos.invariants.conformance import AFTER, FAILED, FLAKY, NO_IMAGE, PASSED, SKIPPED
-from chaos.report.results import Results
-from chaos.report.saved import LeftOut, PlannedReplay, SavedPlan, SavedRun, load
-from chaos.report.schema import SCHEMA_PATH
-from chaos.report.specs import ALONE, SpecResult
+from chaos.judge.base import Verdict
+from chaos.judge.conformance import AFTER, FAILED, FLAKY, NO_IMAGE, PASSED, SKIPPED
+from chaos.record.evidence import Piece
+from chaos.record.history import Phase
+from chaos.results.results import Results
+from chaos.results.saved import LeftOut, PlannedReplay, SavedPlan, SavedRun, load
+from chaos.results.schema import SCHEMA_PATH
+from chaos.results.specs import ALONE, SpecResult
 from tests.report.made import CONTROL, INCIDENT, RUN, broken, finding, history, outcome, proven, results
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from chaos.report.schema import SCHEMA_PATH
-from chaos.report.shape import Misfit, Schema, Shape
+from chaos.results.schema import SCHEMA_PATH
+from chaos.results.shape import Misfit, Schema, Shape
 from tests.report.made import broken, outcome, results
 
 SCHEMA = json.loads(SCHEMA_PATH.read_text())

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import OrdealError
-from chaos.invariants.conformance import AFTER, BEFORE, FAILED, FLAKY, NO_IMAGE, PASSED
+from chaos.judge.conformance import AFTER, BEFORE, FAILED, FLAKY, NO_IMAGE, PASSED
 from chaos.report.grid import grid
 from chaos.report.html import page
-from chaos.report.results import Results
-from chaos.report.saved import load
-from chaos.report.specs import ALONE, SpecResult, tally
+from chaos.results.results import Results
+from chaos.results.saved import load
+from chaos.results.specs import ALONE, SpecResult, tally
 from tests.report.made import TEST, outcome, results
 from tests.report.test_html import EVIL, Seen
 

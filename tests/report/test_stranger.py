@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from chaos import evidence
-from chaos.cli import app
+from chaos.cli.app import app
 from chaos.errors import OrdealError
-from chaos.evidence import Piece
-from chaos.history import Phase
-from chaos.invariants.conformance import PASSED
+from chaos.judge.conformance import PASSED
+from chaos.record import evidence
+from chaos.record.evidence import Piece
+from chaos.record.history import Phase
 from chaos.report import cncf, product
 from chaos.report.html import PAGE, write_page
-from chaos.report.results import Results
-from chaos.report.saved import load
-from chaos.report.specs import ALONE, SpecResult
+from chaos.results.results import Results
+from chaos.results.saved import load
+from chaos.results.specs import ALONE, SpecResult
 from tests.report.made import RUN, finding, history, outcome, proven, results
 
 SECRET = "a secret of root's"

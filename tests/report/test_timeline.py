@@ -1,6 +1,6 @@
 """What is drawn of a history: every state while they are few, how many when they are many."""
 
-from chaos.history import (
+from chaos.record.history import (
     Blind,
     ClusterEvent,
     FaultStep,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chaos.clusters import existing
-from chaos.faults import base
+from chaos.harm import base
 from chaos.toolkit import session
 from chaos.toolkit.session import SESSION
 from tests.toolkit.fakes import FakeCluster

@@ -11,9 +11,9 @@ from kubernetes.client import ApiClient
 
 from chaos.clusters.base import EXISTING, ClusterRef, Images, Node, Power, Shape
 from chaos.clusters.identity import Identity
-from chaos.history import History
 from chaos.hosts.command import CommandError
-from chaos.invariants.base import Invariant, held, violated
+from chaos.judge.base import Invariant, held, violated
+from chaos.record.history import History
 from chaos.toolkit.session import SESSION
 from tests.canaries import CANARY, SAYINGS
 from tests.nasty import NASTY

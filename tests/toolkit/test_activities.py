@@ -11,11 +11,11 @@ import yaml
 from chaoslib.discovery import discover
 from chaoslib.experiment import ensure_experiment_is_valid
 
-from chaos.catalogue import INCIDENTS, Incident, find
 from chaos.clusters.base import EXISTING
-from chaos.faults import load_all
-from chaos.faults.base import registered
-from chaos.invariants.base import Recipe, made_again
+from chaos.harm import load_all
+from chaos.harm.base import registered
+from chaos.judge.base import Recipe, made_again
+from chaos.judge.catalogue import Incident, find, incidents
 from chaos.toolkit import actions, experiments_dir, probes
 from chaos.toolkit.session import by_variant
 
@@ -23,7 +23,7 @@ from chaos.toolkit.session import by_variant
 NOT_ONE_RUN = {"no-protection", "no-bug"}
 # An experiment takes back what it does. An upgrade can't be taken back: the suite deletes the cluster it was made on.
 NO_WAY_BACK = {"in-place-upgrade"}
-REPLAYED = [incident for incident in INCIDENTS if incident.id not in NO_WAY_BACK]
+REPLAYED = [incident for incident in incidents() if incident.id not in NO_WAY_BACK]
 EXPERIMENTS = sorted(experiments_dir().glob("*.yaml"))
 SUITES = Path(__file__).parents[2] / "suites"
 load_all()
@@ -132,7 +132,7 @@ def test_an_incidents_experiments_judge_by_the_invariants_of_its_suites(incident
     suites = [s for s in SUITES.rglob("test_*.py") if f'"{incident.id}"' in s.read_text()]
     suites = [s for s in suites if not any(f'"{control}"' in s.read_text() for control in NOT_ONE_RUN)]
     assert suites
-    imported = re.compile(r"^from chaos\.invariants\.\w+ import (\([^)]+\)|.+)$", re.MULTILINE)
+    imported = re.compile(r"^from chaos\.(?:judge\.\w+|subjects\.\w+\.promises) import (\([^)]+\)|.+)$", re.MULTILINE)
     judged = {n for s in suites for names in imported.findall(s.read_text()) for n in re.findall(r"\w+", names)}
     judged = {name for name in judged if name.islower()}
     own = [_loaded(p) for p in EXPERIMENTS if _loaded(p)["configuration"]["incident"] == incident.id]

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from chaos.catalogue import Control, Incident
 from chaos.clusters.base import EXISTING
 from chaos.errors import OrdealError
-from chaos.history import History, Sample, Writes
-from chaos.invariants.data import DISK_USE
-from chaos.lab import Lab
-from chaos.profile import PROFILES
+from chaos.judge.catalogue import Control, Incident
+from chaos.judge.data import DISK_USE
+from chaos.record.history import History, Sample, Writes
+from chaos.run.lab import Lab
+from chaos.run.profile import PROFILES
 from chaos.toolkit import actions, probes
 from chaos.toolkit.session import SESSION, Settings
 from tests.invariants.histories import pod, saw_the_end

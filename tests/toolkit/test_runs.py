@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from chaos.hosts.places import journals_dir
-from chaos.journal import Journal, pending
+from chaos.record.journal import Journal, pending
 from chaos.toolkit.session import SESSION
 from tests.canaries import CANARY, found_in
 from tests.nasty import acts

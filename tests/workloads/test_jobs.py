@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from chaos.history import History, Observation, Sample
-from chaos.invariants.upgrade import ASKED, NEVER_RAN
-from chaos.waiting import eventually
-from chaos.workloads import jobs
-from chaos.workloads.jobs import NAME, Jobs
+from chaos.basics.waiting import eventually
+from chaos.record.history import History, Observation, Sample
+from chaos.subjects.upgrade import workload as jobs
+from chaos.subjects.upgrade.promises import ASKED, NEVER_RAN
+from chaos.subjects.upgrade.workload import NAME, Jobs
 
 
 class Api:

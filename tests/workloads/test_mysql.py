@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from chaos.errors import OrdealError
-from chaos.workloads import mysql
-from chaos.workloads.mysql import CLOCK_FILE, CLOCK_PROBE, MySQL, set_up_replication
+from chaos.subjects.mysql import workload as mysql
+from chaos.subjects.mysql.workload import CLOCK_FILE, CLOCK_PROBE, MySQL, set_up_replication
 from chaos.workloads.web import Deployed
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chaos.errors import OrdealError
-from chaos.workloads.iperf import NODE_PORT, Iperf
+from chaos.subjects.links.iperf import NODE_PORT, Iperf
 from chaos.workloads.ports import check_free, listened_on
 
 SAID = (

@@ -2,10 +2,10 @@
 
 import pytest
 
-from chaos.history import FaultStep, Observation, Record, Sample
-from chaos.invariants.base import Finding, Verdict, judge
-from chaos.invariants.redis import WHOLE, WHY_NOT_WHOLE, whole_again_within
-from chaos.workloads.redis import SLOTS, Redis, nodes_in, slot_of, tag_in, trouble_in
+from chaos.judge.base import Finding, Verdict, judge
+from chaos.record.history import FaultStep, Observation, Record, Sample
+from chaos.subjects.links.promises import WHOLE, WHY_NOT_WHOLE, whole_again_within
+from chaos.subjects.links.redis import SLOTS, Redis, nodes_in, slot_of, tag_in, trouble_in
 from tests.invariants.histories import history
 
 IDS = [f"{n:040x}" for n in range(6)]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from chaos.errors import OrdealError
-from chaos.workloads import starts
-from chaos.workloads.starts import Starts
+from chaos.subjects.preflight import workload as starts
+from chaos.subjects.preflight.workload import Starts
 
 
 def pod(phase: str, *codes: int) -> Any:

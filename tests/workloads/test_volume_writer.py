@@ -10,8 +10,8 @@ import yaml
 
 from chaos.clusters.base import Node
 from chaos.errors import OrdealError
-from chaos.workloads import volume_writer
-from chaos.workloads.volume_writer import RECREATE, VolumeWriter, check_class
+from chaos.subjects.volumes import workload as volume_writer
+from chaos.subjects.volumes.workload import RECREATE, VolumeWriter, check_class
 
 
 class Api:

@@ -7,7 +7,7 @@ import pytest
 from chaos.clusters.base import EXISTING, ClusterRef, Images, Shape
 from chaos.clusters.existing import ExistingCluster
 from chaos.errors import OrdealError
-from chaos.workloads.named import Named
+from chaos.subjects.mysql.named import Named
 from chaos.workloads.web import Web, remove_namespace
 from tests.fake_apiserver import FakeApiServer
 

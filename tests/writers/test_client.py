@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
-from chaos.history import Blind, History, Stored, Writes
-from chaos.invariants.base import Verdict, judge
-from chaos.invariants.data import acknowledged_numbers, no_acknowledged_write_lost, stored
-from chaos.waiting import eventually
+from chaos.judge.base import Verdict, judge
+from chaos.judge.data import acknowledged_numbers, no_acknowledged_write_lost, stored
+from chaos.record.history import Blind, History, Stored, Writes
 from chaos.writers import client
 from chaos.writers.client import ClientProcess, Line, Writing, ask
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.history import History, Record, Writes
-from chaos.invariants.base import Finding, judge
-from chaos.invariants.data import acknowledged_numbers, no_acknowledged_write_lost, stored
-from chaos.waiting import eventually
+from chaos.basics.waiting import eventually
+from chaos.judge.base import Finding, judge
+from chaos.judge.data import acknowledged_numbers, no_acknowledged_write_lost, stored
+from chaos.record.history import History, Record, Writes
 from chaos.writers.ranges import numbers_in
 from chaos.writers.redis import CHUNK_BITS, commands, joined, key, runs
 

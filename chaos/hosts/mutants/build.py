@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.basics.untrusted import json_file
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, trusted
 from chaos.hosts.binaries import Report, silent
 from chaos.hosts.lock import locked
 from chaos.hosts.mutants.known import Mutant, Substitution, find
 from chaos.hosts.places import cache_dir, cache_path
-from chaos.untrusted import json_file
 
 BUNDLE = binaries.KUBERNETES
 _PACKAGES = {**binaries.BUNDLES[binaries.CONTROL_PLANE].commands, **binaries.BUNDLES[BUNDLE].commands}

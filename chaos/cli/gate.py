@@ -1,0 +1,183 @@
+"""The upgrade gate: the suites are run on two versions in turn, so that their results can be compared."""
+
+import re
+import signal
+import subprocess
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from chaos.basics.files import file_name
+from chaos.conformance import program
+from chaos.errors import OrdealError
+from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.places import APP, suites_dir
+from chaos.hosts.target import Target
+from chaos.run import old_names
+from chaos.session import running
+from chaos.setup import doctor
+
+RAN = (0, 1)  # pytest's exit codes: all passed, something failed; with any other one there are no whole results
+# Options that say which version is run, and where the results go: they are the gate's.
+OURS = ("--ordeal-kubernetes", "--ordeal-kind-image", "--ordeal-results", "--ordeal-upgrade-to")
+# An upgrade in place begins with the one version and ends with another: it has no other side to be compared with.
+NO_UPGRADE = ("--ordeal-upgrade-to", "none")
+CONFORMANCE = "conformance"  # the folder of its suites
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What one side of the gate runs: a Kubernetes version, a node image for kind clusters, or both."""
+
+    kubernetes: str = ""
+    image: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(
+            [*([f"Kubernetes {self.kubernetes}"] if self.kubernetes else []), *([self.image] if self.image else [])]
+        )
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options of a run."""
+        return (
+            *(("--ordeal-kubernetes", self.kubernetes) if self.kubernetes else ()),
+            *(("--ordeal-kind-image", self.image) if self.image else ()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """The folders that hold the runs of each side, and why it is not all of them; "" where it is."""
+
+    base: Path
+    candidate: Path
+    cut_short: str = ""
+    interrupted: bool = False
+
+
+def check_ready(versions: Sequence[Version], arguments: Sequence[str]) -> None:
+    """Raise OrdealError where this machine is not ready for one of them: hours later would be late."""
+    wanted = tuple(dict.fromkeys(v.kubernetes for v in versions if v.kubernetes))
+    if not wanted:
+        return
+    missing = [c for c in doctor.examine(wanted, _target(arguments)) if c.status is doctor.Status.MISSING]
+    if missing:
+        options = " ".join(f"--kubernetes {v}" for v in wanted)
+        found = "; ".join(f"{c.title}: {c.found}" for c in missing)
+        raise OrdealError(f"this machine is not ready for the gate ({found}): run {APP} setup {options}")
+
+
+def run(
+    base: Version,
+    candidate: Version,
+    *,
+    repeats: int,
+    arguments: Sequence[str],
+    results: Path,
+    report: Callable[[str], None],
+    pytest: Sequence[str] = (),
+) -> Ran:
+    """Run the suites on both versions in turn, `repeats` times each, so that a drift of the machine hits both alike.
+
+    `arguments` are further ones for pytest; `pytest`: another command than that of chaos.session.running. Each run is
+    a process of its own; Ctrl-C and SIGTERM are handed to it once, and it is waited for, since it has faults and
+    clusters to take back. Raises OrdealError for arguments that are the gate's own, and where a run came to nothing
+    before there was anything to compare.
+    """
+    ours = [a for a in arguments if old_names.NEW.get(a.split("=", 1)[0], a.split("=", 1)[0]) in OURS]
+    if ours:
+        raise OrdealError(f"{', '.join(ours)}: the gate sets {', '.join(OURS)} itself; leave it out")
+    folder = results / f"gate-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+    sides = {"from": base, "to": candidate}
+    folders = {
+        name: folder / f"{name}-{file_name(version.kubernetes or version.image)}" for name, version in sides.items()
+    }
+    total = repeats * len(sides)
+    turns = [(name, version) for _ in range(repeats) for name, version in sides.items()]
+    cut_short, interrupted = "", False
+    without_specs = _without_specs(sides.values(), report)
+    for number, (name, version) in enumerate(turns, start=1):
+        report(f"run {number} of {total}: {version}")
+        command = [
+            *(pytest or running.pytest(Path.cwd())),
+            str(suites_dir()),
+            *version.options,
+            "--ordeal-results",
+            str(folders[name]),
+            *NO_UPGRADE,
+            *without_specs,
+            *arguments,
+        ]
+        code, interrupted = _run(command)
+        if interrupted:
+            cut_short = f"run {number} of {total} ({version}) was interrupted"
+        elif code not in RAN or not _has_runs(folders[name]):
+            cut_short = f"run {number} of {total} ({version}) came to nothing, pytest ended with {code}"
+        if cut_short:
+            break
+    without = [str(version) for name, version in sides.items() if not _has_runs(folders[name])]
+    if without:
+        raise OrdealError(f"{cut_short}; there are no results of {' and '.join(without)}, nothing can be compared")
+    return Ran(folders["from"], folders["to"], cut_short, interrupted)
+
+
+def _without_specs(sides: Iterable[Version], report: Callable[[str], None]) -> tuple[str, ...]:
+    """Options that leave upstream's specs out, where e2e.test of one side is not built: there is nothing to compare."""
+    lacking = [v for v in dict.fromkeys(s.kubernetes or DEFAULT_KUBERNETES for s in sides) if program.find(v) is None]
+    if not lacking:
+        return ()
+    report(f"upstream's specs are left out on both sides: {'; '.join(program.not_built(v) for v in lacking)}")
+    return ("--ordeal-conform", "none", "--ignore", str(suites_dir() / CONFORMANCE))
+
+
+def _has_runs(folder: Path) -> bool:
+    return any(folder.glob("*/results.json"))
+
+
+def _run(command: Sequence[str]) -> tuple[int, bool]:
+    """The exit code of a run, and whether somebody interrupted it.
+
+    It has a process group of its own, so that Ctrl-C in a terminal reaches it through us alone, and once: a second
+    interrupt would end pytest in the middle of its cleaning up.
+    """
+    children: list[subprocess.Popen[bytes]] = []
+    with _handed_on(children) as interrupted, subprocess.Popen(command, process_group=0) as child:
+        children.append(child)
+        if interrupted:  # while it was being started
+            child.send_signal(signal.SIGINT)
+        return child.wait(), bool(interrupted)
+
+
+@contextmanager
+def _handed_on(children: Sequence["subprocess.Popen[bytes]"]) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM go to the children as SIGINT, the first time; yields those that came.
+
+    A shell lets what it starts in the background ignore SIGINT, and children inherit that. Where it is handled when a
+    child is started, the child begins with the default: so this is to be entered before.
+    """
+    came: list[int] = []
+
+    def hand_on(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        if len(came) == 1:
+            for child in children:
+                child.send_signal(signal.SIGINT)
+
+    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _target(arguments: Sequence[str]) -> Target:
+    """The kind of cluster that pytest's arguments ask for."""
+    joined = " ".join(arguments)
+    asked = re.search(r"--(?:ordeal-)?cluster[ =](\S+)", joined)
+    return Target(asked[1]) if asked and asked[1] in {Target.KIND, Target.SIMULATED} else Target.ALL

@@ -1,0 +1,105 @@
+"""Faults of the control plane: another one takes its place on the same etcd; the controller manager stays away."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from kubernetes.client import ApiClient, CoordinationV1Api
+from kubernetes.client.exceptions import ApiException
+
+from chaos.clusters.base import Cluster, ControllerManagerSwitch, ControlPlaneSwap, Timers
+from chaos.clusters.client import server_version
+from chaos.errors import OrdealError
+from chaos.harm.base import fault
+from chaos.record.journal import Saved
+
+
+class _Swappable(Cluster, ControlPlaneSwap, Protocol): ...
+
+
+class _Switchable(Cluster, ControllerManagerSwitch, Protocol): ...
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class ReplaceControlPlane:
+    """The control plane is lost, and a second one is started on the same etcd, where the kubelets do not look.
+
+    `timers` and `controllers` (as in --controllers) are the second one's. Undo stops it and starts the first again.
+    """
+
+    kind: ClassVar[str] = "replace-control-plane"
+    needs: ClassVar[tuple[type, ...]] = (ControlPlaneSwap,)
+    timers: Timers = field(default_factory=Timers)
+    controllers: str = "*"
+
+    def plan(self, cluster: _Swappable) -> Saved:
+        if not cluster.first_control_plane_running() or cluster.second_control_plane_running():
+            raise OrdealError(
+                f"the first control plane of {cluster.ref.name} does not run alone: run `kube-ordeal undo`"
+            )
+        with cluster.api() as client:
+            return {"leader": _leader(client)}
+
+    def apply(self, cluster: _Swappable, saved: Saved) -> None:
+        cluster.stop_first_control_plane()
+        cluster.start_second_control_plane(self.timers, self.controllers)
+
+    def landed(self, cluster: _Swappable, saved: Saved) -> bool:
+        """The first is gone, and the second's controller manager leads (once the old lease has run out)."""
+        if cluster.first_control_plane_running() or not cluster.second_control_plane_running():
+            return False
+        with cluster.second_api() as client:
+            return _leader(client) not in {"", saved["leader"]}
+
+    @staticmethod
+    def undo(cluster: _Swappable, saved: Saved) -> None:
+        cluster.stop_second_control_plane()
+        cluster.start_first_control_plane()
+
+    @staticmethod
+    def undone(cluster: _Swappable, saved: Saved) -> bool:
+        if cluster.second_control_plane_running() or not cluster.first_control_plane_running():
+            return False
+        with cluster.api() as client:
+            return bool(server_version(client))
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class StopControllerManager:
+    """Keep the controller manager away while the API server goes on; undo lets it in again."""
+
+    kind: ClassVar[str] = "stop-controller-manager"
+    needs: ClassVar[tuple[type, ...]] = (ControllerManagerSwitch,)
+
+    def plan(self, cluster: _Switchable) -> Saved:
+        if not cluster.controller_manager_running():
+            raise OrdealError(
+                f"the controller manager of {cluster.ref.name} does not run: run `kube-ordeal undo` first"
+            )
+        return {}
+
+    def apply(self, cluster: _Switchable, saved: Saved) -> None:
+        cluster.stop_controller_manager()
+
+    def landed(self, cluster: _Switchable, saved: Saved) -> bool:
+        return not cluster.controller_manager_running()
+
+    @staticmethod
+    def undo(cluster: _Switchable, saved: Saved) -> None:
+        cluster.start_controller_manager()
+
+    @staticmethod
+    def undone(cluster: _Switchable, saved: Saved) -> bool:
+        return cluster.controller_manager_running()
+
+
+def _leader(client: ApiClient) -> str:
+    """Who holds the controller manager's lease; it has another name after each start. Empty where none ever did."""
+    try:
+        lease: Any = CoordinationV1Api(client).read_namespaced_lease("kube-controller-manager", "kube-system")
+    except ApiException as error:
+        if error.status == 404:
+            return ""
+        raise
+    return str(lease.spec.holder_identity or "")

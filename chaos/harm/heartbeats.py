@@ -1,0 +1,80 @@
+"""Faults of simulated kubelets: their heartbeats stop."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+from kubernetes.client import CoordinationV1Api
+
+from chaos.clusters.base import Cluster, Heartbeats
+from chaos.errors import OrdealError
+from chaos.harm.base import fault
+from chaos.record.journal import Saved
+
+LEASES = "kube-node-lease"
+MISSED = 1.25  # renewals come every quarter of the lease's duration, with 4 % of jitter; this much later is a miss
+VALID = 4.0  # after so many intervals without a renewal a lease has run out
+
+
+class _Beating(Cluster, Heartbeats, Protocol): ...
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class StopHeartbeats:
+    """Stop the heartbeats of groups of nodes, as when these nodes lose the API server; undo lets them go on."""
+
+    kind: ClassVar[str] = "stop-heartbeats"
+    needs: ClassVar[tuple[type, ...]] = (Heartbeats,)
+    groups: tuple[str, ...]
+
+    def plan(self, cluster: _Beating) -> Saved:
+        for group in self.groups:
+            if cluster.heartbeats_stopped(group):
+                raise OrdealError(f"the heartbeats of {group} are stopped already: run `kube-ordeal undo` first")
+        return {"groups": list(self.groups)}
+
+    def apply(self, cluster: _Beating, saved: Saved) -> None:
+        for group in _groups(saved):
+            cluster.stop_heartbeats(group)
+
+    def landed(self, cluster: _Beating, saved: Saved) -> bool:
+        """The processes stand still, and each node's lease has missed a renewal."""
+        if not all(cluster.heartbeats_stopped(group) for group in _groups(saved)):
+            return False
+        return all(intervals > MISSED for intervals in _since_renewal(cluster, saved))
+
+    @staticmethod
+    def undo(cluster: _Beating, saved: Saved) -> None:
+        for group in _groups(saved):
+            cluster.resume_heartbeats(group)
+
+    @staticmethod
+    def undone(cluster: _Beating, saved: Saved) -> bool:
+        """The processes run, and no node's lease has run out."""
+        if any(cluster.heartbeats_stopped(group) for group in _groups(saved)):
+            return False
+        return all(intervals < VALID for intervals in _since_renewal(cluster, saved))
+
+
+def _groups(saved: Saved) -> Iterator[str]:
+    groups = saved["groups"]
+    assert isinstance(groups, list)
+    yield from map(str, groups)
+
+
+def _since_renewal(cluster: _Beating, saved: Saved) -> Iterator[float]:
+    """For each node concerned, how many renewal intervals have gone by since its lease was renewed."""
+    with cluster.api() as client:
+        answer: Any = CoordinationV1Api(client).list_namespaced_lease(LEASES, _preload_content=False)
+        leases = {item["metadata"]["name"]: item["spec"] for item in msgspec.json.decode(answer.data)["items"]}
+    now = datetime.now(UTC)
+    for group in _groups(saved):
+        for node in cluster.nodes_of(group):
+            lease = leases.get(node)
+            if lease is None:
+                raise OrdealError(f"node {node} has no lease in {LEASES}: it never sent a heartbeat")
+            ago_s = (now - datetime.fromisoformat(lease["renewTime"])).total_seconds()
+            yield ago_s / (lease["leaseDurationSeconds"] / 4)

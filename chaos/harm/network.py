@@ -1,0 +1,117 @@
+"""Faults of the network between nodes, made and undone in the node's network namespace from the host."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import ClassVar, Protocol
+
+from kubernetes.client import CoordinationV1Api
+
+from chaos.clusters.base import Cluster, NodeNetwork, NodePower
+from chaos.errors import OrdealError
+from chaos.harm.base import fault
+from chaos.hosts import parts
+from chaos.hosts.command import run
+from chaos.record.journal import Saved
+
+CHAIN = "KUBE-ORDEAL-CUT"
+LEASES = "kube-node-lease"
+# The kubelet renews after a quarter of the lease's duration (nodeLeaseRenewIntervalFraction in
+# pkg/kubelet/kubelet.go); a lease older than a little more than two renewals was not renewed.
+STALE_AFTER_FRACTION = 0.6
+
+
+class _Networked(Cluster, NodeNetwork, NodePower, Protocol): ...
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """Drop all traffic, IPv4 and IPv6, between `nodes` and `peers` (such as the control plane), both ways.
+
+    The peers' other traffic and that between the nodes goes on. It has landed when the rules are in the kernel and
+    the nodes' leases have gone stale: a kubelet that found another way would have renewed its own.
+    """
+
+    kind: ClassVar[str] = "cut-off"
+    needs: ClassVar[tuple[type, ...]] = (NodeNetwork, NodePower)
+    nodes: tuple[str, ...]
+    peers: tuple[str, ...]
+
+    def plan(self, cluster: _Networked) -> Saved:
+        parts.check(parts.FIREWALL)
+        known = {n.name: n for n in cluster.nodes()}
+        for name in (*self.nodes, *self.peers):
+            if name not in known:
+                raise OrdealError(f"there is no node {name} in cluster {cluster.ref.name} to cut off")
+        for name in self.nodes:
+            if known[name].ready != "True":
+                raise OrdealError(f"node {name} is not Ready before the fault, so a cut could not be told apart")
+        addresses = [a for peer in self.peers for a in cluster.addresses(peer)]
+        return {"nodes": list(self.nodes), "addresses": list(addresses)}
+
+    def apply(self, cluster: _Networked, saved: Saved) -> None:
+        for node in _strings(saved["nodes"]):
+            for program, of_family in _families(_strings(saved["addresses"])):
+                _iptables(cluster, node, program, "-N", CHAIN)
+                for address in of_family:
+                    _iptables(cluster, node, program, "-A", CHAIN, "-s", address, "-j", "DROP")
+                    _iptables(cluster, node, program, "-A", CHAIN, "-d", address, "-j", "DROP")
+                for hook in ("INPUT", "OUTPUT", "FORWARD"):
+                    _iptables(cluster, node, program, "-I", hook, "1", "-j", CHAIN)
+
+    def landed(self, cluster: _Networked, saved: Saved) -> bool:
+        nodes = _strings(saved["nodes"])
+        return all(_rules(cluster, node) for node in nodes) and all(
+            age > STALE_AFTER_FRACTION * duration for age, duration in _leases(cluster, nodes)
+        )
+
+    @staticmethod
+    def undo(cluster: _Networked, saved: Saved) -> None:
+        for node in _strings(saved["nodes"]):
+            if cluster.power(node).state == "off":
+                continue  # its namespace, and the rules in it, went with its power
+            for program in ("iptables", "ip6tables"):
+                for hook in ("INPUT", "OUTPUT", "FORWARD"):
+                    while _iptables(cluster, node, program, "-D", hook, "-j", CHAIN, check=False):
+                        pass
+                _iptables(cluster, node, program, "-F", CHAIN, check=False)
+                _iptables(cluster, node, program, "-X", CHAIN, check=False)
+
+    @staticmethod
+    def undone(cluster: _Networked, saved: Saved) -> bool:
+        nodes = _strings(saved["nodes"])
+        return not any(cluster.power(node).state == "running" and _rules(cluster, node) for node in nodes)
+
+
+def _iptables(cluster: NodeNetwork, node: str, program: str, *rule: str, check: bool = True) -> bool:
+    argv = cluster.in_network_of(node, [program, "-w", "5", *rule])
+    return run(argv, timeout_s=15, check=check).code == 0
+
+
+def _rules(cluster: NodeNetwork, node: str) -> bool:
+    """Whether the kernel has our chain in this node's namespace, in either family."""
+    programs = ("iptables", "ip6tables")
+    return any(_iptables(cluster, node, program, "-S", CHAIN, check=False) for program in programs)
+
+
+def _leases(cluster: Cluster, nodes: Sequence[str]) -> list[tuple[float, float]]:
+    """For each node the age of its lease and its duration, in seconds, by this machine's clock (the nodes' own)."""
+    ages: list[tuple[float, float]] = []
+    with cluster.api() as client:
+        for node in nodes:
+            spec = CoordinationV1Api(client).read_namespaced_lease(node, LEASES).spec
+            if spec is None or spec.renew_time is None:
+                raise OrdealError(f"the lease of node {node} was never renewed")
+            age = (datetime.now(UTC) - spec.renew_time).total_seconds()
+            ages.append((age, float(spec.lease_duration_seconds or 40)))
+    return ages
+
+
+def _families(addresses: Sequence[str]) -> list[tuple[str, list[str]]]:
+    v4, v6 = [a for a in addresses if ":" not in a], [a for a in addresses if ":" in a]
+    return [(program, some) for program, some in (("iptables", v4), ("ip6tables", v6)) if some]
+
+
+def _strings(value: object) -> list[str]:
+    return [str(v) for v in value] if isinstance(value, list) else []

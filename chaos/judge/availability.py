@@ -1,0 +1,187 @@
+"""A Service keeps answering: outages measured by probes, per node."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import attrgetter
+
+from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.sight import Span, never_landed, overlapping
+from chaos.record.history import Blind, History, Probe, Window
+
+GAP_S = 0.5
+
+
+@promise
+def outage_at_most(
+    limit_s: float,
+    *,
+    nodes: Sequence[str] | None = None,
+    target: str | None = None,
+    gap_s: float = GAP_S,
+    window: Window | None = None,
+    fault: str | None = None,
+) -> Invariant:
+    """No node saw the Service away for longer than `limit_s` seconds.
+
+    An outage runs from the start of the first failed probe to the start of the next one that succeeded; one that
+    overlaps the judged span counts in full. `nodes`: those that must have probed (default: all that did). A gap of more
+    than `gap_s` seconds without a probe is unknown, unless an outage that was seen is already too long.
+    """
+    return _availability(f"outage-at-most-{limit_s:g}s", limit_s, nodes, target, gap_s, Span(window, fault))
+
+
+@promise
+def answered_throughout(
+    *,
+    nodes: Sequence[str] | None = None,
+    target: str | None = None,
+    gap_s: float = GAP_S,
+    window: Window | None = None,
+    fault: str | None = None,
+) -> Invariant:
+    """Every probe was answered: an outage of no length at all is allowed."""
+    return _availability("answered-throughout", 0.0, nodes, target, gap_s, Span(window, fault))
+
+
+@dataclass(frozen=True, slots=True)
+class _Outage:
+    """Failed probes in a row. `length_s` is what is proven; `over` is false where no success ended it."""
+
+    failed: tuple[Probe, ...]
+    length_s: float
+    over: bool
+
+    @property
+    def start(self) -> float:
+        return self.failed[0].at
+
+    @property
+    def end(self) -> float:
+        return self.start + self.length_s
+
+
+def _availability(
+    name: str, limit_s: float, nodes: Sequence[str] | None, target: str | None, gap_s: float, span: Span
+) -> Invariant:
+    def judge(history: History) -> Judgement:
+        window = span.of(history)
+        if window is None:
+            return never_landed(span)
+        series: dict[tuple[str, str], list[Probe]] = {}
+        sent = history.of(Probe)
+        for probe in sent:
+            if (target is None or probe.target == target) and (nodes is None or probe.node in nodes):
+                series.setdefault((probe.node, probe.target), []).append(probe)
+        expected = _nodes_expected(history, sent, nodes)
+        mute = sorted(expected - {node for (node, _), probes in series.items() if any(p.at in window for p in probes)})
+        if not expected or mute:
+            return unknown(f"no probe was sent from {', '.join(mute)}" if mute else "no probe was sent")
+        return _judge_series(history, series, window, limit_s, gap_s)
+
+    return Invariant(name, judge)
+
+
+def _nodes_expected(history: History, sent: Sequence[Probe], nodes: Sequence[str] | None) -> set[str]:
+    if nodes is not None:
+        return set(nodes)
+    blinded = {b.source.removeprefix("probe:") for b in history.of(Blind) if b.source.startswith("probe:")}
+    return {p.node for p in sent} | blinded
+
+
+def _judge_series(
+    history: History, series: dict[tuple[str, str], list[Probe]], window: Window, limit_s: float, gap_s: float
+) -> Judgement:
+    figures: dict[str, Figure] = {"probes": 0, "failed_probes": 0, "outages": 0, "outage_total_ms": 0}
+    too_long: list[tuple[str, _Outage]] = []
+    doubts: list[tuple[str, tuple[Probe | Blind, ...]]] = []
+    for (node, target), probes in sorted(series.items()):
+        inside = probes[bisect_left(probes, window.start, key=_at) : bisect_right(probes, window.end, key=_at)]
+        outages = [o for o in _outages(probes, gap_s) if o.start <= window.end and o.end >= window.start]
+        longest_ms = round(1000 * max((o.length_s for o in outages), default=0.0))
+        at_node = f"longest_outage_ms_{node}"
+        figures[at_node] = max(longest_ms, int(figures.get(at_node, 0)))
+        figures["probes"] = int(figures["probes"]) + len(inside)
+        figures["failed_probes"] = int(figures["failed_probes"]) + sum(not p.ok for p in inside)
+        figures["outages"] = int(figures["outages"]) + len(outages)
+        figures["outage_total_ms"] = int(figures["outage_total_ms"]) + round(1000 * sum(o.length_s for o in outages))
+        where = f"{node} to {target}"
+        too_long += [(where, o) for o in outages if o.length_s > limit_s or (limit_s == 0 and o.failed)]
+        doubts += [
+            (f"an outage from {where} at {o.start:.2f} s was not over when its last probe was sent", o.failed)
+            for o in outages
+            if not o.over
+        ]
+        doubts += _gaps(where, probes, window, gap_s)
+        doubts += [
+            (f"the prober on {node} was blind from {b.at:.1f} s to {b.until:.1f} s: {b.why}", (b,))
+            for b in overlapping(history, f"probe:{node}", window)
+            if b.until - b.at > gap_s
+        ]
+    figures["longest_outage_ms"] = max(int(v) for k, v in figures.items() if k.startswith("longest_outage_ms_"))
+    if too_long:
+        where, worst = max(too_long, key=lambda found: found[1].length_s)
+        ended = "" if worst.over else ", and was not over then"
+        return violated(
+            f"no answer from {where} for {1000 * worst.length_s:.0f} ms, from {worst.start:.2f} s to {worst.end:.2f} s"
+            f"{ended}; allowed were {1000 * limit_s:.0f} ms ({worst.failed[0].error})",
+            worst.failed,
+            reason="outage",
+            **figures,
+        )
+    if doubts:
+        sentence, proof = doubts[0]
+        return unknown(sentence, proof)
+    answered = int(figures["probes"]) - int(figures["failed_probes"])
+    return held(
+        f"{answered} of {figures['probes']} probes from {len(series)} nodes were answered, "
+        f"the longest outage was {figures['longest_outage_ms']} ms, allowed were {1000 * limit_s:.0f} ms",
+        **figures,
+    )
+
+
+_at = attrgetter("at")
+
+
+def _outages(probes: Sequence[Probe], gap_s: float) -> list[_Outage]:
+    """Outages in the order of time. What lies in a gap is proven to be neither an outage nor none: it ends one."""
+    found: list[_Outage] = []
+    failed: list[Probe] = []
+
+    def close(end: float, *, over: bool) -> None:
+        if failed:
+            found.append(_Outage(tuple(failed), round(end - failed[0].at, 6), over))  # probes tell microseconds
+            failed.clear()
+
+    for probe in probes:
+        if failed:
+            if probe.at - failed[-1].at > gap_s:
+                close(failed[-1].at, over=False)
+            if probe.ok:
+                close(probe.at, over=True)
+        if not probe.ok:
+            failed.append(probe)
+    if failed:
+        close(failed[-1].at, over=False)
+    return found
+
+
+def _gaps(
+    where: str, probes: Sequence[Probe], window: Window, gap_s: float
+) -> list[tuple[str, tuple[Probe | Blind, ...]]]:
+    """Where, in the window, no probe was sent for too long; also at its ends, where it has any."""
+    edges = [p.at for p in probes]
+    if window.start != float("-inf"):
+        edges = [max(window.start, 0.0), *(at for at in edges if at > window.start)]
+    if window.end != float("inf"):
+        edges = [*(at for at in edges if at < window.end), window.end]
+    gaps = [(before, after) for before, after in pairwise(edges) if after - before > gap_s]
+    by_time = {p.at: p for p in probes} if gaps else {}
+    return [
+        (
+            f"no probe was sent from {where} between {before:.2f} s and {after:.2f} s",
+            tuple(by_time[at] for at in (before, after) if at in by_time),
+        )
+        for before, after in gaps
+    ]

@@ -1,0 +1,173 @@
+"""What an invariant is: a pure function from a history to a finding."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import wraps
+from inspect import signature
+from math import isfinite
+from pathlib import Path
+from typing import ParamSpec, get_type_hints
+
+import msgspec
+
+from chaos.basics.scrub import scrub
+from chaos.errors import OrdealError
+from chaos.record.history import History, Record
+
+Figure = float | int | str
+PROOF_LIMIT = 20
+P = ParamSpec("P")
+
+
+class Verdict(StrEnum):
+    """The three answers. Unknown is no kind of held: it fails the run."""
+
+    HELD = "held"
+    VIOLATED = "violated"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What an invariant's function returns.
+
+    `reason` is a short code for *how* it was violated (such as "taint-eviction"), so that a control can ask for
+    the expected one; `figures` are measured numbers whose names say the unit; `proof` the records that show it.
+    """
+
+    verdict: Verdict
+    sentence: str
+    reason: str = ""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    proof: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an invariant was made, as JSON can hold it, so that its history can be judged again later, by anybody.
+
+    `promise` is the name of the function that made it, `arguments` are what it was called with.
+    """
+
+    promise: str
+    arguments: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A judgement with the name of the invariant that gave it, and how that was made where a promise made it."""
+
+    invariant: str
+    verdict: Verdict
+    sentence: str
+    reason: str = ""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    proof: tuple[Record, ...] = ()
+    recipe: Recipe | None = None
+    history: Path | None = None  # the file that holds what was judged
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """A named promise and the pure function that judges it."""
+
+    name: str
+    judge: Callable[[History], Judgement]
+    recipe: Recipe | None = None
+
+
+_PROMISES: dict[str, Callable[..., Invariant]] = {}
+
+
+def promise(make: Callable[P, Invariant]) -> Callable[P, Invariant]:
+    """Mark a function that makes an invariant: what it makes knows its recipe, and `made_again` finds it by name."""
+    name = make.__name__
+    if name in _PROMISES:
+        raise ValueError(f"two promises are called {name!r}")
+    _PROMISES[name] = make
+
+    @wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> Invariant:
+        bound = signature(make).bind(*args, **kwargs)
+        given = {name: as_json(value) for name, value in bound.arguments.items()}
+        return replace(make(*args, **kwargs), recipe=Recipe(name, given))
+
+    return made
+
+
+def as_json(value: object) -> object:
+    """An argument as a recipe has it. JSON has no infinity: a window without an end has it as a text, which
+    `made_again` reads as a number.
+    """
+    return _finite(msgspec.to_builtins(value))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def promises() -> tuple[str, ...]:
+    """The names of all promises of the modules that are loaded."""
+    return tuple(sorted(_PROMISES))
+
+
+def made_by(name: str) -> Callable[..., Invariant]:
+    """The function that makes a promise: its signature is the recipe's arguments. Raises KeyError."""
+    return _PROMISES[name]
+
+
+def made_again(recipe: Recipe) -> Invariant:
+    """The invariant of a recipe. Raises OrdealError where this version knows no such promise, or not so called."""
+    make = _PROMISES.get(recipe.promise)
+    if make is None:
+        raise OrdealError(f"this version knows no promise {recipe.promise!r}; judge with the version that made it")
+    hints = get_type_hints(make)
+    try:
+        arguments = {
+            name: msgspec.convert(value, hints[name], strict=False) for name, value in recipe.arguments.items()
+        }
+        signature(make).bind(**arguments)
+    except (KeyError, TypeError, msgspec.ValidationError) as error:
+        raise OrdealError(f"the arguments of {recipe.promise} do not fit this version: {error!r}") from error
+    return replace(make(**arguments), recipe=recipe)
+
+
+def held(sentence: str, **figures: Figure) -> Judgement:
+    """The history shows that the promise was kept."""
+    return Judgement(Verdict.HELD, sentence, figures=figures)
+
+
+def violated(sentence: str, proof: Sequence[Record] = (), *, reason: str, **figures: Figure) -> Judgement:
+    """The history shows that the promise was broken; `proof` is cut to its first records."""
+    return Judgement(Verdict.VIOLATED, sentence, reason, figures, tuple(proof[:PROOF_LIMIT]))
+
+
+def unknown(sentence: str, proof: Sequence[Record] = ()) -> Judgement:
+    """The history does not show enough to say."""
+    return Judgement(Verdict.UNKNOWN, sentence, "not-enough-seen", proof=tuple(proof[:PROOF_LIMIT]))
+
+
+def judge(invariant: Invariant, history: History) -> Finding:
+    """Judge a history. A judge that crashes has shown nothing: unknown, with what it raised."""
+    try:
+        j = invariant.judge(history)
+    except Exception as error:  # noqa: BLE001  (any crash of a checker must become a verdict, not an abort)
+        crashed = scrub(f"the check itself crashed: {error!r}")
+        return Finding(invariant.name, Verdict.UNKNOWN, crashed, "crashed", recipe=invariant.recipe)
+    said = scrub(j.sentence)
+    return Finding(invariant.name, j.verdict, said, j.reason, j.figures, j.proof, invariant.recipe, history.path)
+
+
+def overall(findings: Sequence[Finding]) -> Verdict:
+    """Violated if any is violated, else unknown if any is unknown or there are none, else held."""
+    verdicts = {f.verdict for f in findings}
+    if Verdict.VIOLATED in verdicts:
+        return Verdict.VIOLATED
+    if Verdict.UNKNOWN in verdicts or not verdicts:
+        return Verdict.UNKNOWN
+    return Verdict.HELD

@@ -1,0 +1,124 @@
+"""The incidents: what happened, what is claimed, which known-bad configurations must break the claim.
+
+Each is defined in its subject's incident.py, which is found by being there; suites name it by id.
+"""
+
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+
+from chaos.errors import OrdealError
+
+SUBJECTS = "chaos.subjects"  # found, never imported by name: what is below the subjects knows none
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A known-bad configuration. The invariant `breaks` must be violated in it, with the reason code `because`."""
+
+    id: str
+    what: str
+    breaks: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """How the failure shows on a live cluster: a command, and what to look for in what it prints."""
+
+    command: str
+    look_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A published failure. `claim` is the promise in MUST words; `remedy` what a reader should do about it.
+
+    `recognise`: what tells the failure on a live cluster, each a command and what to look for in what it prints.
+    `versions`: which versions were affected and which have it mended. `postmortem`: the post-mortem that it is taken
+    from, one of POSTMORTEMS; "" where it has another source.
+    """
+
+    id: str
+    title: str
+    level: str
+    claim: str
+    story: str
+    source: str
+    remedy: str
+    controls: tuple[Control, ...]
+    recognise: tuple["Sign", ...] = ()
+    versions: str = ""
+    postmortem: str = ""
+
+    def control(self, control_id: str) -> Control:
+        """The control of that id. Raises OrdealError that names those there are."""
+        for control in self.controls:
+            if control.id == control_id:
+                return control
+        known = ", ".join(c.id for c in self.controls) or "none"
+        raise OrdealError(f"{self.id} has no control {control_id!r}; there are: {known}")
+
+
+DATABASE, NODE, CONTROL_PLANE, PLEG, VOLUME = POSTMORTEMS = (
+    "000_91f3449a640eb9ef",
+    "001_212a703fcd7edcb3",
+    "002_f6a8e22b632b599b",
+    "003_48e4503f27ba239f",
+    "004_41f5887823408c82",
+)
+CONTROL_PLANE_POSTMORTEM = (
+    f"post-mortem {CONTROL_PLANE} (Kubernetes 1.3, later 1.5): the only control-plane machine died"
+)
+NODE_POSTMORTEM = f"post-mortem {NODE} (Kubernetes 1.9, Docker 1.12): nodes that ran out, filled up and were renamed"
+
+DATABASE_POSTMORTEM = (
+    f"post-mortem {DATABASE} (MySQL and Redis on Kubernetes): full disks, a clock that went back, a bad link"
+)
+
+
+@cache
+def incidents() -> tuple[Incident, ...]:
+    """Every incident that there is, by id: the INCIDENTS of each subject's incident.py.
+
+    Raises OrdealError where a subject has none, or two subjects have one of the same id.
+    """
+    found: dict[str, tuple[str, Incident]] = {}
+    for name in subjects():
+        for each in _of_subject(name):
+            if each.id in found:
+                raise OrdealError(
+                    f"the incident {each.id!r} is in chaos/subjects/{found[each.id][0]} and in chaos/subjects/{name}: "
+                    "give one of them another id"
+                )
+            found[each.id] = (name, each)
+    return tuple(incident for _, (_, incident) in sorted(found.items()))
+
+
+def subjects() -> tuple[str, ...]:
+    """The names of the subjects: the folders of chaos/subjects."""
+    path = import_module(SUBJECTS).__path__
+    return tuple(sorted(each.name for each in pkgutil.iter_modules(path) if each.ispkg))
+
+
+def _of_subject(name: str) -> tuple[Incident, ...]:
+    if find_spec(f"{SUBJECTS}.{name}.incident") is None:
+        raise OrdealError(
+            f"chaos/subjects/{name} has no incident.py, which says what happened and what is claimed: add it, with "
+            "INCIDENTS, or remove the folder"
+        )
+    declared = getattr(import_module(f"{SUBJECTS}.{name}.incident"), "INCIDENTS", ())
+    if not declared:
+        raise OrdealError(f"chaos/subjects/{name}/incident.py has no INCIDENTS: add it, a tuple of the subject's own")
+    return tuple(declared)
+
+
+def find(incident_id: str) -> Incident:
+    """The incident of that id. Raises OrdealError that names those there are."""
+    for incident in incidents():
+        if incident.id == incident_id:
+            return incident
+    known = ", ".join(each.id for each in incidents())
+    raise OrdealError(f"there is no incident {incident_id!r}; there are: {known}")

@@ -1,0 +1,57 @@
+"""The kubelets are in touch with the API server again, by their own heartbeats.
+
+A node's Ready condition is stale for a grace period: a kubelet that can't reach the API server looks Ready at first.
+"""
+
+from collections.abc import Sequence
+
+from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
+from chaos.record.history import History, Sample
+from chaos.record.leases import LEASE_AGE
+
+SILENT = "silent"
+
+
+@promise
+def kubelets_report_again(nodes: Sequence[str], *, within_s: float) -> Invariant:
+    """Each node's kubelet renewed its lease within `within_s` seconds after the last fault was undone."""
+
+    def judge(history: History) -> Judgement:
+        window = history.fault_window()
+        if window is None or window.end == float("inf"):
+            return unknown("no fault was undone, so there is no moment from which to count")
+        samples = [s for s in history.of(Sample) if s.name == LEASE_AGE]
+        last_at = max((s.at for s in samples), default=0.0)
+        figures: dict[str, Figure] = {"nodes": len(nodes)}
+        silent: list[str] = []
+        for node in nodes:
+            renewed = [s.at - s.value for s in samples if s.subject == node and s.at - s.value > window.end]
+            if renewed and renewed[0] - window.end <= within_s:
+                figures[f"report_s_{node}"] = round(renewed[0] - window.end, 3)
+            else:
+                silent.append(node)
+        if silent and last_at < window.end + within_s:
+            return unknown(
+                f"leases were sampled until {last_at:.1f} s, less than {within_s:g} s after the fault was undone"
+            )
+        if silent:
+            return violated(
+                f"the kubelets of {', '.join(silent)} did not renew their lease within {within_s:g} s after the fault",
+                [s for s in samples if s.subject in silent][-5:],
+                reason=SILENT,
+                silent=len(silent),
+                **figures,
+            )
+        slowest = max(float(v) for k, v in figures.items() if k.startswith("report_s_"))
+        return held(f"all {len(nodes)} kubelets renewed their lease, the last after {slowest:.1f} s", **figures)
+
+    return Invariant("kubelets-report-again", judge)
+
+
+def reporting(history: History, nodes: Sequence[str]) -> bool:
+    """Whether every one of `nodes` has renewed its lease since the last fault was undone, as far as was sampled."""
+    window = history.fault_window()
+    if window is None:
+        return False
+    samples = [s for s in history.of(Sample) if s.name == LEASE_AGE]
+    return all(any(s.subject == n and s.at - s.value > window.end for s in samples) for n in nodes)

@@ -1,0 +1,207 @@
+"""The prober: a small program that asks one URL at a steady pace and writes one JSON line for each answer.
+
+http://HOST[:PORT]/PATH is one GET on a TCP connection of its own; dns://HOST[:PORT]/NAME one UDP query for the name's
+IPv4 address; echo://HOST:PORT/ one line on a single TCP connection that is kept, and made anew only after it broke.
+
+It runs as a child process inside a node's network namespace, so it imports only the standard library and nothing else
+of this package. Each probe is sent in its slot of an absolute schedule whatever became
+of the ones before it. A slot that could not be kept (the machine stalled) is left out: it shows as a gap, never as an
+answer. It ends when its standard input ends, so that a killed parent leaves no prober, and after --for-s at the latest.
+
+A line: {"start": monotonic seconds, "ok": bool, "took_s": seconds, "by": who answered, "error": text}. Who answered is
+the body's first line; for dns the address; for echo the connection's own port, so that another connection shows.
+CLOCK_MONOTONIC is one clock for all processes of a machine, so the parent can use "start" as it is.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from urllib.parse import SplitResult, urlsplit
+
+IN_FLIGHT_LIMIT = 20
+HEADER_LIMIT_BYTES = 16_384
+BODY_LIMIT_BYTES = 2_048
+
+
+async def ask(host: str, port: int, path: str) -> tuple[bool, str, str]:
+    """One GET on a connection of its own: whether the status was 2xx, the body's first line, and the error if any."""
+    reader, writer = await asyncio.open_connection(host, port, limit=HEADER_LIMIT_BYTES)
+    try:
+        request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: kube-ordeal\r\nConnection: close\r\n\r\n"
+        writer.write(request.encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        parts = head.split("\r\n", 1)[0].split(" ", 2)
+        if len(parts) < 2 or not parts[0].startswith("HTTP/") or not parts[1].isdigit():
+            return False, "", f"not an HTTP answer: {head[:60]!r}"
+        body = await _body(reader, head)
+        line = body.decode(errors="replace").strip().split("\n", 1)[0].strip()[:200]
+        ok = parts[1].startswith("2")
+        return ok, line, "" if ok else f"HTTP {parts[1]}"
+    finally:
+        writer.transport.abort()  # at once, also where the deadline has cut us off
+
+
+async def _body(reader: asyncio.StreamReader, head: str) -> bytes:
+    """The body's first bytes; the whole body where it is short."""
+    length = BODY_LIMIT_BYTES
+    for line in head.split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "content-length" and value.strip().isdigit():
+            length = min(length, int(value))
+    body = b""
+    while len(body) < length and (more := await reader.read(length - len(body))):
+        body += more
+    return body
+
+
+class Lookup(asyncio.DatagramProtocol):
+    """The answer to one DNS query, as a future."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def datagram_received(self, data: bytes, _addr: object) -> None:
+        if not self.answer.done():
+            self.answer.set_result(data)
+
+    def error_received(self, exc: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(exc)
+
+
+async def look_up(host: str, port: int, name: str) -> tuple[bool, str, str]:
+    """One query for the name's A record over UDP (RFC 1035, section 4.1), from a port of its own."""
+    number = os.urandom(2)
+    labels = b"".join(bytes([len(part)]) + part.encode() for part in name.rstrip(".").split("."))
+    query = number + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + labels + b"\x00\x00\x01\x00\x01"
+    loop = asyncio.get_running_loop()
+    transport, lookup = await loop.create_datagram_endpoint(Lookup, remote_addr=(host, port))
+    try:
+        transport.sendto(query)
+        said = await lookup.answer
+    finally:
+        transport.abort()
+    if len(said) < 12:
+        return False, "", f"not a DNS answer: {said!r}"
+    code, answers = said[3] & 0x0F, int.from_bytes(said[6:8], "big")
+    if said[:2] != number or code or not answers:
+        return False, "", f"no address: response code {code}, {answers} answers"
+    return True, ".".join(str(byte) for byte in said[-4:]), ""
+
+
+class Echo:
+    """One connection to an echo server, kept for as long as it lives."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._turn = asyncio.Lock()
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self) -> tuple[bool, str, str]:
+        """Send a line and wait until it comes back. A line that is late is no broken connection: it is kept."""
+        async with self._turn:
+            if self._streams is None:
+                self._streams = await asyncio.open_connection(self._host, self._port)
+            reader, writer = self._streams
+            line = os.urandom(8).hex().encode() + b"\n"
+            try:
+                writer.write(line)
+                while (said := await reader.readline()) != line:
+                    if not said:
+                        raise ConnectionResetError("the other side ended the connection")
+            except (OSError, EOFError):
+                self._streams = None
+                writer.transport.abort()
+                raise
+            return True, f"port {writer.get_extra_info('sockname')[1]}", ""
+
+
+async def probe(ask_once: Callable[[], Coroutine[None, None, tuple[bool, str, str]]], timeout_s: float) -> None:
+    """Ask once and write the line."""
+    start = time.monotonic()
+    try:
+        async with asyncio.timeout(timeout_s):
+            ok, by, error = await ask_once()
+    except TimeoutError:
+        ok, by, error = False, "", f"no answer within {timeout_s:g} s"
+    except (OSError, EOFError, asyncio.LimitOverrunError) as failure:
+        ok, by, error = False, "", str(failure) or type(failure).__name__
+    took_s = time.monotonic() - start
+    line = {"start": round(start, 6), "ok": ok, "took_s": round(took_s, 6), "by": by, "error": error[:200]}
+    try:
+        os.write(sys.stdout.fileno(), json.dumps(line).encode() + b"\n")
+    except BrokenPipeError:
+        os._exit(0)  # nobody reads any more
+
+
+async def run(url: SplitResult, interval_s: float, timeout_s: float, for_s: float) -> None:
+    """Probe until standard input ends or `for_s` is over; the probes under way are then waited for."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def listen() -> None:
+        with suppress(BlockingIOError):
+            if not os.read(sys.stdin.fileno(), 4096):
+                loop.remove_reader(sys.stdin.fileno())
+                stop.set()
+
+    ask_once = asker(url)
+    os.set_blocking(sys.stdin.fileno(), False)
+    loop.add_reader(sys.stdin.fileno(), listen)
+    under_way: set[asyncio.Task[None]] = set()
+    began = time.monotonic()
+    slot = 0
+    while not stop.is_set() and slot * interval_s < for_s:
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(began + slot * interval_s):
+                await stop.wait()
+        if stop.is_set():
+            break
+        if len(under_way) < IN_FLIGHT_LIMIT:
+            task = asyncio.create_task(probe(ask_once, timeout_s))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+        # The next slot that is not over yet; those a stall has swallowed are not made up for.
+        slot = max(slot + 1, int((time.monotonic() - began) / interval_s))
+    if under_way:
+        await asyncio.wait(under_way)
+
+
+def asker(url: SplitResult) -> Callable[[], Coroutine[None, None, tuple[bool, str, str]]]:
+    """What asks this URL once."""
+    host = url.hostname or ""
+    if url.scheme == "dns":
+        return lambda: look_up(host, url.port or 53, url.path.strip("/"))
+    if url.scheme == "echo":
+        return Echo(host, url.port or 7).ask
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    return lambda: ask(host, url.port or 80, path)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command: `python -m chaos.record.prober --url http://10.96.1.2:80/`."""
+    parser = argparse.ArgumentParser(prog="chaos.record.prober", description="Ask one URL at a steady pace.")
+    parser.add_argument("--url", required=True, help="http://, dns:// or echo://HOST[:PORT]/PATH")
+    parser.add_argument("--node", default="", help="only so that a person sees in the process list whose prober it is")
+    parser.add_argument("--interval-s", type=float, default=0.1)
+    parser.add_argument("--timeout-s", type=float, default=0.8)
+    parser.add_argument("--for-s", type=float, default=6 * 3600.0)
+    options = parser.parse_args(argv)
+    url = urlsplit(options.url)
+    if url.scheme not in {"http", "dns", "echo"} or not url.hostname:
+        parser.error(f"--url must be http://HOST[:PORT]/PATH (or dns, or echo), not {options.url!r}")
+    if options.interval_s <= 0 or options.timeout_s <= 0:
+        parser.error("--interval-s and --timeout-s must be above 0")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends us by our standard input
+    asyncio.run(run(url, options.interval_s, options.timeout_s, options.for_s))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,724 @@
+"""The lab: what a suite function is handed. It deploys, records, injects, holds, and takes findings."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import replace
+from functools import partial
+from itertools import chain, count
+from pathlib import Path
+from typing import Protocol
+
+from chaos.basics.waiting import WaitedInVainError, eventually, hold
+from chaos.clusters.base import (
+    EXISTING,
+    KIND,
+    Cluster,
+    LoadsImages,
+    NodeNetwork,
+    NodePower,
+    Shape,
+    Timers,
+    missing,
+)
+from chaos.conformance.program import plain
+from chaos.conformance.rounds import Wish
+from chaos.errors import OrdealError
+from chaos.harm.base import Fault, inject
+from chaos.hosts import engine, mutants, registry, workload_images
+from chaos.judge.base import Figure, Finding, Invariant, Verdict, judge
+from chaos.judge.catalogue import Incident
+from chaos.judge.conformance import AFTER, BEFORE
+from chaos.judge.heartbeats import reporting
+from chaos.judge.start import NOT_STARTED, STARTED
+from chaos.record import evidence
+from chaos.record.evidence import Piece
+from chaos.record.history import FaultStep, History, Observation, Phase, Sample
+from chaos.record.journal import WORKLOAD, Journal, Saved
+from chaos.record.leases import LeaseSamples
+from chaos.record.probing import ServiceProbes, steady
+from chaos.record.recorder import Recorder
+from chaos.results.results import Row
+from chaos.results.specs import SpecResult
+from chaos.run.conforming import CantConformError, Conforming
+from chaos.run.incident import HARDENED, Load, Replay
+from chaos.run.live import Now
+from chaos.run.obstacles import lacking_extra, lacking_image, lacking_name, lacking_part, lacking_specs, obstacle
+from chaos.run.pool import Pool
+from chaos.run.profile import Profile
+from chaos.run.promised import Conditions, Register, beginning
+from chaos.run.turn import Turn
+from chaos.workloads.base import pulled_by_nodes
+from chaos.workloads.starter import start_pod
+from chaos.workloads.web import Deployed, remove_namespace
+
+# These end by what is seen, and are as long as the slowest machine needs.
+STEADY_WITHIN_S = 300.0
+SOUND_WITHIN_S = 120.0
+LATE_S = 180.0  # so much longer than what is promised a recovery is waited for: late is not the same as never
+CONFORMANCE, NOT_RUN = "conformance", "not run: "  # the name of a fact, and how it begins
+
+Sampler = Callable[[History], AbstractContextManager[object]]
+
+
+class Workload(Protocol):
+    """Something that can be put on a cluster."""
+
+    @property
+    def name(self) -> str: ...
+    def deploy(self, cluster: Cluster, run: str, namespace: str) -> Deployed: ...
+
+
+class Lab:
+    """One replay of one incident in one variant. `control` is None when hardened, else the control's id."""
+
+    def __init__(
+        self,
+        incident: Incident,
+        control: str | None,
+        cluster_kind: str,
+        profile: Profile,
+        *,
+        needs: Sequence[type],
+        replay: str = "",
+        pool: Pool,
+        journal: Journal,
+        run: str,
+        directory: Path,
+        report: Callable[[str], None],
+        images: Mapping[str, str] | None = None,
+        storage_class: str = "",
+        upgrade_to: str = "",
+        conform: Wish | None = None,
+        turn: Turn | None = None,
+        declared: Replay | None = None,
+        too_late: Callable[[], str] = str,
+    ) -> None:
+        """`images` are those that the user named, by the workload's name; so are `storage_class` and `upgrade_to`.
+
+        `conform`: when upstream's specs are run around it; around a control, which is known to be bad, they never are.
+        `turn` is this process's share of the machine, where other processes of the run replay at the same time.
+        `too_late`: asked after it waited for its turn: why it is left out after all; empty where it goes on.
+        `declared`: what the suite function says of itself; None where no suite function is told (Chaos Toolkit).
+        """
+        self.incident, self.control, self.cluster_kind, self.profile = incident, control, cluster_kind, profile
+        self.journal, self.replay = journal, replay
+        self.storage_class, self.upgrade_to = storage_class, upgrade_to
+        self.findings: list[Finding] = []
+        self.facts: dict[str, Figure] = {}
+        self.image_facts: dict[str, str] = {}  # what the engine, or the nodes, say of the workloads' images
+        self.not_run_controls: dict[str, str] = {}
+        self.tables: dict[str, Sequence[Row]] = {}
+        self.histories: list[Path] = []
+        self.evidence: list[Piece] = []
+        self._needs, self._pool, self._run, self._directory, self._report = needs, pool, run, directory, report
+        self._images, self._turn, self._declared = images or {}, turn, declared
+        self._too_late = too_late
+        wish = conform if conform is not None and control is None else Wish()
+        self._beginning = beginning(
+            incident.id, replay, control=control or "", cluster=cluster_kind, profile=profile.name
+        )
+        self._conforming = Conforming(wish, directory, report, self._beginning)
+        self._cluster: Cluster | None = None
+        self._deployed: list[tuple[Cluster, str, int]] = []  # with its namespace and its entry in the journal
+        self._history: History | None = None
+        self._recorder: Recorder | None = None
+        self._abandoned = False
+        self.alone_again = False  # the next replay of this process wants the machine, and a cluster like this one
+        self._used_up = ""
+        self._began = time.monotonic()
+        self.now = Now("start", "", self._began)
+        promises = declared.promises if declared is not None else None
+        self._register = Register(promises(self.conditions), hardened=control is None) if promises else None
+
+    # --- the cluster
+
+    def cluster(self, shape: Shape) -> Cluster:
+        """The cluster of that shape, made where there is none. Raises OrdealError, LacksAbilityError."""
+        self.phase("cluster")
+        if self.cluster_kind == EXISTING and shape != Shape(workers=shape.workers, timers=self.timers):
+            raise LacksAbilityError("an existing cluster is taken as it is, and this replay needs other flags")
+        with self._taking_turns():
+            self._cluster = self._pool.acquire(self.cluster_kind, shape)
+        lacking = missing(self._cluster, self._needs)
+        if lacking:
+            raise LacksAbilityError(f"{self.incident.id} needs {', '.join(lacking)}, which this cluster has not")
+        containers = self.cluster_kind == EXISTING and isinstance(self._cluster, NodePower)  # of this machine
+        if self._declared is not None and containers:
+            why = lacking_part(self._declared, made=False) or lacking_image(self._declared, self._images)
+            if why:
+                raise LacksAbilityError(why)
+        pulls = not isinstance(self._cluster, LoadsImages)
+        if self._declared is not None and pulls and (why := lacking_name(self._declared, self._images)):
+            raise LacksAbilityError(why)
+        return self._cluster
+
+    @contextmanager
+    def _taking_turns(self) -> Iterator[None]:
+        """Around getting a cluster, which may go on beside others that wait, also for a replay that then is alone."""
+        turn = self._turn
+        if turn is None:
+            self._check_machine()
+            yield
+            return
+        load, memory_bytes = (self._declared.load, self._declared.memory_bytes) if self._declared else (Load.WAITS, 0)
+        if self.cluster_kind == EXISTING:  # all have the same one: two faults at once would be each other's harm
+            load = Load.ALONE
+        first = Load.WAITS if load is Load.ALONE and not turn.alone else load
+
+        def waiting() -> None:
+            self.phase("wait", "another replay, or a build, has the machine")
+
+        if self.cluster_kind == KIND:  # a simulated one needs little, and builds what it lacks
+            turn.prepared(self._wait_for_setup)
+        self._check_machine()  # set-up may have brought what it lacked
+        turn.take(first, memory_bytes=memory_bytes, waiting=waiting, make_room=self._pool.make_room)
+        if why := self._too_late():
+            raise LeftOutError(why)
+        yield
+        turn.take(load, memory_bytes=memory_bytes, waiting=waiting)
+
+    def _check_machine(self) -> None:
+        """Raises LacksAbilityError where this machine can't do the replay on such a cluster."""
+        if self._declared is None:
+            return
+        if why := lacking_extra(self._declared, self.cluster_kind):
+            raise LacksAbilityError(why)
+        if self.cluster_kind != KIND:
+            return
+        if not self._pool.image_is_given and (why := lacking_specs(self._declared, plain(self.kubernetes))):
+            raise LacksAbilityError(why)
+        if why := obstacle(self._declared, self._images):
+            raise LacksAbilityError(why)
+
+    def _wait_for_setup(self) -> None:
+        """What this process keeps up meanwhile would take from the build."""
+        self.phase("wait", "set-up goes on")
+        self._pool.make_room()
+
+    @property
+    def current(self) -> Cluster:
+        """The cluster in use. Raises OrdealError before the suite asked for one."""
+        if self._cluster is None:
+            raise OrdealError("the suite has asked for no cluster yet: call lab.cluster(shape) first")
+        return self._cluster
+
+    @property
+    def used_cluster(self) -> Cluster | None:
+        """The cluster in use, or None."""
+        return self._cluster
+
+    @property
+    def kubernetes(self) -> str:
+        """The version of the clusters that are made, as the user asked for it."""
+        return self._pool.kubernetes
+
+    def use_up(self, why: str, version: str) -> None:
+        """This replay makes another cluster of the current one, and nothing can take that back. `why` says by what;
+        `version` is the Kubernetes version that it has then.
+
+        So it is journalled as one to delete, also where it was to be kept, and goes at the replay's end. Raises
+        LacksAbilityError for an existing cluster: it is not ours to use up; CantConformError where specs are to be run
+        after it, and there is no e2e.test of that version.
+        """
+        if self.cluster_kind == EXISTING:
+            raise LacksAbilityError(f"{why}, which can't be taken back: it takes a cluster of its own")
+        self._conforming.check(version)
+        self._pool.use_up(self.cluster_kind)
+        self._used_up = why
+
+    @contextmanager
+    def apart(self, tag: str) -> Iterator["Lab"]:
+        """A lab with a cluster of its own, to be used in a thread of its own; deleted at the block's end.
+
+        What is recorded and collected there is kept with this replay; its findings are the caller's to use.
+        """
+        pool = self._pool.apart(tag)
+        lab = Lab(
+            self.incident,
+            self.control,
+            self.cluster_kind,
+            self.profile,
+            needs=self._needs,
+            pool=pool,
+            journal=self.journal,
+            run=self._run,
+            directory=self._directory / tag,
+            report=lambda _: None,
+            images=self._images,
+            storage_class=self.storage_class,
+        )
+        try:
+            yield lab
+        finally:
+            self.histories.extend(lab.histories)
+            self.evidence.extend(lab.evidence)
+            lab.forget_workloads()
+            pool.close()
+
+    @property
+    def conditions(self) -> Conditions:
+        """What this replay's promises may depend on."""
+        return Conditions(self.control, self.cluster_kind, self.profile)
+
+    @property
+    def timers(self) -> Timers:
+        """The profile's timers for this kind of cluster."""
+        return self.conditions.timers
+
+    def deploy(self, workload: Workload) -> Deployed:
+        """Put a workload on the cluster and wait until it is Ready. It is removed after the replay.
+
+        Where it does not become so, evidence of why is taken, and what it raised is raised.
+        """
+        self.phase("deploy")
+        cluster, namespace = self.current, f"ordeal-{workload.name}-{uuid.uuid4().hex[:6]}"
+        entry = self.journal.planned(WORKLOAD, cluster.ref.narrowed(), {"namespace": namespace})
+        self._deployed.append((cluster, namespace, entry))
+        since_wall = time.time()
+        try:
+            deployed = workload.deploy(cluster, self._run, namespace)
+        except OrdealError:
+            self._evidence_of_failure(f"deploy-{workload.name}", since_wall)
+            raise
+        if self.cluster_kind == EXISTING and not isinstance(cluster, LoadsImages):
+            self.image_facts |= pulled_by_nodes(cluster, namespace)
+        return deployed
+
+    def image(self, name: str, given: str = "") -> str:
+        """The image to run for a workload (see chaos.hosts.workload_images), on every node of the current cluster.
+
+        The one that is `given` here, else the user's option, else our own, built where it is missing, or the published
+        one by its digest. Raises OrdealError where it can't be had or lacks the server. A cluster that we can't load
+        images into pulls it itself.
+        """
+        cluster, given = self.current, given or self._images.get(name, "")
+        if self._declared is not None and name not in self._declared.images:
+            raise OrdealError(f"this replay runs {name}: its mark has to say so, images=({name!r},)")
+        self.phase("image", name)
+        if not isinstance(cluster, LoadsImages):
+            return given or workload_images.pulled_by_nodes(name)
+        with nullcontext() if given or workload_images.is_there(name) else self._building(f"the image of {name}"):
+            chosen = workload_images.choose(name, given, report=self._report)
+        self.image_facts[f"image {name}"] = f"{chosen}: {registry.told(engine.chosen(), chosen)}"
+        return cluster.load_image(chosen)
+
+    def mutant(self, name: str) -> mutants.Built:
+        """The program of a mutant for the current cluster's version, built now unless the cache has it.
+
+        Raises OrdealError as chaos.hosts.mutants.build does, and where the suite function has not declared it.
+        """
+        if self._declared is not None and name not in self._declared.mutants.get(self.control or HARDENED, ()):
+            raise OrdealError(f"this variant runs the mutant {name}: its mark has to say so, in `mutants`")
+        version = plain(self.current.kubernetes)
+        with nullcontext() if mutants.built(name, version) else self._building(name):
+            return mutants.build(name, version, report=lambda line: self.phase("build", line))
+
+    @contextmanager
+    def _building(self, what: str) -> Iterator[None]:
+        """Around a build: beside it go only replays that wait."""
+        if self._turn is None:
+            yield
+            return
+        with self._turn.building(lambda: self.phase("wait", f"to build {what}: another replay has the machine")):
+            yield
+
+    def given_image(self, option: str) -> str:
+        """The image that the user named by --OPTION-image, not tried yet; "" where none was named."""
+        return self._images.get(option, "")
+
+    # --- the story
+
+    @contextmanager
+    def configured(self, change: Fault) -> Iterator[Saved]:
+        """Set the cluster up for this replay (a threshold, a program, a priority): journalled and taken back like a
+        fault, but part of the configuration, so nothing is recorded, and evidence is taken only where it does not land.
+        """
+        self.phase("configure", change.kind)
+        why = partial(self._evidence_of_failure, change.kind, time.time())
+        with inject(change, self.current, self.journal, History(), not_landed=why) as saved:
+            yield saved
+
+    @contextmanager
+    def record(self, probe: Deployed | None = None, samplers: Sequence[Sampler] = ()) -> Iterator[History]:
+        """Record nodes, pods and events for the block's length, and probe a workload's Service from every worker.
+
+        `samplers` are entered with the history after the probes, and left before them: what else is measured.
+        """
+        if probe is not None:
+            self._wait_steady(probe)
+        self._conform(BEFORE)
+        path = self._directory / "history" / f"{len(self.histories)}.jsonl"
+        history = History(path)
+        history.add(self._beginning)
+        self.histories.append(path)
+        self._history = history
+        cluster = self.current
+        self._recorder = Recorder(history, cluster.api)
+        try:
+            with self._recorder, ExitStack() as also:
+                if probe is not None:
+                    also.enter_context(LeaseSamples(history, cluster.api))
+                    also.enter_context(self._probes(probe, history))
+                for sampler in samplers:
+                    also.enter_context(sampler(history))
+                yield history
+        finally:
+            history.close()
+            self._history = None
+            self._recorder = None
+        if history.unwritten:
+            raise OrdealError(f"the history can't be written to {path} ({history.unwritten}): free the disk")
+
+    @property
+    def recorder(self) -> Recorder:
+        """The recorder that is on. Raises OrdealError outside `record`."""
+        if self._recorder is None:
+            raise OrdealError("nothing is being recorded: use lab.record(...) around it")
+        return self._recorder
+
+    @contextmanager
+    def inject(self, fault: Fault, nodes: Sequence[str] = ()) -> Iterator[Saved]:
+        """Do harm for the length of the block. Evidence is taken at its end, before the harm is undone.
+
+        `nodes`: of which it is taken; all, where none are named, and then the API server has to answer now.
+        """
+        if self._history is None:
+            raise OrdealError("a fault without a recording proves nothing: use lab.record(...) around it")
+        history = self._history
+        nodes = tuple(nodes) or tuple(n.name for n in self.current.nodes())
+        since_wall = time.time()
+        with self._conforming.during(fault, self.current, history, self.deploy):
+            self.phase("fault", fault.kind)
+            why = partial(self._evidence_of_failure, fault.kind, since_wall, nodes)
+            with inject(fault, self.current, self.journal, history, not_landed=why) as saved:
+                yield saved
+                self.take_evidence(fault.kind, since_wall=since_wall, nodes=nodes)
+                self.phase("heal", fault.kind)
+
+    def take_evidence(self, of: str, *, since_wall: float, nodes: Sequence[str] = ()) -> None:
+        """Collect evidence now; `since_wall`: the Unix time from which on logs are wanted. `inject` does it by itself:
+        this is for harm that is no fault but comes of the load. `nodes`: all of them, where none are named.
+        """
+        self.phase("evidence")
+        name = f"{max(0, len(self.histories) - 1)}-{of}"
+        folders = (self._directory / "evidence" / each for each in chain([name], (f"{name}-{n}" for n in count(2))))
+        where = next(each for each in folders if not each.exists())  # a replay may do one fault several times
+        named = tuple(nodes) or tuple(n.name for n in self.current.nodes())
+        self.evidence.extend(evidence.collect(self.current, named, where, since_wall=since_wall))
+
+    def _evidence_of_failure(self, of: str, since_wall: float, nodes: Sequence[str] = ()) -> None:
+        """The same of why something did not come to be, which is told also where nothing can be collected."""
+        with suppress(OrdealError, OSError):
+            self.take_evidence(of, since_wall=since_wall, nodes=nodes)
+
+    def hold(self, for_s: float, because: str) -> None:
+        """Let the fault last on purpose."""
+        self.phase("hold", f"{for_s:g} s: {because}", lasts_s=for_s)
+        hold(for_s)
+
+    def hold_past(self, deadline_s: float, because: str, *, margin_s: float = 5.0) -> None:
+        """Let the fault last until `deadline_s` + `margin_s` after it was applied; landing took some of that."""
+        history = self._history
+        applied = [s.at for s in history.of(FaultStep) if s.step == "applied"] if history else []
+        if history is None or not applied:
+            raise OrdealError("no fault is applied that could last: use lab.inject(...) around it")
+        left_s = applied[-1] + deadline_s + margin_s - history.now()
+        if left_s > 0:
+            self.hold(round(left_s, 1), because)
+
+    def hold_until(self, condition: Callable[[], bool], *, within_s: float, because: str, every_s: float = 0.5) -> bool:
+        """Let the fault last until `condition` is seen, at most `within_s` seconds. `because` finishes "until ...".
+
+        Where it is not seen this returns False and the history says so: invariants judge it.
+        """
+        self.phase("hold", f"until {because}, at most {within_s:g} s", lasts_s=within_s)
+        try:
+            eventually(condition, within_s=within_s, what=f"this to be seen: {because}", every_s=every_s)
+        except WaitedInVainError as error:
+            self._observe("hold", because, str(error))
+            return False
+        self._observe("hold", because, "seen")
+        return True
+
+    def hold_until_shown(self, invariant: Invariant, *, within_s: float) -> bool:
+        """Let a control's fault last until it has shown what it is there for: the invariant is violated by now, for the
+        control's reason where it is the one that the control breaks. At most `within_s` seconds.
+        """
+        control = self.incident.control(self.control) if self.control else None
+        reason = control.because if control is not None and control.breaks == invariant.name else None
+
+        def shown() -> bool:
+            finding = self.finding_now(invariant)
+            return finding.verdict is Verdict.VIOLATED and reason in {None, finding.reason}
+
+        return self.hold_until(shown, within_s=within_s, because=f"{invariant.name} is violated", every_s=1.0)
+
+    def finding_now(self, invariant: Invariant) -> Finding:
+        """What is to be said of what was recorded by now, for a hold that lasts until there is enough of it."""
+        if self._history is None:
+            raise OrdealError("nothing is being recorded: use lab.record(...) around it")
+        return judge(invariant, self._history)
+
+    def recover(self, condition: Callable[[], bool], *, within_s: float, what: str) -> bool:
+        """Wait for recovery. Where it does not come this returns False and the history says so; invariants judge it.
+
+        `within_s` is what is promised. It is waited for longer, so that invariants can tell late from never, and the
+        next replay has a sound cluster; not in a control, whose recovery may never come.
+        """
+        self.phase("recover", what, lasts_s=within_s)
+        began = time.monotonic()
+        try:
+            eventually(condition, within_s=self._patience_s(within_s), what=what)
+        except WaitedInVainError as error:
+            self._observe("recovery", what, str(error))
+            return False
+        took_s = time.monotonic() - began
+        late = f", late: after {took_s:.0f} s of waiting, {within_s:g} s were given" if took_s > within_s else ""
+        self._observe("recovery", what, f"recovered{late}")
+        return True
+
+    def _patience_s(self, within_s: float) -> float:
+        return within_s if self.control else within_s + LATE_S
+
+    def nodes_ready(self) -> bool:
+        """Whether every node is Ready now. Raises OrdealError where the API server does not answer."""
+        return all(n.ready == "True" for n in self.current.nodes())
+
+    def kubelets_report(self) -> bool:
+        """Whether, since the last fault was undone, every kubelet has renewed its lease. Needs `record(probe=...)`."""
+        nodes = [n.name for n in self.current.nodes()]
+        return self._history is not None and reporting(self._history, nodes)
+
+    def start_new_pods(self, *, within_s: float = 60.0) -> None:
+        """Try to start a pod on every worker that is Ready; the history says how long it took, or that it failed.
+
+        `within_s` is what is promised; it is waited for as `recover` does.
+        """
+        self.phase("recover", "starting a new pod on every worker")
+        history = self._history
+        if history is None:
+            raise OrdealError("nothing is being recorded: use lab.record(...) around it")
+        for node in self.current.nodes():
+            if node.control_plane:
+                continue
+            waited_s = self._patience_s(within_s)
+            took_s = start_pod(self.current, node.name, within_s=waited_s) if node.ready == "True" else None
+            if took_s is None:
+                self._observe(NOT_STARTED, node.name, f"not Ready within {waited_s:g} s (node ready: {node.ready})")
+            else:
+                history.add(Sample(history.now(), STARTED, node.name, took_s))
+
+    def expect(self, history: History, *invariants: Invariant) -> None:
+        """Judge the history by each invariant. The verdict of the replay is made of all findings at its end.
+
+        Raises OrdealError where the suite's mark declares its promises, and this is none of them.
+        """
+        path = history.path or self._keep(history)
+        for invariant in invariants:
+            self._check_declared(self._register.take(str(path), history, invariant.recipe) if self._register else "")
+            finding = replace(judge(invariant, history), history=path)
+            self.findings.append(finding)
+            self._report(f"  {finding.verdict}: {finding.invariant}: {finding.sentence}")
+
+    def _check_declared(self, *why_not: str) -> None:
+        """Raises OrdealError where what is judged is not what is declared: nobody else could check it."""
+        if any(why_not):
+            what = f"{self.incident.id}{f' ({self.replay})' if self.replay else ''}"
+            raise OrdealError(
+                f"{what} does not judge what its mark declares: {'; '.join(why_not)}. Change `promises` of the mark in "
+                "the suite's file, or what the suite passes to lab.expect"
+            )
+
+    def _keep(self, history: History) -> Path:
+        """Write down what was made in memory, so that it can be judged again."""
+        path = self._directory / "history" / f"{len(self.histories)}.jsonl"
+        self.histories.append(path)
+        kept = History(path, began=history.began, began_wall=history.began_wall)
+        for record in (self._beginning, *history):
+            kept.add(record)
+        kept.close()
+        return path
+
+    def fact(self, name: str, value: Figure) -> None:
+        """Put a measured figure or a setting into the results."""
+        self.facts[name] = value
+
+    def not_run(self, control: str, why: str) -> None:
+        """Say, in the results and in the verdict's sentence, that a control of this incident could not be run."""
+        self.not_run_controls[control] = why
+        self.fact(f"control {control}", f"not run: {why}")
+
+    def table(self, name: str, rows: Sequence[Row]) -> None:
+        """Put a table into the results and the summary."""
+        self.tables[name] = rows
+
+    def phase(self, name: str, detail: str = "", *, lasts_s: float | None = None) -> None:
+        """Say, and record, what is going on now; `lasts_s`: how long it is to last, or may last at the most."""
+        self.now = Now(name, detail, time.monotonic(), lasts_s)
+        self._report(f"{name}{': ' if detail else ''}{detail}")
+        if self._history is not None:
+            self._history.add(Phase(self._history.now(), name, detail))
+
+    @property
+    def recording(self) -> History | None:
+        """What is being recorded; None outside `record`."""
+        return self._history
+
+    # --- upstream's specs
+
+    def run_specs(self, when: str, history: History) -> tuple[str, ...]:
+        """Run a few of upstream's quick specs now, into a history; returns their names. `when`: a round of
+        chaos.judge.conformance. Of a replay that does this itself none are run around it.
+
+        Raises LacksAbilityError where they can't be run here, OrdealError for what is wrong before the first spec.
+        """
+        self.phase("conform", when)
+        self._conforming.wish = Wish()
+        try:
+            return self._conforming.run(self.current, when, history)
+        except CantConformError as error:
+            raise LacksAbilityError(str(error)) from error
+
+    def conform_after(self) -> None:
+        """The story is told: run the specs that were wished after it, and judge by them. Raises OrdealError where the
+        suite's mark declares a promise that was not judged.
+        """
+        conforming = self._conforming
+        if self._cluster is None:
+            conforming.not_run = conforming.not_run or "the replay leaves no cluster to run them on"
+        self._conform(AFTER)
+        for history, invariant in conforming.judged_by():
+            self.expect(history, invariant)
+        path = conforming.close()
+        if path is not None:
+            self.histories.append(path)
+        if conforming.not_run and conforming.wish.rounds:
+            self.fact(CONFORMANCE, f"{NOT_RUN}{conforming.not_run}")
+        if self._register is not None:
+            self._check_declared(*self._register.lacking())
+
+    @property
+    def specs(self) -> tuple[SpecResult, ...]:
+        """What became of each spec that was run around this replay, or by it."""
+        return self._conforming.results
+
+    @property
+    def spec_names(self) -> tuple[str, ...]:
+        """The whole names of the specs that were run; none where none were."""
+        return self._conforming.names
+
+    def _conform(self, when: str) -> None:
+        if self._conforming.due(when):
+            self.phase("conform", when)
+            self._conforming.around(self.current, when)
+
+    # --- the end
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds since the replay began."""
+        return time.monotonic() - self._began
+
+    def remove_workloads(self) -> int:
+        """Remove what was deployed; returns how many. Raises OrdealError; what stays then is in the journal."""
+        removed = 0
+        while self._deployed:
+            cluster, namespace, entry = self._deployed[-1]
+            if cluster is self._cluster:  # another one is gone by now, with all that was on it
+                remove_namespace(cluster, namespace)
+            self.journal.undone(entry)
+            self._deployed.pop()
+            removed += 1
+        return removed
+
+    @contextmanager
+    def removing_workloads(self) -> Iterator[None]:
+        """Remove the workloads at the block's end, before what they stand on is taken away. What the block raises
+        is not hidden by workloads that can't be removed: that is tried again at the replay's end.
+        """
+        try:
+            yield
+        except BaseException:
+            with suppress(OrdealError):
+                self.remove_workloads()
+            raise
+        self.remove_workloads()
+
+    def forget_workloads(self) -> None:
+        """They go with their cluster, which is about to be deleted and has an entry of its own in the journal."""
+        while self._deployed:
+            self.journal.undone(self._deployed.pop()[2])
+
+    def abandon(self) -> None:
+        """The run was interrupted: a cluster of ours is to be deleted as it is, without waiting for anything."""
+        self._abandoned = True
+
+    def clean_up(self) -> None:
+        """Remove what was deployed; a cluster that is not sound afterwards is not used again."""
+        try:
+            self._clean_up()
+        finally:
+            if self._turn is not None:
+                if self._turn.alone and not self.alone_again:
+                    self._pool.discard(self.cluster_kind)  # it would go on beside whoever is next
+                if not (self._turn.alone and self.alone_again):
+                    self._turn.give_back()
+
+    def _clean_up(self) -> None:
+        cluster = self._cluster
+        if cluster is None:
+            return
+        if self._abandoned and self.cluster_kind != EXISTING:
+            self._spoil(cluster, "the run was interrupted")
+            return
+        if self._used_up:
+            self._spoil(cluster, self._used_up)
+            return
+        if self._conforming.left:
+            self._spoil(cluster, self._conforming.left)
+            return
+        try:
+            eventually(self.nodes_ready, within_s=SOUND_WITHIN_S, what=f"every node of {cluster.ref.name} to be Ready")
+            self.remove_workloads()
+        except OrdealError as error:
+            self._spoil(cluster, str(error))
+
+    def _spoil(self, cluster: Cluster, why: str) -> None:
+        self._report(f"cluster {cluster.ref.name} is not used again: {why}")
+        if self.cluster_kind != EXISTING:
+            self.forget_workloads()
+        self._pool.spoiled(self.cluster_kind)
+
+    def _probes(self, probe: Deployed, history: History) -> ServiceProbes:
+        cluster = self.current
+        if not isinstance(cluster, NodeNetwork):
+            raise LacksAbilityError(f"probing {probe.name} from every node needs NodeNetwork")
+        nodes = tuple(n.name for n in cluster.nodes() if not n.control_plane)
+        return ServiceProbes(cluster, history, target=probe.name, url=probe.url, nodes=nodes)
+
+    def _wait_steady(self, probe: Deployed) -> None:
+        """The steady state before any harm: the Service answers from every node, several times in a row.
+
+        Ready replicas are not enough: a kube-proxy whose API server was away hears of a new Service up to a minute
+        late (client-go's reflector backs off). Without this its first minute would look like an outage by the fault.
+        """
+        self.phase("steady state", f"{probe.name} answers every node")
+        history = History()
+        with self._probes(probe, history):
+            nodes = [n.name for n in self.current.nodes() if not n.control_plane]
+            what = f"{probe.name} to answer every node before any fault"
+            eventually(lambda: steady(history, nodes), within_s=STEADY_WITHIN_S, what=what)
+
+    def _observe(self, name: str, subject: str, seen: str) -> None:
+        if self._history is not None:
+            self._history.add(Observation(self._history.now(), name, subject, seen))
+
+
+class LeftOutError(OrdealError):
+    """The replay waited for its turn, and would not end in time any more: it is left out with this reason."""
+
+
+class LacksAbilityError(OrdealError):
+    """The cluster can't do what the incident needs: the replay is skipped with this reason."""

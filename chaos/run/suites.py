@@ -1,0 +1,77 @@
+"""The suites as they come with this distribution: where they are, and which incidents they replay."""
+
+import importlib.util
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+
+from chaos.errors import OrdealError
+from chaos.hosts.places import suites_dir
+from chaos.judge.catalogue import Incident, incidents
+from chaos.run.incident import Replay, replay_of
+
+PREFLIGHT = "preflight"  # the folder of the suites that look before anything is harmed
+
+
+def is_preflight(nodeid: str) -> bool:
+    """Whether a test, by its pytest node id, is of the suites that look before anything is harmed."""
+    return PREFLIGHT in PurePosixPath(nodeid.split("::", 1)[0]).parts
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One suite function: its pytest node id below the suites folder, and what it replays."""
+
+    test: str
+    replay: Replay
+
+
+def suites(directory: Path | None = None) -> tuple[Suite, ...]:
+    """Every suite function, by file and then as written. Raises OrdealError for a file that can't be imported."""
+    root = directory or suites_dir()
+    found = []
+    for path in sorted(root.rglob("test_*.py")):
+        for name, function in vars(_import(path, root)).items():
+            replay = replay_of(function)
+            if replay is not None:
+                found.append(Suite(f"{path.relative_to(root)}::{name}", replay))
+    return tuple(found)
+
+
+def replays() -> dict[str, Replay]:
+    """The replays of this distribution, by their test below the suites folder."""
+    return {suite.test: suite.replay for suite in suites()}
+
+
+def named(nodeid: str, known: Iterable[str]) -> str:
+    """Which of the tests of `replays` a pytest node id names; empty where it names none of them."""
+    test = nodeid.partition("[")[0]
+    return next((each for each in known if test == each or test.endswith(f"/{each}")), "")
+
+
+def case_of(nodeid: str, known: Iterable[str]) -> str:
+    """The test that a pytest node id names, with its variant: what its durations are kept by. Empty as `named` is."""
+    test = named(nodeid, known)
+    return f"{test}[{nodeid.partition('[')[2]}" if test else ""
+
+
+def by_incident(directory: Path | None = None) -> dict[Incident, tuple[Suite, ...]]:
+    """The catalogue, and for each incident the suites that replay it (none where it has no suite yet)."""
+    there = suites(directory)
+    return {each: tuple(s for s in there if s.replay.incident == each) for each in incidents()}
+
+
+def _import(path: Path, root: Path) -> ModuleType:
+    name = "_kube_ordeal_suites." + ".".join(path.relative_to(root).with_suffix("").parts)
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise OrdealError(f"the suite {path} is no Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses in a suite look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise OrdealError(f"the suite {path} can't be imported: {error!r}") from error
+    return module

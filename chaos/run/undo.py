@@ -1,0 +1,205 @@
+"""Undoing what runs that are over have left behind: faults that were never taken back, clusters never deleted.
+
+On a cluster that was made here it just happens. On any other one the user is asked, or has told it: another run's
+leftovers are nothing that this one was started for.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.clusters import docker
+from chaos.clusters.base import EXISTING, KIND, Cluster
+from chaos.clusters.client import FAILURES, Access, told
+from chaos.clusters.identity import named_in, require_same
+from chaos.clusters.kubeconfig import read, sweep
+from chaos.errors import OrdealError
+from chaos.harm import load_all
+from chaos.harm.base import undo_pending
+from chaos.hosts.places import journals_dir
+from chaos.record.journal import CLUSTER, WORKLOAD, Pending, adopt, pending
+from chaos.run import pool
+from chaos.run.claim import CLAIM, Claim, give_back
+from chaos.workloads.web import remove_namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """One entry of a journal that was handled; `error` is empty where it is undone."""
+
+    what: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What may be undone besides what was done to clusters that were made here.
+
+    `existing`: what was done to any other cluster. `run`: all that this run itself did. `server`, `context`: where
+    entries lead to that do not say which cluster they are of, as older versions wrote them: the user says it is that.
+    """
+
+    existing: bool = False
+    run: str = ""
+    server: str = ""
+    context: str = ""
+
+    def covers(self, one: Pending) -> bool:
+        """Whether it may be undone."""
+        return one.cluster.kind != EXISTING or self.existing or _is_of_run(one, self.run)
+
+
+def left_on_existing(run: str) -> tuple[str, ...]:
+    """What earlier runs than this one left on clusters that are not ours to make, as words for people."""
+    return tuple(_named(p) for p in pending(journals_dir()) if p.cluster.kind == EXISTING and not _is_of_run(p, run))
+
+
+def require_nothing_left(run: str, how_to_allow: str) -> None:
+    """Raise OrdealError, with what it is, where earlier runs than this one left something on an existing cluster."""
+    if left := left_on_existing(run):
+        raise OrdealError(
+            f"earlier runs have left on clusters that are not ours to make: {', '.join(left)}; `kube-ordeal undo` "
+            f"undoes it, or {how_to_allow}"
+        )
+
+
+def undo_all(report: Callable[[str], None], allowed: Allowed) -> tuple[Undone, ...]:
+    """Undo all that is pending, allowed, and not of a live run, clusters first, newest first. What fails stays pending.
+
+    What is not allowed is left as it is, and not among what is returned.
+    """
+    load_all()
+    found = [each for each in pending(journals_dir()) if allowed.covers(each)]
+    found.sort(key=lambda each: each.kind != CLUSTER)  # what was done to a cluster goes with it, where it does go
+    gone: list[Pending] = []
+    handled: list[Undone] = []
+    for one in found:
+        what = _named(one)
+        report(f"an earlier run left {what} behind; undoing it")
+        try:
+            with _held(one, allowed):
+                if _undo(one, allowed, with_its_cluster=any(_is_of(one, each) for each in gone)):
+                    handled.append(Undone(what))
+                    gone += [one] if one.kind == CLUSTER else []
+        except FAILURES as error:
+            report(f"{what} could not be undone: {told(error)}")
+            handled.append(Undone(what, told(error)))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            why = f"its entry in {one.path} is not what this version writes ({error!r}): undo it by hand"
+            report(f"{what} could not be undone: {why}")
+            handled.append(Undone(what, why))
+    sweep()
+    return tuple(handled)
+
+
+def _is_of(one: Pending, made: Pending) -> bool:
+    """Whether an entry is of the cluster that another one says was made. A name is not enough: others may have it."""
+    mine, its = one.cluster, made.cluster
+    if (mine.kind, mine.name) != (its.kind, its.name):
+        return False
+    uids = {each.identity.uid for each in (mine, its) if each.identity is not None and each.identity.uid}
+    return len(uids) < 2
+
+
+def forget_entry(name: str, report: Callable[[str], None]) -> None:
+    """Take an entry, named as `RUN:NUMBER`, out of its journal without undoing it. Raises OrdealError for no such."""
+    for one in pending(journals_dir()):
+        if _id(one) == name:
+            with adopt(one.path) as journal:
+                if journal is not None:
+                    journal.undone(one.entry)
+                    report(f"forgotten, and not undone: {_named(one)}")
+                    return
+    raise OrdealError(f"nothing pending is named {name!r}; `kube-ordeal undo` names what could not be undone")
+
+
+def _undo(one: Pending, allowed: Allowed, *, with_its_cluster: bool) -> bool:
+    if with_its_cluster:  # a fault ends with the cluster that it was done to
+        there = False
+    else:
+        _check_engine(one)
+        there = pool.exists(one.cluster)
+    cluster = pool.attach(one.cluster) if there else None
+    if cluster is not None:
+        _check_cluster(one, cluster, allowed)
+        if one.kind not in {WORKLOAD, CLUSTER, CLAIM}:
+            return undo_pending(one, cluster)
+    with adopt(one.path) as journal:
+        if journal is None:
+            return False
+        if one.kind == CLUSTER:
+            (cluster or pool.attach(one.cluster)).delete()
+        elif one.kind == CLAIM and cluster is not None:
+            give_back(cluster.api, str(one.saved["holder"]))
+        elif cluster is not None:
+            remove_namespace(cluster, str(one.saved["namespace"]))
+        journal.undone(one.entry)
+    return True
+
+
+def _check_engine(one: Pending) -> None:
+    """Another engine knows nothing of the cluster, also not that it is gone. Raises OrdealError where it is another."""
+    was = one.cluster.identity
+    if one.cluster.kind == KIND and was is not None and was.engine and (now := docker.engine_id()) != was.engine:
+        raise OrdealError(
+            f"the cluster {one.cluster.name} was on the container engine {was.engine}, and {now} answers; choose that "
+            f"one (DOCKER_HOST, `docker context use`), or `kube-ordeal undo --forget {_id(one)}`"
+        )
+
+
+def _check_cluster(one: Pending, cluster: Cluster, allowed: Allowed) -> None:
+    """Raises OrdealError where the cluster that is reached is not the one that the entry is of."""
+    was = one.cluster.identity
+    if was is not None:
+        nodes = named_in(one.saved, {node.name for node in was.nodes})
+        try:
+            require_same(was, cluster.identity(), one.cluster.name, nodes, certain=one.cluster.kind == EXISTING)
+        except OrdealError as error:
+            raise OrdealError(f"{error}; `kube-ordeal undo --forget {_id(one)}` drops it") from error
+    elif one.cluster.kind == EXISTING:
+        _check_old(one, allowed)
+
+
+def _check_old(one: Pending, allowed: Allowed) -> None:
+    """An entry that does not say which cluster it is of is undone where the user says that it is this one."""
+    chosen = read(Path(one.cluster.kubeconfig)).choose(one.cluster.context)
+    leads = (chosen.cluster.server, chosen.context)
+    if leads != (allowed.server, allowed.context):
+        raise OrdealError(
+            f"it was written by an older version and does not say which cluster it was done to; its kubeconfig "
+            f"{one.cluster.kubeconfig} leads to {leads[0]} now (context {leads[1]}): if that is the cluster, "
+            f"`kube-ordeal undo --server {leads[0]} --context {leads[1]}`, else `kube-ordeal undo --forget {_id(one)}`"
+        )
+
+
+@contextmanager
+def _held(one: Pending, allowed: Allowed) -> Iterator[None]:
+    """The cluster is ours alone meanwhile, as it is a run's. Raises OrdealError where a run has it."""
+    if one.cluster.kind != EXISTING:
+        with pool.name_held(one.cluster.name):
+            yield
+        return
+    access = Access(Path(one.cluster.kubeconfig), one.cluster.context)
+    # This run has it, or it is what is given back. And where the API server is away, nobody can claim it.
+    if _is_of_run(one, allowed.run) or one.kind == CLAIM or not access.identity().uid:
+        yield
+        return
+    with Claim(access.client, f"undo of {_id(one)}"):
+        yield
+
+
+def _is_of_run(one: Pending, run: str) -> bool:
+    """Whether this run, or one of its processes, wrote the journal."""
+    return bool(run) and (one.path.stem == run or one.path.stem.startswith(f"{run}-"))
+
+
+def _id(one: Pending) -> str:
+    return f"{one.path.stem}:{one.entry}"
+
+
+def _named(one: Pending) -> str:
+    """What it is, where, and by which name it can be forgotten."""
+    at = one.cluster.identity.server if one.cluster.identity is not None else ""
+    where = f" ({at})" if at and one.cluster.kind == EXISTING else ""
+    return f"{one.kind} on {one.cluster.name}{where} [{_id(one)}]"

@@ -1,0 +1,1 @@
+"""A cluster still conforms after harm."""

@@ -1,0 +1,145 @@
+"""The routes of a node to the pods of the other nodes."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from kubernetes.client import AppsV1Api, CoreV1Api
+from kubernetes.client.exceptions import ApiException
+
+from chaos.clusters.base import Cluster, NodeNetwork, RunsContainers
+from chaos.errors import OrdealError
+from chaos.harm.base import fault
+from chaos.harm.target import ready_worker
+from chaos.hosts.command import Output, run
+from chaos.record.journal import Saved
+
+# Looked at before the main table (32766). A number of our own: what has it is ours, and may be taken away.
+PREFERENCE = "4242"
+
+
+class _Networked(Cluster, NodeNetwork, Protocol): ...
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class CutPodRoutes:
+    """Make a worker's kernel say "unreachable" of the pod ranges of all other nodes, as where its routes are gone.
+
+    It is a rule before the routing tables (ip-rule(8)), made from the host in the node's network namespace: a CNI agent
+    that puts routes back (flannel's host-gw looks every ten seconds) would mend routes that were removed. The node
+    stays Ready, and pods of one node still reach each other. Ranges are those of the Nodes (spec.podCIDRs): a CNI that
+    gives out addresses of its own, and says nothing there, is refused.
+    """
+
+    kind: ClassVar[str] = "cut-pod-routes"
+    needs: ClassVar[tuple[type, ...]] = (NodeNetwork,)
+    node: str
+
+    def plan(self, cluster: _Networked) -> Saved:
+        ready_worker(cluster, self.node, "a cut could not be told apart")
+        with cluster.api() as client:
+            nodes: list[Any] = CoreV1Api(client).list_node().items
+        ranges = [r for n in nodes if n.metadata.name != self.node for r in n.spec.pod_cidrs or []]
+        if not ranges:
+            raise OrdealError(
+                f"the Nodes of cluster {cluster.ref.name} beside {self.node} say no pod range (spec.podCIDRs), so "
+                "nobody knows which routes to cut"
+            )
+        if _rules(cluster, self.node, ranges):
+            raise OrdealError(f"{self.node} has a rule of preference {PREFERENCE} already: run `kube-ordeal undo`")
+        return {"node": self.node, "ranges": ranges}
+
+    def apply(self, cluster: _Networked, saved: Saved) -> None:
+        for each in _ranges(saved):
+            _ip(cluster, saved, each, "rule", "add", "pref", PREFERENCE, "to", each, "unreachable")
+
+    def landed(self, cluster: _Networked, saved: Saved) -> bool:
+        """The kernel finds no way to any of the ranges."""
+        asked = [_ip(cluster, saved, r, "route", "get", r.partition("/")[0], check=False) for r in _ranges(saved)]
+        return all("unreachable" in answer.err for answer in asked)
+
+    @staticmethod
+    def undo(cluster: _Networked, saved: Saved) -> None:
+        for each in _ranges(saved):
+            while _ip(cluster, saved, each, "rule", "del", "pref", PREFERENCE, check=False).code == 0:
+                pass
+
+    @staticmethod
+    def undone(cluster: _Networked, saved: Saved) -> bool:
+        return not _rules(cluster, str(saved["node"]), _ranges(saved))
+
+
+def _ranges(saved: Saved) -> list[str]:
+    found = saved["ranges"]
+    return [str(each) for each in found] if isinstance(found, list) else []
+
+
+def _family(of_range: str) -> str:
+    return "-6" if ":" in of_range else "-4"
+
+
+def _ip(cluster: NodeNetwork, saved: Saved, of_range: str, *argv: str, check: bool = True) -> Output:
+    inside = cluster.in_network_of(str(saved["node"]), ["ip", _family(of_range), *argv])
+    return run(inside, timeout_s=15, check=check)
+
+
+def _rules(cluster: NodeNetwork, node: str, ranges: list[str]) -> str:
+    """Our rules in the node's namespace, as the kernel has them."""
+    shown = ("rule", "show", "pref", PREFERENCE)
+    families = sorted({_family(each) for each in ranges})
+    return "".join(run(cluster.in_network_of(node, ["ip", f, *shown]), timeout_s=15).out for f in families)
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class ScaleToZero:
+    """Take a Deployment ("namespace/name", such as the cluster's DNS) down to no replica.
+
+    It has landed when no pod of it is left. Undo gives it the replicas that it had, and is done when they are Ready.
+    """
+
+    kind: ClassVar[str] = "scale-to-zero"
+    needs: ClassVar[tuple[type, ...]] = (RunsContainers,)
+    deployment: str = "kube-system/coredns"
+
+    def plan(self, cluster: Cluster) -> Saved:
+        namespace, _, name = self.deployment.partition("/")
+        if not namespace or not name:
+            raise OrdealError(f"{self.deployment!r} names no Deployment: say NAMESPACE/NAME")
+        try:
+            found = _read(cluster, namespace, name)
+        except ApiException as error:
+            raise OrdealError(f"there is no Deployment {name} in namespace {namespace} ({error.status})") from error
+        if not found.spec.replicas:
+            raise OrdealError(f"Deployment {self.deployment} has no replica already, so nothing could be taken from it")
+        return {"namespace": namespace, "name": name, "replicas": found.spec.replicas}
+
+    def apply(self, cluster: Cluster, saved: Saved) -> None:
+        _scale(cluster, saved, 0)
+
+    def landed(self, cluster: Cluster, saved: Saved) -> bool:
+        found = _read(cluster, str(saved["namespace"]), str(saved["name"]))
+        selector = ",".join(f"{key}={value}" for key, value in found.spec.selector.match_labels.items())
+        with cluster.api() as client:
+            pods: Any = CoreV1Api(client).list_namespaced_pod(str(saved["namespace"]), label_selector=selector)
+        return not pods.items
+
+    @staticmethod
+    def undo(cluster: Cluster, saved: Saved) -> None:
+        _scale(cluster, saved, int(str(saved["replicas"])))
+
+    @staticmethod
+    def undone(cluster: Cluster, saved: Saved) -> bool:
+        found = _read(cluster, str(saved["namespace"]), str(saved["name"]))
+        return bool(found.spec.replicas == saved["replicas"] == found.status.ready_replicas)
+
+
+def _read(cluster: Cluster, namespace: str, name: str) -> Any:
+    with cluster.api() as client:
+        return AppsV1Api(client).read_namespaced_deployment(name, namespace)
+
+
+def _scale(cluster: Cluster, saved: Saved, replicas: int) -> None:
+    change = {"spec": {"replicas": replicas}}
+    with cluster.api() as client:
+        AppsV1Api(client).patch_namespaced_deployment_scale(str(saved["name"]), str(saved["namespace"]), change)

@@ -1,0 +1,1 @@
+"""The control plane's machine dies, or another takes its place."""

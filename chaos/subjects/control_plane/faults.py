@@ -1,0 +1,86 @@
+"""Kubelets that know the API server by its IP address, as those of the post-mortem did, and not by a name."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from chaos.clusters.base import Cluster, NodeExec, NodeNetwork
+from chaos.errors import OrdealError
+from chaos.harm.base import fault
+from chaos.harm.target import ready_worker
+from chaos.record.journal import JSON, Saved
+
+CONF = "/etc/kubernetes/kubelet.conf"
+PORT = 6443
+_SERVER = re.compile(r"^\s*server: (\S+)\s*$", re.MULTILINE)
+
+
+class _Reachable(Cluster, NodeExec, NodeNetwork, Protocol): ...
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class PinKubelets:
+    """Let the kubelets of `nodes` know the API server by the address that it has now; undo gives them the name back.
+
+    It has landed when each kubelet's configuration says so and another kubelet process than before runs.
+    """
+
+    kind: ClassVar[str] = "pin-kubelets"
+    needs: ClassVar[tuple[type, ...]] = (NodeExec, NodeNetwork)
+    nodes: tuple[str, ...]
+
+    def plan(self, cluster: _Reachable) -> Saved:
+        planes = [n.name for n in cluster.nodes() if n.control_plane]
+        if len(planes) != 1:
+            raise OrdealError(
+                f"cluster {cluster.ref.name} has {len(planes)} control planes; kubelets are pinned to one"
+            )
+        for node in self.nodes:
+            ready_worker(cluster, node, "its kubelet is not pinned")
+        servers: dict[str, JSON] = {node: _server(cluster, node) for node in self.nodes}
+        processes: dict[str, JSON] = {node: _process(cluster, node) for node in self.nodes}
+        address = cluster.addresses(planes[0])[0]
+        return {"servers": servers, "processes": processes, "pinned": f"https://{address}:{PORT}"}
+
+    def apply(self, cluster: _Reachable, saved: Saved) -> None:
+        for node in _texts(saved["servers"]):
+            _point(cluster, node, str(saved["pinned"]))
+
+    def landed(self, cluster: _Reachable, saved: Saved) -> bool:
+        return all(
+            _server(cluster, node) == saved["pinned"] and _process(cluster, node) not in {"", "0", before}
+            for node, before in _texts(saved["processes"]).items()
+        )
+
+    @staticmethod
+    def undo(cluster: _Reachable, saved: Saved) -> None:
+        for node, server in _texts(saved["servers"]).items():
+            if _server(cluster, node) != server:
+                _point(cluster, node, server)
+
+    @staticmethod
+    def undone(cluster: _Reachable, saved: Saved) -> bool:
+        return all(_server(cluster, node) == server for node, server in _texts(saved["servers"]).items())
+
+
+def _server(cluster: NodeExec, node: str) -> str:
+    found = _SERVER.search(cluster.node_exec(node, ["cat", CONF]).out)
+    if found is None:
+        raise OrdealError(f"{CONF} on node {node} names no server, so its kubelet can't be pinned")
+    return found[1]
+
+
+def _point(cluster: NodeExec, node: str, server: str) -> None:
+    script = f"sed -i 's#server: .*#server: {server}#' {CONF}; systemctl restart kubelet"
+    cluster.node_exec(node, ["sh", "-ec", script])
+
+
+def _process(cluster: NodeExec, node: str) -> str:
+    return cluster.node_exec(node, ["systemctl", "show", "--property", "MainPID", "--value", "kubelet"]).out.strip()
+
+
+def _texts(value: JSON) -> Mapping[str, str]:
+    assert isinstance(value, dict)
+    return {node: str(text) for node, text in value.items()}

@@ -1,0 +1,1 @@
+"""A node's image file system fills up, and its kubelet evicts."""

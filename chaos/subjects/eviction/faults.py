@@ -1,0 +1,165 @@
+"""A static pod on one node: one that its kubelet runs from a file, without the API server."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import yaml
+from kubernetes.client import AppsV1Api, CoreV1Api
+from kubernetes.client.exceptions import ApiException
+
+from chaos.clusters.base import Cluster, NodeExec, RunsContainers
+from chaos.clusters.client import is_ready
+from chaos.errors import OrdealError
+from chaos.harm.base import fault
+from chaos.harm.target import ready_worker
+from chaos.record.journal import Saved
+
+MANIFESTS = "/etc/kubernetes/manifests"  # staticPodPath as kubeadm sets it
+NAMESPACE = "kube-system"
+
+
+class _Shell(Cluster, NodeExec, RunsContainers, Protocol): ...
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class PlaceStaticPod:
+    """Let one node's kubelet run a static pod without a priority class, which it spares because it is static.
+
+    It has landed when its mirror pod, NAME-NODE in kube-system, is Ready, and is undone when file and mirror are gone.
+    """
+
+    kind: ClassVar[str] = "place-static-pod"
+    needs: ClassVar[tuple[type, ...]] = (NodeExec, RunsContainers)
+    node: str
+    name: str = "ordeal-static"
+
+    def plan(self, cluster: _Shell) -> Saved:
+        ready_worker(cluster, self.node, "it is given no static pod")
+        path = f"{MANIFESTS}/{self.name}.yaml"
+        if cluster.node_exec(self.node, ["test", "-e", path], check=False).code == 0:
+            raise OrdealError(f"node {self.node} has a static pod {self.name} already: run `kube-ordeal undo`")
+        return {"node": self.node, "name": self.name, "path": path, "image": cluster.images.busybox}
+
+    def apply(self, cluster: _Shell, saved: Saved) -> None:
+        container = {"name": "sleep", "image": saved["image"], "imagePullPolicy": "IfNotPresent"}
+        container |= {"command": ["sh", "-c", "trap 'exit 0' TERM; sleep 86400 & wait"]}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": saved["name"], "namespace": NAMESPACE},
+            "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
+        }
+        # By a rename, so that the kubelet never reads a part; a file whose name begins with a dot is not read.
+        script = 'printf %s "$2" > "$(dirname "$1")/.kube-ordeal"; mv "$(dirname "$1")/.kube-ordeal" "$1"'
+        argv = ["sh", "-ec", script, "place", str(saved["path"]), yaml.safe_dump(pod)]
+        cluster.node_exec(str(saved["node"]), argv)
+
+    def landed(self, cluster: _Shell, saved: Saved) -> bool:
+        mirror = _mirror(cluster, saved)
+        return mirror is not None and is_ready(mirror.status)
+
+    @staticmethod
+    def undo(cluster: _Shell, saved: Saved) -> None:
+        cluster.node_exec(str(saved["node"]), ["rm", "-f", str(saved["path"]), f"{MANIFESTS}/.kube-ordeal"])
+
+    @staticmethod
+    def undone(cluster: _Shell, saved: Saved) -> bool:
+        gone = cluster.node_exec(str(saved["node"]), ["test", "-e", str(saved["path"])], check=False).code == 1
+        return gone and _mirror(cluster, saved) is None
+
+
+def _mirror(cluster: Cluster, saved: Saved) -> Any:
+    """The pod by which the API shows the static pod; None where there is none."""
+    with cluster.api() as client:
+        try:
+            return CoreV1Api(client).read_namespaced_pod(f"{saved['name']}-{saved['node']}", NAMESPACE)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class DropPriority:
+    """Take the priority class out of a DaemonSet ("namespace/name") and wait until all its pods are without.
+
+    A kubelet under pressure spares pods whose priority is that of a system class (pkg/kubelet/types/pod_update.go,
+    IsCriticalPod), and no others. Undo puts the class back, and is done when all pods have it and are Ready.
+    """
+
+    kind: ClassVar[str] = "drop-priority"
+    needs: ClassVar[tuple[type, ...]] = (RunsContainers,)
+    daemon_set: str = "kube-system/kube-proxy"
+
+    def plan(self, cluster: Cluster) -> Saved:
+        namespace, _, name = self.daemon_set.partition("/")
+        if not namespace or not name:
+            raise OrdealError(f"{self.daemon_set!r} names no DaemonSet: say NAMESPACE/NAME")
+        try:
+            found = _read(cluster, namespace, name)
+        except ApiException as error:
+            raise OrdealError(f"there is no DaemonSet {name} in namespace {namespace} ({error.status})") from error
+        pod: Any = found.spec.template.spec
+        if not pod.priority_class_name:
+            raise OrdealError(f"the pods of DaemonSet {self.daemon_set} have no priority class that could be dropped")
+        return {"namespace": namespace, "name": name, "class": pod.priority_class_name, "priority": pod.priority}
+
+    def apply(self, cluster: Cluster, saved: Saved) -> None:
+        _give(cluster, saved, None, None)
+
+    def landed(self, cluster: Cluster, saved: Saved) -> bool:
+        return _all_pods_have(cluster, saved, None)
+
+    @staticmethod
+    def undo(cluster: Cluster, saved: Saved) -> None:
+        _give(cluster, saved, saved["class"], saved["priority"])
+
+    @staticmethod
+    def undone(cluster: Cluster, saved: Saved) -> bool:
+        return _all_pods_have(cluster, saved, saved["class"])
+
+
+def _read(cluster: Cluster, namespace: str, name: str) -> Any:
+    with cluster.api() as client:
+        return AppsV1Api(client).read_namespaced_daemon_set(name, namespace)
+
+
+def _pods(api: CoreV1Api, daemon_set: Any) -> list[Any]:
+    selector = ",".join(f"{key}={value}" for key, value in daemon_set.spec.selector.match_labels.items())
+    pods: list[Any] = api.list_namespaced_pod(daemon_set.metadata.namespace, label_selector=selector).items
+    return pods
+
+
+def _give(cluster: Cluster, saved: Saved, priority_class: object, priority: object) -> None:
+    """Give the template that class and priority, and delete the pods that have another class, all at once."""
+    name, namespace = str(saved["name"]), str(saved["namespace"])
+    found = _read(cluster, namespace, name)
+    pod = found.spec.template.spec
+    with cluster.api() as client:
+        if ((pod.priority_class_name or None), pod.priority) != (priority_class, priority):
+            change = {"spec": {"template": {"spec": {"priorityClassName": priority_class, "priority": priority}}}}
+            AppsV1Api(client).patch_namespaced_daemon_set(name, namespace, change)
+        core = CoreV1Api(client)
+        for one in _pods(core, found):
+            if (one.spec.priority_class_name or None) != priority_class and one.metadata.deletion_timestamp is None:
+                with suppress(ApiException):  # the controller may have been faster
+                    core.delete_namespaced_pod(one.metadata.name, namespace)
+
+
+def _all_pods_have(cluster: Cluster, saved: Saved, priority_class: object) -> bool:
+    """Whether the DaemonSet, and each pod of it, has that class (None: none), and every node its Ready pod."""
+    found = _read(cluster, str(saved["namespace"]), str(saved["name"]))
+    status, template = found.status, found.spec.template.spec
+    wanted = status.desired_number_scheduled
+    if (template.priority_class_name or None) != priority_class:
+        return False
+    if not wanted or status.observed_generation != found.metadata.generation:
+        return False
+    if status.updated_number_scheduled != wanted or status.number_ready != wanted:
+        return False
+    with cluster.api() as client:
+        pods = _pods(CoreV1Api(client), found)
+    return len(pods) == wanted and all((p.spec.priority_class_name or None) == priority_class for p in pods)

@@ -1,0 +1,1 @@
+"""File handles of a node's daemons run out."""

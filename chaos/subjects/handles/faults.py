@@ -1,0 +1,443 @@
+"""Faults of file handles: a daemon's soft limit is lowered, handles are eaten, sockets are left in TIME_WAIT.
+
+No hard limit is ever touched: a soft one can be put back to what it was, a hard one only with more rights.
+"""
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from kubernetes.client import CoreV1Api
+from kubernetes.client.exceptions import ApiException
+
+from chaos.clusters.base import Cluster, NodeExec
+from chaos.errors import OrdealError
+from chaos.harm.base import fault
+from chaos.harm.target import ready_worker
+from chaos.record.journal import JSON, Saved
+from chaos.subjects.handles.sampler import Process, processes_of
+
+DAEMONS = ("containerd", "kubelet", "kube-proxy", "coredns")
+CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+PORTS = {"kubelet": 10250, "kube-proxy": 10256, "coredns": 9153}  # each one's TCP port for health or metrics
+HANDLES_MOST, CONNECTIONS_MOST = 15_000, 28_000  # a range of ephemeral ports has 28,232
+LEAST = 64  # below it a daemon may not even run the program that would tell of it
+FOR_S = 900  # what eats or connects ends by itself then, also where nobody undoes it
+NAMESPACE = "default"
+POD = "kube-ordeal-eat-handles"
+EATER, STORM = "kube-ordeal-eat-handles", "kube-ordeal-socket-storm"  # systemd units on the node
+
+# Holds so many connections to one target open, and makes those anew that the other side ends. A connection that waits
+# in the listener's backlog counts as made: the daemon takes it as soon as it has a handle for it.
+HOLD = r"""
+use IO::Socket::UNIX; use IO::Socket::INET; use IO::Select;
+my ($target, $count) = @ARGV;
+my @new = $target =~ m{^/} ? ('UNIX', Peer => $target) : ('INET', PeerAddr => $target, Timeout => 2);
+my $class = 'IO::Socket::' . shift @new;
+my $held = IO::Select->new;
+while (1) {
+    for my $socket ($held->can_read(0)) {
+        next if sysread($socket, my $said, 4096);
+        $held->remove($socket);
+        close $socket;
+    }
+    while ($held->count < $count) { my $socket = $class->new(@new) or last; $held->add($socket); }
+    select undef, undef, undef, 0.1;
+}
+"""
+
+# Makes so many connections one after the other and ends each itself, so that its port stays in TIME_WAIT for 60 s.
+STORMING = r"""
+use IO::Socket::INET;
+my ($target, $count) = @ARGV;
+my $made = 0;
+my $end = time + 60;
+while ($made < $count && time < $end) {
+    my $socket = IO::Socket::INET->new(PeerAddr => $target, Timeout => 2);
+    if ($socket) { close $socket; $made++; } else { select undef, undef, undef, 0.05; }
+}
+sleep 600;
+"""
+
+# Whether somebody still takes connections there: any byte will do (a TLS port answers plain HTTP with an error).
+ASK = r"""
+use IO::Socket::INET;
+$SIG{ALRM} = sub { exit 1 };
+alarm 5;
+my $socket = IO::Socket::INET->new(PeerAddr => $ARGV[0], Timeout => 4) or exit 1;
+print $socket "GET /healthz HTTP/1.0\r\n\r\n";
+exit(sysread($socket, my $said, 16) ? 0 : 1);
+"""
+
+# tail keeps each file that it follows open, and goes on where its limit lets it open no more of them.
+EATING = (
+    f"ulimit -n {{limit}}; ln -s /dev/null /tmp/{POD}; i=0; files=; "
+    f'while [ "$i" -lt {{limit}} ]; do files="$files /tmp/{POD}"; i=$((i+1)); done; exec tail -f $files'
+)
+EATING_PROCESS = f"^tail -f /tmp/[{POD[0]}]{POD[1:]}"
+
+# What a daemon has started meanwhile may have got its limit: shims and containers would keep it. Theirs go back too.
+HEIRS = r"""
+for p in /proc/[0-9]*; do
+  stat=$(cat $p/stat 2>/dev/null) || continue
+  rest=${stat##*) }
+  set -- $rest
+  shift 19
+  [ "$1" -ge "$SINCE" ] || continue
+  case "$stat" in
+    *'(containerd-shim'*) ;;
+    *) grep -q -e kubepods -e cri-containerd $p/cgroup 2>/dev/null || continue ;;
+  esac
+  limits=$(sed -n 's/^Max open files *\([0-9]*\) *\([0-9]*\) .*/\1 \2/p' $p/limits 2>/dev/null)
+  [ "$limits" = "$LOW $HARD" ] || continue
+  prlimit --pid "${p#/proc/}" --nofile="$SOFT:" || true
+done
+"""
+
+
+class _Reached(Cluster, NodeExec, Protocol): ...
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class LowerHandleLimit:
+    """Lower the soft limit of a running daemon's open files to `limit`, or to `above` more than it has open now.
+
+    `limit` 0 means the second. Undo gives back the soft limit to the same processes (by pid and start time), and to the
+    shims and containers that were started meanwhile. It has landed when the kernel shows the limit; whether it is
+    reached is for a load to bring about.
+    """
+
+    kind: ClassVar[str] = "lower-handle-limit"
+    needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    node: str
+    daemon: str
+    limit: int = 0
+    above: int = 3
+
+    def plan(self, cluster: _Reached) -> Saved:
+        found = _daemon(cluster, self.node, self.daemon)
+        limit = self.limit or max(p.open for p in found) + self.above
+        least = LEAST if self.limit else max(p.open for p in found)  # what is open now it could open before
+        for p in found:
+            if not least <= limit <= p.hard:
+                raise OrdealError(
+                    f"a limit of {limit} can't be set for {self.daemon} on {self.node}: it may be {least} to {p.hard}, "
+                    "the hard limit"
+                )
+            if p.soft <= limit:
+                raise OrdealError(
+                    f"the soft limit of {self.daemon} on {self.node} is {p.soft} already, not above {limit}: give a "
+                    "lower one, or run `kube-ordeal undo`"
+                )
+        uptime_s = float(cluster.node_exec(self.node, ["cat", "/proc/uptime"]).out.split()[0])
+        return {
+            "node": self.node,
+            "daemon": self.daemon,
+            "limit": limit,
+            "since": int(uptime_s * 100),
+            "processes": [[p.pid, p.start, p.open, p.soft, p.hard] for p in found],
+        }
+
+    def apply(self, cluster: _Reached, saved: Saved) -> None:
+        for p in _processes(saved):
+            _prlimit(cluster, str(saved["node"]), p.pid, int(str(saved["limit"])))
+
+    def landed(self, cluster: _Reached, saved: Saved) -> bool:
+        """The kernel shows the soft limit for each of the processes, and the hard one as it was."""
+        now = {(p.pid, p.start): (p.soft, p.hard) for p in _now(cluster, saved)}
+        return all(now.get((p.pid, p.start)) == (saved["limit"], p.hard) for p in _processes(saved))
+
+    @staticmethod
+    def undo(cluster: _Reached, saved: Saved) -> None:
+        now = {(p.pid, p.start): p.soft for p in _now(cluster, saved)}
+        for p in _processes(saved):
+            if now.get((p.pid, p.start), p.soft) != p.soft:
+                _prlimit(cluster, str(saved["node"]), p.pid, p.soft)
+        first = _processes(saved)[0]
+        given = f"SINCE={saved['since']} LOW={saved['limit']} SOFT={first.soft} HARD={first.hard}\n"
+        cluster.node_exec(str(saved["node"]), ["sh", "-c", given + HEIRS], timeout_s=60)
+
+    @staticmethod
+    def undone(cluster: _Reached, saved: Saved) -> bool:
+        """Each process that is still there has its soft limit again; one that was restarted has a new one anyway."""
+        now = {(p.pid, p.start): p.soft for p in _now(cluster, saved)}
+        return all(now.get((p.pid, p.start), p.soft) == p.soft for p in _processes(saved))
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class EatHandles:
+    """Eat so many handles on a node: a pod's own, or those of a daemon (`of`), by connections that are held open.
+
+    The connections go to containerd's socket, or to the daemon's port for health or metrics, from the node itself. It
+    has landed when the kernel counts the handles: of the pod's process, or of the daemon, as far as its limit allows.
+
+    Undo ends a daemon that takes no connections any more once it has handles again, so that it is started anew:
+    kube-proxy's listeners end at the first accept that is refused (MultiListen in k8s.io/utils/net/multi_listen.go, as
+    used by pkg/proxy/healthcheck/common.go), and only a restart brings them back.
+    """
+
+    kind: ClassVar[str] = "eat-handles"
+    needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    node: str
+    handles: int = 1000
+    of: str = ""
+
+    def plan(self, cluster: _Reached) -> Saved:
+        if not self.of:
+            ready_worker(cluster, self.node, "no handles are eaten there")
+        if not 1 <= self.handles <= HANDLES_MOST:
+            raise OrdealError(f"{self.handles} handles can't be eaten: take 1 to {HANDLES_MOST}")
+        if not self.of:
+            with cluster.api() as client:
+                if _pod(client, POD) is not None:
+                    raise OrdealError(f"there is a pod {NAMESPACE}/{POD} already: run `kube-ordeal undo` first")
+            return {"node": self.node, "handles": self.handles, "of": "", "targets": [], "open": 0, "processes": []}
+        found = _daemon(cluster, self.node, self.of)
+        _no_unit(cluster, self.node, EATER)
+        targets: list[JSON] = list(_targets(cluster, self.node, self.of))
+        before = max(p.open for p in found)
+        deaf = [t for t in targets if not _answers(cluster, self.node, str(t))]
+        if deaf:
+            raise OrdealError(
+                f"{self.of} on {self.node} takes no connections at {deaf[0]} before the fault: mend it first"
+            )
+        return {
+            "node": self.node,
+            "handles": self.handles,
+            "of": self.of,
+            "targets": targets,
+            "open": before,
+            "processes": [[p.pid, p.start] for p in found],
+        }
+
+    def apply(self, cluster: _Reached, saved: Saved) -> None:
+        if saved["of"]:
+            targets = _strings(saved["targets"])
+            for number, target in enumerate(targets):
+                _start_unit(cluster, self.node, f"{EATER}-{number}", HOLD, target, self.handles)
+            return
+        command = EATING.format(limit=self.handles)
+        body: Any = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": POD, "labels": {"kube-ordeal/workload": "eat-handles"}},
+            "spec": {
+                "nodeName": self.node,
+                "restartPolicy": "Never",
+                "terminationGracePeriodSeconds": 0,
+                "activeDeadlineSeconds": FOR_S,
+                "containers": [{"name": "eat", "image": cluster.images.busybox, "command": ["sh", "-c", command]}],
+            },
+        }
+        with cluster.api() as client:
+            CoreV1Api(client).create_namespaced_pod(NAMESPACE, body)
+
+    def landed(self, cluster: _Reached, saved: Saved) -> bool:
+        """What the kernel counts. A daemon at its limit has a handle free now and then: two are allowed."""
+        eaten = int(str(saved["handles"]))
+        if not saved["of"]:
+            script = f"for p in $(pgrep -f '{EATING_PROCESS}'); do ls /proc/$p/fd | wc -l; done"
+            counts = cluster.node_exec(self.node, ["sh", "-c", script], check=False).out.split()
+            return any(int(count) >= 0.9 * eaten for count in counts)
+        found = processes_of(cluster, self.node, [str(saved["of"])])
+        wanted = int(str(saved["open"])) + 0.9 * eaten
+        return bool(found) and all(p.open >= min(p.soft - 2, wanted) for p in found)
+
+    @staticmethod
+    def undo(cluster: _Reached, saved: Saved) -> None:
+        node = str(saved["node"])
+        for number in range(len(_strings(saved["targets"]))):
+            _stop_unit(cluster, node, f"{EATER}-{number}")
+        targets = _strings(saved["targets"])
+        # Twice, so that a machine that is busy is not taken for a daemon that is deaf.
+        if not all(_answers(cluster, node, t) or _answers(cluster, node, t) for t in targets):
+            _restart(cluster, saved)
+        if not saved["of"]:
+            with cluster.api() as client:
+                if _pod(client, POD) is not None:
+                    CoreV1Api(client).delete_namespaced_pod(POD, NAMESPACE, grace_period_seconds=0)
+
+    @staticmethod
+    def undone(cluster: _Reached, saved: Saved) -> bool:
+        """Nothing runs any more that holds them, and the daemon takes connections."""
+        node = str(saved["node"])
+        if any(_unit_runs(cluster, node, f"{EATER}-{n}") for n in range(len(_strings(saved["targets"])))):
+            return False
+        if saved["of"]:
+            return all(_answers(cluster, node, target) for target in _strings(saved["targets"]))
+        with cluster.api() as client:
+            there = _pod(client, POD) is not None
+        return not there and cluster.node_exec(node, ["pgrep", "-f", EATING_PROCESS], check=False).code != 0
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class SocketStorm:
+    """Make so many short connections from a node to `target`, "ADDRESS:PORT" of a pod or a node of this cluster.
+
+    Each leaves its port in the node's network in TIME_WAIT. It has landed when the kernel counts them. Undo ends what
+    connects; the sockets go by themselves after 60 s (TCP_TIMEWAIT_LEN in include/net/tcp.h).
+    """
+
+    kind: ClassVar[str] = "socket-storm"
+    needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    node: str
+    target: str
+    connections: int = 3000
+
+    def plan(self, cluster: _Reached) -> Saved:
+        ready_worker(cluster, self.node, "there is no storm there")
+        if not 1 <= self.connections <= CONNECTIONS_MOST:
+            raise OrdealError(f"a storm can have 1 to {CONNECTIONS_MOST} connections, not {self.connections}")
+        address, _, port = self.target.rpartition(":")
+        if not port.isdigit() or not _is_address(address):
+            raise OrdealError(f"the storm's target is {self.target!r}; it must be ADDRESS:PORT, such as 10.244.1.2:80")
+        if address not in _own_addresses(cluster):
+            raise OrdealError(f"{address} is no address of a pod or node of {cluster.ref.name}: a storm stays inside")
+        _no_unit(cluster, self.node, STORM)
+        most = int(cluster.node_exec(self.node, ["cat", "/proc/sys/net/ipv4/tcp_max_tw_buckets"]).out)
+        if most < self.connections:
+            raise OrdealError(
+                f"the kernel of {self.node} keeps at most {most} sockets in TIME_WAIT (net.ipv4.tcp_max_tw_buckets), "
+                f"fewer than {self.connections}: ask for fewer connections"
+            )
+        return {"node": self.node, "opens": _active_opens(cluster, self.node)}
+
+    def apply(self, cluster: _Reached, saved: Saved) -> None:
+        _start_unit(cluster, self.node, STORM, STORMING, self.target, self.connections)
+
+    def landed(self, cluster: _Reached, saved: Saved) -> bool:
+        """The kernel has opened as many connections since, and at least nine in ten are in TIME_WAIT at once."""
+        opened = _active_opens(cluster, self.node) - int(str(saved["opens"]))
+        return opened >= self.connections and _time_wait(cluster, self.node) >= 0.9 * self.connections
+
+    @staticmethod
+    def undo(cluster: _Reached, saved: Saved) -> None:
+        _stop_unit(cluster, str(saved["node"]), STORM)
+
+    @staticmethod
+    def undone(cluster: _Reached, saved: Saved) -> bool:
+        return not _unit_runs(cluster, str(saved["node"]), STORM)
+
+
+def _daemon(cluster: _Reached, node: str, daemon: str) -> tuple[Process, ...]:
+    # CoreDNS is a pod like others: where it runs on a control plane, it can be harmed without harm to that.
+    ready_worker(cluster, node, f"{daemon} is not harmed there", or_control_plane=daemon == "coredns")
+    if daemon not in DAEMONS:
+        raise OrdealError(f"{daemon!r} is no daemon whose handles can be looked at: name one of {', '.join(DAEMONS)}")
+    found = processes_of(cluster, node, [daemon])
+    if not found:
+        raise OrdealError(f"there is no process {daemon} on {node}: name a node where it runs")
+    return found
+
+
+def _processes(saved: Saved) -> list[Process]:
+    found = saved["processes"]
+    assert isinstance(found, list)
+    return [Process(str(saved["daemon"]), *(int(str(n)) for n in p)) for p in found if isinstance(p, list)]
+
+
+def _now(cluster: _Reached, saved: Saved) -> tuple[Process, ...]:
+    return processes_of(cluster, str(saved["node"]), [str(saved["daemon"])])
+
+
+def _prlimit(cluster: NodeExec, node: str, pid: int, soft: int) -> None:
+    cluster.node_exec(node, ["prlimit", "--pid", str(pid), f"--nofile={soft}:"])
+
+
+def _targets(cluster: _Reached, node: str, daemon: str) -> Iterator[str]:
+    """Where connections to a daemon of the node go; CoreDNS may have several pods there."""
+    if daemon == "containerd":
+        yield CONTAINERD_SOCKET
+    elif daemon == "coredns":
+        with cluster.api() as client:
+            pods: Any = CoreV1Api(client).list_namespaced_pod(
+                "kube-system", label_selector="k8s-app=kube-dns", field_selector=f"spec.nodeName={node}"
+            )
+        addresses = [pod.status.pod_ip for pod in pods.items if pod.status.pod_ip]
+        if not addresses:
+            raise OrdealError(f"no CoreDNS pod of {node} has an address: wait until it runs")
+        yield from (f"{address}:{PORTS[daemon]}" for address in addresses)
+    else:
+        address = next(n.address for n in cluster.nodes() if n.name == node)
+        yield f"{address}:{PORTS[daemon]}"
+
+
+def _own_addresses(cluster: _Reached) -> set[str]:
+    with cluster.api() as client:
+        pods: Any = CoreV1Api(client).list_pod_for_all_namespaces().items
+    return {n.address for n in cluster.nodes()} | {pod.status.pod_ip for pod in pods if pod.status.pod_ip}
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _time_wait(cluster: NodeExec, node: str) -> int:
+    said = cluster.node_exec(node, ["sed", "-n", r"s/^TCP:.* tw \([0-9]*\) .*/\1/p", "/proc/net/sockstat"]).out.strip()
+    return int(said or 0)
+
+
+def _active_opens(cluster: NodeExec, node: str) -> int:
+    """Connections that were ever opened from the node's own network (Tcp: ActiveOpens in /proc/net/snmp)."""
+    names, values = cluster.node_exec(node, ["grep", "^Tcp:", "/proc/net/snmp"]).out.strip().splitlines()
+    return int(dict(zip(names.split(), values.split(), strict=True))["ActiveOpens"])
+
+
+def _no_unit(cluster: NodeExec, node: str, unit: str) -> None:
+    if cluster.node_exec(node, ["sh", "-c", "command -v perl"], check=False).code != 0:
+        raise OrdealError(f"there is no perl on {node}, which this fault runs there: install it, or take another node")
+    if _unit_runs(cluster, node, f"{unit}*"):
+        raise OrdealError(f"{unit} runs on {node} already: run `kube-ordeal undo` first")
+
+
+def _answers(cluster: NodeExec, node: str, target: str) -> bool:
+    """Whether a TCP target takes a connection and says something. A Unix socket's backlog says nothing of it: true."""
+    if target.startswith("/"):
+        return True
+    return cluster.node_exec(node, ["perl", "-e", ASK, target], timeout_s=20, check=False).code == 0
+
+
+def _restart(cluster: NodeExec, saved: Saved) -> None:
+    """End the processes that there were at the plan, and no later ones; systemd or the kubelet starts them anew."""
+    node, before = str(saved["node"]), saved["processes"]
+    assert isinstance(before, list)
+    for process in processes_of(cluster, node, [str(saved["of"])]):
+        if [process.pid, process.start] in before:
+            cluster.node_exec(node, ["kill", str(process.pid)], check=False)
+
+
+def _start_unit(cluster: NodeExec, node: str, unit: str, program: str, *arguments: object) -> None:
+    """A transient unit, so that it is ended by its name from outside, and by itself after FOR_S."""
+    properties = [f"--property=RuntimeMaxSec={FOR_S}", f"--property=LimitNOFILE={HANDLES_MOST + 100}"]
+    argv = ["systemd-run", "--quiet", "--collect", f"--unit={unit}", *properties]
+    cluster.node_exec(node, [*argv, "perl", "-e", program, *map(str, arguments)])
+
+
+def _stop_unit(cluster: NodeExec, node: str, unit: str) -> None:
+    cluster.node_exec(node, ["systemctl", "stop", f"{unit}.service"], check=False)
+
+
+def _unit_runs(cluster: NodeExec, node: str, unit: str) -> bool:
+    argv = ["systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating", f"{unit}.service"]
+    return bool(cluster.node_exec(node, argv).out.strip())
+
+
+def _strings(value: JSON) -> Sequence[str]:
+    return [str(v) for v in value] if isinstance(value, list) else []
+
+
+def _pod(client: Any, name: str) -> Any:
+    try:
+        return CoreV1Api(client).read_namespaced_pod(name, NAMESPACE)
+    except ApiException as error:
+        if error.status == 404:
+            return None
+        raise

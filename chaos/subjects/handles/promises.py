@@ -1,0 +1,264 @@
+"""A daemon's handles run out: what goes on, what shows, and what starts again without a restart."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from chaos.judge.availability import GAP_S, outage_at_most
+from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.sight import WHOLE, names, unseen
+from chaos.record.history import Blind, ClusterEvent, FaultStep, History, Observation, PodChange, Probe, Sample, Window
+from chaos.subjects.handles.sampler import LIMIT, OPEN, PROCESSES, SAID, TOO_MANY
+
+TOO_MANY_OPEN_FILES, NO_START, BROKEN, SILENT = "too-many-open-files", "no-start", "broken", "silent"
+RESTARTED, REACHED, LATE = "restarted", "reached", "late"
+DNS, ECHO = "dns", "echo"  # the targets of the probes that these invariants are about
+# A limit counts as reached where two handles are left: a daemon that is refused lets go of one and tries again.
+SLACK = 2
+SAMPLE_GAP_S = 5.0
+# A pod that was refused, and is not Ready so much later, was kept by that: sandboxes are tried again sooner.
+REFUSED_S = 15.0
+
+
+@promise
+def pods_start(workload: str, *, fault: str, within_s: float, refused_s: float = REFUSED_S) -> Invariant:
+    """Each pod of the workload that was made while the fault lasted was Ready within `within_s` seconds; of one that
+    was refused for want of handles, which an event says, it is known after `refused_s`.
+
+    Reasons: "too-many-open-files" where an event about one of those that did not start says so, else "no-start".
+    Unknown where none was made, or the fault ended before the time was over.
+    """
+
+    def judge(history: History) -> Judgement:
+        window = history.fault_window(fault)
+        if window is None:
+            return unknown(f"the fault {fault} never landed, so there is no time to judge")
+        made = _made_in(history, workload, window)
+        if not made:
+            return unknown(f"no pod of {workload} was made while {fault} lasted")
+        refusals = [e for e in history.of(ClusterEvent) if TOO_MANY in e.message.lower()]
+        refused = {e.regarding for e in refusals}
+        ready = {uid: _ready_at(changes) for uid, changes in made.items()}
+
+        def allowed_s(change: PodChange) -> float:
+            return refused_s if f"Pod/{change.object}" in refused else within_s
+
+        late = [
+            changes[0]
+            for uid, changes in made.items()
+            if (at := ready[uid]) is None or at - changes[0].at > allowed_s(changes[0]) or at > window.end
+        ]
+        if not late:
+            slowest = max(at - made[uid][0].at for uid, at in ready.items() if at is not None)
+            return unseen(history, "pods", window) or held(
+                f"{len(made)} pods were started on {made[next(iter(made))][-1].node}, the slowest in {slowest:.1f} s",
+                pods=len(made),
+                slowest_s=round(slowest, 3),
+            )
+        unproven = [c for c in late if window.end - c.at < allowed_s(c)]
+        if len(unproven) == len(late):
+            had_s = allowed_s(late[0])
+            return unknown(f"the fault ended before {late[0].name} had {had_s:g} s to start", late)
+        about = {f"Pod/{c.object}" for c in late}
+        why = [e for e in refusals if e.regarding in about]
+        said = f': "{why[0].message[-200:]}"' if why else ""
+        return violated(
+            f"{len(late)} of {len(made)} pods of {workload} on {late[0].node or 'the node'} were not Ready within "
+            f"{refused_s if why else within_s:g} s{said}",
+            [*late, *why],
+            reason=TOO_MANY_OPEN_FILES if why else NO_START,
+            pods=len(made),
+            not_started=len(late),
+            events=len(why),
+        )
+
+    return Invariant("pods-start", judge)
+
+
+@promise
+def pods_start_after_release(workload: str, *, fault: str, within_s: float) -> Invariant:
+    """Each pod of the workload that did not start while the fault lasted, and was still wanted at its end, was Ready
+    within `within_s` seconds after it. The fault may have been done several times.
+
+    Reason: "late". Unknown where no pod had to wait.
+    """
+
+    def judge(history: History) -> Judgement:
+        took: list[float] = []
+        late: list[PodChange] = []
+        for window in _times(history, fault):
+            for changes in _made_in(history, workload, window).values():
+                ready_at = _ready_at(changes)
+                unwanted = any(c.deleting or c.change == "deleted" for c in changes if c.at <= window.end)
+                if unwanted or (ready_at is not None and ready_at <= window.end):
+                    continue
+                took.append(float("inf") if ready_at is None else ready_at - window.end)
+                if took[-1] > within_s:
+                    late.append(changes[-1])
+        if late:
+            sentence = f"{names([c.name for c in late])} not Ready within {within_s:g} s after {fault} was over"
+            return violated(sentence, late, reason=LATE, waiting=len(took), late=len(late))
+        if not took:
+            return unknown(f"no pod of {workload} was waiting when {fault} was over")
+        return unseen(history, "pods", WHOLE) or held(
+            f"{len(took)} pods had waited, and were Ready {max(took):.1f} s after {fault} was over",
+            waiting=len(took),
+            slowest_s=round(max(took), 3),
+        )
+
+    return Invariant("pods-start-after-release", judge)
+
+
+@promise
+def dns_answers(limit_s: float, *, nodes: Sequence[str], target: str = DNS, gap_s: float = GAP_S) -> Invariant:
+    """DNS was never away for longer than `limit_s` seconds, asked from the nodes' own networks. Reason: "outage"."""
+    return Invariant("dns-answers", outage_at_most(limit_s, nodes=nodes, target=target, gap_s=gap_s).judge)
+
+
+@promise
+def existing_connections(
+    limit_s: float, *, nodes: Sequence[str], target: str = ECHO, gap_s: float = GAP_S
+) -> Invariant:
+    """A connection that was there before stayed the same one, and was never silent for longer than `limit_s` seconds.
+
+    Reasons: "broken" where another connection took its place, "outage".
+    """
+
+    def judge(history: History) -> Judgement:
+        ports: dict[str, list[Probe]] = {}
+        for probe in history.of(Probe):
+            if probe.target == target and probe.node in nodes and probe.ok:
+                ports.setdefault(probe.node, []).append(probe)
+        for node, probes in ports.items():
+            other = [p for p in probes if p.answered_by != probes[0].answered_by]
+            restarts = [b for b in history.of(Blind) if b.source == f"probe:{node}"]
+            if other and restarts:
+                return unknown(f"the prober on {node} was away, and its connection with it", restarts)
+            if other:
+                return violated(
+                    f"the connection from {node} to {target} broke before {other[0].at:.1f} s and was made anew",
+                    [probes[0], other[0]],
+                    reason=BROKEN,
+                )
+        return outage_at_most(limit_s, nodes=nodes, target=target, gap_s=gap_s).judge(history)
+
+    return Invariant("existing-connections", judge)
+
+
+@promise
+def failure_shows(daemons: Mapping[str, str]) -> Invariant:
+    """Of each daemon, which must have reached its limit on its node, a log or an event says "too many open files".
+
+    `daemons`: the node by daemon. Reason: "silent". Unknown where a limit was not reached: nothing had to show then.
+    """
+
+    def judge(history: History) -> Judgement:
+        reached = {d: _reached(history, f"{node}/{d}") for d, node in daemons.items()}
+        short = [d for d, samples in reached.items() if not samples]
+        if short or not daemons:
+            return unknown(f"the limit of {', '.join(short) or 'no daemon'} was not reached: nothing had to show")
+        said = {o.subject for o in history.of(Observation) if o.name == SAID}
+        events = [e for e in history.of(ClusterEvent) if TOO_MANY in e.message.lower()]
+        silent = [d for d, n in daemons.items() if f"{n}/{d}" not in said and not (d == "containerd" and events)]
+        if silent:
+            sentence = f"{', '.join(silent)} ran out of handles, and no log or event says so"
+            return violated(sentence, [reached[d][0] for d in silent], reason=SILENT)
+        sentence = f"{', '.join(daemons)} said that they ran out of handles, {len(events)} events among it"
+        return held(sentence, daemons=len(daemons), events=len(events))
+
+    return Invariant("failure-shows", judge)
+
+
+@promise
+def daemons_not_restarted(daemons: Mapping[str, str]) -> Invariant:
+    """The daemons' processes after the last fault are those of the beginning. Reason: "restarted".
+
+    `daemons`: the node by daemon. A process is known by its pid and start time, so a restart that nobody watched shows
+    afterwards all the same. Unknown where a daemon was not looked at after the last fault was undone.
+    """
+
+    def judge(history: History) -> Judgement:
+        window = history.fault_window()
+        if window is None or not daemons:
+            return unknown("no fault landed, so nothing could restart anything" if daemons else "no daemon was named")
+        doubts: list[Judgement] = []
+        for daemon, node in daemons.items():
+            subject = f"{node}/{daemon}"
+            seen = [o for o in history.of(Observation) if o.name == PROCESSES and o.subject == subject]
+            if len({o.seen for o in seen}) > 1:
+                sentence = f"{daemon} on {node} was restarted: its processes were {seen[0].seen}, then {seen[1].seen}"
+                return violated(sentence, seen, reason=RESTARTED)
+            looked = [s.at for s in history.of(Sample) if s.name == OPEN and s.subject == subject]
+            if not looked or not looked[0] <= window.start <= window.end <= looked[-1]:
+                doubts.append(unknown(f"{daemon} on {node} was not looked at before the fault and after it"))
+        if doubts:
+            return doubts[0]
+        return held(f"{', '.join(daemons)} ran all the time", daemons=len(daemons))
+
+    return Invariant("daemons-not-restarted", judge)
+
+
+@promise
+def handle_limit_not_reached(node: str, daemon: str) -> Invariant:
+    """The daemon always had handles left. Reason: "reached"."""
+
+    def judge(history: History) -> Judgement:
+        subject = f"{node}/{daemon}"
+        used = [s for s in history.of(Sample) if s.name == OPEN and s.subject == subject]
+        limits = [s.value for s in history.of(Sample) if s.name == LIMIT and s.subject == subject]
+        if not used or not limits:
+            return unknown(f"the handles of {daemon} on {node} were never counted")
+        most, least = max(used, key=lambda s: s.value), min(limits)
+        reached = _reached(history, subject)
+        if reached:
+            return violated(
+                f"{daemon} on {node} had {reached[0].value:.0f} handles open at {reached[0].at:.1f} s, and its limit "
+                f"was reached",
+                reached,
+                reason=REACHED,
+                most=most.value,
+                limit=least,
+            )
+        return _unsampled(history, subject) or held(
+            f"{daemon} on {node} had at most {most.value:.0f} of {least:.0f} handles open", most=most.value, limit=least
+        )
+
+    return Invariant("handle-limit-not-reached", judge)
+
+
+def _reached(history: History, subject: str) -> list[Sample]:
+    """The samples at which a daemon had no more than SLACK handles left."""
+    limits = {s.at: s.value for s in history.of(Sample) if s.name == LIMIT and s.subject == subject}
+    used = [s for s in history.of(Sample) if s.name == OPEN and s.subject == subject]
+    return [s for s in used if s.at in limits and s.value >= limits[s.at] - SLACK]
+
+
+def _unsampled(history: History, subject: str) -> Judgement | None:
+    """Unknown, where the daemon could not be looked at for a while."""
+    blind = [b for b in history.of(Blind) if b.source == f"{OPEN}:{subject}" and b.until - b.at > SAMPLE_GAP_S]
+    if blind:
+        return unknown(f"{subject} could not be looked at from {blind[0].at:.1f} s to {blind[0].until:.1f} s", blind)
+    times = [s.at for s in history.of(Sample) if s.name == OPEN and s.subject == subject]
+    if not times:
+        return unknown(f"{subject} was never looked at")
+    gaps = [(a, b) for a, b in pairwise(times) if b - a > SAMPLE_GAP_S]
+    return unknown(f"{subject} was not looked at from {gaps[0][0]:.1f} s to {gaps[0][1]:.1f} s") if gaps else None
+
+
+def _times(history: History, fault: str) -> list[Window]:
+    """Each time that a fault landed and was undone."""
+    steps = [s for s in history.of(FaultStep) if s.fault == fault and s.step in {"landed", "undone"}]
+    pairs = zip(steps[::2], steps[1::2], strict=False)
+    return [Window(a.at, b.at) for a, b in pairs if (a.step, b.step) == ("landed", "undone")]
+
+
+def _made_in(history: History, workload: str, window: Window) -> dict[str, list[PodChange]]:
+    """The workload's pods by uid that were first seen in the window, each one's changes."""
+    pods: dict[str, list[PodChange]] = {}
+    for change in history.of(PodChange):
+        if change.workload == workload:
+            pods.setdefault(change.uid, []).append(change)
+    return {uid: changes for uid, changes in pods.items() if changes[0].at in window}
+
+
+def _ready_at(changes: Sequence[PodChange]) -> float | None:
+    return next((c.at for c in changes if c.ready), None)

@@ -1,0 +1,126 @@
+"""One machine is one Node, and a Node that is renamed stays, or becomes again, what it was."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import msgspec
+
+from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.sight import WHOLE, unseen
+from chaos.record.history import Blind, History, NodeChange, Observation, Sample
+from chaos.subjects.identity.sampler import ASKED, GONE, IDENTIFIERS, IDENTITY
+
+DUPLICATE, NOT_READY, STILL_READY = "duplicate", "not-ready", "still-ready"
+GAP_S = 3.0
+
+
+@promise
+def one_node_per_machine(*, gap_s: float = GAP_S) -> Invariant:
+    """At no time was a Node there that shows the machine id, system UUID, provider id or address of another one.
+
+    Those that were alike when the recording began (machines that were copied) do not count; the figure says how many.
+    Reason: "duplicate". Unknown where nobody asked for more than `gap_s` seconds, or a Node came and went unasked.
+    """
+
+    def judge(history: History) -> Judgement:
+        asked = [s.at for s in history.of(Sample) if s.name == ASKED]
+        if not asked:
+            return unknown("nobody asked the Nodes which machine they stand for")
+        seen = [o for o in history.of(Observation) if o.name == IDENTITY]
+        now: dict[str, dict[str, str]] = {}
+        before: set[frozenset[str]] = set()
+        found: dict[frozenset[str], tuple[Observation, tuple[str, ...]]] = {}
+        for o in seen:
+            if o.seen == GONE:
+                now.pop(o.subject, None)
+                continue
+            said: dict[str, str] = msgspec.json.decode(o.seen)
+            for name, other in now.items():
+                same = tuple(i for i in IDENTIFIERS if said.get(i) and said.get(i) == other.get(i))
+                pair = frozenset({name, o.subject})
+                if same and name != o.subject and o.at <= asked[0]:
+                    before.add(pair)
+                elif same and name != o.subject and pair not in before:
+                    found.setdefault(pair, (o, same))
+            now[o.subject] = said
+        if found:
+            pair, (first, same) = min(found.items(), key=lambda item: item[1][0].at)
+            (other_name,) = pair - {first.subject}
+            return violated(
+                f"{first.subject} and {other_name} are two Nodes of one machine: the same {', '.join(same)} "
+                f"from {first.at:.1f} s on",
+                [o for o in seen if any(o.subject in each for each in found)],
+                reason=DUPLICATE,
+                duplicates=len(found),
+                first_s=round(first.at, 3),
+                same=", ".join(same),
+            )
+        gaps = [(a, b) for a, b in pairwise(asked) if b - a > gap_s]
+        if gaps:
+            a, b = gaps[0]
+            blind = [x for x in history.of(Blind) if x.source == IDENTITY and x.at <= b and x.until >= a]
+            return unknown(f"the Nodes were not asked from {a:.1f} s to {b:.1f} s", blind)
+        heard = {o.subject for o in seen}
+        unasked = [c for c in history.of(NodeChange) if c.name not in heard]
+        if unasked:
+            return unknown(f"{unasked[0].name} came and went before it was asked which machine it stands for", unasked)
+        blinded = unseen(history, "nodes", WHOLE)
+        return blinded or held(
+            f"each of {len(now)} Nodes is a machine of its own, asked {len(asked)} times",
+            nodes=len(now),
+            asked=len(asked),
+            alike_before=len(before),
+        )
+
+    return Invariant("one-node-per-machine", judge)
+
+
+@promise
+def ready_throughout(nodes: Sequence[str]) -> Invariant:
+    """Each node was Ready from the beginning of the recording to its end. Reason: "not-ready"."""
+
+    def judge(history: History) -> Judgement:
+        changes = [c for c in history.of(NodeChange) if c.name in nodes]
+        never = sorted(set(nodes) - {c.name for c in changes})
+        if never or not nodes:
+            return unknown(f"node {', '.join(never)} was never seen" if never else "no node was named")
+        away = [c for c in changes if c.ready != "True" or c.change == "deleted"]
+        if away:
+            back = [c.at for c in changes if c.name == away[0].name and c.at > away[0].at and c.ready == "True"]
+            until = f"{back[0] - away[0].at:.1f} s long" if back else "to the end"
+            state = "was deleted" if away[0].change == "deleted" else f"was Ready {away[0].ready}"
+            sentence = f"{away[0].name} {state} at {away[0].at:.1f} s, {until}"
+            return violated(sentence, away, reason=NOT_READY, first_s=round(away[0].at, 3))
+        return unseen(history, "nodes", WHOLE) or held(
+            f"{', '.join(nodes)} stayed Ready from the beginning to the end", nodes=len(nodes)
+        )
+
+    return Invariant("ready-throughout", judge)
+
+
+@promise
+def away_under_another_name(node: str, *, fault: str, within_s: float) -> Invariant:
+    """The failure shows: while the fault lasted, the Node was seen not Ready within `within_s` seconds.
+
+    Reason: "still-ready". Unknown where the fault was taken back before that time.
+    """
+
+    def judge(history: History) -> Judgement:
+        window = history.fault_window(fault)
+        if window is None:
+            return unknown(f"the fault {fault} never landed, so there is no time to judge")
+        away = [c for c in history.of(NodeChange, window) if c.name == node and c.ready != "True"]
+        if away and away[0].at - window.start <= within_s:
+            after_s = away[0].at - window.start
+            return held(
+                f"{node} was seen Ready {away[0].ready} {after_s:.1f} s after the fault", after_s=round(after_s, 3)
+            )
+        if window.length_s < within_s:
+            return unknown(f"the fault lasted {window.length_s:.1f} s, less than the {within_s:g} s that are allowed")
+        blind = unseen(history, "nodes", window)
+        if blind and not away:
+            return blind
+        when = f"only {away[0].at - window.start:.1f} s after the fault" if away else "never while the fault lasted"
+        return violated(f"{node} was seen not Ready {when}", away, reason=STILL_READY)
+
+    return Invariant("away-under-another-name", judge)

@@ -1,0 +1,1 @@
+"""One link between two nodes is bad."""

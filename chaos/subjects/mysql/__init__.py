@@ -1,0 +1,1 @@
+"""A replicated MySQL whose disk fills up, or whose clock goes back."""

@@ -1,0 +1,160 @@
+"""The members of a replicated MySQL, sampled: what each one's data takes on its disk, whether it follows, its clock."""
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from chaos.clusters.base import NodeNetwork, NodeProcesses
+from chaos.errors import OrdealError
+from chaos.judge.data import DISK_USE, acknowledged_numbers, stored
+from chaos.record.history import History, Observation, Sample, Writes
+from chaos.subjects.mysql.answers import Answers
+from chaos.subjects.mysql.promises import OFFSET, RUNNING, SOURCE, WHY_NOT
+from chaos.subjects.mysql.workload import (
+    PORT,
+    USER,
+    Member,
+    ask_member,
+    behind,
+    data_path,
+    members,
+    node_to_ask_from,
+    password,
+)
+from chaos.workloads.web import Deployed
+from chaos.writers.client import ClientProcess, Line, argv_of
+
+EVERY_S = 1.0
+# A file that goes while du looks at it makes it end with 1, and it has counted the others.
+DISK_USES = 'while read -r path; do said=$(du -s --block-size=1 "$path" 2>/dev/null); echo "$said"; done'
+
+
+class DiskSamples:
+    """Samples, once a second, how many bytes each member's data takes, in its volume's folder or its pod's.
+
+    A member whose pod or node is gone has no samples: the gap is what says so.
+    """
+
+    def __init__(self, history: History, deployed: Deployed, folder: str = "") -> None:
+        """`folder`: where the volumes are on their nodes; empty: data is in the pods' own folders."""
+        self._history, self._deployed, self._folder = history, deployed, folder
+        self._stopped = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(member,), name=f"disk-{member.name}", daemon=True)
+            for member in members(deployed)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _run(self, member: Member) -> None:
+        cluster = self._deployed.cluster
+        assert isinstance(cluster, NodeProcesses)
+        path = data_path(member, self._folder)
+        with Answers(cluster.on_node(member.node, ["sh", "-c", DISK_USES])) as answers:
+            while not self._stopped.is_set():
+                try:
+                    size_bytes = float(answers.ask(path, within_s=20).split()[0])
+                except (OrdealError, IndexError, ValueError):
+                    pass
+                else:
+                    self._history.add(Sample(self._history.now(), DISK_USE, member.name, size_bytes))
+                self._stopped.wait(EVERY_S)
+
+
+class MemberWatch:
+    """Watches each member once a second: whether it follows the source, or why not, and what its clock says.
+
+    A member that does not answer is an Observation; what is not seen at all is a Blind of the source `members:STORE`.
+    """
+
+    def __init__(self, history: History, deployed: Deployed) -> None:
+        cluster = deployed.cluster
+        assert isinstance(cluster, NodeNetwork)
+        self._history = history
+        settings: dict[str, object] = {
+            "hosts": {m.name: m.address for m in members(deployed)},
+            "port": PORT,
+            "user": USER,
+            "password": password(cluster, deployed.namespace, deployed.name),
+            "every_s": EVERY_S,
+            "source": f"{deployed.name}-0",
+        }
+        self._process = ClientProcess(
+            cluster,
+            history,
+            node_to_ask_from(cluster),
+            argv_of("mysql", "watch"),
+            settings,
+            take=self._add,
+            source=f"{SOURCE}:{deployed.name}",
+            silent_after_s=10.0,
+        )
+
+    def __enter__(self) -> Self:
+        self._process.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._process.__exit__(kind, error, at)
+
+    def _add(self, said: Line) -> None:
+        at, member = said["at"] - self._history.began, said["member"]
+        if said["error"]:
+            self._history.add(Observation(at, WHY_NOT, member, said["error"]))
+            return
+        self._history.add(Sample(at, OFFSET, member, said["offset_s"]))
+        if said["running"] is not None:
+            self._history.add(Sample(at, RUNNING, member, float(said["running"])))
+            if not said["running"]:
+                self._history.add(Observation(at, WHY_NOT, member, said["why"]))
+
+
+def write_settings(deployed: Deployed, *, clients: int, body_bytes: int, per_s: float) -> dict[str, object]:
+    """What the writing client wants to know (chaos.writers.mysql): it writes to the Service of the source."""
+    host, port = deployed.url.removeprefix("mysql://").rstrip("/").split(":")
+    return {
+        "host": host,
+        "port": int(port),
+        "user": USER,
+        "password": password(deployed.cluster, deployed.namespace, deployed.name),
+        "clients": clients,
+        "body_bytes": body_bytes,
+        "per_s": per_s,
+        "timeout_s": 3.0,
+    }
+
+
+def read_back(history: History, deployed: Deployed, report: Callable[[str], None] = lambda _: None) -> None:
+    """Read every member's rows, and record which acknowledged ones it lacks. A member that can't be read is left out:
+    what depends on it is unknown. So is what one lacks that is still behind the source.
+    """
+    acknowledged = acknowledged_numbers([w for w in history.of(Writes) if w.store == deployed.name])
+    there_is_more = behind(deployed)
+    for member in members(deployed):
+        try:
+            is_behind, rows = ask_member(deployed, member, [there_is_more, "SELECT client, number FROM ordeal.writes"])
+        except OrdealError as error:
+            report(f"{member.name} can't be read: {error}")
+            history.add(Observation(history.now(), "not-read", member.name, str(error)))
+            continue
+        at, late = history.now(), str(is_behind[0][0]) == "1"
+        there: dict[str, set[int]] = {}
+        for client, number in rows:
+            there.setdefault(str(client), set()).add(int(str(number)))
+        for client, numbers in acknowledged.items():
+            history.add(stored(at, deployed.name, member.name, client, numbers, there.get(client, set()), behind=late))
+
+
+def observe_logs(history: History, said: dict[str, str]) -> None:
+    """Put the servers' last lines into the history: what they said before they ended."""
+    for member, text in said.items():
+        history.add(Observation(history.now(), "server-log", member, text[-8000:]))

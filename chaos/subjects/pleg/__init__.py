@@ -1,0 +1,1 @@
+"""The kubelet's pod lifecycle event generator under mass churn."""

@@ -1,0 +1,126 @@
+"""Faults of pods: all of a workload's are deleted at the same time, as a careless controller does."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+from kubernetes.client import ApiClient, CoreV1Api
+
+from chaos.clusters.base import Cluster, NodeExec
+from chaos.errors import OrdealError
+from chaos.harm.base import fault
+from chaos.harm.target import ready_worker
+from chaos.record.journal import Saved
+from chaos.workloads.base import WORKLOAD_LABEL
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class DeletePods:
+    """Delete all pods of a workload with one request, so that all replacements start at once.
+
+    There is nothing to put back: the workload's controller makes the replacements.
+    """
+
+    kind: ClassVar[str] = "delete-pods"
+    needs: ClassVar[tuple[type, ...]] = ()
+    namespace: str
+    workload: str
+
+    def plan(self, cluster: Cluster) -> Saved:
+        with cluster.api() as client:
+            there = _uids(client, self.namespace, self.workload)
+        if not there:
+            raise OrdealError(f"there is no pod of {self.workload} in namespace {self.namespace} to delete")
+        return {"namespace": self.namespace, "workload": self.workload, "pods": len(there), "uids": list(there)}
+
+    def apply(self, cluster: Cluster, saved: Saved) -> None:
+        label = f"{WORKLOAD_LABEL}={saved['workload']}"
+        with cluster.api() as client:
+            CoreV1Api(client).delete_collection_namespaced_pod(
+                str(saved["namespace"]), label_selector=label, _request_timeout=(3, 60)
+            )
+
+    def landed(self, cluster: Cluster, saved: Saved) -> bool:
+        """Each pod that was there is gone, or marked for deletion."""
+        with cluster.api() as client:
+            there = _uids(client, str(saved["namespace"]), str(saved["workload"]))
+        before = saved["uids"]
+        assert isinstance(before, list)
+        return all(there.get(str(uid), True) for uid in before)
+
+    @staticmethod
+    def undo(cluster: Cluster, saved: Saved) -> None:
+        """Nothing: deleted pods don't come back, and their replacements are the controller's work."""
+
+    @staticmethod
+    def undone(cluster: Cluster, saved: Saved) -> bool:
+        return True
+
+
+def _uids(client: ApiClient, namespace: str, workload: str) -> dict[str, bool]:
+    """The pods of the workload by uid, and whether each is marked for deletion."""
+    answer: Any = CoreV1Api(client).list_namespaced_pod(
+        namespace, label_selector=f"{WORKLOAD_LABEL}={workload}", _preload_content=False
+    )
+    metadata = [item["metadata"] for item in msgspec.json.decode(answer.data)["items"]]
+    return {m["uid"]: "deletionTimestamp" in m for m in metadata}
+
+
+UNIT = "containerd"
+_GONE, _STOPPED = "", "T"
+
+
+class _Node(Cluster, NodeExec, Protocol): ...
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class StallRuntime:
+    """Stop containerd with SIGSTOP, so that it takes connections and answers none; undo lets it go on."""
+
+    kind: ClassVar[str] = "stall-runtime"
+    needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    node: str
+
+    def plan(self, cluster: _Node) -> Saved:
+        ready_worker(cluster, self.node, "its runtime can't be stalled")
+        shown = cluster.node_exec(self.node, ["systemctl", "show", "--property", "MainPID", "--value", UNIT])
+        pid = int(shown.out.strip() or "0")
+        state, started = _state(cluster, self.node, pid)
+        if state in {_GONE, _STOPPED}:
+            how = "does not run" if state == _GONE else "stands still already"
+            raise OrdealError(f"{UNIT} on {self.node} {how}: run `kube-ordeal undo` first")
+        return {"node": self.node, "pid": pid, "started": started}
+
+    def apply(self, cluster: _Node, saved: Saved) -> None:
+        cluster.node_exec(str(saved["node"]), ["kill", "-STOP", str(saved["pid"])])
+
+    def landed(self, cluster: _Node, saved: Saved) -> bool:
+        return _now(cluster, saved) == _STOPPED
+
+    @staticmethod
+    def undo(cluster: _Node, saved: Saved) -> None:
+        if _now(cluster, saved) == _STOPPED:
+            cluster.node_exec(str(saved["node"]), ["kill", "-CONT", str(saved["pid"])])
+
+    @staticmethod
+    def undone(cluster: _Node, saved: Saved) -> bool:
+        return _now(cluster, saved) != _STOPPED
+
+
+def _now(cluster: NodeExec, saved: Saved) -> str:
+    """The state of the very process that was seen; empty where it is gone, and its number perhaps another's."""
+    pid = saved["pid"]
+    assert isinstance(pid, int)
+    state, started = _state(cluster, str(saved["node"]), pid)
+    return state if started == saved["started"] else _GONE
+
+
+def _state(cluster: NodeExec, node: str, pid: int) -> tuple[str, str]:
+    """A process's state and the time of its start, in clock ticks since boot (proc(5), /proc/PID/stat)."""
+    said = cluster.node_exec(node, ["cat", f"/proc/{pid}/stat"], check=False)
+    if said.code != 0:
+        return _GONE, ""
+    fields = said.out.rpartition(")")[2].split()  # after the name, which may hold blanks
+    return fields[0], fields[19]

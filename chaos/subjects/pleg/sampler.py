@@ -1,0 +1,174 @@
+"""A kubelet, sampled: once a second its PLEG, its goroutines and handles, through the API server's node proxy."""
+
+import re
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from kubernetes.client import ApiClient, CoreV1Api
+
+from chaos.clusters.base import Cluster, NodeExec
+from chaos.clusters.client import raw_get
+from chaos.record import stacks
+from chaos.record.history import Blind, History, Observation, Sample
+from chaos.subjects.pleg.promises import (
+    DISCARDED,
+    KUBELET_GOROUTINES,
+    KUBELET_HANDLES,
+    LAST_SEEN_AGE,
+    RELIST,
+    RELIST_STACK,
+    REPORTED_AGE,
+    RUNTIME_HANDLES,
+    SOURCE,
+)
+
+EVERY_S = 1.0
+HANDLES_EVERY_S = 5.0
+STACK_EVERY_S = 10.0
+LAST_SEEN = "kubelet_pleg_last_seen_seconds"
+RELIST_SUM, RELIST_COUNT = "kubelet_pleg_relist_duration_seconds_sum", "kubelet_pleg_relist_duration_seconds_count"
+DISCARD_EVENTS = "kubelet_pleg_discard_events"
+GOROUTINES, OPEN_FDS = "go_goroutines", "process_open_fds"
+WANTED = frozenset({LAST_SEEN, RELIST_SUM, RELIST_COUNT, DISCARD_EVENTS, GOROUTINES, OPEN_FDS})
+# "PLEG is not healthy: pleg was last seen active 3m32.5s ago; threshold is 3m0s" (pkg/kubelet/pleg/generic.go, Healthy)
+UNHEALTHY = re.compile(r"pleg was last seen active ((?:[\d.]+[a-zµ]+)+) ago")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
+CONTAINERD_HANDLES = "ls /proc/$(systemctl show --property MainPID --value containerd)/fd | wc -l"
+
+
+class PlegSamples:
+    """Samples one node's kubelet for as long as the block lasts.
+
+    The age of the last relist is by this machine's monotonic clock: how long the kubelet's own time stamp has stood
+    still. So the node's clock may be any, and the true age is at most a second and a scrape longer.
+    Once it exceeds `limit_s`, the kubelet's goroutines are looked at, every ten seconds, for where relist stands.
+    """
+
+    def __init__(self, history: History, cluster: Cluster, node: str, *, limit_s: float) -> None:
+        self._history, self._cluster, self._node, self._limit_s = history, cluster, node, limit_s
+        self._stopped = threading.Event()
+        jobs: list[Callable[[], None]] = [self._run, self._read_condition, self._count_handles]
+        self._threads = [threading.Thread(target=job, name=f"pleg-{node}", daemon=True) for job in jobs]
+        self._last_seen: float | None = None
+        self._changed_at = 0.0
+        self._before: dict[str, float] = {}
+        self._first_discarded: float | None = None
+        self._stack_at = float("-inf")
+        self._one_look = threading.Lock()
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _run(self) -> None:
+        blind_since: float | None = None
+        why = ""
+        with ExitStack() as open_clients:
+            client = open_clients.enter_context(self._cluster.api())
+            while not self._stopped.is_set():
+                asked = self._history.now()
+                try:
+                    found = parse(raw_get(client, f"/api/v1/nodes/{self._node}/proxy/metrics").decode())
+                except Exception as error:  # noqa: BLE001  (a kubelet or API server that is away: a gap, and said to be)
+                    blind_since = asked if blind_since is None else blind_since
+                    why = (str(error).strip().splitlines() or [repr(error)])[0][:200]
+                else:
+                    now = self._history.now()
+                    if blind_since is not None:
+                        self._gap(blind_since, now, why)
+                        blind_since = None
+                    self._write(now, found)
+                    if now - self._changed_at > self._limit_s:
+                        self._look_at_stacks(client, now)
+                self._stopped.wait(EVERY_S)
+        if blind_since is not None:
+            self._gap(blind_since, self._history.now(), why)
+
+    def _gap(self, since: float, until: float, why: str) -> None:
+        self._history.add(Blind(since, f"{SOURCE}:{self._node}", until, why))
+
+    def _write(self, now: float, found: dict[str, float]) -> None:
+        """What one scrape says. Counters of a kubelet that was started anew begin at zero."""
+        if found[LAST_SEEN] != self._last_seen:
+            self._last_seen, self._changed_at = found[LAST_SEEN], now
+        self._sample(now, LAST_SEEN_AGE, now - self._changed_at)
+        count, total = found.get(RELIST_COUNT, 0.0), found.get(RELIST_SUM, 0.0)
+        anew = count < self._before.get(RELIST_COUNT, 0.0)
+        new = count - (0.0 if anew else self._before.get(RELIST_COUNT, count))
+        if new > 0:
+            self._sample(now, RELIST, (total - (0.0 if anew else self._before[RELIST_SUM])) / new)
+        discarded = found.get(DISCARD_EVENTS, 0.0)
+        if self._first_discarded is None or anew:
+            self._first_discarded = 0.0 if anew else discarded
+        self._sample(now, DISCARDED, discarded - self._first_discarded)
+        for metric, name in ((GOROUTINES, KUBELET_GOROUTINES), (OPEN_FDS, KUBELET_HANDLES)):
+            if metric in found:
+                self._sample(now, name, found[metric])
+        self._before = {RELIST_COUNT: count, RELIST_SUM: total}
+
+    def _look_at_stacks(self, client: ApiClient, now: float) -> None:
+        with self._one_look:
+            if now - self._stack_at < STACK_EVERY_S:
+                return
+            self._stack_at = now
+        try:
+            dump = raw_get(client, f"/api/v1/nodes/{self._node}/proxy/debug/pprof/goroutine?debug=2")
+        except Exception:  # noqa: BLE001  (the next look may do; without any the cause is just not named)
+            return
+        said = stacks.relist_said(stacks.parse(dump.decode(errors="replace")))
+        self._history.add(Observation(self._history.now(), RELIST_STACK, self._node, said))
+
+    def _read_condition(self) -> None:
+        """What the kubelet says of its PLEG in the Node's Ready condition, and then where its relist stands."""
+        with self._cluster.api() as client:
+            while not self._stopped.wait(EVERY_S):
+                try:
+                    node: Any = CoreV1Api(client).read_node_status(self._node)
+                except Exception:  # noqa: BLE001, S112  (its metrics are the first source; this one may have gaps)
+                    continue
+                said = next((c.message or "" for c in node.status.conditions or [] if c.type == "Ready"), "")
+                found = UNHEALTHY.search(said)
+                if found:
+                    now = self._history.now()
+                    self._sample(now, REPORTED_AGE, seconds(found.group(1)))
+                    self._look_at_stacks(client, now)
+
+    def _count_handles(self) -> None:
+        """The runtime's open handles; figures only, so one that can't be had is left out."""
+        while isinstance(self._cluster, NodeExec) and not self._stopped.is_set():
+            said = self._cluster.node_exec(self._node, ["sh", "-c", CONTAINERD_HANDLES], check=False).out.strip()
+            if said.isdigit():
+                self._sample(self._history.now(), RUNTIME_HANDLES, float(said))
+            self._stopped.wait(HANDLES_EVERY_S)
+
+    def _sample(self, now: float, name: str, value: float) -> None:
+        self._history.add(Sample(now, name, self._node, round(value, 3)))
+
+
+def seconds(text: str) -> float:
+    """A Go duration such as 3m32.5s in seconds."""
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)([a-zµ]+)", text))
+
+
+def parse(text: str) -> dict[str, float]:
+    """The metrics that are wanted here, by name, of Prometheus' text format. None of them has labels.
+
+    Raises ValueError where there is no time stamp of PLEG: then these are no kubelet's metrics.
+    """
+    found: dict[str, float] = {}
+    for line in text.splitlines():
+        name, blank, value = line.partition(" ")
+        if blank and name in WANTED:
+            found[name] = float(value.split()[0])
+    if LAST_SEEN not in found:
+        raise ValueError(f"the kubelet's metrics have no {LAST_SEEN}")
+    return found

@@ -1,0 +1,1 @@
+"""What a node must be made of, and what containers leave behind on it."""

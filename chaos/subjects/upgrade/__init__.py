@@ -1,0 +1,1 @@
+"""A cluster is upgraded in place."""

@@ -1,0 +1,51 @@
+"""A cluster is upgraded in place."""
+
+from chaos.judge.catalogue import Control, Incident, Sign
+
+INCIDENTS = (
+    Incident(
+        id="in-place-upgrade",
+        title="A cluster is upgraded in place while it serves, and the control plane's node dies in the middle",
+        level="MUST",
+        claim=(
+            "When a cluster is upgraded in place with kubeadm, node by node, workloads MUST serve all the time, no pod "
+            "MUST go but those of a drained node, by eviction, each node MUST be Ready in time with its new kubelet, "
+            "and an upgrade that the death of the control plane's node cuts short MUST be done when it is run again."
+        ),
+        story=(
+            "A busy cluster was upgraded in place from Kubernetes 1.23 to 1.24, and minutes later nothing in it could "
+            "be reached. There is no way to downgrade. The site was away for 314 minutes, until the control plane had "
+            "been restored from a backup."
+        ),
+        source=(
+            'Reddit, "You Broke Reddit: The Pi-Day Outage" (14 March 2023); Kubernetes documentation, "Upgrading '
+            'kubeadm clusters", with its "Recovering from a failure state"'
+        ),
+        remedy=(
+            "Rehearse each step here before it is made there. Drain one node at a time, give each workload more than "
+            "one replica and a PodDisruptionBudget, and wait until the node is Ready with its new kubelet before the "
+            "next. Where kubeadm upgrade apply was cut short, run the same command again. Read the release notes for "
+            "what the new kubelet refuses: from 1.35 on cgroup v1, unless failCgroupV1 is false in the ConfigMap "
+            "kubelet-config."
+        ),
+        recognise=(
+            Sign("kubectl get nodes", "SchedulingDisabled on several nodes at once, kubelets of two versions"),
+            Sign(
+                "kubectl get pods -n kube-system -l tier=control-plane "
+                "-o custom-columns=POD:.metadata.name,IMAGE:.spec.containers[0].image",
+                "components of two versions: an upgrade that was cut short",
+            ),
+            Sign("kubectl get pods -A --field-selector status.phase=Pending", "evicted pods that have no place to go"),
+        ),
+        versions="every version; kubeadm goes one minor version at a time, and never back",
+        controls=(
+            Control(
+                "no-drain-order",
+                "a workload of one replica, and all workers drained and upgraded at once: the pod has no place to go "
+                "until the last of them is done",
+                breaks="outage-at-most-2s",
+                because="outage",
+            ),
+        ),
+    ),
+)

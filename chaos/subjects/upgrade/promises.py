@@ -1,0 +1,279 @@
+"""An upgrade in place: what it may delete, when each node is back, whether it can be resumed, what starts meanwhile."""
+
+from collections.abc import Sequence
+
+from chaos.judge.base import Figure, Invariant, Judgement, Verdict, held, promise, unknown, violated
+from chaos.judge.pods import TAINT_EVICTION, TAINT_EVICTION_REASON
+from chaos.judge.sight import WHOLE, names, overlapping, unseen
+from chaos.record.history import FaultStep, History, NodeChange, Observation, PodChange, Sample, Window
+
+# Observations. `subject` is the node; `seen` begins with the version that it is about.
+APPLY_BEGUN = "upgrade-apply-begun"
+APPLY_ENDED = "upgrade-apply-ended"  # "VERSION succeeded", "VERSION exit CODE: last words"
+MANIFEST = "upgrade-manifest"  # "COMPONENT VERSION": its new manifest is in place, and more is to come
+CONTROL_PLANE = "control-plane-version"
+KUBELET = "kubelet-replaced"  # the new kubelet is about to be started
+SUCCEEDED = "succeeded"
+# Samples and observations of pods that were asked for meanwhile; `subject` is the pod's name.
+ASKED = "pod-asked-for-s"  # seconds until it had run
+NEVER_RAN = "pod-never-ran"
+
+NOT_DRAINED, NOT_BY_EVICTION, FAILED = "not-drained", "not-by-eviction", "failed"
+NOT_READY, OLD_VERSION, CORDONED, LATE = "not-ready", "old-version", "cordoned", "late"
+NOT_RESUMED, WRONG_VERSION, NO_START = "not-resumed", "wrong-version", "no-start"
+
+BY_EVICTION = "EvictionByEvictionAPI"  # the DisruptionTarget condition's reason (staging/src/k8s.io/api/core/v1)
+SYSTEM = "kube-system"
+# What `kubeadm upgrade` itself replaces or makes: static pods, its two addons, the Job of its own check of the cluster.
+STATIC = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+ADDONS = ("kube-proxy-", "coredns-")
+OWN_CHECK = "upgrade-health-check-"
+# A node and its pods come over two watches, so one may be seen a little before the other.
+WATCHES_DIFFER_S = 1.0
+AT_LEAST_ASKED = 3
+
+
+@promise
+def only_drained_pods_evicted(*, apart: Sequence[str] = ()) -> Invariant:
+    """Whatever pod went, of whatever namespace, was evicted from a node that was cordoned, or is kubeadm's to replace.
+
+    `apart`: workloads whose pods come and go anyway. Reasons: "taint-eviction", "not-drained" (evicted from a node
+    that was not cordoned), "not-by-eviction" (deleted otherwise), "failed".
+    """
+
+    def judge(history: History) -> Judgement:
+        pods: dict[str, list[PodChange]] = {}
+        for change in history.of(PodChange):
+            pods.setdefault(change.uid, []).append(change)
+        nodes: dict[str, list[NodeChange]] = {}
+        for node in history.of(NodeChange):
+            nodes.setdefault(node.name, []).append(node)
+        wrong: list[tuple[str, PodChange]] = []
+        evicted = replaced = 0
+        for changes in pods.values():
+            ended = next((c for c in changes if _ending(c)), None)
+            if ended is None or ended.change == "listed" or ended.workload in apart:
+                continue
+            if _is_kubeadms(ended):
+                replaced += 1
+                continue
+            said = {c.reason for c in changes if c.at >= ended.at - WATCHES_DIFFER_S}
+            why = _why_wrong(ended, said, nodes.get(ended.node, []))
+            if why:
+                wrong.append((why, ended))
+            else:
+                evicted += 1
+        if not pods:
+            return unknown("no pod was seen")
+        figures: dict[str, Figure] = {"pods": len(pods), "evicted": evicted, "replaced_by_kubeadm": replaced}
+        if wrong:
+            wrong.sort(key=lambda each: each[1].at)
+            reasons = {why for why, _ in wrong}
+            reason = next(r for r in (TAINT_EVICTION, NOT_BY_EVICTION, NOT_DRAINED, FAILED) if r in reasons)
+            first = next(pod for why, pod in wrong if why == reason)
+            return violated(
+                f"{len(wrong)} pods went that no drain asked to go ({', '.join(sorted(reasons))}), "
+                f"such as {first.object} on {first.node or 'no node'} at {first.at:.1f} s",
+                [pod for _, pod in wrong],
+                reason=reason,
+                wrong=len(wrong),
+                **figures,
+            )
+        blind = unseen(history, "pods", WHOLE) or unseen(history, "nodes", WHOLE)
+        return blind or held(
+            f"{evicted} pods were evicted from drained nodes, {replaced} were replaced by kubeadm, no other went",
+            **figures,
+        )
+
+    return Invariant("only-drained-pods-evicted", judge)
+
+
+@promise
+def nodes_upgraded(nodes: Sequence[str], versions: Sequence[str], *, within_s: float) -> Invariant:
+    """Each node was Ready for good with each version's kubelet within `within_s` seconds after it was started.
+
+    At the end none is cordoned. Reasons: "not-ready", "old-version", "cordoned", "late". The figure `ready_s_NODE` is
+    the longest that the node took.
+    """
+
+    def judge(history: History) -> Judgement:
+        figures: dict[str, Figure] = {"nodes": len(nodes), "versions": len(versions)}
+        everything = history.of(NodeChange)
+        bad: list[tuple[str, str, NodeChange]] = []
+        unsure: list[str] = []
+        slowest = 0.0
+        for node in nodes:
+            changes = [c for c in everything if c.name == node]
+            begun = {o.seen: o.at for o in history.of(Observation) if o.name == KUBELET and o.subject == node}
+            missing = [v for v in versions if v not in begun]
+            if missing or not changes:
+                return unknown(f"the kubelet of {node} was not replaced by that of {', '.join(missing) or 'any'}")
+            for version in versions:
+                at = begun[version]
+                until = min((later for later in begun.values() if later > at), default=float("inf"))
+                found = _back(changes, at, until, f"v{version}")
+                if isinstance(found, str):
+                    bad.append((found, f"{node} ({version})", changes[-1]))
+                    continue
+                took_s = found.at - at
+                figures[f"ready_s_{node}"] = max(round(took_s, 3), float(figures.get(f"ready_s_{node}", 0)))
+                slowest = max(slowest, took_s)
+                if took_s > within_s:
+                    if overlapping(history, "watch:nodes", Window(at, found.at)):
+                        unsure.append(node)
+                    else:
+                        bad.append((LATE, f"{node} ({version}, {took_s:.1f} s)", found))
+            if changes[-1].unschedulable:
+                bad.append((CORDONED, node, changes[-1]))
+        if bad:
+            reason = next(r for r in (NOT_READY, OLD_VERSION, LATE, CORDONED) if any(r == why for why, _, _ in bad))
+            which = names([who for why, who, _ in bad if why == reason])
+            return violated(
+                f"{which}: {reason}, allowed were {within_s:g} s after the new kubelet was started",
+                [change for _, _, change in bad],
+                reason=reason,
+                **figures,
+            )
+        if unsure or not nodes or not versions:
+            return unknown(f"whether {names(unsure) or 'any node'} was Ready in time could not be seen")
+        sentence = f"each of {len(nodes)} nodes was Ready with its new kubelet after {slowest:.1f} s at the most"
+        return unseen(history, "nodes", WHOLE) or held(sentence, **figures)
+
+    return Invariant("nodes-upgraded", judge)
+
+
+@promise
+def upgrade_resumed(versions: Sequence[str], *, fault: str) -> Invariant:
+    """For each version `kubeadm upgrade apply` was cut short by the fault in the middle, and run again it succeeded.
+
+    In the middle: after a component's new manifest was in place, and before it ended. After it the API server is of
+    that version. Reasons: "not-resumed", "wrong-version". The figure `resumed_s_VERSION` is from the fault's undo to
+    its success.
+    """
+
+    def judge(history: History) -> Judgement:
+        figures: dict[str, Figure] = {"versions": len(versions)}
+        for version in versions:
+            undone = _cut_short(history, version, fault)
+            one = undone if isinstance(undone, Judgement) else _done_after(history, version, undone)
+            if one.verdict is not Verdict.HELD:
+                return one
+            figures |= one.figures
+        if not versions:
+            return unknown("no version was named")
+        longest = max(float(v) for k, v in figures.items() if k.startswith("resumed_s_"))
+        return held(
+            f"cut short in the middle, the upgrade to {' and '.join(versions)} was run again and done {longest:.0f} s "
+            "after the control plane's node was back",
+            **figures,
+        )
+
+    return Invariant("upgrade-resumed", judge)
+
+
+@promise
+def pods_run_throughout(*, within_s: float) -> Invariant:
+    """Each pod that was asked for, all the time through, had run within `within_s` seconds."""
+
+    def judge(history: History) -> Judgement:
+        ran = [s for s in history.of(Sample) if s.name == ASKED]
+        never = [o for o in history.of(Observation) if o.name == NEVER_RAN]
+        slow = [s for s in ran if s.value > within_s]
+        if never or slow:
+            worst = max((s.value for s in slow), default=0.0)
+            return violated(
+                f"of {len(ran) + len(never)} pods asked for {len(never)} never ran and {len(slow)} took longer than "
+                f"{within_s:g} s",
+                [*never, *slow],
+                reason=NO_START,
+                never=len(never),
+                slow=len(slow),
+                slowest_s=round(worst, 3),
+            )
+        if len(ran) < AT_LEAST_ASKED:
+            return unknown(f"only {len(ran)} pods were asked for")
+        slowest = max(s.value for s in ran)
+        return held(
+            f"each of {len(ran)} pods asked for meanwhile ran, the slowest after {slowest:.1f} s",
+            pods=len(ran),
+            slowest_s=round(slowest, 3),
+        )
+
+    return Invariant("pods-run-throughout", judge)
+
+
+def _cut_short(history: History, version: str, fault: str) -> Judgement | FaultStep:
+    """The undo of the fault that cut the upgrade to a version short in its middle; else why nobody can say so."""
+    seen = history.of(Observation)
+    ended = [o for o in seen if o.name == APPLY_ENDED and o.seen.split(" ", 1)[0] == version][:1]
+    middle = [o for o in seen if o.name == MANIFEST and o.seen.endswith(f" {version}")]
+    if not ended or not middle:
+        return unknown(f"no upgrade to {version} was seen in its middle", ended)
+    steps = [s for s in history.of(FaultStep) if s.fault == fault and s.at > middle[0].at]
+    at = {s.step: s for s in reversed(steps)}  # the first of each
+    if not {"planned", "landed", "undone"} <= set(at):
+        return unknown(f"the fault {fault} did not land in the upgrade to {version}, or was not undone", steps)
+    if not at["planned"].at <= ended[0].at <= at["undone"].at or ended[0].seen.endswith(f" {SUCCEEDED}"):
+        return unknown(f"the upgrade to {version} was not cut short by {fault}: {ended[0].seen}", ended)
+    return at["undone"]
+
+
+def _done_after(history: History, version: str, undone: FaultStep) -> Judgement:
+    """Whether the upgrade to a version succeeded after a fault was undone, and the API server is of that version."""
+    seen = [o for o in history.of(Observation) if o.at > undone.at]
+    tries = [o for o in seen if o.name == APPLY_BEGUN and o.seen == version]
+    ended = [o for o in seen if o.name == APPLY_ENDED and o.seen.split(" ", 1)[0] == version]
+    done = [o for o in ended if o.seen == f"{version} {SUCCEEDED}"]
+    if not tries or not ended:
+        return unknown(f"the upgrade to {version} was not tried again, or that was not seen to end")
+    if not done:
+        said = f"the upgrade to {version} was cut short and could not be resumed: {ended[-1].seen}"
+        return violated(said, ended, reason=NOT_RESUMED, tries=len(tries))
+    after = [o for o in seen if o.name == CONTROL_PLANE and o.at >= done[0].at][:1]
+    if not after:
+        return unknown(f"the API server was not asked for its version after the upgrade to {version}")
+    if after[0].seen != version:
+        said = f"after the upgrade to {version} the API server is {after[0].seen}"
+        return violated(said, after, reason=WRONG_VERSION, tries=len(tries))
+    figures: dict[str, Figure] = {
+        f"resumed_s_{version}": round(done[0].at - undone.at, 3),
+        f"tries_{version}": len([o for o in tries if o.at <= done[0].at]),
+    }
+    return held("", **figures)
+
+
+def _back(changes: Sequence[NodeChange], at: float, until: float, kubelet: str) -> NodeChange | str:
+    """The change by which a node was Ready for good with that kubelet, in the span; else the reason why not."""
+    inside = [c for c in changes if at <= c.at < until]
+    back: NodeChange | None = None
+    for change in inside:
+        if change.change == "deleted" or change.ready != "True":
+            back = None
+        elif back is None and change.kubelet == kubelet:
+            back = change
+    if back is not None:
+        return back
+    last = (inside or [c for c in changes if c.at < at] or list(changes))[-1]
+    return OLD_VERSION if last.ready == "True" and last.change != "deleted" else NOT_READY
+
+
+def _ending(c: PodChange) -> bool:
+    return c.deleting or c.change == "deleted" or c.phase == "Failed"
+
+
+def _is_kubeadms(pod: PodChange) -> bool:
+    if pod.namespace != SYSTEM:
+        return False
+    static = {f"{component}-{pod.node}" for component in STATIC}
+    return pod.name in static or pod.name.startswith((*ADDONS, OWN_CHECK))
+
+
+def _why_wrong(ended: PodChange, said: set[str], node: Sequence[NodeChange]) -> str:
+    """Why the pod's end is none that a drain asks for; empty where it is one."""
+    if TAINT_EVICTION_REASON in said:
+        return TAINT_EVICTION
+    if BY_EVICTION not in said:
+        return NOT_BY_EVICTION if ended.deleting or ended.change == "deleted" else FAILED
+    before = [c for c in node if c.at <= ended.at][-1:]
+    around = [c for c in node if abs(c.at - ended.at) <= WATCHES_DIFFER_S]
+    return "" if any(c.unschedulable for c in (*before, *around)) else NOT_DRAINED

@@ -1,0 +1,1 @@
+"""A volume for one node at a time is handed over, or stays locked."""

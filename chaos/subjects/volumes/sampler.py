@@ -1,0 +1,280 @@
+"""What pods have written into their volumes (manifests/volume-writer.yaml), and who holds the volumes."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from kubernetes.client import CoreV1Api, StorageV1Api
+
+from chaos.basics.waiting import eventually
+from chaos.clusters.base import Cluster
+from chaos.clusters.client import is_ready
+from chaos.clusters.podexec import exec_in_pod
+from chaos.errors import OrdealError
+from chaos.record.history import Blind, History, Observation, Sample
+from chaos.subjects.volumes import pool as rbd_lock
+from chaos.workloads.base import WORKLOAD_LABEL
+
+WRITTEN = "written"  # Observation by workload, in the order of the file: "NUMBER WRITER NODE LEASE"
+TORN = "torn"  # Observation by workload: something that is no line of a writer's
+LOG_READ = "log-read"  # Sample by workload, once a second: the bytes read so far, with nothing unread before `at`
+HELD_BY = "volume-held-by"  # Observation by workload, at a change: "lock:NODE attachment:NODE", empty for nobody
+HOLDERS_SEEN = "volume-holders-seen"  # Sample by workload, each time that they were asked: how many there were
+LOCK, ATTACHMENT = "lock", "attachment"
+
+LOG = "/data/log"
+READ_EVERY_S, EXEC_EVERY_S, HOLDERS_EVERY_S = 0.2, 1.0, 2.0
+FIRST_WITHIN_S = 60.0
+_LINE = re.compile(r"(\d+) (\S+) (\S+) (\d+) ([\d.]+) (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a volume's log; `lease_s`: for how long its writer said that nobody else writes."""
+
+    at: float
+    number: int
+    writer: str
+    node: str
+    lease_s: float
+
+
+def line_of(written: Observation) -> Line:
+    """What an observation WRITTEN says."""
+    number, writer, node, lease = written.seen.split()
+    return Line(written.at, int(number), writer, node, float(lease))
+
+
+def lines_of(history: History, workload: str) -> list[Line]:
+    """What was written into a workload's volume, in the order of the file."""
+    return [line_of(o) for o in history.of(Observation) if o.name == WRITTEN and o.subject == workload]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A workload that writes into a volume: its name, its namespace, its PersistentVolume's name."""
+
+    workload: str
+    namespace: str
+    volume: str
+
+
+class Logs(Protocol):
+    """Where the logs are read, and whose clock their lines have."""
+
+    every_s: float
+
+    def read(self, watched: Watched, offset: int) -> tuple[int, bytes]:
+        """The size in bytes of the log now, and what is in it from the offset on. Raises OrdealError, OSError."""
+        ...
+
+    def at(self, history: History, wall_s: float, uptime_s: float) -> float:
+        """The history's time of a line, by its node's clock and uptime."""
+        ...
+
+
+class SharedLogs:
+    """Logs in a folder of this machine, which is also that of every node: it is read whatever becomes of the nodes.
+
+    The nodes are containers here, so their uptime is this machine's.
+    """
+
+    every_s = READ_EVERY_S
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, watched: Watched, offset: int) -> tuple[int, bytes]:
+        with (self._folder / watched.volume / "log").open("rb") as log:
+            size = log.seek(0, 2)
+            log.seek(min(offset, size))
+            return size, log.read()
+
+    def at(self, history: History, wall_s: float, uptime_s: float) -> float:
+        return uptime_s - (time.clock_gettime(time.CLOCK_BOOTTIME) - history.now())
+
+
+class PodLogs:
+    """Logs read through a pod that has the volume, which any cluster allows; the nodes' clocks must agree with ours.
+
+    Where no container of the workload runs there is nobody who could write, nor anybody to read for us.
+    """
+
+    every_s = EXEC_EVERY_S
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def read(self, watched: Watched, offset: int) -> tuple[int, bytes]:
+        with self._cluster.api() as client:
+            pods: Any = CoreV1Api(client).list_namespaced_pod(
+                watched.namespace, label_selector=f"{WORKLOAD_LABEL}={watched.workload}"
+            )
+            running = [
+                pod
+                for pod in pods.items
+                if any(c.state and c.state.running for c in pod.status.container_statuses or ())
+            ]
+            if not running:
+                return offset, b""
+            # Of a node that is gone the API shows what was: a pod that is Ready can be asked.
+            pod = max(running, key=lambda pod: (_is_ready(pod), pod.metadata.creation_timestamp))
+            script = f"wc -c < {LOG}; tail -c +{offset + 1} {LOG}"
+            said = exec_in_pod(client, watched.namespace, pod.metadata.name, ["sh", "-ec", script], timeout_s=10).out
+        size, _, rest = said.partition("\n")
+        if not size.strip().isdigit():
+            raise OrdealError(f"pod {watched.namespace}/{pod.metadata.name} says {size[:80]!r} for the size of {LOG}")
+        return int(size), rest.encode()
+
+    def at(self, history: History, wall_s: float, uptime_s: float) -> float:
+        return wall_s + 0.5 - history.began_wall
+
+
+class VolumeSamples:
+    """Reads what the workloads write, and asks who holds their volumes, for as long as the block lasts; at its end too.
+
+    While a log can't be read there is a Blind "written:WORKLOAD": complete where all was read later.
+    """
+
+    def __init__(self, history: History, cluster: Cluster, watched: Sequence[Watched], logs: Logs) -> None:
+        self._history, self._cluster, self._watched, self._logs = history, cluster, tuple(watched), logs
+        self._with_locks = rbd_lock.serves(cluster)
+        self._followers = {each.workload: _Follower(history, each, logs) for each in watched}
+        self._known: dict[str, str] = {}
+        self._stopped = threading.Event()
+        self._threads = [
+            threading.Thread(
+                target=self._repeat, args=(self._read_logs, logs.every_s), name="volume-logs", daemon=True
+            ),
+            threading.Thread(
+                target=self._repeat, args=(self._ask_holders, HOLDERS_EVERY_S), name="volume-holders", daemon=True
+            ),
+        ]
+
+    def __enter__(self) -> Self:
+        """Raises WaitedInVainError where some workload writes nothing, or it can't be read."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            eventually(
+                lambda: all(follower.lines for follower in self._followers.values()),
+                within_s=FIRST_WITHIN_S,
+                what=f"{', '.join(self._followers)} to write into their volumes",
+            )
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+        self._ask_holders()
+        for follower in self._followers.values():
+            follower.read(last=True)
+
+    def _end(self) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _repeat(self, look: Callable[[], None], every_s: float) -> None:
+        while True:
+            look()
+            if self._stopped.wait(every_s):
+                return
+
+    def _read_logs(self) -> None:
+        for follower in self._followers.values():
+            follower.read()
+
+    def _ask_holders(self) -> None:
+        asked = self._history.now()
+        try:
+            held = holders(self._cluster, self._watched, with_locks=self._with_locks)
+        except Exception:  # noqa: BLE001  (what was not seen is missing: the invariant asks for the last one)
+            return
+        for workload, seen in held.items():
+            text = " ".join(seen)
+            if self._known.get(workload) != text:
+                self._known[workload] = text
+                self._history.add(Observation(asked, HELD_BY, workload, text))
+            self._history.add(Sample(asked, HOLDERS_SEEN, workload, len(seen)))
+
+
+def _is_ready(pod: Any) -> bool:
+    """Whether the API shows a pod as Ready, and it is not to go."""
+    return is_ready(pod.status) and pod.metadata.deletion_timestamp is None
+
+
+class _Follower:
+    """Follows one log to its end, again and again."""
+
+    def __init__(self, history: History, watched: Watched, logs: Logs) -> None:
+        self.lines = 0
+        self._history, self._watched, self._logs = history, watched, logs
+        self._offset, self._latest, self._said_at = 0, 0.0, float("-inf")
+        self._blind_since: float | None = None
+        self._why = ""
+
+    def read(self, *, last: bool = False) -> None:
+        asked = self._history.now()
+        try:
+            size, new = self._logs.read(self._watched, self._offset)
+        except Exception as error:  # noqa: BLE001  (whatever it was, it is tried again; the gap is in the history)
+            if self._blind_since is None and self.lines:  # before the first line there is no file
+                self._blind_since, self._why = asked, (str(error).strip().splitlines() or [repr(error)])[0][:200]
+            if last:
+                self._see_again(asked, complete=False)
+            return
+        if size < self._offset:  # another file than the one that was read
+            self._offset, new = 0, self._logs.read(self._watched, 0)[1]
+        whole, _, _ = new.rpartition(b"\n")
+        first = not self.lines
+        texts = whole.decode(errors="replace").splitlines()
+        for text in texts[-1:] if first else texts:  # what was written before the recording is only counted
+            self._add(text)
+        self._offset += len(whole) + 1 if whole else 0
+        self._see_again(asked, complete=True)
+        if last or asked - self._said_at >= 1.0:
+            self._said_at = asked
+            self._history.add(Sample(asked, LOG_READ, self._watched.workload, self._offset))
+
+    def _add(self, text: str) -> None:
+        found = _LINE.fullmatch(text)
+        if found is None:
+            self._history.add(Observation(self._history.now(), TORN, self._watched.workload, text[:200]))
+            return
+        number, writer, node, wall, uptime, lease = found.groups()
+        # In the order of the file, whatever the nodes' clocks say.
+        self._latest = max(self._latest, self._logs.at(self._history, float(wall), float(uptime)), 0.0)
+        seen = f"{number} {writer} {node} {lease}"
+        self._history.add(Observation(self._latest, WRITTEN, self._watched.workload, seen))
+        self.lines += 1
+
+    def _see_again(self, until: float, *, complete: bool) -> None:
+        if self._blind_since is not None:
+            source = f"{WRITTEN}:{self._watched.workload}"
+            self._history.add(Blind(self._blind_since, source, until, self._why, complete=complete))
+            self._blind_since = None
+
+
+def holders(cluster: Cluster, watched: Sequence[Watched], *, with_locks: bool) -> Mapping[str, tuple[str, ...]]:
+    """Of each workload, "lock:NODE" and "attachment:NODE" of its volume, now. Raises OrdealError, ApiException."""
+    locks = rbd_lock.locks(cluster) if with_locks else {}
+    with cluster.api() as client:
+        attachments: Any = StorageV1Api(client).list_volume_attachment().items
+    found = {}
+    for each in watched:
+        held = [f"{LOCK}:{lock.node}" for lock in locks.get(each.volume, ())]
+        held += [
+            f"{ATTACHMENT}:{a.spec.node_name}"
+            for a in attachments
+            if a.spec.source.persistent_volume_name == each.volume
+        ]
+        found[each.workload] = tuple(sorted(held))
+    return found

@@ -1,0 +1,1 @@
+"""What the API server's watch cache shows, against what etcd holds."""

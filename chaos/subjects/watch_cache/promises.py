@@ -1,0 +1,66 @@
+"""What watchers believe is what etcd holds, after etcd was changed behind the API server's back."""
+
+from collections.abc import Sequence
+
+from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.sight import names, overlapping
+from chaos.record.history import History, Observation
+from chaos.record.informer import STORED, WATCHED
+
+STALE = "stale"
+
+
+@promise
+def watchers_see(fault: str, *, within_s: float) -> Invariant:
+    """From `within_s` after the fault landed, a watcher's picture of each object is what is stored, until the undo.
+
+    Both are Observations of the same subjects: "watched" at each change that the watch brought, "stored" whenever etcd
+    itself was asked. Reason: "stale". Unknown where etcd was not asked after that time, or where the watch was blind
+    before etcd was last asked.
+    """
+
+    def judge(history: History) -> Judgement:
+        window = history.fault_window(fault)
+        if window is None:
+            return unknown(f"the fault {fault} never landed, so there is nothing to be seen")
+        due = window.start + within_s
+        stored = [o for o in history.of(Observation) if o.name == STORED and due <= o.at <= window.end]
+        if not stored:
+            return unknown(f"etcd was not asked what it holds later than {within_s:g} s after the fault {fault}")
+        watched = [o for o in history.of(Observation) if o.name == WATCHED and o.at <= window.end]
+        beliefs = {at: _belief(watched, at) for at in stored}
+        unheard = sorted({at.subject for at, belief in beliefs.items() if belief is None})
+        if unheard:
+            return unknown(f"no watcher ever heard of {names(unheard)}")
+        asked = max(o.at for o in stored)  # the watch may break after that: undoing restarts the control plane
+        blind = [b for b in overlapping(history, WATCHED, window) if b.until > due and b.at <= asked]
+        if blind:
+            first = blind[0]
+            return unknown(f"the watch was broken from {first.at:.1f} s to {first.until:.1f} s: {first.why}", blind)
+        stale = [(belief, at) for at, belief in beliefs.items() if belief is not None and belief.seen != at.seen]
+        subjects = {at.subject for at in stored}
+        if stale:
+            wrong = sorted({at.subject for _, at in stale})
+            belief, at = stale[0]
+            return violated(
+                f"watchers see {len(wrong)} of {len(subjects)} objects not as they are stored {within_s:g} s after the "
+                f"fault: {names(wrong)} (first: watched {belief.seen!r}, stored {at.seen!r})",
+                [record for pair in stale for record in pair],
+                reason=STALE,
+                objects=len(subjects),
+                stale=len(wrong),
+            )
+        last = max([window.start, *(belief.at for belief in beliefs.values() if belief is not None)])
+        return held(
+            f"watchers saw all {len(subjects)} objects as they are stored, {last - window.start:.1f} s after the fault",
+            objects=len(subjects),
+            seen_after_s=round(last - window.start, 3),
+        )
+
+    return Invariant(f"watchers-see-{fault}", judge)
+
+
+def _belief(watched: Sequence[Observation], stored: Observation) -> Observation | None:
+    """What the watcher last heard of an object before etcd was asked for it."""
+    heard = [o for o in watched if o.subject == stored.subject and o.at <= stored.at]
+    return heard[-1] if heard else None

@@ -1,0 +1,48 @@
+"""ConfigMaps that are written, deleted, and asked for in etcd itself: what a watcher's picture is compared with."""
+
+import re
+from collections.abc import Sequence
+
+from kubernetes.client import CoreV1Api, V1ConfigMap, V1ObjectMeta
+from kubernetes.client.exceptions import ApiException
+
+from chaos.clusters.base import Cluster, EtcdBehind
+from chaos.record.history import History, Observation
+from chaos.record.informer import ABSENT, STORED
+
+NAMESPACE = "default"
+KEY = "said"
+
+
+def say(cluster: Cluster, name: str, value: str) -> None:
+    """Make a ConfigMap that holds the value, or put the value into the one there is."""
+    body = V1ConfigMap(metadata=V1ObjectMeta(name=name), data={KEY: value})
+    with cluster.api() as client:
+        try:
+            CoreV1Api(client).replace_namespaced_config_map(name, NAMESPACE, body)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+            CoreV1Api(client).create_namespaced_config_map(NAMESPACE, body)
+
+
+def forget(cluster: Cluster, names: Sequence[str]) -> None:
+    """Delete ConfigMaps."""
+    with cluster.api() as client:
+        for name in names:
+            CoreV1Api(client).delete_namespaced_config_map(name, NAMESPACE)
+
+
+def etcd_key(name: str) -> str:
+    """Where etcd has a ConfigMap."""
+    return f"/registry/configmaps/{NAMESPACE}/{name}"
+
+
+def ask_etcd(cluster: EtcdBehind, history: History, names: Sequence[str]) -> None:
+    """Write down what etcd itself holds, past the API server."""
+    for name in names:
+        stored = cluster.etcd_get(etcd_key(name))
+        # The data map is the message's last field: key and value stand there as they are, with their lengths.
+        found = re.search(KEY.encode() + rb"\x12.([ -~]+)", stored)
+        value = found.group(1).decode() if found else ABSENT
+        history.add(Observation(history.now(), STORED, f"{NAMESPACE}/{name}", value))

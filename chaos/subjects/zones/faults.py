@@ -1,0 +1,67 @@
+"""A component of the control plane is another program: a mutant in the place of what was shipped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from kubernetes.client import ApiClient
+
+from chaos.clusters.base import Cluster, ComponentSwap
+from chaos.clusters.client import raw_get
+from chaos.errors import OrdealError
+from chaos.harm.base import fault
+from chaos.harm.elf import check_program
+from chaos.record.journal import Saved
+
+
+class _Swappable(Cluster, ComponentSwap, Protocol): ...
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class SwapComponent:
+    """Run a component, such as kube-controller-manager, from the file `path` of this machine, with the same flags.
+
+    Undo starts it from its own file again.
+    """
+
+    kind: ClassVar[str] = "swap-component"
+    needs: ClassVar[tuple[type, ...]] = (ComponentSwap,)
+    component: str
+    path: str
+
+    def plan(self, cluster: _Swappable) -> Saved:
+        if self.component not in cluster.components():
+            there = ", ".join(cluster.components())
+            raise OrdealError(f"there is no component {self.component!r} in {cluster.ref.name}; there are: {there}")
+        check_program(Path(self.path))
+        before = cluster.running_program(self.component)
+        if not before:
+            raise OrdealError(f"{self.component} of {cluster.ref.name} does not run: run `kube-ordeal undo` first")
+        return {"component": self.component, "path": str(Path(self.path).resolve()), "before": before}
+
+    def apply(self, cluster: _Swappable, saved: Saved) -> None:
+        cluster.use_program(str(saved["component"]), str(saved["path"]))
+
+    def landed(self, cluster: _Swappable, saved: Saved) -> bool:
+        """The kernel says that it runs from that file, and the API server is ready."""
+        return _runs(cluster, saved, "path")
+
+    @staticmethod
+    def undo(cluster: _Swappable, saved: Saved) -> None:
+        cluster.use_program(str(saved["component"]), None)
+
+    @staticmethod
+    def undone(cluster: _Swappable, saved: Saved) -> bool:
+        return _runs(cluster, saved, "before")
+
+
+def _runs(cluster: _Swappable, saved: Saved, which: str) -> bool:
+    if cluster.running_program(str(saved["component"])) != saved[which]:
+        return False
+    with cluster.api() as client:
+        return _ready(client)
+
+
+def _ready(client: ApiClient) -> bool:
+    return raw_get(client, "/readyz").strip() == b"ok"
