@@ -1,6 +1,7 @@
 """bad-link: a Redis cluster while a link between two of its nodes is bad, and while one node has none to the rest."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
 from chaos.harm.link import BadLink
@@ -49,9 +50,7 @@ def promises(told: Conditions) -> tuple[Judged, ...]:
     bad = exactly("while a link was bad", lambda h: Window(Parts.of(h).bad, Parts.of(h).cut))
     cut = exactly("the cut, and after it", lambda h: Window(Parts.of(h).cut, Parts.of(h).end))
     healed_s = exactly("as long as the cut, and 30 s", lambda h: Parts.of(h).healed - Parts.of(h).cut + WHOLE_WITHIN_S)
-    clients = [
-        exactly(f"client {n}", lambda h, n=n: sorted({w.client for w in h.of(Writes)})[n]) for n in range(MASTERS)
-    ]
+    clients = [exactly(f"client {n}", partial(_client, n)) for n in range(MASTERS)]
     return judged(
         says(no_acknowledged_write_lost, "redis", members=(CLUSTER,)),
         says(whole_again_within, "redis", WHOLE_WITHIN_S, fault=BadLink.kind),
@@ -64,6 +63,10 @@ def promises(told: Conditions) -> tuple[Judged, ...]:
 def clients_of(history: History) -> list[str]:
     """The clients that wrote, one to each shard."""
     return sorted({writes.client for writes in history.of(Writes)})
+
+
+def _client(which: int, history: History) -> str:
+    return clients_of(history)[which]
 
 
 @incident(
@@ -141,7 +144,7 @@ def test_redis_keeps_what_replicas_have_confirmed(lab: Lab) -> None:
 def row(client: str, node: str, writes: list[Writes], parts: Parts) -> Row:
     """A line of the table: what became of a shard's writes while one link was bad, in the cut, and after it."""
     of_it = [w for w in writes if w.client == client]
-    line: Row = {"shard": client, "its first master on": node}
+    line: dict[str, str | int | float] = {"shard": client, "its first master on": node}
     for name, start, end in (
         ("bad link", parts.bad, parts.cut),
         ("cut off", parts.cut, parts.healed),

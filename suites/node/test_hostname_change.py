@@ -52,7 +52,7 @@ def promises_of_not_pinned(told: Conditions) -> tuple[Judged, ...]:
     )
 
 
-def away_within_s(timers: Timers) -> int:
+def away_within_s(timers: Timers) -> float:
     """So long it takes at the most until a node that says nothing is seen to be away."""
     return timers.monitor_grace_s + 2 * timers.monitor_period_s
 

@@ -48,7 +48,12 @@ def main() -> int:
         parser.error(f"there is no reader {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     names = options.readers or known
     with ThreadPoolExecutor(options.jobs) as at_once:
-        ended_well = list(at_once.map(partial(_run, seconds=options.seconds, keep=options.keep), names))
+        try:
+            ended_well = list(at_once.map(partial(_run, seconds=options.seconds, keep=options.keep), names))
+        except KeyboardInterrupt:  # those that run have had it too
+            at_once.shutdown(cancel_futures=True)
+            print("broken off: readers without a line above were not tried")
+            return 130
     failed = [name for name, well in zip(names, ended_well, strict=True) if not well]
     print(f"crashed: {', '.join(failed)}" if failed else "no reader crashed")
     return 1 if failed else 0
