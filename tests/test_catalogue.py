@@ -86,7 +86,8 @@ def test_suites_name_clusters_and_abilities_that_there_are() -> None:
 
 def test_the_table_of_the_readme_is_the_catalogues() -> None:
     spec = importlib.util.spec_from_file_location("readme", ROOT / "docs" / "hooks" / "readme.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     readme = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(readme)
     text = (ROOT / "README.md").read_text()
