@@ -1,6 +1,6 @@
 """The kubelet's pod lifecycle event generator under mass churn."""
 
-from chaos.judge.catalogue import PLEG, Control, Incident, Sign
+from chaos.judge.catalogue import PLEG, PLEG_POSTMORTEM, Control, Incident, Sign
 
 INCIDENTS = (
     Incident(
@@ -18,7 +18,7 @@ INCIDENTS = (
             "room in its event channel, which the sync loop no longer drained, because PLEG was not healthy."
         ),
         postmortem=PLEG,
-        source=f"post-mortem {PLEG} (Kubernetes 1.12.10): maxPods=600 and pods churned in bulk",
+        source=PLEG_POSTMORTEM,
         remedy=(
             "Run Kubernetes 1.14 or newer (pull request 72709: a full channel drops the event and counts "
             "kubelet_pleg_discard_events). Watch kubelet_pleg_last_seen_seconds, and take the kubelet's goroutine "

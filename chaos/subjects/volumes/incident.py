@@ -1,6 +1,6 @@
 """A volume for one node at a time is handed over, or stays locked."""
 
-from chaos.judge.catalogue import VOLUME, Control, Incident, Sign
+from chaos.judge.catalogue import VOLUME, VOLUME_POSTMORTEM, Control, Incident, Sign
 
 INCIDENTS = (
     Incident(
@@ -19,7 +19,7 @@ INCIDENTS = (
             "node, which did not use the volume any more; a restart of its kubelet did not help."
         ),
         postmortem=VOLUME,
-        source=(f"post-mortem {VOLUME} (in-tree RBD volumes): a Deployment's new pod never got the old one's volume"),
+        source=VOLUME_POSTMORTEM,
         remedy=(
             "Make sure that nobody writes any more, `rbd lock list IMAGE`, then `rbd lock remove IMAGE ID LOCKER`; the "
             "kubelet tries again within 2 min by itself. Give a workload with an RWO volume "
