@@ -75,15 +75,15 @@ DATABASE_POSTMORTEM = (
     "them): full disks, a clock that went back, a bad link"
 )
 NODE_POSTMORTEM = (
-    f'post-mortem {NODE} ("Kubernetes集群运维踩坑记录", pitfalls met while running Kubernetes clusters, 27 August 2018; '
-    "Kubernetes 1.9, Docker 1.12): nodes that ran out, filled up and were renamed"
+    f'post-mortem {NODE} ("Kubernetes集群运维踩坑记录", pitfalls met while running Kubernetes clusters, 27 August 2018;'
+    " Kubernetes 1.9, Docker 1.12): nodes that ran out, filled up and were renamed"
 )
 CONTROL_PLANE_POSTMORTEM = (
     f'post-mortem {CONTROL_PLANE} ("记一次 k8s 集群单点故障引发的血案", a disaster from a single point of failure in a '
     "cluster; Kubernetes 1.3, later 1.5): the only control-plane machine died"
 )
 PLEG_POSTMORTEM = (
-    f"post-mortem {PLEG} (OPPO Internet Technology, log of a 5 November, why nodes of a load-test cluster went NotReady; "
+    f"post-mortem {PLEG} (OPPO Internet Technology, log of a 5 November; nodes of a load-test cluster went NotReady; "
     "Kubernetes 1.12.10): maxPods=600 and pods churned in bulk"
 )
 VOLUME_POSTMORTEM = (
