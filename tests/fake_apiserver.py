@@ -61,6 +61,7 @@ class FakeApiServer:
         self.uid = "11111111-2222-3333-4444-555555555555"  # of the namespace kube-system
         self.lease: dict[str, Any] | None = None  # the one that there is
         self.runs: dict[str, tuple[str, str, int]] = {}  # commands in pods: what they print, say and exit with
+        self.ends_with: bytes | None = None  # a command's last word, instead of the Status of its exit code
         self.bookmarks = True
         self.changed = threading.Condition(threading.RLock())
         self._open: set[socket.socket] = set()
@@ -338,7 +339,8 @@ class _Handler(BaseHTTPRequestHandler):
             causes = [{"reason": "ExitCode", "message": str(code)}]
             status = {"status": "Failure", "details": {"causes": causes}}
         frames = [(1, piece) for piece in _pieces(out)] + [(2, piece) for piece in _pieces(err)]
-        for channel, data in [*frames, (3, json.dumps(status).encode())]:
+        last = json.dumps(status).encode() if self.api.ends_with is None else self.api.ends_with
+        for channel, data in [*frames, (3, last)]:
             self.wfile.write(_frame(0x82, bytes([channel]) + data))
         self.wfile.write(_frame(0x88, struct.pack(">H", 1000)))
         self.close_connection = True

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaos.subjects.pleg.sampler import UNHEALTHY, parse, seconds
+from chaos.subjects.pleg.sampler import parse, reported_age_s
 
 METRICS = """# HELP kubelet_pleg_last_seen_seconds Timestamp in seconds when PLEG was last seen active.
 # TYPE kubelet_pleg_last_seen_seconds gauge
@@ -33,15 +33,30 @@ def test_metrics_of_something_else_are_refused() -> None:
         parse("go_goroutines 5\n")
 
 
+@pytest.mark.parametrize("value", ["", "  ", "five", "NaN", "+Inf", "1e999"])
+def test_a_metric_that_is_no_number_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match=r"could not convert|no finite number"):
+        parse(METRICS + f"kubelet_pleg_last_seen_seconds {value}\n")
+
+
+def test_what_is_wrong_elsewhere_in_the_metrics_does_no_harm() -> None:
+    """A parser of the whole format refuses each of these, and then nothing would be known of the kubelet."""
+    others = ["a{", '{"', "x", 'a{b="c\u2028go_goroutines 7"} 1', "go_goroutines", '# TYPE "']
+    assert parse("\n".join([*others, METRICS])) == parse(METRICS)
+
+
 @pytest.mark.parametrize(
-    ("text", "expected"), [("7.234s", 7.234), ("3m32.5s", 212.5), ("58h29m1s", 210541), ("250ms", 0.25)]
+    ("age", "expected"),
+    [
+        ("3m32.1s", 212.1),
+        ("5 parsecs", None),
+        ("5x", None),
+        ("1..2s", None),
+        ("9" * 60 + "h", None),
+        ("1" * 9999, None),
+    ],
 )
-def test_go_durations(text: str, expected: float) -> None:
-    assert seconds(text) == pytest.approx(expected)
-
-
-def test_the_kubelets_own_word_is_found_among_others() -> None:
-    said = "[container runtime is down, PLEG is not healthy: pleg was last seen active 3m32.1s ago; threshold is 3m0s]"
-    found = UNHEALTHY.search(said)
-    assert found is not None
-    assert found.group(1) == "3m32.1s"
+def test_the_kubelets_own_word_is_found_among_others(age: str, expected: float | None) -> None:
+    said = f"[container runtime is down, PLEG is not healthy: pleg was last seen active {age} ago; threshold is 3m0s]"
+    assert reported_age_s(said) == expected
+    assert reported_age_s("kubelet is posting ready status") is None

@@ -1,5 +1,7 @@
 """Goroutine dumps, as the runtime writes them."""
 
+import pytest
+
 from chaos.record.stacks import parse, relist_blocked_on_send, relist_said, summary
 
 BLOCKED = """goroutine profile starts here, and this line is none of it
@@ -81,6 +83,24 @@ def test_the_summary_counts_states_and_places() -> None:
     assert "k8s.io/kubernetes/pkg/kubelet.(*Kubelet).syncLoop [select]" in said
     assert "the longest wait: 12 min" in said
     assert "the PLEG relist is BLOCKED" in said
+
+
+@pytest.mark.timeout(10)  # a line of that length took 30 s
+@pytest.mark.parametrize(
+    "head",
+    [
+        "goroutine 2 [chan send]:",
+        f"goroutine 2 [chan send, {'9' * 5000} minutes]:",
+        "goroutine 2 [select, 999999999999 minutes]:",
+        f"goroutine 2 [{'[' * 200_000}",
+    ],
+    ids=lambda head: head[:30],
+)
+def test_a_dump_that_no_go_program_writes_does_no_harm(head: str) -> None:
+    """A goroutine without a function among them."""
+    said = summary(f"{head}\n\n{LISTING}")
+    assert "the PLEG relist is in google.golang.org/grpc/internal/transport.(*Stream).waitOnHeader [select]" in said
+    assert "the longest wait" not in said
 
 
 def test_no_dump_is_said_to_be_none() -> None:

@@ -1,13 +1,13 @@
 """A kubelet's configuration, changed on one node alone."""
 
 import base64
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import yaml
 
+from chaos.basics.go_duration import go_seconds
 from chaos.clusters.base import Cluster, NodeExec
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
@@ -16,8 +16,6 @@ from chaos.harm.thresholds import crossed, hard_thresholds, running_config
 from chaos.record.journal import Saved
 
 CONFIG = "/var/lib/kubelet/config.yaml"
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
-_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 # By a rename, so that it is the old content or the new at any moment. The content comes as an argument: an input that
 # is cut short, because we were killed, would be taken for the whole.
 _WRITE = (
@@ -128,12 +126,6 @@ def _shows(running: object, changes: object) -> bool:
         return all(_shows(there.get(key), value) for key, value in changes.items())
     if changes is None:
         return True  # a key that was taken out shows its default
-    return running == changes or _seconds(running) == _seconds(changes) is not None
-
-
-def _seconds(value: object) -> float | None:
-    """A Go duration in seconds, None where it is none."""
-    parts = _DURATION.findall(value) if isinstance(value, str) else []
-    if not parts or "".join(number + unit for number, unit in parts) != value:
-        return None
-    return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    if isinstance(running, str) and isinstance(changes, str) and running != changes:
+        return go_seconds(running) == go_seconds(changes) is not None  # 90s and 1m30s
+    return running == changes

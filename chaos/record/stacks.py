@@ -5,7 +5,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_HEAD = re.compile(r"^goroutine \d+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[([^\],]+)(?:, (\d+) minutes)?[^\]]*\]:$")
+# With an end to each part: two without one that match the same take the square of a line's length.
+_HEAD = re.compile(
+    r"^goroutine \d+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[([^\],]{1,100})(?:, (\d{1,9}) minutes)?[^\]]{0,100}\]:$"
+)
 _TOP = 12
 PLEG = "(*GenericPLEG)."
 RELIST = (f"{PLEG}Relist", f"{PLEG}relistPod")  # of all pods, and from 1.36 on of one (pkg/kubelet/pleg/generic.go)
@@ -29,7 +32,7 @@ def parse(text: str) -> tuple[Goroutine, ...]:
 def relist_blocked_on_send(goroutines: tuple[Goroutine, ...]) -> Goroutine | None:
     """The kubelet's PLEG relist where it waits for room in a channel: the deadlock that pull request 72709 mended."""
     for g in goroutines:
-        if g.state in SENDS and PLEG in g.functions[0] and any(f.endswith(RELIST) for f in g.functions):
+        if g.state in SENDS and g.functions and PLEG in g.functions[0] and any(f.endswith(RELIST) for f in g.functions):
             return g
     return None
 

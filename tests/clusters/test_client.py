@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos.clusters import credentials
+from chaos.clusters import credentials, podexec
 from chaos.clusters.client import api_client, raw_get, read_nodes, server_version, transport_of
-from chaos.clusters.podexec import exec_in_pod
+from chaos.clusters.podexec import exec_in_pod, exit_code
 from chaos.errors import OrdealError
 from chaos.hosts import extras
 from chaos.hosts.command import CommandError
@@ -209,6 +209,58 @@ def test_a_commands_words_come_whole_and_its_exit_code_too(tmp_path: Path) -> No
         api.refuse = 403
         with pytest.raises(OrdealError, match=r"nothing can be run in pod default/one: .*refused"):
             exec_in_pod(client, "default", "one", ["sh", "-c", "exit 3"])
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (b'{"status": "Success"}', 0),
+        (b'{"status": "Success", "metadata": {}, "details": null}', 0),
+        (b'{"status": "Failure", "details": {"causes": [{"reason": "x"}, {"reason": "ExitCode", "message": "3"}]}}', 3),
+        (b"", -1),
+        (b"Success", -1),
+        (b"{}", -1),
+        (b"[]", -1),
+        (b"null", -1),
+        (b'"Success"', -1),
+        (b'{"status": 0}', -1),
+        (b'{"status": "Failure", "details": null}', -1),
+        (b'{"status": "Failure", "details": []}', -1),
+        (b'{"status": "Failure", "details": {"causes": null}}', -1),
+        (b'{"status": "Failure", "details": {"causes": ["ExitCode"]}}', -1),
+        (b'{"status": "Failure", "details": {"causes": [{"reason": "ExitCode"}]}}', -1),
+        (b'{"status": "Failure", "details": {"causes": [{"reason": "ExitCode", "message": 3}]}}', -1),
+        (b'{"status": "Failure", "details": {"causes": [{"reason": "ExitCode", "message": "three"}]}}', -1),
+        (
+            b'{"status": "Failure", "details": {"causes": [{"reason": "ExitCode", "message": "%s"}]}}' % (b"3" * 9999),
+            -1,
+        ),
+        (b"[" * 10_000, -1),
+        (b'{"status": "Success", "message": "%s"}' % (b"x" * 100_000), -1),
+        (b'{"status": "\xff"}', -1),
+    ],
+    ids=lambda each: repr(each[:80]) if isinstance(each, bytes) else None,
+)
+def test_a_last_word_that_says_nothing_of_use_is_told_from_an_end(status: bytes, code: int) -> None:
+    assert exit_code(status) == code
+
+
+def test_a_last_word_of_anything_is_one_sentence(tmp_path: Path) -> None:
+    with FakeApiServer(tmp_path, tls=True) as api, api.client() as client:
+        api.runs["true"] = ("", "", 0)
+        api.ends_with = b"[]"
+        with pytest.raises(CommandError, match="exited with -1"):
+            exec_in_pod(client, "default", "one", ["true"])
+
+
+def test_a_command_that_never_stops_talking_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(podexec, "MOST_BYTES", 1000)
+    with FakeApiServer(tmp_path, tls=True) as api, api.client() as client:
+        api.runs["yes"] = ("y\n" * 450, "", 0)
+        assert exec_in_pod(client, "default", "one", ["yes"]).out == "y\n" * 450
+        api.runs["yes"] = ("y\n" * 400, "no\n" * 100, 0)
+        with pytest.raises(CommandError, match="`exec default/one yes` said more than 0 MiB; its last output:\n    no"):
+            exec_in_pod(client, "default", "one", ["yes"])
 
 
 def test_a_command_in_a_pod_goes_with_a_new_token_where_the_old_one_is_refused(tmp_path: Path) -> None:

@@ -262,6 +262,11 @@ def test_merging_is_that_of_rfc_7396() -> None:
         ({}, {"a": {"b": 1}}, False),
         ({"a": 1}, {"a": None}, True),
         ({"a": "500ms"}, {"a": "0.5s"}, True),
+        ({"a": "500us"}, {"a": "0.5ms"}, True),
+        ({"a": "0s"}, {"a": "0"}, True),
+        ({"a": "24h0m0s"}, {"a": "1d"}, False),
+        ({"a": "9" * 60 + "h"}, {"a": "8" * 60 + "h"}, False),
+        ({"a": 0}, {"a": "0s"}, False),
     ],
 )
 def test_what_the_kubelet_shows(running: object, changes: object, expected: bool) -> None:

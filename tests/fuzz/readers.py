@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 from chaos.basics import scrub, visible
-from chaos.clusters import credentials, kind, kubeconfig, simulated_home, simulated_processes
+from chaos.clusters import credentials, kind, kubeconfig, podexec, simulated_home, simulated_processes
 from chaos.conformance import estimate, listing, program
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, ownership, record, registry
@@ -26,7 +26,7 @@ from chaos.hosts.mutants.build import _read as read_mutant
 from chaos.hosts.mutants.build import _target as folder_of_mutant
 from chaos.judge import load_all
 from chaos.judge.base import _PROMISES, Invariant, judge
-from chaos.record import journal
+from chaos.record import journal, stacks
 from chaos.record.history import History
 from chaos.record.probing import _Prober
 from chaos.report import (
@@ -49,6 +49,7 @@ from chaos.report.timeline import timeline
 from chaos.results import junit, saved
 from chaos.results.saved import SavedRun
 from chaos.run import durations, suites
+from chaos.subjects.pleg import sampler
 from tests.fuzz.outside import nothing_written_outside
 
 ROOT = Path(__file__).parent
@@ -262,6 +263,22 @@ def prober(data: bytes, folder: Path) -> object:
     return len(recorded)
 
 
+def kubelet(data: bytes, folder: Path) -> object:
+    """What a kubelet says: its metrics, its word in its Node's condition, its goroutines; true where it says all."""
+    text = data.decode(errors="replace")
+    stacks.summary(text)
+    try:
+        metrics = sampler.parse(text)
+    except ValueError:  # whose caller makes a gap of it
+        metrics = {}
+    return bool(metrics) and sampler.reported_age_s(text) is not None and stacks.parse(text)
+
+
+def ended(data: bytes, folder: Path) -> object:
+    """How a command in a pod ended; -1 is no answer."""
+    return podexec.exit_code(data) != -1
+
+
 def texts(data: bytes, folder: Path) -> object:
     """Text of a cluster: its secrets are taken out, and it is shown. Doing it twice changes nothing."""
     text = data.decode(errors="replace")
@@ -294,6 +311,8 @@ READERS: Mapping[str, Callable[[bytes, Path], object]] = {
     "lists": lists,
     "specs": specs,
     "prober": prober,
+    "kubelet": kubelet,
+    "ended": ended,
     "text": texts,
 }
 

@@ -4,11 +4,13 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from math import isfinite
 from types import TracebackType
 from typing import Any, Self
 
 from kubernetes.client import ApiClient, CoreV1Api
 
+from chaos.basics.go_duration import go_seconds
 from chaos.clusters.base import Cluster, NodeExec
 from chaos.clusters.client import raw_get
 from chaos.record import stacks
@@ -34,8 +36,7 @@ DISCARD_EVENTS = "kubelet_pleg_discard_events"
 GOROUTINES, OPEN_FDS = "go_goroutines", "process_open_fds"
 WANTED = frozenset({LAST_SEEN, RELIST_SUM, RELIST_COUNT, DISCARD_EVENTS, GOROUTINES, OPEN_FDS})
 # "PLEG is not healthy: pleg was last seen active 3m32.5s ago; threshold is 3m0s" (pkg/kubelet/pleg/generic.go, Healthy)
-UNHEALTHY = re.compile(r"pleg was last seen active ((?:[\d.]+[a-zµ]+)+) ago")
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
+_UNHEALTHY = re.compile(r"pleg was last seen active (\S{1,64}) ago")
 CONTAINERD_HANDLES = "ls /proc/$(systemctl show --property MainPID --value containerd)/fd | wc -l"
 
 
@@ -136,10 +137,10 @@ class PlegSamples:
                 except Exception:  # noqa: BLE001, S112  (its metrics are the first source; this one may have gaps)
                     continue
                 said = next((c.message or "" for c in node.status.conditions or [] if c.type == "Ready"), "")
-                found = UNHEALTHY.search(said)
-                if found:
+                age_s = reported_age_s(said)
+                if age_s is not None:
                     now = self._history.now()
-                    self._sample(now, REPORTED_AGE, seconds(found.group(1)))
+                    self._sample(now, REPORTED_AGE, age_s)
                     self._look_at_stacks(client, now)
 
     def _count_handles(self) -> None:
@@ -154,21 +155,25 @@ class PlegSamples:
         self._history.add(Sample(now, name, self._node, round(value, 3)))
 
 
-def seconds(text: str) -> float:
-    """A Go duration such as 3m32.5s in seconds."""
-    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)([a-zµ]+)", text))
+def reported_age_s(said: str) -> float | None:
+    """How long ago its PLEG was last active, where a kubelet says in its Node's condition that this is too long."""
+    found = _UNHEALTHY.search(said)
+    return go_seconds(found[1]) if found else None
 
 
 def parse(text: str) -> dict[str, float]:
     """The metrics that are wanted here, by name, of Prometheus' text format. None of them has labels.
 
-    Raises ValueError where there is no time stamp of PLEG: then these are no kubelet's metrics.
+    Raises ValueError where there is no time stamp of PLEG, as these are no kubelet's metrics then, and where one that
+    is wanted is no finite number: NaN equals nothing, so a time stamp of NaN would never be seen to stand still.
     """
     found: dict[str, float] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):  # and at nothing else that ends a line elsewhere: a label's value may hold it
         name, blank, value = line.partition(" ")
         if blank and name in WANTED:
-            found[name] = float(value.split()[0])
+            found[name] = float(next(iter(value.split()), ""))
+            if not isfinite(found[name]):
+                raise ValueError(f"the kubelet's metric {name} is no finite number")
     if LAST_SEEN not in found:
         raise ValueError(f"the kubelet's metrics have no {LAST_SEEN}")
     return found
