@@ -1,7 +1,6 @@
 """The journal: what is planned survives a SIGKILL, and only one process at a time may undo it."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -37,12 +36,12 @@ def start_writer(path: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_killed_writer_leaves_every_promise_it_made(tmp_path, seed):
+@pytest.mark.parametrize("time", [1, 2, 3])
+def test_a_killed_writer_leaves_every_promise_it_made(tmp_path, moments, time):
     path = tmp_path / "run.jsonl"
     writer = start_writer(path)
     assert writer.stdout is not None
-    said = [writer.stdout.readline() for _ in range(random.Random(seed).randrange(2, 60))]
+    said = [writer.stdout.readline() for _ in range(moments.number(2, 60))]
     os.kill(writer.pid, signal.SIGKILL)
     said += writer.stdout.readlines()
     writer.wait()
