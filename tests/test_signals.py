@@ -66,6 +66,38 @@ def test_what_is_put_right_is_not_cut_short_also_beside_threads(name: str) -> No
     assert done.stdout == "put right\nthen interrupted\n"
 
 
+BOTH = """
+import signal
+from chaos.basics.signals import held_back
+
+class LimitError(KeyboardInterrupt):
+    pass
+
+def limit(*_):
+    raise LimitError
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGALRM, limit)
+try:
+    with held_back():
+        for number in {order}:
+            signal.raise_signal(number)
+        {body}
+except KeyboardInterrupt as error:
+    beneath = error.__context__
+    print(type(error).__name__, type(beneath).__name__, type(beneath.__context__).__name__)
+"""
+
+
+@pytest.mark.parametrize("order", ["(signal.SIGINT, signal.SIGALRM)", "(signal.SIGALRM, signal.SIGINT)"])
+@pytest.mark.parametrize(("body", "first"), [("pass", "NoneType"), ("1 / 0", "ZeroDivisionError")])
+def test_of_several_each_comes_and_ctrl_c_is_what_leaves(order: str, body: str, first: str) -> None:
+    """A limit that is reached while Ctrl-C is held back must not let the run go on."""
+    asked = BOTH.replace("{order}", order).replace("{body}", body)
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == f"KeyboardInterrupt LimitError {first}\n"
+
+
 def test_what_is_ignored_stays_ignored_while_something_is_put_right() -> None:
     asked = (
         "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
