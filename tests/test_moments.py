@@ -51,9 +51,10 @@ def test_a_red_run_tells_its_seed_and_is_repeated_by_it(
 ) -> None:
     """The first one with two processes, which must have one seed."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # three processes would load each of them
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(test_it=KILLS)
-    red = pytester.runpytest_subprocess("-n", "2")
+    red = pytester.runpytest_subprocess("-p", "xdist", "-n", "2")
     (header,) = [line for line in red.outlines if line.startswith("kill seed: ")]
     seed = header.split()[2]
     assert header == f"kill seed: {seed} (--kill-seed {seed} has the moments of its kills again)"
