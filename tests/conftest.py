@@ -12,6 +12,12 @@ from hypothesis import HealthCheck, settings
 
 from chaos.hosts import engine
 from tests.hosts.fake_docker import FakeDocker
+from tests.moments import (  # noqa: F401  (pytest's hooks, and a fixture)
+    moments,
+    pytest_addoption,
+    pytest_configure_node,
+    pytest_report_header,
+)
 
 # A shell starts what is to run in the background with SIGINT ignored, nohup does so with SIGHUP, and every child
 # inherits that: the tests that end a child by it would wait for it in vain.

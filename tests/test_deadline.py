@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from chaos.basics.signals import held_back
-from chaos.run.deadline import Deadline, TimedOutError
+from chaos.run.deadline import Deadline, TimedOutError, beneath, is_nothing_else
 
 LONG_S = 60.0  # to end a hang
 
@@ -85,3 +85,21 @@ def test_outside_of_the_main_thread_there_is_none() -> None:
     thread.join()
     assert signal.getsignal(signal.SIGALRM) is before
     deadline.cancel()
+
+
+@pytest.mark.parametrize("place", ["__cause__", "__context__"])
+def test_an_interrupt_of_the_user_that_it_hides_is_found(place: str) -> None:
+    limit, between = TimedOutError("timed out"), OSError("in the undo")
+    setattr(between, place, KeyboardInterrupt())
+    assert is_nothing_else(limit)
+    limit.__cause__ = OSError("something else")
+    limit.__context__ = between
+    assert not is_nothing_else(limit)
+    assert not is_nothing_else(KeyboardInterrupt())
+
+
+def test_errors_that_lead_in_a_circle_are_told_once_each() -> None:
+    first, second, third = OSError("a"), ValueError("b"), TypeError("c")
+    first.__cause__, first.__context__ = second, third
+    second.__context__, third.__context__ = first, second
+    assert list(beneath(first)) == [first, second, third]

@@ -1,10 +1,12 @@
 """The journal: what is planned survives a SIGKILL, and only one process at a time may undo it."""
 
 import os
-import random
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,12 +39,12 @@ def start_writer(path: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_killed_writer_leaves_every_promise_it_made(tmp_path, seed):
+@pytest.mark.parametrize("time", [1, 2, 3])
+def test_a_killed_writer_leaves_every_promise_it_made(tmp_path, moments, time):
     path = tmp_path / "run.jsonl"
     writer = start_writer(path)
     assert writer.stdout is not None
-    said = [writer.stdout.readline() for _ in range(random.Random(seed).randrange(2, 60))]
+    said = [writer.stdout.readline() for _ in range(moments.number(2, 60))]
     os.kill(writer.pid, signal.SIGKILL)
     said += writer.stdout.readlines()
     writer.wait()
@@ -81,6 +83,31 @@ def test_an_adopted_journal_does_not_go_on_in_a_cut_line(tmp_path):
         assert [p.last_error for p in pending_in(path)] == ["not yet"]
         adopted.undone(entry)
     assert not path.exists()
+
+
+@contextmanager
+def room_for(size_bytes: int) -> Iterator[None]:
+    """No file grows beyond that, as on a disk that is full: what still fits of a write is written."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("room_bytes", [0, 1, 20])
+def test_an_entry_that_the_disk_takes_only_in_part_is_refused_and_leaves_nothing(tmp_path, room_bytes):
+    """A part would pass for a cut line, so for harm that was never done; and the next entry would go on in it."""
+    path = tmp_path / "run.jsonl"
+    with Journal(path) as journal:
+        first = journal.planned("cut", REF, {"node": "a"})
+        whole = path.read_bytes()
+        with room_for(len(whole) + room_bytes), pytest.raises(OrdealError, match="free the disk"):
+            journal.planned("cut", REF, {"node": "b"})
+        assert path.read_bytes() == whole
+        journal.failed(first, "not yet")
+    assert [(p.saved, p.last_error) for p in pending(tmp_path)] == [({"node": "a"}, "not yet")]
 
 
 def test_a_damaged_line_in_the_middle_is_an_error(tmp_path):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from errno import ENOSPC
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -10,15 +11,18 @@ import pytest
 
 from chaos.clusters.base import SIMULATED, ClusterRef, Shape, Timers
 from chaos.errors import OrdealError
+from chaos.harm.base import FaultError, inject
 from chaos.judge.base import Invariant, Verdict, held, judge, violated
 from chaos.judge.catalogue import Control, Incident
 from chaos.judge.pods import nothing_terminated
 from chaos.record.evidence import Piece
 from chaos.record.history import History, NodeChange, Observation, Phase
+from chaos.record.journal import Journal
 from chaos.run import lab as module
 from chaos.run.chance import hold_for_eviction
 from chaos.run.lab import Lab
 from chaos.run.profile import PROFILES
+from tests.faults.made_up import SHORT_S, Harm, raises
 from tests.invariants.histories import pod
 
 UNREACHABLE = "node.kubernetes.io/unreachable:NoExecute"
@@ -82,6 +86,24 @@ def test_a_workload_that_does_not_become_ready_leaves_evidence_of_why(
         lab.deploy(Never())
     assert taken == [(("n1",), "0-deploy-web")]
     assert [piece.name for piece in lab.evidence] == ["pods.json"]
+
+
+@pytest.mark.parametrize("how", [Lab.configured, Lab.inject])
+@pytest.mark.parametrize(("does", "is_spoiled"), [({"undone": bool}, True), ({"apply": raises(OSError("no"))}, False)])
+def test_a_cluster_whose_harm_stays_is_not_used_again_though_its_nodes_are_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Any, does: dict[str, Callable[[], Any]], is_spoiled: bool
+) -> None:
+    lab, _ = made(tmp_path)
+    spoiled: list[str] = []
+    lab._pool = SimpleNamespace(spoiled=spoiled.append)  # type: ignore[assignment]
+    lab._cluster = SimpleNamespace(ref=ClusterRef(SIMULATED, "c", ""), nodes=list)  # type: ignore[assignment]
+    monkeypatch.setattr(module, "inject", partial(inject, landing_within_s=SHORT_S, undone_within_s=SHORT_S))
+    monkeypatch.setattr(module.evidence, "collect", lambda *_, **__: ())
+    with Journal(tmp_path / "run.jsonl") as lab.journal:
+        with pytest.raises(FaultError), how(lab, Harm(does)):
+            pass
+        lab.clean_up()
+    assert spoiled == [SIMULATED] * is_spoiled
 
 
 def test_evidence_of_a_fault_that_is_done_again_takes_nobodys_place(

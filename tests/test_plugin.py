@@ -346,6 +346,38 @@ def test_processes_side_by_side_end_with_a_run_that_is_ended_and_leave_nothing(
     assert not list((tmp_path / "state").rglob("*.jsonl"))
 
 
+ENDED = """
+from chaos.run.deadline import TimedOutError
+from chaos.harm.base import FaultError
+
+@incident("mass-termination", on=("kind",))
+def test_limit(lab):
+    raise TimedOutError("timed out after 9 s") from FaultError("the fault x could not be undone")
+
+@incident("mass-termination", on=("kind",))
+def test_user_and_limit(lab):
+    try:
+        raise KeyboardInterrupt
+    finally:
+        raise TimedOutError("timed out after 9 s")
+
+@incident("mass-termination", on=("kind",))
+def test_never_begun(lab):
+    pass
+"""
+
+
+def test_a_limit_does_not_hide_what_stays_nor_that_the_user_has_ended_the_run(pytester: pytest.Pytester) -> None:
+    """As where the limit is reached while the undo, that Ctrl-C has to wait for, goes on."""
+    suite(pytester, ENDED)
+    assert run(pytester).ret == pytest.ExitCode.INTERRUPTED
+    results = json.loads((pytester.path / "results" / "latest" / "results.json").read_text())
+    assert {each["test"].split("::")[1]: each["why"] for each in results["incidents"]} == {
+        "test_limit[kind-hardened]": "timed out after 9 s, in the phase start; the fault x could not be undone",
+        "test_user_and_limit[kind-hardened]": "the run was interrupted",
+    }
+
+
 def test_what_a_finding_says_is_shown_as_it_is(pytester: pytest.Pytester) -> None:
     body = """
 @incident("mass-termination", on=("kind",))

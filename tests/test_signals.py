@@ -3,8 +3,12 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
+
+from chaos.basics.signals import held_back
+from chaos.run.deadline import beneath
 
 CHILD = """
 import signal, sys
@@ -64,6 +68,49 @@ def test_what_is_put_right_is_not_cut_short_also_beside_threads(name: str) -> No
         check=True,
     )
     assert done.stdout == "put right\nthen interrupted\n"
+
+
+class LimitError(KeyboardInterrupt):
+    """A limit that is reached."""
+
+
+@pytest.fixture
+def limit() -> Iterator[None]:
+    """SIGALRM raises LimitError."""
+
+    def reached(number: int, frame: object) -> None:
+        raise LimitError
+
+    before = signal.signal(signal.SIGALRM, reached)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("limit")
+@pytest.mark.parametrize("order", [(signal.SIGINT, signal.SIGALRM), (signal.SIGALRM, signal.SIGINT)])
+@pytest.mark.parametrize("failed", [None, OSError("in what was put right")], ids=["in order", "broken"])
+def test_of_several_each_comes_once_and_ctrl_c_is_what_leaves(order: tuple[int, int], failed: OSError | None) -> None:
+    """A limit that is reached while Ctrl-C is held back must not let the run go on."""
+
+    def put_right() -> None:
+        with held_back():
+            for number in order * 2:
+                signal.raise_signal(number)
+            if failed is not None:
+                raise failed
+
+    with pytest.raises(KeyboardInterrupt) as left:
+        put_right()
+    assert [type(each) for each in beneath(left.value)] == [KeyboardInterrupt, LimitError, *[OSError] * bool(failed)]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_program_that_is_run_meanwhile_is_not_ended_either() -> None:
+    """Ctrl-C on a terminal goes to all of its programs."""
+    with held_back():
+        script = "kill -INT $$; kill -TERM $$; kill -HUP $$; echo went on"
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == "went on\n"
 
 
 def test_what_is_ignored_stays_ignored_while_something_is_put_right() -> None:

@@ -1,19 +1,24 @@
 """What earlier runs left is undone on the cluster that it was done to, by leave of whose it is, and nowhere else."""
 
 import json
+import signal
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
+from kubernetes.client import ApiException
 
+from chaos.basics.signals import as_interrupts
 from chaos.clusters import existing
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef
 from chaos.clusters.identity import Identity, NodeIdentity, OtherClusterError
 from chaos.errors import OrdealError
-from chaos.harm import load_all
+from chaos.harm import base, load_all
 from chaos.harm.base import inject, registered
 from chaos.hosts.places import journals_dir
 from chaos.record.history import History
@@ -21,6 +26,7 @@ from chaos.record.journal import CLUSTER, WORKLOAD, Journal, pending
 from chaos.run import pool
 from chaos.run.undo import Allowed, Undone, forget_entry, left_on_existing, require_nothing_left, undo_all
 from tests.fake_apiserver import FakeApiServer
+from tests.faults.made_up import SAVED, SHORT_S, Harm, Target, raises, send
 from tests.hosts.fake_docker import INFO, FakeDocker
 
 load_all()
@@ -275,3 +281,231 @@ def test_only_what_was_done_to_a_cluster_goes_with_it(
     assert [each.error for each in undone()] == ["", ""]
     assert deleted == ["c"]
     assert asked == ([made] if goes else [made, ref])
+
+
+# --- one that fails keeps no other from being undone, stays, and is told
+
+
+OURS = ClusterRef(SIMULATED, "c", "")
+NEXT = ClusterRef(SIMULATED, "d", "")
+LEFT = "made-up on c [20260101-000000-dead:1]"
+
+
+@pytest.fixture
+def harm(monkeypatch: pytest.MonkeyPatch) -> Harm:
+    """A fault that this version knows, on clusters that are there."""
+    made = Harm()
+    monkeypatch.setitem(base._REGISTRY, Harm.kind, made)  # type: ignore[arg-type]
+    monkeypatch.setattr("chaos.run.undo.undo_pending", lambda one, on: base.undo_pending(one, on, within_s=SHORT_S))
+    monkeypatch.setattr(pool, "exists", lambda _: True)
+    monkeypatch.setattr(pool, "attach", Target)
+    return made
+
+
+def told(allowed: Allowed = TOLD) -> tuple[tuple[Undone, ...], list[str]]:
+    """What was handled, and what was said meanwhile."""
+    said: list[str] = []
+    return undo_all(said.append, allowed), said
+
+
+def left_now() -> list[tuple[str, str, str]]:
+    """What is pending: its kind, its cluster, and why it could not be undone."""
+    return [(each.kind, each.cluster.name, each.last_error) for each in pending(journals_dir())]
+
+
+def test_what_is_undone_is_told_and_leaves_no_journal(harm: Harm) -> None:
+    leave(Harm.kind, OURS, **SAVED)
+    assert told() == ((Undone(LEFT),), [f"an earlier run left {LEFT} behind; undoing it"])
+    assert harm.taken == ["undo", "undone"]
+    assert not list(journals_dir().iterdir())
+
+
+def test_with_nothing_left_nothing_is_told() -> None:
+    assert told() == ((), [])
+
+
+@pytest.mark.parametrize(
+    ("does", "because"),
+    [
+        ({"undo": raises(OSError("docker is gone"))}, "the last try raised OSError('docker is gone')"),
+        ({"undone": bool}, "the last answer was False"),
+    ],
+    ids=["undo raises", "undone is false"],
+)
+def test_a_fault_that_cannot_be_undone_stays_and_the_others_are_undone(
+    harm: Harm, does: Mapping[str, Any], because: str
+) -> None:
+    leave(WORKLOAD, NEXT, "20260101-000000-also", namespace="of nobody")
+    leave(Harm.kind, OURS, **SAVED)
+    harm.does = does
+    with mock.patch("chaos.run.undo.remove_namespace") as remove:
+        handled, said = told()
+    why = f"waited 0.05 s for made-up to be undone, in vain; {because}"
+    error = (
+        f"the fault made-up on cluster c could not be undone ({why}); it stays in the journal: mend the cause and run "
+        "`kube-ordeal undo`"
+    )
+    assert handled == (Undone(LEFT, error), Undone("workload on d [20260101-000000-also:1]"))
+    assert f"{LEFT} could not be undone: {error}" in said
+    assert left_now() == [(Harm.kind, "c", why)]
+    assert [each.args[1] for each in remove.mock_calls] == ["of nobody"]
+
+
+CANT = [
+    OrdealError("it is away"),
+    ApiException(403, "Forbidden"),
+    PermissionError(13, "Permission denied", "/its/home"),
+]
+
+
+@pytest.mark.parametrize("error", CANT, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("kind", [WORKLOAD, CLUSTER, Harm.kind])
+def test_what_fails_in_any_way_stays_and_the_others_are_undone(
+    harm: Harm, kind: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attach(ref: ClusterRef) -> Any:
+        if ref == OURS:
+            raise error
+        return Target(ref)
+
+    monkeypatch.setattr(pool, "attach", attach)
+    leave(Harm.kind, NEXT, "20260101-000000-also", **SAVED)
+    leave(kind, OURS, namespace="x", **SAVED)
+    handled, said = told()
+    assert {each.what: bool(each.error) for each in handled} == {
+        f"{kind} on c [20260101-000000-dead:1]": True,
+        "made-up on d [20260101-000000-also:1]": False,
+    }
+    assert [each for each in said if f"{kind} on c [20260101-000000-dead:1] could not be undone: " in each]
+    assert left_now() == [(kind, "c", "")]
+
+
+@pytest.mark.parametrize("kind", [WORKLOAD, "claim"])
+def test_an_entry_that_lacks_what_its_undo_needs_is_told_with_its_file(harm: Harm, kind: str) -> None:
+    leave(kind, OURS)
+    ((one,), said) = told()
+    path = journals_dir() / "20260101-000000-dead.jsonl"
+    assert one.error.startswith(f"its entry in {path} is not what this version writes (KeyError(")
+    assert one.error.endswith("): undo it by hand")
+    assert said[-1] == f"{one.what} could not be undone: {one.error}"
+    assert left_now() == [(kind, "c", "")]
+
+
+def test_a_fault_that_this_version_does_not_know_stays(harm: Harm) -> None:
+    leave("of tomorrow", OURS)
+    ((one,), _) = told()
+    assert one.error.endswith("names a fault 'of tomorrow' that this version does not know")
+    assert left_now() == [("of tomorrow", "c", "")]
+
+
+def test_what_another_process_undoes_meanwhile_is_left_to_it(harm: Harm) -> None:
+    leave(Harm.kind, OURS, **SAVED)
+    leave(WORKLOAD, NEXT, "20260101-000000-also", namespace="x")
+    opened: list[Journal] = []
+    with mock.patch("chaos.run.undo.remove_namespace") as remove, ExitStack() as other:
+
+        def took(_: str) -> None:
+            if not opened:
+                opened.extend(other.enter_context(Journal(path)) for path in journals_dir().iterdir())
+
+        assert undo_all(took, TOLD) == ()
+    assert (harm.taken, remove.mock_calls) == ([], [])
+    assert len(left_now()) == 2
+
+
+def test_what_a_live_run_has_is_neither_undone_nor_told(harm: Harm) -> None:
+    with Journal(journals_dir() / "alive.jsonl") as journal:
+        journal.planned(Harm.kind, OURS, SAVED)
+        assert told() == ((), [])
+    assert harm.taken == []
+
+
+# --- order, and what there is to do for each kind
+
+
+def test_clusters_go_first_and_what_came_last_goes_before_what_came_first(harm: Harm) -> None:
+    with Journal(journals_dir() / "20260101-000000-dead.jsonl") as journal:
+        for kind, ref in ((CLUSTER, NEXT), (WORKLOAD, OURS), (Harm.kind, OURS), (CLUSTER, replace(OURS, name="e"))):
+            journal.planned(kind, ref, {"namespace": "x", **SAVED})
+    with (
+        mock.patch("chaos.run.undo.remove_namespace"),
+        mock.patch.object(Target, "delete", create=True),
+    ):
+        handled, _ = told()
+    assert [each.what.partition(" [")[0] for each in handled] == [
+        "cluster on e",
+        "cluster on d",
+        "made-up on c",
+        "workload on c",
+    ]
+
+
+def test_two_faults_on_one_cluster_are_each_undone(harm: Harm) -> None:
+    """The one that is undone first is no reason to drop the other, as the end of its cluster would be."""
+    leave(Harm.kind, OURS, **SAVED)
+    leave(Harm.kind, OURS, "20260101-000000-also", **SAVED)
+    assert [each.error for each in undone()] == ["", ""]
+    assert harm.taken == ["undo", "undone"] * 2
+
+
+def test_what_was_done_to_a_cluster_that_is_gone_needs_no_undo(harm: Harm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "exists", lambda _: False)
+    with Journal(journals_dir() / "20260101-000000-dead.jsonl") as journal:
+        for kind in (Harm.kind, WORKLOAD, "claim"):
+            journal.planned(kind, OURS, SAVED)
+    handled, _ = told()
+    assert [each.error for each in handled] == ["", "", ""]
+    assert harm.taken == []
+    assert left_now() == []
+
+
+def test_what_was_left_of_a_cluster_that_was_never_whole_is_deleted(
+    harm: Harm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "exists", lambda _: False)
+    leave(CLUSTER, OURS)
+    with mock.patch.object(Target, "delete", create=True) as delete:
+        assert [each.error for each in undone()] == [""]
+    delete.assert_called_once_with()
+
+
+def test_a_cluster_that_cannot_be_deleted_keeps_what_was_done_to_it_to_be_undone(harm: Harm) -> None:
+    with Journal(journals_dir() / "20260101-000000-dead.jsonl") as journal:
+        journal.planned(CLUSTER, OURS, {})
+        journal.planned(Harm.kind, OURS, SAVED)
+    with mock.patch.object(Target, "delete", create=True, side_effect=OSError("a mount is busy")):
+        handled, _ = told()
+    assert [each.error for each in handled] == ["a mount is busy", ""]
+    assert harm.taken == ["undo", "undone"]
+    assert left_now() == [(CLUSTER, "c", "")]
+
+
+# --- a signal
+
+
+@pytest.mark.parametrize("at", ["undo", "undone"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_signal_waits_for_the_undo_that_goes_on_and_keeps_the_rest_for_the_next_start(
+    harm: Harm, at: str, number: signal.Signals
+) -> None:
+    leave(Harm.kind, NEXT, "20260101-000000-also", **SAVED)
+    leave(Harm.kind, OURS, **SAVED)
+    harm.does = {at: send(number)}
+    with pytest.raises(KeyboardInterrupt), as_interrupts():
+        undone()
+    assert harm.taken == ["undo", "undone"]
+    assert left_now() == [(Harm.kind, "d", "")]
+    harm.does = {}
+    assert [each.error for each in undone()] == [""]
+    assert left_now() == []
+
+
+def test_a_signal_while_a_cluster_is_deleted_keeps_it_to_be_deleted_again(harm: Harm) -> None:
+    leave(CLUSTER, OURS)
+    with mock.patch.object(Target, "delete", create=True, side_effect=send(signal.SIGINT)):
+        with pytest.raises(KeyboardInterrupt):
+            undone()
+        assert left_now() == [(CLUSTER, "c", "")]
+    with mock.patch.object(Target, "delete", create=True):
+        assert [each.error for each in undone()] == [""]
+    assert left_now() == []

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -40,7 +40,8 @@ class Handlers:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Hold Ctrl-C, the signals of ENDING and SIGALRM back while something is put right; they come at the block's end.
+    """Hold Ctrl-C, the signals of ENDING and SIGALRM back while something is put right; they come at the block's end,
+    each once, Ctrl-C last.
 
     Handlers alone would not keep Ctrl-C from programs that are run meanwhile, and a mask alone does not keep it from
     this one: with threads, the kernel hands a signal to one that lets it through, and Python to the main thread.
@@ -62,8 +63,16 @@ def held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             signal.signal(number, handler)
-        for each in dict.fromkeys(came):
-            signal.raise_signal(each)
+        _let_come([each for each in before if each in came])
+
+
+def _let_come(numbers: Sequence[int]) -> None:
+    """The last one first: what the first one raises is what leaves. One that raises keeps no other from coming."""
+    if numbers:
+        try:
+            signal.raise_signal(numbers[-1])
+        finally:
+            _let_come(numbers[:-1])
 
 
 @contextmanager

@@ -20,11 +20,15 @@ from chaos.record.journal import Journal, Pending, Saved, adopt
 # a minute to undo what takes seconds. A cluster that is left harmed spoils every replay that comes after it.
 LANDING_WITHIN_S, UNDONE_WITHIN_S = 120.0, 300.0
 
-__all__ = ["Fault", "FaultError", "fault", "inject", "registered", "undo_pending"]
+__all__ = ["Fault", "FaultError", "NotUndoneError", "fault", "inject", "registered", "undo_pending"]
 
 
 class FaultError(OrdealError):
     """The fault did not land, or could not be undone: whatever was seen says nothing about the cluster."""
+
+
+class NotUndoneError(FaultError):
+    """The harm may still be there: nothing that is seen on the cluster from now on says anything about it."""
 
 
 class Fault(Protocol):
@@ -80,30 +84,46 @@ def inject(
 
     `not_landed` is called where it did not land, before anything is undone: that would take with it what tells why.
 
-    Raises FaultError where the cluster lacks an ability, the fault did not land within `landing_within_s`, or was not
-    undone within `undone_within_s`. In every case undo has been tried before the error leaves; what could not be undone
-    stays in the journal. Raises OtherClusterError, and does nothing, where the cluster is not what it was when it was
-    made or attached.
+    Raises FaultError where the cluster lacks an ability, or the fault did not land within `landing_within_s`;
+    NotUndoneError where it was not undone within `undone_within_s`; OrdealError where the journal can't be written;
+    what `plan` raises. Whatever is raised once it is planned, undo has been tried before the error leaves; what could
+    not be undone stays in the journal. A signal that ends the run waits for the undo, and leaves as what its handler
+    raises, also where the undo failed, of which it then tells as its cause. Raises OtherClusterError, and does nothing,
+    where the cluster is not what it was when it was made or attached.
     """
     lacking = missing(cluster, harm.needs)
     if lacking:
         raise FaultError(f"{harm.kind} needs a cluster with {', '.join(lacking)}; {cluster.ref.kind} has it not")
     now = _same(cluster)
     saved = harm.plan(cluster)
-    entry = journal.planned(harm.kind, _narrowed(cluster.ref, now, saved), saved)
-    history.add(FaultStep(history.now(), harm.kind, "planned"))
+    ref = _narrowed(cluster.ref, now, saved)
+    entry: int | None = None
+    ending: KeyboardInterrupt | None = None
     try:
+        with held_back():  # no signal may come between what is on disk and what is known of it here
+            entry = journal.planned(harm.kind, ref, saved)
+            history.add(FaultStep(history.now(), harm.kind, "planned"))
         _land(harm, cluster, saved, history, landing_within_s, not_landed)
         yield saved
+    except KeyboardInterrupt as interrupt:
+        ending = interrupt
+        raise
     finally:
-        with held_back():
-            _take_back(harm, cluster, journal, history, entry, saved, within_s=undone_within_s)
+        if entry is not None:
+            try:
+                with held_back():
+                    _take_back(harm, cluster, journal, history, entry, saved, within_s=undone_within_s)
+            except OrdealError as error:
+                if ending is not None:  # what stays is in the journal, and the run ends all the same
+                    raise ending from error
+                raise
 
 
 def undo_pending(found: Pending, cluster: Cluster, within_s: float = UNDONE_WITHIN_S) -> bool:
     """Undo what a run that is over left behind. False where its journal is being handled by somebody else.
 
-    Raises FaultError where the undo fails; the entry then stays pending with the error.
+    Raises NotUndoneError where the undo fails, FaultError where this version knows no such fault; the entry then stays
+    pending, with the error.
     """
     with adopt(found.path) as journal:
         if journal is None:
@@ -145,7 +165,10 @@ def _land(
     except Exception as error:
         why = told(error)
         history.add(FaultStep(history.now(), harm.kind, "not-landed", why))
-        not_landed()
+        try:
+            not_landed()
+        except Exception as other:  # noqa: BLE001  (whatever it is, that the fault did not land is what counts)
+            why += f"; nor could be kept what tells why: {told(other)}"
         raise FaultError(f"the fault {harm.kind} did not land: {why}") from error
     history.add(FaultStep(history.now(), harm.kind, "landed"))
 
@@ -170,11 +193,15 @@ def _take_back(
     try:
         eventually(back, within_s=within_s, what=f"{kind} to be undone")
     except WaitedInVainError as error:
-        journal.failed(entry, str(error))
         history.add(FaultStep(history.now(), kind, "not-undone", str(error)))
-        raise FaultError(
+        unnoted = ""
+        try:
+            journal.failed(entry, str(error))
+        except OrdealError as other:  # its plan stands there, and that is what an undo needs
+            unnoted = f" ({other})"
+        raise NotUndoneError(
             f"the fault {kind} on cluster {cluster.ref.name} could not be undone ({error}); "
-            "it stays in the journal: mend the cause and run `kube-ordeal undo`"
+            f"it stays in the journal{unnoted}: mend the cause and run `kube-ordeal undo`"
         ) from error
     history.add(FaultStep(history.now(), kind, "undone"))
     journal.undone(entry)

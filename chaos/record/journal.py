@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from io import BytesIO
+from io import BytesIO, FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -124,11 +124,13 @@ class Journal:
             raise OrdealError(
                 f"the journal {self.path} could not be read back, so it is not written: {error}"
             ) from error
-        try:
-            self._file.write(line + b"\n")
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise OrdealError(f"the journal {self.path} can't be written ({error.strerror}): free the disk") from error
+        with self._one_at_a_time:
+            try:
+                _write_whole(self._file, line + b"\n")
+            except OSError as error:
+                raise OrdealError(
+                    f"the journal {self.path} can't be written ({error.strerror}): free the disk"
+                ) from error
 
 
 def pending(directory: Path) -> tuple[Pending, ...]:
@@ -219,6 +221,19 @@ def _read(path: Path) -> Iterator[_Said]:
         except ValueError as error:
             why = f"is damaged at line {number}: {error}; read it and undo by hand"
             raise OrdealError(f"the journal {path} {why}") from error
+
+
+def _write_whole(file: FileIO, line: bytes) -> None:
+    """Have the line on disk, or nothing of it: what comes next must not go on in it. Raises OSError."""
+    whole = os.fstat(file.fileno()).st_size
+    try:
+        left = memoryview(line)
+        while left:  # a disk that is nearly full takes a part, and says so by no error
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except OSError:
+        os.ftruncate(file.fileno(), whole)
+        raise
 
 
 def _drop_cut_line(path: Path, file: BinaryIO) -> None:

@@ -18,6 +18,24 @@ class TimedOutError(KeyboardInterrupt):
     """The limit was reached. An interrupt, so that nothing that asks again after an error goes on."""
 
 
+def is_nothing_else(error: KeyboardInterrupt) -> bool:
+    """Whether it is a limit that was reached, and hides no interrupt of a user's that was on its way already."""
+    interrupts = [each for each in beneath(error) if isinstance(each, KeyboardInterrupt)]
+    return all(isinstance(each, TimedOutError) for each in interrupts)
+
+
+def beneath(error: BaseException) -> Iterator[BaseException]:
+    """An error, and whatever it was raised from or in the handling of; each once, for they may lead in a circle."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        each = left.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            left += [each.__context__, each.__cause__]
+
+
 class Deadline:
     """A limit in seconds from its `start` on. Outside of the main thread, which alone gets signals, there is none."""
 

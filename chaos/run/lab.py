@@ -25,7 +25,7 @@ from chaos.clusters.base import (
 from chaos.conformance.program import plain
 from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError
-from chaos.harm.base import Fault, inject
+from chaos.harm.base import Fault, NotUndoneError, inject
 from chaos.hosts import engine, mutants, registry, workload_images
 from chaos.judge.base import Figure, Finding, Invariant, Verdict, judge
 from chaos.judge.catalogue import Incident
@@ -127,6 +127,7 @@ class Lab:
         self._abandoned = False
         self.alone_again = False  # the next replay of this process wants the machine, and a cluster like this one
         self._used_up = ""
+        self._harmed = ""  # why the cluster is harmed for good, where it is
         self._began = time.monotonic()
         self.now = Now("start", "", self._began)
         promises = declared.promises if declared is not None else None
@@ -337,7 +338,7 @@ class Lab:
         """
         self.phase("configure", change.kind)
         why = partial(self._evidence_of_failure, change.kind, time.time())
-        with inject(change, self.current, self.journal, History(), not_landed=why) as saved:
+        with self._injected(change, History(), why) as saved:
             yield saved
 
     @contextmanager
@@ -392,10 +393,20 @@ class Lab:
         with self._conforming.during(fault, self.current, history, self.deploy):
             self.phase("fault", fault.kind)
             why = partial(self._evidence_of_failure, fault.kind, since_wall, nodes)
-            with inject(fault, self.current, self.journal, history, not_landed=why) as saved:
+            with self._injected(fault, history, why) as saved:
                 yield saved
                 self.take_evidence(fault.kind, since_wall=since_wall, nodes=nodes)
                 self.phase("heal", fault.kind)
+
+    @contextmanager
+    def _injected(self, fault: Fault, history: History, not_landed: Callable[[], None]) -> Iterator[Saved]:
+        """A cluster whose harm stays is no other replay's, also where its nodes are Ready."""
+        try:
+            with inject(fault, self.current, self.journal, history, not_landed=not_landed) as saved:
+                yield saved
+        except NotUndoneError as error:
+            self._harmed = str(error)
+            raise
 
     def take_evidence(self, of: str, *, since_wall: float, nodes: Sequence[str] = ()) -> None:
         """Collect evidence now; `since_wall`: the Unix time from which on logs are wanted. `inject` does it by itself:
@@ -675,6 +686,9 @@ class Lab:
             return
         if self._used_up:
             self._spoil(cluster, self._used_up)
+            return
+        if self._harmed and self.cluster_kind != EXISTING:
+            self._spoil(cluster, self._harmed)
             return
         if self._conforming.left:
             self._spoil(cluster, self._conforming.left)

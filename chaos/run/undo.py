@@ -82,7 +82,7 @@ def undo_all(report: Callable[[str], None], allowed: Allowed) -> tuple[Undone, .
                 if _undo(one, allowed, with_its_cluster=any(_is_of(one, each) for each in gone)):
                     handled.append(Undone(what))
                     gone += [one] if one.kind == CLUSTER else []
-        except FAILURES as error:
+        except (*FAILURES, OSError) as error:
             report(f"{what} could not be undone: {told(error)}")
             handled.append(Undone(what, told(error)))
         except (AttributeError, LookupError, TypeError, ValueError) as error:

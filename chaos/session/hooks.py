@@ -27,6 +27,7 @@ from chaos.clusters.client import FAILURES, Access, told
 from chaos.conformance import program, rounds
 from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError
+from chaos.harm.base import FaultError
 from chaos.hosts import limits, places
 from chaos.hosts.binaries import normal_version
 from chaos.hosts.ownership import hand_back
@@ -37,7 +38,7 @@ from chaos.results.saved import SavedRun, load
 from chaos.run import case, durations, undo
 from chaos.run.case import AUTO
 from chaos.run.claim import claimed
-from chaos.run.deadline import DEADLINE, Deadline, TimedOutError, in_time
+from chaos.run.deadline import DEADLINE, Deadline, beneath, in_time, is_nothing_else
 from chaos.run.incident import replay_of
 from chaos.run.lab import CONFORMANCE, NOT_RUN, Lab, LacksAbilityError, LeftOutError
 from chaos.run.options import Options, misnamed, options_of
@@ -371,10 +372,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         problem = told(error)
     except KeyboardInterrupt as error:
         lab_of_item.abandon()
-        if not isinstance(error, TimedOutError):
-            _conclude(run, lab_of_item, pyfuncitem.nodeid, "the run was interrupted")
+        stays = "".join(f"; {each}" for each in beneath(error) if isinstance(each, FaultError))
+        if not is_nothing_else(error):
+            _conclude(run, lab_of_item, pyfuncitem.nodeid, f"the run was interrupted{stays}")
             raise
-        problem = f"{error}, in the phase {lab_of_item.now.phase}"
+        problem = f"{error}, in the phase {lab_of_item.now.phase}{stays}"
     except (Exception, pytest.fail.Exception) as error:
         problem = places.unwritten(error)
         if not problem:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -19,19 +18,22 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
 from chaos.hosts.places import journals_dir
 from chaos.record.journal import pending
+from tests.moments import Moments
 
 ROOT = Path(__file__).parents[2]
 _LATER = pytest.mark.nightly("the second and the third moment at which a run is killed")
-# A run with a fault is killed at three random moments. `make test` tries one of them, another each time.
+# A run with a fault is killed at three random moments. `make test` tries one of them, another each time (--kill-seed).
 at_random_moments = pytest.mark.parametrize("moment", [1, pytest.param(2, marks=_LATER), pytest.param(3, marks=_LATER)])
 
 
-def kill_and_undo(cluster: Cluster, kind: str, arguments: dict[str, Any], *, within_s: float = 3.0) -> None:
-    """Start a run that injects a fault, SIGKILL it at a random moment up to `within_s` after its plan is on disk, and
-    undo what it left, which is that fault and nothing else.
+def kill_and_undo(
+    cluster: Cluster, kind: str, arguments: dict[str, Any], moments: Moments, *, within_s: float = 3.0
+) -> None:
+    """Start a run that injects a fault, SIGKILL it at a moment up to `within_s` after its plan is on disk, and undo
+    what it left, which is that fault and nothing else.
     """
     run = f"crash-{uuid.uuid4().hex[:8]}"
-    after_s = random.uniform(0, within_s)
+    after_s = moments.second(within_s)
     argv = [sys.executable, "-m", "tests.integration.harm", json.dumps(asdict(cluster.ref)), kind]
     child = subprocess.Popen(
         [*argv, json.dumps(arguments), run],

@@ -20,6 +20,7 @@ from chaos.workloads.web import Deployed, remove_namespace
 from tests.comparing import differences, wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo
 from tests.integration.harm import fault_of
+from tests.moments import Moments
 
 MIB = 1024**2
 KINDS = (TurnClock.kind, ProvideVolumes.kind)
@@ -82,9 +83,11 @@ def test_lands_and_is_undone(cluster: KindCluster, mysql: Deployed, journal: Jou
 
 @at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_run_is_undone(cluster: KindCluster, mysql: Deployed, kind: str, moment: int) -> None:
+def test_a_killed_run_is_undone(
+    cluster: KindCluster, mysql: Deployed, kind: str, moment: int, moments: Moments
+) -> None:
     before = picture(cluster)
-    kill_and_undo(cluster, kind, given(cluster, mysql, kind), within_s=2.0)
+    kill_and_undo(cluster, kind, given(cluster, mysql, kind), moments, within_s=2.0)
     wait_as_before(lambda: picture(cluster), before)
 
 

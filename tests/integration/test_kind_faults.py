@@ -36,6 +36,7 @@ from tests.integration.crash import at_random_moments, kill_and_undo
 from tests.integration.harm import fault_of
 from tests.integration.impostor import impostor_of
 from tests.integration.picture import unsound, wait_in_touch
+from tests.moments import Moments
 
 
 @dataclass(frozen=True)
@@ -180,9 +181,9 @@ def test_a_node_without_power_says_no_goodbye(kind_cluster: KindCluster, journal
 
 @at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_run_is_undone(kind_cluster: KindCluster, kind: str, moment: int) -> None:
+def test_a_killed_run_is_undone(kind_cluster: KindCluster, kind: str, moment: int, moments: Moments) -> None:
     before = settled(kind_cluster)
-    kill_and_undo(kind_cluster, kind, faults_of(kind_cluster)[kind])
+    kill_and_undo(kind_cluster, kind, faults_of(kind_cluster)[kind], moments)
     as_before(kind_cluster, before, kind)
 
 

@@ -16,6 +16,7 @@ from chaos.subjects.identity.faults import ANY_NAME, PINNED, RenameNode, SetKube
 from tests.comparing import wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo
 from tests.integration.picture import Picture, picture, picture_of_still, wait_in_touch
+from tests.moments import Moments
 
 NEW_NAME = "ordeal-renamed"
 
@@ -65,22 +66,24 @@ def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, case: 
 
 @at_random_moments
 @pytest.mark.parametrize("case", CASES)
-def test_a_killed_run_is_undone(kind_cluster: KindCluster, case: str, moment: int) -> None:
+def test_a_killed_run_is_undone(kind_cluster: KindCluster, case: str, moment: int, moments: Moments) -> None:
     before = picture_of_still(kind_cluster)
     kind, given = cases(kind_cluster)[case]
-    kill_and_undo(kind_cluster, kind, given)
+    kill_and_undo(kind_cluster, kind, given, moments)
     as_before(kind_cluster, before, kind)
 
 
 @pytest.mark.nightly("two faults at once: the CNI agent writes the second Node's addresses meanwhile, or not")
 @pytest.mark.parametrize("moment", [1, 2, 3])
-def test_the_second_node_of_a_killed_run_is_deleted(kind_cluster: KindCluster, journal: Journal, moment: int) -> None:
+def test_the_second_node_of_a_killed_run_is_deleted(
+    kind_cluster: KindCluster, journal: Journal, moment: int, moments: Moments
+) -> None:
     """The kubelet registers the new name meanwhile, and the CNI agent writes that Node's addresses."""
     before = picture_of_still(kind_cluster)
     worker = kind_cluster.workers[0]
     with inject(SetKubeletIdentity(worker, ANY_NAME), kind_cluster, journal, History()):
         kind, given = cases(kind_cluster)["rename"]
-        kill_and_undo(kind_cluster, kind, given, within_s=10.0)
+        kill_and_undo(kind_cluster, kind, given, moments, within_s=10.0)
         assert NEW_NAME not in {n.name for n in kind_cluster.nodes()}
     as_before(kind_cluster, before, kind)
     assert {n.name for n in kind_cluster.nodes()} == set(before.ready)

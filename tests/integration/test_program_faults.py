@@ -22,6 +22,7 @@ from chaos.workloads.web import Deployed, remove_namespace
 from tests.comparing import differences, settled, wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo
 from tests.integration.picture import Picture, picture, unsound
+from tests.moments import Moments
 
 NAMESPACE, FEW = "it-churn", 3
 KINDS = (SwapProgram.kind, StallRuntime.kind, DeletePods.kind)
@@ -75,10 +76,12 @@ def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, churn:
 
 @at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_run_is_undone(kind_cluster: KindCluster, churn: Deployed, kind: str, moment: int) -> None:
+def test_a_killed_run_is_undone(
+    kind_cluster: KindCluster, churn: Deployed, kind: str, moment: int, moments: Moments
+) -> None:
     before = settled(lambda: look(kind_cluster, kind), lambda now: unsound(now.ready, now.taints))
     within_s = 15.0 if kind == SwapProgram.kind else 3.0  # putting the program on the node takes a while
-    kill_and_undo(kind_cluster, kind, given(kind_cluster, kind), within_s=within_s)
+    kill_and_undo(kind_cluster, kind, given(kind_cluster, kind), moments, within_s=within_s)
     as_before(kind_cluster, before, churn, kind)
 
 

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import random
 import signal
 import stat
 import subprocess
@@ -251,7 +250,7 @@ def test_a_control_plane_that_cannot_start_is_told(name, monkeypatch):
 
 @pytest.mark.parametrize("moment", [1, pytest.param(2, marks=AGAIN)])
 @pytest.mark.parametrize("then", ["delete", "make again"])
-def test_a_create_that_is_killed_can_be_deleted_and_made_again(name, then, moment):
+def test_a_create_that_is_killed_can_be_deleted_and_made_again(name, then, moment, moments):
     code = f"""
 from chaos.clusters.base import Shape
 from chaos.clusters.simulated import SimulatedCluster
@@ -260,7 +259,7 @@ SimulatedCluster.create({name!r}, Shape())
     child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
     try:
         eventually(lambda: SimulatedCluster.exists(name), within_s=60, what="the create to begin", every_s=0.005)
-        time.sleep(random.uniform(0, 4))  # the moment of the kill is what is tried here
+        time.sleep(moments.second(4))  # the moment of the kill is what is tried here
     finally:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
@@ -301,10 +300,10 @@ def _is_harmed(cluster: SimulatedCluster, before: Picture) -> bool:
 
 @at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_run_is_undone(cluster, kind, moment):
+def test_a_killed_run_is_undone(cluster, kind, moment, moments):
     before = settled(lambda: picture(cluster), lambda now: unsound(now.ready, now.taints))
     within_s = 12.0 if kind == ReplaceControlPlane.kind else 3.0
-    kill_and_undo(cluster, kind, faults_of(cluster)[kind], within_s=within_s)
+    kill_and_undo(cluster, kind, faults_of(cluster)[kind], moments, within_s=within_s)
     wait_as_before(lambda: picture(cluster), before)
 
 

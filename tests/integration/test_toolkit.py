@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from chaos.hosts.places import journals_dir
 from chaos.judge.catalogue import find
 from chaos.record.journal import CLUSTER, WORKLOAD, Journal, pending
 from chaos.toolkit import experiments_dir
+from tests.moments import Moments
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENT = experiments_dir() / "mass-termination-small.yaml"  # the cheapest: a simulated cluster of three nodes
@@ -76,7 +78,7 @@ def test_the_verdict_is_the_one_of_pytest(by_pytest: dict[str, dict[str, Any]], 
     assert {k: written[k] for k in same} == {k: expected[k] for k in same}
 
 
-def test_a_run_that_is_killed_is_undone_from_its_journal(tmp_path: Path) -> None:
+def test_a_run_that_is_killed_is_undone_from_its_journal(tmp_path: Path, moments: Moments) -> None:
     before = set(journals_dir().glob("*.jsonl"))
     child = chaos_run(tmp_path, "")
     own: list[Path] = []
@@ -89,6 +91,7 @@ def test_a_run_that_is_killed_is_undone_from_its_journal(tmp_path: Path) -> None
 
     try:
         eventually(harmed, within_s=120, what="the plan of the fault to be on disk", every_s=0.05)
+        time.sleep(moments.second(3))  # the moment of the kill; the hold lasts longer: no node is tainted before 8 s
     finally:
         os.killpg(child.pid, signal.SIGKILL)
         child.communicate()

@@ -24,6 +24,7 @@ from chaos.workloads.web import Deployed, Web, remove_namespace
 from tests.comparing import wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo
 from tests.integration.harm import fault_of
+from tests.moments import Moments
 
 KINDS = (InstallRbdLock.kind, DrainNode.kind, UpdateElsewhere.kind, MarkOutOfService.kind)
 # Without the folder kubernetes.io, which a kubelet makes at its first CSI volume and keeps.
@@ -137,11 +138,13 @@ def test_lands_and_is_undone(cluster: KindCluster, journal: Journal, image: str,
 
 @at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_run_is_undone(cluster: KindCluster, image: str, web: Deployed, kind: str, moment: int) -> None:
+def test_a_killed_run_is_undone(
+    cluster: KindCluster, image: str, web: Deployed, kind: str, moment: int, moments: Moments
+) -> None:
     with ready_for(cluster, kind):
         before = picture(cluster)
         within_s = 30.0 if kind == InstallRbdLock.kind else 2.0
-        kill_and_undo(cluster, kind, arguments(cluster, kind, image, web), within_s=within_s)
+        kill_and_undo(cluster, kind, arguments(cluster, kind, image, web), moments, within_s=within_s)
         wait_as_before(lambda: picture(cluster), before)
 
 
