@@ -339,7 +339,7 @@ class SimulatedCluster:
         """The command line of an etcdctl that asks this cluster's etcd, before its own verb."""
         keys = keys_of(self._directory)
         return (
-            str(self._programs().etcdctl), f"--endpoints=https://{LOOPBACK}:{self._record.ports.etcd}",
+            str(self._programs().etcdctl), f"--endpoints={self._etcd_scheme}://{LOOPBACK}:{self._record.ports.etcd}",
             f"--cacert={keys.authority}", f"--cert={keys.certificate}", f"--key={keys.key}",
         )  # fmt: skip
 
@@ -351,7 +351,7 @@ class SimulatedCluster:
         data, aside = self._etcd_data, self._etcd_aside
         made = data.with_name("etcd-new")
         shutil.rmtree(made, ignore_errors=True)
-        peer = f"https://{LOOPBACK}:{self._record.ports.etcd_peer}"
+        peer = f"{self._etcd_scheme}://{LOOPBACK}:{self._record.ports.etcd_peer}"
         bump = ["--bump-revision", str(bump_revision), "--mark-compacted"] if bump_revision else []
         run(
             [str(self._programs().etcdutl), "snapshot", "restore", snapshot, "--data-dir", str(made),
@@ -405,9 +405,15 @@ class SimulatedCluster:
         return self._directory / "kubeconfig-second"
 
     @property
+    def _etcd_scheme(self) -> str:
+        """That of a cluster which an earlier version made asks nobody for a certificate."""
+        return "https" if self._record.ports.etcd_http else "http"
+
+    @property
     def _etcd_url(self) -> str:
-        """Of its JSON gateway."""
-        return f"https://{LOOPBACK}:{self._record.ports.etcd_http}"
+        """Of its JSON gateway; where that has no port of its own, it is at the other one."""
+        ports = self._record.ports
+        return f"{self._etcd_scheme}://{LOOPBACK}:{ports.etcd_http or ports.etcd}"
 
     @property
     def _etcd_data(self) -> Path:

@@ -166,7 +166,10 @@ def _manifest(bundle: Archive, path: Path) -> Manifest:
     except ValueError as error:
         raise OrdealError(f"{MANIFEST} in {path} can't be read ({error}); was it edited?") from error
     if manifest.format != FORMAT:
-        raise OrdealError(f"{path} has format {manifest.format}, this version reads {FORMAT}")
+        raise OrdealError(
+            f"{path} has format {manifest.format}, this version reads {FORMAT}: check it with the version of "
+            "kube-ordeal that made it"
+        )
     return manifest
 
 

@@ -7,7 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -140,6 +143,35 @@ def test_a_record_of_an_earlier_version_is_one(tmp_path):
     found = read_record(tmp_path)
     assert found is not None
     assert found.ports.etcd_http == 0
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """etcd's JSON gateway as an earlier version started it: plain HTTP, at the port of its other clients."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        said = b'{"header": {"revision": "7"}}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is said."""
+
+
+def test_the_etcd_of_an_earlier_version_is_asked_as_it_answers(home):
+    """So that what was done to it can be undone."""
+    with HTTPServer(("127.0.0.1", 0), Gateway) as etcd:
+        threading.Thread(target=etcd.serve_forever, daemon=True).start()
+        directory = home_of("old")
+        directory.mkdir(parents=True)
+        record = a_record(Shape())
+        write_record(directory, replace(record, ports=replace(record.ports, etcd=etcd.server_port, etcd_http=0)))
+        try:
+            assert SimulatedCluster("old").etcd_revision() == 7
+        finally:
+            etcd.shutdown()
 
 
 def test_no_directory_is_no_record(home):

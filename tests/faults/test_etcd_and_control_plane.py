@@ -199,6 +199,18 @@ class FakeControlPlanes:
         return self.manager
 
 
+def test_a_restore_that_an_earlier_version_planned_is_undone(etcd):
+    """It did not write down which controllers ran."""
+    etcd.etcd_snapshot("saved")
+    harm = RestoreSnapshot("saved")
+    saved = through_the_journal(harm.plan(etcd))
+    del saved["controllers"]
+    harm.apply(etcd, saved)
+    harm.undo(etcd, saved)
+    assert harm.undone(etcd, saved)
+    assert etcd.bumps == [0, saved["undo_bump"]]
+
+
 def test_a_swap_is_refused_where_the_first_does_not_run_alone():
     planes = FakeControlPlanes()
     assert isinstance(planes, ControlPlaneSwap)

@@ -95,12 +95,13 @@ class RestoreSnapshot:
         assert isinstance(bump, int)
         if before is not None and not _as_before(cluster, saved):
             cluster.etcd_restore(before, bump_revision=bump)
-        cluster.start_controllers(_controllers(saved))
+        if controllers := _controllers(saved):
+            cluster.start_controllers(controllers)
 
     @staticmethod
     def undone(cluster: _Opened, saved: Saved) -> bool:
         restored = _as_before(cluster, saved) or cluster.etcd_snapshot_of(str(saved["before"])) is None
-        return restored and {*_controllers(saved)} <= {*cluster.controllers_running()}
+        return restored and all(each in cluster.controllers_running() for each in _controllers(saved))
 
 
 def _as_before(cluster: _Opened, saved: Saved) -> bool:
@@ -108,8 +109,8 @@ def _as_before(cluster: _Opened, saved: Saved) -> bool:
 
 
 def _controllers(saved: Saved) -> list[str]:
-    """Those that ran when the fault was planned."""
-    names = saved["controllers"]
+    """Those that ran when the fault was planned; none where an earlier version did not write that down."""
+    names = saved.get("controllers", [])
     assert isinstance(names, list)
     return [str(each) for each in names]
 

@@ -1,0 +1,207 @@
+"""What an earlier version wrote (tests/recordings/before/README.md) is read, judged and undone as that version did."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from chaos.errors import OrdealError
+from chaos.harm import load_all as load_faults
+from chaos.harm.ballast import BALLAST
+from chaos.harm.base import registered, undo_pending
+from chaos.hosts.places import journals_dir
+from chaos.judge import load_all as load_promises
+from chaos.judge.base import Finding, Recipe, Verdict, judge, made_again
+from chaos.judge.catalogue import find
+from chaos.record.history import Record
+from chaos.record.journal import Pending, pending
+from chaos.report import archive
+from chaos.report.bundle import RESULTS
+from chaos.report.verify import verify
+from chaos.results.results import finding_as_json
+from chaos.results.saved import SavedRun, load
+from chaos.run.verdict import verdict_of
+from chaos.subjects.volumes.driver import FOLDER
+from tests.replayed import Call, Replayed
+
+load_faults()
+load_promises()
+HERE = Path(__file__).parent / "recordings" / "before"
+KINDS = sorted(path.stem for path in (HERE / "journals").glob("*.jsonl"))
+HOME = "/home/user/.local/state"  # where the earlier version kept its state
+RENEWED = re.compile(r'("renewTime": )"[^"]*"')
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+# --- recordings
+
+RECORDED = HERE / "run.zip"
+# By test and invariant: the commit since which a finding is deliberately another one, and why.
+JUDGED_OTHERWISE: Mapping[tuple[str, str], tuple[str, str]] = {}
+COMPARED = ("name", "verdict", "reason", "sentence", "figures", "proof")
+
+
+@dataclass(frozen=True)
+class Old:
+    """The run of the bundle: as it is read today, and what its results say of each replay."""
+
+    run: SavedRun
+    said: Sequence[Mapping[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Old:
+    folder = tmp_path_factory.mktemp("old")
+    with archive.opened(RECORDED) as bundle:
+        for name in bundle.names:
+            bundle.unpack(name, folder)
+    said = json.loads((folder / RESULTS).read_text())["incidents"]
+    return Old(load(folder, str(folder / RESULTS)), said)
+
+
+def test_the_results_and_all_their_recordings_are_read(old: Old) -> None:
+    assert (len(old.run.outcomes), sum(o.passed for o in old.run.outcomes)) == (12, 12)
+    assert not old.run.missing()
+    assert not old.run.unreadable()
+
+
+def test_the_recordings_hold_every_kind_of_record_but_one(old: Old) -> None:
+    """Nothing was run of upstream's specs."""
+    there = {kind.kind for kind in get_args(Record) for path in old.run.histories if old.run.history(path).of(kind)}
+    assert {kind.kind for kind in get_args(Record)} - there == {"spec"}
+
+
+def test_each_finding_is_judged_again_as_it_was(old: Old) -> None:
+    differs: dict[tuple[str, str], list[str]] = {}
+    judged = 0
+    for outcome, entry in zip(old.run.outcomes, old.said, strict=True):
+        for found, said in zip(outcome.findings, entry["invariants"], strict=True):
+            again = judge(made_again(Recipe(found.promise, found.arguments or {})), old.run.history(found.history))
+            now = json.loads(json.dumps(finding_as_json(again, found.history)))
+            judged += 1
+            if other := [f"{k}: {said.get(k)} then, {now.get(k)} now" for k in COMPARED if said.get(k) != now.get(k)]:
+                differs[outcome.test, found.invariant] = other
+    assert judged == 45
+    assert {key: how for key, how in differs.items() if key not in JUDGED_OTHERWISE} == {}
+    assert {*JUDGED_OTHERWISE} <= {*differs}, "what is named as judged otherwise is"
+
+
+def test_each_verdict_follows_from_its_findings_as_it_did(old: Old) -> None:
+    for outcome in old.run.outcomes:
+        findings = [
+            Finding(f.invariant, Verdict(f.verdict), f.sentence, reason=f.reason, figures=f.figures)
+            for f in outcome.findings
+        ]
+        verdict, passed, why = verdict_of(find(outcome.id), outcome.control or None, findings, "")
+        assert (verdict, passed) == (outcome.verdict, outcome.passed), outcome.test
+        assert outcome.why.startswith(why), outcome.test
+
+
+def test_verify_refuses_it_and_says_who_can_check_it() -> None:
+    """By fe45166 a recording says of which replay it is, and each replay is checked against what its suite declares:
+    neither is in a bundle of the first format, so nothing could be called verified.
+    """
+    with pytest.raises(OrdealError) as refused:
+        verify(RECORDED)
+    said = f"{RECORDED} has format 1, this version reads 2: check it with the version of kube-ordeal that made it"
+    assert str(refused.value) == said
+
+
+# --- journals
+
+
+@dataclass(frozen=True)
+class Different:
+    """A call of undo that is another one since a commit, and why. `calls` takes the recorded ones and gives today's."""
+
+    since: str
+    why: str
+    calls: Callable[[Pending, list[Call]], list[Call]]
+
+
+def _at_its_address(found: Pending, calls: list[Call]) -> list[Call]:
+    return [replace(c, given={"address": found.saved["was"]}) if c.name == "power_on" else c for c in calls]
+
+
+def _plainly(_: Pending, calls: list[Call]) -> list[Call]:
+    return [replace(c, args=["GET", "/version", None]) if c.args[1:2] == ["/version/"] else c for c in calls]
+
+
+DIFFERENT: Mapping[str, Different] = {
+    "power-off": Different(
+        "abb28b0", "the engine gives any address that is free, and the entry says which the node had", _at_its_address
+    ),
+    "replace-control-plane": Different("a5eadf7", "the same question, by one of the paths that lead to it", _plainly),
+}
+
+
+def entry_of(kind: str, state: Path) -> Pending:
+    """The journal of that kind, put where a run leaves its own; what is pending in it."""
+    text = (HERE / "journals" / f"{kind}.jsonl").read_text().replace(HOME, str(state))
+    (journals_dir() / "20260101-000000-dead.jsonl").write_text(text)
+    (found,) = pending(journals_dir())
+    return found
+
+
+def calls_of(kind: str, state: Path) -> list[Call]:
+    """What the earlier version asked and did to undo that entry, and to see that it is undone."""
+    text = (HERE / "undo" / f"{kind}.json").read_text().replace(HOME, str(state))
+    text = RENEWED.sub(rf'\1"{datetime.now(UTC).isoformat()}"', text)  # a heartbeat is compared with now
+    recorded = json.loads(text)
+    return [Call.of_json(raw) for raw in (*recorded["undo"], *recorded["undone"])]
+
+
+@contextmanager
+def on_this_machine(found: Pending, state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What an undo takes away beside the cluster is there before, and gone afterwards."""
+    there: list[Path] = []
+    if found.kind == "fill-file-system":
+        there.append(Path(str(found.saved["folder"])) / BALLAST)
+        monkeypatch.setattr(Path, "is_mount", lambda path: path == there[0].parent)
+    if found.kind == "install-rbd-lock":
+        there.append(state / "kube-ordeal" / "clusters" / found.cluster.name / "shared" / FOLDER / "volume")
+    for each in there:
+        each.parent.mkdir(parents=True)
+        each.write_text("")
+    yield
+    assert not [each for each in there if each.exists()]
+
+
+def test_there_is_an_entry_of_each_kind_that_there_was() -> None:
+    assert len(KINDS) == 33
+    assert sorted(path.stem for path in (HERE / "undo").glob("*.json")) == KINDS
+    assert {*DIFFERENT} <= {*KINDS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_entry_is_pending(kind: str, state: Path) -> None:
+    found = entry_of(kind, state)
+    raw = json.loads((HERE / "journals" / f"{kind}.jsonl").read_text().replace(HOME, str(state)))
+    assert (found.entry, found.kind, found.last_error) == (1, kind, "")
+    assert (found.wall, found.saved) == (raw["wall"], raw["saved"])
+    assert found.cluster.identity is None, "it was not written down then"
+    assert (found.cluster.kind, found.cluster.name) == (raw["cluster"]["kind"], raw["cluster"]["name"])
+    assert kind in registered()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_entry_is_undone_by_the_same_calls(kind: str, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, recorded = entry_of(kind, state), calls_of(kind, state)
+    expected = DIFFERENT[kind].calls(found, recorded) if kind in DIFFERENT else recorded
+    assert (expected != recorded) == (kind in DIFFERENT), "what is named as different is different"
+    cluster = Replayed(found.cluster, expected)
+    with on_this_machine(found, state, monkeypatch):
+        assert undo_pending(found, cluster)  # type: ignore[arg-type]
+    assert not cluster.left, "calls that were not made"
+    assert not pending(journals_dir())
