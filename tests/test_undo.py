@@ -188,16 +188,34 @@ def test_a_cluster_that_a_run_uses_is_not_undone_on() -> None:
 def test_an_existing_cluster_that_a_run_has_claimed_is_not_undone_on(state: Path) -> None:
     with FakeApiServer(state) as api:
         leave("taint", there(api, Identity(api.uid)), node="w1")
-        api.lease = {
-            "metadata": {"name": "kube-ordeal", "resourceVersion": "1"},
-            "spec": {
-                "holderIdentity": "run b of bob",
-                "leaseDurationSeconds": 600,
-                "renewTime": "2999-01-01T00:00:00Z",
-            },
-        }
+        api.lease = claimed_by("run b of bob")
         (one,) = undone()
     assert "claimed by run b of bob" in one.error
+
+
+def claimed_by(holder: str) -> dict[str, Any]:
+    """The Lease of one who has the cluster now."""
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": 600, "renewTime": "2999-01-01T00:00:00Z"}
+    return {"metadata": {"name": "kube-ordeal", "resourceVersion": "1"}, "spec": spec}
+
+
+def test_the_claim_of_a_dead_run_is_no_obstacle_to_giving_it_back(state: Path) -> None:
+    with FakeApiServer(state) as api:
+        leave("claim", there(api, Identity(api.uid)), holder="run a")
+        api.lease = claimed_by("run a")
+        assert [each.error for each in undone()] == [""]
+        assert api.lease is None
+
+
+def test_a_runs_own_claim_is_no_obstacle_to_undoing_what_its_processes_left(
+    harm: Harm, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeApiServer(state) as api:
+        monkeypatch.setattr(pool, "attach", lambda ref: Target(ref, Identity(api.uid)))
+        leave(Harm.kind, there(api, Identity(api.uid)), "20260101-000000-dead-gw1", **SAVED)
+        api.lease = claimed_by("run dead")
+        assert [each.error for each in undone(Allowed(run="20260101-000000-dead"))] == [""]
+    assert harm.taken == ["undo", "undone"]
 
 
 # --- another engine
