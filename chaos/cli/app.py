@@ -16,7 +16,7 @@ from chaos.basics.system import write_escapes
 from chaos.cli import bundle, comparison, conformance, images, incidents, machine, mutants, replays, results
 from chaos.cli.output import INTERRUPTED, USER_ERROR, say, say_error
 from chaos.errors import OrdealError
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.places import APP
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from chaos.cli.options import Json, a_version
 from chaos.cli.output import cell, console, print_json, say, timestamped
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.places import APP
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ images = typer.Typer(
 
 
 def _a_component(text: str) -> str:
-    from chaos.hosts.image import component_names  # noqa: PLC0415
+    from chaos.hosts.image_programs import component_names  # noqa: PLC0415
 
     name, equals, path = text.partition("=")
     if not equals or not path:
@@ -48,12 +48,12 @@ def image_build(
     ] = False,
 ) -> None:
     """Build the node image of a Kubernetes version, or the workloads' images, unless it is there; prints its tag."""
-    from chaos.hosts import image, workload_images  # noqa: PLC0415
+    from chaos.hosts import image, workload_images, workload_recipes  # noqa: PLC0415
 
     if workloads:
         if component:
             raise typer.BadParameter("--component is for node images; leave it out, or --workloads")
-        for name in [workload_images.recipe(each).name for each in names or workload_images.names()]:
+        for name in [workload_recipes.recipe(each).name for each in names or workload_recipes.names()]:
             say(workload_images.ensure(name, report=timestamped()).tag)
         return
     if names:

@@ -10,7 +10,7 @@ from rich.text import Text
 from chaos.cli.options import Json, Kubernetes, Wanted, Yes, a_version
 from chaos.cli.output import aside, cell, console, indented, print_json, say, say_list, timestamped
 from chaos.errors import OrdealError
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.places import APP
 from chaos.hosts.target import Target
 

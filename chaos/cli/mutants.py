@@ -7,7 +7,7 @@ from rich.table import Table
 
 from chaos.cli.options import Json, a_version
 from chaos.cli.output import cell, console, print_json, say, timestamped
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.bundles import DEFAULT_KUBERNETES
 
 mutated = typer.Typer(
     help="Historical Kubernetes bugs, put back into a component: the suites must find them.", no_args_is_help=True

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from chaos.errors import OrdealError
-from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
+from chaos.hosts.bundles import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.target import Target
 
 
