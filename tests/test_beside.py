@@ -15,7 +15,7 @@ import pytest
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.conformance.choice import SETS
 from chaos.harm import load_all
-from chaos.hosts import workload_images
+from chaos.hosts import workload_recipes
 from chaos.run import options
 from chaos.run.options import options_of
 from chaos.run.profile import PROFILES
@@ -163,7 +163,7 @@ def test_what_is_written_down_for_the_options_is_what_there_is() -> None:
     assert options.CLUSTERS == ("auto", KIND, SIMULATED, EXISTING)
     assert tuple(sorted(PROFILES)) == options.PROFILES
     assert options.SPEC_SETS == SETS
-    assert workload_images.names() == options.WORKLOADS
+    assert workload_recipes.names() == options.WORKLOADS
     assert options.MYSQL_CLOCK not in options.WORKLOADS
     assert all(each.written.startswith("--ordeal-") for each in options.OPTIONS)
 

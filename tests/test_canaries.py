@@ -14,7 +14,7 @@ from rich.console import Console
 
 from chaos.basics.scrub import REMOVED
 from chaos.basics.waiting import eventually
-from chaos.cli import app as cli
+from chaos.cli import output
 from chaos.clusters.base import ClusterRef, Shape
 from chaos.clusters.client import Access, unanswered
 from chaos.conformance.outcome import Reason, SpecOutcome, State
@@ -249,7 +249,7 @@ def unpack(archive: Path, to: Path) -> None:
 
 def test_what_is_said_while_it_goes_on_has_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
     for said in SAYINGS:
-        for tell in (cli._timestamped(), cli._aside(), steps._Shown(Console(), None)._line):
+        for tell in (output.timestamped(), output.aside(), steps._Shown(Console(), None)._line):
             tell(said)
     told = capsys.readouterr()
     assert CANARY not in told.out + told.err

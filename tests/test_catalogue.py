@@ -9,7 +9,7 @@ import pytest
 
 from chaos.clusters.base import ABILITIES, KIND, SIMULATED
 from chaos.errors import OrdealError
-from chaos.hosts import mutants, workload_images
+from chaos.hosts import mutants, workload_recipes
 from chaos.judge import catalogue
 from chaos.judge.catalogue import POSTMORTEMS, Incident, find, incidents
 from chaos.run.incident import PLAIN, SHAPES, Load, incident
@@ -74,7 +74,7 @@ def test_mutants_and_images_that_suites_name_are_there() -> None:
     for suite in suites():
         named = [name for names in suite.replay.mutants.values() for name in names]
         assert all(mutants.find(name).name == name for name in named), suite.test
-        assert all(workload_images.recipe(name).name == name for name in suite.replay.images), suite.test
+        assert all(workload_recipes.recipe(name).name == name for name in suite.replay.images), suite.test
 
 
 def test_suites_name_clusters_and_abilities_that_there_are() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaos.clusters.base import KIND, SIMULATED
-from chaos.hosts import mutants, workload_images
+from chaos.hosts import mutants, workload_recipes
 from chaos.hosts.places import state_dir
 from chaos.run import durations
 from chaos.run.case import Case
@@ -129,7 +129,7 @@ def test_what_is_shipped_is_of_replays_clusters_and_builds_that_there_are() -> N
     there = {durations.replay_key(case, "smoke", "1.34") for case in cases}
     there |= {durations.cluster_key(kind, shape) for kind in (KIND, SIMULATED) for shape in SHAPES}
     there |= {durations.build_key(f"mutant {each.name}") for each in mutants.MUTANTS}
-    there |= {durations.build_key(f"image {name}") for name in workload_images.names()}
+    there |= {durations.build_key(f"image {name}") for name in workload_recipes.names()}
     there |= {durations.build_key(step.what) for step in (*kind_steps(), *simulated_steps())}
     there |= {durations.specs_key("1.34")}
     assert set(shipped) <= there

@@ -21,7 +21,7 @@ from chaos.clusters import credentials, kind, kubeconfig, simulated_home, simula
 from chaos.clusters.base import ClusterRef, Shape, Zone
 from chaos.conformance import program
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, ownership, record, registry
+from chaos.hosts import binaries, bundles, ownership, record, registry
 from chaos.judge.base import Verdict, judge
 from chaos.judge.data import no_acknowledged_write_lost
 from chaos.record.history import FaultStep, History, Phase, Sample, Stored, Writes, _to_line
@@ -377,7 +377,7 @@ def test_what_a_kind_cluster_was_is_said_once(tmp_path: Path, monkeypatch: pytes
 
 def test_a_record_of_programs_that_is_no_record_means_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    conformance = binaries.BUNDLES[program.BUNDLE]
+    conformance = bundles.BUNDLES[program.BUNDLE]
     for text in ('{"programs": []}', '{"programs": ["e2e.test"]}', '{"programs": {"e2e.test": 1}}', "[" * 100_000):
         (tmp_path / binaries.RECORD).write_text(text)
         assert binaries._read(conformance, "1.34.4", tmp_path) is None

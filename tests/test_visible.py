@@ -139,10 +139,10 @@ def test_a_line_of_the_summary_is_visible() -> None:
 
 # Where something is written for a reader: who writes there makes it visible.
 WRITERS = {
-    "cli.app._say",
-    "cli.app._tell",
-    "cli.app._print_json",  # JSON in ASCII
-    "cli.app._write_markdown",  # each part of it is escaped
+    "cli.output.say",
+    "cli.output.tell",
+    "cli.output.print_json",  # JSON in ASCII
+    "cli.output.write_markdown",  # each part of it is escaped
     "session.telling.report",
     "session.telling.write",
     "session.telling.agreed",  # a question
@@ -153,8 +153,8 @@ WRITERS = {
     "setup.steps._line",
     "session.pytest_specs.check",
     "session.hooks.pytest_terminal_summary",  # tables of visible cells
-    "cli.app.report", "cli.app.image_list", "cli.app._print_node_images", "cli.app.mutant_list",
-    "cli.app.conformance_list", "cli.app._print_checks", "cli.app._compare",  # tables
+    "cli.results.report", "cli.images.image_list", "cli.images._print_node_images", "cli.mutants.mutant_list",
+    "cli.conformance.conformance_list", "cli.machine._print_checks", "cli.comparison._compare",  # tables
     "__main__.main",  # a sentence of ours
     "basics.progress.write", "basics.progress.show", "basics.progress.clear",  # a terminal's file, and Progress.line
 }  # fmt: skip

@@ -14,6 +14,11 @@ EVERY_S = 1.0
 EVERY_IN_A_LOG_S = 30.0
 NAMED = 3  # of those that go on
 CLEAR = "\r\x1b[K"
+Report = Callable[[str], None]  # is told what goes on, a line at a time
+
+
+def silent(_: str) -> None:
+    """A report that nobody reads."""
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from types import FrameType
 from chaos.basics.files import file_name
 from chaos.conformance import program
 from chaos.errors import OrdealError
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.places import APP, suites_dir
 from chaos.hosts.target import Target
 from chaos.run import old_names

@@ -35,7 +35,8 @@ from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
 from chaos.hosts import engine, registry, trusted
 from chaos.hosts.command import Output, run
-from chaos.hosts.image import REPOSITORY, WORKLOAD_IMAGE, kind_config_patches, list_images
+from chaos.hosts.image import REPOSITORY, kind_config_patches, list_images
+from chaos.hosts.image_build import WORKLOAD_IMAGE
 from chaos.hosts.places import private, state_dir, state_path
 
 NO_SCHEDULE = "NoSchedule"

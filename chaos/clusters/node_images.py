@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from chaos.clusters import docker
 from chaos.errors import OrdealError
 from chaos.hosts import engine, registry
-from chaos.hosts.binaries import goarch
 from chaos.hosts.command import Output, pour
+from chaos.hosts.go import goarch
 
 CTR = ("ctr", "--namespace", "k8s.io")
 # What carries it stays, with all that it names. Source: containerd, docs/garbage-collection.md.

@@ -6,9 +6,9 @@ from chaos.clusters.base import Images
 from chaos.clusters.kind import KindSetup
 from chaos.clusters.pytestkind import KindTools
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, engine, image, registry
+from chaos.hosts import binaries, bundles, engine, image, registry
 from chaos.hosts import kubectl as kubectls
-from chaos.hosts.image import WORKLOAD_IMAGE
+from chaos.hosts.image_build import WORKLOAD_IMAGE
 
 SETUP = "run `kube-ordeal setup`"
 
@@ -45,7 +45,7 @@ def kind_tools(kind: Path | None = None, kubectl: Path | None = None, version: s
         if given is not None and not given.is_file():
             raise OrdealError(f"there is no program at {given}")
     built_kind = binaries.built("kind")
-    kubectl = kubectl or kubectls.find_any((version or binaries.DEFAULT_KUBERNETES,))
+    kubectl = kubectl or kubectls.find_any((version or bundles.DEFAULT_KUBERNETES,))
     if (kind is None and built_kind is None) or kubectl is None:
         raise OrdealError(
             f"kind and kubectl are not there yet: {SETUP}, or give --ordeal-kind-bin and --ordeal-kind-kubectl-bin"

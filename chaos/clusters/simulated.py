@@ -22,6 +22,7 @@ import yaml
 from kubernetes.client import ApiClient, CoordinationV1Api
 
 from chaos.basics.files import place
+from chaos.basics.progress import silent
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters import kubeconfig as kubeconfigs
 from chaos.clusters.base import SIMULATED, ClusterRef, Images, Node, SecondControlPlane, Shape, Timers
@@ -64,7 +65,7 @@ from chaos.clusters.simulated_nodes import (
 )
 from chaos.clusters.simulated_processes import Process, kill, read, start
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, trusted
+from chaos.hosts import trusted
 from chaos.hosts.command import PRIVATE_UMASK, run
 from chaos.hosts.lock import locked
 from chaos.hosts.places import manifests_dir, state_path
@@ -92,7 +93,7 @@ class SimulatedCluster:
 
     @classmethod
     def create(
-        cls, name: str, shape: Shape, version: str | None = None, report: Callable[[str], None] = binaries.silent
+        cls, name: str, shape: Shape, version: str | None = None, report: Callable[[str], None] = silent
     ) -> "SimulatedCluster":
         """Start a cluster and wait until its nodes are Ready. What an interrupted create of the same name left goes.
 
@@ -473,7 +474,7 @@ class SimulatedCluster:
         raise OrdealError(f"kwokctl set up no {name} in {self._directory}")
 
     def _programs(self) -> "Programs":
-        return Programs.built(self._record.kubernetes, binaries.silent)
+        return Programs.built(self._record.kubernetes, silent)
 
     def _answers(self, kubeconfig: Path) -> None:
         def ready() -> bool:

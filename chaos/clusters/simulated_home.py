@@ -23,7 +23,7 @@ from chaos.clusters.base import Shape
 from chaos.clusters.simulated_nodes import groups_of
 from chaos.clusters.simulated_processes import MARK, adopt, kill, marked, read
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, trusted
+from chaos.hosts import binaries, bundles, trusted
 from chaos.hosts.command import PRIVATE_UMASK, CommandError, run
 from chaos.hosts.lock import locked
 from chaos.hosts.places import private, state_dir, state_path
@@ -82,7 +82,7 @@ class Programs:
     def built(cls, version: str | None, report: Callable[[str], None]) -> "Programs":
         """Of a Kubernetes version, None for the default; built now unless they are. Raises as `binaries.build`."""
         return cls(
-            binaries.build(binaries.CONTROL_PLANE, version, report=report),
+            binaries.build(bundles.CONTROL_PLANE, version, report=report),
             binaries.build("etcd", report=report),
             binaries.build("kwok", report=report),
         )

@@ -14,7 +14,7 @@ from kubernetes.client import ApiClient
 from chaos.clusters.base import Node, Shape, Timers, Zone
 from chaos.clusters.client import CONTROL_PLANE_LABEL, ZONE_LABEL
 from chaos.errors import OrdealError
-from chaos.hosts import binaries
+from chaos.hosts import go
 
 GROUP_LABEL = "kube-ordeal/heartbeats"
 CONTROL_PLANE_GROUP = "control-plane"
@@ -62,7 +62,7 @@ def lease_duration_s(timers: Timers) -> int:
 
 def manifest(group: Group, node: Placed) -> dict[str, object]:
     """The Node object of a group's node, to be POSTed; its kubelet makes it Ready."""
-    system = {"os": "linux", "arch": binaries.goarch()}
+    system = {"os": "linux", "arch": go.goarch()}
     labels = {
         "kubernetes.io/hostname": node.name,
         GROUP_LABEL: group.name,

@@ -16,16 +16,17 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
+from chaos.basics.progress import Report, silent
 from chaos.clusters.base import Cluster, LoadsImages
 from chaos.conformance.program import BUNDLE, Program, find, not_built, plain
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, image, registry, workload_images
-from chaos.hosts.binaries import Report, silent
+from chaos.hosts import binaries, image_rootfs, pins, registry, workload_build, workload_images
 from chaos.hosts.command import run
 from chaos.hosts.engine import Engine, require
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir, manifests_dir
-from chaos.hosts.workload_images import REPOSITORY, Recipe
+from chaos.hosts.workload_build import REPOSITORY
+from chaos.hosts.workload_recipes import Recipe
 
 AGNHOST, BUSYBOX = "agnhost", "busybox"
 TOOLS = Recipe(
@@ -45,7 +46,7 @@ TOOLS = Recipe(
     published="",
     version_flag="-v",
 )
-# Each image's programs, by the bundle that has them (chaos.hosts.binaries); "conformance" is of the specs' version.
+# Each image's programs, by the bundle that has them (chaos.hosts.bundles); "conformance" is of the specs' version.
 PROGRAMS: Mapping[str, tuple[tuple[str, str], ...]] = {
     AGNHOST: ((BUNDLE, "agnhost"),),
     "nonewprivs": ((BUNDLE, "nonewprivs"),),
@@ -127,7 +128,7 @@ def provide(
 
 def obstacle(cluster: Cluster, program: Program, only: Collection[str]) -> str:
     """Why what `provide` would put onto the nodes can't be had here, as far as that can be told beforehand; else ""."""
-    why = workload_images.why_not_built(TOOLS) if isinstance(cluster, LoadsImages) else ""
+    why = workload_build.why_not_built(TOOLS) if isinstance(cluster, LoadsImages) else ""
     for each, name in makes(wanted(program)).items() if why else ():
         if name in only and not registry.known(each) and not _there(require(), program, name):
             return f"{registry.not_known(each)}, and an image of our own is not there: {why}"
@@ -214,7 +215,7 @@ def _make(engine: Engine, program: Program, name: str, arguments: Mapping[str, s
             if beside.suffix != ".Containerfile":
                 shutil.copy(beside, context)
         for path in UPSTREAM.get(name, ()):
-            source = binaries.module_directory(BUNDLE, program.version, "k8s.io/kubernetes") / "test" / "images" / path
+            source = pins.module_directory(BUNDLE, program.version, "k8s.io/kubernetes") / "test" / "images" / path
             shutil.copyfile(source, context / source.name)
             (context / source.name).chmod(0o644)
         recipe = Path(work) / "Containerfile"
@@ -225,7 +226,7 @@ def _make(engine: Engine, program: Program, name: str, arguments: Mapping[str, s
 
 def _busybox(engine: Engine, report: Report) -> str:
     """busybox with nothing beside, as the node image has it."""
-    folder = image.busybox(report)
+    folder = image_rootfs.busybox(report)
     tag = f"{REPOSITORY}/conformance-{BUSYBOX}-base:{folder.parent.name}"
     if not registry.is_on_engine(engine, tag):
         with tempfile.TemporaryDirectory(dir=_home()) as work:
@@ -255,7 +256,7 @@ def _tag(program: Program, name: str) -> str:
         digest.update(f"\0{_tag(program, AGNHOST)}".encode())
     for bundle, _ in PROGRAMS.get(name, ()):
         version = program.version if bundle == BUNDLE else None
-        digest.update(f"\0{bundle} {binaries.module_files(bundle, version)[1]}".encode())
+        digest.update(f"\0{bundle} {pins.module_files(bundle, version)[1]}".encode())
     return f"{REPOSITORY}/conformance-{name}:{digest.hexdigest()[:12]}"
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 import msgspec
 
 from chaos.basics.files import place
+from chaos.basics.progress import Report as Say
+from chaos.basics.progress import silent
 from chaos.basics.untrusted import LISTING, json_file
 from chaos.conformance.ginkgo import SPEC, Asked, Host, Report
 from chaos.conformance.program import Program
 from chaos.conformance.spec import Spec, id_of, spec
 from chaos.errors import OrdealError
-from chaos.hosts.binaries import Report as Say
-from chaos.hosts.binaries import silent
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.basics.files import place
+from chaos.basics.progress import Report, silent
 from chaos.basics.untrusted import json_file
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, kubectl, registry, trusted
-from chaos.hosts.binaries import Report, silent
+from chaos.hosts import binaries, bundles, kubectl, registry, trusted
 from chaos.hosts.command import CommandError, run
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import APP, cache_dir, cache_path
@@ -33,7 +33,7 @@ class Program:
 
 def find(version: str) -> Program | None:
     """The one that was built here, or taken from the published image; None where none was. Builds nothing."""
-    wanted = binaries.normal_version(plain(version))
+    wanted = bundles.normal_version(plain(version))
     made = binaries.built(BUNDLE, wanted)
     if made is not None:
         return Program(made.path(NAME), wanted, _kubectl(wanted))
@@ -47,7 +47,7 @@ def take(version: str, engine: Engine, *, report: Report = silent) -> Program | 
     a name is not run. Raises OrdealError where it can't be pulled, CommandError where it has other programs than
     upstream's.
     """
-    wanted = binaries.normal_version(version)
+    wanted = bundles.normal_version(version)
     image, target = registry.known(f"{PUBLISHED}:v{wanted}"), taken(wanted)
     if not image:
         report(f"{NAME} is not taken out of {PUBLISHED}:v{wanted}: its digest is not in manifests/published-images")

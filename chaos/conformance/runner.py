@@ -17,6 +17,7 @@ from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
 from chaos.basics.files import appended
+from chaos.basics.progress import Report, silent
 from chaos.clusters.client import api_client, raw_get
 from chaos.conformance import leftovers
 from chaos.conformance.api_watch import ApiWatch
@@ -27,7 +28,6 @@ from chaos.conformance.program import Program
 from chaos.conformance.spec import Spec
 from chaos.conformance.verdicts import outcome, unknown
 from chaos.errors import OrdealError
-from chaos.hosts.binaries import Report, silent
 
 OnOutcome = Callable[[SpecOutcome], None]
 TIMEOUT_S = 900.0

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from chaos.basics.files import place
+from chaos.basics.progress import Report
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
 from chaos.conformance import choice, estimate, images
@@ -22,7 +23,6 @@ from chaos.conformance.runner import TIMEOUT_S, Runner, Settings
 from chaos.conformance.spec import Spec
 from chaos.conformance.verdicts import unknown
 from chaos.errors import OrdealError
-from chaos.hosts.binaries import Report
 from chaos.judge.conformance import LOST
 from chaos.results.results import Results
 from chaos.results.saved import SavedRun, load

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from chaos.basics.progress import Report, silent
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.errors import OrdealError
 from chaos.hosts import cgroups, engine, mounts, oci_runtime, packages, preparations, record
-from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import LAST_LINES, run
 from chaos.hosts.engine import Engine
 from chaos.hosts.lock import locked

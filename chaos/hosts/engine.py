@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from chaos.basics.progress import Report, silent
 from chaos.errors import OrdealError
 from chaos.hosts import record
-from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, Output, pour, run
 
 SOCKET = Path("/var/run/docker.sock")  # where an engine listens that is told nothing else, ours among them

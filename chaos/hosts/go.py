@@ -4,6 +4,7 @@ A build yields to everything else that runs here, and ends with whoever asked fo
 """
 
 import importlib.util
+import platform
 import re
 import shutil
 import tempfile
@@ -117,6 +118,15 @@ def build(what: str, arguments: list[str], *, cwd: Path, env: Mapping[str, str],
                 run_yielding([program, *arguments], timeout_s=BUILD_TIMEOUT_S, env=environment, cwd=cwd)
             except CommandError as error:
                 raise _explained(what, error, environment["GOPROXY"]) from error
+
+
+def goarch() -> str:
+    """Go's name for this machine's architecture. Raises OrdealError for one that the recipe does not know."""
+    names = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+    machine = platform.machine().lower()
+    if machine not in names:
+        raise OrdealError(f"this machine's architecture is {machine}; only amd64 and arm64 are supported.")
+    return names[machine]
 
 
 def _explained(what: str, error: CommandError, proxy: str) -> OrdealError:

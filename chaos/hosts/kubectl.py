@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from chaos.basics.progress import Report, silent
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, registry, trusted
-from chaos.hosts.binaries import Report, silent
+from chaos.hosts import binaries, bundles, registry, trusted
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import cache_dir, cache_path
 
@@ -16,7 +16,7 @@ ON_NODE = "/usr/bin"  # of kind's node images, and of ours
 
 def find(version: str) -> Path | None:
     """That version's; None where there is none yet. Raises OrdealError where it is no version."""
-    made = binaries.built(binaries.KUBERNETES, version)
+    made = binaries.built(bundles.KUBERNETES, version)
     if made is not None:
         return made.path(NAME)
     kept = _taken(version) / NAME
@@ -27,8 +27,8 @@ def find(version: str) -> Path | None:
 def find_any(first: Iterable[str] = ()) -> Path | None:
     """The first of those versions that is there, else of the pinned ones, else whichever is: for what any can do."""
     taken = (each.name.removeprefix("taken-") for each in sorted((cache_dir() / NAME).glob("taken-*")))
-    built = (each.name.rpartition("-")[0] for each in sorted((cache_dir() / "bin" / binaries.KUBERNETES).glob("*-*")))
-    for version in dict.fromkeys((*first, *binaries.PINNED_KUBERNETES, *taken, *built)):
+    built = (each.name.rpartition("-")[0] for each in sorted((cache_dir() / "bin" / bundles.KUBERNETES).glob("*-*")))
+    for version in dict.fromkeys((*first, *bundles.PINNED_KUBERNETES, *taken, *built)):
         with suppress(OrdealError):  # a folder that is not ours
             if found := find(version):
                 return found

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 
+from chaos.basics.progress import Report, silent
 from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
 from chaos.hosts import record
-from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, Output, run
 
 UPDATE_TIMEOUT_S, SIMULATE_TIMEOUT_S, INSTALL_TIMEOUT_S = 600.0, 120.0, 1200.0

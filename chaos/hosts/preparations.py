@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from chaos.basics.progress import Report, silent
 from chaos.errors import OrdealError
 from chaos.hosts import packages, ranges, record
-from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import run
 from chaos.hosts.engine import Engine
 from chaos.hosts.ranges import NODE_RANGE_6, NODE_RANGES, POD_RANGE, SERVICE_RANGE

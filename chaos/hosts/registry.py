@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from chaos.basics.progress import Report, silent
 from chaos.basics.untrusted import text_file
 from chaos.errors import OrdealError
-from chaos.hosts.binaries import Report, silent
 from chaos.hosts.command import CommandError, pour
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import manifests_dir

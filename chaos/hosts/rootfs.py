@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from chaos.basics.progress import Report
 from chaos.errors import OrdealError
-from chaos.hosts.binaries import Report
 from chaos.hosts.command import run
 from chaos.hosts.packages import install, need_root
 from chaos.hosts.places import cache_dir

@@ -41,7 +41,7 @@ class Replay:
     `host`: the parts of this machine that its faults use, beside those that go with its abilities and its shape
     (chaos.run.obstacles). `shape`: one of SHAPES, so that replays whose clusters are alike are run one after the other.
     `load`: what may run beside it. `mutants`: the mutants that a variant runs, by control (HARDENED for none), and
-    `images`: the workloads (chaos.hosts.workload_images) whose images all variants run; both are built when they are
+    `images`: the workloads (chaos.hosts.workload_recipes) whose images all variants run; both are built when they are
     first needed.
     `tour`: the variants, by control, that are part of the tour. `extras`: those of chaos.hosts.extras that it
     takes, beside what its cluster takes. `specs`: whether its story runs upstream's conformance specs. `promises`: what

@@ -16,7 +16,7 @@ PREFIX = "ordeal"
 CLUSTERS = ("auto", "kind", "simulated", "existing")
 PROFILES = ("full", "smoke")
 SPEC_SETS = ("smoke", "conformance", "all")
-WORKLOADS = ("redis", "iperf3", "mysql", "mysql57", "ceph")  # those of chaos.hosts.workload_images
+WORKLOADS = ("redis", "iperf3", "mysql", "mysql57", "ceph")  # those of chaos.hosts.workload_recipes
 MYSQL_CLOCK = "mysql-clock"
 _PYTEST_KIND = "pytest_kind.plugin"
 _NO_NAME = "pytest-kind"  # that plugin's default for the name of a cluster
@@ -245,7 +245,7 @@ def misnamed(config: pytest.Config, asked: Options) -> str:
 
 def options_of(config: pytest.Config) -> Options:
     """What was given, with the defaults of what was not. pytest-kind's options count where ours are not given."""
-    from chaos.hosts.binaries import DEFAULT_KUBERNETES  # noqa: PLC0415  (only in a run of ours)
+    from chaos.hosts.bundles import DEFAULT_KUBERNETES  # noqa: PLC0415  (only in a run of ours)
 
     def text(name: str, default: str = "") -> str:
         value = _given(config, name)

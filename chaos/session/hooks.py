@@ -29,7 +29,7 @@ from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError
 from chaos.harm.base import FaultError
 from chaos.hosts import limits, places
-from chaos.hosts.binaries import normal_version
+from chaos.hosts.bundles import normal_version
 from chaos.hosts.ownership import hand_back
 from chaos.plugin import run_id, worker_input
 from chaos.report.table import fact_table, verdict_table

@@ -17,8 +17,8 @@ from chaos.basics import visible
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.conformance import program, rounds
 from chaos.errors import OrdealError
-from chaos.hosts import engine, mutants, workload_images
-from chaos.hosts.binaries import normal_version
+from chaos.hosts import engine, mutants, workload_images, workload_recipes
+from chaos.hosts.bundles import normal_version
 from chaos.hosts.places import beside, suites_dir
 from chaos.judge.base import Verdict
 from chaos.judge.conformance import AFTER
@@ -394,7 +394,7 @@ def _lacking(asked: Options) -> tuple[str, ...]:
     kubernetes = normal_version(asked.kubernetes)
     every = (
         *(f"mutant {each.name}" for each in mutants.MUTANTS),
-        *(f"image {name}" for name in workload_images.names() if name not in asked.images),
+        *(f"image {name}" for name in workload_recipes.names() if name not in asked.images),
     )
     running = engine.find()
     return tuple(name for name in every if not _is_built(name, kubernetes, running))

@@ -9,7 +9,7 @@ from chaos.clusters import existing, kubeconfig
 from chaos.clusters.base import EXISTING
 from chaos.errors import OrdealError
 from chaos.harm import load_all
-from chaos.hosts.binaries import normal_version
+from chaos.hosts.bundles import normal_version
 from chaos.hosts.places import journals_dir
 from chaos.plugin import run_id, worker_input
 from chaos.record.journal import Journal

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from chaos.basics.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress, StatusLine, shown
-from chaos.hosts.binaries import normal_version
+from chaos.hosts.bundles import normal_version
 from chaos.plugin import worker_input
 from chaos.run import durations
 from chaos.run.budget import span

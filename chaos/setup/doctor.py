@@ -1,56 +1,29 @@
-"""What the machine has and lacks for the incidents: read, judged, explained. Nothing is changed here.
+"""What the machine has and lacks for the incidents: judged and explained. Nothing is changed here.
 
-`look` reads the machine into plain facts; `judge` turns facts into checks, each with what needs it and how to mend it.
+`chaos.setup.facts.look` reads the machine into plain facts; `judge` turns facts into checks, each with what needs it
+and how to mend it.
 """
 
-import importlib.metadata
-import os
 import platform
 import re
 import resource
-import shutil
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
 
-from packaging.requirements import Requirement
-
-from chaos.errors import OrdealError
+from chaos.basics.progress import Report, silent
 from chaos.hosts import (
     apparmor,
-    binaries,
-    cgroups,
-    daemon,
-    disk,
     engine,
     extras,
-    image,
-    kubectl,
-    packages,
     preparations,
-    registry,
-    workload_images,
 )
+from chaos.hosts.bundles import BUNDLES, DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.disk import GIB, Disk, gib
-from chaos.hosts.engine import Info, Silence
-from chaos.hosts.limits import limits
-from chaos.hosts.parts import PARTS
-from chaos.hosts.places import APP, cache_dir
-from chaos.hosts.registry import Offer
+from chaos.hosts.places import APP
 from chaos.hosts.target import Target
-from chaos.run.obstacles import needed_for
-from chaos.run.suites import replays
+from chaos.setup.facts import Kubernetes, Machine, PartFacts, look
 
-# Measured on the machine of docs/machine.md, from nothing, for one Kubernetes version: 0.9 GiB of programs, a Go
-# module cache of 4.2 GiB and a Go build cache of 6.2 GiB, most of it while building.
-CACHE_NEED_BYTES = 12 * GIB
-# From nothing, on a file system of its own: 5.9 GiB at its peak, while the last program is linked.
-CACHE_NEED_CONTROL_PLANE_BYTES = 7 * GIB
-CACHE_NEED_NODE_IMAGE_BYTES = 8 * GIB  # from programs that are there
-# Nothing more than kind to build, which took 0.2 GiB: journals, kubeconfigs, the simulated cluster's etcd.
-CACHE_NEED_BUILT_BYTES = 1 * GIB
-ENGINE_NEED_BYTES = 6 * GIB  # the node image and its layers while it is made, and three nodes' own disks
 MEMORY_NEED_BYTES = 4 * GIB  # a kind cluster of 3 nodes takes 1.2 GB, the Go linker the rest
 PROCESSORS_NEED = 2  # kubeadm's preflight refuses a control plane with fewer
 NOFILE_NEED = 20_000  # the lowest hard limit that a kind cluster has been seen to run under
@@ -59,7 +32,6 @@ KERNEL_NEED = (4, 19)  # the oldest that kubeadm's own preflight does not advise
 VITAL_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_SYS_PTRACE")
 SETUP = "kube-ordeal setup"
 PROGRAMS_DISK = "disk for programs"
-REST, KUBECTL = "kubectl and what runs on nodes", "kubectl, which its node image has"
 KIND_ABILITY, SIMULATED_ABILITY, BOTH = "kind clusters", "simulated clusters", "every cluster made here"
 
 
@@ -82,121 +54,16 @@ class Check:
     mend: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Kubernetes:
-    """One wanted version: what of its programs is built, and its node image's tag ("" where there is none).
-
-    `published`: the image that may be pulled, the user's or one that is known by its digest; "" where there is none.
-
-    `control_plane`: what simulated clusters run; `built`: the rest, kubectl and what runs on nodes, of which a node
-    image that is there, or that can be `pulled`, has all that is needed. `kubectl`: whether one is kept.
-    """
-
-    version: str
-    control_plane: bool
-    built: bool
-    node_image: str
-    pulled: bool = False
-    kubectl: bool = True
-    published: str = ""
-
-    def lacks(self, target: Target) -> tuple[str, ...]:
-        """What of its programs is not there and needed, in words."""
-        control_plane = "" if self.control_plane or not target.simulated else "control plane"
-        rest = "" if self.built or not target.kind else REST
-        if rest and (self.node_image or self.pulled):
-            rest = "" if self.kubectl else KUBECTL
-        return tuple(each for each in (control_plane, rest) if each)
-
-    def builds(self, target: Target) -> tuple[str, ...]:
-        """What of that has to be built."""
-        return tuple(each for each in self.lacks(target) if each != KUBECTL)
-
-
-@dataclass(frozen=True, slots=True)
-class EngineFacts:
-    """The engine that answers: version, whether we started it, what it says of itself, what the host lacks for it.
-
-    `unfit`: why it can't serve kind's nodes. `api`: the API version that the client has to be told. `uncontained`: what
-    stays as it is, though traffic may leave by it. `offers`: what a registry said of those images that lack.
-    """
-
-    version: str
-    ours: bool
-    missing_preparations: tuple[str, ...] = ()
-    offers: tuple[Offer, ...] = ()
-    uncontained: tuple[str, ...] = ()
-    unfit: str = ""
-    about: Info = field(default_factory=Info)
-    api: str = ""
-    answered_s: float = 0.0
-
-    def pulls(self, name: str) -> bool:
-        """Whether a registry was asked for that image, and has it."""
-        return any(offer.there for offer in self.offers if offer.image == name)
-
-    def refusal(self, name: str) -> str:
-        """Why that image can't be pulled, in words; "" where it can, or nobody was asked."""
-        return next((offer.why for offer in self.offers if offer.image == name and not offer.there), "")
-
-
-@dataclass(frozen=True, slots=True)
-class PartFacts:
-    """A part of this machine: why it can't be used, the Debian packages that it lacks, the incidents that use it."""
-
-    name: str
-    lacks: str
-    packages: tuple[str, ...]
-    incidents: tuple[str, ...]
-    mend: str
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Plain facts. `nofile` is (soft, hard); `inotify` maps a sysctl to its value.
-
-    `silence`: why there is no engine. `apt`: Debian's packages can be installed. `engine_packages`: those of an engine
-    that lack. `apparmor`: the profile of mysqld that is in force. `crowded`: this is a container, whose processes are
-    in the way of an engine's cgroups. `lacking_extras`: by name (chaos.hosts.extras).
-    """
-
-    root: bool
-    kernel: str
-    architecture: str
-    cgroup: str
-    missing_capabilities: tuple[str, ...]
-    nofile: tuple[int, int]
-    inotify: dict[str, int]
-    processors: float
-    memory_bytes: int
-    cache_disk: Disk
-    engine_disk: Disk
-    engine: EngineFacts | None
-    silence: Silence | None
-    parts: tuple[PartFacts, ...]
-    apt: bool
-    engine_packages: tuple[str, ...]
-    apparmor: str
-    crowded: bool
-    bundles: frozenset[str]
-    kubernetes: tuple[Kubernetes, ...]
-    go: str
-    debootstrap: bool
-    lacking_packages: tuple[str, ...]
-    lacking_images: tuple[str, ...]  # workloads' names
-    lacking_extras: tuple[str, ...] = ()
-
-
 def examine(
-    versions: Sequence[str] = (binaries.DEFAULT_KUBERNETES,),
+    versions: Sequence[str] = (DEFAULT_KUBERNETES,),
     target: Target = Target.ALL,
-    report: binaries.Report = binaries.silent,
+    report: Report = silent,
 ) -> tuple[Check, ...]:
     """Look at the machine and judge it, for these Kubernetes versions. Raises OrdealError for what is no version.
 
     What takes long is reported.
     """
-    return judge(look(tuple(binaries.normal_version(v) for v in versions), target, report=report), target)
+    return judge(look(tuple(normal_version(v) for v in versions), target, report=report), target)
 
 
 def as_json(checks: Sequence[Check]) -> dict[str, object]:
@@ -434,7 +301,7 @@ def _go(m: Machine, target: Target) -> Check:
 
 def _bundle(name: str, needed_for: str, m: Machine) -> Check:
     if name in m.bundles:
-        return Check(name, Status.OK, f"{binaries.BUNDLES[name].default}, built", needed_for)
+        return Check(name, Status.OK, f"{BUNDLES[name].default}, built", needed_for)
     return Check(name, Status.MISSING, "not built", needed_for, SETUP)
 
 
@@ -475,166 +342,3 @@ def _debootstrap(m: Machine) -> Check:
 
 def _limit(value: int) -> str:
     return "unlimited" if value == resource.RLIM_INFINITY else str(value)
-
-
-# --- looking
-
-
-def look(
-    versions: tuple[str, ...],
-    target: Target = Target.ALL,
-    *,
-    workloads: bool = False,
-    kind_image: str = "",
-    report: binaries.Report = binaries.silent,
-) -> Machine:
-    """Read the facts: a few small files, the engine's answers, the cache's records. Writes nothing.
-
-    `kind_image`: the user's own node image. A registry is asked for the node images that lack and, with `workloads`,
-    for those of workloads.
-    """
-    answer = engine.ask(report)
-    running = answer if isinstance(answer, engine.Engine) else None
-    bundles = frozenset(name for name in ("kind", "etcd", "kwok") if binaries.built(name) is not None)
-    kubernetes = tuple(_look_at_version(version, running, kind_image) for version in versions)
-    allowed = limits()
-    lacking = lacking_images(running)
-    wanted = [each.published for each in kubernetes if each.published and not each.node_image]
-    wanted += [each for each in map(workload_images.published, lacking) if each] if workloads else []
-    facts = _look_at_engine(running, wanted if target.kind else [], report) if running is not None else None
-    if facts is not None:
-        kubernetes = tuple(replace(each, pulled=facts.pulls(each.published)) for each in kubernetes)
-    return Machine(
-        root=os.geteuid() == 0,
-        kernel=platform.release(),
-        architecture=platform.machine().lower(),
-        cgroup=_look_at_cgroup(),
-        missing_capabilities=daemon.missing_capabilities(),
-        nofile=resource.getrlimit(resource.RLIMIT_NOFILE),
-        inotify={name: int(preparations.sysctl(name)) for name in preparations.SYSCTLS},
-        processors=allowed.processors,
-        memory_bytes=allowed.memory_bytes,
-        cache_disk=disk.look(cache_dir(), _cache_need_bytes(target, bundles, kubernetes, facts)),
-        engine_disk=disk.look(_data_root(facts), ENGINE_NEED_BYTES),
-        engine=facts,
-        silence=answer if isinstance(answer, Silence) else None,
-        parts=_look_at_parts() if target.kind else (),
-        apt=packages.can_install(),
-        engine_packages=tuple(each for program, each in daemon.PACKAGES.items() if shutil.which(program) is None),
-        apparmor=apparmor.mysqld_profile(),
-        crowded=cgroups.in_the_way(),
-        bundles=bundles,
-        kubernetes=kubernetes,
-        go=_look_at_go(versions),
-        debootstrap=shutil.which("debootstrap") is not None,
-        lacking_packages=_lacking_packages(),
-        lacking_images=lacking,
-        lacking_extras=tuple(each for each in extras.MODULES if extras.lacking(each)),
-    )
-
-
-def _look_at_engine(running: engine.Engine, wanted: Sequence[str], report: binaries.Report) -> EngineFacts:
-    about = engine.info(running)
-    offers: list[Offer] = []
-    for name in wanted:
-        if offers and not offers[-1].reached:
-            offers.append(Offer(name, there=False, why=offers[-1].why, reached=False))  # nor is it for this one
-        else:
-            report(f"asking a registry for {name}")
-            offers.append(registry.ask(running, name))
-    return EngineFacts(
-        running.version,
-        running.ours,
-        preparations.missing(running),
-        tuple(offers),
-        preparations.uncontained(running),
-        engine.unfit(running, about),
-        about,
-        running.api,
-        running.answered_s,
-    )
-
-
-def _look_at_parts() -> tuple[PartFacts, ...]:
-    known = replays().values()
-    return tuple(
-        PartFacts(each.name, each.lacks(), each.lacking_packages(), needed_for(each, known), each.mend)
-        for each in PARTS
-    )
-
-
-def _cache_need_bytes(
-    target: Target, bundles: Collection[str], kubernetes: Sequence[Kubernetes], running: EngineFacts | None
-) -> int:
-    to_compile = {each for of in kubernetes for each in of.builds(target)}
-    if REST in to_compile:
-        return CACHE_NEED_BYTES
-    if to_compile or (target.simulated and not {"etcd", "kwok"} <= set(bundles)):
-        return CACHE_NEED_CONTROL_PLANE_BYTES
-    lacks = [each.published for each in kubernetes if not each.node_image]
-    to_build = any(running is None or not running.pulls(each) for each in lacks)
-    image_is_built = target.kind and to_build and not image.has_rootfs()
-    return CACHE_NEED_NODE_IMAGE_BYTES if image_is_built else CACHE_NEED_BUILT_BYTES
-
-
-def _look_at_version(version: str, running: engine.Engine | None, given: str) -> Kubernetes:
-    control_plane, rest = (
-        binaries.built(each, version) is not None for each in (binaries.CONTROL_PLANE, binaries.KUBERNETES)
-    )
-    of_nodes = node_image(running, version, given) if running else ""
-    taken = given or registry.published_node(version)
-    kept = kubectl.find(version) is not None
-    return Kubernetes(version, control_plane, rest, of_nodes, kubectl=kept, published=taken)
-
-
-def node_image(running: engine.Engine, version: str, given: str = "") -> str:
-    """The image that nodes of that version would be made from, the user's (`given`), else ours first; "" where the
-    engine has none.
-    """
-    if given:
-        return given if registry.is_on_engine(running, given) else ""
-    ours = image.find(running, version)
-    if ours is not None:
-        return ours.tag
-    published = registry.published_node(version)
-    return published if published and registry.is_on_engine(running, published) else ""
-
-
-def lacking_images(running: engine.Engine | None) -> tuple[str, ...]:
-    """The workloads for which the engine has neither our image nor the published one."""
-    return tuple(n for n in workload_images.names() if running is None or not workload_images.there(running, n))
-
-
-def _look_at_cgroup() -> str:
-    root = Path("/sys/fs/cgroup")
-    if (root / "cgroup.controllers").is_file():
-        return "v2"
-    return "v1" if (root / "memory").is_dir() else ""
-
-
-def _data_root(running: EngineFacts | None) -> Path:
-    if running is not None and not running.ours and Path(running.about.data_root or "/nowhere").is_dir():
-        return Path(running.about.data_root)
-    return engine.DATA_ROOT
-
-
-def _look_at_go(versions: Sequence[str]) -> str:
-    try:
-        return [binaries.toolchain(binaries.KUBERNETES, version) for version in versions][-1]
-    except OrdealError:
-        return ""
-
-
-def _lacking_packages() -> tuple[str, ...]:
-    """The requirements of this distribution that are not installed, or in another version."""
-    lacking = []
-    for text in importlib.metadata.requires(APP) or ():
-        requirement = Requirement(text)
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
-        try:
-            if not requirement.specifier.contains(importlib.metadata.version(requirement.name), prereleases=True):
-                lacking.append(text)
-        except importlib.metadata.PackageNotFoundError:
-            lacking.append(text)
-    return tuple(lacking)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.basics.progress import Report, silent
 from chaos.clusters import kind
 from chaos.clusters import kubeconfig as kubeconfigs
 from chaos.clusters.base import SIMULATED, ClusterRef
 from chaos.errors import OrdealError
 from chaos.hosts import (
-    binaries,
+    bundles,
     cgroups,
     daemon,
     engine,
@@ -20,15 +21,17 @@ from chaos.hosts import (
     preparations,
     record,
     registry,
+    workload_build,
     workload_images,
+    workload_recipes,
 )
-from chaos.hosts.binaries import Report
 from chaos.hosts.places import APP, cache_dir, journals_dir, state_dir
 from chaos.hosts.target import Target
 from chaos.record.journal import adopt
 from chaos.run import pool
-from chaos.setup import doctor
-from chaos.setup.doctor import Kubernetes, Machine, Status
+from chaos.setup import doctor, facts
+from chaos.setup.doctor import Status
+from chaos.setup.facts import Kubernetes, Machine
 from chaos.setup.steps import Lane, Step, kind_steps, perform, simulated_steps
 
 # The doctor's checks that set-up can't mend where they find something missing.
@@ -74,7 +77,7 @@ def plan(
     *,
     workloads: bool = False,
     kind_image: str = "",
-    report: Report = binaries.silent,
+    report: Report = silent,
 ) -> Plan:
     """What is missing for these Kubernetes versions; `kind_image`: the user's own node image, of the one version.
 
@@ -84,7 +87,7 @@ def plan(
         raise OrdealError(
             "--kind-image names the nodes of one version: give one --kubernetes, and not --for simulated."
         )
-    looked_at = doctor.look(tuple(versions), target, workloads=workloads, kind_image=kind_image, report=report)
+    looked_at = facts.look(tuple(versions), target, workloads=workloads, kind_image=kind_image, report=report)
     return planned(looked_at, target, workloads=workloads, kind_image=kind_image)
 
 
@@ -280,20 +283,20 @@ def _builders(m: Machine, names: Sequence[str]) -> tuple[str, ...]:
     """The packages that building those of the workloads' images takes that are not known to be pulled."""
     built = [name for name in names if m.engine is None or not m.engine.pulls(workload_images.published(name))]
     return tuple(
-        dict.fromkeys(each for name in built for each in workload_images.builders(workload_images.recipe(name)))
+        dict.fromkeys(each for name in built for each in workload_build.builders(workload_recipes.recipe(name)))
     )
 
 
 def _programs(m: Machine, target: Target) -> tuple[str, ...]:
     lines = [
-        f"build {bundle} {binaries.BUNDLES[bundle].default} from Go modules"
+        f"build {bundle} {bundles.BUNDLES[bundle].default} from Go modules"
         for bundle in _bundles(target)
         if bundle not in m.bundles
     ]
     for each in m.kubernetes:
         if what := ", ".join(each.builds(target)):
             lines.append(f"build Kubernetes {each.version} from Go modules ({what}), some minutes on 2 cores")
-        if doctor.KUBECTL in each.lacks(target):
+        if facts.KUBECTL in each.lacks(target):
             lines.append(f"take kubectl {each.version} out of its node image")
     return tuple(lines)
 
@@ -337,7 +340,7 @@ def _steps(made: Plan) -> tuple[Step, ...]:
     if made.target.kind:
         steps += kind_steps(made.versions, kind_image=made.kind_image)
     if made.workloads:
-        lacking = lambda: bool(doctor.lacking_images(engine.find()))  # noqa: E731
+        lacking = lambda: bool(facts.lacking_images(engine.find()))  # noqa: E731
         steps.append(Step("images of workloads", lacking, _workload_images, Lane.ALONE))
     first: dict[str, Step] = {}
     for step in steps:
@@ -347,7 +350,7 @@ def _steps(made: Plan) -> tuple[Step, ...]:
 
 def _workload_images(report: Report) -> None:
     running = engine.require()
-    for name in doctor.lacking_images(running):
+    for name in facts.lacking_images(running):
         workload_images.choose(name, report=report, engine=running)
 
 

@@ -21,15 +21,28 @@ from rich.progress import Progress as Live
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from chaos.basics.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress
+from chaos.basics.progress import EVERY_IN_A_LOG_S, EVERY_S, Progress, Report
 from chaos.basics.progress import shown as telling
 from chaos.basics.scrub import scrub
 from chaos.basics.visible import line
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, daemon, engine, image, kubectl, packages, parts, preparations, registry
-from chaos.hosts.binaries import DEFAULT_KUBERNETES, Report
+from chaos.hosts import (
+    binaries,
+    bundles,
+    daemon,
+    engine,
+    image,
+    image_programs,
+    image_rootfs,
+    kubectl,
+    packages,
+    parts,
+    preparations,
+    registry,
+)
+from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.run import durations
-from chaos.setup import doctor
+from chaos.setup import facts
 
 _VERSION = re.compile(r" v?\d\S*$")
 
@@ -77,17 +90,17 @@ def kind_steps(
         preparations.prepare(engine.require(), report)
 
     def make_rootfs(report: Report) -> None:
-        image.make_rootfs(report)
+        image_rootfs.make_rootfs(report)
 
     return (
         Step("container engine", lambda: engine.find() is None, _engine, Lane.MACHINE),
         Step("packages for faults", _faults_lack, _for_faults, Lane.MACHINE),
         Step("limits and routes", _host_lacks, prepare, Lane.MACHINE),
-        Step("root file system", lambda: not image.has_rootfs() and ours(), make_rootfs, Lane.MACHINE),
+        Step("root file system", lambda: not image_rootfs.has_rootfs() and ours(), make_rootfs, Lane.MACHINE),
         programs("kind"),
-        *(programs(binaries.KUBERNETES, each.version, each.is_built_here) for each in images),
-        *(programs(binaries.CONTROL_PLANE, each.version, each.is_built_here) for each in images),
-        *(programs(bundle, None, ours) for bundle in image.OTHER_BUNDLES),
+        *(programs(bundles.KUBERNETES, each.version, each.is_built_here) for each in images),
+        *(programs(bundles.CONTROL_PLANE, each.version, each.is_built_here) for each in images),
+        *(programs(bundle, None, ours) for bundle in image_programs.OTHER_BUNDLES),
         *(Step(f"node image {each.version}", each.is_missing, each.make, Lane.ALONE) for each in images),
         *(Step(f"kubectl {each.version}", each.lacks_kubectl, each.take_kubectl, Lane.ALONE) for each in images),
     )
@@ -95,7 +108,7 @@ def kind_steps(
 
 def simulated_steps(version: str = DEFAULT_KUBERNETES) -> tuple[Step, ...]:
     """What a simulated cluster of this Kubernetes version needs: programs only."""
-    return (programs(binaries.CONTROL_PLANE, version), programs("etcd"), programs("kwok"))
+    return (programs(bundles.CONTROL_PLANE, version), programs("etcd"), programs("kwok"))
 
 
 def perform(steps: Sequence[Step], console: Console | None = None, *, progress: bool = True) -> tuple[Step, ...]:
@@ -150,7 +163,7 @@ def programs(bundle: str, version: str | None = None, wanted: Callable[[], bool]
     def do(report: Report) -> None:
         binaries.build(bundle, version, report=report)
 
-    title = f"{bundle} {version or binaries.BUNDLES[bundle].default}"
+    title = f"{bundle} {version or bundles.BUNDLES[bundle].default}"
     return Step(title, needed, do, Lane.COMPILE if wanted is None else Lane.ALONE)
 
 
@@ -263,7 +276,7 @@ class _NodeImage:
             return True
         if self.components:
             return image.find(running, self.version, self.components) is None
-        return not doctor.node_image(running, self.version, self.given)
+        return not facts.node_image(running, self.version, self.given)
 
     def is_built_here(self) -> bool:
         """Whether it is missing, and the user named none, nor has a registry one that is known."""
@@ -284,7 +297,7 @@ class _NodeImage:
 
     def take_kubectl(self, report: Report) -> None:
         running = engine.require()
-        kubectl.take(self.version, doctor.node_image(running, self.version, self.given), running, report=report)
+        kubectl.take(self.version, facts.node_image(running, self.version, self.given), running, report=report)
 
     @property
     def _published(self) -> str:

@@ -29,7 +29,7 @@ from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Node, Shape
 from chaos.errors import OrdealError
 from chaos.harm import load_all
 from chaos.harm.base import Fault, inject
-from chaos.hosts.binaries import DEFAULT_KUBERNETES, normal_version
+from chaos.hosts.bundles import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.ownership import hand_back
 from chaos.hosts.places import journals_dir
 from chaos.judge.base import Verdict

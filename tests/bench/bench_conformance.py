@@ -21,7 +21,7 @@ from chaos.conformance.podlogs import PodLogs, upstreams_namespaces
 from chaos.conformance.program import Program, require
 from chaos.conformance.spec import Spec
 from chaos.harm import load_all
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
 from chaos.record.journal import Journal

@@ -15,7 +15,7 @@ from chaos.clusters import ready
 from chaos.clusters.base import KIND, ClusterRef, Shape
 from chaos.clusters.kind import READY_WITHIN_S, KindCluster, home_of, kind_config
 from chaos.harm import load_all
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
 from chaos.judge.availability import outage_at_most

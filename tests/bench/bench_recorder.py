@@ -18,7 +18,7 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.base import SIMULATED, Shape, Zone
 from chaos.clusters.simulated import SimulatedCluster
 from chaos.harm import load_all
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.places import journals_dir
 from chaos.record.history import Blind, ClusterEvent, History, NodeChange, PodChange
 from chaos.record.journal import Journal

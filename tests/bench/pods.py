@@ -14,7 +14,7 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.base import KIND, dense_shape
 from chaos.clusters.kind import KindCluster
 from chaos.harm import load_all
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
 from chaos.record.journal import Journal

@@ -17,7 +17,7 @@ from chaos.errors import OrdealError
 from chaos.harm import load_all
 from chaos.harm.base import inject
 from chaos.harm.program import SwapProgram
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.places import journals_dir
 from chaos.record.history import History
 from chaos.record.journal import Journal

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, go
+from chaos.hosts.bundles import BUNDLES, DEFAULT_KUBERNETES
 from chaos.hosts.places import CACHE_HOME, cache_path
 
 GO_CACHE = "GOCACHE"
@@ -130,7 +131,7 @@ def go_on(bundles: Sequence[str], kubernetes: str, folder: Path, tell: Callable[
     """Build each a second time and compare; 0 where nothing differs but for a reason that is named."""
     found: list[Compared] = []
     for bundle in bundles:
-        version = kubernetes if binaries.BUNDLES[bundle].staging else None
+        version = kubernetes if BUNDLES[bundle].staging else None
         first = binaries.build(bundle, version, report=tell)
         here, began = cache_path(), time.monotonic()
         with elsewhere(folder):
@@ -148,12 +149,12 @@ def go_on(bundles: Sequence[str], kubernetes: str, folder: Path, tell: Callable[
 def main() -> int:
     """Ask what is wanted, and do it."""
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    asked.add_argument("bundles", nargs="*", metavar="BUNDLE", help=f"of {', '.join(binaries.BUNDLES)} (default: all)")
-    asked.add_argument("--kubernetes", default=binaries.DEFAULT_KUBERNETES, metavar="VERSION")
+    asked.add_argument("bundles", nargs="*", metavar="BUNDLE", help=f"of {', '.join(BUNDLES)} (default: all)")
+    asked.add_argument("--kubernetes", default=DEFAULT_KUBERNETES, metavar="VERSION")
     asked.add_argument("--elsewhere", type=Path, metavar="FOLDER", help="it is kept (default: one that goes)")
     given = asked.parse_args()
-    if unknown := [each for each in given.bundles if each not in binaries.BUNDLES]:
-        asked.error(f"no bundle is named {unknown[0]!r}; there are {', '.join(binaries.BUNDLES)}")
+    if unknown := [each for each in given.bundles if each not in BUNDLES]:
+        asked.error(f"no bundle is named {unknown[0]!r}; there are {', '.join(BUNDLES)}")
 
     def tell(text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
@@ -161,7 +162,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="kube-ordeal-twice-", ignore_cleanup_errors=True) as temporary:
             folder = (given.elsewhere or Path(temporary)).absolute()
-            return go_on(given.bundles or list(binaries.BUNDLES), given.kubernetes, folder, tell)
+            return go_on(given.bundles or list(BUNDLES), given.kubernetes, folder, tell)
     except OrdealError as error:
         print(error, file=sys.stderr)
         return 2

@@ -16,8 +16,8 @@ import pytest
 
 from chaos.basics.waiting import eventually
 from chaos.clusters import docker, node_images
-from chaos.hosts.binaries import goarch
 from chaos.hosts.command import CommandError, Output, run
+from chaos.hosts.go import goarch
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="containerd needs root"),

@@ -10,7 +10,7 @@ from chaos.clusters.kind import KindCluster, KindSetup
 from chaos.clusters.pytestkind import KindTools
 from chaos.clusters.ready import kind_setup
 from chaos.errors import OrdealError
-from chaos.hosts.image import WORKLOAD_IMAGE
+from chaos.hosts.image_build import WORKLOAD_IMAGE
 from chaos.record.journal import Journal
 from chaos.run.pool import Pool, Wishes
 from tests.hosts.fake_docker import FakeDocker

@@ -8,7 +8,7 @@ import pytest
 
 from chaos.clusters import node_images
 from chaos.clusters.node_images import load, load_as
-from chaos.hosts.binaries import goarch
+from chaos.hosts.go import goarch
 from tests.hosts.fake_docker import FakeDocker
 
 OURS = {"far/agnhost:2": "localhost/ours/agnhost:1", "far/busybox:1": "localhost/ours/busybox:1"}

@@ -9,7 +9,7 @@ import pytest
 
 from chaos.conformance import images
 from chaos.conformance.images import PROGRAMS, UPSTREAM, makes, short
-from chaos.hosts.binaries import BUNDLES
+from chaos.hosts.bundles import BUNDLES
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import manifests_dir
 from tests.hosts.fake_docker import FakeDocker
@@ -100,7 +100,7 @@ def test_images_of_specs_that_cannot_be_built_are_told_beforehand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known, cluster = publish(tmp_path, monkeypatch), cast("Any", Nodes())
-    monkeypatch.setattr(images.workload_images, "why_not_built", lambda _: "building it takes root")
+    monkeypatch.setattr(images.workload_build, "why_not_built", lambda _: "building it takes root")
     assert images.obstacle(cluster, E2E, ("agnhost", "busybox")) == (
         "far/e2e/agnhost:2.56 is not taken, as its digest is not in manifests/published-images, and an image of our "
         "own is not there: building it takes root"
@@ -109,5 +109,5 @@ def test_images_of_specs_that_cannot_be_built_are_told_beforehand(
     assert images.obstacle(cluster, E2E, ("agnhost", "busybox")) == ""
     known.write_text("")
     assert images.obstacle(cast("Any", object()), E2E, ("agnhost",)) == ""  # its nodes pull what e2e.test names
-    monkeypatch.setattr(images.workload_images, "why_not_built", lambda _: "")
+    monkeypatch.setattr(images.workload_build, "why_not_built", lambda _: "")
     assert images.obstacle(cluster, E2E, ("agnhost", "busybox")) == ""

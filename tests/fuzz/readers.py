@@ -20,7 +20,7 @@ from chaos.basics import scrub, visible
 from chaos.clusters import credentials, kind, kubeconfig, podexec, simulated_home, simulated_processes
 from chaos.conformance import estimate, listing, program
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, ownership, record, registry
+from chaos.hosts import binaries, bundles, ownership, record, registry
 from chaos.hosts.mutants import MUTANTS
 from chaos.hosts.mutants.build import _read as read_mutant
 from chaos.hosts.mutants.build import _target as folder_of_mutant
@@ -87,7 +87,7 @@ def results(data: bytes, folder: Path) -> object:
     prune.prune(folder, 0, dry_run=True)
     packed = bundle.pack(run, folder / "packed.zip", product.template(), evidence=False)
     for version in cncf.versions(run)[:1]:
-        binaries.normal_version(program.plain(version))
+        bundles.normal_version(program.plain(version))
         cncf.submit(run, version, [each.spec for each in run.own_specs], product.template(), folder / "cncf")
     return packed
 
@@ -221,7 +221,7 @@ def process(data: bytes, folder: Path) -> object:
 
 def built(data: bytes, folder: Path) -> object:
     """What was built here, or taken out of an image; what is damaged is made again."""
-    bundle_of = binaries.BUNDLES[program.BUNDLE]
+    bundle_of = bundles.BUNDLES[program.BUNDLE]
     mutant = next(iter(MUTANTS))
     for path in (folder / "built", program.taken(VERSION), folder_of_mutant(mutant, VERSION, "0")):
         for name in (*bundle_of.programs, program.KUBECTL, mutant.component):

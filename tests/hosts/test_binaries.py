@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, go
-from chaos.hosts.binaries import BUNDLES, PINNED_KUBERNETES, build, built, module_files, pinned
+from chaos.hosts import binaries, bundles, go
+from chaos.hosts.binaries import build, built
+from chaos.hosts.bundles import BUNDLES, PINNED_KUBERNETES, pinned
+from chaos.hosts.pins import module_files
 from chaos.hosts.places import cache_dir, manifests_dir
 
+ROOT = Path(__file__).resolve().parents[2]
 PINS = [(name, version) for name, bundle in BUNDLES.items() if bundle.modules for version in pinned(name)]
 
 
@@ -45,6 +48,14 @@ def test_staging_modules_are_replaced_by_the_published_ones(version: str) -> Non
     assert {"k8s.io/api", "k8s.io/component-base", "k8s.io/kubelet"} <= {old for old, _, _ in replaced}
     assert all(old == new and at == staged for old, new, at in replaced)
     assert "./staging" not in mod
+
+
+@pytest.mark.parametrize("file", [".github/workflows/ci.yml", ".github/actions/kube-ordeal/action.yml"])
+def test_a_kept_cache_hangs_on_every_file_that_says_what_is_built_and_how(file: str) -> None:
+    (key,) = [line for line in (ROOT / file).read_text().splitlines() if "manifests/go/" in line]
+    named = set(re.findall(r"chaos/hosts/(\w+)\.py", key))
+    assert named == {"bundles", "pins", "binaries"}
+    assert all((ROOT / "chaos" / "hosts" / f"{each}.py").is_file() for each in named)
 
 
 def test_an_unknown_bundle_and_an_unknown_version_are_said_so() -> None:
@@ -129,7 +140,7 @@ def test_the_name_that_go_gives_a_program(package: str, name: str) -> None:
 
 
 def test_kubernetes_is_stamped_with_its_version() -> None:
-    flags = binaries._ldflags(BUNDLES["kubernetes"], "1.36.3").split()
+    flags = bundles.ldflags(BUNDLES["kubernetes"], "1.36.3").split()
     assert "-X=k8s.io/component-base/version.gitVersion=v1.36.3" in flags
     assert "-X=k8s.io/component-base/version.gitMinor=36" in flags
 

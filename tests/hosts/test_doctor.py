@@ -14,8 +14,9 @@ from chaos.hosts.disk import GIB, Disk
 from chaos.hosts.engine import Info, Silence
 from chaos.hosts.registry import Offer
 from chaos.hosts.target import Target
-from chaos.setup import doctor
-from chaos.setup.doctor import Check, EngineFacts, Kubernetes, Machine, PartFacts, Status, as_json, judge
+from chaos.setup import doctor, facts
+from chaos.setup.doctor import Check, Status, as_json, judge
+from chaos.setup.facts import EngineFacts, Kubernetes, Machine, PartFacts
 from tests.hosts.fake_docker import FakeDocker
 from tests.hosts.published import DIGEST, publish
 
@@ -219,7 +220,7 @@ def test_a_registry_is_asked_by_the_engine_and_for_what_lacks_and_is_known_only(
 ) -> None:
     known = publish(tmp_path, monkeypatch, "kindest/node:v1.34.4", "kindest/node:v1.36.3", "busybox:latest")
     docker.install(pull="echo 'dial tcp 192.0.2.1:443: i/o timeout' >&2; exit 1", manifest="exit 0")
-    found = doctor.look(("1.34.4", "1.36.3"))
+    found = facts.look(("1.34.4", "1.36.3"))
     assert found.engine is not None
     assert [(each.image, each.why) for each in found.engine.offers] == [
         (NODE, "the registry did not answer in time"),
@@ -227,19 +228,19 @@ def test_a_registry_is_asked_by_the_engine_and_for_what_lacks_and_is_known_only(
     ]
     assert [call for call in docker.calls if call.startswith(("pull", "manifest"))] == [f"pull {NODE}"]
     docker.install(image_inspect='case "$*" in *kindest*) ;; *) exit 1 ;; esac')
-    there = doctor.look(("1.34.4",))
+    there = facts.look(("1.34.4",))
     assert there.engine is not None
     assert there.engine.offers == ()
     assert there.kubernetes[0].node_image == NODE
     known.write_text(f"busybox:latest {DIGEST}\n")
     asked = len(docker.calls)
-    unknown = doctor.look(("1.34.4",))
+    unknown = facts.look(("1.34.4",))
     assert unknown.kubernetes[0].node_image == ""  # whatever the engine has under that tag
     assert not any("kindest" in call for call in docker.calls[asked:])
     check = named("image registry", replace(GOOD, kubernetes=unknown.kubernetes), Target.KIND)
     assert check.found == "not asked: no image that lacks is known by its digest"
     docker.install(image_inspect="exit 1", pull="echo 'x: Pulling from mine/node'; exec sleep 60")
-    named_one = doctor.look(("1.34.4",), kind_image="mine/node:1")
+    named_one = facts.look(("1.34.4",), kind_image="mine/node:1")
     assert named_one.engine is not None
     assert [(each.image, each.there) for each in named_one.engine.offers] == [("mine/node:1", True)]
     assert doctor.built_here(named_one) == ()
@@ -248,28 +249,28 @@ def test_a_registry_is_asked_by_the_engine_and_for_what_lacks_and_is_known_only(
 def test_the_disk_that_is_wanted_is_for_what_is_still_to_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
     none = BUILT_NONE[0]
     built = replace(none, control_plane=True, built=True, node_image=NODE)
-    need = doctor._cache_need_bytes
-    facts = GOOD.engine
-    assert need(Target.ALL, {"kind", "etcd", "kwok"}, [built], facts) == doctor.CACHE_NEED_BUILT_BYTES
-    assert need(Target.KIND, {"kind"}, [built], facts) == doctor.CACHE_NEED_BUILT_BYTES
-    assert need(Target.ALL, {"kind"}, [built], facts) == doctor.CACHE_NEED_CONTROL_PLANE_BYTES
-    assert need(Target.SIMULATED, {"etcd", "kwok"}, [none], None) == doctor.CACHE_NEED_CONTROL_PLANE_BYTES
-    assert need(Target.KIND, {"kind"}, [none], facts) == doctor.CACHE_NEED_BYTES
+    need = facts._cache_need_bytes
+    running = GOOD.engine
+    assert need(Target.ALL, {"kind", "etcd", "kwok"}, [built], running) == facts.CACHE_NEED_BUILT_BYTES
+    assert need(Target.KIND, {"kind"}, [built], running) == facts.CACHE_NEED_BUILT_BYTES
+    assert need(Target.ALL, {"kind"}, [built], running) == facts.CACHE_NEED_CONTROL_PLANE_BYTES
+    assert need(Target.SIMULATED, {"etcd", "kwok"}, [none], None) == facts.CACHE_NEED_CONTROL_PLANE_BYTES
+    assert need(Target.KIND, {"kind"}, [none], running) == facts.CACHE_NEED_BYTES
     # Where the node image can be pulled nothing but kind is built: a hosted runner's disk is enough.
-    assert need(Target.KIND, set(), [replace(none, pulled=True)], REGISTRY) == doctor.CACHE_NEED_BUILT_BYTES
-    monkeypatch.setattr("chaos.hosts.image.has_rootfs", lambda: False)
+    assert need(Target.KIND, set(), [replace(none, pulled=True)], REGISTRY) == facts.CACHE_NEED_BUILT_BYTES
+    monkeypatch.setattr("chaos.hosts.image_rootfs.has_rootfs", lambda: False)
     lacks_image = replace(built, node_image="", published=NODE)
-    assert need(Target.KIND, {"kind"}, [lacks_image], NO_REGISTRY) > doctor.CACHE_NEED_BUILT_BYTES
-    assert need(Target.KIND, {"kind"}, [lacks_image], REGISTRY) == doctor.CACHE_NEED_BUILT_BYTES
+    assert need(Target.KIND, {"kind"}, [lacks_image], NO_REGISTRY) > facts.CACHE_NEED_BUILT_BYTES
+    assert need(Target.KIND, {"kind"}, [lacks_image], REGISTRY) == facts.CACHE_NEED_BUILT_BYTES
 
 
 def test_kubectl_lacks_until_it_is_taken_out_of_the_node_image_and_nothing_is_built_for_it() -> None:
     pulled = replace(BUILT_NONE[0], control_plane=True, node_image=NODE, kubectl=False)
-    assert pulled.lacks(Target.KIND) == (doctor.KUBECTL,)
+    assert pulled.lacks(Target.KIND) == (facts.KUBECTL,)
     assert pulled.builds(Target.KIND) == ()
     assert pulled.lacks(Target.SIMULATED) == ()
     assert replace(pulled, kubectl=True).lacks(Target.ALL) == ()
-    assert replace(pulled, node_image="").builds(Target.KIND) == (doctor.REST,)
+    assert replace(pulled, node_image="").builds(Target.KIND) == (facts.REST,)
     assert replace(pulled, node_image="", pulled=True).builds(Target.KIND) == ()
     check = doctor._kubernetes(pulled, Target.KIND)
     assert (check.status, check.found) == (Status.MISSING, "not there: kubectl, which its node image has")

@@ -7,7 +7,8 @@ import pytest
 
 from chaos.errors import OrdealError
 from chaos.hosts import graphs
-from chaos.hosts.binaries import BUNDLES, DEFAULT_KUBERNETES, SMALL, module_files, resolve
+from chaos.hosts.bundles import BUNDLES, DEFAULT_KUBERNETES, SMALL
+from chaos.hosts.pins import module_files, resolve
 from chaos.hosts.places import manifests_dir
 
 # Modules by the makers of what is built stay as those want them.
@@ -57,7 +58,7 @@ def test_a_main_of_ours_decides_only_its_own_bundle(tmp_path: Path, monkeypatch:
             target = copy / "go" / SMALL / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
-    monkeypatch.setattr("chaos.hosts.binaries.manifests_dir", lambda: copy)
+    monkeypatch.setattr("chaos.hosts.pins.manifests_dir", lambda: copy)
     assert digests() == before
     with (copy / "go" / SMALL / DEFAULT_KUBERNETES / "coredns" / "main.go").open("a") as main:
         main.write("// changed\n")

@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from chaos.errors import OrdealError
-from chaos.hosts import image
-from chaos.hosts.binaries import goarch
+from chaos.hosts import image, image_build, image_programs
+from chaos.hosts.go import goarch
 from chaos.hosts.places import manifests_dir
 
 RECIPE = manifests_dir() / "node-image"
 NAMES = {
-    **{name: f"k8s/{name}:v1.34.4" for name in (*image.CONTROL_PLANE, "kube-proxy")},
+    **{name: f"k8s/{name}:v1.34.4" for name in (*image_build.CONTROL_PLANE, "kube-proxy")},
     "etcd": "k8s/etcd:3.6.5-0",
     "coredns": "k8s/coredns/coredns:v1.12.1",
     "pause": "k8s/pause:3.10.1",
@@ -39,9 +39,9 @@ HERE, ELSEWHERE = (62, 183) if goarch() == "amd64" else (183, 62)
 
 def test_a_component_that_fits_is_taken_with_its_digest(tmp_path: Path) -> None:
     path = program(tmp_path / "x", HERE)
-    assert image._checked("kube-apiserver", path).path == path
+    assert image_programs._checked("kube-apiserver", path).path == path
     changed = program(tmp_path / "y", HERE, dynamic=True)
-    assert image._checked("kubelet", changed).sha256 != image._checked("kubelet", path).sha256
+    assert image_programs._checked("kubelet", changed).sha256 != image_programs._checked("kubelet", path).sha256
 
 
 def test_a_component_that_cannot_run_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -61,17 +61,17 @@ def test_a_component_that_cannot_run_is_refused_with_the_reason(tmp_path: Path) 
         ("kube-apiserver", program(tmp_path / "dynamic", HERE, dynamic=True), "dynamically linked"),
     ):
         with pytest.raises(OrdealError, match=why):
-            image._checked(name, path)
+            image_programs._checked(name, path)
 
 
 def test_the_digest_is_of_every_program_and_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs = {"kubelet": image._Program(tmp_path, "aa"), "etcd": image._Program(tmp_path, "bb")}
+    programs = {"kubelet": image_programs.Program(tmp_path, "aa"), "etcd": image_programs.Program(tmp_path, "bb")}
     copy = tmp_path / "node-image"
     shutil.copytree(RECIPE, copy)
-    monkeypatch.setattr(image, "_recipes", lambda: copy)
+    monkeypatch.setattr(image, "recipes", lambda: copy)
     before = image._digest(programs)
     assert image._digest(dict(reversed(programs.items()))) == before
-    assert image._digest(programs | {"kubelet": image._Program(tmp_path, "cc")}) != before
+    assert image._digest(programs | {"kubelet": image_programs.Program(tmp_path, "cc")}) != before
     entrypoint = copy / "root/usr/local/bin/entrypoint"
     entrypoint.write_text(entrypoint.read_text() + "\n")
     assert image._digest(programs) != before
@@ -81,15 +81,15 @@ def test_kubeadm_says_what_the_images_are_called(tmp_path: Path) -> None:
     kubeadm = tmp_path / "kubeadm"
     kubeadm.write_text("#!/bin/sh\ncat <<END\n" + "\n".join(NAMES.values()) + "\nEND\n")
     kubeadm.chmod(0o755)
-    assert image._kubeadm_names(kubeadm, "1.34.4") == NAMES
+    assert image_build._kubeadm_names(kubeadm, "1.34.4") == NAMES
     kubeadm.write_text("#!/bin/sh\necho k8s/pause:1\n")
     with pytest.raises(OrdealError, match="names no image for coredns, etcd"):
-        image._kubeadm_names(kubeadm, "1.34.4")
+        image_build._kubeadm_names(kubeadm, "1.34.4")
 
 
 def test_the_nodes_files_name_only_images_that_the_node_has(tmp_path: Path) -> None:
-    image._node_files(tmp_path, "1.34.4", NAMES)
-    inside = {each.name for each in image._inner_images(NAMES)}
+    image_build._node_files(tmp_path, "1.34.4", NAMES)
+    inside = {each.name for each in image_build._inner_images(NAMES)}
     named = set()
     for path in (tmp_path / "kind/manifests").iterdir():
         for document in yaml.safe_load_all(path.read_text()):
@@ -98,7 +98,7 @@ def test_the_nodes_files_name_only_images_that_the_node_has(tmp_path: Path) -> N
             if "helperPod.yaml" in document.get("data", {}):
                 helper = yaml.safe_load(document["data"]["helperPod.yaml"])
                 named |= {each["image"] for each in helper["spec"]["containers"]}
-    assert named == {image._flannel_image(), image._local_path_image(), image.WORKLOAD_IMAGE}
+    assert named == {image_build._flannel_image(), image_build._local_path_image(), image_build.WORKLOAD_IMAGE}
     assert named <= inside
     assert 'sandbox_image = "k8s/pause:3.10.1"' in (tmp_path / "etc/containerd/config.toml").read_text()
     assert (tmp_path / "kind/version").read_text() == "v1.34.4"

@@ -12,7 +12,7 @@ from chaos.hosts import limits as module
 from chaos.hosts.limits import BYTES_FOR_A_CLUSTER, Limits, clusters_side_by_side, limits
 from chaos.hosts.target import Target
 from chaos.session import hooks as session
-from chaos.setup import doctor
+from chaos.setup import facts
 
 GIB = 1024**3
 
@@ -100,8 +100,8 @@ def test_what_the_user_told_pytest_xdist_is_left_to_it(monkeypatch: pytest.Monke
 def test_it_is_what_processes_side_by_side_and_the_doctor_go_by(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
     few = Limits(3, 64 * GIB, 64 * GIB)
-    for each in (module, doctor):
+    for each in (module, facts):
         monkeypatch.setattr(each, "limits", lambda: few)
     assert session.pytest_xdist_auto_num_workers() == 3
-    found = doctor.look(("1.34.4",), Target.SIMULATED)
+    found = facts.look(("1.34.4",), Target.SIMULATED)
     assert (found.processors, found.memory_bytes) == (3, 64 * GIB)

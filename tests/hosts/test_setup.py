@@ -13,14 +13,14 @@ import pytest
 
 from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
-from chaos.hosts import daemon, engine, mounts, packages, parts, preparations, record, workload_images
+from chaos.hosts import daemon, engine, mounts, packages, parts, preparations, record, workload_build
 from chaos.hosts.disk import GIB, Disk
 from chaos.hosts.places import journals_dir, state_dir
 from chaos.hosts.registry import Offer
 from chaos.hosts.target import Target
 from chaos.record.journal import CLUSTER, Journal
-from chaos.setup import doctor, setup
-from chaos.setup.doctor import EngineFacts, Kubernetes, PartFacts
+from chaos.setup import facts, setup
+from chaos.setup.facts import EngineFacts, Kubernetes, PartFacts
 from chaos.setup.setup import planned
 from tests.hosts.fake_docker import FakeDocker
 from tests.hosts.published import DIGEST, publish
@@ -48,7 +48,7 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mounts, "MOUNTS", Path(os.devnull))
     monkeypatch.setattr(daemon, "_start", lambda _: pytest.fail("a container engine was started"))
     monkeypatch.setattr(packages, "_apt", lambda *_: pytest.fail("apt was run"))
-    monkeypatch.setattr(workload_images, "builders", lambda recipe: ("maven",) if recipe.artifact else ("debootstrap",))
+    monkeypatch.setattr(workload_build, "builders", lambda recipe: ("maven",) if recipe.artifact else ("debootstrap",))
 
 
 def test_a_ready_machine_has_nothing_to_do() -> None:
@@ -285,7 +285,7 @@ def fedora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     monkeypatch.setenv("PATH", str(made.folder))
     monkeypatch.setattr(engine, "clients", lambda: [made.client])
     monkeypatch.setattr(preparations, "SYSCTLS", {})
-    monkeypatch.setattr(doctor, "CACHE_NEED_BYTES", 0)
+    monkeypatch.setattr(facts, "CACHE_NEED_BYTES", 0)
     parts._lacks.cache_clear()
     return made
 

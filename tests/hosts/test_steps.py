@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from chaos.basics.progress import Report
 from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
 from chaos.hosts import engine, packages, parts, preparations, registry
-from chaos.hosts.binaries import Report
 from chaos.hosts.command import run
 from chaos.hosts.registry import Offer
 from chaos.run import durations
@@ -238,9 +238,9 @@ class Registry:
         monkeypatch.setattr(registry, "ask", answers)
         monkeypatch.setattr(preparations, "missing", lambda _: ())
         monkeypatch.setattr(parts, "lacking_packages", tuple)
-        monkeypatch.setattr("chaos.setup.doctor.node_image", lambda *_: "")
+        monkeypatch.setattr("chaos.setup.facts.node_image", lambda *_: "")
         monkeypatch.setattr("chaos.hosts.binaries.built", lambda *_: None)
-        monkeypatch.setattr("chaos.hosts.image.has_rootfs", lambda: False)
+        monkeypatch.setattr("chaos.hosts.image_rootfs.has_rootfs", lambda: False)
 
     def needed(self, *args: Any) -> list[str]:
         return [each.title for each in kind_steps(*args) if each.needed()]

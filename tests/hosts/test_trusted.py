@@ -15,7 +15,7 @@ from chaos.clusters import kind, simulated, simulated_home
 from chaos.clusters.base import Shape
 from chaos.clusters.simulated_home import Ports, home_of, process_record, write_record
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, places, preparations, record, trusted
+from chaos.hosts import binaries, pins, places, preparations, record, trusted
 from chaos.hosts.places import cache_dir, journals_dir, state_dir, state_path
 from chaos.record.journal import pending
 
@@ -205,7 +205,7 @@ def test_a_new_cache_or_state_is_closed_whatever_the_umask_is(made: Callable[[],
 
 def built() -> binaries.Binaries:
     """A bundle in the cache, as a build leaves it."""
-    _, digest = binaries.module_files("pause")
+    _, digest = pins.module_files("pause")
     directory = cache_dir() / "bin" / "pause" / f"1.0.0-{digest}"
     directory.mkdir(parents=True)
     program = directory / "pause"

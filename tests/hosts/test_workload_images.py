@@ -14,11 +14,12 @@ import pytest
 
 from chaos.clusters.node_images import full_name
 from chaos.errors import OrdealError
-from chaos.hosts import workload_images
+from chaos.hosts import workload_build, workload_images
 from chaos.hosts.command import CommandError, Output
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import manifests_dir
-from chaos.hosts.workload_images import RECIPES, Artifact, Recipe, choose, names, obstacle, recipe
+from chaos.hosts.workload_images import choose, obstacle
+from chaos.hosts.workload_recipes import RECIPES, Artifact, Recipe, names, recipe
 from tests.hosts.published import DIGEST, publish
 
 REDIS = recipe("redis")
@@ -44,7 +45,7 @@ class FakeEngine:
         if argv[:2] == ("image", "inspect"):
             if image not in self.has:
                 return Output(1, "", "No such image")
-            label = {workload_images.LABEL: self.has[image]} if self.has[image] else {}
+            label = {workload_build.LABEL: self.has[image]} if self.has[image] else {}
             entry = {"Config": {"Labels": label}, "Created": "2026-01-01T00:00:00+00:00", "Size": 5}
             return Output(0, json.dumps([entry]), "")
         if argv[0] == "pull":
@@ -62,7 +63,7 @@ class FakeEngine:
 
 
 def test_ours_is_taken_before_a_registry_is_asked() -> None:
-    ours = workload_images._tag(REDIS)
+    ours = workload_build.tag_of(REDIS)
     engine: Any = FakeEngine({ours: "redis"}, registry=(PULLED,))
     assert choose("redis", engine=engine) == ours
     assert not any(line.startswith("pull") for line in engine.done)
@@ -125,7 +126,7 @@ def test_nodes_that_pull_themselves_are_told_a_digest_or_nothing(published: Path
 
 
 def test_the_users_image_goes_first_and_must_have_the_server() -> None:
-    engine: Any = FakeEngine({"my/redis:1": "", workload_images._tag(REDIS): "redis"})
+    engine: Any = FakeEngine({"my/redis:1": "", workload_build.tag_of(REDIS): "redis"})
     assert choose("redis", "my/redis:1", engine=engine) == "my/redis:1"
     lacks: Any = FakeEngine({"my/nginx:1": ""}, broken=True)
     with pytest.raises(
@@ -141,7 +142,7 @@ def test_the_users_image_goes_first_and_must_have_the_server() -> None:
 
 
 def test_an_image_of_our_name_without_our_label_is_not_ours() -> None:
-    engine: Any = FakeEngine({workload_images._tag(REDIS): ""})
+    engine: Any = FakeEngine({workload_build.tag_of(REDIS): ""})
     assert workload_images.find(engine, "redis") is None
 
 
@@ -156,7 +157,7 @@ def test_each_recipe_has_a_containerfile_and_an_option_of_its_own() -> None:
 
 def test_a_tag_covers_the_recipe() -> None:
     tags = {
-        workload_images._tag(each)
+        workload_build.tag_of(each)
         for each in (
             REDIS,
             replace(REDIS, packages=("redis-server",)),
@@ -181,7 +182,7 @@ def jar(path: Path, member: str, holds: dict[str, str]) -> None:
 
 
 def test_an_artifacts_member_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = workload_images.run
+    real = workload_build.run
 
     def maven(argv: list[str], **options: Any) -> Output:
         if argv[0] == "tar":
@@ -190,21 +191,21 @@ def test_an_artifacts_member_is_unpacked(tmp_path: Path, monkeypatch: pytest.Mon
         shutil.copy(tmp_path / "a-1.jar", options["cwd"])
         return Output(0, "", "")
 
-    monkeypatch.setattr(workload_images, "run", maven)
-    monkeypatch.setattr(workload_images.shutil, "which", lambda _: "/usr/bin/mvn")
+    monkeypatch.setattr(workload_build, "run", maven)
+    monkeypatch.setattr(workload_build.shutil, "which", lambda _: "/usr/bin/mvn")
     out = tmp_path / "files"
     out.mkdir()
     jar(tmp_path / "a-1.jar", "linux.tar.gz", {"bin/server": "elf"})
     sha256 = hashlib.sha256((tmp_path / "a-1.jar").read_bytes()).hexdigest()
-    workload_images._unpack(Artifact("g:a:1", "linux.tar.gz", sha256), tmp_path / "one", out, lambda _: None)
+    workload_build._unpack(Artifact("g:a:1", "linux.tar.gz", sha256), tmp_path / "one", out, lambda _: None)
     assert (out / "bin/server").read_text() == "elf"
     with pytest.raises(OrdealError, match=r"g:a:1 has no macos\.tar\.gz; it has linux"):
-        workload_images._unpack(Artifact("g:a:1", "macos.tar.gz", sha256), tmp_path / "two", out, lambda _: None)
+        workload_build._unpack(Artifact("g:a:1", "macos.tar.gz", sha256), tmp_path / "two", out, lambda _: None)
     shutil.rmtree(out)
     out.mkdir()
     jar(tmp_path / "a-1.jar", "linux.tar.gz", {"bin/server": "another's"})
     with pytest.raises(OrdealError, match=rf"g:a:1 came with the SHA-256 [0-9a-f]{{64}}, and {sha256} is pinned"):
-        workload_images._unpack(Artifact("g:a:1", "linux.tar.gz", sha256), tmp_path / "three", out, lambda _: None)
+        workload_build._unpack(Artifact("g:a:1", "linux.tar.gz", sha256), tmp_path / "three", out, lambda _: None)
     assert not list(out.iterdir())
 
 
@@ -227,17 +228,18 @@ def test_architectures_are_in_no_tag() -> None:
     mysql57 = recipe("mysql57")
     assert mysql57.artifact is not None
     other = replace(mysql57, published_for=("arm64",), artifact=replace(mysql57.artifact, architecture="arm64"))
-    assert workload_images._tag(other) == workload_images._tag(mysql57)
+    assert workload_build.tag_of(other) == workload_build.tag_of(mysql57)
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Root on Debian, amd64, with nothing built and no AppArmor profile."""
-    monkeypatch.setattr(workload_images.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(workload_images, "goarch", lambda: "amd64")
-    monkeypatch.setattr(workload_images.packages, "can_install", lambda: True)
-    monkeypatch.setattr(workload_images.shutil, "which", lambda _: None)
-    monkeypatch.setattr(workload_images, "_base_folder", lambda: Path("/nowhere"))
+    monkeypatch.setattr(workload_build.os, "geteuid", lambda: 0)
+    for module in (workload_images, workload_build):
+        monkeypatch.setattr(module, "goarch", lambda: "amd64")
+    monkeypatch.setattr(workload_build.packages, "can_install", lambda: True)
+    monkeypatch.setattr(workload_build.shutil, "which", lambda _: None)
+    monkeypatch.setattr(workload_build, "_base_folder", lambda: Path("/nowhere"))
     monkeypatch.setattr(workload_images.apparmor, "PROFILES", Path("/nowhere"))
 
 
@@ -249,9 +251,9 @@ def test_what_keeps_a_machine_from_an_image(monkeypatch: pytest.MonkeyPatch) -> 
     assert [why(name) for name in names()] == [""] * len(names())  # they can be built
     assert why("redis", "mine:1") == "mine:1 can't be pulled (the registry has no such image)"
     assert why("redis", "mine:1", has={"mine:1": ""}) == ""
-    monkeypatch.setattr(workload_images.packages, "can_install", lambda: False)
+    monkeypatch.setattr(workload_build.packages, "can_install", lambda: False)
     assert why("ceph") == "debootstrap, which it is built with, can't be installed: this machine has no apt-get"
-    assert why("ceph", has={workload_images._tag(recipe("ceph")): "ceph"}) == ""
+    assert why("ceph", has={workload_build.tag_of(recipe("ceph")): "ceph"}) == ""
     assert why("redis", registry=(PULLED,)) == ""
     assert why("mysql") == (
         f"{MYSQL} can't be pulled (the registry has no such image), and debootstrap and maven, which it is built "
@@ -262,7 +264,8 @@ def test_what_keeps_a_machine_from_an_image(monkeypatch: pytest.MonkeyPatch) -> 
         "(--ordeal-iperf3-image names another image), and debootstrap, which it is built with, can't be installed: "
         "this machine has no apt-get"
     )
-    monkeypatch.setattr(workload_images, "goarch", lambda: "arm64")
+    for module in (workload_images, workload_build):
+        monkeypatch.setattr(module, "goarch", lambda: "arm64")
     assert (
         why("mysql57")
         == "what it is built of is for amd64 alone, this machine is arm64: name an image with --ordeal-mysql57-image"
@@ -281,7 +284,7 @@ def test_a_profile_of_the_machines_mysqld_is_told_for_images_that_have_it_there(
     said = obstacle("mysql", "mine/mysql:8", engine=mine)
     assert "AppArmor profile /usr/sbin/mysqld is in force, and holds for /usr/sbin/mysqld in a pod too" in said
     assert "apparmor_parser --remove /etc/apparmor.d/usr.sbin.mysqld" in said
-    ours: Any = FakeEngine({workload_images._tag(recipe("mysql")): "mysql"})
+    ours: Any = FakeEngine({workload_build.tag_of(recipe("mysql")): "mysql"})
     assert obstacle("mysql", engine=ours) == ""  # its server has another path
     assert obstacle("redis", engine=FakeEngine(registry=(PULLED,))) == ""  # type: ignore[arg-type]
     profiles.write_text("/usr/sbin/mysqld (complain)\n")

@@ -13,7 +13,7 @@ import pytest
 from chaos.clusters.base import KIND, Cluster, dense_shape, stateful_shape
 from chaos.clusters.kind import KindCluster
 from chaos.harm import load_all
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.places import journals_dir, state_dir
 from chaos.record.journal import Journal
 from chaos.run import pool as pools

@@ -11,7 +11,7 @@ import pytest
 
 from chaos.conformance import choice
 from chaos.conformance.program import require
-from chaos.hosts.binaries import DEFAULT_KUBERNETES
+from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from tests.integration.foreign import foreign_cluster, nodes_of
 
 ROOT = Path(__file__).parents[2]

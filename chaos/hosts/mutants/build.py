@@ -15,16 +15,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.basics.progress import Report, silent
 from chaos.basics.untrusted import json_file
 from chaos.errors import OrdealError
-from chaos.hosts import binaries, trusted
-from chaos.hosts.binaries import Report, silent
+from chaos.hosts import binaries, bundles, pins, trusted
 from chaos.hosts.lock import locked
 from chaos.hosts.mutants.known import Mutant, Substitution, find
 from chaos.hosts.places import cache_dir, cache_path
 
-BUNDLE = binaries.KUBERNETES
-_PACKAGES = {**binaries.BUNDLES[binaries.CONTROL_PLANE].commands, **binaries.BUNDLES[BUNDLE].commands}
+BUNDLE = bundles.KUBERNETES
+_PACKAGES = {**bundles.BUNDLES[bundles.CONTROL_PLANE].commands, **bundles.BUNDLES[BUNDLE].commands}
 RECORD = "build.json"
 
 
@@ -52,7 +52,7 @@ def build(name: str, kubernetes: str | None = None, *, report: Report = silent) 
     """
     mutant = find(name)
     version = _version(kubernetes)
-    source, digest = binaries.module_files(BUNDLE, version, report=report)
+    source, digest = pins.module_files(BUNDLE, version, report=report)
     ready = _read(mutant, version, digest)
     if ready is not None:
         return ready
@@ -82,9 +82,9 @@ def built(name: str, kubernetes: str | None = None) -> Built | None:
     """The mutant's program if the cache has it; None otherwise, and where the version is neither pinned nor built."""
     mutant = find(name)
     version = _version(kubernetes)
-    if version not in binaries.pinned(BUNDLE) and binaries.built(BUNDLE, version) is None:
+    if version not in bundles.pinned(BUNDLE) and binaries.built(BUNDLE, version) is None:
         return None
-    return _read(mutant, version, binaries.module_files(BUNDLE, version)[1])
+    return _read(mutant, version, pins.module_files(BUNDLE, version)[1])
 
 
 def changed(substitutions: Sequence[Substitution], sources: Path, who: str) -> dict[str, str]:
@@ -112,7 +112,7 @@ def changed(substitutions: Sequence[Substitution], sources: Path, who: str) -> d
 
 
 def _version(kubernetes: str | None) -> str:
-    return binaries.DEFAULT_KUBERNETES if kubernetes is None else binaries.normal_version(kubernetes)
+    return bundles.DEFAULT_KUBERNETES if kubernetes is None else bundles.normal_version(kubernetes)
 
 
 def _base(version: str, digest: str) -> Path:
@@ -136,7 +136,7 @@ def _vendored(source: Path, base: Path, version: str, report: Report) -> Path:
         module.mkdir()
         for name in ("go.mod", "go.sum"):
             shutil.copyfile(source / name, module / name)
-        binaries.vendor(module)
+        pins.vendor(module)
         module.rename(tree)
     return tree
 

@@ -7,7 +7,7 @@ from kubernetes.client import CoreV1Api
 
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
-from chaos.hosts import workload_images
+from chaos.hosts import workload_build, workload_recipes
 from chaos.hosts.command import CommandError
 from chaos.hosts.engine import require
 from chaos.record.history import History, Observation
@@ -32,7 +32,7 @@ def read_running(cluster: Cluster, history: History) -> None:
 def read_image(image: str, history: History) -> None:
     """An Observation of what the server in an image of this machine's engine says. Raises OrdealError."""
     try:
-        said = workload_images.try_server(require(), workload_images.recipe("mysql"), image)
+        said = workload_build.try_server(require(), workload_recipes.recipe("mysql"), image)
     except CommandError as error:
         raise OrdealError(f"the server in {image} can't be asked for its version: {error}") from error
     version = version_in(said)

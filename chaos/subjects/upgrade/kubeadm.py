@@ -16,7 +16,7 @@ from chaos.clusters.base import BringsVersions, Cluster, NodeExec
 from chaos.clusters.client import is_ready, server_version
 from chaos.conformance.program import plain
 from chaos.errors import OrdealError
-from chaos.hosts.binaries import normal_version
+from chaos.hosts.bundles import normal_version
 from chaos.hosts.image import kind_config_patches
 from chaos.record.history import History, Observation
 from chaos.subjects.upgrade.promises import APPLY_BEGUN, APPLY_ENDED, CONTROL_PLANE, KUBELET, MANIFEST, SUCCEEDED

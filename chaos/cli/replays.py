@@ -1,0 +1,48 @@
+"""Commands that replay incidents, and undo what replays have left behind."""
+
+from typing import Annotated
+
+import typer
+
+from chaos.cli.output import say, tell, timestamped
+
+
+def run_suites(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[SUITES AND OPTIONS OF PYTEST]", help="Arguments for pytest.")
+    ] = None,
+) -> None:
+    """Replay incidents: pytest with the suites that come with this, in whatever folder; results in ./results."""
+    from chaos.session import running  # noqa: PLC0415
+
+    given = arguments or []
+    if {"-h", "--help"} & set(given[: given.index("--") if "--" in given else None]):
+        tell(running.help_text())
+        return
+    running.run(given)
+
+
+def undo(
+    server: Annotated[
+        str, typer.Option(metavar="URL", help="With --context: undo also what older versions left on this cluster.")
+    ] = "",
+    context: Annotated[str, typer.Option(metavar="NAME", help="The kubeconfig's context that leads to it.")] = "",
+    forget: Annotated[
+        str, typer.Option(metavar="RUN:NUMBER", help="Undo nothing; drop this entry, whose cluster is gone.")
+    ] = "",
+) -> None:
+    """Undo what runs that are over have left behind, on every cluster. Exits with 1 where something stays."""
+    from chaos.run.undo import Allowed, forget_entry, undo_all  # noqa: PLC0415
+
+    if forget:
+        forget_entry(forget, say)
+        return
+    handled = undo_all(timestamped(), Allowed(existing=True, server=server, context=context))
+    if not handled:
+        say("nothing to undo")
+        return
+    failed = [one for one in handled if one.error]
+    say(f"undone: {len(handled) - len(failed)}, still pending: {len(failed)}")
+    for one in failed:
+        say(f"  {one.what}: {one.error}")
+    raise typer.Exit(1 if failed else 0)
