@@ -139,8 +139,7 @@ def test_a_line_of_the_summary_is_visible() -> None:
 
 # Where something is written for a reader: who writes there makes it visible.
 WRITERS = {
-    "cli.output.say",
-    "cli.output.tell",
+    "cli.output._write",  # what say and tell have made visible
     "cli.output.print_json",  # JSON in ASCII
     "cli.output.write_markdown",  # each part of it is escaped
     "session.telling.report",

@@ -43,12 +43,19 @@ def say_list(title: str, said: Sequence[str]) -> None:
 
 def say(text: object = "", *, err: bool = False) -> None:
     """A line, whatever is in it: all that is printed as text goes through here, or through `tell`."""
-    typer.echo(line(str(text)), err=err)
+    _write(line(str(text)), err=err)
 
 
 def tell(text: str, *, err: bool = False) -> None:
     """Several lines."""
-    typer.echo(lines(text), err=err)
+    _write(lines(text), err=err)
+
+
+def _write(shown: str, *, err: bool) -> None:
+    """Not by typer.echo: to a stream in ASCII that writes UTF-8, where an escape would be read."""
+    out = sys.stderr if err else sys.stdout
+    out.write(f"{shown}\n")
+    out.flush()
 
 
 def say_error(sentence: str) -> None:
