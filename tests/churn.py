@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 from kubernetes.client import ApiClient
 
-from chaos.clusters.client import api_client
-from chaos.clusters.simulated import SimulatedCluster
+from chaos.clusters.simulated.cluster import SimulatedCluster
+from chaos.clusters.way.client import api_client
 from chaos.workloads.base import WORKLOAD_LABEL
 
 ROOT = Path(__file__).parents[1]

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 from kubernetes.client import ApiClient
 
-from chaos.clusters.client import api_client
+from chaos.clusters.way.client import api_client
 
 RESOURCES = ("nodes", "pods", "events")
 PKI = Path(__file__).parent / "pki"  # certificates, made by the script in it

@@ -16,7 +16,7 @@ from chaos.basics.scrub import REMOVED
 from chaos.basics.waiting import eventually
 from chaos.cli import output
 from chaos.clusters.base import ClusterRef, Shape
-from chaos.clusters.client import Access, unanswered
+from chaos.clusters.way.client import Access, unanswered
 from chaos.conformance.outcome import Reason, SpecOutcome, State
 from chaos.conformance.podlogs import PodLogs
 from chaos.conformance.rows import row

@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 
 from chaos.clusters.base import EXISTING, KIND, ClusterRef, Images, NodeExec, NodeNetwork, RunsContainers, Shape
-from chaos.clusters.existing import ExistingCluster
-from chaos.clusters.kind import KindCluster
+from chaos.clusters.existing.cluster import ExistingCluster
+from chaos.clusters.kind.cluster import KindCluster
 from chaos.conformance import program
 from chaos.harm.link import BadLink
 from chaos.harm.network import CutOff

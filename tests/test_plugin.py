@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos.clusters import kubeconfig
 from chaos.clusters.base import ClusterRef
 from chaos.clusters.identity import Identity
+from chaos.clusters.way import kubeconfig
 from chaos.harm import load_all
 from chaos.hosts.places import journals_dir
 from chaos.record.journal import Journal

@@ -14,8 +14,8 @@ import pytest
 from kubernetes.client import ApiException
 
 from chaos.basics.signals import as_interrupts
-from chaos.clusters import existing
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef
+from chaos.clusters.existing import cluster as existing
 from chaos.clusters.identity import Identity, NodeIdentity, OtherClusterError
 from chaos.errors import OrdealError
 from chaos.harm import base, load_all

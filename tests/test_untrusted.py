@@ -17,8 +17,11 @@ from hypothesis import strategies as st
 
 from chaos.basics import untrusted
 from chaos.basics.untrusted import DEPTH, Limit, bounded, json_of, json_text, lines, yaml_of
-from chaos.clusters import credentials, kind, kubeconfig, simulated_home, simulated_processes
 from chaos.clusters.base import ClusterRef, Shape, Zone
+from chaos.clusters.kind import cluster as kind
+from chaos.clusters.simulated import home as simulated_home
+from chaos.clusters.simulated import processes as simulated_processes
+from chaos.clusters.way import credentials, kubeconfig
 from chaos.conformance import program
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, bundles, ownership, record, registry

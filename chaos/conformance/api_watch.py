@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.client import api_client, raw_get
+from chaos.clusters.way.client import api_client, raw_get
 
 EVERY_S = 1.0
 AWAY_FOR_S = 3.0  # one answer that is late on a busy machine is no outage

@@ -7,7 +7,7 @@ from typing import Any
 from kubernetes.client import ApiClient, ApiException
 from urllib3.exceptions import HTTPError
 
-from chaos.clusters.client import api_client, raw_delete, raw_get
+from chaos.clusters.way.client import api_client, raw_delete, raw_get
 
 # Objects outside of namespaces that specs make. Webhooks first: one whose server is gone refuses what comes after.
 _PATHS = (

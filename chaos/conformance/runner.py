@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from chaos.basics.files import appended
 from chaos.basics.progress import Report, silent
-from chaos.clusters.client import api_client, raw_get
+from chaos.clusters.way.client import api_client, raw_get
 from chaos.conformance import leftovers
 from chaos.conformance.api_watch import ApiWatch
 from chaos.conformance.listing import Listing, listing

@@ -7,7 +7,7 @@ from kubernetes.client import ApiClient, CoordinationV1Api
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.base import Cluster, ControllerManagerSwitch, ControlPlaneSwap, Timers
-from chaos.clusters.client import server_version
+from chaos.clusters.way.client import server_version
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.record.journal import Saved

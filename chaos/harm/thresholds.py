@@ -8,7 +8,7 @@ from decimal import Decimal
 from kubernetes.utils import parse_quantity
 
 from chaos.clusters.base import Cluster
-from chaos.clusters.client import raw_get
+from chaos.clusters.way.client import raw_get
 from chaos.errors import OrdealError
 
 # Signals of file systems, by where the summary API has them. Source: pkg/kubelet/eviction/api/types.go;

@@ -19,7 +19,7 @@ from chaos.basics.files import file_name, place
 from chaos.basics.scrub import scrub
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster, NodeExec
-from chaos.clusters.client import raw_get
+from chaos.clusters.way.client import raw_get
 from chaos.errors import OrdealError
 from chaos.hosts.places import make_private
 from chaos.record import objects, stacks

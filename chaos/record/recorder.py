@@ -25,7 +25,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import MaxRetryError
 
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.client import CONTROL_PLANE_LABEL
+from chaos.clusters.way.client import CONTROL_PLANE_LABEL
 from chaos.errors import OrdealError
 from chaos.record.history import IN_SYNC, Blind, ClusterEvent, History, NodeChange, PodChange, Sample
 from chaos.workloads.base import WORKLOAD_LABEL

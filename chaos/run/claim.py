@@ -18,8 +18,8 @@ from typing import Any, Self
 from kubernetes.client import ApiClient, ApiException, CoordinationV1Api
 
 from chaos.clusters.base import EXISTING, ClusterRef
-from chaos.clusters.client import FAILURES, SYSTEM, Access, told
-from chaos.clusters.simulated_processes import Process
+from chaos.clusters.simulated.processes import Process
+from chaos.clusters.way.client import FAILURES, SYSTEM, Access, told
 from chaos.errors import OrdealError
 from chaos.hosts.places import journals_dir
 from chaos.record.journal import Journal

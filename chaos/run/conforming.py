@@ -8,7 +8,7 @@ from kubernetes.client import CoreV1Api
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import SIMULATED, Cluster
-from chaos.clusters.client import server_version
+from chaos.clusters.way.client import server_version
 from chaos.conformance import during, images, program
 from chaos.conformance.podlogs import upstreams_namespaces
 from chaos.conformance.rounds import Rounds, Wish, chosen

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from chaos.basics.files import appended, place
-from chaos.clusters import existing, kind, ready, simulated
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef, Images, Shape
+from chaos.clusters.existing import cluster as existing
 from chaos.clusters.identity import require_same
+from chaos.clusters.kind import cluster as kind
+from chaos.clusters.kind import ready
+from chaos.clusters.simulated import cluster as simulated
 from chaos.errors import OrdealError
 from chaos.hosts import engine
 from chaos.hosts.places import state_dir

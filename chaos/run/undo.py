@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.clusters import docker
 from chaos.clusters.base import EXISTING, KIND, Cluster
-from chaos.clusters.client import FAILURES, Access, told
 from chaos.clusters.identity import named_in, require_same
-from chaos.clusters.kubeconfig import read, sweep
+from chaos.clusters.kind import docker
+from chaos.clusters.way.client import FAILURES, Access, told
+from chaos.clusters.way.kubeconfig import read, sweep
 from chaos.errors import OrdealError
 from chaos.harm import load_all
 from chaos.harm.base import undo_pending

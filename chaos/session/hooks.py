@@ -21,9 +21,10 @@ from chaos.basics.files import file_name
 from chaos.basics.signals import Handlers, interrupt
 from chaos.basics.system import write_escapes
 from chaos.basics.visible import line
-from chaos.clusters import existing, kubeconfig
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
-from chaos.clusters.client import FAILURES, Access, told
+from chaos.clusters.existing import cluster as existing
+from chaos.clusters.way import kubeconfig
+from chaos.clusters.way.client import FAILURES, Access, told
 from chaos.conformance import program, rounds
 from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError

@@ -261,8 +261,8 @@ def _cluster_version(asked: Options) -> str:
     """The version that the cluster has, or will have. Raises OrdealError where an existing one does not answer."""
     if asked.cluster != EXISTING:
         return asked.kubernetes.removeprefix("v")
-    from chaos.clusters import kubeconfig  # noqa: PLC0415
-    from chaos.clusters.client import api_client, server_version  # noqa: PLC0415
+    from chaos.clusters.way import kubeconfig  # noqa: PLC0415
+    from chaos.clusters.way.client import api_client, server_version  # noqa: PLC0415
     from chaos.conformance.program import plain  # noqa: PLC0415
 
     with api_client(*kubeconfig.find(asked.kubeconfig, asked.context)) as client:

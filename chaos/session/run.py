@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters import existing, kubeconfig
 from chaos.clusters.base import EXISTING
+from chaos.clusters.existing import cluster as existing
+from chaos.clusters.way import kubeconfig
 from chaos.errors import OrdealError
 from chaos.harm import load_all
 from chaos.hosts.bundles import normal_version

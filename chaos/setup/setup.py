@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.basics.progress import Report, silent
-from chaos.clusters import kind
-from chaos.clusters import kubeconfig as kubeconfigs
 from chaos.clusters.base import SIMULATED, ClusterRef
+from chaos.clusters.kind import cluster as kind
+from chaos.clusters.way import kubeconfig as kubeconfigs
 from chaos.errors import OrdealError
 from chaos.hosts import (
     bundles,

@@ -24,8 +24,9 @@ from typing import Any, Final, ParamSpec, TypeVar
 from chaos.basics.files import PRIVATE
 from chaos.basics.scrub import scrub
 from chaos.basics.visible import line, lines
-from chaos.clusters import existing, kubeconfig
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Node, Shape
+from chaos.clusters.existing import cluster as existing
+from chaos.clusters.way import kubeconfig
 from chaos.errors import OrdealError
 from chaos.harm import load_all
 from chaos.harm.base import Fault, inject

@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
-from chaos.clusters.client import told
+from chaos.clusters.way.client import told
 from chaos.errors import OrdealError
 from chaos.hosts.places import manifests_dir
 

@@ -9,7 +9,7 @@ from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
-from chaos.clusters.client import is_ready
+from chaos.clusters.way.client import is_ready
 
 NAMESPACE = "default"
 

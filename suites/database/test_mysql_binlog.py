@@ -15,7 +15,7 @@ from chaos.clusters.base import (
     RunsContainers,
     stateful_shape,
 )
-from chaos.clusters.kind import NODEFS
+from chaos.clusters.kind.cluster import NODEFS
 from chaos.errors import OrdealError
 from chaos.harm.ballast import FillFileSystem
 from chaos.harm.kubelet import SetKubeletConfig

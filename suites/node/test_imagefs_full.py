@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from chaos.clusters.base import NodeExec, NodeImages, NodeNetwork, OwnFileSystems, RunsContainers, dense_shape
-from chaos.clusters.kind import IMAGEFS, NODEFS
+from chaos.clusters.kind.cluster import IMAGEFS, NODEFS
 from chaos.errors import OrdealError
 from chaos.harm.ballast import FillFileSystem
 from chaos.harm.kubelet import SetKubeletConfig

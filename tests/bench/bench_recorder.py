@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.base import SIMULATED, Shape, Zone
-from chaos.clusters.simulated import SimulatedCluster
+from chaos.clusters.simulated.cluster import SimulatedCluster
 from chaos.harm import load_all
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.places import journals_dir

@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 
 from chaos.clusters.base import Shape, Zone
-from chaos.clusters.simulated import SimulatedCluster
+from chaos.clusters.simulated.cluster import SimulatedCluster
 from chaos.results.results import machine_facts
 
 TARGETS_S = {1000: 12.0, 5000: 60.0}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.base import KIND, dense_shape
-from chaos.clusters.kind import KindCluster
+from chaos.clusters.kind.cluster import KindCluster
 from chaos.harm import load_all
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.command import run

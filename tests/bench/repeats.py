@@ -12,7 +12,7 @@ from typing import Any
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import KIND, dense_shape
-from chaos.clusters.kind import KindCluster
+from chaos.clusters.kind.cluster import KindCluster
 from chaos.errors import OrdealError
 from chaos.harm import load_all
 from chaos.harm.base import inject

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from kubernetes.client import ApiClient
 
-from chaos.clusters.client import api_client, raw_get
+from chaos.clusters.way.client import api_client, raw_get
 from tests.fake_apiserver import PKI, FakeApiServer
 
 THREADS = 6

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos.clusters import credentials, podexec
-from chaos.clusters.client import api_client, raw_get, read_nodes, server_version, transport_of
-from chaos.clusters.podexec import exec_in_pod, exit_code
+from chaos.clusters.way import credentials, podexec
+from chaos.clusters.way.client import api_client, raw_get, read_nodes, server_version, transport_of
+from chaos.clusters.way.podexec import exec_in_pod, exit_code
 from chaos.errors import OrdealError
 from chaos.hosts import extras
 from chaos.hosts.command import CommandError

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from chaos.basics.waiting import eventually
-from chaos.clusters import credentials
-from chaos.clusters.client import Access, raw_get, server_version
+from chaos.clusters.way import credentials
+from chaos.clusters.way.client import Access, raw_get, server_version
 from chaos.conformance import api_watch
 from chaos.conformance.api_watch import ApiWatch
 from chaos.errors import OrdealError

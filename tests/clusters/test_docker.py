@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from chaos.clusters import docker, pytestkind
-from chaos.clusters.pytestkind import KindTools
+from chaos.clusters.kind import docker, pytestkind
+from chaos.clusters.kind.pytestkind import KindTools
 from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError, Output
 from tests.hosts.fake_docker import FakeDocker

@@ -8,12 +8,13 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from chaos.clusters import docker, kind, ready
 from chaos.clusters.base import EXISTING, KIND, ClusterRef, Images, Shape
-from chaos.clusters.client import Access
-from chaos.clusters.existing import attach
+from chaos.clusters.existing.cluster import attach
 from chaos.clusters.identity import Identity, NodeIdentity, OtherClusterError, named_in, require_same
-from chaos.clusters.kind import KindCluster
+from chaos.clusters.kind import cluster as kind
+from chaos.clusters.kind import docker, ready
+from chaos.clusters.kind.cluster import KindCluster
+from chaos.clusters.way.client import Access
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
 from chaos.run import pool

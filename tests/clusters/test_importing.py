@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from chaos.basics.waiting import eventually
-from chaos.clusters import docker, node_images
+from chaos.clusters.kind import docker, node_images
 from chaos.hosts.command import CommandError, Output, run
 from chaos.hosts.go import goarch
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters import kind, loopfs, networks, pytestkind, ready
 from chaos.clusters.base import ClusterRef, Images, Shape
-from chaos.clusters.kind import KindCluster, KindSetup
-from chaos.clusters.pytestkind import KindTools
-from chaos.clusters.ready import kind_setup
+from chaos.clusters.kind import cluster as kind
+from chaos.clusters.kind import loopfs, networks, pytestkind, ready
+from chaos.clusters.kind.cluster import KindCluster, KindSetup
+from chaos.clusters.kind.pytestkind import KindTools
+from chaos.clusters.kind.ready import kind_setup
 from chaos.errors import OrdealError
 from chaos.hosts.image_build import WORKLOAD_IMAGE
 from chaos.record.journal import Journal

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos.clusters import kubeconfig
 from chaos.clusters.base import ClusterRef
-from chaos.clusters.client import api_client, server_version
-from chaos.clusters.kubeconfig import find, read
+from chaos.clusters.way import kubeconfig
+from chaos.clusters.way.client import api_client, server_version
+from chaos.clusters.way.kubeconfig import find, read
 from chaos.errors import OrdealError
 from chaos.hosts.places import journals_dir
 from chaos.record.journal import Journal

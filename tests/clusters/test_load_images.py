@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from chaos.clusters import node_images
-from chaos.clusters.node_images import load, load_as
+from chaos.clusters.kind import node_images
+from chaos.clusters.kind.node_images import load, load_as
 from chaos.hosts.go import goarch
 from tests.hosts.fake_docker import FakeDocker
 

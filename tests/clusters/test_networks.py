@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters import networks
+from chaos.clusters.kind import networks
 from chaos.errors import OrdealError
 from chaos.hosts import preparations, ranges
 from chaos.hosts.command import CommandError

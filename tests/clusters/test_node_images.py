@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from chaos.clusters import docker, node_images
+from chaos.clusters.kind import docker, node_images
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
 from tests.hosts.fake_docker import FakeDocker

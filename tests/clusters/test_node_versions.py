@@ -1,6 +1,6 @@
 """What a node is given of another version's images."""
 
-from chaos.clusters.node_versions import wanted
+from chaos.clusters.kind.node_versions import wanted
 
 IMAGES = {
     "localhost/kube-ordeal/flannel:v1",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaos.clusters.proxies import of_environment
+from chaos.clusters.way.proxies import of_environment
 from chaos.errors import OrdealError
 
 PROXY = {"HTTPS_PROXY": "http://proxy:3128"}

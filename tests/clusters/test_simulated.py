@@ -29,8 +29,8 @@ from chaos.clusters.base import (
     Timers,
     Zone,
 )
-from chaos.clusters.simulated import SimulatedCluster, _with_flags
-from chaos.clusters.simulated_home import (
+from chaos.clusters.simulated.cluster import SimulatedCluster, _with_flags
+from chaos.clusters.simulated.home import (
     Ports,
     Programs,
     Record,
@@ -42,8 +42,8 @@ from chaos.clusters.simulated_home import (
     read_record,
     write_record,
 )
-from chaos.clusters.simulated_nodes import groups_of, lease_duration_s, manifest, parsed
-from chaos.clusters.simulated_processes import MARK, Process, adopt, kill, marked, read, start
+from chaos.clusters.simulated.nodes import groups_of, lease_duration_s, manifest, parsed
+from chaos.clusters.simulated.processes import MARK, Process, adopt, kill, marked, read, start
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import Binaries
 from chaos.hosts.command import CommandError
@@ -52,7 +52,7 @@ from chaos.hosts.command import CommandError
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A state directory of the test's own."""
-    monkeypatch.setattr("chaos.clusters.simulated_home.state_dir", lambda: tmp_path)
+    monkeypatch.setattr("chaos.clusters.simulated.home.state_dir", lambda: tmp_path)
     return tmp_path
 
 
@@ -335,7 +335,7 @@ def test_what_is_gone_is_killed_without_a_word(sleeper):
 def test_it_outlives_the_one_who_started_it(tmp_path):
     code = f"""
 from pathlib import Path
-from chaos.clusters.simulated_processes import start
+from chaos.clusters.simulated.processes import start
 here = Path({str(tmp_path)!r})
 start(here / "record", ["sleep", "60"], log=here / "log", cwd=here, mark=str(here))
 """

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos.clusters import kubeconfig
+from chaos.clusters.way import kubeconfig
 from chaos.conformance import api_watch, process
 from chaos.conformance.listing import Listing, listing
 from chaos.conformance.outcome import Reason, SpecOutcome, State

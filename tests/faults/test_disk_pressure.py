@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters import loopfs
 from chaos.clusters.base import KIND, ClusterRef, Node, OwnFileSystem
+from chaos.clusters.kind import loopfs
 from chaos.errors import OrdealError
 from chaos.harm import thresholds
 from chaos.harm.ballast import BALLAST, FillFileSystem

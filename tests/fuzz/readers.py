@@ -17,7 +17,10 @@ from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 from chaos.basics import scrub, visible
-from chaos.clusters import credentials, kind, kubeconfig, podexec, simulated_home, simulated_processes
+from chaos.clusters.kind import cluster as kind
+from chaos.clusters.simulated import home as simulated_home
+from chaos.clusters.simulated import processes as simulated_processes
+from chaos.clusters.way import credentials, kubeconfig, podexec
 from chaos.conformance import estimate, listing, program
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, bundles, ownership, record, registry

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters import ready
+from chaos.clusters.kind import ready
 from chaos.errors import OrdealError
 from chaos.hosts import kubectl
 from chaos.hosts.command import CommandError

@@ -11,9 +11,11 @@ from unittest import mock
 
 import pytest
 
-from chaos.clusters import kind, simulated, simulated_home
 from chaos.clusters.base import Shape
-from chaos.clusters.simulated_home import Ports, home_of, process_record, write_record
+from chaos.clusters.kind import cluster as kind
+from chaos.clusters.simulated import cluster as simulated
+from chaos.clusters.simulated import home as simulated_home
+from chaos.clusters.simulated.home import Ports, home_of, process_record, write_record
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, pins, places, preparations, record, trusted
 from chaos.hosts.places import cache_dir, journals_dir, state_dir, state_path

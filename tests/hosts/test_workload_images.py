@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from chaos.clusters.node_images import full_name
+from chaos.clusters.kind.node_images import full_name
 from chaos.errors import OrdealError
 from chaos.hosts import workload_build, workload_images
 from chaos.hosts.command import CommandError, Output

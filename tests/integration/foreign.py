@@ -13,12 +13,12 @@ from typing import Any
 import yaml
 from kubernetes.client import CoreV1Api
 
-from chaos.clusters import docker
 from chaos.clusters.base import Node, Shape
-from chaos.clusters.client import api_client
-from chaos.clusters.existing import attach
-from chaos.clusters.kind import POD_SUBNET, SERVICE_SUBNET, KindCluster
-from chaos.clusters.ready import kind_setup
+from chaos.clusters.existing.cluster import attach
+from chaos.clusters.kind import docker
+from chaos.clusters.kind.cluster import POD_SUBNET, SERVICE_SUBNET, KindCluster
+from chaos.clusters.kind.ready import kind_setup
+from chaos.clusters.way.client import api_client
 from chaos.hosts.command import run
 from chaos.hosts.image import kind_config_patches
 

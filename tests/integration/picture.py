@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import msgspec
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.client import raw_get
-from chaos.clusters.kind import KindCluster
+from chaos.clusters.kind.cluster import KindCluster
+from chaos.clusters.way.client import raw_get
 from chaos.hosts.command import run
 from tests.comparing import settled
 

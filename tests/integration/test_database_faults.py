@@ -8,7 +8,7 @@ import pytest
 from kubernetes.client import CoreV1Api, StorageV1Api
 
 from chaos.clusters.base import VOLUME
-from chaos.clusters.kind import KindCluster
+from chaos.clusters.kind.cluster import KindCluster
 from chaos.errors import OrdealError
 from chaos.harm.base import inject
 from chaos.hosts import workload_images

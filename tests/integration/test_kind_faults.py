@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from kubernetes.client import AppsV1Api
 
-from chaos.clusters import docker, existing
 from chaos.clusters.base import EXISTING, Shape, missing
-from chaos.clusters.kind import IMAGEFS, KindCluster
+from chaos.clusters.existing import cluster as existing
+from chaos.clusters.kind import docker
+from chaos.clusters.kind.cluster import IMAGEFS, KindCluster
 from chaos.errors import OrdealError
 from chaos.harm.ballast import FillFileSystem
 from chaos.harm.base import FaultError, inject, registered

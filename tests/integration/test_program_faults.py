@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.kind import KindCluster
+from chaos.clusters.kind.cluster import KindCluster
 from chaos.errors import OrdealError
 from chaos.harm.base import inject, registered
 from chaos.harm.program import SwapProgram

@@ -7,7 +7,7 @@ import pytest
 
 from chaos.basics.waiting import eventually, hold
 from chaos.clusters.base import SIMULATED, Shape, Timers, Zone
-from chaos.clusters.simulated import SimulatedCluster
+from chaos.clusters.simulated.cluster import SimulatedCluster
 from chaos.record.history import Blind, History, NodeChange, PodChange
 from chaos.record.recorder import LATE_S, Recorder
 from chaos.run.pool import Pool

@@ -20,11 +20,11 @@ import urllib3
 from kubernetes.client import CoreV1Api, V1ConfigMap, V1ObjectMeta
 
 from chaos.basics.waiting import eventually
-from chaos.clusters import simulated_home
 from chaos.clusters.base import SIMULATED, ClusterRef, Shape, Timers, Zone
-from chaos.clusters.simulated import SimulatedCluster
-from chaos.clusters.simulated_home import home_of, process_record, read_record
-from chaos.clusters.simulated_processes import marked, read
+from chaos.clusters.simulated import home as simulated_home
+from chaos.clusters.simulated.cluster import SimulatedCluster
+from chaos.clusters.simulated.home import home_of, process_record, read_record
+from chaos.clusters.simulated.processes import marked, read
 from chaos.errors import OrdealError
 from chaos.harm.base import FaultError, inject
 from chaos.harm.control_plane import ReplaceControlPlane, StopControllerManager
@@ -253,7 +253,7 @@ def test_a_control_plane_that_cannot_start_is_told(name, monkeypatch):
 def test_a_create_that_is_killed_can_be_deleted_and_made_again(name, then, moment, moments):
     code = f"""
 from chaos.clusters.base import Shape
-from chaos.clusters.simulated import SimulatedCluster
+from chaos.clusters.simulated.cluster import SimulatedCluster
 SimulatedCluster.create({name!r}, Shape())
 """
     child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)

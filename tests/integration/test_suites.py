@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chaos.clusters.docker import names_in_cluster
+from chaos.clusters.kind.docker import names_in_cluster
 from chaos.hosts.command import run
 from chaos.record.history import History, Observation, Probe
 

@@ -10,8 +10,8 @@ import pytest
 from kubernetes.client import CoreV1Api, RbacAuthorizationV1Api, StorageV1Api
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.client import read_csi_drivers
-from chaos.clusters.kind import KindCluster
+from chaos.clusters.kind.cluster import KindCluster
+from chaos.clusters.way.client import read_csi_drivers
 from chaos.harm.base import inject
 from chaos.hosts import workload_images
 from chaos.record.history import FaultStep, History

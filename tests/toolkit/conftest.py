@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters import existing
+from chaos.clusters.existing import cluster as existing
 from chaos.harm import base
 from chaos.toolkit import session
 from chaos.toolkit.session import SESSION

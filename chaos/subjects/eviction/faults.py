@@ -9,7 +9,7 @@ from kubernetes.client import AppsV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.base import Cluster, NodeExec, RunsContainers
-from chaos.clusters.client import is_ready
+from chaos.clusters.way.client import is_ready
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker

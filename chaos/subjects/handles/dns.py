@@ -3,7 +3,7 @@
 from kubernetes.client import CoreV1Api
 
 from chaos.clusters.base import Cluster
-from chaos.clusters.client import is_ready
+from chaos.clusters.way.client import is_ready
 from chaos.errors import OrdealError
 
 NAMESPACE, LABEL = "kube-system", "k8s-app=kube-dns"

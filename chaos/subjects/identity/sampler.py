@@ -9,7 +9,7 @@ import msgspec
 from kubernetes.client import ApiClient
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.client import raw_get
+from chaos.clusters.way.client import raw_get
 from chaos.record.history import Blind, History, Observation, Sample
 
 IDENTITY = "node-identity"  # Observation by Node: JSON of the identifiers below, or GONE; also the source of Blind

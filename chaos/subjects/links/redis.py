@@ -10,7 +10,7 @@ from kubernetes.client import AppsV1Api
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
-from chaos.clusters.podexec import exec_in_pod
+from chaos.clusters.way.podexec import exec_in_pod
 from chaos.errors import OrdealError
 from chaos.workloads.base import create, creating, manifest
 from chaos.workloads.web import Deployed

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.podexec import exec_in_pod
+from chaos.clusters.way.podexec import exec_in_pod
 from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError
 from chaos.record.history import History, Observation, Sample

@@ -6,7 +6,7 @@ from typing import Any
 from kubernetes.client import CoreV1Api
 
 from chaos.clusters.base import Cluster
-from chaos.clusters.client import told
+from chaos.clusters.way.client import told
 from chaos.errors import OrdealError
 from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL, create_namespace
 from chaos.workloads.web import Deployed

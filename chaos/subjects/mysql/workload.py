@@ -12,8 +12,8 @@ from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster, NodeNetwork
-from chaos.clusters.client import is_ready
-from chaos.clusters.podexec import exec_in_pod
+from chaos.clusters.way.client import is_ready
+from chaos.clusters.way.podexec import exec_in_pod
 from chaos.errors import OrdealError
 from chaos.hosts import extras
 from chaos.workloads.base import WORKLOAD_LABEL, create, creating, manifest

@@ -12,7 +12,7 @@ from kubernetes.client import ApiClient, CoreV1Api
 
 from chaos.basics.go_duration import go_seconds
 from chaos.clusters.base import Cluster, NodeExec
-from chaos.clusters.client import raw_get
+from chaos.clusters.way.client import raw_get
 from chaos.record import stacks
 from chaos.record.history import Blind, History, Observation, Sample
 from chaos.subjects.pleg.promises import (

@@ -8,7 +8,7 @@ from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
-from chaos.clusters.client import told
+from chaos.clusters.way.client import told
 from chaos.errors import OrdealError
 from chaos.record.history import History, Sample
 from chaos.record.nodefacts import STARTED

@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.base import BringsVersions, Cluster, NodeExec
-from chaos.clusters.client import is_ready, server_version
+from chaos.clusters.way.client import is_ready, server_version
 from chaos.conformance.program import plain
 from chaos.errors import OrdealError
 from chaos.hosts.bundles import normal_version

@@ -12,7 +12,7 @@ from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import SHARED, Cluster, NodeExec, SharesFolder
-from chaos.clusters.client import is_ready, read_csi_drivers
+from chaos.clusters.way.client import is_ready, read_csi_drivers
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.record.journal import Saved

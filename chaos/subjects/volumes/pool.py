@@ -9,7 +9,7 @@ from kubernetes.client import CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.base import Cluster
-from chaos.clusters.podexec import exec_in_pod
+from chaos.clusters.way.podexec import exec_in_pod
 from chaos.record import evidence
 
 DRIVER, CLASS = "rbd-lock.kube-ordeal", "ordeal-rbd-lock"

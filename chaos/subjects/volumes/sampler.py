@@ -13,8 +13,8 @@ from kubernetes.client import CoreV1Api, StorageV1Api
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
-from chaos.clusters.client import is_ready
-from chaos.clusters.podexec import exec_in_pod
+from chaos.clusters.way.client import is_ready
+from chaos.clusters.way.podexec import exec_in_pod
 from chaos.errors import OrdealError
 from chaos.record.history import Blind, History, Observation, Sample
 from chaos.subjects.volumes import pool as rbd_lock

@@ -9,7 +9,7 @@ from kubernetes.client import ApiClient, CoreV1Api, StorageV1Api
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
-from chaos.clusters.client import is_ready
+from chaos.clusters.way.client import is_ready
 from chaos.errors import OrdealError
 from chaos.subjects.volumes.sampler import Watched
 from chaos.workloads.base import create, creating, manifest

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 from kubernetes.client import ApiClient
 
 from chaos.clusters.base import Cluster, ComponentSwap
-from chaos.clusters.client import raw_get
+from chaos.clusters.way.client import raw_get
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.elf import check_program

@@ -19,7 +19,7 @@ import msgspec
 from urllib3.exceptions import HTTPError
 
 from chaos.basics.untrusted import json_of
-from chaos.clusters.kubeconfig import (
+from chaos.clusters.way.kubeconfig import (
     ALWAYS,
     NEVER,
     PLUGIN_CONFIG,

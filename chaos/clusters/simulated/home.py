@@ -20,8 +20,8 @@ from chaos.basics.files import place
 from chaos.basics.untrusted import json_file
 from chaos.basics.waiting import eventually
 from chaos.clusters.base import Shape
-from chaos.clusters.simulated_nodes import groups_of
-from chaos.clusters.simulated_processes import MARK, adopt, kill, marked, read
+from chaos.clusters.simulated.nodes import groups_of
+from chaos.clusters.simulated.processes import MARK, adopt, kill, marked, read
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, bundles, trusted
 from chaos.hosts.command import PRIVATE_UMASK, CommandError, run

@@ -12,13 +12,13 @@ from kubernetes.client import ApiClient, ApiException, Configuration, CoreV1Api
 from kubernetes.utils import FailToCreateError
 from urllib3.exceptions import HTTPError, MaxRetryError, ProxyError, SSLError
 
-from chaos.clusters import kubeconfig as kubeconfigs
-from chaos.clusters import proxies
 from chaos.clusters.base import Node
-from chaos.clusters.credentials import Login
 from chaos.clusters.identity import Identity, NodeIdentity
-from chaos.clusters.proxies import Proxy
-from chaos.clusters.transport import UNAUTHORIZED, Transport, authorities, certificates
+from chaos.clusters.way import kubeconfig as kubeconfigs
+from chaos.clusters.way import proxies
+from chaos.clusters.way.credentials import Login
+from chaos.clusters.way.proxies import Proxy
+from chaos.clusters.way.transport import UNAUTHORIZED, Transport, authorities, certificates
 from chaos.errors import OrdealError
 
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.clusters import networks
 from chaos.clusters.base import Power
+from chaos.clusters.kind import networks
 from chaos.errors import OrdealError
 from chaos.hosts import engine
 from chaos.hosts.command import CommandError, Output, run

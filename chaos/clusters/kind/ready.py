@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from chaos.clusters.base import Images
-from chaos.clusters.kind import KindSetup
-from chaos.clusters.pytestkind import KindTools
+from chaos.clusters.kind.cluster import KindSetup
+from chaos.clusters.kind.pytestkind import KindTools
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, bundles, engine, image, registry
 from chaos.hosts import kubectl as kubectls

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.clusters import networks
+from chaos.clusters.kind import networks
 from chaos.hosts import engine, extras
 from chaos.hosts.command import PRIVATE_UMASK, run
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chaos.basics.waiting import eventually
-from chaos.clusters import docker, node_images
+from chaos.clusters.kind import docker, node_images
 from chaos.hosts import engine
 from chaos.hosts.command import pour
 

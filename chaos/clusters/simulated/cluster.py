@@ -24,11 +24,9 @@ from kubernetes.client import ApiClient, CoordinationV1Api
 from chaos.basics.files import place
 from chaos.basics.progress import silent
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters import kubeconfig as kubeconfigs
 from chaos.clusters.base import SIMULATED, ClusterRef, Images, Node, SecondControlPlane, Shape, Timers
-from chaos.clusters.client import Access, api_client
 from chaos.clusters.identity import Identity
-from chaos.clusters.simulated_home import (
+from chaos.clusters.simulated.home import (
     APISERVER,
     CONTROLLER_MANAGER,
     ETCD,
@@ -51,7 +49,7 @@ from chaos.clusters.simulated_home import (
     workdir,
     write_record,
 )
-from chaos.clusters.simulated_nodes import (
+from chaos.clusters.simulated.nodes import (
     CONTROL_PLANE_GROUP,
     GROUP_LABEL,
     Group,
@@ -63,7 +61,9 @@ from chaos.clusters.simulated_nodes import (
     ready_nodes,
     status,
 )
-from chaos.clusters.simulated_processes import Process, kill, read, start
+from chaos.clusters.simulated.processes import Process, kill, read, start
+from chaos.clusters.way import kubeconfig as kubeconfigs
+from chaos.clusters.way.client import Access, api_client
 from chaos.errors import OrdealError
 from chaos.hosts import trusted
 from chaos.hosts.command import PRIVATE_UMASK, run

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kubernetes.client import ApiClient
 
-from chaos.clusters.client import transport_of
+from chaos.clusters.way.client import transport_of
 from chaos.errors import OrdealError
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

@@ -10,7 +10,7 @@ from urllib3.exceptions import HTTPError
 from websocket import ABNF, WebSocketBadStatusException, WebSocketException, WebSocketTimeoutException
 
 from chaos.basics.untrusted import KIB, MIB, Limit, json_of
-from chaos.clusters.client import told, transport_of
+from chaos.clusters.way.client import told, transport_of
 from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError, Output
 

@@ -17,9 +17,9 @@ from urllib3.connectionpool import HTTPSConnectionPool
 from urllib3.util.ssl_ import ALPN_PROTOCOLS
 from websocket import WebSocket, WebSocketBadStatusException
 
-from chaos.clusters.credentials import Certificate, Credentials, Login, NoCredentialsError
-from chaos.clusters.kubeconfig import Chosen, contents, server_url
-from chaos.clusters.proxies import Proxy
+from chaos.clusters.way.credentials import Certificate, Credentials, Login, NoCredentialsError
+from chaos.clusters.way.kubeconfig import Chosen, contents, server_url
+from chaos.clusters.way.proxies import Proxy
 from chaos.errors import OrdealError
 from chaos.hosts import extras
 

@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chaos.clusters import docker
+from chaos.clusters.kind import docker
 from chaos.errors import OrdealError
 from chaos.hosts import engine, registry
 from chaos.hosts.command import Output, pour

@@ -12,7 +12,7 @@ import urllib3
 from kubernetes.client import ApiClient
 
 from chaos.clusters.base import Node, Shape, Timers, Zone
-from chaos.clusters.client import CONTROL_PLANE_LABEL, ZONE_LABEL
+from chaos.clusters.way.client import CONTROL_PLANE_LABEL, ZONE_LABEL
 from chaos.errors import OrdealError
 from chaos.hosts import go
 

@@ -14,7 +14,6 @@ from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
 from chaos.basics.files import place
 from chaos.basics.untrusted import json_file
 from chaos.basics.waiting import eventually
-from chaos.clusters import docker, kubeconfig, loopfs, networks, node_images, node_versions, pytestkind
 from chaos.clusters.base import (
     KIND,
     SHARED,
@@ -28,10 +27,12 @@ from chaos.clusters.base import (
     Shape,
     Timers,
 )
-from chaos.clusters.client import Access, api_client, read_nodes, server_version
 from chaos.clusters.identity import Identity, NodeIdentity
-from chaos.clusters.loopfs import LoopFileSystem
-from chaos.clusters.pytestkind import KindTools
+from chaos.clusters.kind import docker, loopfs, networks, node_images, node_versions, pytestkind
+from chaos.clusters.kind.loopfs import LoopFileSystem
+from chaos.clusters.kind.pytestkind import KindTools
+from chaos.clusters.way import kubeconfig
+from chaos.clusters.way.client import Access, api_client, read_nodes, server_version
 from chaos.errors import OrdealError
 from chaos.hosts import engine, registry, trusted
 from chaos.hosts.command import Output, run
