@@ -15,7 +15,8 @@ import pytest
 import urllib3
 from kubernetes.client import ApiClient, Configuration
 
-from chaos.clusters.base import ClusterRef, Node, Power
+from chaos.clusters.abilities import Power
+from chaos.clusters.base import ClusterRef, Node
 from chaos.hosts.command import Output
 
 SERVER = "https://recorded:6443"

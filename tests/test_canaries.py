@@ -15,7 +15,8 @@ from rich.console import Console
 from chaos.basics.scrub import REMOVED
 from chaos.basics.waiting import eventually
 from chaos.cli import output
-from chaos.clusters.base import ClusterRef, Shape
+from chaos.clusters.base import ClusterRef
+from chaos.clusters.shape import Shape
 from chaos.clusters.way.client import Access, unanswered
 from chaos.conformance.outcome import Reason, SpecOutcome, State
 from chaos.conformance.podlogs import PodLogs

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters.base import ABILITIES, KIND, SIMULATED
+from chaos.clusters.abilities import ABILITIES
+from chaos.clusters.base import KIND, SIMULATED
 from chaos.errors import OrdealError
 from chaos.hosts import mutants, workload_recipes
 from chaos.judge import catalogue

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from chaos.basics.waiting import WaitedInVainError
-from chaos.clusters.base import KIND, SIMULATED, ClusterRef, Node, Shape
+from chaos.clusters.base import KIND, SIMULATED, ClusterRef, Node
+from chaos.clusters.shape import Shape
 from chaos.conformance.rounds import DEFAULT, Wish
 from chaos.errors import OrdealError
 from chaos.harm.base import Fault

@@ -11,9 +11,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from chaos.clusters.base import EXISTING, KIND, SIMULATED, Shape
+from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.clusters.kind import pytestkind
 from chaos.clusters.kind.pytestkind import KindTools
+from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
 from chaos.hosts import extras
 from chaos.judge.catalogue import incidents

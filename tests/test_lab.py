@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from chaos.clusters.base import SIMULATED, ClusterRef, Shape, Timers
+from chaos.clusters.base import SIMULATED, ClusterRef
+from chaos.clusters.shape import Shape, Timers
 from chaos.errors import OrdealError
 from chaos.harm.base import FaultError, inject
 from chaos.judge.base import Invariant, Verdict, held, judge, violated

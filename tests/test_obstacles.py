@@ -10,9 +10,11 @@ from types import ModuleType
 
 import pytest
 
-from chaos.clusters.base import EXISTING, KIND, ClusterRef, Images, NodeExec, NodeNetwork, RunsContainers, Shape
+from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
+from chaos.clusters.base import EXISTING, KIND, ClusterRef, Images
 from chaos.clusters.existing.cluster import ExistingCluster
 from chaos.clusters.kind.cluster import KindCluster
+from chaos.clusters.shape import Shape
 from chaos.conformance import program
 from chaos.harm.link import BadLink
 from chaos.harm.network import CutOff

@@ -17,7 +17,7 @@ import yaml
 
 from chaos.clusters.base import ClusterRef
 from chaos.clusters.identity import Identity
-from chaos.clusters.way import kubeconfig
+from chaos.clusters.way import kubeconfig_files
 from chaos.harm import load_all
 from chaos.hosts.places import journals_dir
 from chaos.record.journal import Journal
@@ -691,7 +691,7 @@ def test_the_cluster_of_kubectl_is_taken_and_named_where_none_is_given(
     said = done.stdout.str()
     assert "the cluster is that of the context 'mine' of " in said
     assert "nothing was judged" in said
-    assert not list(kubeconfig.folder().iterdir()), "a copy of the user's is left"
+    assert not list(kubeconfig_files.folder().iterdir()), "a copy of the user's is left"
 
 
 # --- whose cluster it is

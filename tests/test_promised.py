@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters.base import SIMULATED, Timers
+from chaos.clusters.base import SIMULATED
+from chaos.clusters.shape import Timers
 from chaos.errors import OrdealError
 from chaos.judge.availability import outage_at_most
 from chaos.judge.base import Invariant, held

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from chaos.clusters.base import Timers
+from chaos.clusters.shape import Timers
 from chaos.judge.base import Finding, Invariant, Verdict, judge
 from chaos.judge.data import disk_use_bounded
 from chaos.judge.pods import nothing_terminated

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from chaos.basics import untrusted
 from chaos.basics.untrusted import DEPTH, Limit, bounded, json_of, json_text, lines, yaml_of
-from chaos.clusters.base import ClusterRef, Shape, Zone
-from chaos.clusters.kind import cluster as kind
+from chaos.clusters.base import ClusterRef
+from chaos.clusters.kind.home import IDENTITY, home_of, made_here
+from chaos.clusters.shape import Shape, Zone
 from chaos.clusters.simulated import home as simulated_home
 from chaos.clusters.simulated import processes as simulated_processes
-from chaos.clusters.way import credentials, kubeconfig
+from chaos.clusters.way import credentials, kubeconfig, kubeconfig_text
 from chaos.conformance import program
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, bundles, ownership, record, registry
@@ -168,10 +169,10 @@ def test_product_facts_and_kubeconfigs_say_a_thing_once(tmp_path: Path) -> None:
 
 def test_keys_that_a_kubeconfig_merges_are_kept_once() -> None:
     levels = [f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 40)]  # else 2**39 keys
-    held = kubeconfig.parse("\n".join(["a0: &a0 {k: 1}", *levels]).encode())
+    held = kubeconfig_text.parse("\n".join(["a0: &a0 {k: 1}", *levels]).encode())
     assert held == {f"a{n}": {"k": 1} for n in range(40)}
     inner_first = b"base: &b {k: 1, l: 1}\nx: {deep: &a {<<: *b, k: 2}}\ny: {<<: *a, l: 3}"
-    assert kubeconfig.parse(inner_first) == {
+    assert kubeconfig_text.parse(inner_first) == {
         "base": {"k": 1, "l": 1},
         "x": {"deep": {"k": 2, "l": 1}},
         "y": {"k": 2, "l": 3},
@@ -183,7 +184,7 @@ def test_keys_that_a_kubeconfig_merges_are_kept_once() -> None:
         ("a: &a {<<: *a}", "nested too deeply"),
     ):
         with pytest.raises(ValueError, match=says):
-            kubeconfig.parse(text.encode())
+            kubeconfig_text.parse(text.encode())
 
 
 def _user(tmp_path: Path, user: str) -> kubeconfig.Chosen:
@@ -370,12 +371,12 @@ def test_records_of_another_shape_are_damaged(tmp_path: Path, monkeypatch: pytes
 
 def test_what_a_kind_cluster_was_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    kept = kind.home_of("a") / kind.IDENTITY
+    kept = home_of("a") / IDENTITY
     kept.parent.mkdir(parents=True)
     for text in ('{"uid": "1", "uid": "2"}', '{"uid": 1}', "[" * 100_000, "\udcff"):
         kept.write_bytes(text.encode(errors="surrogateescape"))
         with pytest.raises(OrdealError, match=r"identity.json can't be read"):
-            kind.made_here("a")
+            made_here("a")
 
 
 def test_a_record_of_programs_that_is_no_record_means_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

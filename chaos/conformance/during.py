@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 from kubernetes.client import AppsV1Api, CoreV1Api
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.base import Cluster, NodeNetwork
+from chaos.clusters.abilities import NodeNetwork
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import Fault
 from chaos.harm.network import CutOff

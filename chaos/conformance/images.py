@@ -17,7 +17,8 @@ from functools import cache
 from pathlib import Path
 
 from chaos.basics.progress import Report, silent
-from chaos.clusters.base import Cluster, LoadsImages
+from chaos.clusters.abilities import LoadsImages
+from chaos.clusters.base import Cluster
 from chaos.conformance.program import BUNDLE, Program, find, not_built, plain
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, image_rootfs, pins, registry, workload_build, workload_images

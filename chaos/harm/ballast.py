@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from chaos.clusters.base import Cluster, NodeImages, OwnFileSystems
+from chaos.clusters.abilities import NodeImages, OwnFileSystems
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from chaos.basics.signals import held_back
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.base import EXISTING, Cluster, ClusterRef, missing
+from chaos.clusters.abilities import missing
+from chaos.clusters.base import EXISTING, Cluster, ClusterRef
 from chaos.clusters.identity import Identity, named_in, require_same
 from chaos.clusters.way.client import told
 from chaos.errors import OrdealError

@@ -6,7 +6,9 @@ from typing import Any, ClassVar, Protocol
 from kubernetes.client import ApiClient, CoordinationV1Api
 from kubernetes.client.exceptions import ApiException
 
-from chaos.clusters.base import Cluster, ControllerManagerSwitch, ControlPlaneSwap, Timers
+from chaos.clusters.abilities import ControllerManagerSwitch, ControlPlaneSwap
+from chaos.clusters.base import Cluster
+from chaos.clusters.shape import Timers
 from chaos.clusters.way.client import server_version
 from chaos.errors import OrdealError
 from chaos.harm.base import fault

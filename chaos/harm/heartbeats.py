@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 from kubernetes.client import CoordinationV1Api
 
-from chaos.clusters.base import Cluster, Heartbeats
+from chaos.clusters.abilities import Heartbeats
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.record.journal import Saved

@@ -8,7 +8,8 @@ from typing import ClassVar, Protocol
 import yaml
 
 from chaos.basics.go_duration import go_seconds
-from chaos.clusters.base import Cluster, NodeExec
+from chaos.clusters.abilities import NodeExec
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker

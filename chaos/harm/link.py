@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Protocol
 
 from kubernetes.client import CoreV1Api
 
-from chaos.clusters.base import Cluster, NodeNetwork, NodePower
+from chaos.clusters.abilities import NodeNetwork, NodePower
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.hosts import parts

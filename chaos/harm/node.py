@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from chaos.clusters.base import Cluster, NodeExec, NodePower
+from chaos.clusters.abilities import NodeExec, NodePower
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.record.journal import Saved

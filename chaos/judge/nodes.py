@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from chaos.clusters.base import Timers
+from chaos.clusters.shape import Timers
 from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, Span, names, never_landed, unseen
 from chaos.record.history import History, NodeChange, PodChange, Record, Window

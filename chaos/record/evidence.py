@@ -18,7 +18,8 @@ from urllib3.exceptions import HTTPError
 from chaos.basics.files import file_name, place
 from chaos.basics.scrub import scrub
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.base import Cluster, NodeExec
+from chaos.clusters.abilities import NodeExec
+from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import raw_get
 from chaos.errors import OrdealError
 from chaos.hosts.places import make_private

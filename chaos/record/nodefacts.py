@@ -12,7 +12,8 @@ from typing import Any
 
 from kubernetes.client import CoreV1Api
 
-from chaos.clusters.base import Cluster, NodeExec
+from chaos.clusters.abilities import NodeExec
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.record.history import History, Observation, Sample
 

@@ -11,17 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from chaos.basics.waiting import WaitedInVainError, eventually, hold
-from chaos.clusters.base import (
-    EXISTING,
-    KIND,
-    Cluster,
-    LoadsImages,
-    NodeNetwork,
-    NodePower,
-    Shape,
-    Timers,
-    missing,
-)
+from chaos.clusters.abilities import LoadsImages, NodeNetwork, NodePower, missing
+from chaos.clusters.base import EXISTING, KIND, Cluster
+from chaos.clusters.shape import Shape, Timers
 from chaos.conformance.program import plain
 from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from chaos.clusters.base import KIND, ControlPlaneSwap, NodeNetwork, NodePower, OwnFileSystems
+from chaos.clusters.abilities import ControlPlaneSwap, NodeNetwork, NodePower, OwnFileSystems
+from chaos.clusters.base import KIND
 from chaos.conformance import program
 from chaos.hosts import engine, extras, workload_images
 from chaos.hosts.parts import NODE_NETWORKS, OWN_FILE_SYSTEMS, ROOT, Part

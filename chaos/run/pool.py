@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from chaos.basics.files import appended, place
-from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef, Images, Shape
+from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef, Images
 from chaos.clusters.existing import cluster as existing
 from chaos.clusters.identity import require_same
 from chaos.clusters.kind import cluster as kind
+from chaos.clusters.kind import home as kind_home
 from chaos.clusters.kind import ready
+from chaos.clusters.shape import Shape
 from chaos.clusters.simulated import cluster as simulated
 from chaos.errors import OrdealError
 from chaos.hosts import engine
@@ -246,15 +248,15 @@ def _check(cluster: Cluster) -> None:
 
 def _ref(kind_of: str, name: str) -> ClusterRef:
     if kind_of == KIND:
-        return kind.made_here(name)
-    return ClusterRef(kind_of, name, str(kind.home_of(name) / "kubeconfig"))
+        return kind_home.made_here(name)
+    return ClusterRef(kind_of, name, str(kind_home.home_of(name) / "kubeconfig"))
 
 
 def _clear(ref: ClusterRef) -> None:
     """Take down what is left of a cluster whose nodes are gone, as when they were removed by hand. We hold its name."""
     if ref.kind == KIND:
         engine.chosen()
-        if kind.only_surroundings_left(ref.name):
+        if kind_home.only_surroundings_left(ref.name):
             attach(ref).delete()
 
 
@@ -262,7 +264,7 @@ def exists(ref: ClusterRef) -> bool:
     """Whether there is anything left of that cluster on this machine; an existing cluster is taken to be there."""
     if ref.kind == KIND:
         engine.chosen()
-        return kind.exists(ref.name)
+        return kind_home.exists(ref.name)
     return simulated.SimulatedCluster.exists(ref.name) if ref.kind == SIMULATED else True
 
 
@@ -300,7 +302,7 @@ def _closed_on_error(lock: BinaryIO) -> Iterator[BinaryIO]:
 
 def _marker(name: str) -> Path:
     """Says that a cluster is kept, and of which shape it is."""
-    return kind.home_of(name) / "shape"
+    return kind_home.home_of(name) / "shape"
 
 
 def _lock_path(name: str) -> Path:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chaos.clusters.base import Timers
+from chaos.clusters.shape import Timers
 from chaos.errors import OrdealError
 
 

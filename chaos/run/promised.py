@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
 
-from chaos.clusters.base import KIND, SIMULATED, Timers
+from chaos.clusters.base import KIND, SIMULATED
+from chaos.clusters.shape import Timers
 from chaos.judge.base import Invariant, Recipe, as_json
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
 from chaos.record.history import FaultStep, History, NodeChange, Phase, PodChange, SpecRun

@@ -13,7 +13,8 @@ from chaos.clusters.base import EXISTING, KIND, Cluster
 from chaos.clusters.identity import named_in, require_same
 from chaos.clusters.kind import docker
 from chaos.clusters.way.client import FAILURES, Access, told
-from chaos.clusters.way.kubeconfig import read, sweep
+from chaos.clusters.way.kubeconfig import read
+from chaos.clusters.way.kubeconfig_files import sweep
 from chaos.errors import OrdealError
 from chaos.harm import load_all
 from chaos.harm.base import undo_pending

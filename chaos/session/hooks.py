@@ -23,7 +23,7 @@ from chaos.basics.system import write_escapes
 from chaos.basics.visible import line
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.clusters.existing import cluster as existing
-from chaos.clusters.way import kubeconfig
+from chaos.clusters.way import kubeconfig_files
 from chaos.clusters.way.client import FAILURES, Access, told
 from chaos.conformance import program, rounds
 from chaos.conformance.rounds import Wish
@@ -91,7 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
             normal_version(asked.upgrade_to)
         config.stash[CONFORM] = _wish(asked)
         if asked.cluster == EXISTING:
-            Access(*kubeconfig.find(asked.kubeconfig, asked.context)).client()
+            Access(*kubeconfig_files.find(asked.kubeconfig, asked.context)).client()
         else:
             check_name(asked.cluster_name)
     except OrdealError as error:
@@ -195,7 +195,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         finally:
             if CLAIM in config.stash:
                 config.stash[CLAIM].close()
-            kubeconfig.sweep(ended=True)
+            kubeconfig_files.sweep(ended=True)
             if HANDLERS in config.stash:
                 config.stash[HANDLERS].put_back()
 

@@ -11,7 +11,8 @@ import pytest
 
 from chaos.basics.files import opened
 from chaos.basics.visible import lines
-from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Shape, Timers
+from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster
+from chaos.clusters.shape import Shape, Timers
 from chaos.conformance import choice
 from chaos.conformance.spec import Spec
 from chaos.errors import OrdealError
@@ -261,11 +262,11 @@ def _cluster_version(asked: Options) -> str:
     """The version that the cluster has, or will have. Raises OrdealError where an existing one does not answer."""
     if asked.cluster != EXISTING:
         return asked.kubernetes.removeprefix("v")
-    from chaos.clusters.way import kubeconfig  # noqa: PLC0415
+    from chaos.clusters.way import kubeconfig_files  # noqa: PLC0415
     from chaos.clusters.way.client import api_client, server_version  # noqa: PLC0415
     from chaos.conformance.program import plain  # noqa: PLC0415
 
-    with api_client(*kubeconfig.find(asked.kubeconfig, asked.context)) as client:
+    with api_client(*kubeconfig_files.find(asked.kubeconfig, asked.context)) as client:
         return plain(server_version(client))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from chaos.clusters.base import EXISTING
 from chaos.clusters.existing import cluster as existing
-from chaos.clusters.way import kubeconfig
+from chaos.clusters.way import kubeconfig_files
 from chaos.errors import OrdealError
 from chaos.harm import load_all
 from chaos.hosts.bundles import normal_version
@@ -83,7 +83,7 @@ def wishes_of(asked: Options) -> Wishes:
     def absolute(path: Path | None) -> Path | None:
         return None if path is None else path.absolute()
 
-    used, context = kubeconfig.find(asked.kubeconfig, asked.context) if asked.cluster == EXISTING else (None, "")
+    used, context = kubeconfig_files.find(asked.kubeconfig, asked.context) if asked.cluster == EXISTING else (None, "")
     return Wishes(
         kubernetes=normal_version(asked.kubernetes),
         name=asked.cluster_name,

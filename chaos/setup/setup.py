@@ -8,8 +8,8 @@ from pathlib import Path
 
 from chaos.basics.progress import Report, silent
 from chaos.clusters.base import SIMULATED, ClusterRef
-from chaos.clusters.kind import cluster as kind
-from chaos.clusters.way import kubeconfig as kubeconfigs
+from chaos.clusters.kind.home import all_made_here
+from chaos.clusters.way import kubeconfig_files
 from chaos.errors import OrdealError
 from chaos.hosts import (
     bundles,
@@ -182,8 +182,8 @@ def stays() -> tuple[tuple[str, str], ...]:
         found.append((f"the cache {cache_dir()} ({_size(cache_dir())})", f"{APP} teardown --cache"))
     if engine.DATA_ROOT.is_dir():
         found.append((f"node images in {engine.DATA_ROOT} ({_size(engine.DATA_ROOT)})", f"{APP} teardown --cache"))
-    if kubeconfigs.folder().is_dir() and any(kubeconfigs.folder().iterdir()):
-        found.append((f"kubeconfigs that were put together, in {kubeconfigs.folder()}", f"{APP} teardown --cache"))
+    if kubeconfig_files.folder().is_dir() and any(kubeconfig_files.folder().iterdir()):
+        found.append((f"kubeconfigs that were put together, in {kubeconfig_files.folder()}", f"{APP} teardown --cache"))
     return tuple(found)
 
 
@@ -199,7 +199,7 @@ def remove_cache(report: Report) -> None:
         raise OrdealError(
             f"a container engine runs on {engine.DATA_ROOT}: stop it first, by the `{APP} teardown` of who started it."
         )
-    paths = [path for path in (cache_dir(), engine.DATA_ROOT.parent, kubeconfigs.folder()) if path.is_dir()]
+    paths = [path for path in (cache_dir(), engine.DATA_ROOT.parent, kubeconfig_files.folder()) if path.is_dir()]
     for path in paths:
         below = mounts.below(path)
         if below:
@@ -380,7 +380,7 @@ def _clusters() -> tuple[ClusterRef, ...]:
     folders = [path for path in (simulated.iterdir() if simulated.is_dir() else ()) if path.is_dir()]
     found = [ClusterRef(SIMULATED, path.name, "") for path in folders if not path.name.startswith(".")]
     if engine.find() is not None:  # where it does not answer, no kind cluster runs
-        found += kind.all_made_here()
+        found += all_made_here()
     return tuple(sorted(found, key=lambda ref: ref.name))
 
 

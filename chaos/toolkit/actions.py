@@ -10,17 +10,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
 
-from chaos.clusters.base import (
-    ControlPlaneSwap,
-    EtcdBehind,
-    Heartbeats,
-    NodeExec,
-    NodeNetwork,
-    Shape,
-    SharesFolder,
-    Timers,
-    Zone,
-)
+from chaos.clusters.abilities import ControlPlaneSwap, EtcdBehind, Heartbeats, NodeExec, NodeNetwork, SharesFolder
+from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.conformance.program import plain
 from chaos.errors import OrdealError
 from chaos.harm.ballast import FillFileSystem

@@ -6,7 +6,8 @@ the verdict is made of all findings of the run. A figure that can't be had is a 
 
 from collections.abc import Mapping
 
-from chaos.clusters.base import RunsContainers, Timers
+from chaos.clusters.abilities import RunsContainers
+from chaos.clusters.shape import Timers
 from chaos.errors import OrdealError
 from chaos.harm.ballast import FillFileSystem
 from chaos.harm.heartbeats import StopHeartbeats

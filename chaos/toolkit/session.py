@@ -24,9 +24,10 @@ from typing import Any, Final, ParamSpec, TypeVar
 from chaos.basics.files import PRIVATE
 from chaos.basics.scrub import scrub
 from chaos.basics.visible import line, lines
-from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Node, Shape
+from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Node
 from chaos.clusters.existing import cluster as existing
-from chaos.clusters.way import kubeconfig
+from chaos.clusters.shape import Shape
+from chaos.clusters.way import kubeconfig_files
 from chaos.errors import OrdealError
 from chaos.harm import load_all
 from chaos.harm.base import Fault, inject
@@ -129,8 +130,8 @@ class Settings:
         """What the pool of clusters wants to know. An existing cluster is found as kubectl finds it."""
         used, context = None, ""
         if self.cluster == EXISTING:  # experiments have their `kubeconfig` from the variable, which may name several
-            named = {kubeconfig.VARIABLE: self.kubeconfig} if self.kubeconfig else {}
-            used, context = kubeconfig.find(None, self.context, {**os.environ, **named})
+            named = {kubeconfig_files.VARIABLE: self.kubeconfig} if self.kubeconfig else {}
+            used, context = kubeconfig_files.find(None, self.context, {**os.environ, **named})
         else:
             check_name(self.cluster_name)
         return Wishes(
@@ -246,7 +247,7 @@ class Session:
             return outcome, self.problem
         finally:
             self._run, self.problem = None, ""
-            kubeconfig.sweep(ended=True)
+            kubeconfig_files.sweep(ended=True)
             hand_back()
 
     def _wind_up(self, run: "_Run") -> Outcome | None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from chaos.clusters.base import Cluster, NodeNetwork
+from chaos.clusters.abilities import NodeNetwork
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.hosts.command import run
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 import msgspec
 
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.base import NodeNetwork
+from chaos.clusters.abilities import NodeNetwork
 from chaos.errors import OrdealError
 from chaos.hosts.command import run
 from chaos.record.history import Blind, History, Writes

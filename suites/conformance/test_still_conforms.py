@@ -2,7 +2,8 @@
 
 from contextlib import ExitStack
 
-from chaos.clusters.base import NodeNetwork, RunsContainers, Shape
+from chaos.clusters.abilities import NodeNetwork, RunsContainers
+from chaos.clusters.shape import Shape
 from chaos.judge.conformance import AFTER, BEFORE, still_conforms
 from chaos.run.incident import Load, incident
 from chaos.run.lab import Lab

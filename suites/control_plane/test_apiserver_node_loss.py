@@ -2,7 +2,9 @@
 
 from contextlib import ExitStack
 
-from chaos.clusters.base import Cluster, NodeExec, NodeNetwork, NodePower, RunsContainers, Shape
+from chaos.clusters.abilities import NodeExec, NodeNetwork, NodePower, RunsContainers
+from chaos.clusters.base import Cluster
+from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
 from chaos.harm.node import PowerOff
 from chaos.harm.program import SwapProgram

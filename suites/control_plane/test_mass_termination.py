@@ -1,6 +1,7 @@
 """mass-termination on real kubelets: the containers must go on serving through the cut, and after it."""
 
-from chaos.clusters.base import NodeNetwork, NodePower, RunsContainers, Shape
+from chaos.clusters.abilities import NodeNetwork, NodePower, RunsContainers
+from chaos.clusters.shape import Shape
 from chaos.harm.network import CutOff
 from chaos.hosts.parts import FIREWALL
 from chaos.judge.availability import outage_at_most

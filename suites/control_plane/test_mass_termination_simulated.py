@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from chaos.clusters.base import Heartbeats, Shape, Timers, Zone
+from chaos.clusters.abilities import Heartbeats
+from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.harm.heartbeats import StopHeartbeats
 from chaos.judge.nodes import ZoneState, taints_taken_back, taints_within_rate, terminations_within_rate
 from chaos.judge.pods import nothing_terminated

@@ -11,7 +11,9 @@ from typing import Any
 from kubernetes.client import AppsV1Api, CoreV1Api
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.base import Cluster, ComponentSwap, Heartbeats, Shape, Timers, Zone
+from chaos.clusters.abilities import ComponentSwap, Heartbeats
+from chaos.clusters.base import Cluster
+from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.harm.heartbeats import StopHeartbeats
 from chaos.hosts import mutants
 from chaos.judge import base

@@ -1,6 +1,8 @@
 """new-control-plane: a second control plane on the same etcd, where the kubelets do not look."""
 
-from chaos.clusters.base import SIMULATED, ControlPlaneSwap, RunsContainers, Shape
+from chaos.clusters.abilities import ControlPlaneSwap, RunsContainers
+from chaos.clusters.base import SIMULATED
+from chaos.clusters.shape import Shape
 from chaos.harm.control_plane import ReplaceControlPlane
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.judge.pods import no_container_restarted, nothing_terminated

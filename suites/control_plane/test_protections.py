@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 
 from kubernetes.client import CoreV1Api
 
-from chaos.clusters.base import Cluster, ControllerManagerSwitch, Heartbeats, Shape, Timers
+from chaos.clusters.abilities import ControllerManagerSwitch, Heartbeats
+from chaos.clusters.base import Cluster
+from chaos.clusters.shape import Shape, Timers
 from chaos.errors import OrdealError
 from chaos.harm.control_plane import StopControllerManager
 from chaos.harm.heartbeats import StopHeartbeats

@@ -1,6 +1,7 @@
 """stale-watch-cache: etcd is changed behind the API server's back, and watchers must see what is stored."""
 
-from chaos.clusters.base import EtcdBehind, Shape
+from chaos.clusters.abilities import EtcdBehind
+from chaos.clusters.shape import Shape
 from chaos.record.informer import ConfigMapInformer
 from chaos.run.incident import incident
 from chaos.run.lab import Lab

@@ -5,17 +5,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from chaos.clusters.base import (
-    VOLUME,
-    Cluster,
-    NodeExec,
-    NodeNetwork,
-    NodeProcesses,
-    OwnFileSystems,
-    RunsContainers,
-    stateful_shape,
-)
-from chaos.clusters.kind.cluster import NODEFS
+from chaos.clusters.abilities import NodeExec, NodeNetwork, NodeProcesses, OwnFileSystems, RunsContainers
+from chaos.clusters.base import Cluster
+from chaos.clusters.kind.home import NODEFS
+from chaos.clusters.shape import VOLUME, stateful_shape
 from chaos.errors import OrdealError
 from chaos.harm.ballast import FillFileSystem
 from chaos.harm.kubelet import SetKubeletConfig

@@ -2,7 +2,8 @@
 
 from contextlib import ExitStack
 
-from chaos.clusters.base import NodeExec, NodeNetwork, RunsContainers, stateful_shape
+from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
+from chaos.clusters.shape import stateful_shape
 from chaos.hosts.extras import DATABASES
 from chaos.judge.data import no_acknowledged_write_lost, served_again_within
 from chaos.judge.pods import no_container_restarted

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from functools import partial
 
-from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
+from chaos.clusters.abilities import NodeNetwork, NodePower, RunsContainers
+from chaos.clusters.base import KIND
+from chaos.clusters.shape import Shape, stateful_shape
 from chaos.harm.link import BadLink
 from chaos.hosts.parts import FIREWALL, LOSS, THROTTLING
 from chaos.judge.data import no_acknowledged_write_lost, served_again_within

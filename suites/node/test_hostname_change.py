@@ -2,7 +2,8 @@
 
 from contextlib import ExitStack
 
-from chaos.clusters.base import NodeExec, NodeNetwork, RunsContainers, Shape, Timers
+from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
+from chaos.clusters.shape import Shape, Timers
 from chaos.judge.availability import outage_at_most
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.judge.pods import no_container_restarted, nothing_terminated

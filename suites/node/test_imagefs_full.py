@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from contextlib import ExitStack
 
-from chaos.clusters.base import NodeExec, NodeImages, NodeNetwork, OwnFileSystems, RunsContainers, dense_shape
-from chaos.clusters.kind.cluster import IMAGEFS, NODEFS
+from chaos.clusters.abilities import NodeExec, NodeImages, NodeNetwork, OwnFileSystems, RunsContainers
+from chaos.clusters.kind.home import IMAGEFS, NODEFS
+from chaos.clusters.shape import dense_shape
 from chaos.errors import OrdealError
 from chaos.harm.ballast import FillFileSystem
 from chaos.harm.kubelet import SetKubeletConfig

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from chaos.clusters.base import Cluster, NodeExec, NodeNetwork, RunsContainers, Shape
+from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
+from chaos.clusters.base import Cluster
+from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
 from chaos.harm.base import Fault
 from chaos.judge.availability import outage_at_most

@@ -6,7 +6,9 @@ from typing import Any
 
 from kubernetes.client import CoreV1Api
 
-from chaos.clusters.base import Cluster, NodeExec, RunsContainers, Shape, dense_shape
+from chaos.clusters.abilities import NodeExec, RunsContainers
+from chaos.clusters.base import Cluster
+from chaos.clusters.shape import Shape, dense_shape
 from chaos.harm.kubelet import SetKubeletConfig
 from chaos.harm.program import SwapProgram
 from chaos.hosts import mutants

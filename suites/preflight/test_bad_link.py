@@ -2,7 +2,9 @@
 
 from contextlib import nullcontext
 
-from chaos.clusters.base import KIND, NodeNetwork, NodePower, RunsContainers, Shape, stateful_shape
+from chaos.clusters.abilities import NodeNetwork, NodePower, RunsContainers
+from chaos.clusters.base import KIND
+from chaos.clusters.shape import Shape, stateful_shape
 from chaos.harm.link import BadLink
 from chaos.hosts.parts import FIREWALL, LOSS, THROTTLING
 from chaos.run.incident import STATEFUL, Load, incident

@@ -2,7 +2,8 @@
 
 from contextlib import nullcontext
 
-from chaos.clusters.base import NodeExec, RunsContainers, Shape
+from chaos.clusters.abilities import NodeExec, RunsContainers
+from chaos.clusters.shape import Shape
 from chaos.record import nodefacts
 from chaos.run.incident import Load, incident
 from chaos.run.lab import Lab

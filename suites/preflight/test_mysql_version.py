@@ -2,7 +2,9 @@
 
 from contextlib import ExitStack
 
-from chaos.clusters.base import EXISTING, LoadsImages, Shape, stateful_shape
+from chaos.clusters.abilities import LoadsImages
+from chaos.clusters.base import EXISTING
+from chaos.clusters.shape import Shape, stateful_shape
 from chaos.run.incident import STATEFUL, incident
 from chaos.run.lab import Lab, LacksAbilityError
 from chaos.run.promised import Conditions, Judged, judged, says

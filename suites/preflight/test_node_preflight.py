@@ -2,7 +2,8 @@
 
 from contextlib import ExitStack
 
-from chaos.clusters.base import NodeExec, Shape
+from chaos.clusters.abilities import NodeExec
+from chaos.clusters.shape import Shape
 from chaos.record import nodefacts
 from chaos.record.history import History, Observation, Sample
 from chaos.results.results import Row

@@ -6,7 +6,9 @@ from itertools import pairwise
 from time import monotonic
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.base import EXISTING, NodePower, Shape, SharesFolder, stateful_shape
+from chaos.clusters.abilities import NodePower, SharesFolder
+from chaos.clusters.base import EXISTING
+from chaos.clusters.shape import Shape, stateful_shape
 from chaos.errors import OrdealError
 from chaos.harm.base import Fault
 from chaos.harm.node import PowerOff

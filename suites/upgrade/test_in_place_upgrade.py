@@ -1,6 +1,7 @@
 """in-place-upgrade: a cluster that serves is upgraded node by node, and the control plane's node dies in the middle."""
 
-from chaos.clusters.base import BringsVersions, NodeExec, NodeNetwork, NodePower, RunsContainers, Shape
+from chaos.clusters.abilities import BringsVersions, NodeExec, NodeNetwork, NodePower, RunsContainers
+from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
 from chaos.harm.node import PowerOff
 from chaos.hosts.image import list_images

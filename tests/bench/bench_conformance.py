@@ -14,7 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.base import KIND, Cluster, Shape
+from chaos.clusters.base import KIND, Cluster
+from chaos.clusters.shape import Shape
 from chaos.conformance import choice, images, runner
 from chaos.conformance.outcome import SpecOutcome
 from chaos.conformance.podlogs import PodLogs, upstreams_namespaces

@@ -11,9 +11,12 @@ import uuid
 from dataclasses import dataclass
 
 from chaos.basics.waiting import eventually, hold
-from chaos.clusters.base import KIND, ClusterRef, Shape
+from chaos.clusters.base import KIND, ClusterRef
 from chaos.clusters.kind import ready
-from chaos.clusters.kind.cluster import READY_WITHIN_S, KindCluster, home_of, kind_config
+from chaos.clusters.kind.cluster import READY_WITHIN_S, KindCluster
+from chaos.clusters.kind.config import kind_config
+from chaos.clusters.kind.home import home_of
+from chaos.clusters.shape import Shape
 from chaos.harm import load_all
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.command import run

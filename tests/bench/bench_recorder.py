@@ -15,7 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.base import SIMULATED, Shape, Zone
+from chaos.clusters.base import SIMULATED
+from chaos.clusters.shape import Shape, Zone
 from chaos.clusters.simulated.cluster import SimulatedCluster
 from chaos.harm import load_all
 from chaos.hosts.bundles import DEFAULT_KUBERNETES

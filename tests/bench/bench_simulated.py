@@ -8,7 +8,7 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from chaos.clusters.base import Shape, Zone
+from chaos.clusters.shape import Shape, Zone
 from chaos.clusters.simulated.cluster import SimulatedCluster
 from chaos.results.results import machine_facts
 

@@ -11,8 +11,9 @@ import uuid
 from dataclasses import dataclass
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.base import KIND, dense_shape
+from chaos.clusters.base import KIND
 from chaos.clusters.kind.cluster import KindCluster
+from chaos.clusters.shape import dense_shape
 from chaos.harm import load_all
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.command import run

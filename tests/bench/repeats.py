@@ -11,8 +11,9 @@ import uuid
 from typing import Any
 
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.base import KIND, dense_shape
+from chaos.clusters.base import KIND
 from chaos.clusters.kind.cluster import KindCluster
+from chaos.clusters.shape import dense_shape
 from chaos.errors import OrdealError
 from chaos.harm import load_all
 from chaos.harm.base import inject

@@ -8,12 +8,14 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from chaos.clusters.base import EXISTING, KIND, ClusterRef, Images, Shape
+from chaos.clusters.base import EXISTING, KIND, ClusterRef, Images
 from chaos.clusters.existing.cluster import attach
 from chaos.clusters.identity import Identity, NodeIdentity, OtherClusterError, named_in, require_same
 from chaos.clusters.kind import cluster as kind
 from chaos.clusters.kind import docker, ready
 from chaos.clusters.kind.cluster import KindCluster
+from chaos.clusters.kind.home import CONFIG, IDENTITY, all_made_here, home_of
+from chaos.clusters.shape import Shape
 from chaos.clusters.way.client import Access
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
@@ -180,19 +182,19 @@ def test_teardown_deletes_no_cluster_that_took_the_name_of_ours(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(ready, "kind_tools", lambda: None)
-    home = kind.home_of("c")
+    home = home_of("c")
     home.mkdir(parents=True)
-    (home / kind.CONFIG).write_text("kind: Cluster")
+    (home / CONFIG).write_text("kind: Cluster")
     with FakeApiServer(tmp_path) as api:
         (home / "kubeconfig").write_text(api.kubeconfig.read_text())
         engine_with(docker_client, uid=api.uid)
         was = Identity("another", engine="engine-1 /var/lib/docker", nodes=(NodeIdentity("c-worker", "", "cc" * 32),))
-        (home / kind.IDENTITY).write_bytes(msgspec.json.encode(was))
-        (ref,) = kind.all_made_here()
+        (home / IDENTITY).write_bytes(msgspec.json.encode(was))
+        (ref,) = all_made_here()
         with pytest.raises(OtherClusterError, match="the UID of the namespace kube-system was another"):
             pool.delete(ref)
-        (home / kind.IDENTITY).write_bytes(msgspec.json.encode(replace(was, uid=api.uid)))
-        (ref,) = kind.all_made_here()
+        (home / IDENTITY).write_bytes(msgspec.json.encode(replace(was, uid=api.uid)))
+        (ref,) = all_made_here()
         with pytest.raises(OtherClusterError, match="the node c-worker was the container cccccccccccc"):
             pool.delete(ref)
 
@@ -213,6 +215,6 @@ def test_a_cluster_of_somebody_elses_is_never_among_those_that_were_made_here(
     )
     written = Path(cluster._second_kubeconfig())
     assert "https://10.0.0.2:7443" in written.read_text()
-    assert kind.all_made_here() == ()
+    assert all_made_here() == ()
     cluster.stop_second_control_plane()
     assert not written.exists()

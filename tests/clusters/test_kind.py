@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters.base import ClusterRef, Images, Shape
-from chaos.clusters.kind import cluster as kind
+from chaos.clusters.base import ClusterRef, Images
 from chaos.clusters.kind import loopfs, networks, pytestkind, ready
-from chaos.clusters.kind.cluster import KindCluster, KindSetup
+from chaos.clusters.kind.cluster import KindCluster
+from chaos.clusters.kind.config import KindSetup
+from chaos.clusters.kind.home import exists, home_of, only_surroundings_left
 from chaos.clusters.kind.pytestkind import KindTools
 from chaos.clusters.kind.ready import kind_setup
+from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
 from chaos.hosts.image_build import WORKLOAD_IMAGE
 from chaos.record.journal import Journal
@@ -75,7 +77,7 @@ def test_an_image_that_cannot_be_had_ends_it_before_anything_is_made(
         KindCluster.create("c", Shape(workers=0), PUBLISHED, lambda _: None)
     assert made == []
     assert not any(call.startswith("network create") for call in docker_client.calls)
-    assert not kind.home_of("c").exists()
+    assert not home_of("c").exists()
 
 
 def test_a_node_image_of_ours_has_the_workloads_image_in_it(docker_client: FakeDocker, made: list[str]) -> None:
@@ -91,8 +93,8 @@ def test_a_network_alone_is_something_left_and_is_removed(
 ) -> None:
     docker_client.install(network_ls="echo abc")
     monkeypatch.setattr(loopfs, "_loops", lambda _: [])
-    assert kind.exists("c")
-    assert kind.only_surroundings_left("c")
+    assert exists("c")
+    assert only_surroundings_left("c")
     monkeypatch.setattr(pytestkind, "delete", lambda *_: None)
     KindCluster(ClusterRef("kind", "c", ""), Shape(), Images("busybox"), TOOLS).delete()
     assert "network rm kube-ordeal-c" in docker_client.calls

@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from chaos.clusters.base import ClusterRef
-from chaos.clusters.way import kubeconfig
+from chaos.clusters.way import kubeconfig_files
 from chaos.clusters.way.client import api_client, server_version
-from chaos.clusters.way.kubeconfig import find, read
+from chaos.clusters.way.kubeconfig import read
+from chaos.clusters.way.kubeconfig_files import find
 from chaos.errors import OrdealError
 from chaos.hosts.places import journals_dir
 from chaos.record.journal import Journal
@@ -121,7 +122,7 @@ def test_without_a_variable_it_is_the_home_folders(tmp_path: Path) -> None:
 
 
 def test_a_pod_has_its_service_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubeconfig, "SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setattr(kubeconfig_files, "SERVICE_ACCOUNT", tmp_path)
     (tmp_path / "ca.crt").write_text((PKI / "ca.crt").read_text())
     with FakeApiServer(tmp_path, tls=True) as api:
         api.accepts = {"Bearer sesame"}
@@ -138,7 +139,7 @@ def test_a_pod_has_its_service_account(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_pod_may_be_on_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubeconfig, "SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setattr(kubeconfig_files, "SERVICE_ACCOUNT", tmp_path)
     (tmp_path / "token").write_text("sesame")
     pod = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443", "HOME": "/nonexistent"}
     assert found(pod)[0] == "https://[fd00::1]:443"
@@ -236,10 +237,10 @@ def put_together(tmp_path: Path) -> Path:
 
 def test_it_is_there_as_long_as_its_process_needs_it(tmp_path: Path) -> None:
     path = put_together(tmp_path)
-    kubeconfig.sweep()
+    kubeconfig_files.sweep()
     assert path.exists()
-    kubeconfig.sweep(ended=True)
-    assert not list(kubeconfig.folder().iterdir())
+    kubeconfig_files.sweep(ended=True)
+    assert not list(kubeconfig_files.folder().iterdir())
 
 
 def test_that_of_a_killed_run_and_what_its_write_left_go_with_the_next_run(tmp_path: Path) -> None:
@@ -254,22 +255,22 @@ os.kill(os.getpid(), signal.SIGKILL)
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=60, cwd=Path(__file__).parents[2])
     mine = put_together(tmp_path)
     (mine.parent / "0123456789ab.yaml").write_text("of an earlier version")
-    assert len(list(kubeconfig.folder().iterdir())) == 4
+    assert len(list(kubeconfig_files.folder().iterdir())) == 4
     assert undo.undo_all(print, undo.Allowed()) == ()
-    assert list(kubeconfig.folder().iterdir()) == [mine]
+    assert list(kubeconfig_files.folder().iterdir()) == [mine]
 
 
 def test_what_undo_still_needs_stays_until_it_is_undone(tmp_path: Path) -> None:
     path = put_together(tmp_path)
     with Journal(journals_dir() / "run.jsonl") as journal:
         entry = journal.planned("a-fault", ClusterRef("existing", "theirs", str(path), "x"), {})
-        kubeconfig.sweep(ended=True)
+        kubeconfig_files.sweep(ended=True)
         assert path.exists()
         journal.undone(entry)
-    kubeconfig.sweep(ended=True)
+    kubeconfig_files.sweep(ended=True)
     assert not path.exists()
 
 
 def test_nothing_is_made_to_be_swept() -> None:
-    kubeconfig.sweep(ended=True)
-    assert not kubeconfig.folder().parent.exists()
+    kubeconfig_files.sweep(ended=True)
+    assert not kubeconfig_files.folder().parent.exists()

@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from chaos.basics.waiting import WaitedInVainError
-from chaos.clusters.base import SHARED, VOLUME, Images, Shape, Timers, dense_shape, stateful_shape
+from chaos.clusters.base import Images
 from chaos.clusters.kind import loopfs
-from chaos.clusters.kind.cluster import KindSetup, kind_config
+from chaos.clusters.kind.config import KindSetup, kind_config
 from chaos.clusters.kind.loopfs import LoopFileSystem
 from chaos.clusters.kind.pytestkind import KindTools
+from chaos.clusters.shape import SHARED, VOLUME, Shape, Timers, dense_shape, stateful_shape
 from chaos.errors import OrdealError
 from tests.hosts.fake_docker import FakeDocker
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters.base import SIMULATED, Shape
+from chaos.clusters.base import SIMULATED
+from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
 from chaos.record.journal import Journal
 from chaos.run import pool

@@ -17,18 +17,16 @@ import pytest
 import yaml
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.base import (
+from chaos.clusters.abilities import (
     ABILITIES,
-    ClusterRef,
     ComponentSwap,
     ControllerManagerSwitch,
     ControlPlaneSwap,
     EtcdBehind,
     Heartbeats,
-    Shape,
-    Timers,
-    Zone,
 )
+from chaos.clusters.base import ClusterRef
+from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.clusters.simulated.cluster import SimulatedCluster, _with_flags
 from chaos.clusters.simulated.home import (
     Ports,

@@ -1,6 +1,6 @@
 """How long node eviction can take by its timers and turns."""
 
-from chaos.clusters.base import Timers
+from chaos.clusters.shape import Timers
 
 
 def test_each_node_has_its_turn_before_its_pods_go() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos.clusters.way import kubeconfig
+from chaos.clusters.way import kubeconfig, kubeconfig_files
 from chaos.conformance import api_watch, process
 from chaos.conformance.listing import Listing, listing
 from chaos.conformance.outcome import Reason, SpecOutcome, State
@@ -225,7 +225,7 @@ def test_e2e_test_is_handed_one_file_that_means_the_same_the_context_and_the_env
     (tmp_path / "mine" / "token").write_text("sesame")
     (tmp_path / "mine" / "users").write_text(yaml.safe_dump({"contexts": contexts, "users": users}))
     named = {"KUBECONFIG": f"{tmp_path / 'mine' / 'users'}:{api.kubeconfig}"}
-    path, context = kubeconfig.find(None, contexts[0]["name"], named)  # type: ignore[arg-type]
+    path, context = kubeconfig_files.find(None, contexts[0]["name"], named)  # type: ignore[arg-type]
     script = tmp_path / "e2e"
     script.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >{tmp_path}/argv\nenv >{tmp_path}/env\nexit 1\n")
     script.chmod(0o755)

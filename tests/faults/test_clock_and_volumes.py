@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from chaos.clusters.base import VOLUME, ClusterRef, Node, OwnFileSystem
+from chaos.clusters.abilities import OwnFileSystem
+from chaos.clusters.base import ClusterRef, Node
+from chaos.clusters.shape import VOLUME
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
 from chaos.subjects.mysql import faults

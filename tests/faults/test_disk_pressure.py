@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters.base import KIND, ClusterRef, Node, OwnFileSystem
+from chaos.clusters.abilities import OwnFileSystem
+from chaos.clusters.base import KIND, ClusterRef, Node
 from chaos.clusters.kind import loopfs
 from chaos.errors import OrdealError
 from chaos.harm import thresholds

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from chaos.clusters.base import ClusterRef, ControlPlaneSwap, EtcdBehind
+from chaos.clusters.abilities import ControlPlaneSwap, EtcdBehind
+from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
 from chaos.harm.control_plane import ReplaceControlPlane, StopControllerManager
 from chaos.subjects.watch_cache.faults import EditEtcdBehind, RestoreSnapshot

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from chaos.clusters.base import ClusterRef, Node, NodeExec
+from chaos.clusters.abilities import NodeExec
+from chaos.clusters.base import ClusterRef, Node
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
 from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit, SocketStorm

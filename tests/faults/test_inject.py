@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from chaos.basics.signals import as_interrupts
-from chaos.clusters.base import EXISTING, KIND, ClusterRef, NodePower
+from chaos.clusters.abilities import NodePower
+from chaos.clusters.base import EXISTING, KIND, ClusterRef
 from chaos.clusters.identity import Identity, NodeIdentity, OtherClusterError
 from chaos.errors import OrdealError
 from chaos.harm import base

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chaos.clusters.base import Power
+from chaos.clusters.abilities import Power
 from chaos.errors import OrdealError
 from chaos.harm.node import PowerOff
 

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 from chaos.basics import scrub, visible
-from chaos.clusters.kind import cluster as kind
+from chaos.clusters.kind.home import IDENTITY, home_of, made_here
 from chaos.clusters.simulated import home as simulated_home
 from chaos.clusters.simulated import processes as simulated_processes
 from chaos.clusters.way import credentials, kubeconfig, podexec
@@ -210,8 +210,8 @@ def simulated_cluster(data: bytes, folder: Path) -> object:
 
 def kind_cluster(data: bytes, folder: Path) -> object:
     """What a kind cluster was when it was made here."""
-    _file(data, kind.home_of("a") / kind.IDENTITY)
-    return kind.made_here("a").identity
+    _file(data, home_of("a") / IDENTITY)
+    return made_here("a").identity
 
 
 def process(data: bytes, folder: Path) -> object:

@@ -11,8 +11,8 @@ from unittest import mock
 
 import pytest
 
-from chaos.clusters.base import Shape
-from chaos.clusters.kind import cluster as kind
+from chaos.clusters.kind import home as kind_home
+from chaos.clusters.shape import Shape
 from chaos.clusters.simulated import cluster as simulated
 from chaos.clusters.simulated import home as simulated_home
 from chaos.clusters.simulated.home import Ports, home_of, process_record, write_record
@@ -104,7 +104,7 @@ def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
     with pytest.raises(OrdealError, match="it leads elsewhere"):
         trusted.inside(name)
     with pytest.raises(OrdealError, match="it leads elsewhere"):
-        kind.home_of(name)  # from a journal; what is there is deleted
+        kind_home.home_of(name)  # from a journal; what is there is deleted
 
 
 # --- who reads

@@ -10,8 +10,9 @@ from unittest import mock
 
 import pytest
 
-from chaos.clusters.base import KIND, Cluster, dense_shape, stateful_shape
+from chaos.clusters.base import KIND, Cluster
 from chaos.clusters.kind.cluster import KindCluster
+from chaos.clusters.shape import dense_shape, stateful_shape
 from chaos.harm import load_all
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.places import journals_dir, state_dir

@@ -13,11 +13,13 @@ from typing import Any
 import yaml
 from kubernetes.client import CoreV1Api
 
-from chaos.clusters.base import Node, Shape
+from chaos.clusters.base import Node
 from chaos.clusters.existing.cluster import attach
 from chaos.clusters.kind import docker
-from chaos.clusters.kind.cluster import POD_SUBNET, SERVICE_SUBNET, KindCluster
+from chaos.clusters.kind.cluster import KindCluster
+from chaos.clusters.kind.config import POD_SUBNET, SERVICE_SUBNET
 from chaos.clusters.kind.ready import kind_setup
+from chaos.clusters.shape import Shape
 from chaos.clusters.way.client import api_client
 from chaos.hosts.command import run
 from chaos.hosts.image import kind_config_patches

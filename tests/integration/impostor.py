@@ -6,7 +6,8 @@ from typing import Any
 
 from kubernetes.client import CoreV1Api
 
-from chaos.clusters.base import SIMULATED, Cluster, Shape, Zone
+from chaos.clusters.base import SIMULATED, Cluster
+from chaos.clusters.shape import Shape, Zone
 from chaos.run.pool import Pool
 
 

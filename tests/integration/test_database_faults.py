@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from kubernetes.client import CoreV1Api, StorageV1Api
 
-from chaos.clusters.base import VOLUME
 from chaos.clusters.kind.cluster import KindCluster
+from chaos.clusters.shape import VOLUME
 from chaos.errors import OrdealError
 from chaos.harm.base import inject
 from chaos.hosts import workload_images

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from kubernetes.client import AppsV1Api
 
-from chaos.clusters.base import EXISTING, Shape, missing
+from chaos.clusters.abilities import missing
+from chaos.clusters.base import EXISTING
 from chaos.clusters.existing import cluster as existing
 from chaos.clusters.kind import docker
-from chaos.clusters.kind.cluster import IMAGEFS, KindCluster
+from chaos.clusters.kind.cluster import KindCluster
+from chaos.clusters.kind.home import IMAGEFS
+from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
 from chaos.harm.ballast import FillFileSystem
 from chaos.harm.base import FaultError, inject, registered

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.base import ClusterRef, Node, Power
+from chaos.clusters.abilities import Power
+from chaos.clusters.base import ClusterRef, Node
 from chaos.errors import OrdealError
 from chaos.harm import link
 from chaos.harm.base import inject

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from chaos.basics.waiting import eventually, hold
-from chaos.clusters.base import SIMULATED, Shape, Timers, Zone
+from chaos.clusters.base import SIMULATED
+from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.clusters.simulated.cluster import SimulatedCluster
 from chaos.record.history import Blind, History, NodeChange, PodChange
 from chaos.record.recorder import LATE_S, Recorder

@@ -20,7 +20,8 @@ import urllib3
 from kubernetes.client import CoreV1Api, V1ConfigMap, V1ObjectMeta
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.base import SIMULATED, ClusterRef, Shape, Timers, Zone
+from chaos.clusters.base import SIMULATED, ClusterRef
+from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.clusters.simulated import home as simulated_home
 from chaos.clusters.simulated.cluster import SimulatedCluster
 from chaos.clusters.simulated.home import home_of, process_record, read_record

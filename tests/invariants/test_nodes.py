@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from chaos.clusters.base import Timers
+from chaos.clusters.shape import Timers
 from chaos.judge.base import Finding, Verdict, judge
 from chaos.judge.nodes import ZoneState, rate_of, taints_taken_back, taints_within_rate, terminations_within_rate
 from chaos.record.history import Blind, History, NodeChange, Record

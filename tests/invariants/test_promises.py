@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from chaos.basics.found import load
-from chaos.clusters.base import Timers
+from chaos.clusters.shape import Timers
 from chaos.errors import OrdealError
 from chaos.judge import availability, heartbeats, nodes, nodes_ready, pods, start
 from chaos.judge.base import Invariant, Recipe, judge, made_again, promise, promises

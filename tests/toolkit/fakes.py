@@ -9,8 +9,10 @@ from pathlib import Path
 
 from kubernetes.client import ApiClient
 
-from chaos.clusters.base import EXISTING, ClusterRef, Images, Node, Power, Shape
+from chaos.clusters.abilities import Power
+from chaos.clusters.base import EXISTING, ClusterRef, Images, Node
 from chaos.clusters.identity import Identity
+from chaos.clusters.shape import Shape
 from chaos.hosts.command import CommandError
 from chaos.judge.base import Invariant, held, violated
 from chaos.record.history import History

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters.base import EXISTING, ClusterRef, Images, Shape
+from chaos.clusters.base import EXISTING, ClusterRef, Images
 from chaos.clusters.existing.cluster import ExistingCluster
+from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
 from chaos.subjects.mysql.named import Named
 from chaos.workloads.web import Web, remove_namespace

@@ -14,11 +14,12 @@ from typing import Any
 from kubernetes.client import ApiClient
 from urllib3.exceptions import HTTPError
 
-from chaos.clusters.base import EXISTING, Cluster, ClusterRef, Images, Node, Shape
+from chaos.clusters.base import EXISTING, Cluster, ClusterRef, Images, Node
 from chaos.clusters.existing import rights
 from chaos.clusters.identity import Identity
 from chaos.clusters.kind import docker
 from chaos.clusters.kind.cluster import KindCluster, images_of
+from chaos.clusters.shape import Shape
 from chaos.clusters.way.client import SYSTEM, Access, api_client, raw_get, read_nodes, server_version, unanswered
 from chaos.errors import OrdealError
 from chaos.hosts import registry

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,58 +12,42 @@ import yaml
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
 
 from chaos.basics.files import place
-from chaos.basics.untrusted import json_file
 from chaos.basics.waiting import eventually
-from chaos.clusters.base import (
-    KIND,
-    SHARED,
-    VOLUME,
-    ClusterRef,
-    Images,
-    Node,
-    OwnFileSystem,
-    Power,
-    SecondControlPlane,
-    Shape,
-    Timers,
-)
+from chaos.clusters.abilities import OwnFileSystem, Power, SecondControlPlane
+from chaos.clusters.base import KIND, ClusterRef, Images, Node
 from chaos.clusters.identity import Identity, NodeIdentity
 from chaos.clusters.kind import docker, loopfs, networks, node_images, node_versions, pytestkind
-from chaos.clusters.kind.loopfs import LoopFileSystem
+from chaos.clusters.kind.config import KindSetup, check_addresses, kind_config
+from chaos.clusters.kind.home import (
+    CONFIG,
+    IDENTITY,
+    bringer,
+    copier,
+    file_systems_of,
+    home_of,
+    make_file_systems,
+    make_shared,
+)
 from chaos.clusters.kind.pytestkind import KindTools
-from chaos.clusters.way import kubeconfig
+from chaos.clusters.kind.second_control_plane import SECOND_PORT, second_static_pod
+from chaos.clusters.shape import SHARED, Shape, Timers
+from chaos.clusters.way import kubeconfig, kubeconfig_files
 from chaos.clusters.way.client import Access, api_client, read_nodes, server_version
 from chaos.errors import OrdealError
-from chaos.hosts import engine, registry, trusted
+from chaos.hosts import engine, registry
 from chaos.hosts.command import Output, run
-from chaos.hosts.image import REPOSITORY, kind_config_patches, list_images
+from chaos.hosts.image import REPOSITORY, list_images
 from chaos.hosts.image_build import WORKLOAD_IMAGE
-from chaos.hosts.places import private, state_dir, state_path
+from chaos.hosts.places import private, state_dir
 
 NO_SCHEDULE = "NoSchedule"
-POD_SUBNET = "10.244.0.0/16"
-SERVICE_SUBNET = "10.96.0.0/16"
 READY_WITHIN_S = 180.0
 MANIFESTS = "/etc/kubernetes/manifests"
 ASIDE = "/etc/kubernetes/kube-ordeal"
 CONTROL_PLANE_PARTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 SECOND_CONFS = ("controller-manager", "scheduler")
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
-FIRST_PORT, SECOND_PORT = 6443, 7443
-CONFIG, IDENTITY = "kind.yaml", "identity.json"  # in the home of a cluster that was begun, and that is done
-IMAGEFS, NODEFS = "/var/lib/containerd", "/var/lib/kubelet"
-Manifest = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class KindSetup:
-    """What a kind cluster is made with: the node image (None: kind's published default), its programs, images."""
-
-    tools: KindTools
-    version: str
-    node_image: str | None
-    images: Images
-    cgroup_v1: bool
+FIRST_PORT = 6443
 
 
 class KindCluster:
@@ -81,7 +65,7 @@ class KindCluster:
         was made by then is for the caller to delete: it has the name in its journal, and has made sure that nobody
         else's cluster has it.
         """
-        _check_addresses(shape)
+        check_addresses(shape)
         running = engine.chosen()
         if setup.node_image is not None:
             registry.bring(running, setup.node_image, report, otherwise="name another with --ordeal-kind-image")
@@ -90,7 +74,7 @@ class KindCluster:
         home = home_of(name)
         private(home)
         config = home / CONFIG
-        config.write_text(kind_config(shape, setup, _make_file_systems(name, shape, setup), _make_shared(name, shape)))
+        config.write_text(kind_config(shape, setup, make_file_systems(name, shape, setup), make_shared(name, shape)))
         kubeconfig = home / "kubeconfig"
         report(f"kind creates {name}: 1 control plane, {shape.workers} workers, Kubernetes {setup.version}")
         network = networks.make(name, report)
@@ -173,11 +157,11 @@ class KindCluster:
         if self._tools is None:
             return
         pytestkind.delete(self._ref.name, Path(self._ref.kubeconfig), self._tools)
-        docker.remove(_copier(self._ref.name))
-        docker.remove(_bringer(self._ref.name))
+        docker.remove(copier(self._ref.name))
+        docker.remove(bringer(self._ref.name))
         docker.remove(docker.trial_of(f"{self._ref.name}-control-plane"))  # of a run that was killed
         networks.remove(self._ref.name)
-        loopfs.take_down(_file_systems_of(self._ref.name))
+        loopfs.take_down(file_systems_of(self._ref.name))
         shutil.rmtree(home_of(self._ref.name), ignore_errors=True)
 
     @cached_property
@@ -284,7 +268,7 @@ class KindCluster:
                 f"there is no node image of Kubernetes {version}: run `kube-ordeal image build --kubernetes {version}`"
             )
         folder = f"/usr/local/kube-ordeal-{version}"
-        with node_versions.source(_bringer(self._ref.name), image) as source:
+        with node_versions.source(bringer(self._ref.name), image) as source:
             for node in self._names():
                 at = self._container(node)
                 node_versions.bring(source, at, folder, control_plane=node == self.control_plane)
@@ -409,7 +393,7 @@ class KindCluster:
     @property
     def _second(self) -> Path:
         """Not in the cluster's home: that is of clusters that are made here, and this one may be somebody's own."""
-        return kubeconfig.folder() / f"{self._ref.kind}-{self._ref.name}-second.yaml"
+        return kubeconfig_files.folder() / f"{self._ref.kind}-{self._ref.name}-second.yaml"
 
 
 def images_of(ref: ClusterRef) -> Images:
@@ -424,205 +408,3 @@ def images_of(ref: ClusterRef) -> Images:
 def loaded(images: Images) -> Images:
     """The same as the pods of a cluster name them that was made here, whose nodes were given them."""
     return Images(registry.on_nodes(images.busybox))
-
-
-def home_of(name: str) -> Path:
-    """Where the kubeconfig, kind config and loop-backed file systems are kept of a cluster that is made here."""
-    return state_dir() / "clusters" / trusted.inside(name)
-
-
-def made_here(name: str) -> ClusterRef:
-    """The reference of a cluster that was made here, with what it was when it was done; half-made it has no identity.
-
-    Raises OrdealError where what is kept of it can't be read.
-    """
-    kept = home_of(name) / IDENTITY
-    trusted.check(kept, state_path())
-    try:
-        identity = msgspec.convert(json_file(kept), Identity) if kept.is_file() else None
-    except (OSError, ValueError) as error:
-        raise OrdealError(
-            f"{kept} can't be read ({error}); remove it if the cluster {name} is yours to lose"
-        ) from error
-    return ClusterRef(KIND, name, str(home_of(name) / "kubeconfig"), identity=identity)
-
-
-def all_made_here() -> tuple[ClusterRef, ...]:
-    """The clusters that were made here, or begun, and not deleted. Raises OrdealError as `made_here`."""
-    homes = home_of("-").parent
-    names = sorted(each.name for each in homes.iterdir()) if homes.is_dir() else []
-    begun = [n for n in names if (home_of(n) / CONFIG).is_file() or _file_systems_of(n).is_dir()]
-    return tuple(made_here(name) for name in begun)
-
-
-def exists(name: str) -> bool:
-    """Whether anything is left of the kind cluster of that name: a node, its network, or a file system of a node."""
-    return bool(docker.names_in_cluster(name)) or _surroundings_left(name)
-
-
-def only_surroundings_left(name: str) -> bool:
-    """Whether the cluster's nodes are gone, and their network, or file systems of theirs, are still there."""
-    return not docker.names_in_cluster(name) and _surroundings_left(name)
-
-
-def _surroundings_left(name: str) -> bool:
-    return networks.is_there(name) or loopfs.left(_file_systems_of(name))
-
-
-def kind_config(
-    shape: Shape, setup: KindSetup, file_systems: Sequence[Sequence[LoopFileSystem]] = (), shared: Path | None = None
-) -> str:
-    """kind's configuration for a shape, as YAML. Times become whole seconds where the flag takes no fraction.
-
-    `file_systems` are each worker's own, `shared` is a folder that every node has.
-    """
-    timers = shape.timers
-    manager = {**timers.controller_manager_flags(), **dict(shape.controller_manager)}
-    if shape.node_cidr_bits != Shape().node_cidr_bits:
-        manager["node-cidr-mask-size"] = str(shape.node_cidr_bits)
-    apiserver = {**timers.apiserver_flags(), **dict(shape.apiserver)}
-    kubelet: Manifest = {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
-        # A quarter of it is the kubelet's renew interval (pkg/kubelet/kubelet.go, nodeLeaseRenewIntervalFraction):
-        # four renewals must fit into the grace period, or a healthy node would be declared lost.
-        "nodeLeaseDurationSeconds": min(40, max(4, int(timers.monitor_grace_s))),
-    }
-    if shape.max_pods:
-        kubelet["maxPods"] = shape.max_pods
-    cluster = {
-        "kind": "ClusterConfiguration",
-        "apiServer": {"extraArgs": _extra_args(apiserver, setup.version)},
-        "controllerManager": {"extraArgs": _extra_args(manager, setup.version)},
-        "scheduler": {"extraArgs": _extra_args(timers.leader_election_flags(), setup.version)},
-    }
-    for_cgroups = kind_config_patches(setup.version, 1 if setup.cgroup_v1 else 2)
-    node = {"image": setup.node_image} if setup.node_image else {}
-    nodes: list[Manifest] = [{"role": "control-plane", **node}]
-    nodes += [{"role": "worker", **node} for _ in range(shape.workers)]
-    own = [(), *file_systems, *[()] * (shape.workers - len(file_systems))]
-    for each, its_own in zip(nodes, own, strict=True):
-        mounts = [{"hostPath": str(f.mounted), "containerPath": f.path} for f in its_own]
-        mounts += [{"hostPath": str(shared), "containerPath": SHARED}] if shared else []
-        if mounts:
-            each["extraMounts"] = mounts
-    config = {
-        "kind": "Cluster",
-        "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "networking": {"ipFamily": "ipv4", "podSubnet": POD_SUBNET, "serviceSubnet": SERVICE_SUBNET},
-        "kubeadmConfigPatches": [yaml.safe_dump(cluster), yaml.safe_dump(kubelet), *for_cgroups],
-        "nodes": nodes,
-    }
-    return yaml.safe_dump(config, sort_keys=False)
-
-
-def second_static_pod(pod: Manifest, part: str, timers: Timers, controllers: str) -> Manifest:
-    """The static pod of a second control plane made from the first one's: other name, other ports, other flags."""
-    settings = {
-        "kube-apiserver": {"secure-port": str(SECOND_PORT), **timers.apiserver_flags()},
-        "kube-controller-manager": {
-            "secure-port": "20257",
-            "kubeconfig": "/etc/kubernetes/controller-manager-second.conf",
-            "authentication-kubeconfig": "/etc/kubernetes/controller-manager-second.conf",
-            "authorization-kubeconfig": "/etc/kubernetes/controller-manager-second.conf",
-            "controllers": controllers,
-            **timers.controller_manager_flags(),
-        },
-        "kube-scheduler": {
-            "secure-port": "20259",
-            "kubeconfig": "/etc/kubernetes/scheduler-second.conf",
-            "authentication-kubeconfig": "/etc/kubernetes/scheduler-second.conf",
-            "authorization-kubeconfig": "/etc/kubernetes/scheduler-second.conf",
-        },
-    }[part]
-    spec = pod["spec"]
-    container = spec["containers"][0]
-    program, *flags = container["command"]
-    kept = [f for f in flags if f.lstrip("-").split("=", 1)[0] not in settings]
-    moved = [f"--{name}={value}" for name, value in settings.items()]
-    container = {k: v for k, v in container.items() if not k.endswith("Probe")}
-    container["command"] = [program, *kept, *moved]
-    container["ports"] = []
-    volumes = [
-        {**v, "hostPath": {**v["hostPath"], "path": v["hostPath"]["path"].replace(".conf", "-second.conf")}}
-        if v.get("hostPath", {}).get("path", "").endswith(".conf")
-        else v
-        for v in spec["volumes"]
-    ]
-    container["volumeMounts"] = [
-        {**m, "mountPath": m["mountPath"].replace(".conf", "-second.conf")} for m in container["volumeMounts"]
-    ]
-    name = pod["metadata"]["name"] + "-second"
-    labels = {"component": f"{part}-second", "tier": "control-plane"}
-    return {
-        **pod,
-        "metadata": {"name": name, "namespace": "kube-system", "labels": labels},
-        "spec": {**spec, "containers": [container], "volumes": volumes},
-    }
-
-
-def _file_systems_of(name: str) -> Path:
-    return home_of(name) / "filesystems"
-
-
-def _copier(name: str) -> str:
-    """The name of the container that copies out of the node image."""
-    return f"{name}-copies-images"
-
-
-def _bringer(name: str) -> str:
-    """The name of the container that another version is brought from."""
-    return f"{name}-brings-version"
-
-
-def _make_file_systems(name: str, shape: Shape, setup: KindSetup) -> tuple[tuple[LoopFileSystem, ...], ...]:
-    """Each worker's own file systems, mounted on the host; the first one's have what the node image has there."""
-    folder, first = _file_systems_of(name), []
-    for its_name, path, size_bytes in (
-        ("imagefs", IMAGEFS, shape.imagefs_bytes),
-        ("nodefs", NODEFS, shape.nodefs_bytes),
-    ):
-        if not size_bytes:
-            continue
-        if not shape.workers or setup.node_image is None:
-            raise OrdealError(
-                "a file system of its own is for the first worker, and is filled from a node image: name both"
-            )
-        first.append(loopfs.make(folder, its_name, path, size_bytes))
-        loopfs.fill_from_image(first[-1], setup.node_image, _copier(name))
-    made: list[tuple[LoopFileSystem, ...]] = [tuple(first), *[()] * (shape.workers - 1)][: shape.workers]
-    if shape.volume_bytes:
-        made = [(*own, loopfs.make(folder, f"volume-{i}", VOLUME, shape.volume_bytes)) for i, own in enumerate(made)]
-    return tuple(made)
-
-
-def _make_shared(name: str, shape: Shape) -> Path | None:
-    """The folder of the host that every node is to have, empty; None where the shape wants none."""
-    if not shape.shared_folder:
-        return None
-    folder = home_of(name) / "shared"
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o755)  # whatever the umask is: a pod's user is not this one
-    return folder
-
-
-def _check_addresses(shape: Shape) -> None:
-    """Raises OrdealError where a node's range of pod addresses can't serve its maxPods."""
-    pods = shape.max_pods or 110
-    usable = 2 ** (32 - shape.node_cidr_bits) - 3  # without the network's, the broadcast's and the gateway's
-    if pods > usable:
-        raise OrdealError(
-            f"maxPods={pods} on a node with a /{shape.node_cidr_bits} can't be served: it has {usable} addresses for "
-            f"pods; give nodes a larger range (--node-cidr-mask-size) or lower maxPods"
-        )
-
-
-def _extra_args(flags: Mapping[str, str], version: str) -> object:
-    """kubeadm v1beta3 takes a map; kind uses v1beta4, which takes a list, from Kubernetes 1.36 on."""
-    if _minor(version) >= 36:
-        return [{"name": name, "value": value} for name, value in flags.items()]
-    return dict(flags)
-
-
-def _minor(version: str) -> int:
-    return int(version.removeprefix("v").split(".")[1])

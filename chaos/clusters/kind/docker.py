@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.clusters.base import Power
+from chaos.clusters.abilities import Power
 from chaos.clusters.kind import networks
 from chaos.errors import OrdealError
 from chaos.hosts import engine

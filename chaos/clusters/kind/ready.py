@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from chaos.clusters.base import Images
-from chaos.clusters.kind.cluster import KindSetup
+from chaos.clusters.kind.config import KindSetup
 from chaos.clusters.kind.pytestkind import KindTools
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, bundles, engine, image, registry

@@ -24,8 +24,10 @@ from kubernetes.client import ApiClient, CoordinationV1Api
 from chaos.basics.files import place
 from chaos.basics.progress import silent
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.base import SIMULATED, ClusterRef, Images, Node, SecondControlPlane, Shape, Timers
+from chaos.clusters.abilities import SecondControlPlane
+from chaos.clusters.base import SIMULATED, ClusterRef, Images, Node
 from chaos.clusters.identity import Identity
+from chaos.clusters.shape import Shape, Timers
 from chaos.clusters.simulated.home import (
     APISERVER,
     CONTROLLER_MANAGER,

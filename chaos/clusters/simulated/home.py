@@ -19,7 +19,7 @@ import yaml
 from chaos.basics.files import place
 from chaos.basics.untrusted import json_file
 from chaos.basics.waiting import eventually
-from chaos.clusters.base import Shape
+from chaos.clusters.shape import Shape
 from chaos.clusters.simulated.nodes import groups_of
 from chaos.clusters.simulated.processes import MARK, adopt, kill, marked, read
 from chaos.errors import OrdealError

@@ -11,7 +11,8 @@ import msgspec
 import urllib3
 from kubernetes.client import ApiClient
 
-from chaos.clusters.base import Node, Shape, Timers, Zone
+from chaos.clusters.base import Node
+from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.clusters.way.client import CONTROL_PLANE_LABEL, ZONE_LABEL
 from chaos.errors import OrdealError
 from chaos.hosts import go

@@ -27,9 +27,9 @@ from chaos.clusters.way.kubeconfig import (
     Exec,
     contents,
     interactive_mode,
-    parse,
     server_url,
 )
+from chaos.clusters.way.kubeconfig_text import parse
 from chaos.errors import OrdealError
 
 FILES_FOR_S = 60.0  # how long what was read from a token's or a certificate's file is believed

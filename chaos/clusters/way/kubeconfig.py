@@ -1,16 +1,13 @@
-"""Kubeconfig files, read as kubectl reads them: which there are, how several make one, what a context says.
+"""A kubeconfig, read as kubectl reads it: how several files make one, what a context says, what is wrong with it.
 
 The rules are client-go's (k8s.io/client-go, tools/clientcmd: loader.go, merge.go, validation.go, client_config.go).
 """
 
 import base64
 import binascii
-import hashlib
 import os
-import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,23 +16,15 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 
-from chaos.basics.files import place
-from chaos.basics.untrusted import CREDENTIAL, MERGE, OnceLoader, bounded, check_values, json_of
+from chaos.basics.untrusted import CREDENTIAL, bounded
+from chaos.clusters.way.kubeconfig_text import parse
 from chaos.errors import OrdealError
-from chaos.hosts import record
-from chaos.hosts.places import journals_dir, state_path
 
-VARIABLE = "KUBECONFIG"
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-IN_CLUSTER = "in-cluster"
 LIMIT_BYTES = 16 * 1024**2
-DEPTH, VALUES = 100, 1_000_000  # no kubeconfig nests deeper or holds more; a file made to do harm does
 PROXY_SCHEMES = ("http", "https", "socks5")
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
 NEVER, IF_AVAILABLE, ALWAYS = "Never", "IfAvailable", "Always"
 PLUGIN_CONFIG = "client.authentication.k8s.io/exec"  # the cluster's extension that a plugin is told
-# What `sweep` finds; also where a write of it was cut short, see `chaos.basics.files.placed`.
-_PUT_TOGETHER = re.compile(r"\.?(?P<whole>[0-9a-f]{12}(-(?P<process>\d+-\d+))?\.yaml)")
 T = TypeVar("T")
 
 
@@ -218,112 +207,6 @@ def read(*files: Path) -> Kubeconfig:
         users = _by_name(file, "user", [(u.name, _user(u.user, beside)) for u in one.users]) | users
     current = next((one.current_context for _, one in read_ones if one.current_context), "")
     return Kubeconfig(" and ".join(str(file) for file in files), current, contexts, clusters, users)
-
-
-def find(given: Path | None, context: str, environment: Mapping[str, str] = os.environ) -> tuple[Path, str]:
-    """One file that says what kubectl would use, and the context in it.
-
-    That is the given file; else what KUBECONFIG names, or ~/.kube/config; else, in a pod, its service account. Where
-    a context is put together from several files, or from none, that file is written, readable by its owner alone, for
-    this process; see `sweep`. Raises OrdealError where there is none that can be used.
-    """
-    if given is not None:
-        return given.absolute(), read(given).choose(context).context
-    files = _files(environment)
-    there = [file for file in files if _there(file)]
-    merged = read(*there)
-    if merged.empty and not context:
-        if (chosen := _in_cluster(environment)) is not None:
-            return _written(chosen), chosen.context
-        looked = f"{', '.join(map(str, files)) or VARIABLE}: {'empty' if there else 'not there'}"
-        raise OrdealError(f"there is no kubeconfig ({looked}); name one with --ordeal-kubeconfig")
-    chosen = merged.choose(context)
-    for file in there:
-        if _says(file, chosen):
-            return file.absolute(), chosen.context
-    return _written(chosen), chosen.context
-
-
-def folder() -> Path:
-    """Where kubeconfigs are that were put together; what undoes what a killed run has left needs them."""
-    return state_path() / "kubeconfigs"
-
-
-def sweep(*, ended: bool = False) -> None:
-    """Remove those that were put together for processes that are over, with `ended` for this one too.
-
-    One that a journal names stays: what is pending there is undone with it.
-    """
-    if not folder().is_dir():
-        return
-    pending = b"".join(_content(journal) for journal in journals_dir().glob("*.jsonl"))
-    for file in folder().iterdir():
-        name = _PUT_TOGETHER.match(file.name)
-        if name is None or name["whole"].encode() in pending:
-            continue
-        process = name["process"] or ""  # earlier versions named none
-        if not record.is_alive(process) or (ended and process == record.this_process()):
-            with suppress(OSError):  # another process was quicker
-                file.unlink()
-
-
-def _content(journal: Path) -> bytes:
-    try:
-        return journal.read_bytes()
-    except FileNotFoundError:  # its run has just ended
-        return b""
-
-
-def _files(environment: Mapping[str, str]) -> list[Path]:
-    named = environment.get(VARIABLE, "")
-    if not named:
-        return [Path(environment.get("HOME") or os.path.expanduser("~")) / ".kube" / "config"]  # noqa: PTH111
-    return [Path(name) for name in dict.fromkeys(named.split(os.pathsep)) if name]
-
-
-def _there(file: Path) -> bool:
-    try:
-        return file.exists()
-    except OSError:  # it can't be told: who reads it says why
-        return True
-
-
-def _says(file: Path, chosen: Chosen) -> bool:
-    """Whether that file alone says the same."""
-    alone = read(file)
-    named = alone.contexts.get(chosen.context)
-    return (
-        named == chosen.named
-        and alone.clusters.get(named.cluster) == chosen.cluster
-        and alone.users.get(named.user, User()) == chosen.user
-    )
-
-
-def _written(chosen: Chosen) -> Path:
-    text = chosen.text()
-    try:
-        path = folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-{record.this_process()}.yaml"
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place(path, text)
-    except OSError as error:
-        raise OrdealError(f"the merged kubeconfig can't be written: {error}") from error
-    return path
-
-
-def _in_cluster(environment: Mapping[str, str]) -> Chosen | None:
-    """The service account of the pod that this runs in (client-go, rest.InClusterConfig); None where it is no pod."""
-    host, port = environment.get("KUBERNETES_SERVICE_HOST", ""), environment.get("KUBERNETES_SERVICE_PORT", "")
-    token = SERVICE_ACCOUNT / "token"
-    if not host or not port or not token.is_file():
-        return None
-    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-    return Chosen(
-        "the pod's service account",
-        IN_CLUSTER,
-        Context(IN_CLUSTER, IN_CLUSTER),
-        Cluster(server=server, certificate_authority=str(SERVICE_ACCOUNT / "ca.crt")),
-        User(token_file=str(token)),
-    )
 
 
 def _wrong_cluster(cluster: Cluster) -> str:
@@ -509,76 +392,3 @@ def _bytes(file: Path, wrong: Callable[[str], OrdealError]) -> bytes:
             "`kubectl config view --minify --flatten` writes out the one context that is needed"
         )
     return data
-
-
-class _Loader(OnceLoader):
-    """Leaves dates texts, as they are to Go. Of keys that are merged (`<<`) it keeps each once, as they come."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012  (the base class has it so)
-        first: [each for each in known if each[0] != "tag:yaml.org,2002:timestamp"]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def __init__(self, stream: bytes) -> None:
-        super().__init__(stream)
-        self._merged = 0
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """As PyYAML does, which keeps a key as often as it is merged: a few lines grow to what no machine holds.
-
-        Raises yaml.YAMLError.
-        """
-        merges = [value for key, value in node.value if key.tag == MERGE]
-        if merges:
-            self.check_once(node)
-        for each in (inner for value in merges for inner in (value, *value.value)):
-            if isinstance(each, yaml.MappingNode):
-                self.flatten_mapping(each)
-                self._merged += len(each.value)
-        if self._merged > VALUES:
-            raise yaml.constructor.ConstructorError(None, None, "it merges more than a kubeconfig can", node.start_mark)
-        super().flatten_mapping(node)
-        if merges:
-            node.value = list({self.key(key): (key, value) for key, value in node.value}.values())
-
-
-def parse(data: bytes) -> object:
-    """JSON, or the first document of YAML, without what is null. Raises ValueError with the end of a sentence."""
-    try:
-        try:
-            held = json_of(data)
-        except ValueError:
-            depth = 0
-            for event in yaml.parse(data, _Loader):  # the loader itself would overflow the stack
-                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-                if depth > DEPTH:
-                    raise ValueError("it is nested too deeply") from None
-                if isinstance(event, yaml.DocumentEndEvent):
-                    break
-            held = next(iter(yaml.load_all(data, _Loader)), None)
-    except yaml.YAMLError as error:
-        raise ValueError(f"it is no YAML: {' '.join(str(error).split())[:200]}") from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    except (AttributeError, LookupError, TypeError) as error:  # of values that do not fit their tags
-        raise ValueError(f"it holds a value that can't be read ({error!r})") from error
-    made = _Without().nulls(held)
-    check_values(made)
-    return made
-
-
-class _Without:
-    """Takes out what is null, which is as good as not there; gives up on what grows without end by its aliases."""
-
-    def __init__(self) -> None:
-        self._seen = 0
-
-    def nulls(self, value: Any, depth: int = 0) -> Any:
-        self._seen += 1
-        if self._seen > VALUES or depth > DEPTH:
-            raise ValueError("it holds more than a kubeconfig can")
-        if isinstance(value, dict):
-            return {str(key): self.nulls(each, depth + 1) for key, each in value.items() if each is not None}
-        if isinstance(value, list):
-            return [{} if each is None else self.nulls(each, depth + 1) for each in value]
-        return value

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Protocol
 from kubernetes.client import AppsV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
-from chaos.clusters.base import Cluster, NodeNetwork, RunsContainers
+from chaos.clusters.abilities import NodeNetwork, RunsContainers
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker

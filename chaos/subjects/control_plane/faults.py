@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from chaos.clusters.base import Cluster, NodeExec, NodeNetwork
+from chaos.clusters.abilities import NodeExec, NodeNetwork
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker

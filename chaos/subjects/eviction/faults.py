@@ -8,7 +8,8 @@ import yaml
 from kubernetes.client import AppsV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
-from chaos.clusters.base import Cluster, NodeExec, RunsContainers
+from chaos.clusters.abilities import NodeExec, RunsContainers
+from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import is_ready
 from chaos.errors import OrdealError
 from chaos.harm.base import fault

@@ -7,7 +7,7 @@ from typing import Self
 
 import msgspec
 
-from chaos.clusters.base import NodeExec
+from chaos.clusters.abilities import NodeExec
 from chaos.record.history import Blind, History, NodeChange, Observation
 
 # Observations, by node. `seen` is the names in their order ("namespace/name, ..."), a pod, an image's id, a resource.

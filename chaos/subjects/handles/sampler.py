@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.base import NodeExec
+from chaos.clusters.abilities import NodeExec
 from chaos.record.history import Blind, History, Observation, Sample
 
 OPEN = "open-handles"  # Sample by NODE/DAEMON: of its process that is nearest to its limit

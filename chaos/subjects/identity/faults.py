@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Protocol
 from kubernetes.client import ApiClient, CoordinationV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
-from chaos.clusters.base import Cluster, NodeExec
+from chaos.clusters.abilities import NodeExec
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker

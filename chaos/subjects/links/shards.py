@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from chaos.clusters.base import NodeNetwork
+from chaos.clusters.abilities import NodeNetwork
 from chaos.errors import OrdealError
 from chaos.judge.data import acknowledged_numbers, stored
 from chaos.record.history import History, Observation, Sample, Writes

@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Protocol
 from kubernetes.client import CoreV1Api, StorageV1Api
 from kubernetes.client.exceptions import ApiException
 
-from chaos.clusters.base import VOLUME, Cluster, NodeExec, NodeNetwork, OwnFileSystems
+from chaos.clusters.abilities import NodeExec, NodeNetwork, OwnFileSystems
+from chaos.clusters.base import Cluster
+from chaos.clusters.shape import VOLUME
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from chaos.clusters.base import NodeNetwork, NodeProcesses
+from chaos.clusters.abilities import NodeNetwork, NodeProcesses
 from chaos.errors import OrdealError
 from chaos.judge.data import DISK_USE, acknowledged_numbers, stored
 from chaos.record.history import History, Observation, Sample, Writes

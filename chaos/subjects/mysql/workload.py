@@ -11,7 +11,8 @@ from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api, StorageV1Api
 from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.base import Cluster, NodeNetwork
+from chaos.clusters.abilities import NodeNetwork
+from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import is_ready
 from chaos.clusters.way.podexec import exec_in_pod
 from chaos.errors import OrdealError

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 from kubernetes.client import ApiClient, CoreV1Api
 
-from chaos.clusters.base import Cluster, NodeExec
+from chaos.clusters.abilities import NodeExec
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker

@@ -11,7 +11,8 @@ from typing import Any, Self
 from kubernetes.client import ApiClient, CoreV1Api
 
 from chaos.basics.go_duration import go_seconds
-from chaos.clusters.base import Cluster, NodeExec
+from chaos.clusters.abilities import NodeExec
+from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import raw_get
 from chaos.record import stacks
 from chaos.record.history import Blind, History, Observation, Sample

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from chaos.clusters.base import Cluster, NodeExec
+from chaos.clusters.abilities import NodeExec
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker

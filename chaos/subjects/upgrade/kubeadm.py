@@ -12,7 +12,8 @@ from kubernetes.client import CoreV1Api
 from packaging.version import Version
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.base import BringsVersions, Cluster, NodeExec
+from chaos.clusters.abilities import BringsVersions, NodeExec
+from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import is_ready, server_version
 from chaos.conformance.program import plain
 from chaos.errors import OrdealError

@@ -11,7 +11,9 @@ from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api, RbacAuthorization
 from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.base import SHARED, Cluster, NodeExec, SharesFolder
+from chaos.clusters.abilities import NodeExec, SharesFolder
+from chaos.clusters.base import Cluster
+from chaos.clusters.shape import SHARED
 from chaos.clusters.way.client import is_ready, read_csi_drivers
 from chaos.errors import OrdealError
 from chaos.harm.base import fault

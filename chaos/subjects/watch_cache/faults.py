@@ -5,7 +5,8 @@ import uuid
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from chaos.clusters.base import Cluster, EtcdBehind
+from chaos.clusters.abilities import EtcdBehind
+from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.record.journal import Saved

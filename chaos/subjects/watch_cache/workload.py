@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from kubernetes.client import CoreV1Api, V1ConfigMap, V1ObjectMeta
 from kubernetes.client.exceptions import ApiException
 
-from chaos.clusters.base import Cluster, EtcdBehind
+from chaos.clusters.abilities import EtcdBehind
+from chaos.clusters.base import Cluster
 from chaos.record.history import History, Observation
 from chaos.record.informer import ABSENT, STORED
 

@@ -6,7 +6,8 @@ from typing import ClassVar, Protocol
 
 from kubernetes.client import ApiClient
 
-from chaos.clusters.base import Cluster, ComponentSwap
+from chaos.clusters.abilities import ComponentSwap
+from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import raw_get
 from chaos.errors import OrdealError
 from chaos.harm.base import fault

@@ -1,0 +1,278 @@
+"""Abilities: optional protocols, each of something that only some clusters can do.
+
+A suite names those that it needs; where a cluster lacks one, it is skipped with the reason.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from chaos.clusters.base import Cluster
+from chaos.clusters.shape import Timers
+from chaos.hosts.command import Output
+
+if TYPE_CHECKING:  # who only declares a replay needs no client
+    from kubernetes.client import ApiClient
+
+
+@runtime_checkable
+class RunsContainers(Protocol):
+    """Pods are real: containers run, serve and can be restarted."""
+
+    def container_runtime(self, node: str) -> str: ...
+
+
+@runtime_checkable
+class NodeExec(Protocol):
+    """A command on a node, from the host's side (works without the API server and without the network)."""
+
+    def node_exec(
+        self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
+    ) -> Output: ...
+
+
+@runtime_checkable
+class NodeProcesses(Protocol):
+    """A process on a node whose input and output are ours for as long as it runs, from the host's side."""
+
+    def on_node(self, node: str, argv: Sequence[str]) -> list[str]:
+        """The argument list that runs `argv` on the node. When its input is closed, that of `argv` ends."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFileSystem:
+    """A file system that one node has for itself: where the node has it, and where the host has it mounted."""
+
+    path: str
+    host_path: str
+
+
+@runtime_checkable
+class OwnFileSystems(Protocol):
+    """Nodes may have file systems of their own, which the host reaches whatever state the node's daemons are in."""
+
+    def own_file_systems(self, node: str) -> tuple[OwnFileSystem, ...]:
+        """Those that are neither the machine's root nor where the engine keeps its data; none for most nodes."""
+        ...
+
+
+@runtime_checkable
+class SharesFolder(Protocol):
+    """Every node has one and the same folder of the host: see Shape.shared_folder."""
+
+    def shared_folder(self) -> str:
+        """Where the host has it. Raises OrdealError where the cluster was made without one."""
+        ...
+
+
+@runtime_checkable
+class NodeImages(Protocol):
+    """The container images on a node, by name; those that the kubelet removed can be put back without a registry."""
+
+    def image_names(self, node: str) -> tuple[str, ...]: ...
+    def restore_images(self, node: str, names: Sequence[str]) -> None:
+        """Put back those that the node lacks. Raises OrdealError where no node has one of them."""
+        ...
+
+
+@runtime_checkable
+class LoadsImages(Protocol):
+    """An image of this machine's engine can be put onto every node without a registry."""
+
+    def load_image(self, image: str) -> str:
+        """Put it onto the nodes that lack it; returns the name that pods give it there.
+
+        Raises CommandError where the engine lacks it or a node is full.
+        """
+        ...
+
+    def load_images_as(self, images: Mapping[str, str]) -> None:
+        """The same for many, under other names, onto the nodes that take pods without a toleration.
+
+        `images` maps the name on a node to the engine's name.
+        """
+        ...
+
+
+@runtime_checkable
+class BringsVersions(Protocol):
+    """Another Kubernetes version's programs and images can be put onto every node without a registry."""
+
+    def bring_version(self, version: str) -> str:
+        """Put them there and return the folder that has kubeadm, kubelet and kubectl on each node; nothing of it runs.
+
+        Raises OrdealError where no node image of that version was built, CommandError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """A node's power as the machine beneath it says: running, paused or off; since when; at which address."""
+
+    state: str
+    started_at: str
+    address: str
+
+
+@runtime_checkable
+class NodePower(Protocol):
+    """Power off (not shut down), on again (also with another address), pause and resume."""
+
+    def power(self, node: str) -> Power: ...
+    def power_off(self, node: str) -> None: ...
+    def power_on(self, node: str, *, address: str | None = None) -> None:
+        """Start the node. `address`: an IPv4 address of the node network; None keeps the node's own."""
+        ...
+
+    def free_address(self) -> str: ...
+    def pause(self, node: str) -> None: ...
+    def unpause(self, node: str) -> None: ...
+
+
+@runtime_checkable
+class NodeNetwork(Protocol):
+    """A node's network namespace, entered from the host."""
+
+    def in_network_of(self, node: str, argv: Sequence[str]) -> list[str]:
+        """The argument list that runs `argv`, a program of the host, inside the node's network namespace."""
+        ...
+
+    def addresses(self, node: str) -> tuple[str, ...]:
+        """The node's IPv4 and IPv6 addresses on the node network."""
+        ...
+
+
+@runtime_checkable
+class Heartbeats(Protocol):
+    """Kubelets whose heartbeats can be stopped and resumed, by group (a zone). Simulated nodes only."""
+
+    def heartbeat_groups(self) -> tuple[str, ...]: ...
+    def nodes_of(self, group: str) -> tuple[str, ...]: ...
+    def stop_heartbeats(self, group: str) -> None: ...
+    def resume_heartbeats(self, group: str) -> None: ...
+    def heartbeats_stopped(self, group: str) -> bool:
+        """What the kernel says of the process that sends them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SecondControlPlane:
+    """A control plane beside the first on the same etcd: how to talk to it."""
+
+    kubeconfig: str
+    controllers: str  # the value of --controllers
+
+
+@runtime_checkable
+class ControlPlaneSwap(Protocol):
+    """The first control plane's components can be stopped (etcd stays) and a second one started on the same etcd.
+
+    The second listens where the kubelets do not look: they know only the first one's address.
+    """
+
+    def stop_first_control_plane(self) -> None: ...
+    def first_control_plane_running(self) -> bool: ...
+    def start_first_control_plane(self) -> None: ...
+    def start_second_control_plane(self, timers: Timers, controllers: str) -> SecondControlPlane:
+        """Start apiserver, controller manager, scheduler; `controllers` as in --controllers (such as "*,-taint...")."""
+        ...
+
+    def stop_second_control_plane(self) -> None: ...
+    def second_control_plane_running(self) -> bool: ...
+    def second_api(self) -> "ApiClient":
+        """A client of the second control plane, as `Cluster.api` is one of the first."""
+        ...
+
+
+@runtime_checkable
+class ComponentSwap(Protocol):
+    """A component of the control plane can be run from another program file of this machine, with the same flags."""
+
+    def components(self) -> tuple[str, ...]: ...
+    def use_program(self, component: str, path: str | None) -> None:
+        """End the component and start it from that file; None: from the one that it was made with.
+
+        One that runs from it already is left alone.
+        """
+        ...
+
+    def running_program(self, component: str) -> str:
+        """The file that the component's process was started from, as the kernel says; empty where it does not run."""
+        ...
+
+
+@runtime_checkable
+class ControllerManagerSwitch(Protocol):
+    """The controller manager can be kept away while the API server goes on."""
+
+    def stop_controller_manager(self) -> None: ...
+    def start_controller_manager(self) -> None: ...
+    def controller_manager_running(self) -> bool:
+        """What the machine beneath it says."""
+        ...
+
+
+@runtime_checkable
+class EtcdBehind(Protocol):
+    """etcd can be read, written, saved and restored behind the API server's back. Restores keep the API server up."""
+
+    def etcd_get(self, key: str) -> bytes: ...
+    def etcd_put(self, key: str, value: bytes) -> int:
+        """Returns the new revision."""
+        ...
+
+    def etcd_revision(self) -> int: ...
+    def etcd_snapshot(self, name: str) -> str:
+        """Save a snapshot; returns its path."""
+        ...
+
+    def etcd_snapshot_of(self, name: str) -> str | None:
+        """The path of a snapshot of that name; None where none was saved."""
+        ...
+
+    def start_etcd(self) -> None:
+        """Start etcd where it does not run, as after a restore that was cut short."""
+        ...
+
+    def controllers_running(self) -> tuple[str, ...]:
+        """Which of kube-controller-manager and kube-scheduler run."""
+        ...
+
+    def start_controllers(self, names: Sequence[str]) -> None:
+        """Start those of them that do not run, and wait until each renews its lease: without etcd they could not, and
+        one that could not for too long ends itself (flag --leader-elect-renew-deadline).
+        """
+        ...
+
+    def etcd_restore(self, snapshot: str, *, bump_revision: int = 0) -> None:
+        """Stop etcd, `etcdutl snapshot restore` (with --bump-revision N --mark-compacted where N > 0), start etcd.
+
+        The API server keeps running throughout. The data directory that was there is kept aside.
+        """
+        ...
+
+
+ABILITIES: tuple[type, ...] = (
+    RunsContainers,
+    NodeExec,
+    NodeProcesses,
+    OwnFileSystems,
+    SharesFolder,
+    NodeImages,
+    LoadsImages,
+    BringsVersions,
+    NodePower,
+    NodeNetwork,
+    Heartbeats,
+    ControlPlaneSwap,
+    ComponentSwap,
+    ControllerManagerSwitch,
+    EtcdBehind,
+)
+
+
+def missing(cluster: Cluster, needs: Sequence[type]) -> tuple[str, ...]:
+    """The names of the abilities in `needs` that this cluster lacks."""
+    return tuple(need.__name__ for need in needs if not isinstance(cluster, need))
