@@ -141,7 +141,7 @@ def read_cluster() -> None:
 
 def read_command_lines() -> None:
     planted(simulated_home.workdir(of_a_cluster()) / "kwok.yaml", "kind: KwokctlConfiguration\ncomponents: []\n")
-    simulated.SimulatedCluster("c")._component("etcd")
+    simulated.SimulatedCluster("c")._components.command("etcd")
 
 
 def read_other_program() -> None:
@@ -149,7 +149,7 @@ def read_other_program() -> None:
     workdir.mkdir(parents=True)
     (workdir / "kwok.yaml").write_text("kind: KwokctlConfiguration\ncomponents: []\n")
     planted(home_of("c") / "programs" / "etcd", "/bin/sh")
-    simulated.SimulatedCluster("c")._component("etcd")
+    simulated.SimulatedCluster("c")._components.command("etcd")
 
 
 def read_what_set_up_changed() -> None:

@@ -314,7 +314,7 @@ def test_controllers_that_ended_while_etcd_was_away_run_again_after_undo(cluster
     harm = fault_of(RestoreSnapshot.kind, faults_of(cluster)[RestoreSnapshot.kind])
     saved = harm.plan(cluster)
     try:
-        cluster._kill("etcd", "kube-controller-manager", "kube-scheduler")
+        cluster._components.kill("etcd", "kube-controller-manager", "kube-scheduler")
         assert cluster.controllers_running() == ()
     finally:
         harm.undo(cluster, saved)

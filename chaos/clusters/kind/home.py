@@ -63,6 +63,7 @@ def _surroundings_left(name: str) -> bool:
 
 
 def file_systems_of(name: str) -> Path:
+    """Where the file systems are that its nodes have for themselves."""
     return home_of(name) / "filesystems"
 
 

@@ -3,7 +3,8 @@
 The API is asked with plain requests here: the generated client takes a hundred times as long for thousands of objects.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ GROUP_LABEL = "kube-ordeal/heartbeats"
 CONTROL_PLANE_GROUP = "control-plane"
 CONTROL_PLANE_NODE = "control-plane"
 WORKERS_GROUP = "workers"
+CONNECTIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,29 @@ def ready_nodes(client: ApiClient) -> int:
     table = get(client, "/api/v1/nodes?includeObject=None", "application/json;as=Table;v=v1;g=meta.k8s.io")
     status = next(i for i, column in enumerate(table["columnDefinitions"]) if column["name"] == "Status")
     return sum(1 for row in table["rows"] or () if row["cells"][status] == "Ready")
+
+
+def create(client: ApiClient, groups: Sequence[Group]) -> set[int]:
+    """Make the nodes of those groups that are not there; returns the HTTP statuses by which some were refused.
+
+    Raises OrdealError where no answer comes.
+    """
+    bodies = (msgspec.json.encode(manifest(group, node)) for group in groups for node in group.nodes)
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        answers = set(pool.map(lambda body: status(client, "POST", "/api/v1/nodes", body), bodies))
+    return answers - {201, 409}
+
+
+def listed(client: ApiClient) -> tuple[Node, ...]:
+    """All nodes. Raises OrdealError where no answer comes."""
+    return tuple(parsed(item) for item in get(client, "/api/v1/nodes")["items"])
+
+
+def all_schedulable(client: ApiClient) -> bool:
+    """Whether no node has the taint any more that each starts with. Raises OrdealError where no answer comes."""
+    return not any(
+        taint.startswith("node.kubernetes.io/not-ready:") for node in listed(client) for taint in node.taints
+    )
 
 
 def get(client: ApiClient, path: str, accept: str = "application/json") -> Any:

@@ -1,0 +1,88 @@
+"""The processes of a simulated cluster by their names: what runs, what each is started with, and from which program."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from chaos.clusters.simulated.home import process_record, workdir
+from chaos.clusters.simulated.processes import Process, kill, read, start
+from chaos.errors import OrdealError
+from chaos.hosts import trusted
+from chaos.hosts.places import state_path
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """Those of the cluster whose home is `directory`. A name is a component's, or another one that it is started by."""
+
+    directory: Path
+
+    @property
+    def logs(self) -> Path:
+        """The folder with what they say."""
+        return self.directory / "logs"
+
+    def process(self, name: str) -> Process | None:
+        """The process that was started last by that name; None where none ever was."""
+        return read(process_record(self.directory, name))
+
+    def runs(self, name: str) -> bool:
+        """What the kernel says."""
+        process = self.process(name)
+        return process is not None and process.state() != "gone"
+
+    def kill(self, *names: str) -> None:
+        """End those of them that run."""
+        kill(process for name in names if (process := self.process(name)) is not None)
+
+    def start_where_off(self, *names: str) -> None:
+        """Start those components, as they were set up, that do not run."""
+        for name in names:
+            if not self.runs(name):
+                self.start(name, self.command(name))
+
+    def start(self, name: str, argv: Sequence[str]) -> None:
+        """Start a process of that name."""
+        self.logs.mkdir(exist_ok=True)
+        start(
+            process_record(self.directory, name),
+            argv,
+            log=self.logs / f"{name}.log",
+            cwd=self.directory,
+            mark=str(self.directory),
+        )
+
+    def running_program(self, name: str) -> str:
+        """The file that the process was started from, as the kernel says; empty where it does not run."""
+        process = self.process(name)
+        if process is None or process.state() == "gone":
+            return ""
+        try:
+            return str(Path(f"/proc/{process.pid}/exe").readlink())
+        except FileNotFoundError:  # it ended in between
+            return ""
+
+    def override(self, component: str) -> Path:
+        """Names the program that a component is started from instead of its own."""
+        return self.directory / "programs" / component
+
+    def command(self, name: str) -> list[str]:
+        """A component's command line, as kwokctl wrote it down; another program where one was asked for.
+
+        Raises OrdealError where there is no such component, or others could have written what it is.
+        """
+        written, override = workdir(self.directory) / "kwok.yaml", self.override(name)
+        for each in (written, override):
+            trusted.check(each, state_path())
+        config = next(
+            document
+            for document in yaml.safe_load_all(written.read_text())
+            if document["kind"] == "KwokctlConfiguration"
+        )
+        for component in config["components"]:
+            if component["name"] == name:
+                program = override.read_text() if override.exists() else component["binary"]
+                return [program, *component["args"]]
+        raise OrdealError(f"kwokctl set up no {name} in {self.directory}")
