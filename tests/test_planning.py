@@ -55,7 +55,8 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes what this machine has kept."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("chaos.session.planning.simulated_steps", lambda _: ())  # as where its programs are built
+    for each in ("candidates", "stopwatch"):  # as where its programs are built
+        monkeypatch.setattr(f"chaos.session.{each}.simulated_steps", lambda _: ())
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def api(tmp_path: Path):
 @pytest.fixture
 def impatient(monkeypatch):
     """Shorter deadlines, so that a test need not wait for them."""
-    monkeypatch.setattr("chaos.record.recorder.ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("chaos.record.stream.ANSWER_TIMEOUT_S", 0.5)
     monkeypatch.setattr("chaos.record.recorder.PULSE_TIMEOUT_S", 0.3)
     monkeypatch.setattr("chaos.record.recorder.PULSE_EVERY_S", 0.1)
 

@@ -21,7 +21,8 @@ from chaos.judge.catalogue import Control, Incident
 from chaos.judge.conformance import STATES
 from chaos.report import grid, plot
 from chaos.report.answer import Answer, answer, headline, left_out, title
-from chaos.report.timeline import Timeline, timeline
+from chaos.report.panels import Timeline
+from chaos.report.timeline import timeline
 from chaos.results.saved import SavedFinding, SavedOutcome, SavedPiece, SavedRun
 from chaos.results.specs import BROKEN, SpecResult
 from chaos.run.budget import span

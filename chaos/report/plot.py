@@ -9,8 +9,8 @@ from plotly.subplots import make_subplots
 
 from chaos.basics.visible import visible
 from chaos.record.history import Window
-from chaos.report import timeline as tl
-from chaos.report.timeline import Bar, Mark, Panel, Series, Timeline
+from chaos.report import panels
+from chaos.report.panels import Bar, Mark, Panel, Series, Timeline
 
 LANE_PX, STRIP_PX, GAP_PX = 20, 130, 46
 LABEL = 28  # characters of a lane's name
@@ -19,24 +19,24 @@ ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
 LINES = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, YELLOW, GREY)
 STATES = {
-    tl.READY: GREEN,
-    tl.READY + tl.TAINTED: YELLOW,
-    tl.NOT_READY: ORANGE,
-    tl.NOT_READY + tl.TAINTED: VERMILLION,
-    tl.UNKNOWN: SKY,
-    tl.UNKNOWN + tl.TAINTED: PURPLE,
-    tl.RUNNING: ORANGE,
-    tl.PENDING: SKY,
-    tl.TERMINATING: VERMILLION,
-    tl.ENDED: GREY,
-    tl.NO_ANSWER: VERMILLION,
-    tl.NOT_SEEN: GREY,
-    tl.APPLIED: ORANGE,
-    tl.LANDED: VERMILLION,
-    tl.HARM_STAYS: PURPLE,
-    tl.WARNING: VERMILLION,
-    tl.NORMAL: BLUE,
-    tl.SEEN: GREEN,
+    panels.READY: GREEN,
+    panels.READY + panels.TAINTED: YELLOW,
+    panels.NOT_READY: ORANGE,
+    panels.NOT_READY + panels.TAINTED: VERMILLION,
+    panels.UNKNOWN: SKY,
+    panels.UNKNOWN + panels.TAINTED: PURPLE,
+    panels.RUNNING: ORANGE,
+    panels.PENDING: SKY,
+    panels.TERMINATING: VERMILLION,
+    panels.ENDED: GREY,
+    panels.NO_ANSWER: VERMILLION,
+    panels.NOT_SEEN: GREY,
+    panels.APPLIED: ORANGE,
+    panels.LANDED: VERMILLION,
+    panels.HARM_STAYS: PURPLE,
+    panels.WARNING: VERMILLION,
+    panels.NORMAL: BLUE,
+    panels.SEEN: GREEN,
     "acknowledged": GREEN,
     "refused": VERMILLION,
     "spec passed": GREEN,
@@ -49,7 +49,7 @@ STATES = {
 }
 PHASES = (SKY, "#BBBBBB")  # by turns; the name stands in the bar
 # States that need more than a colour have a pattern too.
-PATTERNS = {tl.NO_ANSWER: "x", tl.TERMINATING: "/", tl.NOT_SEEN: ".", tl.LANDED: "/"}
+PATTERNS = {panels.NO_ANSWER: "x", panels.TERMINATING: "/", panels.NOT_SEEN: ".", panels.LANDED: "/"}
 
 
 def figure(timeline: Timeline) -> str:
@@ -176,7 +176,7 @@ def _marks(marks: Sequence[Mark], state: str, legend: set[str]) -> go.Scatter:
         y=[_text(mark.lane) for mark in marks],
         marker={
             "color": STATES[state],
-            "symbol": "diamond" if state == tl.WARNING else "circle",
+            "symbol": "diamond" if state == panels.WARNING else "circle",
             "size": [round(6 + 4 * log10(mark.count), 1) for mark in marks],
             "opacity": 0.8,
         },

@@ -5,7 +5,7 @@ Ten nodes are drawn one by one; of five thousand only those that changed, or how
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite, nan
 
 from chaos.judge.conformance import DURING, PASSED
@@ -27,6 +27,30 @@ from chaos.record.history import (
     Window,
     Writes,
 )
+from chaos.report.panels import (
+    APPLIED,
+    ENDED,
+    HARM_STAYS,
+    LANDED,
+    NO_ANSWER,
+    NORMAL,
+    NOT_READY,
+    NOT_SEEN,
+    PENDING,
+    READY,
+    RUNNING,
+    SEEN,
+    TAINTED,
+    TERMINATING,
+    UNKNOWN,
+    WARNING,
+    Bar,
+    Mark,
+    Panel,
+    Series,
+    Step,
+    Timeline,
+)
 
 LANES = 30  # more objects than this are not drawn one by one
 SUBJECTS = 8
@@ -35,90 +59,6 @@ REASONS = 10
 MARK_BINS = 150
 STEPS = 200
 TEXT = 240  # characters of a message
-
-READY, NOT_READY, UNKNOWN, TAINTED = "Ready", "not Ready", "Ready unknown", ", tainted NoExecute"
-RUNNING, PENDING, TERMINATING, ENDED = "running, not Ready", "pending", "terminating", "ended"
-NO_ANSWER, NOT_SEEN, LANDED, APPLIED, HARM_STAYS = (
-    "no answer",
-    "not seen",
-    "fault landed",
-    "fault applied",
-    "not undone",
-)
-WARNING, NORMAL, SEEN = "warning", "normal", "seen"
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A lane was in a state from `start` to `end`, in seconds."""
-
-    lane: str
-    start: float
-    end: float
-    state: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """`count` things happened on a lane around `at`; `detail` is about the first of them."""
-
-    lane: str
-    at: float
-    state: str
-    detail: str
-    count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Numbers over time; not a number where there was none. `steps`: each lasts until the next."""
-
-    name: str
-    at: tuple[float, ...]
-    values: tuple[float, ...]
-    steps: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One strip of a timeline: bars and marks on lanes, or series. `note` says what is not drawn.
-
-    `unseen`: when its source could not be seen, so that what is drawn there is what was seen last.
-    """
-
-    title: str
-    bars: tuple[Bar, ...] = ()
-    marks: tuple[Mark, ...] = ()
-    series: tuple[Series, ...] = ()
-    stacked: bool = False
-    note: str = ""
-    unseen: tuple[Window, ...] = ()
-
-    @property
-    def lanes(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys([*(bar.lane for bar in self.bars), *(mark.lane for mark in self.marks)]))
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A line of the timeline as text."""
-
-    at: float
-    what: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """A history as strips over one axis of `end` seconds that begins at Unix time `began_wall`; and as text."""
-
-    end: float
-    began_wall: float
-    faults: tuple[Window, ...]
-    panels: tuple[Panel, ...]
-    steps: tuple[Step, ...]
-    steps_left_out: int = 0
 
 
 def timeline(history: History, bins: int = 600) -> Timeline:

@@ -45,7 +45,7 @@ from chaos.run.lab import CONFORMANCE, NOT_RUN, Lab, LacksAbilityError, LeftOutE
 from chaos.run.options import Options, misnamed, options_of
 from chaos.run.pool import check_name
 from chaos.run.verdict import outcome_of
-from chaos.session import planning, pytest_specs, showing, telling
+from chaos.session import candidates, planning, pytest_specs, showing, stopwatch, telling
 from chaos.session.preparing import Preparing, prepare
 from chaos.session.run import Run, wishes_of
 from chaos.session.showing import IDLE, SHOWING
@@ -59,7 +59,7 @@ PLUGINS = (planning, showing, pytest_specs)
 
 RUN = pytest.StashKey[Run]()
 LAB = pytest.StashKey[Lab]()
-LAP = pytest.StashKey[planning.Lap]()
+LAP = pytest.StashKey[stopwatch.Lap]()
 CONFORM = pytest.StashKey[Wish]()
 PREPARING = pytest.StashKey[Preparing]()
 NEXT = pytest.StashKey[pytest.Item | None]()
@@ -524,7 +524,7 @@ def _setup_options(asked: Options) -> list[str]:
 
 def _prepare_beside(config: pytest.Config, asked: Options) -> Preparing:
     """Begin the set-up. Raises OrdealError where the results, which it shares with the replays, can't be written."""
-    progress, steps, known = config.stash[SHOWING].progress, planning.setup_steps(asked), durations.load()
+    progress, steps, known = config.stash[SHOWING].progress, candidates.setup_steps(asked), durations.load()
     progress.expect(SETUP, sum(known.build_s(each) for each in set(chain(*steps.values()))), first=True)
     progress.begin(SETUP)
     folder = asked.results / run_id(config)

@@ -5,64 +5,31 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from itertools import chain
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from chaos.basics import visible
-from chaos.clusters.base import EXISTING, KIND, SIMULATED
-from chaos.conformance import program, rounds
 from chaos.errors import OrdealError
-from chaos.hosts import engine, mutants, workload_images, workload_recipes
-from chaos.hosts.bundles import normal_version
-from chaos.hosts.places import beside, suites_dir
-from chaos.judge.base import Verdict
-from chaos.judge.conformance import AFTER
+from chaos.hosts.places import beside
 from chaos.plugin import worker_input
-from chaos.results.results import Outcome, Results
+from chaos.results.results import Results
 from chaos.results.saved import LeftOut, PlannedReplay, SavedPlan, SavedRun
 from chaos.run import budget, durations
-from chaos.run.budget import Candidate, Costs, Plan, Watch, span
-from chaos.run.case import is_on_tour, of_item, replay_of_item
+from chaos.run.budget import Candidate, Plan, Watch, span
 from chaos.run.durations import Durations
-from chaos.run.incident import HARDENED, Load
-from chaos.run.obstacles import lacking_extra, lacking_part, lacking_specs
-from chaos.run.options import Options, options_of
+from chaos.run.incident import Load
+from chaos.run.options import options_of
 from chaos.run.suites import case_of, named, replays
 from chaos.session import telling
-from chaos.session.pytest_specs import is_spec
-from chaos.setup.steps import kind_steps, simulated_steps
+from chaos.session.candidates import Budget, candidate, costs_of, incident_of, lacking_of, setup_steps
 
 INPUT_KEY = "kube_ordeal_budget"
 TOO_SHORT_KEY = "kube_ordeal_too_short"
-SPEC_S = 12.0  # one of upstream's specs: 424 took 69 min two at a time, 25 quick ones 2.5 min
 COLLECTING_S = 10.0  # what processes side by side need to start and collect
 NOT_ON_TOUR = "not part of the tour"
-SPECS = "specs"  # the shape of the cluster that they run on
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a plan is made from. Every process of a run has the same, so that all of them make the same plan.
-
-    `began`: when the run did, by the monotonic clock that all processes share. `gone_s`: how much of the budget is
-    gone when the plan begins; None: what the clock says when all is collected. `lanes`: processes side by side.
-    `setup`: what set-up has still to do, with --ordeal-setup, for each kind of cluster.
-    """
-
-    budget_s: float
-    began: float
-    known: Durations
-    lacking: tuple[str, ...]
-    lanes: int
-    gone_s: float | None = None
-    setup: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
 BUDGET = pytest.StashKey[Budget]()
 PLAN = pytest.StashKey[Plan]()
 WATCH = pytest.StashKey[Watch]()
@@ -92,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
                 budget.parse(asked.budget),
                 began,
                 durations.load(),
-                _lacking(asked),
+                lacking_of(asked),
                 max(1, len(getattr(config.option, "tx", None) or ())),
                 setup=setup_steps(asked),
             )
@@ -117,10 +84,10 @@ def keep_what_fits(config: pytest.Config, items: list[pytest.Item]) -> None:
     if given is None:
         return
     asked = options_of(config)
-    candidates = {item.nodeid: c for item in items if (c := _candidate(item, asked, given)) is not None}
+    candidates = {item.nodeid: c for item in items if (c := candidate(item, asked, given)) is not None}
     if not candidates:
         return
-    costs = _costs(candidates.values(), given)
+    costs = costs_of(candidates.values(), given)
     gone_s = clock() - given.began if given.gone_s is None else given.gone_s
     try:
         made = budget.plan(list(candidates.values()), costs, given.budget_s, now_s=gone_s)
@@ -145,7 +112,7 @@ def leave_out(config: pytest.Config, items: list[pytest.Item], why: dict[str, st
     items[:] = [item for item in items if item.nodeid not in why]
     config.hook.pytest_deselected(items=gone)
     noted = config.stash.setdefault(LEFT_OUT, [])
-    noted += [LeftOut(item.nodeid, _incident(item), why[item.nodeid]) for item in gone]
+    noted += [LeftOut(item.nodeid, incident_of(item), why[item.nodeid]) for item in gone]
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
@@ -195,7 +162,7 @@ def skip_where_late(item: pytest.Item, results: Results) -> None:
         return
     why = watch.why_not(item.nodeid, clock() - given.began)
     if why:
-        results.leave_out([LeftOut(item.nodeid, _incident(item), why)])
+        results.leave_out([LeftOut(item.nodeid, incident_of(item), why)])
         pytest.skip(why)
 
 
@@ -207,58 +174,7 @@ def too_late(item: pytest.Item) -> str:
 
 def leave_out_now(item: pytest.Item, results: Results, why: str) -> None:
     """Name in the results a replay that had begun to wait, and is left out after all."""
-    results.leave_out([LeftOut(item.nodeid, _incident(item), why)])
-
-
-class Stopwatch:
-    """Keeps how long the replays of one process took, apart from what a plan counts apart: clusters, builds, specs.
-
-    `waited`: seconds that this process has waited so far, for clusters to be made and for its turn.
-    """
-
-    def __init__(self, kubernetes: str, profile: str, waited: Callable[[], tuple[float, float]]) -> None:
-        self._kubernetes, self._profile, self._waited = kubernetes, profile, waited
-        self._cluster = ("", "")
-
-    @contextmanager
-    def of(self, item: pytest.Item) -> Iterator["Lap"]:
-        """Around all of a replay, with what is done before its story and after it."""
-        lap, began, waited_s = Lap(), clock(), self._waited()
-        builds = _builds(item)
-        running = engine.find() if builds else None
-        lacked = [name for name in builds if not _is_built(name, self._kubernetes, running)]
-        this = of_item(item)
-        if this is not None and this.cluster == SIMULATED:  # what it lacks is built when the cluster is made
-            lacked += [step.what for step in simulated_steps(self._kubernetes) if step.needed()]
-        yield lap
-        took_s = clock() - began
-        cluster_s, turn_s = (after - before for after, before in zip(self._waited(), waited_s, strict=True))
-        self._keep(item, lap, took_s - turn_s, cluster_s, built=bool(lacked))
-
-    def _keep(self, item: pytest.Item, lap: "Lap", took_s: float, cluster_s: float, *, built: bool) -> None:
-        """Without a verdict it may have ended early, and with a build in it, it took longer than it ever will."""
-        replay = replay_of_item(item)
-        if replay is None or lap.outcome is None or lap.outcome.verdict is Verdict.UNKNOWN:
-            return
-        if lap.specs_s:
-            durations.record(durations.specs_key(self._kubernetes), lap.specs_s)
-        like = (lap.outcome.cluster, replay.shape)
-        is_new, self._cluster = like != self._cluster, like
-        if built:
-            return
-        if is_new and cluster_s > 0:  # else it is this replay's own doing: a plan counts none for it
-            durations.record(durations.cluster_key(*like), cluster_s)
-            took_s -= cluster_s
-        key = durations.replay_key(below_suites(item), self._profile, self._kubernetes)
-        durations.record(key, took_s - lap.specs_s)
-
-
-@dataclass(slots=True)
-class Lap:
-    """What became of the replay that a stopwatch is on: its outcome, and how long upstream's specs took after it."""
-
-    outcome: Outcome | None = None
-    specs_s: float = 0.0
+    results.leave_out([LeftOut(item.nodeid, incident_of(item), why)])
 
 
 def summary(saved: SavedRun) -> list[str]:
@@ -293,121 +209,6 @@ def more_than_the_tour(saved: SavedRun, lanes: int) -> list[str]:
     all_s = alone_s + side_by_side_s / max(1, lanes)
     how = "make run-all" if (beside() / "Makefile").exists() else "kube-ordeal run"
     return [f"this was the tour; there are {len(left)} replays more. All of them: {how}, about {span(all_s)} here"]
-
-
-# --- from pytest's items to candidates
-
-
-def below_suites(item: pytest.Item) -> str:
-    """A test's node id from the suites folder on; as it is where it is none of these suites."""
-    rest = item.nodeid.partition("::")[2]
-    with suppress(ValueError):
-        return f"{item.path.resolve().relative_to(suites_dir().resolve())}::{rest}"
-    return item.nodeid
-
-
-def _candidate(item: pytest.Item, asked: Options, given: Budget) -> Candidate | None:
-    """None for what costs nothing and tells nothing: a replay that this cluster can't do, and a test of other kind."""
-    function = item.nodeid.partition("[")[0]
-    if is_spec(item) and asked.cluster != SIMULATED:
-        cluster = EXISTING if asked.cluster == EXISTING else KIND
-        builds = given.setup.get(cluster, ())
-        return Candidate(
-            item.nodeid, function, "", cluster=cluster, shape=SPECS, took_s=SPEC_S, builds=builds, scope=function
-        )
-    replay, this = replay_of_item(item), of_item(item)
-    if replay is None or this is None or item.get_closest_marker("skip") is not None:
-        return None
-    version = normal_version(asked.kubernetes)
-    if lacking_extra(replay, this.cluster):
-        return None
-    if this.cluster == KIND and not asked.kind_image and lacking_specs(replay, version):
-        return None
-    if this.cluster == KIND and not asked.setup and lacking_part(replay):
-        return None
-    took_s = given.known.replay_s(below_suites(item), replay.shape, asked.profile, version)
-    if this.control is None and this.cluster == KIND and _conforms(asked, version):
-        took_s += given.known.specs_s(version)
-    return Candidate(
-        item.nodeid,
-        f"{function} on {this.cluster}",
-        replay.incident.id,
-        replay.incident.postmortem,
-        this.control or "",
-        this.cluster,
-        replay.shape,
-        took_s,
-        alone=replay.load is Load.ALONE,
-        tour=is_on_tour(item),
-        builds=(*given.setup.get(this.cluster, ()), *_builds(item)),
-        scope=_scope(item) if given.lanes > 1 else "",
-    )
-
-
-def _scope(item: pytest.Item) -> str:
-    from chaos.session.side_by_side import group  # noqa: PLC0415  (pytest-xdist may be switched off)
-
-    return str(group(item.nodeid, replays()))
-
-
-def _builds(item: pytest.Item) -> tuple[str, ...]:
-    replay, this = replay_of_item(item), of_item(item)
-    if replay is None or this is None:
-        return ()
-    needed = replay.mutants.get(this.control or HARDENED, ())
-    return (*(f"mutant {name}" for name in needed), *(f"image {name}" for name in replay.images))
-
-
-def _incident(item: pytest.Item) -> str:
-    replay = replay_of_item(item)
-    return "" if replay is None else replay.incident.id
-
-
-def _costs(candidates: Iterable[Candidate], given: Budget) -> Costs:
-    likes = {c.like for c in candidates if c.cluster != EXISTING}
-    return Costs(
-        {like: given.known.cluster_s(*like) for like in likes},
-        {name: given.known.build_s(name) for name in (*given.lacking, *chain(*given.setup.values()))},
-        given.lanes,
-    )
-
-
-def _conforms(asked: Options, version: str) -> bool:
-    """Whether upstream's specs are going to be run after a hardened replay on kind."""
-    return AFTER in rounds.parse(asked.conform).rounds and program.find(version) is not None
-
-
-def setup_steps(asked: Options) -> dict[str, tuple[str, ...]]:
-    """What set-up is going to do before there can be a cluster of that kind; nothing where it was not asked to."""
-    if not asked.setup or asked.cluster == EXISTING:
-        return {}
-    version = normal_version(asked.kubernetes)
-    answer = engine.ask()
-    if isinstance(answer, engine.Silence) and answer.taken:  # each step would wait for it; set-up is going to say so
-        return {}
-    steps = {SIMULATED: simulated_steps(version), KIND: kind_steps((version,), kind_image=asked.kind_image)}
-    return {kind: tuple(step.what for step in of if step.needed()) for kind, of in steps.items()}
-
-
-def _lacking(asked: Options) -> tuple[str, ...]:
-    """Of all that replays may need, what is not built yet, and not given by the user."""
-    kubernetes = normal_version(asked.kubernetes)
-    every = (
-        *(f"mutant {each.name}" for each in mutants.MUTANTS),
-        *(f"image {name}" for name in workload_recipes.names() if name not in asked.images),
-    )
-    running = engine.find()
-    return tuple(name for name in every if not _is_built(name, kubernetes, running))
-
-
-def _is_built(what: str, kubernetes: str, running: engine.Engine | None) -> bool:
-    kind, _, name = what.partition(" ")
-    if kind != "mutant":
-        return running is not None and bool(workload_images.there(running, name))
-    try:
-        return mutants.built(name, kubernetes) is not None
-    except OrdealError:  # there is none of that version
-        return False
 
 
 # --- telling

@@ -22,7 +22,7 @@ from chaos.run.options import Options, options_of
 from chaos.run.pool import Pool, Wishes
 from chaos.run.profile import find as find_profile
 from chaos.run.turn import Turn
-from chaos.session import planning, telling
+from chaos.session import planning, stopwatch, telling
 from chaos.session.showing import SHOWING
 
 
@@ -62,7 +62,7 @@ class Run:
         self.journal = Journal(journals_dir() / f"{self.id}{'-' if worker else ''}{worker}.jsonl")
         self.pool = Pool(wishes, self.journal, self.id, self.report)
         self.turn = Turn(self.results.directory) if worker else None
-        self.stopwatch = planning.Stopwatch(wishes.kubernetes, self.profile.name, self._waited_s)
+        self.stopwatch = stopwatch.Stopwatch(wishes.kubernetes, self.profile.name, self._waited_s)
 
     def _waited_s(self) -> tuple[float, float]:
         return self.pool.waited_s, self.turn.waited_s if self.turn is not None else 0.0

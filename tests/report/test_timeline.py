@@ -14,8 +14,9 @@ from chaos.record.history import (
     Window,
     Writes,
 )
-from chaos.report import timeline as tl
-from chaos.report.timeline import Bar, Panel, Timeline, timeline
+from chaos.report import panels
+from chaos.report.panels import Bar, Panel, Timeline
+from chaos.report.timeline import timeline
 
 
 def drawn(*records: Record) -> Timeline:
@@ -39,9 +40,9 @@ def test_a_fault_is_drawn_from_its_landing_until_it_was_undone() -> None:
         ("phase", 0.0, 5.0, "fault"),
         ("phase", 5.0, 100.0, "hold"),
         ("phase", 100.0, 100.0, "judge"),
-        ("cut", 2, 3, tl.APPLIED),
-        ("cut", 3, 9, tl.LANDED),
-        ("off", 50.0, 100.0, tl.LANDED),
+        ("cut", 2, 3, panels.APPLIED),
+        ("cut", 3, 9, panels.LANDED),
+        ("off", 50.0, 100.0, panels.LANDED),
     ]
     assert [step.what for step in found.steps][:3] == ["phase fault", "fault cut planned", "fault cut applied"]
 
@@ -57,14 +58,14 @@ def test_nodes_and_pods_are_drawn_by_state() -> None:
         PodChange(40.0, "ns", "p", "2", "added", phase="Pending"),
     )
     assert bars(found, "Nodes") == [
-        ("a", 0.0, 10.0, tl.READY),
-        ("a", 10.0, 20.0, tl.UNKNOWN),
-        ("a", 20.0, 100.0, tl.UNKNOWN + tl.TAINTED),
+        ("a", 0.0, 10.0, panels.READY),
+        ("a", 10.0, 20.0, panels.UNKNOWN),
+        ("a", 20.0, 100.0, panels.UNKNOWN + panels.TAINTED),
     ]
     assert bars(found, "Pods") == [
-        ("ns/p (1)", 0.0, 30.0, tl.READY),
-        ("ns/p (1)", 30.0, 40.0, tl.TERMINATING),
-        ("ns/p (2)", 40.0, 100.0, tl.PENDING),
+        ("ns/p (1)", 0.0, 30.0, panels.READY),
+        ("ns/p (1)", 30.0, 40.0, panels.TERMINATING),
+        ("ns/p (2)", 40.0, 100.0, panels.PENDING),
     ]
 
 
@@ -82,14 +83,14 @@ def test_of_many_that_changed_it_is_drawn_how_many_are_in_which_state() -> None:
     found = panel(drawn(*nodes, *away), "Nodes by state")
     values = {s.name: dict(zip(s.at, s.values, strict=True)) for s in found.series}
     assert found.stacked
-    assert [values[tl.READY][at] for at in (0.0, 50.0, 51.0, 100.0)] == [100, 100, 40, 40]
-    assert [values[tl.UNKNOWN][at] for at in (0.0, 50.0, 51.0, 100.0)] == [0, 0, 60, 60]
+    assert [values[panels.READY][at] for at in (0.0, 50.0, 51.0, 100.0)] == [100, 100, 40, 40]
+    assert [values[panels.UNKNOWN][at] for at in (0.0, 50.0, 51.0, 100.0)] == [0, 0, 60, 60]
 
 
 def test_availability_and_outages_come_from_probes() -> None:
     probes = [Probe(at / 10, "n", "web", not 40 <= at / 10 < 50, 0.01, error="refused") for at in range(1000)]
     found = drawn(*probes)
-    assert bars(found, "Service") == [("n->web", 40.0, 50.0, tl.NO_ANSWER)]
+    assert bars(found, "Service") == [("n->web", 40.0, 50.0, panels.NO_ANSWER)]
     (series,) = panel(found, "Answered").series
     assert {value for at, value in zip(series.at, series.values, strict=True) if 41 < at < 49} == {0.0}
     assert {value for at, value in zip(series.at, series.values, strict=True) if at < 39} == {100.0}
@@ -107,7 +108,7 @@ def test_events_of_one_reason_at_one_time_are_one_mark() -> None:
     normal = [ClusterEvent(10.0, "Pod/ns/p", f"R{n}", "fine") for n in range(20)]
     found = panel(drawn(*events, *normal), "Events")
     assert [(m.state, m.count, m.detail) for m in found.marks if m.lane == "BackOff"] == [
-        (tl.WARNING, 500, "Pod/ns/p: failed")
+        (panels.WARNING, 500, "Pod/ns/p: failed")
     ]
     assert found.note == "11 events of 11 further reasons are not drawn"
 
@@ -118,7 +119,7 @@ def test_what_was_not_seen_and_writes_are_drawn() -> None:
         Writes(10.0, "mysql", "c", 1, 50, ok=True, took_s=0.1),
         Writes(10.2, "mysql", "c", 51, 60, ok=False, took_s=0.1, error="gone"),
     )
-    assert Bar("watch:pods", 5.0, 100.0, tl.NOT_SEEN, "no answer") in panel(found, "Story").bars
+    assert Bar("watch:pods", 5.0, 100.0, panels.NOT_SEEN, "no answer") in panel(found, "Story").bars
     acknowledged, refused = panel(found, "Writes to mysql").series
     assert (max(acknowledged.values), max(refused.values)) == (150.0, 30.0)  # in bins of a third of a second
 

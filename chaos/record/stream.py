@@ -1,0 +1,373 @@
+"""One resource's list and watch: each change once, whatever breaks.
+
+List, then watch from the list's resourceVersion; a broken watch goes on from the last resourceVersion that was read
+completely; where the server no longer has that one (410 Gone), list again and compare by uid and resourceVersion.
+Source: Kubernetes API concepts, "Efficient detection of changes", "410 Gone responses" and "Watch bookmarks".
+"""
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from kubernetes.client import CoreV1Api
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import MaxRetryError
+
+from chaos.record.connection import Connection
+from chaos.record.history import Blind, ClusterEvent, History
+from chaos.record.resources import Change, Resource, metadata_of
+
+PAGE = 500
+CONNECT_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 5.0  # until the first byte, and between the bytes of a list
+WATCH_FOR_S = 30  # the server ends the watch then, and sends a bookmark 2 s before (cache_watcher.go, nextBookmarkTime)
+HURRIED_WATCH_FOR_S = 3  # so that the bookmark comes within a second or two: what catching up needs
+LATE_S = 1.0  # a break that is mended sooner is no blindness: what it delayed is late by less than this
+QUICK_S = 0.5  # a watch that ends sooner is asked for again with a pause
+JOIN_WITHIN_S = 10.0
+
+
+class _GoneError(Exception):
+    """The server no longer has the resourceVersion that was to be resumed from."""
+
+
+class _BrokenError(Exception):
+    """The stream broke; the text says why."""
+
+
+class Stream:
+    """One resource's list and watch, in a thread of its own."""
+
+    def __init__(self, resource: "Resource", history: History, connection: Connection) -> None:
+        self.source = f"watch:{resource.name}"
+        self.listed = False  # since the start or the last switch
+        self.refused = ""
+        self.trouble = ""
+        self._resource = resource
+        self._history = history
+        self._connection = connection
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"recorder-{resource.name}", daemon=True)
+        self._lock = threading.Lock()  # guards _answer, _cut_why, _must_list
+        self._answer: Any = None  # the open watch's response
+        self._cut_why: str | None = None  # why we broke it off ourselves; empty where nothing was wrong with it
+        self._must_list = True
+        self._ever_listed = False
+        self._position = ""  # the last resourceVersion that was read completely
+        self._known: dict[str, Change] = {}
+        self._gone: dict[str, Change] = {}  # since the last list
+        self._heard = 0.0  # when the stream last showed a sign of life
+        self._blind_since: float | None = None
+        self._blind_why = ""
+        self._resumed_after: float | None = (
+            None  # blind until the watch that now runs; not yet known whether it has all
+        )
+        self._goal = 0  # while catching up
+        self._failures = 0  # since the stream last ran
+
+    def start(self) -> None:
+        self._heard = self._history.now()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._cut("")
+
+    def join(self) -> None:
+        if self._thread.ident is not None:
+            self._thread.join(JOIN_WITHIN_S)
+
+    # --- called from other threads
+
+    def relist(self, why: str) -> None:
+        """Break off and begin again with a full list."""
+        with self._lock:
+            self.listed = False
+            self._must_list = True
+        self._cut(why)
+
+    def reassure(self, at: float) -> None:
+        """The API server answered a question that was sent `at`."""
+        if self._answer is not None:
+            self._heard = max(self._heard, at)
+
+    def doubt(self, since: float, why: str) -> None:
+        """The API server did not answer what was sent at `since`; nothing heard since then: break off."""
+        if self._heard < since:
+            self._cut(why)
+
+    def aim(self) -> int:
+        """The version that shows, once it is reached, that nothing until now is missing; asked by a consistent read.
+
+        From here on bookmarks are asked for often. Where there are none, the goal is the newest version of any object.
+        """
+        if not self._resource.bookmarks:
+            found, _ = self._read_all()
+            return max((int(metadata_of(item)["resourceVersion"]) for item in found.values()), default=0)
+        answer = self._call(limit=1)
+        goal = int(metadata_of(msgspec.json.decode(answer.data))["resourceVersion"])
+        self._goal = goal
+        if not self.reached(goal):
+            self._cut("")  # the watch that follows goes on at the same place, but its bookmark comes soon
+        return goal
+
+    def reached(self, goal: int) -> bool:
+        with self._lock:
+            return not self._must_list and self._blind_since is None and int(self._position or 0) >= goal
+
+    def at_ease(self) -> None:
+        self._goal = 0
+
+    @property
+    def _behind(self) -> bool:
+        return self._goal > int(self._position or 0)
+
+    def _cut(self, why: str) -> None:
+        with self._lock:
+            if self._answer is None:
+                return
+            self._cut_why = why
+            with suppress(Exception):  # it may have ended by itself in this moment
+                self._answer.shutdown()
+
+    # --- the thread
+
+    def _run(self) -> None:
+        pause_s = 0.0
+        while not self._stopped.wait(pause_s):
+            pause_s = 0.0
+            began = self._history.now()
+            try:
+                if self._must_list:
+                    self._list()
+                self._watch()
+            except _GoneError as error:
+                self._go_blind(str(error), since=self._resumed_after)
+                with self._lock:
+                    self._must_list = True
+            except Exception as error:  # noqa: BLE001  (whatever broke: the recording must go on)
+                self._go_blind(brief(error))
+                self._note_refusal(error)
+                self._failures += 1
+                pause_s = min(0.05 * 2**self._failures, 1.0) if self._failures > 1 else 0.0
+            if self._history.now() - began < QUICK_S and self._cut_why != "":
+                pause_s = max(pause_s, 0.1)  # a server that ends every watch at once is not asked in a tight loop
+        if self._blind_since is not None:
+            why = f"{self._blind_why}; the recording ended meanwhile"
+            self._history.add(Blind(self._blind_since, self.source, self._history.now(), why, complete=False))
+
+    def _note_refusal(self, error: Exception) -> None:
+        self.trouble = brief(error)
+        if not isinstance(error, ApiException):
+            self._connection.drop_idle()
+        elif error.status in {401, 403}:
+            if not self._ever_listed:
+                self.refused = f"{error.status} {error.reason}"
+            if error.status == 401:
+                self._connection.renew()
+
+    def _go_blind(self, why: str, *, since: float | None = None) -> None:
+        """From the last sign of life on (or from `since`, where an earlier blindness proves not to have ended)."""
+        start = self._heard if since is None else since
+        if self._blind_since is None:
+            self._blind_since, self._blind_why = start, why
+        self._blind_since = min(self._blind_since, start)
+
+    def _see_again(self, how: str, *, listed: bool) -> None:
+        """The blindness is over. A short one without a new list has lost nothing and delayed little: no record."""
+        since, self._blind_since = self._blind_since, None
+        now = self._history.now()
+        self._heard = now
+        self._failures = 0
+        self.trouble = ""
+        if since is None:
+            return
+        if not listed:
+            self._resumed_after = since
+        if listed or now - since >= LATE_S:
+            self._history.add(Blind(since, self.source, now, f"{self._blind_why}; {how}", complete=True))
+
+    def _call(self, **query: object) -> Any:
+        call = getattr(CoreV1Api(self._connection.client()), self._resource.method)
+        return call(_preload_content=False, _request_timeout=(CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S), **query)
+
+    def _list(self) -> None:
+        """List all, compare with what is known, and write down the differences."""
+        with self._lock:
+            self._must_list = False  # a switch from here on asks for another one
+        if self._ever_listed:
+            self._go_blind("switched to another API server")
+        try:
+            found, version = self._read_all()
+        except BaseException:
+            with self._lock:
+                self._must_list = True
+            raise
+        if self._must_list or self._stopped.is_set():
+            return
+        now = self._history.now()
+        new = "added" if self._ever_listed else "listed"
+        known: dict[str, Change] = {}
+        for uid, item in found.items():
+            before = self._known.get(uid)
+            known[uid] = seen = self._resource.change(now, new if before is None else "modified", item)
+            if before is None or not _same(before, seen):
+                self._record(seen)
+        for uid in self._known.keys() - found.keys():
+            before = self._known[uid]
+            if not isinstance(before, ClusterEvent):
+                self._record(dataclasses.replace(before, at=now, change="deleted", resource_version=version))
+        self._known = known
+        self._gone.clear()
+        self._ever_listed = True
+        self._resumed_after = None
+        self._see_again("a full list was compared", listed=True)
+        with self._lock:
+            self._position = version
+            self.listed = not self._must_list
+
+    def _read_all(self) -> tuple[dict[str, Any], str]:
+        """Every object by uid, and the version of the list. Pages of one list all show the same version."""
+        found: dict[str, Any] = {}
+        token = None
+        while True:
+            answer = self._call(limit=PAGE, **({"_continue": token} if token else {}))
+            page = msgspec.json.decode(answer.data)
+            for item in page.get("items") or ():
+                found[metadata_of(item)["uid"]] = item
+            token = metadata_of(page).get("continue")
+            if not token:
+                return found, metadata_of(page)["resourceVersion"]
+
+    def _watch(self) -> None:
+        """Follow the stream until the server ends it. Raises _GoneError, _BrokenError, or what the client raises."""
+        if self._must_list or self._stopped.is_set():
+            return
+        hurried = self._behind
+        watch_for_s = HURRIED_WATCH_FOR_S if hurried else WATCH_FOR_S
+        try:
+            answer = self._call(
+                watch=True,
+                allow_watch_bookmarks=True,
+                resource_version=self._position,
+                timeout_seconds=watch_for_s,
+            )
+        except ApiException as error:
+            if error.status == 410:
+                raise _GoneError("the server no longer has the version that was to be resumed from") from error
+            raise
+        with self._lock:
+            self._answer, self._cut_why = answer, None
+            # Whoever wanted another watch before there was one to cut off is heard now.
+            unwanted = self._must_list or self._stopped.is_set() or (not hurried and self._behind)
+        try:
+            if unwanted:
+                self._cut_why = ""
+                return
+            _set_read_timeout(answer, watch_for_s + 2 * ANSWER_TIMEOUT_S)
+            self._see_again("the stream went on where it broke", listed=False)
+            for line in _lines(answer):
+                self._take(line)
+                if self._must_list or self._stopped.is_set():
+                    break
+        except (_GoneError, _BrokenError):
+            raise
+        except Exception:
+            if self._cut_why is None:
+                raise
+        finally:
+            with self._lock:
+                self._answer = None
+            answer.close()
+        if self._cut_why:
+            raise _BrokenError(self._cut_why)
+        if self._cut_why is None:
+            self._heard = self._history.now()
+
+    def _take(self, line: bytes) -> None:
+        """One line of a watch."""
+        event = msgspec.json.decode(line)
+        kind, item = event["type"], event["object"]
+        now = self._history.now()
+        self._heard = now
+        if kind == "ERROR":
+            if item.get("code") == 410:
+                raise _GoneError(item.get("message") or "410 Gone")
+            raise _BrokenError(f"the API server ended the watch: {item.get('message') or item}")
+        self._resumed_after = None
+        metadata = metadata_of(item)
+        if kind != "BOOKMARK":
+            change = _CHANGES.get(kind)
+            if change is None:
+                raise _BrokenError(f"the API server sent an event of the unknown type {kind!r}")
+            self._follow(metadata["uid"], self._resource.change(now, change, item), deleted=change == "deleted")
+        with self._lock:
+            self._position = metadata["resourceVersion"]
+
+    def _follow(self, uid: str, seen: Change, *, deleted: bool) -> None:
+        """Take a change into what is known, and write it down unless it is just what was seen last of this object.
+
+        Only the last sight counts: an object that goes back to an older version is a stale server's truth, no double.
+        """
+        before = self._gone.get(uid) if deleted else self._known.get(uid)
+        if before is not None and _same(before, seen):
+            return
+        if deleted:
+            self._known.pop(uid, None)
+            self._gone[uid] = seen
+            if isinstance(seen, ClusterEvent):
+                return  # events expire; that is nothing that happened in the cluster
+        else:
+            self._known[uid] = seen
+        self._record(seen)
+
+    def _record(self, seen: Change) -> None:
+        if isinstance(seen, ClusterEvent) and not self._ever_listed:
+            return
+        self._history.add(seen)
+
+
+def _same(before: Change, seen: Change) -> bool:
+    return before.resource_version == seen.resource_version and _content(before) == _content(seen)
+
+
+def _content(seen: Change) -> tuple[object, ...]:
+    return tuple(getattr(seen, f.name) for f in dataclasses.fields(seen) if f.name not in {"at", "change"})
+
+
+def _lines(answer: Any) -> Iterator[bytes]:
+    """The complete lines of a streamed answer; a last one that was cut off is not handed out."""
+    rest = b""
+    for piece in answer.stream(amt=None, decode_content=False):
+        if piece.endswith(b"\n") and not rest and piece.count(b"\n") == 1:
+            yield piece
+            continue
+        *complete, rest = (rest + piece).split(b"\n")
+        for line in complete:
+            if line:
+                yield line
+
+
+def _set_read_timeout(answer: Any, timeout_s: float) -> None:
+    """Once the answer has begun, silence is allowed for longer than before the first byte."""
+    connection = answer.connection
+    if connection is not None and connection.sock is not None:
+        connection.sock.settimeout(timeout_s)
+
+
+_CHANGES = {"ADDED": "added", "MODIFIED": "modified", "DELETED": "deleted"}
+
+
+def brief(error: Exception) -> str:
+    """What went wrong with a request, in a few words."""
+    if isinstance(error, ApiException):
+        return f"{error.status} {error.reason}"
+    if isinstance(error, _BrokenError):
+        return str(error)
+    cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+    text = str(cause).strip().splitlines()
+    # urllib3 begins with the connection's or the pool's repr, which tells a reader nothing.
+    return f"{type(cause).__name__}: {text[0].split('): ', 1)[-1][:200]}" if text else type(cause).__name__
