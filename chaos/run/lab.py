@@ -25,7 +25,7 @@ from chaos.clusters.base import (
 from chaos.conformance.program import plain
 from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError
-from chaos.harm.base import Fault, inject
+from chaos.harm.base import Fault, Plan, inject
 from chaos.hosts import engine, mutants, registry, workload_images
 from chaos.judge.base import Figure, Finding, Invariant, Verdict, judge
 from chaos.judge.catalogue import Incident
@@ -35,7 +35,7 @@ from chaos.judge.start import NOT_STARTED, STARTED
 from chaos.record import evidence
 from chaos.record.evidence import Piece
 from chaos.record.history import FaultStep, History, Observation, Phase, Sample
-from chaos.record.journal import WORKLOAD, Journal, Saved
+from chaos.record.journal import WORKLOAD, Journal
 from chaos.record.leases import LeaseSamples
 from chaos.record.probing import ServiceProbes, steady
 from chaos.record.recorder import Recorder
@@ -331,7 +331,7 @@ class Lab:
     # --- the story
 
     @contextmanager
-    def configured(self, change: Fault) -> Iterator[Saved]:
+    def configured(self, change: Fault[Plan]) -> Iterator[Plan]:
         """Set the cluster up for this replay (a threshold, a program, a priority): journalled and taken back like a
         fault, but part of the configuration, so nothing is recorded, and evidence is taken only where it does not land.
         """
@@ -379,7 +379,7 @@ class Lab:
         return self._recorder
 
     @contextmanager
-    def inject(self, fault: Fault, nodes: Sequence[str] = ()) -> Iterator[Saved]:
+    def inject(self, fault: Fault[Plan], nodes: Sequence[str] = ()) -> Iterator[Plan]:
         """Do harm for the length of the block. Evidence is taken at its end, before the harm is undone.
 
         `nodes`: of which it is taken; all, where none are named, and then the API server has to answer now.
