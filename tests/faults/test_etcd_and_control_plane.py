@@ -1,6 +1,5 @@
 """Faults against a fake cluster at the boundary: what they plan, when they have landed, what their undo does."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from chaos.clusters.base import ClusterRef, ControlPlaneSwap, EtcdBehind
 from chaos.errors import OrdealError
 from chaos.harm.control_plane import ReplaceControlPlane, StopControllerManager
 from chaos.subjects.watch_cache.faults import EditEtcdBehind, RestoreSnapshot
+from tests.faults.journalled import through_the_journal
 
 
 class FakeEtcd:
@@ -53,10 +53,6 @@ class FakeEtcd:
     def etcd_restore(self, snapshot: str, *, bump_revision: int = 0) -> None:
         self.keys = dict(self.snapshots[snapshot])
         self.bumps.append(bump_revision)
-
-
-def through_the_journal(saved: Any) -> Any:
-    return json.loads(json.dumps(saved))
 
 
 @pytest.fixture
@@ -133,9 +129,9 @@ def test_a_restore_cut_short_before_the_harm_needs_no_restore(etcd, steps):
     harm = RestoreSnapshot("saved")
     saved = through_the_journal(harm.plan(etcd))
     if steps >= 1:
-        etcd.etcd_put("kube-ordeal/restored-from", saved["before"].encode())
+        etcd.etcd_put("kube-ordeal/restored-from", saved.before.encode())
     if steps >= 2:
-        etcd.etcd_snapshot(saved["before"])
+        etcd.etcd_snapshot(saved.before)
     etcd.etcd_put("/registry/since", b"1")
     harm.undo(etcd, saved)
     assert harm.undone(etcd, saved)
