@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chaos.clusters.base import ClusterRef, ControlPlaneSwap, EtcdBehind
 from chaos.errors import OrdealError
@@ -155,6 +156,19 @@ def test_controllers_that_gave_up_meanwhile_are_started_again_and_no_other(etcd,
 
 
 # --- control planes
+
+
+def test_a_restore_that_an_older_version_planned_is_undone(etcd, monkeypatch):
+    """It did not write down which controllers ran, so none is asked for."""
+    etcd.etcd_snapshot("saved")
+    harm = RestoreSnapshot("saved")
+    saved = replace(through_the_journal(harm.plan(etcd)), controllers=())
+    harm.apply(etcd, saved)
+    monkeypatch.delattr(FakeEtcd, "start_controllers")
+    monkeypatch.delattr(FakeEtcd, "controllers_running")
+    harm.undo(etcd, saved)
+    assert harm.undone(etcd, saved)
+    assert etcd.bumps == [0, saved.undo_bump]
 
 
 class FakeControlPlanes:

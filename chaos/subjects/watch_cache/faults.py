@@ -112,12 +112,13 @@ class RestoreSnapshot:
         before = cluster.etcd_snapshot_of(saved.before)
         if before is not None and not _as_before(cluster, saved):
             cluster.etcd_restore(before, bump_revision=saved.undo_bump)
-        cluster.start_controllers(saved.controllers)
+        if saved.controllers:
+            cluster.start_controllers(saved.controllers)
 
     @staticmethod
     def undone(cluster: _Opened, saved: RestoreSnapshotPlan) -> bool:
         restored = _as_before(cluster, saved) or cluster.etcd_snapshot_of(saved.before) is None
-        return restored and {*saved.controllers} <= {*cluster.controllers_running()}
+        return restored and (not saved.controllers or {*saved.controllers} <= {*cluster.controllers_running()})
 
 
 def _as_before(cluster: _Opened, saved: RestoreSnapshotPlan) -> bool:
