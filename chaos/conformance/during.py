@@ -66,7 +66,7 @@ class Talkers:
         return deployed
 
 
-def documented(harm: Fault, control_planes: Collection[str]) -> str:
+def documented(harm: Fault[Any], control_planes: Collection[str]) -> str:
     """What the documentation says goes on while this harm lasts; "" where it promises nothing.
 
     `control_planes`: the names of the control plane's nodes.

@@ -6,19 +6,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+import msgspec
+
 from chaos.clusters.abilities import NodeImages, OwnFileSystems
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
 from chaos.harm.thresholds import crossed, hard_thresholds, running_config
-from chaos.record.journal import Saved
 
 BALLAST = "kube-ordeal-ballast"
 OFF_BY_PERCENT = 1.0  # what else is written or removed while the ballast is
 
 
 class _Fillable(Cluster, OwnFileSystems, NodeImages, Protocol): ...
+
+
+class FillFileSystemPlan(msgspec.Struct, frozen=True):
+    """`folder`: the host's mount of the file system; `size_bytes`: of the ballast; `images`: all that the node had."""
+
+    node: str
+    folder: str
+    size_bytes: int
+    used_percent: float
+    images: tuple[str, ...]
 
 
 @fault
@@ -37,7 +48,7 @@ class FillFileSystem:
     path: str
     used_percent: float
 
-    def plan(self, cluster: _Fillable) -> Saved:
+    def plan(self, cluster: _Fillable) -> FillFileSystemPlan:
         if isinstance(self.used_percent, bool) or not 0 <= self.used_percent <= 100:
             raise OrdealError(f"{self.path} can't be filled to {self.used_percent} %: say a percentage from 0 to 100")
         ready_worker(cluster, self.node, f"its {self.path} is not filled")
@@ -68,44 +79,39 @@ class FillFileSystem:
                 f"the threshold {found.signal}<{found.threshold} is already crossed on {self.node} before the fault: "
                 f"{found.left_percent:g} % is left, so nothing could be told of the fault"
             )
-        return {
-            "node": self.node,
-            "folder": own[self.path],
-            "size_bytes": size_bytes,
-            "used_percent": self.used_percent,
-            "images": list(cluster.image_names(self.node)),
-        }
+        images = cluster.image_names(self.node)
+        return FillFileSystemPlan(self.node, own[self.path], size_bytes, self.used_percent, images)
 
-    def apply(self, cluster: _Fillable, saved: Saved) -> None:
+    def apply(self, cluster: _Fillable, saved: FillFileSystemPlan) -> None:
         folder = _mounted(saved)
         if folder is None:
-            raise OrdealError(f"{saved['folder']} is not mounted any more: it would be this machine's own disk")
+            raise OrdealError(f"{saved.folder} is not mounted any more: it would be this machine's own disk")
         descriptor = os.open(folder / BALLAST, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, int(str(saved["size_bytes"])))
+            os.posix_fallocate(descriptor, 0, saved.size_bytes)
         finally:
             os.close(descriptor)
 
-    def landed(self, cluster: _Fillable, saved: Saved) -> bool:
+    def landed(self, cluster: _Fillable, saved: FillFileSystemPlan) -> bool:
         folder = _mounted(saved)
         if folder is None:
             return False
         taken_bytes = (folder / BALLAST).stat().st_blocks * 512
-        used_enough = _space(str(folder)).used_percent >= float(str(saved["used_percent"])) - OFF_BY_PERCENT
-        return taken_bytes >= int(str(saved["size_bytes"])) and used_enough
+        used_enough = _space(str(folder)).used_percent >= saved.used_percent - OFF_BY_PERCENT
+        return taken_bytes >= saved.size_bytes and used_enough
 
     @staticmethod
-    def undo(cluster: _Fillable, saved: Saved) -> None:
+    def undo(cluster: _Fillable, saved: FillFileSystemPlan) -> None:
         folder = _mounted(saved)
         if folder is not None:
             (folder / BALLAST).unlink(missing_ok=True)
-        cluster.restore_images(str(saved["node"]), _images(saved))
+        cluster.restore_images(saved.node, saved.images)
 
     @staticmethod
-    def undone(cluster: _Fillable, saved: Saved) -> bool:
+    def undone(cluster: _Fillable, saved: FillFileSystemPlan) -> bool:
         folder = _mounted(saved)
         gone = folder is None or not (folder / BALLAST).exists()
-        return gone and set(_images(saved)) <= set(cluster.image_names(str(saved["node"])))
+        return gone and set(saved.images) <= set(cluster.image_names(saved.node))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +134,7 @@ def _space(folder: str) -> _Space:
     return _Space(said.f_blocks * said.f_frsize, said.f_bavail * said.f_frsize)
 
 
-def _mounted(saved: Saved) -> Path | None:
+def _mounted(saved: FillFileSystemPlan) -> Path | None:
     """The host's mount of the file system; None where nothing is mounted there, so that it is the machine's own."""
-    folder = Path(str(saved["folder"]))
+    folder = Path(saved.folder)
     return folder if folder.is_mount() else None
-
-
-def _images(saved: Saved) -> list[str]:
-    images = saved["images"]
-    return [str(name) for name in images] if isinstance(images, list) else []

@@ -3,9 +3,12 @@
 A fault knows how to harm and how to put back. Safety is here, once, for all of them.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
+
+import msgspec
 
 from chaos.basics.signals import held_back
 from chaos.basics.waiting import WaitedInVainError, eventually
@@ -21,7 +24,19 @@ from chaos.record.journal import Journal, Pending, Saved, adopt
 # a minute to undo what takes seconds. A cluster that is left harmed spoils every replay that comes after it.
 LANDING_WITHIN_S, UNDONE_WITHIN_S = 120.0, 300.0
 
-__all__ = ["Fault", "FaultError", "NotUndoneError", "fault", "inject", "registered", "undo_pending"]
+__all__ = [
+    "Fault",
+    "FaultError",
+    "NotUndoneError",
+    "Plan",
+    "fault",
+    "inject",
+    "plan_type",
+    "registered",
+    "undo_pending",
+]
+
+Plan = TypeVar("Plan", bound=msgspec.Struct)
 
 
 class FaultError(OrdealError):
@@ -32,47 +47,67 @@ class NotUndoneError(FaultError):
     """The harm may still be there: nothing that is seen on the cluster from now on says anything about it."""
 
 
-class Fault(Protocol):
-    """Harm with a plan and an undo. `C` is a cluster that has the abilities in `needs`.
+class Fault(Protocol[Plan]):
+    """Harm with a plan and an undo. `needs` are the abilities that a cluster must have for it.
 
-    `plan` only reads, and returns as JSON all that undo will need. `landed` asks the kernel, the runtime or the API,
-    never our own call. `undo` works from `saved` alone, from outside the fault's reach, and may be repeated; it must
-    also be right where the harm was planned and never done. `undone` asks again, after undo.
+    `plan` only reads, and returns all that undo will need: a frozen msgspec.Struct of the fault's own, kept as JSON in
+    the journal. A field that is new has a default, so that entries of older versions are still undone. `landed` asks
+    the kernel, the runtime or the API, never our own call. `undo` works from `saved` alone, from outside the fault's
+    reach, and may be repeated; it must also be right where the harm was planned and never done. `undone` asks again,
+    after undo.
     """
 
     kind: ClassVar[str]
     needs: ClassVar[tuple[type, ...]]
 
-    def plan(self, cluster: Any) -> Saved: ...
-    def apply(self, cluster: Any, saved: Saved) -> None: ...
-    def landed(self, cluster: Any, saved: Saved) -> bool: ...
+    def plan(self, cluster: Any) -> Plan: ...
+    def apply(self, cluster: Any, saved: Plan) -> None: ...
+    def landed(self, cluster: Any, saved: Plan) -> bool: ...
     @staticmethod
-    def undo(cluster: Any, saved: Saved) -> None: ...
+    def undo(cluster: Any, saved: Plan) -> None: ...
     @staticmethod
-    def undone(cluster: Any, saved: Saved) -> bool: ...
+    def undone(cluster: Any, saved: Plan) -> bool: ...
 
 
-F = TypeVar("F", bound=type)
-_REGISTRY: dict[str, type] = {}
+F = TypeVar("F", bound=Fault[Any])
+_REGISTRY: dict[str, type[Fault[Any]]] = {}
 
 
-def fault(cls: F) -> F:
-    """Register a fault's class by its kind, so that its undo is found again after a crash."""
-    kind: str = cls.kind  # type: ignore[attr-defined]
-    if kind in _REGISTRY:
-        raise ValueError(f"two faults are called {kind!r}")
-    _REGISTRY[kind] = cls
+def fault(cls: type[F]) -> type[F]:
+    """Register a fault's class by its kind, so that its undo is found again after a crash.
+
+    Raises FaultError where nothing says what its plan is, ValueError where the kind is another's.
+    """
+    plan_type(cls)
+    if cls.kind in _REGISTRY:
+        raise ValueError(f"two faults are called {cls.kind!r}")
+    _REGISTRY[cls.kind] = cls
     return cls
 
 
-def registered() -> dict[str, type]:
+def registered() -> dict[str, type[Fault[Any]]]:
     """All faults by kind."""
     return dict(sorted(_REGISTRY.items()))
 
 
+def plan_type(cls: type[Fault[Plan]]) -> type[Plan]:
+    """What a fault's `plan` returns, as its signature says. Raises FaultError where it is no frozen msgspec.Struct."""
+    try:
+        plan: type[Plan] = get_type_hints(cls.plan)["return"]
+        fits = issubclass(plan, msgspec.Struct) and plan.__struct_config__.frozen
+    except (AttributeError, KeyError, NameError, TypeError):  # no plan, or nothing is said, or not by a class
+        fits = False
+    if not fits:
+        raise FaultError(
+            f"the fault {cls.kind!r} in {_file_of(cls)} has no plan that can be read back from a journal: let "
+            f"{cls.__name__}.plan return a frozen msgspec.Struct, and name it in its signature"
+        )
+    return plan
+
+
 @contextmanager
 def inject(
-    harm: Fault,
+    harm: Fault[Plan],
     cluster: Cluster,
     journal: Journal,
     history: History,
@@ -80,29 +115,30 @@ def inject(
     landing_within_s: float = LANDING_WITHIN_S,
     undone_within_s: float = UNDONE_WITHIN_S,
     not_landed: Callable[[], None] = lambda: None,
-) -> Iterator[Saved]:
+) -> Iterator[Plan]:
     """Do the harm for the length of the block. Yields what was saved for undo.
 
     `not_landed` is called where it did not land, before anything is undone: that would take with it what tells why.
 
-    Raises FaultError where the cluster lacks an ability, or the fault did not land within `landing_within_s`;
-    NotUndoneError where it was not undone within `undone_within_s`; OrdealError where the journal can't be written;
-    what `plan` raises. Whatever is raised once it is planned, undo has been tried before the error leaves; what could
-    not be undone stays in the journal. A signal that ends the run waits for the undo, and leaves as what its handler
-    raises, also where the undo failed, of which it then tells as its cause. Raises OtherClusterError, and does nothing,
-    where the cluster is not what it was when it was made or attached.
+    Raises FaultError where the cluster lacks an ability, the plan could not be read back from the journal, or the fault
+    did not land within `landing_within_s`; NotUndoneError where it was not undone within `undone_within_s`; OrdealError
+    where the journal can't be written; what `plan` raises. Whatever is raised once it is planned, undo has been tried
+    before the error leaves; what could not be undone stays in the journal. A signal that ends the run waits for the
+    undo, and leaves as what its handler raises, also where the undo failed, of which it then tells as its cause. Raises
+    OtherClusterError, and does nothing, where the cluster is not what it was when it was made or attached.
     """
     lacking = missing(cluster, harm.needs)
     if lacking:
         raise FaultError(f"{harm.kind} needs a cluster with {', '.join(lacking)}; {cluster.ref.kind} has it not")
     now = _same(cluster)
     saved = harm.plan(cluster)
-    ref = _narrowed(cluster.ref, now, saved)
+    written = _written(harm, saved)
+    ref = _narrowed(cluster.ref, now, written)
     entry: int | None = None
     ending: KeyboardInterrupt | None = None
     try:
         with held_back():  # no signal may come between what is on disk and what is known of it here
-            entry = journal.planned(harm.kind, ref, saved)
+            entry = journal.planned(harm.kind, ref, written)
             history.add(FaultStep(history.now(), harm.kind, "planned"))
         _land(harm, cluster, saved, history, landing_within_s, not_landed)
         yield saved
@@ -123,8 +159,8 @@ def inject(
 def undo_pending(found: Pending, cluster: Cluster, within_s: float = UNDONE_WITHIN_S) -> bool:
     """Undo what a run that is over left behind. False where its journal is being handled by somebody else.
 
-    Raises NotUndoneError where the undo fails, FaultError where this version knows no such fault; the entry then stays
-    pending, with the error.
+    Raises NotUndoneError where the undo fails, and the entry then stays pending with the error; FaultError where this
+    version knows no such fault, or its entry is not what the fault plans, and the entry then stays as it is.
     """
     with adopt(found.path) as journal:
         if journal is None:
@@ -132,9 +168,41 @@ def undo_pending(found: Pending, cluster: Cluster, within_s: float = UNDONE_WITH
         cls = _REGISTRY.get(found.kind)
         if cls is None:
             raise FaultError(f"{found.path} names a fault {found.kind!r} that this version does not know")
+        saved = _read_back(cls, found)
         with held_back():
-            _take_back(cls, cluster, journal, History(), found.entry, found.saved, within_s=within_s)
+            _take_back(cls, cluster, journal, History(), found.entry, saved, within_s=within_s)
         return True
+
+
+def _written(harm: Fault[Plan], saved: Plan) -> Saved:
+    """A plan as the journal keeps it. Raises FaultError where nobody could read it back: no struct looks at its fields
+    before that.
+    """
+    try:
+        written: Saved = msgspec.to_builtins(saved)
+        msgspec.convert(written, type(saved))
+    except (TypeError, msgspec.ValidationError) as error:
+        cls = type(harm)
+        raise FaultError(
+            f"the fault {harm.kind} is not injected: its plan could not be read back from the journal ({error}), so "
+            f"give {cls.__name__} what its fields say, or mend its plan in {_file_of(cls)}"
+        ) from error
+    return written
+
+
+def _read_back(cls: type[Fault[Plan]], found: Pending) -> Plan:
+    """The plan that an entry of the journal holds. Raises FaultError where it is not one of that fault."""
+    try:
+        return msgspec.convert(found.saved, plan_type(cls))
+    except msgspec.ValidationError as error:
+        raise FaultError(
+            f"the entry {found.entry} of the journal {found.path} is no plan of the fault {found.kind} ({error}): "
+            f"undo it by hand, then `kube-ordeal undo --forget {found.id}`"
+        ) from error
+
+
+def _file_of(cls: type) -> str:
+    return inspect.getsourcefile(cls) or cls.__module__
 
 
 def _same(cluster: Cluster) -> Identity | None:
@@ -157,7 +225,7 @@ def _narrowed(ref: ClusterRef, now: Identity | None, saved: Saved) -> ClusterRef
 
 
 def _land(
-    harm: Fault, cluster: Cluster, saved: Saved, history: History, within_s: float, not_landed: Callable[[], None]
+    harm: Fault[Plan], cluster: Cluster, saved: Plan, history: History, within_s: float, not_landed: Callable[[], None]
 ) -> None:
     try:
         harm.apply(cluster, saved)
@@ -175,21 +243,21 @@ def _land(
 
 
 def _take_back(
-    harm: Fault | type,
+    harm: Fault[Plan] | type[Fault[Plan]],
     cluster: Cluster,
     journal: Journal,
     history: History,
     entry: int,
-    saved: Saved,
+    saved: Plan,
     *,
     within_s: float,
 ) -> None:
-    kind: str = harm.kind  # type: ignore[union-attr]
+    kind = harm.kind
     history.add(FaultStep(history.now(), kind, "undoing"))
 
     def back() -> bool:
-        harm.undo(cluster, saved)  # type: ignore[union-attr]
-        return bool(harm.undone(cluster, saved))  # type: ignore[union-attr]
+        harm.undo(cluster, saved)
+        return harm.undone(cluster, saved)
 
     try:
         eventually(back, within_s=within_s, what=f"{kind} to be undone")

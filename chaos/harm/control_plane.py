@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+import msgspec
 from kubernetes.client import ApiClient, CoordinationV1Api
 from kubernetes.client.exceptions import ApiException
 
@@ -12,13 +13,22 @@ from chaos.clusters.shape import Timers
 from chaos.clusters.way.client import server_version
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
-from chaos.record.journal import Saved
 
 
 class _Swappable(Cluster, ControlPlaneSwap, Protocol): ...
 
 
 class _Switchable(Cluster, ControllerManagerSwitch, Protocol): ...
+
+
+class ReplaceControlPlanePlan(msgspec.Struct, frozen=True):
+    """`leader`: who held the controller manager's lease; empty where nobody did."""
+
+    leader: str
+
+
+class StopControllerManagerPlan(msgspec.Struct, frozen=True):
+    """Undo needs to know nothing."""
 
 
 @fault
@@ -34,32 +44,32 @@ class ReplaceControlPlane:
     timers: Timers = field(default_factory=Timers)
     controllers: str = "*"
 
-    def plan(self, cluster: _Swappable) -> Saved:
+    def plan(self, cluster: _Swappable) -> ReplaceControlPlanePlan:
         if not cluster.first_control_plane_running() or cluster.second_control_plane_running():
             raise OrdealError(
                 f"the first control plane of {cluster.ref.name} does not run alone: run `kube-ordeal undo`"
             )
         with cluster.api() as client:
-            return {"leader": _leader(client)}
+            return ReplaceControlPlanePlan(_leader(client))
 
-    def apply(self, cluster: _Swappable, saved: Saved) -> None:
+    def apply(self, cluster: _Swappable, saved: ReplaceControlPlanePlan) -> None:
         cluster.stop_first_control_plane()
         cluster.start_second_control_plane(self.timers, self.controllers)
 
-    def landed(self, cluster: _Swappable, saved: Saved) -> bool:
+    def landed(self, cluster: _Swappable, saved: ReplaceControlPlanePlan) -> bool:
         """The first is gone, and the second's controller manager leads (once the old lease has run out)."""
         if cluster.first_control_plane_running() or not cluster.second_control_plane_running():
             return False
         with cluster.second_api() as client:
-            return _leader(client) not in {"", saved["leader"]}
+            return _leader(client) not in {"", saved.leader}
 
     @staticmethod
-    def undo(cluster: _Swappable, saved: Saved) -> None:
+    def undo(cluster: _Swappable, saved: ReplaceControlPlanePlan) -> None:
         cluster.stop_second_control_plane()
         cluster.start_first_control_plane()
 
     @staticmethod
-    def undone(cluster: _Swappable, saved: Saved) -> bool:
+    def undone(cluster: _Swappable, saved: ReplaceControlPlanePlan) -> bool:
         if cluster.second_control_plane_running() or not cluster.first_control_plane_running():
             return False
         with cluster.api() as client:
@@ -74,25 +84,25 @@ class StopControllerManager:
     kind: ClassVar[str] = "stop-controller-manager"
     needs: ClassVar[tuple[type, ...]] = (ControllerManagerSwitch,)
 
-    def plan(self, cluster: _Switchable) -> Saved:
+    def plan(self, cluster: _Switchable) -> StopControllerManagerPlan:
         if not cluster.controller_manager_running():
             raise OrdealError(
                 f"the controller manager of {cluster.ref.name} does not run: run `kube-ordeal undo` first"
             )
-        return {}
+        return StopControllerManagerPlan()
 
-    def apply(self, cluster: _Switchable, saved: Saved) -> None:
+    def apply(self, cluster: _Switchable, saved: StopControllerManagerPlan) -> None:
         cluster.stop_controller_manager()
 
-    def landed(self, cluster: _Switchable, saved: Saved) -> bool:
+    def landed(self, cluster: _Switchable, saved: StopControllerManagerPlan) -> bool:
         return not cluster.controller_manager_running()
 
     @staticmethod
-    def undo(cluster: _Switchable, saved: Saved) -> None:
+    def undo(cluster: _Switchable, saved: StopControllerManagerPlan) -> None:
         cluster.start_controller_manager()
 
     @staticmethod
-    def undone(cluster: _Switchable, saved: Saved) -> bool:
+    def undone(cluster: _Switchable, saved: StopControllerManagerPlan) -> bool:
         return cluster.controller_manager_running()
 
 

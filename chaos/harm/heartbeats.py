@@ -1,6 +1,6 @@
 """Faults of simulated kubelets: their heartbeats stop."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
@@ -12,7 +12,6 @@ from chaos.clusters.abilities import Heartbeats
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
-from chaos.record.journal import Saved
 
 LEASES = "kube-node-lease"
 MISSED = 1.25  # renewals come every quarter of the lease's duration, with 4 % of jitter; this much later is a miss
@@ -20,6 +19,12 @@ VALID = 4.0  # after so many intervals without a renewal a lease has run out
 
 
 class _Beating(Cluster, Heartbeats, Protocol): ...
+
+
+class StopHeartbeatsPlan(msgspec.Struct, frozen=True):
+    """`groups`: of nodes, whose heartbeats stop."""
+
+    groups: tuple[str, ...]
 
 
 @fault
@@ -31,48 +36,42 @@ class StopHeartbeats:
     needs: ClassVar[tuple[type, ...]] = (Heartbeats,)
     groups: tuple[str, ...]
 
-    def plan(self, cluster: _Beating) -> Saved:
+    def plan(self, cluster: _Beating) -> StopHeartbeatsPlan:
         for group in self.groups:
             if cluster.heartbeats_stopped(group):
                 raise OrdealError(f"the heartbeats of {group} are stopped already: run `kube-ordeal undo` first")
-        return {"groups": list(self.groups)}
+        return StopHeartbeatsPlan(self.groups)
 
-    def apply(self, cluster: _Beating, saved: Saved) -> None:
-        for group in _groups(saved):
+    def apply(self, cluster: _Beating, saved: StopHeartbeatsPlan) -> None:
+        for group in saved.groups:
             cluster.stop_heartbeats(group)
 
-    def landed(self, cluster: _Beating, saved: Saved) -> bool:
+    def landed(self, cluster: _Beating, saved: StopHeartbeatsPlan) -> bool:
         """The processes stand still, and each node's lease has missed a renewal."""
-        if not all(cluster.heartbeats_stopped(group) for group in _groups(saved)):
+        if not all(cluster.heartbeats_stopped(group) for group in saved.groups):
             return False
-        return all(intervals > MISSED for intervals in _since_renewal(cluster, saved))
+        return all(intervals > MISSED for intervals in _since_renewal(cluster, saved.groups))
 
     @staticmethod
-    def undo(cluster: _Beating, saved: Saved) -> None:
-        for group in _groups(saved):
+    def undo(cluster: _Beating, saved: StopHeartbeatsPlan) -> None:
+        for group in saved.groups:
             cluster.resume_heartbeats(group)
 
     @staticmethod
-    def undone(cluster: _Beating, saved: Saved) -> bool:
+    def undone(cluster: _Beating, saved: StopHeartbeatsPlan) -> bool:
         """The processes run, and no node's lease has run out."""
-        if any(cluster.heartbeats_stopped(group) for group in _groups(saved)):
+        if any(cluster.heartbeats_stopped(group) for group in saved.groups):
             return False
-        return all(intervals < VALID for intervals in _since_renewal(cluster, saved))
+        return all(intervals < VALID for intervals in _since_renewal(cluster, saved.groups))
 
 
-def _groups(saved: Saved) -> Iterator[str]:
-    groups = saved["groups"]
-    assert isinstance(groups, list)
-    yield from map(str, groups)
-
-
-def _since_renewal(cluster: _Beating, saved: Saved) -> Iterator[float]:
+def _since_renewal(cluster: _Beating, groups: Sequence[str]) -> Iterator[float]:
     """For each node concerned, how many renewal intervals have gone by since its lease was renewed."""
     with cluster.api() as client:
         answer: Any = CoordinationV1Api(client).list_namespaced_lease(LEASES, _preload_content=False)
         leases = {item["metadata"]["name"]: item["spec"] for item in msgspec.json.decode(answer.data)["items"]}
     now = datetime.now(UTC)
-    for group in _groups(saved):
+    for group in groups:
         for node in cluster.nodes_of(group):
             lease = leases.get(node)
             if lease is None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import msgspec
 import yaml
 
 from chaos.basics.go_duration import go_seconds
@@ -14,7 +15,6 @@ from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
 from chaos.harm.thresholds import crossed, hard_thresholds, running_config
-from chaos.record.journal import Saved
 
 CONFIG = "/var/lib/kubelet/config.yaml"
 # By a rename, so that it is the old content or the new at any moment. The content comes as an argument: an input that
@@ -26,6 +26,17 @@ _WRITE = (
 
 
 class _Shell(Cluster, NodeExec, Protocol): ...
+
+
+class SetKubeletConfigPlan(msgspec.Struct, frozen=True):
+    """The file's mode, owner ("UID:GID") and time of change as stat(1) says them; its content in base64."""
+
+    node: str
+    mode: str
+    owner: str
+    mtime: str
+    before: str
+    after: str
 
 
 @fault
@@ -41,7 +52,7 @@ class SetKubeletConfig:
     node: str
     changes: Mapping[str, object]
 
-    def plan(self, cluster: _Shell) -> Saved:
+    def plan(self, cluster: _Shell) -> SetKubeletConfigPlan:
         ready_worker(cluster, self.node, "its kubelet's configuration is not changed")
         if not isinstance(self.changes, Mapping) or not self.changes:
             raise OrdealError(f"set-kubelet-config for {self.node} names no key of KubeletConfiguration to change")
@@ -54,35 +65,29 @@ class SetKubeletConfig:
         said = cluster.node_exec(self.node, ["sh", "-ec", _READ, "read", CONFIG]).out.split()
         mode, owner, mtime, before = said
         after = yaml.safe_dump(merged(yaml.safe_load(base64.b64decode(before)), self.changes))
-        return {
-            "node": self.node,
-            "mode": mode,
-            "owner": owner,
-            "mtime": mtime,
-            "before": before,
-            "after": base64.b64encode(after.encode()).decode(),
-        }
+        after_as_text = base64.b64encode(after.encode()).decode()
+        return SetKubeletConfigPlan(self.node, mode, owner, mtime, before, after_as_text)
 
-    def apply(self, cluster: _Shell, saved: Saved) -> None:
-        _write(cluster, saved, str(saved["after"]))
-        _restart(cluster, str(saved["node"]))
+    def apply(self, cluster: _Shell, saved: SetKubeletConfigPlan) -> None:
+        _write(cluster, saved, saved.after)
+        _restart(cluster, saved.node)
 
-    def landed(self, cluster: _Shell, saved: Saved) -> bool:
-        node = str(saved["node"])
-        return _has_read_its_config(cluster, node) and _shows(running_config(cluster, node), self.changes)
+    def landed(self, cluster: _Shell, saved: SetKubeletConfigPlan) -> bool:
+        if not _has_read_its_config(cluster, saved.node):
+            return False
+        return _shows(running_config(cluster, saved.node), self.changes)
 
     @staticmethod
-    def undo(cluster: _Shell, saved: Saved) -> None:
-        node = str(saved["node"])
+    def undo(cluster: _Shell, saved: SetKubeletConfigPlan) -> None:
         if not _is_as_before(cluster, saved):
-            _write(cluster, saved, str(saved["before"]))
-        cluster.node_exec(node, ["rm", "-f", f"{CONFIG}.kube-ordeal"])
-        if not _has_read_its_config(cluster, node):
-            _restart(cluster, node)
+            _write(cluster, saved, saved.before)
+        cluster.node_exec(saved.node, ["rm", "-f", f"{CONFIG}.kube-ordeal"])
+        if not _has_read_its_config(cluster, saved.node):
+            _restart(cluster, saved.node)
 
     @staticmethod
-    def undone(cluster: _Shell, saved: Saved) -> bool:
-        return _is_as_before(cluster, saved) and _has_read_its_config(cluster, str(saved["node"]))
+    def undone(cluster: _Shell, saved: SetKubeletConfigPlan) -> bool:
+        return _is_as_before(cluster, saved) and _has_read_its_config(cluster, saved.node)
 
 
 _READ = 'stat -c "%a %u:%g %.9Y" "$1"; base64 -w 0 "$1"'
@@ -99,14 +104,14 @@ def merged(config: object, changes: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
-def _write(cluster: NodeExec, saved: Saved, content: str) -> None:
-    facts = [str(saved[key]) for key in ("mode", "owner", "mtime")]
-    cluster.node_exec(str(saved["node"]), ["sh", "-ec", _WRITE, "write", CONFIG, content, *facts])
+def _write(cluster: NodeExec, saved: SetKubeletConfigPlan, content: str) -> None:
+    facts = [saved.mode, saved.owner, saved.mtime]
+    cluster.node_exec(saved.node, ["sh", "-ec", _WRITE, "write", CONFIG, content, *facts])
 
 
-def _is_as_before(cluster: NodeExec, saved: Saved) -> bool:
-    said = cluster.node_exec(str(saved["node"]), ["sh", "-ec", _READ, "read", CONFIG]).out.split()
-    return said == [str(saved[key]) for key in ("mode", "owner", "mtime", "before")]
+def _is_as_before(cluster: NodeExec, saved: SetKubeletConfigPlan) -> bool:
+    said = cluster.node_exec(saved.node, ["sh", "-ec", _READ, "read", CONFIG]).out.split()
+    return said == [saved.mode, saved.owner, saved.mtime, saved.before]
 
 
 def _restart(cluster: NodeExec, node: str) -> None:

@@ -6,10 +6,11 @@ where the pod network is plain routes, pods' packets bear no node's address).
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import msgspec
 from kubernetes.client import CoreV1Api
 
 from chaos.clusters.abilities import NodeNetwork, NodePower
@@ -18,7 +19,6 @@ from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.hosts import parts
 from chaos.hosts.command import Output, run
-from chaos.record.journal import JSON, Saved
 
 CHAIN = "KUBE-ORDEAL-LOSS"
 PROGRAMS = ("iptables", "ip6tables")
@@ -30,6 +30,25 @@ LEAST_RATE, MOST_RATE = 8_000, 100_000_000_000  # bits per second
 
 
 class _Networked(Cluster, NodeNetwork, NodePower, Protocol): ...
+
+
+class Side(msgspec.Struct, frozen=True):
+    """One end of the link: its interface, with the queue length in packets that it had; the addresses, and ranges of
+    pods' addresses, of those that it sends to.
+    """
+
+    node: str
+    device: str
+    peers: tuple[str, ...]
+    queue_length: int
+
+
+class BadLinkPlan(msgspec.Struct, frozen=True):
+    """All ends of the bad links, and what is done to each."""
+
+    sides: tuple[Side, ...]
+    rate_bits_per_s: int
+    loss: float
 
 
 @fault
@@ -49,7 +68,7 @@ class BadLink:
     rate_bits_per_s: int = 0
     loss: float = 0.0
 
-    def plan(self, cluster: _Networked) -> Saved:
+    def plan(self, cluster: _Networked) -> BadLinkPlan:
         _check(self)
         parts.check(
             *([parts.THROTTLING] if self.rate_bits_per_s else []),
@@ -70,7 +89,7 @@ class BadLink:
             (self.one, self.others),
             *((other, (self.one,)) for other in self.others),
         ]
-        sides: list[JSON] = []
+        sides: list[Side] = []
         for node, far in ends:
             addresses = {peer: cluster.addresses(peer) for peer in far}
             devices = {_device_to(cluster, node, of_peer[0]) for of_peer in addresses.values()}
@@ -85,40 +104,39 @@ class BadLink:
                 )
             if any(_chain(cluster, node, program) for program in PROGRAMS):
                 raise OrdealError(f"node {node} has a chain {CHAIN} already; `kube-ordeal undo` removes what is left")
-            peers: list[JSON] = [each for peer in far for each in (*addresses[peer], *ranges.get(peer, ()))]
-            queue = _queue_length(cluster, node, device)
-            sides.append({"node": node, "device": device, "peers": peers, "queue_length": queue})
-        return {"sides": sides, "rate_bits_per_s": self.rate_bits_per_s, "loss": self.loss}
+            peers = tuple(each for peer in far for each in (*addresses[peer], *ranges.get(peer, ())))
+            sides.append(Side(node, device, peers, _queue_length(cluster, node, device)))
+        return BadLinkPlan(tuple(sides), self.rate_bits_per_s, self.loss)
 
-    def apply(self, cluster: _Networked, saved: Saved) -> None:
-        for side in _sides(saved):
+    def apply(self, cluster: _Networked, saved: BadLinkPlan) -> None:
+        for side in saved.sides:
             if self.rate_bits_per_s:
                 _throttle(cluster, side, self.rate_bits_per_s)
             if self.loss:
                 _lose(cluster, side, self.loss)
 
-    def landed(self, cluster: _Networked, saved: Saved) -> bool:
+    def landed(self, cluster: _Networked, saved: BadLinkPlan) -> bool:
         """What the kernel has: the class with its rate and a filter for each peer, the rules in the chain."""
-        for side in _sides(saved):
+        for side in saved.sides:
             if self.rate_bits_per_s and not _throttled(cluster, side):
                 return False
             if self.loss:
-                for program, peers in _families(side["peers"]):
-                    rules = _chain(cluster, side["node"], program)
+                for program, peers in _families(side.peers):
+                    rules = _chain(cluster, side.node, program)
                     if sum("--probability" in r or r.endswith("-j DROP") for r in rules) != len(peers):
                         return False
         return True
 
     @staticmethod
-    def undo(cluster: _Networked, saved: Saved) -> None:
-        for side in _sides(saved):
-            node, device = side["node"], side["device"]
+    def undo(cluster: _Networked, saved: BadLinkPlan) -> None:
+        for side in saved.sides:
+            node, device = side.node, side.device
             if cluster.power(node).state == "off":
                 continue  # its namespace, and all of this in it, went with its power
             if (_root_discipline(cluster, node, device) or {}).get("handle") == HANDLE:
                 _in(cluster, node, "tc", "qdisc", "del", "dev", device, "root")
-            if _queue_length(cluster, node, device) != side["queue_length"]:  # the kernel gives one to a device of none
-                _in(cluster, node, "ip", "link", "set", "dev", device, "txqueuelen", str(side["queue_length"]))
+            if _queue_length(cluster, node, device) != side.queue_length:  # the kernel gives one to a device of none
+                _in(cluster, node, "ip", "link", "set", "dev", device, "txqueuelen", str(side.queue_length))
             for program in PROGRAMS:
                 hook = ("-D", "PREROUTING", "-i", device, "-j", CHAIN)
                 while _tables(cluster, node, program, *hook, check=False).code == 0:
@@ -127,12 +145,12 @@ class BadLink:
                 _tables(cluster, node, program, "-X", CHAIN, check=False)
 
     @staticmethod
-    def undone(cluster: _Networked, saved: Saved) -> bool:
-        for side in _sides(saved):
-            node = side["node"]
+    def undone(cluster: _Networked, saved: BadLinkPlan) -> bool:
+        for side in saved.sides:
+            node = side.node
             if cluster.power(node).state != "running":
                 continue
-            if (_root_discipline(cluster, node, side["device"]) or {}).get("handle") == HANDLE:
+            if (_root_discipline(cluster, node, side.device) or {}).get("handle") == HANDLE:
                 return False
             if any(_chain(cluster, node, program) for program in PROGRAMS):
                 return False
@@ -151,9 +169,9 @@ def _check(link: BadLink) -> None:
         raise OrdealError(f"a loss of {link.loss:g} is out of bounds: it is a part, from 0 to 1")
 
 
-def _throttle(cluster: NodeNetwork, side: Mapping[str, Any], rate: int) -> None:
+def _throttle(cluster: NodeNetwork, side: Side, rate: int) -> None:
     """A root discipline that lets everything pass but what a filter puts into the one class."""
-    node, device, major = side["node"], side["device"], HANDLE
+    node, device, major = side.node, side.device, HANDLE
     queue_bytes = max(LEAST_QUEUE_BYTES, round(rate / 8 * QUEUE_S))
     _in(cluster, node, "tc", "qdisc", "add", "dev", device, "root", "handle", major, "htb")
     _in(
@@ -163,7 +181,7 @@ def _throttle(cluster: NodeNetwork, side: Mapping[str, Any], rate: int) -> None:
     _in(
         cluster, node, "tc", "qdisc", "add", "dev", device, "parent", f"{major}1", "bfifo", "limit", str(queue_bytes)
     )  # fmt: skip
-    for peer in side["peers"]:
+    for peer in side.peers:
         protocol, match = ("ipv6", "ip6") if ":" in peer else ("ip", "ip")
         _in(
             cluster, node, "tc", "filter", "add", "dev", device, "parent", major, "protocol", protocol,
@@ -171,23 +189,23 @@ def _throttle(cluster: NodeNetwork, side: Mapping[str, Any], rate: int) -> None:
         )  # fmt: skip
 
 
-def _throttled(cluster: NodeNetwork, side: Mapping[str, Any]) -> bool:
-    device = side["device"]
-    if (_root_discipline(cluster, side["node"], device) or {}).get("handle") != HANDLE:
+def _throttled(cluster: NodeNetwork, side: Side) -> bool:
+    device = side.device
+    if (_root_discipline(cluster, side.node, device) or {}).get("handle") != HANDLE:
         return False
-    classes = _in(cluster, side["node"], "tc", "class", "show", "dev", device).out
-    filters = _in(cluster, side["node"], "tc", "filter", "show", "dev", device).out
-    return f"{HANDLE}1" in classes and filters.count("flowid") == len(side["peers"])
+    classes = _in(cluster, side.node, "tc", "class", "show", "dev", device).out
+    filters = _in(cluster, side.node, "tc", "filter", "show", "dev", device).out
+    return f"{HANDLE}1" in classes and filters.count("flowid") == len(side.peers)
 
 
-def _lose(cluster: NodeNetwork, side: Mapping[str, Any], loss: float) -> None:
+def _lose(cluster: NodeNetwork, side: Side, loss: float) -> None:
     """In mangle's PREROUTING, which what is for the node and what is for its pods both pass, and each packet once."""
     chance = ("-m", "statistic", "--mode", "random", "--probability", f"{loss:.6f}") if loss < 1 else ()
-    for program, peers in _families(side["peers"]):
-        _tables(cluster, side["node"], program, "-N", CHAIN)
+    for program, peers in _families(side.peers):
+        _tables(cluster, side.node, program, "-N", CHAIN)
         for peer in peers:
-            _tables(cluster, side["node"], program, "-A", CHAIN, "-s", peer, *chance, "-j", "DROP")
-        _tables(cluster, side["node"], program, "-I", "PREROUTING", "1", "-i", side["device"], "-j", CHAIN)
+            _tables(cluster, side.node, program, "-A", CHAIN, "-s", peer, *chance, "-j", "DROP")
+        _tables(cluster, side.node, program, "-I", "PREROUTING", "1", "-i", side.device, "-j", CHAIN)
 
 
 def _tables(cluster: NodeNetwork, node: str, program: str, *rule: str, check: bool = True) -> Output:
@@ -231,11 +249,6 @@ def _pod_ranges(cluster: Cluster) -> dict[str, tuple[str, ...]]:
 
 def _in(cluster: NodeNetwork, node: str, *argv: str, check: bool = True) -> Output:
     return run(cluster.in_network_of(node, list(argv)), timeout_s=15, check=check)
-
-
-def _sides(saved: Saved) -> list[dict[str, Any]]:
-    sides = saved["sides"]
-    return [dict(side) for side in sides if isinstance(side, dict)] if isinstance(sides, list) else []
 
 
 def _program(address: str) -> str:

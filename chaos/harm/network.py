@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar, Protocol
 
+import msgspec
 from kubernetes.client import CoordinationV1Api
 
 from chaos.clusters.abilities import NodeNetwork, NodePower
@@ -13,7 +14,6 @@ from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.hosts import parts
 from chaos.hosts.command import run
-from chaos.record.journal import Saved
 
 CHAIN = "KUBE-ORDEAL-CUT"
 LEASES = "kube-node-lease"
@@ -23,6 +23,13 @@ STALE_AFTER_FRACTION = 0.6
 
 
 class _Networked(Cluster, NodeNetwork, NodePower, Protocol): ...
+
+
+class CutOffPlan(msgspec.Struct, frozen=True):
+    """`addresses`: of the peers, IPv4 and IPv6."""
+
+    nodes: tuple[str, ...]
+    addresses: tuple[str, ...]
 
 
 @fault
@@ -39,7 +46,7 @@ class CutOff:
     nodes: tuple[str, ...]
     peers: tuple[str, ...]
 
-    def plan(self, cluster: _Networked) -> Saved:
+    def plan(self, cluster: _Networked) -> CutOffPlan:
         parts.check(parts.FIREWALL)
         known = {n.name: n for n in cluster.nodes()}
         for name in (*self.nodes, *self.peers):
@@ -48,12 +55,11 @@ class CutOff:
         for name in self.nodes:
             if known[name].ready != "True":
                 raise OrdealError(f"node {name} is not Ready before the fault, so a cut could not be told apart")
-        addresses = [a for peer in self.peers for a in cluster.addresses(peer)]
-        return {"nodes": list(self.nodes), "addresses": list(addresses)}
+        return CutOffPlan(self.nodes, tuple(a for peer in self.peers for a in cluster.addresses(peer)))
 
-    def apply(self, cluster: _Networked, saved: Saved) -> None:
-        for node in _strings(saved["nodes"]):
-            for program, of_family in _families(_strings(saved["addresses"])):
+    def apply(self, cluster: _Networked, saved: CutOffPlan) -> None:
+        for node in saved.nodes:
+            for program, of_family in _families(saved.addresses):
                 _iptables(cluster, node, program, "-N", CHAIN)
                 for address in of_family:
                     _iptables(cluster, node, program, "-A", CHAIN, "-s", address, "-j", "DROP")
@@ -61,15 +67,14 @@ class CutOff:
                 for hook in ("INPUT", "OUTPUT", "FORWARD"):
                     _iptables(cluster, node, program, "-I", hook, "1", "-j", CHAIN)
 
-    def landed(self, cluster: _Networked, saved: Saved) -> bool:
-        nodes = _strings(saved["nodes"])
-        return all(_rules(cluster, node) for node in nodes) and all(
-            age > STALE_AFTER_FRACTION * duration for age, duration in _leases(cluster, nodes)
+    def landed(self, cluster: _Networked, saved: CutOffPlan) -> bool:
+        return all(_rules(cluster, node) for node in saved.nodes) and all(
+            age > STALE_AFTER_FRACTION * duration for age, duration in _leases(cluster, saved.nodes)
         )
 
     @staticmethod
-    def undo(cluster: _Networked, saved: Saved) -> None:
-        for node in _strings(saved["nodes"]):
+    def undo(cluster: _Networked, saved: CutOffPlan) -> None:
+        for node in saved.nodes:
             if cluster.power(node).state == "off":
                 continue  # its namespace, and the rules in it, went with its power
             for program in ("iptables", "ip6tables"):
@@ -80,9 +85,8 @@ class CutOff:
                 _iptables(cluster, node, program, "-X", CHAIN, check=False)
 
     @staticmethod
-    def undone(cluster: _Networked, saved: Saved) -> bool:
-        nodes = _strings(saved["nodes"])
-        return not any(cluster.power(node).state == "running" and _rules(cluster, node) for node in nodes)
+    def undone(cluster: _Networked, saved: CutOffPlan) -> bool:
+        return not any(cluster.power(node).state == "running" and _rules(cluster, node) for node in saved.nodes)
 
 
 def _iptables(cluster: NodeNetwork, node: str, program: str, *rule: str, check: bool = True) -> bool:
@@ -112,7 +116,3 @@ def _leases(cluster: Cluster, nodes: Sequence[str]) -> list[tuple[float, float]]
 def _families(addresses: Sequence[str]) -> list[tuple[str, list[str]]]:
     v4, v6 = [a for a in addresses if ":" not in a], [a for a in addresses if ":" in a]
     return [(program, some) for program, some in (("iptables", v4), ("ip6tables", v6)) if some]
-
-
-def _strings(value: object) -> list[str]:
-    return [str(v) for v in value] if isinstance(value, list) else []

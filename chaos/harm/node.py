@@ -3,14 +3,30 @@
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import msgspec
+
 from chaos.clusters.abilities import NodeExec, NodePower
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
-from chaos.record.journal import Saved
 
 
 class _Powered(Cluster, NodePower, Protocol): ...
+
+
+class PowerOffPlan(msgspec.Struct, frozen=True):
+    """`address`: a new one that the node is to have afterwards; `was`: the one that it had, where that is known."""
+
+    node: str
+    address: str | None = None
+    was: str = ""
+    started_at: str = ""
+
+
+class PausePlan(msgspec.Struct, frozen=True):
+    """The node that is frozen."""
+
+    node: str
 
 
 @fault
@@ -23,35 +39,34 @@ class PowerOff:
     node: str
     new_address: bool = False
 
-    def plan(self, cluster: _Powered) -> Saved:
+    def plan(self, cluster: _Powered) -> PowerOffPlan:
         before = cluster.power(self.node)
         if before.state != "running":
             raise OrdealError(f"node {self.node} is {before.state}, so its power can't be cut; start it first")
         address = cluster.free_address() if self.new_address else None
-        return {"node": self.node, "address": address, "was": before.address, "started_at": before.started_at}
+        return PowerOffPlan(self.node, address, before.address, before.started_at)
 
-    def apply(self, cluster: _Powered, saved: Saved) -> None:
-        cluster.power_off(str(saved["node"]))
+    def apply(self, cluster: _Powered, saved: PowerOffPlan) -> None:
+        cluster.power_off(saved.node)
 
-    def landed(self, cluster: _Powered, saved: Saved) -> bool:
-        return cluster.power(str(saved["node"])).state == "off"
+    def landed(self, cluster: _Powered, saved: PowerOffPlan) -> bool:
+        return cluster.power(saved.node).state == "off"
 
     @staticmethod
-    def undo(cluster: _Powered, saved: Saved) -> None:
+    def undo(cluster: _Powered, saved: PowerOffPlan) -> None:
         # Also one that runs: a crash can have come between the cut of its network and that of its power.
         # Its old address is asked for by name: the engine would give it any that is free.
-        node, wanted, was = str(saved["node"]), saved.get("address"), str(saved.get("was") or "")
-        if wanted is not None or not was:
-            cluster.power_on(node, address=None if wanted is None else str(wanted))
+        if saved.address is not None or not saved.was:
+            cluster.power_on(saved.node, address=saved.address)
             return
         try:
-            cluster.power_on(node, address=was)
+            cluster.power_on(saved.node, address=saved.was)
         except OrdealError:  # somebody has taken it meanwhile: a node with another one is better than none
-            cluster.power_on(node)
+            cluster.power_on(saved.node)
 
     @staticmethod
-    def undone(cluster: _Powered, saved: Saved) -> bool:
-        return cluster.power(str(saved["node"])).state == "running"
+    def undone(cluster: _Powered, saved: PowerOffPlan) -> bool:
+        return cluster.power(saved.node).state == "running"
 
 
 @fault
@@ -63,22 +78,22 @@ class Pause:
     needs: ClassVar[tuple[type, ...]] = (NodePower, NodeExec)
     node: str
 
-    def plan(self, cluster: _Powered) -> Saved:
+    def plan(self, cluster: _Powered) -> PausePlan:
         before = cluster.power(self.node)
         if before.state != "running":
             raise OrdealError(f"node {self.node} is {before.state}, so it can't be paused; start it first")
-        return {"node": self.node}
+        return PausePlan(self.node)
 
-    def apply(self, cluster: _Powered, saved: Saved) -> None:
-        cluster.pause(str(saved["node"]))
+    def apply(self, cluster: _Powered, saved: PausePlan) -> None:
+        cluster.pause(saved.node)
 
-    def landed(self, cluster: _Powered, saved: Saved) -> bool:
-        return cluster.power(str(saved["node"])).state == "paused"
-
-    @staticmethod
-    def undo(cluster: _Powered, saved: Saved) -> None:
-        cluster.unpause(str(saved["node"]))
+    def landed(self, cluster: _Powered, saved: PausePlan) -> bool:
+        return cluster.power(saved.node).state == "paused"
 
     @staticmethod
-    def undone(cluster: _Powered, saved: Saved) -> bool:
-        return cluster.power(str(saved["node"])).state == "running"
+    def undo(cluster: _Powered, saved: PausePlan) -> None:
+        cluster.unpause(saved.node)
+
+    @staticmethod
+    def undone(cluster: _Powered, saved: PausePlan) -> bool:
+        return cluster.power(saved.node).state == "running"

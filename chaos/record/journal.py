@@ -31,7 +31,7 @@ from chaos.hosts import trusted
 from chaos.hosts.places import state_path
 
 JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
-Saved = Mapping[str, JSON]
+Saved = Mapping[str, JSON]  # as it is on disk; whose it is has a struct for it
 
 WORKLOAD = "workload"  # the kind of the entry that stands for a workload we deployed; its undo deletes its namespace
 CLUSTER = "cluster"  # the kind of the entry that stands for a cluster we made; its undo deletes the cluster
@@ -48,6 +48,11 @@ class Pending:
     saved: Saved
     wall: float
     last_error: str = ""
+
+    @property
+    def id(self) -> str:
+        """The name by which it can be forgotten: RUN:NUMBER."""
+        return f"{self.path.stem}:{self.entry}"
 
 
 class TakenError(OrdealError):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from kubernetes.client import CoreV1Api
 
@@ -100,7 +101,7 @@ class Conforming:
 
     @contextmanager
     def during(
-        self, harm: Fault, cluster: Cluster, history: History, deploy: during.Deploy, names: Sequence[str] = ()
+        self, harm: Fault[Any], cluster: Cluster, history: History, deploy: during.Deploy, names: Sequence[str] = ()
     ) -> Iterator[None]:
         """Check, for the block's length, what is documented to go on while this harm lasts; nothing where nothing is.
 

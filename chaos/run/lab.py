@@ -17,7 +17,7 @@ from chaos.clusters.shape import Shape, Timers
 from chaos.conformance.program import plain
 from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError
-from chaos.harm.base import Fault, NotUndoneError, inject
+from chaos.harm.base import Fault, NotUndoneError, Plan, inject
 from chaos.hosts import engine, mutants, registry, workload_images
 from chaos.judge.base import Figure, Finding, Invariant, Verdict, judge
 from chaos.judge.catalogue import Incident
@@ -27,7 +27,7 @@ from chaos.judge.start import NOT_STARTED, STARTED
 from chaos.record import evidence
 from chaos.record.evidence import Piece
 from chaos.record.history import FaultStep, History, Observation, Phase, Sample
-from chaos.record.journal import WORKLOAD, Journal, Saved
+from chaos.record.journal import WORKLOAD, Journal
 from chaos.record.leases import LeaseSamples
 from chaos.record.probing import ServiceProbes, steady
 from chaos.record.recorder import Recorder
@@ -324,7 +324,7 @@ class Lab:
     # --- the story
 
     @contextmanager
-    def configured(self, change: Fault) -> Iterator[Saved]:
+    def configured(self, change: Fault[Plan]) -> Iterator[Plan]:
         """Set the cluster up for this replay (a threshold, a program, a priority): journalled and taken back like a
         fault, but part of the configuration, so nothing is recorded, and evidence is taken only where it does not land.
         """
@@ -372,7 +372,7 @@ class Lab:
         return self._recorder
 
     @contextmanager
-    def inject(self, fault: Fault, nodes: Sequence[str] = ()) -> Iterator[Saved]:
+    def inject(self, fault: Fault[Plan], nodes: Sequence[str] = ()) -> Iterator[Plan]:
         """Do harm for the length of the block. Evidence is taken at its end, before the harm is undone.
 
         `nodes`: of which it is taken; all, where none are named, and then the API server has to answer now.
@@ -391,7 +391,7 @@ class Lab:
                 self.phase("heal", fault.kind)
 
     @contextmanager
-    def _injected(self, fault: Fault, history: History, not_landed: Callable[[], None]) -> Iterator[Saved]:
+    def _injected(self, fault: Fault[Plan], history: History, not_landed: Callable[[], None]) -> Iterator[Plan]:
         """A cluster whose harm stays is no other replay's, also where its nodes are Ready."""
         try:
             with inject(fault, self.current, self.journal, history, not_landed=not_landed) as saved:

@@ -106,7 +106,7 @@ def _is_of(one: Pending, made: Pending) -> bool:
 def forget_entry(name: str, report: Callable[[str], None]) -> None:
     """Take an entry, named as `RUN:NUMBER`, out of its journal without undoing it. Raises OrdealError for no such."""
     for one in pending(journals_dir()):
-        if _id(one) == name:
+        if one.id == name:
             with adopt(one.path) as journal:
                 if journal is not None:
                     journal.undone(one.entry)
@@ -145,7 +145,7 @@ def _check_engine(one: Pending) -> None:
     if one.cluster.kind == KIND and was is not None and was.engine and (now := docker.engine_id()) != was.engine:
         raise OrdealError(
             f"the cluster {one.cluster.name} was on the container engine {was.engine}, and {now} answers; choose that "
-            f"one (DOCKER_HOST, `docker context use`), or `kube-ordeal undo --forget {_id(one)}`"
+            f"one (DOCKER_HOST, `docker context use`), or `kube-ordeal undo --forget {one.id}`"
         )
 
 
@@ -157,7 +157,7 @@ def _check_cluster(one: Pending, cluster: Cluster, allowed: Allowed) -> None:
         try:
             require_same(was, cluster.identity(), one.cluster.name, nodes, certain=one.cluster.kind == EXISTING)
         except OrdealError as error:
-            raise OrdealError(f"{error}; `kube-ordeal undo --forget {_id(one)}` drops it") from error
+            raise OrdealError(f"{error}; `kube-ordeal undo --forget {one.id}` drops it") from error
     elif one.cluster.kind == EXISTING:
         _check_old(one, allowed)
 
@@ -170,7 +170,7 @@ def _check_old(one: Pending, allowed: Allowed) -> None:
         raise OrdealError(
             f"it was written by an older version and does not say which cluster it was done to; its kubeconfig "
             f"{one.cluster.kubeconfig} leads to {leads[0]} now (context {leads[1]}): if that is the cluster, "
-            f"`kube-ordeal undo --server {leads[0]} --context {leads[1]}`, else `kube-ordeal undo --forget {_id(one)}`"
+            f"`kube-ordeal undo --server {leads[0]} --context {leads[1]}`, else `kube-ordeal undo --forget {one.id}`"
         )
 
 
@@ -186,7 +186,7 @@ def _held(one: Pending, allowed: Allowed) -> Iterator[None]:
     if _is_of_run(one, allowed.run) or one.kind == CLAIM or not access.identity().uid:
         yield
         return
-    with Claim(access.client, f"undo of {_id(one)}"):
+    with Claim(access.client, f"undo of {one.id}"):
         yield
 
 
@@ -195,12 +195,8 @@ def _is_of_run(one: Pending, run: str) -> bool:
     return bool(run) and (one.path.stem == run or one.path.stem.startswith(f"{run}-"))
 
 
-def _id(one: Pending) -> str:
-    return f"{one.path.stem}:{one.entry}"
-
-
 def _named(one: Pending) -> str:
     """What it is, where, and by which name it can be forgotten."""
     at = one.cluster.identity.server if one.cluster.identity is not None else ""
     where = f" ({at})" if at and one.cluster.kind == EXISTING else ""
-    return f"{one.kind} on {one.cluster.name}{where} [{_id(one)}]"
+    return f"{one.kind} on {one.cluster.name}{where} [{one.id}]"

@@ -904,7 +904,7 @@ def provide_volumes(
     chosen = by_variant(size_bytes, SESSION.lab.control)
     if chosen is None:
         return "left out"
-    return str(SESSION.inject(ProvideVolumes(nodes_named(nodes), int(chosen), name))["folder"])
+    return SESSION.inject(ProvideVolumes(nodes_named(nodes), int(chosen), name)).folder
 
 
 @always

@@ -30,7 +30,7 @@ from chaos.clusters.shape import Shape
 from chaos.clusters.way import kubeconfig_files
 from chaos.errors import OrdealError
 from chaos.harm import load_all
-from chaos.harm.base import Fault, inject
+from chaos.harm.base import Fault, Plan, inject
 from chaos.hosts.bundles import DEFAULT_KUBERNETES, normal_version
 from chaos.hosts.ownership import hand_back
 from chaos.hosts.places import journals_dir
@@ -38,7 +38,7 @@ from chaos.judge.base import Verdict
 from chaos.judge.catalogue import Incident
 from chaos.judge.catalogue import find as find_incident
 from chaos.record.history import History
-from chaos.record.journal import Journal, Saved
+from chaos.record.journal import Journal
 from chaos.results.results import Outcome, Results
 from chaos.run import undo
 from chaos.run.claim import claimed
@@ -376,7 +376,7 @@ class Session:
         recording.close()
         return True
 
-    def inject(self, fault: Fault) -> Saved:
+    def inject(self, fault: Fault[Plan]) -> Plan:
         """Do harm that lasts until it is taken back. Returns what undo will use. Raises FaultError, OrdealError."""
         run = self._opened
         cluster = self.cluster()

@@ -156,8 +156,8 @@ def _replay(lab: Lab, cluster: Cluster, load: Pace, set_up: ExitStack) -> tuple[
             )
         volumes = set_up.enter_context(lab.configured(ProvideVolumes(workers, VOLUME_BYTES)))
         expire_s = 0 if lab.control == "full-volume" else load.expire_s
-        folder = str(volumes["folder"])
-        workload = MySQL(image, storage_class=str(volumes["name"]), volume_bytes=VOLUME_BYTES, expire_s=expire_s)
+        folder = volumes.folder
+        workload = MySQL(image, storage_class=volumes.name, volume_bytes=VOLUME_BYTES, expire_s=expire_s)
     set_up.enter_context(lab.removing_workloads())  # before the volumes are taken away
     deployed = lab.deploy(workload)
     lab.fact("replication", kind_of_replication(deployed))

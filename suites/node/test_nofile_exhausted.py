@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
 from chaos.clusters.base import Cluster
@@ -169,7 +170,7 @@ def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
             )
             stop_spare(spare)
         storm = SocketStorm(worker.name, f"{worker.address}:10256", connections=lab.profile.repeats * 1000)
-        beside: list[tuple[Fault, str]] = [
+        beside: list[tuple[Fault[Any], str]] = [
             (EatHandles(worker.name, 1000), "a pod eats 1,000 handles of its own"),
             (storm, f"{storm.connections} short connections to kube-proxy"),
         ]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from time import monotonic
+from typing import Any
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.abilities import NodePower, SharesFolder
@@ -222,7 +223,7 @@ def samplers(lab: Lab, writers: Sequence[Deployed]) -> tuple[Sampler, ...]:
     return (lambda history: VolumeSamples(history, cluster, watch, logs),)
 
 
-def hand_over(lab: Lab, writers: Sequence[Deployed], fault: Fault, node: str) -> History:
+def hand_over(lab: Lab, writers: Sequence[Deployed], fault: Fault[Any], node: str) -> History:
     """Make the workloads leave the node, and wait until they write on another one, or the time for it is over."""
     # An update that starts the new pod before it ends the old one waits for ever: the old one has the volume.
     waits = isinstance(fault, UpdateElsewhere) and lab.control != NO_FENCE

@@ -8,16 +8,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
+
 from chaos.basics.waiting import eventually
 from chaos.clusters.base import KIND, ClusterRef
 from chaos.clusters.identity import Identity
 from chaos.harm.base import inject
 from chaos.record.history import FaultStep, History
-from chaos.record.journal import Journal, Pending, Saved
+from chaos.record.journal import Journal, Pending
 from chaos.record.journal import _pending_in as pending_in
 
 REF = ClusterRef(KIND, "ordeal", "/k", "kind-ordeal")
-SAVED = {"node": "w1", "it": 1}
+
+
+class MadeUp(msgspec.Struct, frozen=True):
+    """What is planned."""
+
+    node: str
+    it: int
+
+
+PLAN = MadeUp("w1", 1)
+SAVED = {"node": "w1", "it": 1}  # as the journal has it
 SHORT_S = 0.05  # for what never comes: one try
 LONG_S = 60.0  # to end a hang
 
@@ -47,22 +59,22 @@ class Harm:
         self.taken.append(name)
         return self.does[name]() if name in self.does else answer
 
-    def plan(self, _: object) -> Saved:
-        planned: Saved = self.step("plan", SAVED)
+    def plan(self, _: object) -> MadeUp:
+        planned: MadeUp = self.step("plan", PLAN)
         return planned
 
-    def apply(self, _: object, saved: Saved) -> None:
-        assert saved == SAVED
+    def apply(self, _: object, saved: MadeUp) -> None:
+        assert saved == PLAN
         self.step("apply")
 
-    def landed(self, _: object, saved: Saved) -> bool:
+    def landed(self, _: object, saved: MadeUp) -> bool:
         return bool(self.step("landed", answer=True))
 
-    def undo(self, _: object, saved: Saved) -> None:
-        assert saved == SAVED, "undo works from what was saved"
+    def undo(self, _: object, saved: MadeUp) -> None:
+        assert saved == PLAN, "undo works from what was saved"
         self.step("undo")
 
-    def undone(self, _: object, saved: Saved) -> bool:
+    def undone(self, _: object, saved: MadeUp) -> bool:
         return bool(self.step("undone", answer=True))
 
 
@@ -111,7 +123,7 @@ class Run:
             undone_within_s=self.undone_within_s,
             not_landed=lambda: self.harm.step("evidence"),
         ) as saved:
-            assert saved == SAVED
+            assert saved == PLAN
             self.harm.step("block")
 
     @property

@@ -132,7 +132,7 @@ def test_volumes_are_made_and_taken_away_with_their_data(monkeypatch: pytest.Mon
     fault = ProvideVolumes(("w1",), 900 * MIB)
     saved = fault.plan(machine)  # type: ignore[arg-type]
     folder = f"{VOLUME}/kube-ordeal-local"
-    assert saved["folder"] == folder
+    assert saved.folder == folder
     machine.folders.add(folder)
     monkeypatch.setattr(faults, "_ignoring_missing", lambda _: None)
     monkeypatch.setattr(faults, "_let_go", lambda *_: None)

@@ -7,17 +7,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from chaos.clusters.abilities import OwnFileSystem
 from chaos.clusters.base import KIND, ClusterRef, Node
 from chaos.clusters.kind import loopfs
 from chaos.errors import OrdealError
 from chaos.harm import thresholds
-from chaos.harm.ballast import BALLAST, FillFileSystem
+from chaos.harm.ballast import BALLAST, FillFileSystem, FillFileSystemPlan
 from chaos.harm.kubelet import SetKubeletConfig, _shows, merged
 from chaos.harm.thresholds import Crossed, crossed, hard_thresholds
-from chaos.record.journal import Saved
 from chaos.subjects.eviction.faults import DropPriority
+from tests.faults.journalled import through_the_journal
 
 IMAGEFS = "/var/lib/containerd"
 MIB = 1024**2
@@ -102,14 +103,14 @@ def test_a_node_that_cannot_be_filled_is_refused(node: str, sentence: str) -> No
 
 @needs_root
 class TestBallast:
-    def plan(self, cluster: FakeCluster, percent: float = 90, path: str = IMAGEFS) -> Saved:
+    def plan(self, cluster: FakeCluster, percent: float = 90, path: str = IMAGEFS) -> FillFileSystemPlan:
         return FillFileSystem("w1", path, percent).plan(cluster)  # type: ignore[arg-type]
 
     def test_fills_to_what_was_asked_and_is_undone(self, cluster: FakeCluster, kubelet: dict[str, object]) -> None:
         fault = FillFileSystem("w1", IMAGEFS, 90)
         assert cluster.own is not None
         before = used_percent(cluster.own)
-        saved = json.loads(json.dumps(self.plan(cluster)))
+        saved = through_the_journal(self.plan(cluster))
         fault.apply(cluster, saved)  # type: ignore[arg-type]
         assert fault.landed(cluster, saved)  # type: ignore[arg-type]
         assert used_percent(cluster.own) == pytest.approx(90, abs=1)
@@ -128,7 +129,7 @@ class TestBallast:
         assert cluster.own is not None
         saved = self.plan(cluster)
         with (cluster.own / BALLAST).open("wb") as file:
-            file.truncate(int(str(saved["size_bytes"])))  # as long as it should be, and empty
+            file.truncate(saved.size_bytes)  # as long as it should be, and empty
         assert not FillFileSystem("w1", IMAGEFS, 90).landed(cluster, saved)  # type: ignore[arg-type]
 
     def test_undo_is_right_where_it_was_never_done(self, cluster: FakeCluster, kubelet: dict[str, object]) -> None:
@@ -170,7 +171,7 @@ class TestBallast:
     def test_a_folder_that_is_mounted_no_more_is_never_filled(
         self, cluster: FakeCluster, kubelet: dict[str, object], tmp_path: Path
     ) -> None:
-        saved = {**self.plan(cluster), "folder": str(tmp_path)}
+        saved = replace(self.plan(cluster), folder=str(tmp_path))
         fault = FillFileSystem("w1", IMAGEFS, 90)
         with pytest.raises(OrdealError, match="not mounted any more"):
             fault.apply(cluster, saved)  # type: ignore[arg-type]

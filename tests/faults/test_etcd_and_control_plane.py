@@ -1,16 +1,17 @@
 """Faults against a fake cluster at the boundary: what they plan, when they have landed, what their undo does."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chaos.clusters.abilities import ControlPlaneSwap, EtcdBehind
 from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
 from chaos.harm.control_plane import ReplaceControlPlane, StopControllerManager
 from chaos.subjects.watch_cache.faults import EditEtcdBehind, RestoreSnapshot
+from tests.faults.journalled import through_the_journal
 
 
 class FakeEtcd:
@@ -54,10 +55,6 @@ class FakeEtcd:
     def etcd_restore(self, snapshot: str, *, bump_revision: int = 0) -> None:
         self.keys = dict(self.snapshots[snapshot])
         self.bumps.append(bump_revision)
-
-
-def through_the_journal(saved: Any) -> Any:
-    return json.loads(json.dumps(saved))
 
 
 @pytest.fixture
@@ -134,9 +131,9 @@ def test_a_restore_cut_short_before_the_harm_needs_no_restore(etcd, steps):
     harm = RestoreSnapshot("saved")
     saved = through_the_journal(harm.plan(etcd))
     if steps >= 1:
-        etcd.etcd_put("kube-ordeal/restored-from", saved["before"].encode())
+        etcd.etcd_put("kube-ordeal/restored-from", saved.before.encode())
     if steps >= 2:
-        etcd.etcd_snapshot(saved["before"])
+        etcd.etcd_snapshot(saved.before)
     etcd.etcd_put("/registry/since", b"1")
     harm.undo(etcd, saved)
     assert harm.undone(etcd, saved)
@@ -160,6 +157,19 @@ def test_controllers_that_gave_up_meanwhile_are_started_again_and_no_other(etcd,
 
 
 # --- control planes
+
+
+def test_a_restore_that_an_older_version_planned_is_undone(etcd, monkeypatch):
+    """It did not write down which controllers ran, so none is asked for."""
+    etcd.etcd_snapshot("saved")
+    harm = RestoreSnapshot("saved")
+    saved = replace(through_the_journal(harm.plan(etcd)), controllers=())
+    harm.apply(etcd, saved)
+    monkeypatch.delattr(FakeEtcd, "start_controllers")
+    monkeypatch.delattr(FakeEtcd, "controllers_running")
+    harm.undo(etcd, saved)
+    assert harm.undone(etcd, saved)
+    assert etcd.bumps == [0, saved.undo_bump]
 
 
 class FakeControlPlanes:
@@ -198,18 +208,6 @@ class FakeControlPlanes:
 
     def controller_manager_running(self) -> bool:
         return self.manager
-
-
-def test_a_restore_that_an_earlier_version_planned_is_undone(etcd):
-    """It did not write down which controllers ran."""
-    etcd.etcd_snapshot("saved")
-    harm = RestoreSnapshot("saved")
-    saved = through_the_journal(harm.plan(etcd))
-    del saved["controllers"]
-    harm.apply(etcd, saved)
-    harm.undo(etcd, saved)
-    assert harm.undone(etcd, saved)
-    assert etcd.bumps == [0, saved["undo_bump"]]
 
 
 def test_a_swap_is_refused_where_the_first_does_not_run_alone():

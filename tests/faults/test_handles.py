@@ -1,6 +1,5 @@
 """The faults of handles against a fake node at the boundary: what they plan, when they landed, what undo gives back."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from chaos.errors import OrdealError
 from chaos.hosts.command import Output
 from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit, SocketStorm
 from chaos.subjects.handles.sampler import Process
+from tests.faults.journalled import through_the_journal
 
 WORKER = Node("worker", control_plane=False, ready="True", address="172.18.0.3", zone="", taints=())
 
@@ -65,7 +65,7 @@ def node() -> Any:
 
 def planned(harm: Any, node: Any) -> Any:
     """What undo will have after a crash."""
-    return json.loads(json.dumps(harm.plan(node)))
+    return through_the_journal(harm.plan(node))
 
 
 def test_a_limit_is_lowered_and_given_back(node):

@@ -11,7 +11,7 @@ from chaos.clusters.base import KIND, ClusterRef, Node
 from chaos.errors import OrdealError
 from chaos.hosts.places import manifests_dir
 from chaos.subjects.volumes.driver import FILES
-from chaos.subjects.volumes.handover import OUT_OF_SERVICE, MarkOutOfService, UpdateElsewhere
+from chaos.subjects.volumes.handover import OUT_OF_SERVICE, MarkOutOfService, MarkOutOfServicePlan, UpdateElsewhere
 from chaos.subjects.volumes.pool import CLASS, DRIVER, NAMESPACE, POD
 from chaos.subjects.volumes.workload import WRITERS, affinity
 
@@ -50,7 +50,7 @@ def test_only_a_node_that_may_be_off_is_marked(node: str, sentence: str) -> None
 
 def test_a_lost_node_is_marked() -> None:
     cluster: Any = FakeCluster()
-    assert MarkOutOfService("w2").plan(cluster) == {"node": "w2"}
+    assert MarkOutOfService("w2").plan(cluster) == MarkOutOfServicePlan("w2")
 
 
 def test_an_update_needs_another_node() -> None:

@@ -24,7 +24,7 @@ from chaos.harm.base import FaultError, NotUndoneError, undo_pending
 from chaos.record.journal import Journal, Pending, pending
 from chaos.record.journal import _pending_in as pending_in
 from chaos.run.deadline import Deadline, TimedOutError, beneath
-from tests.faults.made_up import ENDED, KILLED, LONG_S, REF, SAVED, SHORT_S, Harm, Run, Target, once, raises, send
+from tests.faults.made_up import ENDED, KILLED, LONG_S, PLAN, REF, SAVED, SHORT_S, Harm, Run, Target, once, raises, send
 
 ALL = ["planned", "applied", "landed", "undoing", "undone"]
 
@@ -44,7 +44,7 @@ def test_the_way_back_is_on_disk_before_the_harm_and_until_its_undo_is_confirmed
     def look(name: str, answer: object) -> Callable[[], object]:
         return lambda: on_disk.append((name, len(pending_in(journal.path)))) or answer
 
-    run = Run(Harm({n: look(n, SAVED if n == "plan" else True) for n in ("plan", "apply", "block", "undone")}), journal)
+    run = Run(Harm({n: look(n, PLAN if n == "plan" else True) for n in ("plan", "apply", "block", "undone")}), journal)
     run()
     assert on_disk == [("plan", 0), ("apply", 1), ("block", 1), ("undone", 1)]
     assert run.harm.taken == ["plan", "apply", "landed", "block", "undo", "undone"]

@@ -13,6 +13,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.abilities import Power
@@ -212,7 +213,7 @@ def test_undo_is_right_at_any_moment(namespaces: Namespaces) -> None:
     saved = bad.plan(namespaces)  # type: ignore[arg-type]
     BadLink.undo(namespaces, saved)  # type: ignore[arg-type]
     assert BadLink.undone(namespaces, saved)  # type: ignore[arg-type]
-    half = {**saved, "sides": saved["sides"][:1]}  # type: ignore[index]
+    half = replace(saved, sides=saved.sides[:1])
     bad.apply(namespaces, half)  # type: ignore[arg-type]
     assert not bad.landed(namespaces, saved)  # type: ignore[arg-type]
     for _ in range(2):

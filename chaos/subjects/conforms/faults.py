@@ -1,8 +1,10 @@
 """The routes of a node to the pods of the other nodes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import msgspec
 from kubernetes.client import AppsV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
@@ -12,13 +14,19 @@ from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
 from chaos.hosts.command import Output, run
-from chaos.record.journal import Saved
 
 # Looked at before the main table (32766). A number of our own: what has it is ours, and may be taken away.
 PREFERENCE = "4242"
 
 
 class _Networked(Cluster, NodeNetwork, Protocol): ...
+
+
+class CutPodRoutesPlan(msgspec.Struct, frozen=True):
+    """`ranges`: of pods' addresses, IPv4 and IPv6, of all other nodes."""
+
+    node: str
+    ranges: tuple[str, ...]
 
 
 @fault
@@ -36,11 +44,11 @@ class CutPodRoutes:
     needs: ClassVar[tuple[type, ...]] = (NodeNetwork,)
     node: str
 
-    def plan(self, cluster: _Networked) -> Saved:
+    def plan(self, cluster: _Networked) -> CutPodRoutesPlan:
         ready_worker(cluster, self.node, "a cut could not be told apart")
         with cluster.api() as client:
             nodes: list[Any] = CoreV1Api(client).list_node().items
-        ranges = [r for n in nodes if n.metadata.name != self.node for r in n.spec.pod_cidrs or []]
+        ranges = tuple(r for n in nodes if n.metadata.name != self.node for r in n.spec.pod_cidrs or [])
         if not ranges:
             raise OrdealError(
                 f"the Nodes of cluster {cluster.ref.name} beside {self.node} say no pod range (spec.podCIDRs), so "
@@ -48,47 +56,50 @@ class CutPodRoutes:
             )
         if _rules(cluster, self.node, ranges):
             raise OrdealError(f"{self.node} has a rule of preference {PREFERENCE} already: run `kube-ordeal undo`")
-        return {"node": self.node, "ranges": ranges}
+        return CutPodRoutesPlan(self.node, ranges)
 
-    def apply(self, cluster: _Networked, saved: Saved) -> None:
-        for each in _ranges(saved):
-            _ip(cluster, saved, each, "rule", "add", "pref", PREFERENCE, "to", each, "unreachable")
+    def apply(self, cluster: _Networked, saved: CutPodRoutesPlan) -> None:
+        for each in saved.ranges:
+            _ip(cluster, saved.node, each, "rule", "add", "pref", PREFERENCE, "to", each, "unreachable")
 
-    def landed(self, cluster: _Networked, saved: Saved) -> bool:
+    def landed(self, cluster: _Networked, saved: CutPodRoutesPlan) -> bool:
         """The kernel finds no way to any of the ranges."""
-        asked = [_ip(cluster, saved, r, "route", "get", r.partition("/")[0], check=False) for r in _ranges(saved)]
+        asked = [_ip(cluster, saved.node, r, "route", "get", r.partition("/")[0], check=False) for r in saved.ranges]
         return all("unreachable" in answer.err for answer in asked)
 
     @staticmethod
-    def undo(cluster: _Networked, saved: Saved) -> None:
-        for each in _ranges(saved):
-            while _ip(cluster, saved, each, "rule", "del", "pref", PREFERENCE, check=False).code == 0:
+    def undo(cluster: _Networked, saved: CutPodRoutesPlan) -> None:
+        for each in saved.ranges:
+            while _ip(cluster, saved.node, each, "rule", "del", "pref", PREFERENCE, check=False).code == 0:
                 pass
 
     @staticmethod
-    def undone(cluster: _Networked, saved: Saved) -> bool:
-        return not _rules(cluster, str(saved["node"]), _ranges(saved))
-
-
-def _ranges(saved: Saved) -> list[str]:
-    found = saved["ranges"]
-    return [str(each) for each in found] if isinstance(found, list) else []
+    def undone(cluster: _Networked, saved: CutPodRoutesPlan) -> bool:
+        return not _rules(cluster, saved.node, saved.ranges)
 
 
 def _family(of_range: str) -> str:
     return "-6" if ":" in of_range else "-4"
 
 
-def _ip(cluster: NodeNetwork, saved: Saved, of_range: str, *argv: str, check: bool = True) -> Output:
-    inside = cluster.in_network_of(str(saved["node"]), ["ip", _family(of_range), *argv])
+def _ip(cluster: NodeNetwork, node: str, of_range: str, *argv: str, check: bool = True) -> Output:
+    inside = cluster.in_network_of(node, ["ip", _family(of_range), *argv])
     return run(inside, timeout_s=15, check=check)
 
 
-def _rules(cluster: NodeNetwork, node: str, ranges: list[str]) -> str:
+def _rules(cluster: NodeNetwork, node: str, ranges: Sequence[str]) -> str:
     """Our rules in the node's namespace, as the kernel has them."""
     shown = ("rule", "show", "pref", PREFERENCE)
     families = sorted({_family(each) for each in ranges})
     return "".join(run(cluster.in_network_of(node, ["ip", f, *shown]), timeout_s=15).out for f in families)
+
+
+class ScaleToZeroPlan(msgspec.Struct, frozen=True):
+    """The Deployment, and the replicas that it had."""
+
+    namespace: str
+    name: str
+    replicas: int
 
 
 @fault
@@ -103,7 +114,7 @@ class ScaleToZero:
     needs: ClassVar[tuple[type, ...]] = (RunsContainers,)
     deployment: str = "kube-system/coredns"
 
-    def plan(self, cluster: Cluster) -> Saved:
+    def plan(self, cluster: Cluster) -> ScaleToZeroPlan:
         namespace, _, name = self.deployment.partition("/")
         if not namespace or not name:
             raise OrdealError(f"{self.deployment!r} names no Deployment: say NAMESPACE/NAME")
@@ -113,26 +124,26 @@ class ScaleToZero:
             raise OrdealError(f"there is no Deployment {name} in namespace {namespace} ({error.status})") from error
         if not found.spec.replicas:
             raise OrdealError(f"Deployment {self.deployment} has no replica already, so nothing could be taken from it")
-        return {"namespace": namespace, "name": name, "replicas": found.spec.replicas}
+        return ScaleToZeroPlan(namespace, name, found.spec.replicas)
 
-    def apply(self, cluster: Cluster, saved: Saved) -> None:
+    def apply(self, cluster: Cluster, saved: ScaleToZeroPlan) -> None:
         _scale(cluster, saved, 0)
 
-    def landed(self, cluster: Cluster, saved: Saved) -> bool:
-        found = _read(cluster, str(saved["namespace"]), str(saved["name"]))
+    def landed(self, cluster: Cluster, saved: ScaleToZeroPlan) -> bool:
+        found = _read(cluster, saved.namespace, saved.name)
         selector = ",".join(f"{key}={value}" for key, value in found.spec.selector.match_labels.items())
         with cluster.api() as client:
-            pods: Any = CoreV1Api(client).list_namespaced_pod(str(saved["namespace"]), label_selector=selector)
+            pods: Any = CoreV1Api(client).list_namespaced_pod(saved.namespace, label_selector=selector)
         return not pods.items
 
     @staticmethod
-    def undo(cluster: Cluster, saved: Saved) -> None:
-        _scale(cluster, saved, int(str(saved["replicas"])))
+    def undo(cluster: Cluster, saved: ScaleToZeroPlan) -> None:
+        _scale(cluster, saved, saved.replicas)
 
     @staticmethod
-    def undone(cluster: Cluster, saved: Saved) -> bool:
-        found = _read(cluster, str(saved["namespace"]), str(saved["name"]))
-        return bool(found.spec.replicas == saved["replicas"] == found.status.ready_replicas)
+    def undone(cluster: Cluster, saved: ScaleToZeroPlan) -> bool:
+        found = _read(cluster, saved.namespace, saved.name)
+        return bool(found.spec.replicas == saved.replicas == found.status.ready_replicas)
 
 
 def _read(cluster: Cluster, namespace: str, name: str) -> Any:
@@ -140,7 +151,7 @@ def _read(cluster: Cluster, namespace: str, name: str) -> Any:
         return AppsV1Api(client).read_namespaced_deployment(name, namespace)
 
 
-def _scale(cluster: Cluster, saved: Saved, replicas: int) -> None:
+def _scale(cluster: Cluster, saved: ScaleToZeroPlan, replicas: int) -> None:
     change = {"spec": {"replicas": replicas}}
     with cluster.api() as client:
-        AppsV1Api(client).patch_namespaced_deployment_scale(str(saved["name"]), str(saved["namespace"]), change)
+        AppsV1Api(client).patch_namespaced_deployment_scale(saved.name, saved.namespace, change)

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import msgspec
+
 from chaos.clusters.abilities import NodeExec, NodeNetwork
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
-from chaos.record.journal import JSON, Saved
 
 CONF = "/etc/kubernetes/kubelet.conf"
 PORT = 6443
@@ -18,6 +19,14 @@ _SERVER = re.compile(r"^\s*server: (\S+)\s*$", re.MULTILINE)
 
 
 class _Reachable(Cluster, NodeExec, NodeNetwork, Protocol): ...
+
+
+class PinKubeletsPlan(msgspec.Struct, frozen=True):
+    """By node: the server's URL that its kubelet had, and its kubelet's pid; `pinned`: the URL that all get."""
+
+    servers: Mapping[str, str]
+    processes: Mapping[str, str]
+    pinned: str
 
 
 @fault
@@ -32,7 +41,7 @@ class PinKubelets:
     needs: ClassVar[tuple[type, ...]] = (NodeExec, NodeNetwork)
     nodes: tuple[str, ...]
 
-    def plan(self, cluster: _Reachable) -> Saved:
+    def plan(self, cluster: _Reachable) -> PinKubeletsPlan:
         planes = [n.name for n in cluster.nodes() if n.control_plane]
         if len(planes) != 1:
             raise OrdealError(
@@ -40,30 +49,30 @@ class PinKubelets:
             )
         for node in self.nodes:
             ready_worker(cluster, node, "its kubelet is not pinned")
-        servers: dict[str, JSON] = {node: _server(cluster, node) for node in self.nodes}
-        processes: dict[str, JSON] = {node: _process(cluster, node) for node in self.nodes}
+        servers = {node: _server(cluster, node) for node in self.nodes}
+        processes = {node: _process(cluster, node) for node in self.nodes}
         address = cluster.addresses(planes[0])[0]
-        return {"servers": servers, "processes": processes, "pinned": f"https://{address}:{PORT}"}
+        return PinKubeletsPlan(servers, processes, f"https://{address}:{PORT}")
 
-    def apply(self, cluster: _Reachable, saved: Saved) -> None:
-        for node in _texts(saved["servers"]):
-            _point(cluster, node, str(saved["pinned"]))
+    def apply(self, cluster: _Reachable, saved: PinKubeletsPlan) -> None:
+        for node in saved.servers:
+            _point(cluster, node, saved.pinned)
 
-    def landed(self, cluster: _Reachable, saved: Saved) -> bool:
+    def landed(self, cluster: _Reachable, saved: PinKubeletsPlan) -> bool:
         return all(
-            _server(cluster, node) == saved["pinned"] and _process(cluster, node) not in {"", "0", before}
-            for node, before in _texts(saved["processes"]).items()
+            _server(cluster, node) == saved.pinned and _process(cluster, node) not in {"", "0", before}
+            for node, before in saved.processes.items()
         )
 
     @staticmethod
-    def undo(cluster: _Reachable, saved: Saved) -> None:
-        for node, server in _texts(saved["servers"]).items():
+    def undo(cluster: _Reachable, saved: PinKubeletsPlan) -> None:
+        for node, server in saved.servers.items():
             if _server(cluster, node) != server:
                 _point(cluster, node, server)
 
     @staticmethod
-    def undone(cluster: _Reachable, saved: Saved) -> bool:
-        return all(_server(cluster, node) == server for node, server in _texts(saved["servers"]).items())
+    def undone(cluster: _Reachable, saved: PinKubeletsPlan) -> bool:
+        return all(_server(cluster, node) == server for node, server in saved.servers.items())
 
 
 def _server(cluster: NodeExec, node: str) -> str:
@@ -80,8 +89,3 @@ def _point(cluster: NodeExec, node: str, server: str) -> None:
 
 def _process(cluster: NodeExec, node: str) -> str:
     return cluster.node_exec(node, ["systemctl", "show", "--property", "MainPID", "--value", "kubelet"]).out.strip()
-
-
-def _texts(value: JSON) -> Mapping[str, str]:
-    assert isinstance(value, dict)
-    return {node: str(text) for node, text in value.items()}

@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import msgspec
 import yaml
 from kubernetes.client import AppsV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
@@ -14,13 +15,21 @@ from chaos.clusters.way.client import is_ready
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
-from chaos.record.journal import Saved
 
 MANIFESTS = "/etc/kubernetes/manifests"  # staticPodPath as kubeadm sets it
 NAMESPACE = "kube-system"
 
 
 class _Shell(Cluster, NodeExec, RunsContainers, Protocol): ...
+
+
+class PlaceStaticPodPlan(msgspec.Struct, frozen=True):
+    """The pod's name, its file on the node, and its container's image."""
+
+    node: str
+    name: str
+    path: str
+    image: str
 
 
 @fault
@@ -36,50 +45,63 @@ class PlaceStaticPod:
     node: str
     name: str = "ordeal-static"
 
-    def plan(self, cluster: _Shell) -> Saved:
+    def plan(self, cluster: _Shell) -> PlaceStaticPodPlan:
         ready_worker(cluster, self.node, "it is given no static pod")
         path = f"{MANIFESTS}/{self.name}.yaml"
         if cluster.node_exec(self.node, ["test", "-e", path], check=False).code == 0:
             raise OrdealError(f"node {self.node} has a static pod {self.name} already: run `kube-ordeal undo`")
-        return {"node": self.node, "name": self.name, "path": path, "image": cluster.images.busybox}
+        return PlaceStaticPodPlan(self.node, self.name, path, cluster.images.busybox)
 
-    def apply(self, cluster: _Shell, saved: Saved) -> None:
-        container = {"name": "sleep", "image": saved["image"], "imagePullPolicy": "IfNotPresent"}
-        container |= {"command": ["sh", "-c", "trap 'exit 0' TERM; sleep 86400 & wait"]}
+    def apply(self, cluster: _Shell, saved: PlaceStaticPodPlan) -> None:
+        container = {
+            "name": "sleep",
+            "image": saved.image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["sh", "-c", "trap 'exit 0' TERM; sleep 86400 & wait"],
+        }
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": saved["name"], "namespace": NAMESPACE},
+            "metadata": {"name": saved.name, "namespace": NAMESPACE},
             "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
         }
         # By a rename, so that the kubelet never reads a part; a file whose name begins with a dot is not read.
         script = 'printf %s "$2" > "$(dirname "$1")/.kube-ordeal"; mv "$(dirname "$1")/.kube-ordeal" "$1"'
-        argv = ["sh", "-ec", script, "place", str(saved["path"]), yaml.safe_dump(pod)]
-        cluster.node_exec(str(saved["node"]), argv)
+        argv = ["sh", "-ec", script, "place", saved.path, yaml.safe_dump(pod)]
+        cluster.node_exec(saved.node, argv)
 
-    def landed(self, cluster: _Shell, saved: Saved) -> bool:
+    def landed(self, cluster: _Shell, saved: PlaceStaticPodPlan) -> bool:
         mirror = _mirror(cluster, saved)
         return mirror is not None and is_ready(mirror.status)
 
     @staticmethod
-    def undo(cluster: _Shell, saved: Saved) -> None:
-        cluster.node_exec(str(saved["node"]), ["rm", "-f", str(saved["path"]), f"{MANIFESTS}/.kube-ordeal"])
+    def undo(cluster: _Shell, saved: PlaceStaticPodPlan) -> None:
+        cluster.node_exec(saved.node, ["rm", "-f", saved.path, f"{MANIFESTS}/.kube-ordeal"])
 
     @staticmethod
-    def undone(cluster: _Shell, saved: Saved) -> bool:
-        gone = cluster.node_exec(str(saved["node"]), ["test", "-e", str(saved["path"])], check=False).code == 1
+    def undone(cluster: _Shell, saved: PlaceStaticPodPlan) -> bool:
+        gone = cluster.node_exec(saved.node, ["test", "-e", saved.path], check=False).code == 1
         return gone and _mirror(cluster, saved) is None
 
 
-def _mirror(cluster: Cluster, saved: Saved) -> Any:
+def _mirror(cluster: Cluster, saved: PlaceStaticPodPlan) -> Any:
     """The pod by which the API shows the static pod; None where there is none."""
     with cluster.api() as client:
         try:
-            return CoreV1Api(client).read_namespaced_pod(f"{saved['name']}-{saved['node']}", NAMESPACE)
+            return CoreV1Api(client).read_namespaced_pod(f"{saved.name}-{saved.node}", NAMESPACE)
         except ApiException as error:
             if error.status == 404:
                 return None
             raise
+
+
+class DropPriorityPlan(msgspec.Struct, frozen=True):
+    """The DaemonSet, and the priority class and priority of its pods."""
+
+    namespace: str
+    name: str
+    priority_class: str = msgspec.field(name="class")
+    priority: int | None
 
 
 @fault
@@ -95,7 +117,7 @@ class DropPriority:
     needs: ClassVar[tuple[type, ...]] = (RunsContainers,)
     daemon_set: str = "kube-system/kube-proxy"
 
-    def plan(self, cluster: Cluster) -> Saved:
+    def plan(self, cluster: Cluster) -> DropPriorityPlan:
         namespace, _, name = self.daemon_set.partition("/")
         if not namespace or not name:
             raise OrdealError(f"{self.daemon_set!r} names no DaemonSet: say NAMESPACE/NAME")
@@ -106,21 +128,21 @@ class DropPriority:
         pod: Any = found.spec.template.spec
         if not pod.priority_class_name:
             raise OrdealError(f"the pods of DaemonSet {self.daemon_set} have no priority class that could be dropped")
-        return {"namespace": namespace, "name": name, "class": pod.priority_class_name, "priority": pod.priority}
+        return DropPriorityPlan(namespace, name, pod.priority_class_name, pod.priority)
 
-    def apply(self, cluster: Cluster, saved: Saved) -> None:
+    def apply(self, cluster: Cluster, saved: DropPriorityPlan) -> None:
         _give(cluster, saved, None, None)
 
-    def landed(self, cluster: Cluster, saved: Saved) -> bool:
+    def landed(self, cluster: Cluster, saved: DropPriorityPlan) -> bool:
         return _all_pods_have(cluster, saved, None)
 
     @staticmethod
-    def undo(cluster: Cluster, saved: Saved) -> None:
-        _give(cluster, saved, saved["class"], saved["priority"])
+    def undo(cluster: Cluster, saved: DropPriorityPlan) -> None:
+        _give(cluster, saved, saved.priority_class, saved.priority)
 
     @staticmethod
-    def undone(cluster: Cluster, saved: Saved) -> bool:
-        return _all_pods_have(cluster, saved, saved["class"])
+    def undone(cluster: Cluster, saved: DropPriorityPlan) -> bool:
+        return _all_pods_have(cluster, saved, saved.priority_class)
 
 
 def _read(cluster: Cluster, namespace: str, name: str) -> Any:
@@ -134,9 +156,9 @@ def _pods(api: CoreV1Api, daemon_set: Any) -> list[Any]:
     return pods
 
 
-def _give(cluster: Cluster, saved: Saved, priority_class: object, priority: object) -> None:
+def _give(cluster: Cluster, saved: DropPriorityPlan, priority_class: object, priority: object) -> None:
     """Give the template that class and priority, and delete the pods that have another class, all at once."""
-    name, namespace = str(saved["name"]), str(saved["namespace"])
+    name, namespace = saved.name, saved.namespace
     found = _read(cluster, namespace, name)
     pod = found.spec.template.spec
     with cluster.api() as client:
@@ -150,9 +172,9 @@ def _give(cluster: Cluster, saved: Saved, priority_class: object, priority: obje
                     core.delete_namespaced_pod(one.metadata.name, namespace)
 
 
-def _all_pods_have(cluster: Cluster, saved: Saved, priority_class: object) -> bool:
+def _all_pods_have(cluster: Cluster, saved: DropPriorityPlan, priority_class: object) -> bool:
     """Whether the DaemonSet, and each pod of it, has that class (None: none), and every node its Ready pod."""
-    found = _read(cluster, str(saved["namespace"]), str(saved["name"]))
+    found = _read(cluster, saved.namespace, saved.name)
     status, template = found.status, found.spec.template.spec
     wanted = status.desired_number_scheduled
     if (template.priority_class_name or None) != priority_class:

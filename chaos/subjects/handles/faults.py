@@ -4,10 +4,11 @@ No hard limit is ever touched: a soft one can be put back to what it was, a hard
 """
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import msgspec
 from kubernetes.client import CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
@@ -16,7 +17,6 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
-from chaos.record.journal import JSON, Saved
 from chaos.subjects.handles.sampler import Process, processes_of
 
 DAEMONS = ("containerd", "kubelet", "kube-proxy", "coredns")
@@ -100,6 +100,46 @@ done
 class _Reached(Cluster, NodeExec, Protocol): ...
 
 
+class Limited(msgspec.Struct, frozen=True, array_like=True):
+    """A daemon's process as it was: its start in clock ticks since boot, its open handles, its soft and hard limit."""
+
+    pid: int
+    start: int
+    open: int
+    soft: int
+    hard: int
+
+
+class LowerHandleLimitPlan(msgspec.Struct, frozen=True):
+    """`limit`: the new one; `since`: when it was planned, in clock ticks since boot."""
+
+    node: str
+    daemon: str
+    limit: int
+    since: int
+    processes: tuple[Limited, ...]
+
+
+class EatHandlesPlan(msgspec.Struct, frozen=True):
+    """`of`: the daemon whose `handles` are eaten, with how many it has `open`, and `processes` by pid and start; empty
+    for a pod's own. `targets`: where connections go. Older versions did not write `processes`.
+    """
+
+    node: str
+    handles: int
+    of: str
+    targets: tuple[str, ...]
+    open: int
+    processes: tuple[tuple[int, int], ...] = ()
+
+
+class SocketStormPlan(msgspec.Struct, frozen=True):
+    """`opens`: how many connections were ever opened from the node's own network."""
+
+    node: str
+    opens: int
+
+
 @fault
 @dataclass(frozen=True, slots=True)
 class LowerHandleLimit:
@@ -117,7 +157,7 @@ class LowerHandleLimit:
     limit: int = 0
     above: int = 3
 
-    def plan(self, cluster: _Reached) -> Saved:
+    def plan(self, cluster: _Reached) -> LowerHandleLimitPlan:
         found = _daemon(cluster, self.node, self.daemon)
         limit = self.limit or max(p.open for p in found) + self.above
         least = LEAST if self.limit else max(p.open for p in found)  # what is open now it could open before
@@ -133,38 +173,33 @@ class LowerHandleLimit:
                     "lower one, or run `kube-ordeal undo`"
                 )
         uptime_s = float(cluster.node_exec(self.node, ["cat", "/proc/uptime"]).out.split()[0])
-        return {
-            "node": self.node,
-            "daemon": self.daemon,
-            "limit": limit,
-            "since": int(uptime_s * 100),
-            "processes": [[p.pid, p.start, p.open, p.soft, p.hard] for p in found],
-        }
+        processes = tuple(Limited(p.pid, p.start, p.open, p.soft, p.hard) for p in found)
+        return LowerHandleLimitPlan(self.node, self.daemon, limit, int(uptime_s * 100), processes)
 
-    def apply(self, cluster: _Reached, saved: Saved) -> None:
-        for p in _processes(saved):
-            _prlimit(cluster, str(saved["node"]), p.pid, int(str(saved["limit"])))
+    def apply(self, cluster: _Reached, saved: LowerHandleLimitPlan) -> None:
+        for p in saved.processes:
+            _prlimit(cluster, saved.node, p.pid, saved.limit)
 
-    def landed(self, cluster: _Reached, saved: Saved) -> bool:
+    def landed(self, cluster: _Reached, saved: LowerHandleLimitPlan) -> bool:
         """The kernel shows the soft limit for each of the processes, and the hard one as it was."""
         now = {(p.pid, p.start): (p.soft, p.hard) for p in _now(cluster, saved)}
-        return all(now.get((p.pid, p.start)) == (saved["limit"], p.hard) for p in _processes(saved))
+        return all(now.get((p.pid, p.start)) == (saved.limit, p.hard) for p in saved.processes)
 
     @staticmethod
-    def undo(cluster: _Reached, saved: Saved) -> None:
+    def undo(cluster: _Reached, saved: LowerHandleLimitPlan) -> None:
         now = {(p.pid, p.start): p.soft for p in _now(cluster, saved)}
-        for p in _processes(saved):
+        for p in saved.processes:
             if now.get((p.pid, p.start), p.soft) != p.soft:
-                _prlimit(cluster, str(saved["node"]), p.pid, p.soft)
-        first = _processes(saved)[0]
-        given = f"SINCE={saved['since']} LOW={saved['limit']} SOFT={first.soft} HARD={first.hard}\n"
-        cluster.node_exec(str(saved["node"]), ["sh", "-c", given + HEIRS], timeout_s=60)
+                _prlimit(cluster, saved.node, p.pid, p.soft)
+        first = saved.processes[0]
+        given = f"SINCE={saved.since} LOW={saved.limit} SOFT={first.soft} HARD={first.hard}\n"
+        cluster.node_exec(saved.node, ["sh", "-c", given + HEIRS], timeout_s=60)
 
     @staticmethod
-    def undone(cluster: _Reached, saved: Saved) -> bool:
+    def undone(cluster: _Reached, saved: LowerHandleLimitPlan) -> bool:
         """Each process that is still there has its soft limit again; one that was restarted has a new one anyway."""
         now = {(p.pid, p.start): p.soft for p in _now(cluster, saved)}
-        return all(now.get((p.pid, p.start), p.soft) == p.soft for p in _processes(saved))
+        return all(now.get((p.pid, p.start), p.soft) == p.soft for p in saved.processes)
 
 
 @fault
@@ -186,7 +221,7 @@ class EatHandles:
     handles: int = 1000
     of: str = ""
 
-    def plan(self, cluster: _Reached) -> Saved:
+    def plan(self, cluster: _Reached) -> EatHandlesPlan:
         if not self.of:
             ready_worker(cluster, self.node, "no handles are eaten there")
         if not 1 <= self.handles <= HANDLES_MOST:
@@ -195,28 +230,21 @@ class EatHandles:
             with cluster.api() as client:
                 if _pod(client, POD) is not None:
                     raise OrdealError(f"there is a pod {NAMESPACE}/{POD} already: run `kube-ordeal undo` first")
-            return {"node": self.node, "handles": self.handles, "of": "", "targets": [], "open": 0, "processes": []}
+            return EatHandlesPlan(self.node, self.handles, of="", targets=(), open=0)
         found = _daemon(cluster, self.node, self.of)
         _no_unit(cluster, self.node, EATER)
-        targets: list[JSON] = list(_targets(cluster, self.node, self.of))
+        targets = tuple(_targets(cluster, self.node, self.of))
         before = max(p.open for p in found)
-        deaf = [t for t in targets if not _answers(cluster, self.node, str(t))]
+        deaf = [t for t in targets if not _answers(cluster, self.node, t)]
         if deaf:
             raise OrdealError(
                 f"{self.of} on {self.node} takes no connections at {deaf[0]} before the fault: mend it first"
             )
-        return {
-            "node": self.node,
-            "handles": self.handles,
-            "of": self.of,
-            "targets": targets,
-            "open": before,
-            "processes": [[p.pid, p.start] for p in found],
-        }
+        return EatHandlesPlan(self.node, self.handles, self.of, targets, before, tuple((p.pid, p.start) for p in found))
 
-    def apply(self, cluster: _Reached, saved: Saved) -> None:
-        if saved["of"]:
-            targets = _strings(saved["targets"])
+    def apply(self, cluster: _Reached, saved: EatHandlesPlan) -> None:
+        if saved.of:
+            targets = saved.targets
             for number, target in enumerate(targets):
                 _start_unit(cluster, self.node, f"{EATER}-{number}", HOLD, target, self.handles)
             return
@@ -236,39 +264,39 @@ class EatHandles:
         with cluster.api() as client:
             CoreV1Api(client).create_namespaced_pod(NAMESPACE, body)
 
-    def landed(self, cluster: _Reached, saved: Saved) -> bool:
+    def landed(self, cluster: _Reached, saved: EatHandlesPlan) -> bool:
         """What the kernel counts. A daemon at its limit has a handle free now and then: two are allowed."""
-        eaten = int(str(saved["handles"]))
-        if not saved["of"]:
+        eaten = saved.handles
+        if not saved.of:
             script = f"for p in $(pgrep -f '{EATING_PROCESS}'); do ls /proc/$p/fd | wc -l; done"
             counts = cluster.node_exec(self.node, ["sh", "-c", script], check=False).out.split()
             return any(int(count) >= 0.9 * eaten for count in counts)
-        found = processes_of(cluster, self.node, [str(saved["of"])])
-        wanted = int(str(saved["open"])) + 0.9 * eaten
+        found = processes_of(cluster, self.node, [saved.of])
+        wanted = saved.open + 0.9 * eaten
         return bool(found) and all(p.open >= min(p.soft - 2, wanted) for p in found)
 
     @staticmethod
-    def undo(cluster: _Reached, saved: Saved) -> None:
-        node = str(saved["node"])
-        for number in range(len(_strings(saved["targets"]))):
+    def undo(cluster: _Reached, saved: EatHandlesPlan) -> None:
+        node = saved.node
+        for number in range(len(saved.targets)):
             _stop_unit(cluster, node, f"{EATER}-{number}")
-        targets = _strings(saved["targets"])
+        targets = saved.targets
         # Twice, so that a machine that is busy is not taken for a daemon that is deaf.
         if not all(_answers(cluster, node, t) or _answers(cluster, node, t) for t in targets):
             _restart(cluster, saved)
-        if not saved["of"]:
+        if not saved.of:
             with cluster.api() as client:
                 if _pod(client, POD) is not None:
                     CoreV1Api(client).delete_namespaced_pod(POD, NAMESPACE, grace_period_seconds=0)
 
     @staticmethod
-    def undone(cluster: _Reached, saved: Saved) -> bool:
+    def undone(cluster: _Reached, saved: EatHandlesPlan) -> bool:
         """Nothing runs any more that holds them, and the daemon takes connections."""
-        node = str(saved["node"])
-        if any(_unit_runs(cluster, node, f"{EATER}-{n}") for n in range(len(_strings(saved["targets"])))):
+        node = saved.node
+        if any(_unit_runs(cluster, node, f"{EATER}-{n}") for n in range(len(saved.targets))):
             return False
-        if saved["of"]:
-            return all(_answers(cluster, node, target) for target in _strings(saved["targets"]))
+        if saved.of:
+            return all(_answers(cluster, node, target) for target in saved.targets)
         with cluster.api() as client:
             there = _pod(client, POD) is not None
         return not there and cluster.node_exec(node, ["pgrep", "-f", EATING_PROCESS], check=False).code != 0
@@ -289,7 +317,7 @@ class SocketStorm:
     target: str
     connections: int = 3000
 
-    def plan(self, cluster: _Reached) -> Saved:
+    def plan(self, cluster: _Reached) -> SocketStormPlan:
         ready_worker(cluster, self.node, "there is no storm there")
         if not 1 <= self.connections <= CONNECTIONS_MOST:
             raise OrdealError(f"a storm can have 1 to {CONNECTIONS_MOST} connections, not {self.connections}")
@@ -305,23 +333,23 @@ class SocketStorm:
                 f"the kernel of {self.node} keeps at most {most} sockets in TIME_WAIT (net.ipv4.tcp_max_tw_buckets), "
                 f"fewer than {self.connections}: ask for fewer connections"
             )
-        return {"node": self.node, "opens": _active_opens(cluster, self.node)}
+        return SocketStormPlan(self.node, _active_opens(cluster, self.node))
 
-    def apply(self, cluster: _Reached, saved: Saved) -> None:
+    def apply(self, cluster: _Reached, saved: SocketStormPlan) -> None:
         _start_unit(cluster, self.node, STORM, STORMING, self.target, self.connections)
 
-    def landed(self, cluster: _Reached, saved: Saved) -> bool:
+    def landed(self, cluster: _Reached, saved: SocketStormPlan) -> bool:
         """The kernel has opened as many connections since, and at least nine in ten are in TIME_WAIT at once."""
-        opened = _active_opens(cluster, self.node) - int(str(saved["opens"]))
+        opened = _active_opens(cluster, self.node) - saved.opens
         return opened >= self.connections and _time_wait(cluster, self.node) >= 0.9 * self.connections
 
     @staticmethod
-    def undo(cluster: _Reached, saved: Saved) -> None:
-        _stop_unit(cluster, str(saved["node"]), STORM)
+    def undo(cluster: _Reached, saved: SocketStormPlan) -> None:
+        _stop_unit(cluster, saved.node, STORM)
 
     @staticmethod
-    def undone(cluster: _Reached, saved: Saved) -> bool:
-        return not _unit_runs(cluster, str(saved["node"]), STORM)
+    def undone(cluster: _Reached, saved: SocketStormPlan) -> bool:
+        return not _unit_runs(cluster, saved.node, STORM)
 
 
 def _daemon(cluster: _Reached, node: str, daemon: str) -> tuple[Process, ...]:
@@ -335,14 +363,8 @@ def _daemon(cluster: _Reached, node: str, daemon: str) -> tuple[Process, ...]:
     return found
 
 
-def _processes(saved: Saved) -> list[Process]:
-    found = saved["processes"]
-    assert isinstance(found, list)
-    return [Process(str(saved["daemon"]), *(int(str(n)) for n in p)) for p in found if isinstance(p, list)]
-
-
-def _now(cluster: _Reached, saved: Saved) -> tuple[Process, ...]:
-    return processes_of(cluster, str(saved["node"]), [str(saved["daemon"])])
+def _now(cluster: _Reached, saved: LowerHandleLimitPlan) -> tuple[Process, ...]:
+    return processes_of(cluster, saved.node, [saved.daemon])
 
 
 def _prlimit(cluster: NodeExec, node: str, pid: int, soft: int) -> None:
@@ -406,13 +428,11 @@ def _answers(cluster: NodeExec, node: str, target: str) -> bool:
     return cluster.node_exec(node, ["perl", "-e", ASK, target], timeout_s=20, check=False).code == 0
 
 
-def _restart(cluster: NodeExec, saved: Saved) -> None:
+def _restart(cluster: NodeExec, saved: EatHandlesPlan) -> None:
     """End the processes that there were at the plan, and no later ones; systemd or the kubelet starts them anew."""
-    node, before = str(saved["node"]), saved["processes"]
-    assert isinstance(before, list)
-    for process in processes_of(cluster, node, [str(saved["of"])]):
-        if [process.pid, process.start] in before:
-            cluster.node_exec(node, ["kill", str(process.pid)], check=False)
+    for process in processes_of(cluster, saved.node, [saved.of]):
+        if (process.pid, process.start) in saved.processes:
+            cluster.node_exec(saved.node, ["kill", str(process.pid)], check=False)
 
 
 def _start_unit(cluster: NodeExec, node: str, unit: str, program: str, *arguments: object) -> None:
@@ -429,10 +449,6 @@ def _stop_unit(cluster: NodeExec, node: str, unit: str) -> None:
 def _unit_runs(cluster: NodeExec, node: str, unit: str) -> bool:
     argv = ["systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating", f"{unit}.service"]
     return bool(cluster.node_exec(node, argv).out.strip())
-
-
-def _strings(value: JSON) -> Sequence[str]:
-    return [str(v) for v in value] if isinstance(value, list) else []
 
 
 def _pod(client: Any, name: str) -> Any:

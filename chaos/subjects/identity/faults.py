@@ -6,12 +6,13 @@ restarted for us and has to be restarted once more; it goes with the node's powe
 
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
+import msgspec
 from kubernetes.client import ApiClient, CoordinationV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
@@ -20,7 +21,6 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
-from chaos.record.journal import Saved
 
 PINNED, ANY_NAME = "pinned", "any-name"
 LEASES = "kube-node-lease"
@@ -36,6 +36,31 @@ BETWEEN = "--- kube-ordeal ---"
 
 
 class _Reached(Cluster, NodeExec, Protocol): ...
+
+
+class RenameNodePlan(msgspec.Struct, frozen=True):
+    """`name`: the new one; `hostname`, `written`: the kernel's, and the text of /etc/hostname, as they were; `machine`:
+    the system UUID that the Node says; `kubelet`: the process that ran; `cni`: the CNI agent's files, path to text.
+    """
+
+    node: str
+    name: str
+    hostname: str
+    written: str
+    machine: str
+    kubelet: str
+    cni: Mapping[str, str]
+
+
+class SetKubeletIdentityPlan(msgspec.Struct, frozen=True):
+    """`file`, `text`: of further arguments of the kubelet, as it was (None: there was none); `giver`: the control plane
+    whose credentials it gets, empty where the cluster shows none.
+    """
+
+    node: str
+    file: str
+    text: str | None
+    giver: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +86,7 @@ class RenameNode:
     node: str
     name: str
 
-    def plan(self, cluster: _Reached) -> Saved:
+    def plan(self, cluster: _Reached) -> RenameNodePlan:
         ready_worker(cluster, self.node, "it is not renamed")
         if not DNS_NAME.fullmatch(self.name):
             raise OrdealError(f"{self.name!r} can't be a node's hostname: take a DNS label, such as renamed-1")
@@ -76,59 +101,59 @@ class RenameNode:
             raise OrdealError(f"{self.node} has the hostname {hostname} already: give another name")
         with cluster.api() as client:
             node: Any = CoreV1Api(client).read_node(self.node)
-        return {
-            "node": self.node,
-            "name": self.name,
-            "hostname": hostname,
-            "written": written,
-            "machine": node.status.node_info.system_uuid,
-            "kubelet": kubelet_of(cluster, self.node).id,
-            "cni": dict(_cni_files(cluster, self.node)),
-        }
+        return RenameNodePlan(
+            node=self.node,
+            name=self.name,
+            hostname=hostname,
+            written=written,
+            machine=node.status.node_info.system_uuid,
+            kubelet=kubelet_of(cluster, self.node).id,
+            cni=dict(_cni_files(cluster, self.node)),
+        )
 
-    def apply(self, cluster: _Reached, saved: Saved) -> None:
+    def apply(self, cluster: _Reached, saved: RenameNodePlan) -> None:
         script = (
             f"{_mark(self.kind)}; hostname {self.name}; echo {self.name} > /etc/hostname; systemctl restart kubelet"
         )
-        _sh(cluster, str(saved["node"]), script)
+        _sh(cluster, saved.node, script)
 
-    def landed(self, cluster: _Reached, saved: Saved) -> bool:
+    def landed(self, cluster: _Reached, saved: RenameNodePlan) -> bool:
         """The node's kernel has the new name, and the kubelet has started since."""
-        node = str(saved["node"])
-        return _hostnames(cluster, node)[0] == saved["name"] and kubelet_of(cluster, node).id != saved["kubelet"]
+        node = saved.node
+        return _hostnames(cluster, node)[0] == saved.name and kubelet_of(cluster, node).id != saved.kubelet
 
     @staticmethod
-    def undo(cluster: _Reached, saved: Saved) -> None:
-        node, before = str(saved["node"]), (saved["hostname"], saved["written"])
+    def undo(cluster: _Reached, saved: RenameNodePlan) -> None:
+        node, before = saved.node, (saved.hostname, saved.written)
         if _marked(cluster, node, RenameNode.kind) or _hostnames(cluster, node) != before:
             # The kubelet stands still meanwhile: the agent that it starts afterwards must find the old files.
-            _sh(cluster, node, f"{_mark(RenameNode.kind)}; systemctl stop kubelet; hostname {saved['hostname']}")
-            _write(cluster, node, "/etc/hostname", str(saved["written"]))
+            _sh(cluster, node, f"{_mark(RenameNode.kind)}; systemctl stop kubelet; hostname {saved.hostname}")
+            _write(cluster, node, "/etc/hostname", saved.written)
             _restore_cni(cluster, saved)
             _sh(cluster, node, f"systemctl start kubelet; {_unmark(RenameNode.kind)}")
         _restore_cni(cluster, saved)
         with cluster.api() as client:
             if _is_duplicate(client, saved):
-                CoreV1Api(client).delete_node(str(saved["name"]))
-            if not _node_there(client, str(saved["name"])):
-                _forget_node(client, str(saved["name"]))
+                CoreV1Api(client).delete_node(saved.name)
+            if not _node_there(client, saved.name):
+                _forget_node(client, saved.name)
         for route in _routes_to_itself(cluster, node):
             _sh(cluster, node, f"ip route del {route}")
 
     @staticmethod
-    def undone(cluster: _Reached, saved: Saved) -> bool:
+    def undone(cluster: _Reached, saved: RenameNodePlan) -> bool:
         """The old name is in kernel and file, and nothing is left of the other. When the node is Ready again is for
         invariants to judge.
         """
-        node = str(saved["node"])
-        if _marked(cluster, node, RenameNode.kind) or dict(_cni_files(cluster, node)) != saved["cni"]:
+        node = saved.node
+        if _marked(cluster, node, RenameNode.kind) or dict(_cni_files(cluster, node)) != saved.cni:
             return False
-        if _hostnames(cluster, node) != (saved["hostname"], saved["written"]):
+        if _hostnames(cluster, node) != (saved.hostname, saved.written):
             return False
-        if _started_under(cluster, node, str(saved["name"])) or _routes_to_itself(cluster, node):
+        if _started_under(cluster, node, saved.name) or _routes_to_itself(cluster, node):
             return False
         with cluster.api() as client:
-            return not _is_duplicate(client, saved) and not _pods_of(client, str(saved["name"]))
+            return not _is_duplicate(client, saved) and not _pods_of(client, saved.name)
 
 
 @fault
@@ -145,7 +170,7 @@ class SetKubeletIdentity:
     node: str
     identity: str
 
-    def plan(self, cluster: _Reached) -> Saved:
+    def plan(self, cluster: _Reached) -> SetKubeletIdentityPlan:
         ready_worker(cluster, self.node, "its kubelet is given no other identity")
         if self.identity not in {PINNED, ANY_NAME}:
             raise OrdealError(f"a kubelet's identity can be {PINNED} or {ANY_NAME}, not {self.identity!r}")
@@ -157,10 +182,10 @@ class SetKubeletIdentity:
         if self.identity == ANY_NAME and not giver:
             raise OrdealError(f"{cluster.ref.name} shows no control-plane node, so no {ADMIN_CONF} can be had")
         file = _environment_file(cluster, self.node)
-        return {"node": self.node, "file": file, "text": _read(cluster, self.node, file), "giver": giver}
+        return SetKubeletIdentityPlan(self.node, file, _read(cluster, self.node, file), giver)
 
-    def apply(self, cluster: _Reached, saved: Saved) -> None:
-        node, before = str(saved["node"]), str(saved["text"] or "")
+    def apply(self, cluster: _Reached, saved: SetKubeletIdentityPlan) -> None:
+        node, before = saved.node, saved.text or ""
         _sh(cluster, node, _mark(self.kind))
         if self.identity == PINNED:
             flags = f"--hostname-override={node}"
@@ -168,34 +193,34 @@ class SetKubeletIdentity:
             # Its own certificate would win over the file's (cmd/kubelet/app/server.go, buildKubeletClientConfig).
             flags = f"--kubeconfig={ANY_NAME_CONF} --rotate-certificates=false"
             # The key goes from node to node; the journal never has it.
-            conf = cluster.node_exec(str(saved["giver"]), ["cat", ADMIN_CONF]).out
+            conf = cluster.node_exec(saved.giver, ["cat", ADMIN_CONF]).out
             _sh(cluster, node, f"umask 077; cat > {ANY_NAME_CONF}", stdin=conf)
-        _write(cluster, node, str(saved["file"]), with_flags(before, flags))
+        _write(cluster, node, saved.file, with_flags(before, flags))
         _sh(cluster, node, "systemctl restart kubelet")
 
-    def landed(self, cluster: _Reached, saved: Saved) -> bool:
+    def landed(self, cluster: _Reached, saved: SetKubeletIdentityPlan) -> bool:
         """The running kubelet has the flag, and reports."""
         wanted = "--hostname-override=" if self.identity == PINNED else f"--kubeconfig={ANY_NAME_CONF}"
-        node = str(saved["node"])
+        node = saved.node
         return any(a.startswith(wanted) for a in kubelet_of(cluster, node).arguments) and reports(cluster, node)
 
     @staticmethod
-    def undo(cluster: _Reached, saved: Saved) -> None:
-        node, file = str(saved["node"]), str(saved["file"])
-        if not _marked(cluster, node, SetKubeletIdentity.kind) and _read(cluster, node, file) == saved["text"]:
+    def undo(cluster: _Reached, saved: SetKubeletIdentityPlan) -> None:
+        node, file = saved.node, saved.file
+        if not _marked(cluster, node, SetKubeletIdentity.kind) and _read(cluster, node, file) == saved.text:
             return
-        if saved["text"] is None:
+        if saved.text is None:
             _sh(cluster, node, f"rm -f {shlex.quote(file)}")
         else:
-            _write(cluster, node, file, str(saved["text"]))
+            _write(cluster, node, file, saved.text)
         _sh(cluster, node, f"rm -f {ANY_NAME_CONF}; systemctl restart kubelet; {_unmark(SetKubeletIdentity.kind)}")
 
     @staticmethod
-    def undone(cluster: _Reached, saved: Saved) -> bool:
-        node = str(saved["node"])
+    def undone(cluster: _Reached, saved: SetKubeletIdentityPlan) -> bool:
+        node = saved.node
         return (
             not _marked(cluster, node, SetKubeletIdentity.kind)
-            and _read(cluster, node, str(saved["file"])) == saved["text"]
+            and _read(cluster, node, saved.file) == saved.text
             and _read(cluster, node, ANY_NAME_CONF) is None
             and reports(cluster, node)
         )
@@ -263,13 +288,11 @@ def _started_under(cluster: NodeExec, node: str, name: str) -> bool:
     return bool(_sh(cluster, node, told).strip())
 
 
-def _restore_cni(cluster: NodeExec, saved: Saved) -> None:
-    node, before = str(saved["node"]), saved["cni"]
-    assert isinstance(before, dict)
-    now = dict(_cni_files(cluster, node))
-    for path, text in before.items():
+def _restore_cni(cluster: NodeExec, saved: RenameNodePlan) -> None:
+    now = dict(_cni_files(cluster, saved.node))
+    for path, text in saved.cni.items():
         if now.get(path) != text:
-            _write(cluster, node, path, str(text))
+            _write(cluster, saved.node, path, text)
 
 
 def _environment_file(cluster: NodeExec, node: str) -> str:
@@ -284,15 +307,15 @@ def _environment_file(cluster: NodeExec, node: str) -> str:
     return str(files[-1])
 
 
-def _is_duplicate(client: ApiClient, saved: Saved) -> bool:
+def _is_duplicate(client: ApiClient, saved: RenameNodePlan) -> bool:
     """Whether a Node of the new name is there that is this very machine: what came from elsewhere is not ours."""
     try:
-        node: Any = CoreV1Api(client).read_node(str(saved["name"]))
+        node: Any = CoreV1Api(client).read_node(saved.name)
     except ApiException as error:
         if error.status == 404:
             return False
         raise
-    return bool(node.status.node_info.system_uuid == saved["machine"])
+    return bool(node.status.node_info.system_uuid == saved.machine)
 
 
 def _node_there(client: ApiClient, name: str) -> bool:

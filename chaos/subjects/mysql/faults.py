@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, ClassVar, Protocol
 
+import msgspec
 from kubernetes.client import CoreV1Api, StorageV1Api
 from kubernetes.client.exceptions import ApiException
 
@@ -13,7 +14,6 @@ from chaos.clusters.shape import VOLUME
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
-from chaos.record.journal import Saved
 from chaos.subjects.mysql.workload import CLOCK_FILE, CLOCK_VOLUME, clock_offset_s
 from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL
 
@@ -21,6 +21,15 @@ OURS = "kube-ordeal/volumes"  # the label of what is made here
 
 
 class _WithVolumes(Cluster, OwnFileSystems, NodeExec, Protocol): ...
+
+
+class ProvideVolumesPlan(msgspec.Struct, frozen=True):
+    """A volume a node: the name of their StorageClass, and the folder on each node that holds the data."""
+
+    nodes: tuple[str, ...]
+    name: str
+    folder: str
+    size_bytes: int
 
 
 @fault
@@ -39,7 +48,7 @@ class ProvideVolumes:
     size_bytes: int
     name: str = "kube-ordeal-local"
 
-    def plan(self, cluster: _WithVolumes) -> Saved:
+    def plan(self, cluster: _WithVolumes) -> ProvideVolumesPlan:
         if not self.nodes:
             raise OrdealError("no node was named for the volumes")
         with cluster.api() as client:
@@ -62,11 +71,11 @@ class ProvideVolumes:
                     f"{self.size_bytes >> 20} MiB: free some space"
                 )
         folder = str(PurePosixPath(VOLUME) / self.name)
-        return {"nodes": list(self.nodes), "name": self.name, "folder": folder, "size_bytes": self.size_bytes}
+        return ProvideVolumesPlan(self.nodes, self.name, folder, self.size_bytes)
 
-    def apply(self, cluster: _WithVolumes, saved: Saved) -> None:
-        name, folder = str(saved["name"]), str(saved["folder"])
-        for node in _nodes(saved):
+    def apply(self, cluster: _WithVolumes, saved: ProvideVolumesPlan) -> None:
+        name, folder = saved.name, saved.folder
+        for node in saved.nodes:
             cluster.node_exec(node, ["mkdir", "-p", folder])
         with cluster.api() as client:
             storage: Any = StorageV1Api(client)
@@ -81,58 +90,52 @@ class ProvideVolumes:
                 }
             )
             core: Any = CoreV1Api(client)
-            for node in _nodes(saved):
+            for node in saved.nodes:
                 core.create_persistent_volume(_volume(saved, node))
 
-    def landed(self, cluster: _WithVolumes, saved: Saved) -> bool:
-        folder = str(saved["folder"])
+    def landed(self, cluster: _WithVolumes, saved: ProvideVolumesPlan) -> bool:
+        folder = saved.folder
         with cluster.api() as client:
-            there = len(_volumes(client, str(saved["name"]))) == len(_nodes(saved))
-            made = there and _found(client, str(saved["name"]))
+            there = len(_volumes(client, saved.name)) == len(saved.nodes)
+            made = there and _found(client, saved.name)
         return made and all(
-            cluster.node_exec(node, ["test", "-d", folder], check=False).code == 0 for node in _nodes(saved)
+            cluster.node_exec(node, ["test", "-d", folder], check=False).code == 0 for node in saved.nodes
         )
 
     @staticmethod
-    def undo(cluster: _WithVolumes, saved: Saved) -> None:
-        name = str(saved["name"])
+    def undo(cluster: _WithVolumes, saved: ProvideVolumesPlan) -> None:
+        name = saved.name
         with cluster.api() as client:
             for volume in _volumes(client, name):
                 _let_go(client, volume)
             _ignoring_missing(lambda: StorageV1Api(client).delete_storage_class(name))
             if _volumes(client, name):
                 return  # a claim holds one: its data is in use
-        for node in _nodes(saved):
-            cluster.node_exec(node, ["rm", "-rf", str(saved["folder"])], timeout_s=60)
+        for node in saved.nodes:
+            cluster.node_exec(node, ["rm", "-rf", saved.folder], timeout_s=60)
 
     @staticmethod
-    def undone(cluster: _WithVolumes, saved: Saved) -> bool:
-        name = str(saved["name"])
+    def undone(cluster: _WithVolumes, saved: ProvideVolumesPlan) -> bool:
+        name = saved.name
         with cluster.api() as client:
             if _volumes(client, name) or _found(client, name):
                 return False
-        folder = str(saved["folder"])
-        return all(cluster.node_exec(n, ["test", "-e", folder], check=False).code == 1 for n in _nodes(saved))
+        folder = saved.folder
+        return all(cluster.node_exec(n, ["test", "-e", folder], check=False).code == 1 for n in saved.nodes)
 
 
-def _nodes(saved: Saved) -> list[str]:
-    nodes = saved["nodes"]
-    assert isinstance(nodes, list)
-    return [str(node) for node in nodes]
-
-
-def _volume(saved: Saved, node: str) -> dict[str, object]:
+def _volume(saved: ProvideVolumesPlan, node: str) -> dict[str, object]:
     here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": f"{saved['name']}-{node}", "labels": {OURS: saved["name"]}},
+        "metadata": {"name": f"{saved.name}-{node}", "labels": {OURS: saved.name}},
         "spec": {
-            "capacity": {"storage": str(saved["size_bytes"])},
+            "capacity": {"storage": saved.size_bytes},
             "accessModes": ["ReadWriteOnce"],
             "persistentVolumeReclaimPolicy": "Retain",
-            "storageClassName": saved["name"],
-            "local": {"path": saved["folder"]},
+            "storageClassName": saved.name,
+            "local": {"path": saved.folder},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
         },
     }
@@ -201,6 +204,18 @@ OFF_BY_S = 0.4
 class _Reachable(Cluster, NodeExec, NodeNetwork, Protocol): ...
 
 
+class TurnClockPlan(msgspec.Struct, frozen=True):
+    """The pod, by name and UID, and its workload; `path`: the file on its node that the offset is read from."""
+
+    node: str
+    namespace: str
+    pod: str
+    uid: str
+    workload: str
+    path: str
+    offset_s: float
+
+
 @fault
 @dataclass(frozen=True, slots=True)
 class TurnClock:
@@ -217,7 +232,7 @@ class TurnClock:
     pod: str
     offset_s: float
 
-    def plan(self, cluster: _Reachable) -> Saved:
+    def plan(self, cluster: _Reachable) -> TurnClockPlan:
         if isinstance(self.offset_s, bool) or not 0 < abs(self.offset_s) <= LARGEST_S:
             raise OrdealError(
                 f"the clock can't be turned by {self.offset_s} s: say a number of seconds, negative for back, of at "
@@ -246,31 +261,31 @@ class TurnClock:
             raise OrdealError(
                 f"the clock of {self.pod} is turned by {said.out.strip()} s already: run `kube-ordeal undo`"
             )
-        return {
-            "node": pod.spec.node_name,
-            "namespace": self.namespace,
-            "pod": self.pod,
-            "uid": pod.metadata.uid,
-            "workload": name,
-            "path": path,
-            "offset_s": self.offset_s,
-        }
+        return TurnClockPlan(
+            node=pod.spec.node_name,
+            namespace=self.namespace,
+            pod=self.pod,
+            uid=pod.metadata.uid,
+            workload=name,
+            path=path,
+            offset_s=self.offset_s,
+        )
 
-    def apply(self, cluster: _Reachable, saved: Saved) -> None:
-        _write(cluster, saved, f"{float(str(saved['offset_s'])):+g}")
+    def apply(self, cluster: _Reachable, saved: TurnClockPlan) -> None:
+        _write(cluster, saved, f"{saved.offset_s:+g}")
 
-    def landed(self, cluster: _Reachable, saved: Saved) -> bool:
-        return abs(_offset_s(cluster, saved) - float(str(saved["offset_s"]))) < OFF_BY_S
+    def landed(self, cluster: _Reachable, saved: TurnClockPlan) -> bool:
+        return abs(_offset_s(cluster, saved) - saved.offset_s) < OFF_BY_S
 
     @staticmethod
-    def undo(cluster: _Reachable, saved: Saved) -> None:
+    def undo(cluster: _Reachable, saved: TurnClockPlan) -> None:
         if _is_there(cluster, saved):
             _write(cluster, saved, RIGHT)
 
     @staticmethod
-    def undone(cluster: _Reachable, saved: Saved) -> bool:
+    def undone(cluster: _Reachable, saved: TurnClockPlan) -> bool:
         """By the file: the server may be away just now, and reads it when it is back."""
-        said = cluster.node_exec(str(saved["node"]), ["cat", str(saved["path"])], check=False)
+        said = cluster.node_exec(saved.node, ["cat", saved.path], check=False)
         return said.out.strip() == RIGHT if said.code == 0 else not _is_there(cluster, saved)
 
 
@@ -284,22 +299,22 @@ def _pod(cluster: Cluster, namespace: str, name: str) -> Any:
             raise
 
 
-def _is_there(cluster: NodeExec, saved: Saved) -> bool:
+def _is_there(cluster: NodeExec, saved: TurnClockPlan) -> bool:
     """Whether the pod's folder is still on its node: the file goes with the pod."""
-    folder = str(saved["path"]).rsplit("/", 1)[0]
-    return cluster.node_exec(str(saved["node"]), ["test", "-d", folder], check=False).code == 0
+    folder = saved.path.rsplit("/", 1)[0]
+    return cluster.node_exec(saved.node, ["test", "-d", folder], check=False).code == 0
 
 
-def _write(cluster: NodeExec, saved: Saved, offset: str) -> None:
+def _write(cluster: NodeExec, saved: TurnClockPlan, offset: str) -> None:
     """By a rename, so that a look at the clock never finds half of it; the server's user may write it anew."""
     script = 'printf "%s\\n" "$2" > "$1.kube-ordeal"; chmod 0666 "$1.kube-ordeal"; mv "$1.kube-ordeal" "$1"'
-    cluster.node_exec(str(saved["node"]), ["sh", "-ec", script, "write", str(saved["path"]), offset])
+    cluster.node_exec(saved.node, ["sh", "-ec", script, "write", saved.path, offset])
 
 
-def _offset_s(cluster: Cluster, saved: Saved) -> float:
+def _offset_s(cluster: Cluster, saved: TurnClockPlan) -> float:
     """How far the server's clock is from this machine's, which is the nodes'. Raises OrdealError."""
-    pod = _pod(cluster, str(saved["namespace"]), str(saved["pod"]))
-    if pod is None or pod.metadata.uid != saved["uid"] or not pod.status.pod_ip:
-        raise OrdealError(f"{saved['pod']} is not the pod whose clock was turned any more")
-    namespace, workload = str(saved["namespace"]), str(saved["workload"])
-    return clock_offset_s(cluster, namespace, workload, str(saved["pod"]), str(pod.status.pod_ip))
+    pod = _pod(cluster, saved.namespace, saved.pod)
+    if pod is None or pod.metadata.uid != saved.uid or not pod.status.pod_ip:
+        raise OrdealError(f"{saved.pod} is not the pod whose clock was turned any more")
+    namespace, workload = saved.namespace, saved.workload
+    return clock_offset_s(cluster, namespace, workload, saved.pod, str(pod.status.pod_ip))

@@ -11,8 +11,16 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
-from chaos.record.journal import Saved
 from chaos.workloads.base import WORKLOAD_LABEL
+
+
+class DeletePodsPlan(msgspec.Struct, frozen=True):
+    """The workload, the number of its pods, and the UID of each."""
+
+    namespace: str
+    workload: str
+    pods: int
+    uids: tuple[str, ...]
 
 
 @fault
@@ -28,34 +36,32 @@ class DeletePods:
     namespace: str
     workload: str
 
-    def plan(self, cluster: Cluster) -> Saved:
+    def plan(self, cluster: Cluster) -> DeletePodsPlan:
         with cluster.api() as client:
             there = _uids(client, self.namespace, self.workload)
         if not there:
             raise OrdealError(f"there is no pod of {self.workload} in namespace {self.namespace} to delete")
-        return {"namespace": self.namespace, "workload": self.workload, "pods": len(there), "uids": list(there)}
+        return DeletePodsPlan(self.namespace, self.workload, len(there), tuple(there))
 
-    def apply(self, cluster: Cluster, saved: Saved) -> None:
-        label = f"{WORKLOAD_LABEL}={saved['workload']}"
+    def apply(self, cluster: Cluster, saved: DeletePodsPlan) -> None:
+        label = f"{WORKLOAD_LABEL}={saved.workload}"
         with cluster.api() as client:
             CoreV1Api(client).delete_collection_namespaced_pod(
-                str(saved["namespace"]), label_selector=label, _request_timeout=(3, 60)
+                saved.namespace, label_selector=label, _request_timeout=(3, 60)
             )
 
-    def landed(self, cluster: Cluster, saved: Saved) -> bool:
+    def landed(self, cluster: Cluster, saved: DeletePodsPlan) -> bool:
         """Each pod that was there is gone, or marked for deletion."""
         with cluster.api() as client:
-            there = _uids(client, str(saved["namespace"]), str(saved["workload"]))
-        before = saved["uids"]
-        assert isinstance(before, list)
-        return all(there.get(str(uid), True) for uid in before)
+            there = _uids(client, saved.namespace, saved.workload)
+        return all(there.get(uid, True) for uid in saved.uids)
 
     @staticmethod
-    def undo(cluster: Cluster, saved: Saved) -> None:
+    def undo(cluster: Cluster, saved: DeletePodsPlan) -> None:
         """Nothing: deleted pods don't come back, and their replacements are the controller's work."""
 
     @staticmethod
-    def undone(cluster: Cluster, saved: Saved) -> bool:
+    def undone(cluster: Cluster, saved: DeletePodsPlan) -> bool:
         return True
 
 
@@ -75,6 +81,14 @@ _GONE, _STOPPED = "", "T"
 class _Node(Cluster, NodeExec, Protocol): ...
 
 
+class StallRuntimePlan(msgspec.Struct, frozen=True):
+    """containerd's process; `started`: in clock ticks since boot."""
+
+    node: str
+    pid: int
+    started: str
+
+
 @fault
 @dataclass(frozen=True, slots=True)
 class StallRuntime:
@@ -84,7 +98,7 @@ class StallRuntime:
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
     node: str
 
-    def plan(self, cluster: _Node) -> Saved:
+    def plan(self, cluster: _Node) -> StallRuntimePlan:
         ready_worker(cluster, self.node, "its runtime can't be stalled")
         shown = cluster.node_exec(self.node, ["systemctl", "show", "--property", "MainPID", "--value", UNIT])
         pid = int(shown.out.strip() or "0")
@@ -92,30 +106,28 @@ class StallRuntime:
         if state in {_GONE, _STOPPED}:
             how = "does not run" if state == _GONE else "stands still already"
             raise OrdealError(f"{UNIT} on {self.node} {how}: run `kube-ordeal undo` first")
-        return {"node": self.node, "pid": pid, "started": started}
+        return StallRuntimePlan(self.node, pid, started)
 
-    def apply(self, cluster: _Node, saved: Saved) -> None:
-        cluster.node_exec(str(saved["node"]), ["kill", "-STOP", str(saved["pid"])])
+    def apply(self, cluster: _Node, saved: StallRuntimePlan) -> None:
+        cluster.node_exec(saved.node, ["kill", "-STOP", str(saved.pid)])
 
-    def landed(self, cluster: _Node, saved: Saved) -> bool:
+    def landed(self, cluster: _Node, saved: StallRuntimePlan) -> bool:
         return _now(cluster, saved) == _STOPPED
 
     @staticmethod
-    def undo(cluster: _Node, saved: Saved) -> None:
+    def undo(cluster: _Node, saved: StallRuntimePlan) -> None:
         if _now(cluster, saved) == _STOPPED:
-            cluster.node_exec(str(saved["node"]), ["kill", "-CONT", str(saved["pid"])])
+            cluster.node_exec(saved.node, ["kill", "-CONT", str(saved.pid)])
 
     @staticmethod
-    def undone(cluster: _Node, saved: Saved) -> bool:
+    def undone(cluster: _Node, saved: StallRuntimePlan) -> bool:
         return _now(cluster, saved) != _STOPPED
 
 
-def _now(cluster: NodeExec, saved: Saved) -> str:
+def _now(cluster: NodeExec, saved: StallRuntimePlan) -> str:
     """The state of the very process that was seen; empty where it is gone, and its number perhaps another's."""
-    pid = saved["pid"]
-    assert isinstance(pid, int)
-    state, started = _state(cluster, str(saved["node"]), pid)
-    return state if started == saved["started"] else _GONE
+    state, started = _state(cluster, saved.node, saved.pid)
+    return state if started == saved.started else _GONE
 
 
 def _state(cluster: NodeExec, node: str, pid: int) -> tuple[str, str]:

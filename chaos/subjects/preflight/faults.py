@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import msgspec
+
 from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
-from chaos.record.journal import JSON, Saved
 
 KIB = 1024
 SEMAPHORES = 500  # in each set: 64 bytes each (struct sem in ipc/sem.c is a cache line), so 32 kB of kernel memory
@@ -19,6 +20,21 @@ MOST_BYTES = 1024**3
 
 
 class _Executing(Cluster, NodeExec, Protocol): ...
+
+
+class LeakKernelMemoryPlan(msgspec.Struct, frozen=True):
+    """`sets`: how many semaphore sets are made; `before`: the identifiers of those of that size that were there."""
+
+    node: str
+    sets: int
+    before: tuple[str, ...]
+
+
+class LeaveFilesPlan(msgspec.Struct, frozen=True):
+    """How much is left on which node."""
+
+    node: str
+    size_bytes: int
 
 
 @fault
@@ -34,34 +50,32 @@ class LeakKernelMemory:
     node: str
     size_bytes: int
 
-    def plan(self, cluster: _Executing) -> Saved:
+    def plan(self, cluster: _Executing) -> LeakKernelMemoryPlan:
         ready_worker(cluster, self.node, "no kernel memory is leaked there")
         sets = -(-self.size_bytes // SET_BYTES)
         if not 0 < sets <= MOST_SETS:
             raise OrdealError(
                 f"a leak of {self.size_bytes} bytes is out of bounds: give 1 to {MOST_SETS * SET_BYTES} bytes"
             )
-        before: list[JSON] = [*sorted(_sets(cluster, self.node))]
-        return {"node": self.node, "sets": sets, "before": before}
+        return LeakKernelMemoryPlan(self.node, sets, tuple(sorted(_sets(cluster, self.node))))
 
-    def apply(self, cluster: _Executing, saved: Saved) -> None:
-        sets = _number(saved["sets"])
-        make = f'i=0; while [ "$i" -lt {sets} ]; do ipcmk -S {SEMAPHORES} >/dev/null; i=$((i+1)); done'
-        cluster.node_exec(str(saved["node"]), ["sh", "-ec", make], timeout_s=120)
+    def apply(self, cluster: _Executing, saved: LeakKernelMemoryPlan) -> None:
+        make = f'i=0; while [ "$i" -lt {saved.sets} ]; do ipcmk -S {SEMAPHORES} >/dev/null; i=$((i+1)); done'
+        cluster.node_exec(saved.node, ["sh", "-ec", make], timeout_s=120)
 
-    def landed(self, cluster: _Executing, saved: Saved) -> bool:
-        return len(_leaked(cluster, saved)) >= _number(saved["sets"])
+    def landed(self, cluster: _Executing, saved: LeakKernelMemoryPlan) -> bool:
+        return len(_leaked(cluster, saved)) >= saved.sets
 
     @staticmethod
-    def undo(cluster: _Executing, saved: Saved) -> None:
+    def undo(cluster: _Executing, saved: LeakKernelMemoryPlan) -> None:
         leaked = _leaked(cluster, saved)
         if leaked:
             ids = "\n".join(leaked)
             remove = "while read -r id; do ipcrm -s $id; done"
-            cluster.node_exec(str(saved["node"]), ["sh", "-ec", remove], timeout_s=120, stdin=ids + "\n")
+            cluster.node_exec(saved.node, ["sh", "-ec", remove], timeout_s=120, stdin=ids + "\n")
 
     @staticmethod
-    def undone(cluster: _Executing, saved: Saved) -> bool:
+    def undone(cluster: _Executing, saved: LeakKernelMemoryPlan) -> bool:
         return not _leaked(cluster, saved)
 
 
@@ -75,7 +89,7 @@ class LeaveFiles:
     node: str
     size_bytes: int
 
-    def plan(self, cluster: _Executing) -> Saved:
+    def plan(self, cluster: _Executing) -> LeaveFilesPlan:
         ready_worker(cluster, self.node, "no files are left there")
         if not 0 < self.size_bytes <= MOST_BYTES:
             raise OrdealError(f"{self.size_bytes} bytes of leftovers are out of bounds: give 1 to {MOST_BYTES}")
@@ -87,22 +101,22 @@ class LeaveFiles:
             raise OrdealError(
                 f"{self.size_bytes} bytes are more than half of what is free on node {self.node} ({free * block})"
             )
-        return {"node": self.node, "size_bytes": self.size_bytes}
+        return LeaveFilesPlan(self.node, self.size_bytes)
 
-    def apply(self, cluster: _Executing, saved: Saved) -> None:
-        argv = ["fallocate", "--length", str(saved["size_bytes"]), LEFTOVER]
-        cluster.node_exec(str(saved["node"]), argv, timeout_s=60)
+    def apply(self, cluster: _Executing, saved: LeaveFilesPlan) -> None:
+        argv = ["fallocate", "--length", str(saved.size_bytes), LEFTOVER]
+        cluster.node_exec(saved.node, argv, timeout_s=60)
 
-    def landed(self, cluster: _Executing, saved: Saved) -> bool:
-        return _size_of_leftover(cluster, str(saved["node"])) >= _number(saved["size_bytes"])
-
-    @staticmethod
-    def undo(cluster: _Executing, saved: Saved) -> None:
-        cluster.node_exec(str(saved["node"]), ["rm", "-f", LEFTOVER])
+    def landed(self, cluster: _Executing, saved: LeaveFilesPlan) -> bool:
+        return _size_of_leftover(cluster, saved.node) >= saved.size_bytes
 
     @staticmethod
-    def undone(cluster: _Executing, saved: Saved) -> bool:
-        return not _size_of_leftover(cluster, str(saved["node"]))
+    def undo(cluster: _Executing, saved: LeaveFilesPlan) -> None:
+        cluster.node_exec(saved.node, ["rm", "-f", LEFTOVER])
+
+    @staticmethod
+    def undone(cluster: _Executing, saved: LeaveFilesPlan) -> bool:
+        return not _size_of_leftover(cluster, saved.node)
 
 
 def _sets(cluster: NodeExec, node: str) -> set[str]:
@@ -113,10 +127,8 @@ def _sets(cluster: NodeExec, node: str) -> set[str]:
     return {row[1] for row in rows if len(row) > 3 and row[3] == str(SEMAPHORES)}
 
 
-def _leaked(cluster: NodeExec, saved: Saved) -> list[str]:
-    before = saved["before"]
-    assert isinstance(before, list)
-    return sorted(_sets(cluster, str(saved["node"])) - {str(each) for each in before})
+def _leaked(cluster: NodeExec, saved: LeakKernelMemoryPlan) -> list[str]:
+    return sorted(_sets(cluster, saved.node) - set(saved.before))
 
 
 def _size_of_leftover(cluster: NodeExec, node: str) -> int:
@@ -126,8 +138,3 @@ def _size_of_leftover(cluster: NodeExec, node: str) -> int:
         return 0
     blocks, of_bytes = said.out.split()
     return int(blocks) * int(of_bytes)
-
-
-def _number(value: object) -> int:
-    assert isinstance(value, int)
-    return value

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import msgspec
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api, RbacAuthorizationV1Api, StorageV1Api
 from kubernetes.client.exceptions import ApiException
 
@@ -17,7 +18,6 @@ from chaos.clusters.shape import SHARED
 from chaos.clusters.way.client import is_ready, read_csi_drivers
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
-from chaos.record.journal import Saved
 from chaos.subjects.volumes.pool import CLASS, DRIVER, NAMESPACE, POD
 from chaos.workloads.base import RUN_LABEL, create, manifest
 from chaos.workloads.ports import check_free
@@ -45,6 +45,13 @@ def folder_of(cluster: SharesFolder) -> Path:
 class _Shared(Cluster, NodeExec, SharesFolder, Protocol): ...
 
 
+class InstallRbdLockPlan(msgspec.Struct, frozen=True):
+    """The control-plane node on which the Ceph pool runs, and its address."""
+
+    node: str
+    address: str
+
+
 @fault
 @dataclass(frozen=True, slots=True)
 class InstallRbdLock:
@@ -63,7 +70,7 @@ class InstallRbdLock:
     fence: bool = True
     attach: bool = True
 
-    def plan(self, cluster: _Shared) -> Saved:
+    def plan(self, cluster: _Shared) -> InstallRbdLockPlan:
         cluster.shared_folder()
         planes = [n for n in cluster.nodes() if n.control_plane]
         if not planes:
@@ -76,16 +83,16 @@ class InstallRbdLock:
                 "behind; run `kube-ordeal undo`"
             )
         check_free(cluster, [planes[0].name], MONITOR_PORTS, "the Ceph pool's monitor")
-        return {"node": planes[0].name, "address": planes[0].address}
+        return InstallRbdLockPlan(planes[0].name, planes[0].address)
 
-    def apply(self, cluster: _Shared, saved: Saved) -> None:
+    def apply(self, cluster: _Shared, saved: InstallRbdLockPlan) -> None:
         words = {True: "true", False: "false"}
         given = {
             "namespace": NAMESPACE,
             "run": "rbd-lock",
             "image": self.image,
-            "node": str(saved["node"]),
-            "address": str(saved["address"]),
+            "node": saved.node,
+            "address": saved.address,
             "shared": f"{SHARED}/{FOLDER}",
             "attach": words[self.attach],
             "release_lock": words[self.release_lock],
@@ -108,11 +115,11 @@ class InstallRbdLock:
             CoreV1Api(client).delete_namespaced_persistent_volume_claim(FIRST_CLAIM, NAMESPACE)
             eventually(lambda: not _volumes(client), within_s=SERVES_WITHIN_S, what="the first volume to be deleted")
 
-    def landed(self, cluster: _Shared, saved: Saved) -> bool:
+    def landed(self, cluster: _Shared, saved: InstallRbdLockPlan) -> bool:
         return not _lacking(cluster)
 
     @staticmethod
-    def undo(cluster: _Shared, saved: Saved) -> None:
+    def undo(cluster: _Shared, saved: InstallRbdLockPlan) -> None:
         """First our pods and their volumes, while there is a driver to give them back; then it; then the folder."""
         for namespace in _users(cluster):
             remove_namespace(cluster, namespace)
@@ -129,7 +136,7 @@ class InstallRbdLock:
         shutil.rmtree(folder_of(cluster), ignore_errors=True)
 
     @staticmethod
-    def undone(cluster: _Shared, saved: Saved) -> bool:
+    def undone(cluster: _Shared, saved: InstallRbdLockPlan) -> bool:
         if folder_of(cluster).exists() or _there(cluster):
             return False
         left = [cluster.node_exec(n.name, ["test", "-e", PLUGIN], check=False).code == 0 for n in cluster.nodes()]

@@ -1,8 +1,10 @@
 """What makes a pod with a volume move: an update, the drain of its node, and the word that a lost node is off."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import msgspec
 from kubernetes.client import AppsV1Api, CoreV1Api
 
 from chaos.basics.waiting import eventually
@@ -10,12 +12,18 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
-from chaos.record.journal import JSON, Saved
 from chaos.subjects.volumes.workload import affinity
 from chaos.workloads.base import WORKLOAD_LABEL
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 TAINT = {"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}
+
+
+class UpdateElsewherePlan(msgspec.Struct, frozen=True):
+    """The generation of each workload before its update, and the node that is avoided."""
+
+    generations: Mapping[str, int]
+    node: str
 
 
 @fault
@@ -32,14 +40,14 @@ class UpdateElsewhere:
     workloads: tuple[str, ...]
     node: str
 
-    def plan(self, cluster: Cluster) -> Saved:
+    def plan(self, cluster: Cluster) -> UpdateElsewherePlan:
         others = [n for n in cluster.nodes() if not n.control_plane and n.name != self.node and n.ready == "True"]
         if not others:
             raise OrdealError(f"there is no other Ready worker than {self.node} on which a new pod could run")
-        generations: dict[str, JSON] = {each: _find(cluster, each).metadata.generation for each in self.workloads}
-        return {"generations": generations, "node": self.node}
+        generations = {each: _find(cluster, each).metadata.generation for each in self.workloads}
+        return UpdateElsewherePlan(generations, self.node)
 
-    def apply(self, cluster: Cluster, saved: Saved) -> None:
+    def apply(self, cluster: Cluster, saved: UpdateElsewherePlan) -> None:
         change = {"spec": {"template": {"spec": {"affinity": affinity(avoid=self.node)}}}}
         for each in self.workloads:
             namespace, _, name = each.partition("/")
@@ -50,19 +58,25 @@ class UpdateElsewhere:
                 else:
                     apps.patch_namespaced_deployment(name, namespace, change)
 
-    def landed(self, cluster: Cluster, saved: Saved) -> bool:
+    def landed(self, cluster: Cluster, saved: UpdateElsewherePlan) -> bool:
         """Each controller has seen the new template."""
-        before: Any = saved["generations"]
+        before = saved.generations
         found = {each: _find(cluster, each) for each in before}
         return all(f.status.observed_generation == f.metadata.generation > before[e] for e, f in found.items())
 
     @staticmethod
-    def undo(cluster: Cluster, saved: Saved) -> None:
+    def undo(cluster: Cluster, saved: UpdateElsewherePlan) -> None:
         """Nothing: see the class."""
 
     @staticmethod
-    def undone(cluster: Cluster, saved: Saved) -> bool:
+    def undone(cluster: Cluster, saved: UpdateElsewherePlan) -> bool:
         return True
+
+
+class DrainNodePlan(msgspec.Struct, frozen=True):
+    """The node that is drained."""
+
+    node: str
 
 
 @fault
@@ -77,7 +91,7 @@ class DrainNode:
     needs: ClassVar[tuple[type, ...]] = ()
     node: str
 
-    def plan(self, cluster: Cluster) -> Saved:
+    def plan(self, cluster: Cluster) -> DrainNodePlan:
         ready_worker(cluster, self.node, "it can't be drained")
         with cluster.api() as client:
             spec: Any = CoreV1Api(client).read_node(self.node).spec
@@ -85,10 +99,10 @@ class DrainNode:
             raise OrdealError(f"node {self.node} is cordoned already: uncordon it, or name another one")
         if not _pods_on(cluster, self.node):
             raise OrdealError(f"node {self.node} runs no pod of ours, so its drain would move nothing")
-        return {"node": self.node}
+        return DrainNodePlan(self.node)
 
-    def apply(self, cluster: Cluster, saved: Saved) -> None:
-        node = str(saved["node"])
+    def apply(self, cluster: Cluster, saved: DrainNodePlan) -> None:
+        node = saved.node
         _cordon(cluster, node, on=True)
         with cluster.api() as client:
             for pod in _pods_on(cluster, node):
@@ -96,18 +110,24 @@ class DrainNode:
                 eviction: Any = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
                 CoreV1Api(client).create_namespaced_pod_eviction(pod.metadata.name, pod.metadata.namespace, eviction)
 
-    def landed(self, cluster: Cluster, saved: Saved) -> bool:
+    def landed(self, cluster: Cluster, saved: DrainNodePlan) -> bool:
         """The node takes no pods, and each of ours that is still on it is on its way out."""
-        node = str(saved["node"])
+        node = saved.node
         return _cordoned(cluster, node) and not _pods_on(cluster, node)
 
     @staticmethod
-    def undo(cluster: Cluster, saved: Saved) -> None:
-        _cordon(cluster, str(saved["node"]), on=False)
+    def undo(cluster: Cluster, saved: DrainNodePlan) -> None:
+        _cordon(cluster, saved.node, on=False)
 
     @staticmethod
-    def undone(cluster: Cluster, saved: Saved) -> bool:
-        return not _cordoned(cluster, str(saved["node"]))
+    def undone(cluster: Cluster, saved: DrainNodePlan) -> bool:
+        return not _cordoned(cluster, saved.node)
+
+
+class MarkOutOfServicePlan(msgspec.Struct, frozen=True):
+    """The node that is off."""
+
+    node: str
 
 
 @fault
@@ -123,7 +143,7 @@ class MarkOutOfService:
     needs: ClassVar[tuple[type, ...]] = ()
     node: str
 
-    def plan(self, cluster: Cluster) -> Saved:
+    def plan(self, cluster: Cluster) -> MarkOutOfServicePlan:
         there = {n.name: n for n in cluster.nodes()}
         node = there.get(self.node)
         if node is None:
@@ -135,22 +155,22 @@ class MarkOutOfService:
                 f"node {self.node} is Ready: to say that it is out of service would let another node write into the "
                 "volumes that it writes into"
             )
-        return {"node": self.node}
+        return MarkOutOfServicePlan(self.node)
 
-    def apply(self, cluster: Cluster, saved: Saved) -> None:
-        _taint(cluster, str(saved["node"]), on=True)
+    def apply(self, cluster: Cluster, saved: MarkOutOfServicePlan) -> None:
+        _taint(cluster, saved.node, on=True)
 
-    def landed(self, cluster: Cluster, saved: Saved) -> bool:
-        return _tainted(cluster, str(saved["node"]))
-
-    @staticmethod
-    def undo(cluster: Cluster, saved: Saved) -> None:
-        if _tainted(cluster, str(saved["node"])):
-            _taint(cluster, str(saved["node"]), on=False)
+    def landed(self, cluster: Cluster, saved: MarkOutOfServicePlan) -> bool:
+        return _tainted(cluster, saved.node)
 
     @staticmethod
-    def undone(cluster: Cluster, saved: Saved) -> bool:
-        return not _tainted(cluster, str(saved["node"]))
+    def undo(cluster: Cluster, saved: MarkOutOfServicePlan) -> None:
+        if _tainted(cluster, saved.node):
+            _taint(cluster, saved.node, on=False)
+
+    @staticmethod
+    def undone(cluster: Cluster, saved: MarkOutOfServicePlan) -> bool:
+        return not _tainted(cluster, saved.node)
 
 
 def _find(cluster: Cluster, workload: str) -> Any:

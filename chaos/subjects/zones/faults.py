@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+import msgspec
 from kubernetes.client import ApiClient
 
 from chaos.clusters.abilities import ComponentSwap
@@ -12,10 +13,17 @@ from chaos.clusters.way.client import raw_get
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.elf import check_program
-from chaos.record.journal import Saved
 
 
 class _Swappable(Cluster, ComponentSwap, Protocol): ...
+
+
+class SwapComponentPlan(msgspec.Struct, frozen=True):
+    """The file that the component is to run from, and the one that it ran from `before`."""
+
+    component: str
+    path: str
+    before: str
 
 
 @fault
@@ -31,7 +39,7 @@ class SwapComponent:
     component: str
     path: str
 
-    def plan(self, cluster: _Swappable) -> Saved:
+    def plan(self, cluster: _Swappable) -> SwapComponentPlan:
         if self.component not in cluster.components():
             there = ", ".join(cluster.components())
             raise OrdealError(f"there is no component {self.component!r} in {cluster.ref.name}; there are: {there}")
@@ -39,26 +47,26 @@ class SwapComponent:
         before = cluster.running_program(self.component)
         if not before:
             raise OrdealError(f"{self.component} of {cluster.ref.name} does not run: run `kube-ordeal undo` first")
-        return {"component": self.component, "path": str(Path(self.path).resolve()), "before": before}
+        return SwapComponentPlan(self.component, str(Path(self.path).resolve()), before)
 
-    def apply(self, cluster: _Swappable, saved: Saved) -> None:
-        cluster.use_program(str(saved["component"]), str(saved["path"]))
+    def apply(self, cluster: _Swappable, saved: SwapComponentPlan) -> None:
+        cluster.use_program(saved.component, saved.path)
 
-    def landed(self, cluster: _Swappable, saved: Saved) -> bool:
+    def landed(self, cluster: _Swappable, saved: SwapComponentPlan) -> bool:
         """The kernel says that it runs from that file, and the API server is ready."""
-        return _runs(cluster, saved, "path")
+        return _runs(cluster, saved.component, saved.path)
 
     @staticmethod
-    def undo(cluster: _Swappable, saved: Saved) -> None:
-        cluster.use_program(str(saved["component"]), None)
+    def undo(cluster: _Swappable, saved: SwapComponentPlan) -> None:
+        cluster.use_program(saved.component, None)
 
     @staticmethod
-    def undone(cluster: _Swappable, saved: Saved) -> bool:
-        return _runs(cluster, saved, "before")
+    def undone(cluster: _Swappable, saved: SwapComponentPlan) -> bool:
+        return _runs(cluster, saved.component, saved.before)
 
 
-def _runs(cluster: _Swappable, saved: Saved, which: str) -> bool:
-    if cluster.running_program(str(saved["component"])) != saved[which]:
+def _runs(cluster: _Swappable, component: str, path: str) -> bool:
+    if cluster.running_program(component) != path:
         return False
     with cluster.api() as client:
         return _ready(client)
