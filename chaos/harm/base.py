@@ -20,7 +20,7 @@ from chaos.record.journal import Journal, Pending, Saved, adopt
 # a minute to undo what takes seconds. A cluster that is left harmed spoils every replay that comes after it.
 LANDING_WITHIN_S, UNDONE_WITHIN_S = 120.0, 300.0
 
-__all__ = ["Fault", "FaultError", "fault", "inject", "registered", "undo_pending"]
+__all__ = ["Fault", "FaultError", "counterpart", "fault", "inject", "registered", "undo_pending"]
 
 
 class FaultError(OrdealError):
@@ -52,12 +52,21 @@ _REGISTRY: dict[str, type] = {}
 
 
 def fault(cls: F) -> F:
-    """Register a fault's class by its kind, so that its undo is found again after a crash."""
+    """Register a fault's class by its kind, so that its undo is found again after a crash.
+
+    A class variable `counterpart` names what takes it back, in the words of who writes an experiment.
+    """
     kind: str = cls.kind  # type: ignore[attr-defined]
     if kind in _REGISTRY:
         raise ValueError(f"two faults are called {kind!r}")
     _REGISTRY[kind] = cls
     return cls
+
+
+def counterpart(cls: type) -> str:
+    """What taking the fault back is called where people name it, such as "power_on": its class's `counterpart`."""
+    named: str = getattr(cls, "counterpart", f"undo_{cls.kind.replace('-', '_')}")  # type: ignore[attr-defined]
+    return named
 
 
 def registered() -> dict[str, type]:

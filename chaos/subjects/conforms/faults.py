@@ -32,6 +32,7 @@ class CutPodRoutes:
     """
 
     kind: ClassVar[str] = "cut-pod-routes"
+    counterpart: ClassVar[str] = "restore_pod_routes"
     needs: ClassVar[tuple[type, ...]] = (NodeNetwork,)
     node: str
 
@@ -99,6 +100,7 @@ class ScaleToZero:
     """
 
     kind: ClassVar[str] = "scale-to-zero"
+    counterpart: ClassVar[str] = "scale_back"
     needs: ClassVar[tuple[type, ...]] = (RunsContainers,)
     deployment: str = "kube-system/coredns"
 

@@ -31,6 +31,7 @@ class PlaceStaticPod:
     """
 
     kind: ClassVar[str] = "place-static-pod"
+    counterpart: ClassVar[str] = "remove_static_pod"
     needs: ClassVar[tuple[type, ...]] = (NodeExec, RunsContainers)
     node: str
     name: str = "ordeal-static"
@@ -91,6 +92,7 @@ class DropPriority:
     """
 
     kind: ClassVar[str] = "drop-priority"
+    counterpart: ClassVar[str] = "restore_priority"
     needs: ClassVar[tuple[type, ...]] = (RunsContainers,)
     daemon_set: str = "kube-system/kube-proxy"
 

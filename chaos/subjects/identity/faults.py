@@ -56,6 +56,7 @@ class RenameNode:
     """
 
     kind: ClassVar[str] = "rename-node"
+    counterpart: ClassVar[str] = "put_name_back"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
     node: str
     name: str
@@ -140,6 +141,7 @@ class SetKubeletIdentity:
     """
 
     kind: ClassVar[str] = "set-kubelet-identity"
+    counterpart: ClassVar[str] = "restore_kubelet_identity"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
     node: str
     identity: str

@@ -28,6 +28,7 @@ class UpdateElsewhere:
     """
 
     kind: ClassVar[str] = "update-elsewhere"
+    counterpart: ClassVar[str] = "end_update"
     needs: ClassVar[tuple[type, ...]] = ()
     workloads: tuple[str, ...]
     node: str
@@ -74,6 +75,7 @@ class DrainNode:
     """
 
     kind: ClassVar[str] = "drain-node"
+    counterpart: ClassVar[str] = "uncordon_node"
     needs: ClassVar[tuple[type, ...]] = ()
     node: str
 
@@ -120,6 +122,7 @@ class MarkOutOfService:
     """
 
     kind: ClassVar[str] = "mark-out-of-service"
+    counterpart: ClassVar[str] = "return_to_service"
     needs: ClassVar[tuple[type, ...]] = ()
     node: str
 
