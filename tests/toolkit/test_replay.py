@@ -13,11 +13,11 @@ from tests.toolkit.running import STEPS, Run, nothing_left, step
 SUITE = """
 import os, signal, threading
 from chaos.clusters.base import NodePower, Shape
-from chaos.faults.node import PowerOff
-from chaos.history import History
-from chaos.incident import incident
-from chaos.invariants.base import Invariant, held, violated
-from chaos.lab import LacksAbilityError
+from chaos.harm.node import PowerOff
+from chaos.record.history import History
+from chaos.run.incident import incident
+from chaos.judge.base import Invariant, held, violated
+from chaos.run.lab import LacksAbilityError
 
 @incident("mass-termination", on=("kind",), controls=("default-tolerations",))
 def test_told(lab):
@@ -110,7 +110,7 @@ def test_what_a_cluster_can_not_do_is_no_verdict(cluster: FakeCluster, told: Any
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"incident": "no-such"}, "there is no incident 'no-such'; there are: mass-termination, "),
+        ({"incident": "no-such"}, "there is no incident 'no-such'; there are: apiserver-node-loss, "),
         ({"variant": "no-such"}, "mass-termination has no replay 'no-such'; there are: '', 'small'"),
         ({"control": "rates-raised"}, "mass-termination has no control 'rates-raised'; there are: default-tolerations"),
         ({"control": CONTROL, "variant": "small"}, "has no control 'default-tolerations'; there are: none"),
