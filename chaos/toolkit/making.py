@@ -9,10 +9,10 @@ by variant: `{hardened: true, CONTROL: false}` is false while the configuration'
 step out.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, is_dataclass
 from inspect import Parameter, Signature, cleandoc, signature
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -45,7 +45,7 @@ class _Argument:
 
     @property
     def is_list(self) -> bool:
-        return any(get_args(each)[:1] == (str,) and not _is_mapping(each) for each in (self.hint, *get_args(self.hint)))
+        return any(_is(each, Sequence) and get_args(each)[0] is str for each in (self.hint, *get_args(self.hint)))
 
     def shown(self) -> Parameter:
         said, default = self.hint, self.default
@@ -64,7 +64,7 @@ class _Argument:
             return one_node(str(given))
         if self.name in SOME_NODES:
             return nodes_named(str(given)) if given else ()
-        if _is_mapping(self.hint) and self.name == RENAMED["daemons"] and isinstance(given, Mapping):
+        if _is(self.hint, Mapping) and self.name == RENAMED["daemons"] and isinstance(given, Mapping):
             return {str(daemon): one_node(str(node)) for daemon, node in given.items()}
         if self.is_list and isinstance(given, str):
             return names_in(given)
@@ -173,7 +173,7 @@ def _arguments(call: Function, defaults: Mapping[str, object], filled: Set[str])
     hints = get_type_hints(call)
     for each in signature(call).parameters.values():
         hint = hints[each.name]
-        name = each.name if each.name == "daemons" and not _is_mapping(hint) else RENAMED.get(each.name, each.name)
+        name = each.name if each.name == "daemons" and not _is(hint, Mapping) else RENAMED.get(each.name, each.name)
         if each.name not in filled and (each.default is Parameter.empty or _is_plain(hint)):
             yield _Argument(name, each.name, hint, defaults.get(name, each.default))
 
@@ -182,9 +182,9 @@ def _is_plain(hint: Any) -> bool:
     return not is_dataclass(hint) and all(_is_plain(each) for each in get_args(hint))
 
 
-def _is_mapping(hint: Any) -> bool:
-    origin = getattr(hint, "__origin__", None)
-    return isinstance(origin, type) and issubclass(origin, Mapping)
+def _is(hint: Any, kind: type) -> bool:
+    origin = get_origin(hint)
+    return isinstance(origin, type) and issubclass(origin, kind)
 
 
 def _named(function: Function, name: str, module: str, doc: str, its_signature: Signature) -> Function:

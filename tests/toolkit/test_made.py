@@ -134,14 +134,14 @@ def test_what_is_not_of_an_arguments_type_is_one_sentence(cluster: FakeCluster) 
 
 
 def test_a_probe_judges_the_recording_and_keeps_the_recipe(cluster: FakeCluster) -> None:
-    judged = step("nodes_ready_again", PROBES, nodes="workers", within_s="60")
+    judged = step("nodes_ready_again", PROBES, nodes="workers", within_s="60", fault="power-off")
     run = Run(step("nodes_ready", PROBES), step("remember", STEPS), judged)
     (finding,) = run.journal["kube-ordeal"]["findings"]
     assert (finding["invariant"], finding["verdict"]) == ("nodes-ready-again", "unknown")
     (written,) = json.loads(Path("results/latest/results.json").read_text())["incidents"]
     (judged_by,) = written["invariants"]
     assert judged_by["promise"] == "nodes_ready_again"
-    assert judged_by["arguments"] == {"nodes": ["w1"], "within_s": 60.0, "fault": None}
+    assert judged_by["arguments"] == {"nodes": ["w1"], "within_s": 60.0, "fault": "power-off"}
 
 
 class _Running(Deployed):
