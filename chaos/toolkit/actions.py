@@ -375,7 +375,8 @@ def _fault(name: str, cls: type) -> Function:
         return LANDED
 
     words = "" if call is cls else f"\n\n{call.__doc__}"
-    return made(name, __name__, call, do, defaults=DEFAULTS.get(name), doc=f"{cls.__doc__}{words}")
+    doc = f"{cls.__doc__}{words}\n\nTaken back by {counterpart(cls)}."
+    return made(name, __name__, call, do, defaults=DEFAULTS.get(name), doc=doc)
 
 
 def _deploying(name: str, cls: type) -> Function:

@@ -39,6 +39,7 @@ def test_discovery_lists_a_fault_its_counterpart_and_a_promise_by_themselves() -
     assert all(each["doc"] for each in listed.values())
     cut = listed["action", "cut_off"]
     assert cut["doc"].startswith("Drop all traffic, IPv4 and IPv6")
+    assert cut["doc"].endswith("Taken back by reconnect.")
     assert {each["name"]: (each["type"], each.get("default")) for each in cut["arguments"]} == {
         "nodes": ("string", "workers"),
         "peers": ("string", "control-plane"),
