@@ -24,7 +24,7 @@ NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 # Versions that are only passed by, in an upgrade in place.
 UPGRADE_BY ?= 1.35.4
 
-.PHONY: help run run-all test unit fuzz integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice nightly replay-full conformance-full readme docs lint format lock setup wheel clean
+.PHONY: help run run-all test unit fuzz integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice nightly replay-full conformance-full readme experiments docs lint format lock setup wheel clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ wheel: $(STAMP) ## the package as a file, in dist/ (docs/install.md)
 
 readme: $(STAMP) ## write the table of incidents in README.md anew
 	$(BIN)/python docs/hooks/readme.py
+
+experiments: $(STAMP) ## write the catalogue's Chaos Toolkit experiments anew from the suites
+	$(BIN)/python -m chaos.toolkit.experiments
 
 docs: $(STAMP) ## the documentation as a site, in site/; needs no network, then or when it is read
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -31,7 +31,7 @@ load_all()  # the inner runs share this process: what they import anew they woul
 replays()
 
 SUITE = """
-from chaos.clusters.base import EtcdBehind, Heartbeats, NodePower
+from chaos.clusters.abilities import EtcdBehind, Heartbeats, NodePower
 from chaos.errors import OrdealError
 from chaos.run.incident import incident
 from chaos.judge.base import Finding, Verdict
@@ -537,7 +537,7 @@ def test_a_kubeconfig_that_leads_nowhere_makes_the_verdict_unknown(
     pytester: pytest.Pytester, content: str | None, says: str
 ) -> None:
     body = """
-from chaos.clusters.base import Shape
+from chaos.clusters.shape import Shape
 
 @incident("mass-termination", on=("kind",))
 def test_uses_the_cluster(lab):
@@ -555,7 +555,7 @@ def test_uses_the_cluster(lab):
 
 
 USES_THE_CLUSTER = """
-from chaos.clusters.base import Shape
+from chaos.clusters.shape import Shape
 
 @incident("mass-termination", on=("kind",))
 def test_uses_the_cluster(lab):
@@ -589,7 +589,7 @@ def test_a_right_that_one_replay_lacks_is_its_verdict_in_one_sentence(
 ) -> None:
     body = """
 from kubernetes.client import AppsV1Api
-from chaos.clusters.base import Shape
+from chaos.clusters.shape import Shape
 
 @incident("mass-termination", on=("kind",))
 def test_asks_for_more(lab):

@@ -16,6 +16,7 @@ from chaos.harm.base import registered
 from chaos.judge.base import promises
 from chaos.judge.catalogue import Incident, incidents
 from chaos.run.options import OPTIONS
+from chaos.toolkit import actions, probes
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -55,6 +56,8 @@ def test_the_reference_names_every_option_fault_invariant_and_key(made: dict[str
     assert "## `kube-ordeal gate`" in made["reference/command.md"]
     assert all(f"\n### {kind}\n" in made["reference/faults.md"] for kind in registered())
     assert all(f"\n### {name}\n" in made["reference/invariants.md"] for name in promises())
+    activities = [*actions.__all__, *probes.__all__]
+    assert all(f"\n### {name}\n" in made["reference/chaos-toolkit.md"] for name in activities)
     schema = json.loads((DOCS / "results.schema.json").read_text())
     for part in (schema, *schema["$defs"].values()):
         assert all(f"| `{key}` | " in made["reference/schema.md"] for key in part.get("properties", {}))

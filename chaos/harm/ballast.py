@@ -43,6 +43,7 @@ class FillFileSystem:
     """
 
     kind: ClassVar[str] = "fill-file-system"
+    counterpart: ClassVar[str] = "empty_file_system"
     needs: ClassVar[tuple[type, ...]] = (OwnFileSystems, NodeImages)
     node: str
     path: str

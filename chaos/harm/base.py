@@ -29,6 +29,7 @@ __all__ = [
     "FaultError",
     "NotUndoneError",
     "Plan",
+    "counterpart",
     "fault",
     "inject",
     "plan_type",
@@ -76,13 +77,20 @@ _REGISTRY: dict[str, type[Fault[Any]]] = {}
 def fault(cls: type[F]) -> type[F]:
     """Register a fault's class by its kind, so that its undo is found again after a crash.
 
-    Raises FaultError where nothing says what its plan is, ValueError where the kind is another's.
+    A class variable `counterpart` names what takes it back, in the words of who writes an experiment. Raises FaultError
+    where nothing says what its plan is, ValueError where the kind is another's.
     """
     plan_type(cls)
     if cls.kind in _REGISTRY:
         raise ValueError(f"two faults are called {cls.kind!r}")
     _REGISTRY[cls.kind] = cls
     return cls
+
+
+def counterpart(cls: type[Fault[Any]]) -> str:
+    """What taking the fault back is called where people name it, such as "power_on": its class's `counterpart`."""
+    named: str = getattr(cls, "counterpart", f"undo_{cls.kind.replace('-', '_')}")
+    return named
 
 
 def registered() -> dict[str, type[Fault[Any]]]:

@@ -40,6 +40,7 @@ class ReplaceControlPlane:
     """
 
     kind: ClassVar[str] = "replace-control-plane"
+    counterpart: ClassVar[str] = "bring_back_control_plane"
     needs: ClassVar[tuple[type, ...]] = (ControlPlaneSwap,)
     timers: Timers = field(default_factory=Timers)
     controllers: str = "*"
@@ -82,6 +83,7 @@ class StopControllerManager:
     """Keep the controller manager away while the API server goes on; undo lets it in again."""
 
     kind: ClassVar[str] = "stop-controller-manager"
+    counterpart: ClassVar[str] = "start_controller_manager"
     needs: ClassVar[tuple[type, ...]] = (ControllerManagerSwitch,)
 
     def plan(self, cluster: _Switchable) -> StopControllerManagerPlan:

@@ -33,6 +33,7 @@ class StopHeartbeats:
     """Stop the heartbeats of groups of nodes, as when these nodes lose the API server; undo lets them go on."""
 
     kind: ClassVar[str] = "stop-heartbeats"
+    counterpart: ClassVar[str] = "resume_heartbeats"
     needs: ClassVar[tuple[type, ...]] = (Heartbeats,)
     groups: tuple[str, ...]
 

@@ -48,6 +48,7 @@ class SetKubeletConfig:
     """
 
     kind: ClassVar[str] = "set-kubelet-config"
+    counterpart: ClassVar[str] = "restore_kubelet_config"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
     node: str
     changes: Mapping[str, object]

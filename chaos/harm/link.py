@@ -62,6 +62,7 @@ class BadLink:
     """
 
     kind: ClassVar[str] = "bad-link"
+    counterpart: ClassVar[str] = "mend_link"
     needs: ClassVar[tuple[type, ...]] = (NodeNetwork, NodePower)
     one: str
     others: tuple[str, ...]

@@ -42,6 +42,7 @@ class CutOff:
     """
 
     kind: ClassVar[str] = "cut-off"
+    counterpart: ClassVar[str] = "reconnect"
     needs: ClassVar[tuple[type, ...]] = (NodeNetwork, NodePower)
     nodes: tuple[str, ...]
     peers: tuple[str, ...]

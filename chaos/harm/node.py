@@ -35,6 +35,7 @@ class PowerOff:
     """Cut a node's power (no shutdown, no goodbye); undo starts it again, with `new_address` at another IP address."""
 
     kind: ClassVar[str] = "power-off"
+    counterpart: ClassVar[str] = "power_on"
     needs: ClassVar[tuple[type, ...]] = (NodePower,)
     node: str
     new_address: bool = False
@@ -75,6 +76,7 @@ class Pause:
     """Freeze every process of a node; undo lets them go on."""
 
     kind: ClassVar[str] = "pause"
+    counterpart: ClassVar[str] = "unpause"
     needs: ClassVar[tuple[type, ...]] = (NodePower, NodeExec)
     node: str
 

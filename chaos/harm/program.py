@@ -43,6 +43,7 @@ class SwapProgram:
     """
 
     kind: ClassVar[str] = "swap-program"
+    counterpart: ClassVar[str] = "restore_program"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
     node: str
     program: str

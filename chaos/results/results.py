@@ -101,11 +101,16 @@ class Results:
         }
         self._change(lambda content: content["running"].append(entry))
 
-    def add(self, outcome: Outcome) -> None:
-        """Take an outcome; on disk when this returns. Raises OrdealError where it can't be written."""
+    def add(self, outcome: Outcome, *, instead: bool = False) -> None:
+        """Take an outcome; on disk when this returns. `instead`: of the one that this test has, if it has one.
+
+        Raises OrdealError where it can't be written.
+        """
 
         def change(content: _Content) -> None:
             _forget(content, outcome.test)
+            for kept in (content["incidents"], content["mutants"]) if instead else ():
+                kept[:] = [each for each in kept if each["test"] != outcome.test]
             content["incidents"].append(self._as_json(outcome))
             known = {each["id"] for each in content["catalogue"]}
             content["catalogue"] += [asdict(i) for i in incidents() if i.id == outcome.id and i.id not in known]

@@ -43,11 +43,11 @@ def parametrize(metafunc: pytest.Metafunc, replay: Replay, options: Options) -> 
     controls = [None, *replay.controls] if options.controls else [None]
     params = [
         pytest.param(Case(kind, control), id=str(Case(kind, control)))
-        for kind in _kinds(replay, options.cluster)
+        for kind in kinds(replay, options.cluster)
         for control in controls
     ]
     if not params:
-        reason = _why_not(replay, options.cluster)
+        reason = why_not(replay, options.cluster)
         params = [pytest.param(Case(options.cluster, None), id=options.cluster, marks=pytest.mark.skip(reason=reason))]
     metafunc.parametrize(FIXTURE, params, indirect=True)
 
@@ -79,7 +79,7 @@ def is_alone_again(item: pytest.Item, after: pytest.Item | None) -> bool:
     return following.load is Load.ALONE and (this_case.cluster, this.shape) == (next_case.cluster, following.shape)
 
 
-def _kinds(replay: Replay, choice: str) -> list[str]:
+def kinds(replay: Replay, choice: str) -> list[str]:
     if choice == AUTO:
         return sorted(replay.on, key=ORDER.index)
     if choice == EXISTING:
@@ -87,7 +87,8 @@ def _kinds(replay: Replay, choice: str) -> list[str]:
     return [choice] if choice in replay.on else []
 
 
-def _why_not(replay: Replay, choice: str) -> str:
+def why_not(replay: Replay, choice: str) -> str:
+    """Why that is, naming what it is made for."""
     provider = PROVIDERS.get(choice)
     lacking = [need.__name__ for need in replay.needs if provider is not None and not issubclass(provider, need)]
     if lacking:

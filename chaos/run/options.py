@@ -5,8 +5,9 @@ other plugin has them (chaos.run.old_names).
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -244,18 +245,23 @@ def misnamed(config: pytest.Config, asked: Options) -> str:
 
 
 def options_of(config: pytest.Config) -> Options:
-    """What was given, with the defaults of what was not. pytest-kind's options count where ours are not given."""
+    """What pytest was given, with the defaults of what it was not. pytest-kind's options count where ours are not."""
+    return chosen(partial(_given, config))
+
+
+def chosen(given: Callable[[str], object]) -> Options:
+    """What was given, by an option's name without its prefix, and the defaults where that is None."""
     from chaos.hosts.bundles import DEFAULT_KUBERNETES  # noqa: PLC0415  (only in a run of ours)
 
     def text(name: str, default: str = "") -> str:
-        value = _given(config, name)
+        value = given(name)
         return default if value is None else str(value)
 
     def path(name: str) -> Path | None:
         return Path(text(name)) if text(name) else None
 
     images = {name: text(f"{name}-image") for name in (*WORKLOADS, MYSQL_CLOCK)}
-    controls, timeout_s = _given(config, "controls"), _given(config, "spec-timeout")
+    controls, timeout_s = given("controls"), given("spec-timeout")
     return Options(
         cluster=text("cluster", "auto"),
         kubeconfig=path("kubeconfig"),
@@ -263,10 +269,10 @@ def options_of(config: pytest.Config) -> Options:
         kubernetes=text("kubernetes", DEFAULT_KUBERNETES),
         profile=text("profile", "smoke"),
         controls=controls is None or bool(controls),
-        tour=bool(_given(config, "tour")),
-        setup=bool(_given(config, "setup")),
+        tour=bool(given("tour")),
+        setup=bool(given("setup")),
         budget=text("budget"),
-        undo=bool(_given(config, "undo")),
+        undo=bool(given("undo")),
         results=Path(text("results", "results")),
         images={name: image for name, image in images.items() if image},
         storage_class=text("storage-class"),
@@ -274,7 +280,7 @@ def options_of(config: pytest.Config) -> Options:
         conform=text("conform"),
         busybox_image=text("busybox-image"),
         cluster_name=text("cluster-name"),
-        keep_cluster=bool(_given(config, "keep-cluster")),
+        keep_cluster=bool(given("keep-cluster")),
         kind_image=text("kind-image"),
         kind_bin=path("kind-bin"),
         kubectl_bin=path("kind-kubectl-bin"),

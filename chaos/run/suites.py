@@ -2,15 +2,20 @@
 
 import importlib.util
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from chaos.errors import OrdealError
 from chaos.hosts.places import suites_dir
 from chaos.judge.catalogue import Incident, incidents
-from chaos.run.incident import Replay, replay_of
+from chaos.judge.catalogue import find as find_incident
+from chaos.run.incident import HARDENED, Replay, replay_of
+
+if TYPE_CHECKING:
+    from chaos.run.lab import Lab
 
 PREFLIGHT = "preflight"  # the folder of the suites that look before anything is harmed
 
@@ -22,10 +27,11 @@ def is_preflight(nodeid: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """One suite function: its pytest node id below the suites folder, and what it replays."""
+    """One suite function: its pytest node id below the suites folder, what it replays, and the function itself."""
 
     test: str
     replay: Replay
+    function: "Callable[[Lab], None]" = field(repr=False, compare=False)
 
 
 def suites(directory: Path | None = None) -> tuple[Suite, ...]:
@@ -36,7 +42,7 @@ def suites(directory: Path | None = None) -> tuple[Suite, ...]:
         for name, function in vars(_import(path, root)).items():
             replay = replay_of(function)
             if replay is not None:
-                found.append(Suite(f"{path.relative_to(root)}::{name}", replay))
+                found.append(Suite(f"{path.relative_to(root)}::{name}", replay, function))
     return tuple(found)
 
 
@@ -61,6 +67,24 @@ def by_incident(directory: Path | None = None) -> dict[Incident, tuple[Suite, ..
     """The catalogue, and for each incident the suites that replay it (none where it has no suite yet)."""
     there = suites(directory)
     return {each: tuple(s for s in there if s.replay.incident == each) for each in incidents()}
+
+
+def find(incident: str, variant: str | None, control: str, directory: Path | None = None) -> Suite:
+    """The function that replays an incident in a control (HARDENED for none). `variant` tells apart several functions;
+    without it the first that has the control. Raises OrdealError that names what there is.
+    """
+    find_incident(incident)
+    own = [each for each in suites(directory) if each.replay.incident.id == incident]
+    there = [each for each in own if variant in {None, each.replay.variant}]
+    if not there:
+        named = ", ".join(repr(each.replay.variant) for each in own) or "none"
+        raise OrdealError(f"{incident} has no replay {variant!r}; there are: {named}")
+    for each in there:
+        if control in {HARDENED, *each.replay.controls}:
+            return each
+    known = ", ".join(dict.fromkeys(c for each in there for c in each.replay.controls)) or "none"
+    where = f"the replay {variant!r} of {incident}" if variant is not None else incident
+    raise OrdealError(f"{where} has no control {control!r}; there are: {known}")
 
 
 def _import(path: Path, root: Path) -> ModuleType:

@@ -5,60 +5,65 @@ chaos.plugin wakes it, and says when.
 
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import psutil
 import pytest
 from rich.console import Console
 
-from chaos.basics.files import file_name
 from chaos.basics.signals import Handlers, interrupt
 from chaos.basics.system import write_escapes
 from chaos.basics.visible import line
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
-from chaos.clusters.existing import cluster as existing
 from chaos.clusters.way import kubeconfig_files
-from chaos.clusters.way.client import FAILURES, Access, told
-from chaos.conformance import program, rounds
+from chaos.clusters.way.client import Access
 from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError
-from chaos.harm.base import FaultError
 from chaos.hosts import limits, places
 from chaos.hosts.bundles import normal_version
 from chaos.hosts.ownership import hand_back
 from chaos.plugin import run_id, worker_input
 from chaos.report.table import fact_table, verdict_table
-from chaos.results.results import Outcome
 from chaos.results.saved import SavedRun, load
 from chaos.run import case, durations, undo
-from chaos.run.case import AUTO
-from chaos.run.claim import claimed
-from chaos.run.deadline import DEADLINE, Deadline, beneath, in_time, is_nothing_else
+from chaos.run.deadline import DEADLINE, Deadline, in_time
 from chaos.run.incident import replay_of
-from chaos.run.lab import CONFORMANCE, NOT_RUN, Lab, LacksAbilityError, LeftOutError
+from chaos.run.lab import CONFORMANCE, NOT_RUN, Lab, LeftOutError
+from chaos.run.live import View
 from chaos.run.options import Options, misnamed, options_of
 from chaos.run.pool import check_name
-from chaos.run.verdict import outcome_of
 from chaos.session import candidates, planning, pytest_specs, showing, stopwatch, telling
 from chaos.session.preparing import Preparing, prepare
-from chaos.session.run import Run, wishes_of
+from chaos.session.run import Judged, Run, claim, settle, wish_of, wishes_of
 from chaos.session.showing import IDLE, SHOWING
-from chaos.setup import room
 from chaos.subjects.upgrade.kubeadm import NEVER
 
 SETUP = "set-up"
 NO_RERUN = "no replay or spec was tried again: a second try would hide what the first one has shown"
 SECOND_TRIES = ("reruns", "retries")  # options of plugins that try again
 PLUGINS = (planning, showing, pytest_specs)
+HOW_TO_UNDO = "give --ordeal-undo"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a run of pytest's has beside: what is shown of it, how long it takes, how long it took the last time."""
+
+    view: View
+    stopwatch: stopwatch.Stopwatch
+    before_s: Mapping[str, float]
+
 
 RUN = pytest.StashKey[Run]()
-LAB = pytest.StashKey[Lab]()
+SHOWN = pytest.StashKey[_Shown]()
+LAB = pytest.StashKey[Lab | None]()
 LAP = pytest.StashKey[stopwatch.Lap]()
 CONFORM = pytest.StashKey[Wish]()
 PREPARING = pytest.StashKey[Preparing]()
@@ -89,7 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
         normal_version(asked.kubernetes)
         if asked.upgrade_to not in {"", NEVER}:
             normal_version(asked.upgrade_to)
-        config.stash[CONFORM] = _wish(asked)
+        config.stash[CONFORM] = wish_of(asked)
         if asked.cluster == EXISTING:
             Access(*kubeconfig_files.find(asked.kubeconfig, asked.context)).client()
         else:
@@ -128,7 +133,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     asked = options_of(config)
     try:
         places.check()
-        _settle_what_is_left(config, asked)
+        always = telling.reporter(config, always=True)
+        settle(asked, run_id(config), always, HOW_TO_UNDO, partial(telling.agreed, config))
         if asked.cluster == EXISTING:
             _claim(session, asked)
     except OrdealError as error:
@@ -155,31 +161,16 @@ def pytest_collection(session: pytest.Session) -> None:
         pytest.exit(session.config.stash[REFUSED], returncode=2)
 
 
-def _settle_what_is_left(config: pytest.Config, asked: Options) -> None:
-    """What earlier runs left on clusters that are not ours to make is undone where the user says so. Raises OrdealError
-    where nobody is there to ask, and where the user says no.
-    """
-    run = run_id(config)
-    if not (left := undo.left_on_existing(run)):
-        return
-    if asked.undo or telling.agreed(config, f"earlier runs have left behind: {', '.join(left)}. Undo it now?"):
-        undo.undo_all(telling.reporter(config, always=True), undo.Allowed(existing=True, run=run))
-    undo.require_nothing_left(run, "give --ordeal-undo")
-
-
 def _claim(session: pytest.Session, asked: Options) -> None:
     """An existing cluster is this run's from now on. Raises OrdealError where it is another's, or can't be used."""
-    config, wishes = session.config, wishes_of(asked)
-    if wishes.kubeconfig is None:
-        return
-    existing.check(wishes.kubeconfig, wishes.context)
+    config = session.config
 
     def lost(to: str) -> None:
         runner = config.pluginmanager.getplugin("dsession") or session
         runner.shouldstop = line(f"the cluster was claimed by {to} in the middle")
 
     config.stash[CLAIM] = ExitStack()
-    config.stash[CLAIM].enter_context(claimed(wishes.kubeconfig, wishes.context, run_id(config), lost))
+    config.stash[CLAIM].enter_context(claim(asked, run_id(config), lost))
 
 
 @pytest.hookimpl(tryfirst=True)  # before those who write to a terminal that may be closed
@@ -286,66 +277,52 @@ def ordeal_run(request: pytest.FixtureRequest) -> Iterator[Run]:
 
 def _begun(request: pytest.FixtureRequest) -> Run:
     """The run, where there is room for it on the disks. Raises OrdealError."""
-    run = Run(request.config)
+    config = request.config
+    asked, worker = options_of(config), _worker(config)
+    progress = config.stash.get(SHOWING, None)
+    view = View(telling.stdout(config), progress.progress.line if progress else str)
+    before_s = _took_before_s(asked.results)
+    if (wishes := wishes_of(asked)).kubeconfig is not None:
+        where = f"the context {wishes.context!r} of {wishes.kubeconfig}"
+        telling.reporter(config, always=True)(f"the cluster is that of {where}")
+    facts = {"controls": "yes" if asked.controls else "no"}
+    report = telling.reporter(config, view)
+    run = Run(asked, run_id(config), report, how_to_undo=HOW_TO_UNDO, worker=worker, facts=facts)
+    planning.note(config, run.results)
+    watch = stopwatch.Stopwatch(wishes.kubernetes, run.profile.name, run.waited_s)
+    config.stash[SHOWN] = _Shown(view, watch, before_s)
     cases = [found for item in request.session.items if (found := case.of_item(item)) is not None]
-    try:
-        silent = _worker(request.config) not in {"", "gw0"}  # one of them says it
-        disks = room.look(run.options.results, {each.cluster for each in cases}, len(cases))
-        room.check(disks, (lambda _: None) if silent else run.report)
-    except BaseException:
-        run.close()
-        raise
+    silent = worker not in {"", "gw0"}  # one of them says it
+    run.require_room({each.cluster for each in cases}, len(cases), (lambda _: None) if silent else report)
     return run
+
+
+def _took_before_s(root: Path) -> dict[str, float]:
+    """How long each replay took in the run before this one, in seconds."""
+    try:
+        return {o.test: o.duration_s for o in load(root).outcomes if o.ended}
+    except OrdealError:  # there is none, or another version's
+        return {}
 
 
 @pytest.fixture
 def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
-    """The lab of one replay; see chaos.run.lab.Lab."""
-    replay = replay_of(request.function)
-    this = case.of_item(request.node)
+    """The lab of one replay; see chaos.lab.Lab."""
+    replay, this, node = replay_of(request.function), case.of_item(request.node), request.node
     if replay is None or this is None:
         pytest.fail("the fixture `lab` is for functions marked with @incident", pytrace=False)
-    if request.node.stash.get(TRIED, False):  # by a plugin that does not go through pytest_runtest_protocol
+    if node.stash.get(TRIED, False):  # by a plugin that does not go through pytest_runtest_protocol
         pytest.fail(NO_RERUN, pytrace=False)
-    planning.skip_where_late(request.node, ordeal_run.results)
-    where = ordeal_run.results.directory / file_name(request.node.name)
-    made = Lab(
-        replay.incident,
-        this.control,
-        this.cluster,
-        ordeal_run.profile,
-        needs=replay.needs,
-        replay=replay.variant,
-        pool=ordeal_run.pool,
-        journal=ordeal_run.journal,
-        run=ordeal_run.id,
-        directory=where,
-        report=ordeal_run.report,
-        images=ordeal_run.options.images,
-        storage_class=ordeal_run.options.storage_class,
-        upgrade_to=ordeal_run.options.upgrade_to,
-        conform=request.config.stash[CONFORM],
-        turn=ordeal_run.turn,
-        declared=replay,
-        too_late=partial(planning.too_late, request.node),
-    )
-    made.alone_again = case.is_alone_again(request.node, request.node.stash.get(NEXT, None))
-    request.node.stash[LAB] = made
-    ordeal_run.results.begin(
-        request.node.nodeid,
-        replay.incident.id,
-        cluster=this.cluster,
-        profile=ordeal_run.profile.name,
-        control=this.control or "",
-        replay=replay.variant,
-    )
-    ordeal_run.report(f"=== {replay.incident.id} [{this}]")
-    with ordeal_run.stopwatch.of(request.node) as request.node.stash[LAP]:
+    planning.skip_where_late(node, ordeal_run.results)
+    wish, too_late = request.config.stash[CONFORM], partial(planning.too_late, node)
+    with request.config.stash[SHOWN].stopwatch.of(node) as node.stash[LAP]:
         try:
-            yield made
-            made.clean_up()
+            with ordeal_run.replaying(replay, this, node.nodeid, conform=wish, too_late=too_late) as made:
+                made.alone_again = case.is_alone_again(node, node.stash.get(NEXT, None))
+                node.stash[LAB] = made
+                yield made
         finally:
-            del request.node.stash[LAB]  # a test lives as long as the session, and a lab may hold whole histories
+            node.stash[LAB] = None  # a test lives as long as the session, and a lab may hold whole histories
 
 
 @pytest.hookimpl(wrapper=True)
@@ -357,41 +334,22 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if pyfuncitem.stash.get(TRIED, False):
         pytest.fail(NO_RERUN, pytrace=False)
     pyfuncitem.stash[TRIED] = True
-    run = pyfuncitem.config.stash[RUN]
-    problem, lap = "", pyfuncitem.stash[LAP]
-    name, before_s = f"{lab_of_item.incident.id} [{case.of_item(pyfuncitem)}]", run.took_before_s.get(pyfuncitem.nodeid)
-    try:
-        with run.view.of(name, lab_of_item, before_s), in_time(pyfuncitem):
-            yield
-            told_s, specs = lab_of_item.duration_s, len(lab_of_item.specs)
-            lab_of_item.conform_after()
-            if len(lab_of_item.specs) > specs:
-                lap.specs_s = lab_of_item.duration_s - told_s
-    except (LeftOutError, LacksAbilityError, pytest.skip.Exception) as error:
-        _skip(run, pyfuncitem, error)
-    except FAILURES as error:
-        problem = told(error)
-    except KeyboardInterrupt as error:
-        lab_of_item.abandon()
-        stays = "".join(f"; {each}" for each in beneath(error) if isinstance(each, FaultError))
-        if not is_nothing_else(error):
-            _conclude(run, lab_of_item, pyfuncitem.nodeid, f"the run was interrupted{stays}")
-            raise
-        problem = f"{error}, in the phase {lab_of_item.now.phase}{stays}"
-    except (Exception, pytest.fail.Exception) as error:
-        problem = places.unwritten(error)
-        if not problem:
-            _conclude(run, lab_of_item, pyfuncitem.nodeid, f"the suite itself failed: {error!r}")
-            raise
-    unwritten = ""
-    try:
-        lap.outcome = outcome = _conclude(run, lab_of_item, pyfuncitem.nodeid, problem)
-    except OrdealError as error:  # told outside of the except, so that no traceback is chained to it
-        unwritten = str(error)
-    if unwritten:
-        pytest.fail(unwritten, pytrace=False)
-    if not outcome.passed:
-        pytest.fail(f"{outcome.id} [{case.of_item(pyfuncitem)}] {outcome.verdict}: {outcome.why}", pytrace=False)
+    stash, lap = pyfuncitem.config.stash, pyfuncitem.stash[LAP]
+    run, shown = stash[RUN], stash[SHOWN]
+    name, before_s = f"{lab_of_item.incident.id} [{case.of_item(pyfuncitem)}]", shown.before_s.get(pyfuncitem.nodeid)
+    view, limit = shown.view.of(name, lab_of_item, before_s), in_time(pyfuncitem)
+    judged = Judged()
+    with run.judging(lab_of_item, pyfuncitem.nodeid, view, limit, judged=judged):
+        yield
+    lap.outcome, lap.specs_s = judged.outcome, judged.specs_s
+    if judged.not_here is not None:
+        if isinstance(judged.not_here, LeftOutError):
+            planning.leave_out_now(pyfuncitem, run.results, str(judged.not_here))
+        pytest.skip(str(judged.not_here))
+    if judged.unwritten:
+        pytest.fail(judged.unwritten, pytrace=False)
+    if judged.outcome is not None and not judged.outcome.passed:
+        pytest.fail(f"{name} {judged.outcome.verdict}: {judged.outcome.why}", pytrace=False)
     return True
 
 
@@ -451,30 +409,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     page = saved.path.with_name("report.html")
     if page.is_file():
         telling.write(terminalreporter, f"report:  {page}")
-
-
-def _skip(run: Run, item: pytest.Item, why: BaseException) -> NoReturn:
-    """The replay had begun, and can't be done here, or not in time."""
-    run.results.skip(item.nodeid, str(why))
-    if isinstance(why, LeftOutError):
-        planning.leave_out_now(item, run.results, str(why))
-    pytest.skip(str(why))
-
-
-def _conclude(run: Run, lab: Lab, test: str, problem: str) -> Outcome:
-    outcome = outcome_of(lab, test, problem)
-    run.results.add_specs([replace(each, test=test) for each in lab.specs])
-    run.results.add(outcome)
-    run.report(f"=== {outcome.id}: {outcome.verdict}, {'passed' if outcome.passed else 'FAILED'}: {outcome.why}")
-    return outcome
-
-
-def _wish(asked: Options) -> Wish:
-    """When specs are to be run. Raises OrdealError where it can be told now that they can't be."""
-    wish = rounds.parse(asked.conform or (rounds.NONE if asked.tour else ""))
-    if wish.asked and wish.rounds and asked.cluster in {AUTO, KIND}:
-        program.require(normal_version(asked.kubernetes))
-    return wish
 
 
 def _not_conformed(saved: SavedRun) -> list[str]:

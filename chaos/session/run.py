@@ -1,71 +1,90 @@
-"""What one pytest run has once: its journal, its clusters, its results."""
+"""What one run has, whoever began it: journal, clusters, results; and what is done around each replay in it."""
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from os import environ, pathsep
 from pathlib import Path
 
 import pytest
 
-from chaos.clusters.base import EXISTING
+from chaos.basics.files import file_name
+from chaos.clusters.base import EXISTING, KIND
 from chaos.clusters.existing import cluster as existing
 from chaos.clusters.way import kubeconfig_files
+from chaos.clusters.way.client import FAILURES, told
+from chaos.conformance import program, rounds
+from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError
 from chaos.harm import load_all
+from chaos.harm.base import FaultError
+from chaos.hosts import places
 from chaos.hosts.bundles import normal_version
 from chaos.hosts.places import journals_dir
-from chaos.plugin import run_id, worker_input
 from chaos.record.journal import Journal
-from chaos.results.results import Results
-from chaos.results.saved import load
+from chaos.results.results import Outcome, Results
 from chaos.run import undo
-from chaos.run.live import View
-from chaos.run.options import Options, options_of
+from chaos.run.case import AUTO, Case
+from chaos.run.claim import claimed
+from chaos.run.deadline import beneath, is_nothing_else
+from chaos.run.incident import Replay
+from chaos.run.lab import Lab, LacksAbilityError, LeftOutError
+from chaos.run.options import Options
 from chaos.run.pool import Pool, Wishes
 from chaos.run.profile import find as find_profile
 from chaos.run.turn import Turn
-from chaos.session import planning, stopwatch, telling
-from chaos.session.showing import SHOWING
+from chaos.run.verdict import outcome_of
+from chaos.setup import room
+
+Report = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Judged:
+    """What became of a replay: its outcome, or why it can't be done here (`not_here`), or not be told (`unwritten`).
+
+    `specs_s`: how long upstream's specs took after it, in seconds.
+    """
+
+    outcome: Outcome | None = None
+    not_here: BaseException | None = None
+    unwritten: str = ""
+    specs_s: float = 0.0
 
 
 class Run:
     """The run: journal, clusters, results. What earlier runs left behind is undone first."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        """Raises OrdealError where the machine, or the cluster that was named, does not allow for it."""
+    def __init__(
+        self,
+        asked: Options,
+        run: str,
+        report: Report,
+        *,
+        how_to_undo: str,
+        worker: str = "",
+        facts: Mapping[str, str] | None = None,
+    ) -> None:
+        """`worker`: which of several processes of the run this is; its clusters are its own. `facts`: what else the
+        results say of it. `how_to_undo`: how a user allows it to undo what was left on an existing cluster.
+
+        Raises OrdealError where the machine, or the cluster that was named, does not allow for it.
+        """
         load_all()
-        self.options = asked = options_of(config)
+        self.options, self.id, self.report = asked, run, report
         self.profile = find_profile(asked.profile)
-        self.id = run_id(config)
-        shown = config.stash.get(SHOWING, None)
-        self.view = View(telling.stdout(config), shown.progress.line if shown else str)
-        self.report = telling.reporter(config, self.view)
-        self.took_before_s = _took_before(asked.results)
-        wishes, worker = wishes_of(asked), worker_input(config, "workerid")
-        if worker:  # its clusters are its own
+        wishes = wishes_of(asked)
+        if worker:
             wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
         if wishes.kubeconfig is not None:
-            where = f"the context {wishes.context!r} of {wishes.kubeconfig}"
-            telling.reporter(config, always=True)(f"the cluster is that of {where}")
             existing.check(wishes.kubeconfig, wishes.context)  # no use in going on with one that can't be used
-        undo.require_nothing_left(self.id, "give --ordeal-undo")
+        undo.require_nothing_left(self.id, how_to_undo)
         undo.undo_all(self.report, undo.Allowed(run=self.id))
-        self.results = Results(
-            asked.results,
-            self.id,
-            {
-                "cluster": asked.cluster,
-                "profile": self.profile.name,
-                "kubernetes": wishes.kubernetes,
-                "controls": "yes" if asked.controls else "no",
-            },
-        )
-        planning.note(config, self.results)
+        about = {"cluster": asked.cluster, "profile": self.profile.name, "kubernetes": wishes.kubernetes}
+        self.results = Results(asked.results, self.id, {**about, **(facts or {})})
         self.journal = Journal(journals_dir() / f"{self.id}{'-' if worker else ''}{worker}.jsonl")
         self.pool = Pool(wishes, self.journal, self.id, self.report)
         self.turn = Turn(self.results.directory) if worker else None
-        self.stopwatch = stopwatch.Stopwatch(wishes.kubernetes, self.profile.name, self._waited_s)
-
-    def _waited_s(self) -> tuple[float, float]:
-        return self.pool.waited_s, self.turn.waited_s if self.turn is not None else 0.0
 
     def close(self) -> None:
         """Take the clusters down and let go of the journal."""
@@ -76,14 +95,150 @@ class Run:
             if self.turn is not None:
                 self.turn.give_back()
 
+    def require_room(self, clusters: set[str], replays: int, report: Report) -> None:
+        """Raise OrdealError where the disks have no room for so many replays; the run is closed then."""
+        try:
+            room.check(room.look(self.options.results, clusters, replays), report)
+        except BaseException:
+            self.close()
+            raise
+
+    def waited_s(self) -> tuple[float, float]:
+        """For how many seconds this process has waited so far: for clusters to be made, and for its turn."""
+        return self.pool.waited_s, self.turn.waited_s if self.turn is not None else 0.0
+
+    def lab(
+        self,
+        story: Replay,
+        this: Case,
+        folder: str,
+        *,
+        is_suite: bool = True,
+        conform: Wish | None = None,
+        too_late: Callable[[], str] = str,
+    ) -> Lab:
+        """The lab of one story, which keeps what it finds in `folder` of the results.
+
+        `is_suite`: a suite's function tells it, and is held to what its mark declares. The others: as in Lab.
+        """
+        return Lab(
+            story.incident,
+            this.control,
+            this.cluster,
+            self.profile,
+            needs=story.needs,
+            replay=story.variant,
+            pool=self.pool,
+            journal=self.journal,
+            run=self.id,
+            directory=self.results.directory / file_name(folder),
+            report=self.report,
+            images=self.options.images,
+            storage_class=self.options.storage_class,
+            upgrade_to=self.options.upgrade_to,
+            conform=conform,
+            turn=self.turn,
+            declared=story if is_suite else None,
+            too_late=too_late,
+        )
+
+    @contextmanager
+    def replaying(
+        self, story: Replay, this: Case, test: str, *, conform: Wish, too_late: Callable[[], str] = str
+    ) -> Iterator[Lab]:
+        """Around a replay: the results say that it has begun; at the end its workloads are removed.
+
+        `test`: its pytest node id, which is its name in the results.
+        """
+        made = self.lab(story, this, test.rpartition("::")[2], conform=conform, too_late=too_late)
+        self.results.begin(
+            test,
+            story.incident.id,
+            cluster=this.cluster,
+            profile=self.profile.name,
+            control=this.control or "",
+            replay=story.variant,
+        )
+        self.report(f"=== {story.incident.id} [{this}]")
+        try:
+            yield made
+        finally:
+            made.clean_up()
+
+    @contextmanager
+    def judging(self, lab: Lab, test: str, *around: AbstractContextManager[object], judged: Judged) -> Iterator[None]:
+        """Around a suite's function: what it found, or its failure, becomes an outcome, in `judged` and in the results.
+
+        `around` is entered inside. What is neither a finding nor a failure of the cluster, such as a mistake in the
+        suite or an interrupt, is raised again, once its outcome, which is unknown, is written.
+        """
+        problem = ""
+        try:
+            with ExitStack() as stack:
+                for each in around:
+                    stack.enter_context(each)
+                yield
+                told_s, specs = lab.duration_s, len(lab.specs)
+                lab.conform_after()
+                if len(lab.specs) > specs:
+                    judged.specs_s = lab.duration_s - told_s
+        except (LeftOutError, LacksAbilityError, pytest.skip.Exception) as error:
+            self.results.skip(test, str(error))
+            judged.not_here = error
+            return
+        except FAILURES as error:
+            problem = told(error)
+        except KeyboardInterrupt as error:
+            lab.abandon()
+            stays = "".join(f"; {each}" for each in beneath(error) if isinstance(each, FaultError))
+            if not is_nothing_else(error):
+                judged.outcome = self._conclude(lab, test, f"the run was interrupted{stays}")
+                raise
+            problem = f"{error}, in the phase {lab.now.phase}{stays}"
+        except (Exception, SystemExit, pytest.fail.Exception) as error:
+            problem = places.unwritten(error)
+            if not problem:
+                judged.outcome = self._conclude(lab, test, f"the suite itself failed: {error!r}")
+                raise
+        try:
+            judged.outcome = self._conclude(lab, test, problem)
+        except OrdealError as error:
+            judged.unwritten = str(error)
+
+    def _conclude(self, lab: Lab, test: str, problem: str) -> Outcome:
+        outcome = outcome_of(lab, test, problem)
+        self.results.add_specs([replace(each, test=test) for each in lab.specs])
+        self.results.add(outcome)
+        self.report(f"=== {outcome.id}: {outcome.verdict}, {'passed' if outcome.passed else 'FAILED'}: {outcome.why}")
+        return outcome
+
+
+def settle(
+    asked: Options, run: str, report: Report, how_to_undo: str, agreed: Callable[[str], bool] = lambda _: False
+) -> None:
+    """What earlier runs left on clusters that are not ours to make is undone where the user says so, in the options or
+    when asked (`agreed`). Raises OrdealError where they have not.
+    """
+    if left := undo.left_on_existing(run):
+        if asked.undo or agreed(f"earlier runs have left behind: {', '.join(left)}. Undo it now?"):
+            undo.undo_all(report, undo.Allowed(existing=True, run=run))
+        undo.require_nothing_left(run, how_to_undo)
+
+
+def claim(asked: Options, run: str, lost: Callable[[str], None]) -> AbstractContextManager[object]:
+    """Within it an existing cluster is this run's. `lost` is called with who has taken it. Raises OrdealError where it
+    is another's, or can't be used.
+    """
+    wishes = wishes_of(asked)
+    if wishes.kubeconfig is None:
+        return nullcontext()
+    existing.check(wishes.kubeconfig, wishes.context)
+    return claimed(wishes.kubeconfig, wishes.context, run, lost)
+
 
 def wishes_of(asked: Options) -> Wishes:
     """What the options say of clusters. Raises OrdealError where an existing one is not found."""
-
-    def absolute(path: Path | None) -> Path | None:
-        return None if path is None else path.absolute()
-
-    used, context = kubeconfig_files.find(asked.kubeconfig, asked.context) if asked.cluster == EXISTING else (None, "")
+    used, context = _found(asked) if asked.cluster == EXISTING else (None, "")
     return Wishes(
         kubernetes=normal_version(asked.kubernetes),
         name=asked.cluster_name,
@@ -91,15 +246,23 @@ def wishes_of(asked: Options) -> Wishes:
         kubeconfig=used,
         context=context,
         kind_image=asked.kind_image,
-        kind_bin=absolute(asked.kind_bin),
-        kubectl_bin=absolute(asked.kubectl_bin),
+        kind_bin=asked.kind_bin and asked.kind_bin.absolute(),
+        kubectl_bin=asked.kubectl_bin and asked.kubectl_bin.absolute(),
         busybox_image=asked.busybox_image,
     )
 
 
-def _took_before(root: Path) -> dict[str, float]:
-    """How long each replay took in the run before this one, in seconds."""
-    try:
-        return {o.test: o.duration_s for o in load(root).outcomes if o.ended}
-    except OrdealError:  # there is none, or another version's
-        return {}
+def wish_of(asked: Options) -> Wish:
+    """When specs are to be run. Raises OrdealError where it can be told now that they can't be."""
+    wish = rounds.parse(asked.conform or (rounds.NONE if asked.tour else ""))
+    if wish.asked and wish.rounds and asked.cluster in {AUTO, KIND}:
+        program.require(normal_version(asked.kubernetes))
+    return wish
+
+
+def _found(asked: Options) -> tuple[Path, str]:
+    """The kubeconfig and its context; several files, named as KUBECONFIG names them, are merged as kubectl does it."""
+    given = asked.kubeconfig
+    if given is not None and pathsep in str(given):
+        return kubeconfig_files.find(None, asked.context, {**environ, kubeconfig_files.VARIABLE: str(given)})
+    return kubeconfig_files.find(given, asked.context)

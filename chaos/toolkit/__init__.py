@@ -24,5 +24,5 @@ def discover(discover_system: bool = True) -> dict[str, Any]:  # noqa: ARG001  (
 
 
 def experiments_dir() -> Path:
-    """Where the experiment files are: one for each incident of the catalogue, some in variants."""
+    """Where the experiment files are: one for each replay of the catalogue, and `own-experiment.yaml`."""
     return Path(__file__).parent / "experiments"

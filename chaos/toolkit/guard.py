@@ -4,9 +4,9 @@ Chaos Toolkit by itself calls a run completed, and exits with 0, although an act
 hypothesis was not met before the method. The guard looks at every activity's status at the end, takes back what is
 left, and puts the verdict into Chaos Toolkit's journal under "kube-ordeal". The journal's `status` and `deviated` are:
 
-    held      completed, not deviated
-    violated  completed, deviated
-    unknown   failed (aborted or interrupted where it was), not deviated
+    as it must be  completed, not deviated: hardened held, a control violated for the reason that it names
+    another        completed, deviated
+    unknown        failed (aborted or interrupted where it was), not deviated
 
 What activities said and raised stands in that journal, visible and without secrets.
 
@@ -21,8 +21,7 @@ from typing import Any
 from chaos.basics.scrub import scrubbed
 from chaos.basics.visible import visible
 from chaos.judge.base import Verdict
-from chaos.toolkit.probes import reported
-from chaos.toolkit.session import SESSION, say
+from chaos.toolkit.session import SESSION, reported, say
 
 __all__ = ["after_activity_control", "after_experiment_control"]
 
@@ -50,8 +49,8 @@ def after_experiment_control(context: object, state: Journal) -> None:  # noqa: 
     if outcome is not None:
         told: Any = reported(outcome)
         state["kube-ordeal"] = _shown(scrubbed(told))
-        if outcome.verdict is not Verdict.HELD:  # else it stays: an experiment may have a hypothesis of its own beside
-            state["deviated"] = outcome.verdict is Verdict.VIOLATED
+        if not outcome.passed:  # else it stays: an experiment may have a hypothesis of its own beside
+            state["deviated"] = outcome.verdict is not Verdict.UNKNOWN
         say(f"kube-ordeal: {outcome.verdict}: {outcome.why}")
     if problem:
         logger.error("kube-ordeal: %s", problem)

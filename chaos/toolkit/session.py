@@ -1,4 +1,4 @@
-"""What the activities of one `chaos run` share: the lab, the recording, the faults in place, the first problem.
+"""What the activities of one `chaos run` share: run, lab, recording, the faults in place, the first problem.
 
 Chaos Toolkit calls one plain function after another and hands nothing from one to the next. What must live between
 them is therefore kept in this one place, `SESSION`, and nowhere else. A module's variable is right for it, because
@@ -14,7 +14,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -24,37 +24,31 @@ from typing import Any, Final, ParamSpec, TypeVar
 from chaos.basics.files import PRIVATE
 from chaos.basics.scrub import scrub
 from chaos.basics.visible import line, lines
-from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, Node
-from chaos.clusters.existing import cluster as existing
+from chaos.clusters.base import EXISTING, Cluster, Node
 from chaos.clusters.shape import Shape
 from chaos.clusters.way import kubeconfig_files
 from chaos.errors import OrdealError
-from chaos.harm import load_all
 from chaos.harm.base import Fault, Plan, inject
-from chaos.hosts.bundles import DEFAULT_KUBERNETES, normal_version
+from chaos.hosts import places
 from chaos.hosts.ownership import hand_back
-from chaos.hosts.places import journals_dir
-from chaos.judge.base import Verdict
-from chaos.judge.catalogue import Incident
-from chaos.judge.catalogue import find as find_incident
+from chaos.judge.base import Finding, Verdict
 from chaos.record.history import History
-from chaos.record.journal import Journal
-from chaos.results.results import Outcome, Results
-from chaos.run import undo
-from chaos.run.claim import claimed
+from chaos.results.results import Outcome
+from chaos.run import case, suites, undo
+from chaos.run.case import AUTO, Case
+from chaos.run.incident import Replay
 from chaos.run.lab import Lab, Workload
-from chaos.run.pool import Pool, Wishes, check_name
-from chaos.run.profile import find as find_profile
 from chaos.run.verdict import outcome_of
-from chaos.setup import room
+from chaos.session.run import Judged, Run, claim, settle, wish_of
+from chaos.toolkit.settings import OWN, Configuration, Settings, settings
 from chaos.workloads.web import Deployed
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Configuration = Mapping[str, object]
+Reported = dict[str, object]
 
 HARDENED = "hardened"
-YES, NO = ("true", "yes", "1"), ("", "false", "no", "0")  # what an environment's variable may say of a switch
+HOW_TO_UNDO = "say `undo: true` in the configuration"
 logger = logging.getLogger("chaostoolkit")  # so that our lines stand among Chaos Toolkit's own
 
 
@@ -84,125 +78,39 @@ def close_log() -> None:
             os.fchmod(handler.stream.fileno(), PRIVATE)
 
 
-# For the experiments that a user writes: our faults and probes, without a claim of ours.
-OWN = Incident("own-experiment", "An experiment of your own", "", "", "", "", "", controls=())
+class _Open:
+    """A session that is open: a run, and the one story that is told in it, by a suite or by the experiment itself."""
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The keys of an experiment's `configuration` that are ours; each may be missing or empty."""
-
-    incident: str = ""
-    control: str = ""
-    cluster: str = EXISTING
-    kubeconfig: str = ""
-    context: str = ""
-    profile: str = "smoke"
-    kubernetes: str = DEFAULT_KUBERNETES
-    cluster_name: str = ""
-    keep_cluster: str = ""
-    busybox_image: str = ""
-    results: str = "results"
-    eviction_deadline_s: str = ""
-    undo: str = ""
-
-    @classmethod
-    def of(cls, configuration: Configuration | None) -> "Settings":
-        """From what Chaos Toolkit hands over; other keys are the user's own. Raises OrdealError."""
-        given = {f.name: (configuration or {}).get(f.name) for f in fields(cls)}
-        found = cls(**{name: str(value) for name, value in given.items() if value not in (None, "")})
-        if found.cluster not in {EXISTING, KIND, SIMULATED}:
-            raise OrdealError(
-                f"the configuration's `cluster` is {found.cluster!r}; it may be {EXISTING}, {KIND} or {SIMULATED}"
-            )
-        for name in ("keep_cluster", "undo"):
-            if getattr(found, name).lower() not in {*YES, *NO}:
-                value = getattr(found, name)
-                raise OrdealError(f"the configuration's `{name}` is {value!r}; it may be true or false")
-        return found
-
-    @property
-    def keeps(self) -> bool:
-        """Whether a cluster that is made here is there for the next run too."""
-        return self.keep_cluster.lower() in YES
-
-    def wishes(self) -> Wishes:
-        """What the pool of clusters wants to know. An existing cluster is found as kubectl finds it."""
-        used, context = None, ""
-        if self.cluster == EXISTING:  # experiments have their `kubeconfig` from the variable, which may name several
-            named = {kubeconfig_files.VARIABLE: self.kubeconfig} if self.kubeconfig else {}
-            used, context = kubeconfig_files.find(None, self.context, {**os.environ, **named})
-        else:
-            check_name(self.cluster_name)
-        return Wishes(
-            kubernetes=normal_version(self.kubernetes),
-            name=self.cluster_name,
-            keep=self.keeps,
-            kubeconfig=used,
-            context=context,
-            busybox_image=self.busybox_image,
-        )
-
-    def replayed(self) -> Incident:
-        """The incident that the experiment replays. Raises OrdealError where it, or its control, is not known."""
-        incident = find_incident(self.incident) if self.incident else OWN
-        known = [c.id for c in incident.controls]
-        if self.control and self.control not in known:
-            raise OrdealError(
-                f"{incident.id} has no control {self.control!r}; it has {', '.join(known) if known else 'none'}"
-            )
-        return incident
-
-
-class _Run:
-    """A session that is open: what pytest's plugin has for a run and a test, for one `chaos run`."""
-
-    def __init__(self, settings: Settings) -> None:
-        profile, incident, wishes = find_profile(settings.profile), settings.replayed(), settings.wishes()
-        load_all()
-        if wishes.kubeconfig is not None:
-            existing.check(wishes.kubeconfig, wishes.context)
-        run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
-        if settings.undo.lower() not in YES:
-            undo.require_nothing_left(run, "say `undo: true` in the configuration")
-        undo.undo_all(say, undo.Allowed(existing=True, run=run))
-        close_log()
-        self.id, self.settings = run, settings
-        self.results = Results(
-            Path(settings.results),
-            run,
-            {"cluster": settings.cluster, "profile": profile.name, "kubernetes": wishes.kubernetes, "by": "chaos run"},
-        )
-        room.check(room.look(Path(settings.results), {settings.cluster}, replays=1), say)
-        self.journal = Journal(journals_dir() / f"{run}.jsonl")
-        self.pool = Pool(wishes, self.journal, run, say)
-        self.lab = Lab(
-            incident,
-            settings.control or None,
-            settings.cluster,
-            profile,
-            needs=(),
-            pool=self.pool,
-            journal=self.journal,
-            run=run,
-            directory=self.results.directory / incident.id,
-            report=say,
-        )
-        self.lost = ""  # who has the cluster now, where another run took it
-        self.claim = ExitStack()
-        if wishes.kubeconfig is not None:
-            self.claim.enter_context(claimed(wishes.kubeconfig, wishes.context, run, self._note_loss))
-        self.test = f"chaos run {incident.id}"
-        self.results.begin(
-            self.test, incident.id, cluster=settings.cluster, profile=profile.name, control=settings.control
-        )
+    def __init__(self, asked: Settings) -> None:
+        run, self.lost = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}", ""
+        places.check()
+        with ExitStack() as claims:
+            settle(asked.options, run, say, HOW_TO_UNDO)
+            claims.enter_context(claim(asked.options, run, self._note_loss))
+            self.run = Run(asked.options, run, say, how_to_undo=HOW_TO_UNDO, facts={"by": "chaos run"})
+            self.run.require_room({asked.options.cluster}, 1, say)
+            close_log()
+            self.claims = claims.pop_all()
+        self.asked = asked
+        self.test = ""  # what the story is called in the results, once it is told
+        self.lab: Lab | None = None  # of a story that the experiment itself tells
         self.history: History | None = None
         self.recording: ExitStack | None = None
         self.faults: dict[str, list[ExitStack]] = {}
-        self.begun: dict[str, ExitStack] = {}
         self.deployed: list[Deployed] = []
         self.outcome: Outcome | None = None
         self.nodes: tuple[Node, ...] = ()
+
+    def begin(self) -> Lab:
+        """Begin a story that the experiment tells. Raises OrdealError where a suite's is told already."""
+        if self.test:
+            raise OrdealError("this experiment replays an incident, which is all of its story: take other steps out")
+        incident, control = self.asked.incident, self.asked.control
+        self.test = f"chaos run {incident.id}"
+        story, this = Replay(incident, (), (), (), ""), Case(self.asked.options.cluster, control or None)
+        profile = self.run.profile.name
+        self.run.results.begin(self.test, incident.id, cluster=this.cluster, profile=profile, control=control)
+        return self.run.lab(story, this, incident.id, is_suite=False)
 
     def _note_loss(self, to: str) -> None:
         self.lost = f"the cluster was claimed by {to} in the middle"
@@ -213,22 +121,20 @@ class Session:
 
     def __init__(self) -> None:
         self.problem = ""  # the first thing that went wrong: the verdict is unknown from then on
-        self._run: _Run | None = None
-        self._lock = threading.Lock()
+        self._open: _Open | None = None
 
     # --- opening and closing
 
     def open(self, configuration: Configuration | None = None) -> "Session":
         """Open it, if it is not: undo what earlier runs left behind, begin results and journal. Raises OrdealError."""
-        with self._lock:
-            if self._run is None:
-                self._run = _Run(Settings.of(configuration))
+        if self._open is None:
+            self._open = _Open(settings(configuration))
         return self
 
     @property
     def is_open(self) -> bool:
         """Whether an activity has opened it."""
-        return self._run is not None
+        return self._open is not None
 
     def note(self, problem: str) -> None:
         """Something went wrong. The first problem is kept, because it explains the others."""
@@ -241,49 +147,82 @@ class Session:
         not be taken back is the problem, makes the outcome unknown, and stays in the journal.
         """
         self.note(problem)
-        run = self._run
+        opened = self._open
         try:
-            outcome = None if run is None else self._wind_up(run)
+            outcome = None if opened is None else self._wind_up(opened)
             return outcome, self.problem
         finally:
-            self._run, self.problem = None, ""
+            self._open, self.problem = None, ""
             kubeconfig_files.sweep(ended=True)
             hand_back()
 
-    def _wind_up(self, run: "_Run") -> Outcome | None:
-        self._tried(self.take_back_all)
-        self._tried(self.stop_recording)
-        self._tried(self.clean_up)
-        self._tried(run.journal.close)
+    def _wind_up(self, opened: _Open) -> Outcome | None:
+        run = opened.run
+        for step in (self.take_back_all, self.stop_recording, self.clean_up, run.close):
+            self._tried(step)
         if run.journal.path.exists():  # something stayed; now that the journal is free, it is tried once more
             self._tried(lambda: undo.undo_all(say, undo.Allowed(run=run.id)))
-        self._tried(run.claim.close)
-        self.note(run.lost)
-        outcome = run.outcome
-        if outcome is None:
-            self._tried(lambda: run.results.skip(run.test, "nothing was to be judged"))
-        else:
-            if self.problem:
-                outcome = replace(outcome, verdict=Verdict.UNKNOWN, passed=False, why=self.problem)
-            told = outcome
-            self._tried(lambda: run.results.add(told))
-        run.history = None  # the page reads it from disk: a large one is not to be in memory twice
+        self._tried(opened.claims.close)
+        self.note(opened.lost)
+        outcome = opened.outcome
+        if outcome is not None:
+            outcome = told = self._unless_spoiled(outcome)
+            self._tried(lambda: run.results.add(told, instead=True))  # that of a replay is there already
+        elif opened.lab is not None:
+            self._tried(lambda: run.results.skip(opened.test, "nothing was to be judged"))
+        opened.history = None  # the page reads it from disk: a large one is not to be in memory twice
         from chaos.report.close import close  # noqa: PLC0415  (the page's libraries are not for what only lists)
 
         close(run.results.directory, say)
         return outcome
 
+    # --- an incident
+
+    def replay(self, incident: str, variant: str | None, asked: Settings) -> Outcome:
+        """Replay an incident by its suite's own function, as pytest does. Raises OrdealError where there is no such
+        function, or it can't be told here.
+        """
+        suite = suites.find(incident, variant, asked.control)
+        there = case.kinds(suite.replay, asked.cluster or AUTO)
+        if not there:
+            raise OrdealError(case.why_not(suite.replay, asked.cluster))
+        this = Case(there[0], asked.control or None)
+        if self._open is not None:
+            raise OrdealError("an experiment that replays an incident has that one step, before any other of ours")
+        options = replace(asked.options, cluster=this.cluster)
+        opened = self._open = _Open(replace(asked, options=options))
+        opened.test = f"suites/{suite.test}[{this}]"
+        run, judged = opened.run, Judged()
+        try:
+            with (
+                run.replaying(suite.replay, this, opened.test, conform=wish_of(options)) as lab,
+                run.judging(lab, opened.test, judged=judged),
+            ):
+                suite.function(lab)
+        finally:
+            opened.outcome = judged.outcome
+        if judged.outcome is None:
+            raise OrdealError(f"{incident} [{this}] was not replayed: {judged.not_here or judged.unwritten}")
+        return judged.outcome
+
     # --- what activities use
 
     @property
+    def results(self) -> Path:
+        """The folder of the results. Raises OrdealError where no activity has opened the session."""
+        return self._opened.run.results.directory
+
+    @property
     def lab(self) -> Lab:
-        """The lab. Raises OrdealError where no activity has opened the session."""
-        return self._opened.lab
+        """The lab of the experiment's own story. Raises OrdealError where no activity has opened the session."""
+        opened = self._opened
+        opened.lab = opened.lab or opened.begin()
+        return opened.lab
 
     @property
     def settings(self) -> Settings:
         """The experiment's settings. Raises OrdealError where no activity has opened the session."""
-        return self._opened.settings
+        return self._opened.asked
 
     @property
     def history(self) -> History:
@@ -299,9 +238,9 @@ class Session:
 
     def nodes(self) -> tuple[Node, ...]:
         """The nodes as they were when they were first asked for: their names are needed while no API server answers."""
-        run = self._opened
-        run.nodes = run.nodes or self.cluster().nodes()
-        return run.nodes
+        opened = self._opened
+        opened.nodes = opened.nodes or self.cluster().nodes()
+        return opened.nodes
 
     def deploy(self, workload: Workload) -> Deployed:
         """Put a workload on the cluster and wait until it is Ready."""
@@ -323,21 +262,21 @@ class Session:
 
     def remove_workloads(self) -> int:
         """Remove what was deployed; harmless where nothing is. Returns how many."""
-        if self._run is None:
+        if self._open is None or self._open.lab is None:
             return 0
-        self._run.deployed.clear()
-        return self._run.lab.remove_workloads()
+        self._open.deployed.clear()
+        return self._open.lab.remove_workloads()
 
     def start_recording(self, probe: Deployed | None) -> None:
         """Record nodes, pods and events, and probe the Service where one is given, until `stop_recording`."""
-        run = self._opened
-        if run.recording is not None:
+        opened = self._opened
+        if opened.recording is not None:
             raise OrdealError("it is being recorded already: run the action stop_recording first")
-        run.recording = ExitStack()
+        opened.recording = ExitStack()
         try:
-            run.history = run.recording.enter_context(self.lab.record(probe))
+            opened.history = opened.recording.enter_context(self.lab.record(probe))
         except Exception:
-            run.recording = None
+            opened.recording = None
             raise
 
     def while_recording(self, context: AbstractContextManager[object]) -> None:
@@ -346,48 +285,31 @@ class Session:
             raise OrdealError("nothing is being recorded: run the action start_recording first")
         self._opened.recording.enter_context(context)
 
-    def begin(self, name: str, context: AbstractContextManager[object]) -> None:
-        """Enter a context that lasts until `end` of that name, or as long as the recording. Raises OrdealError."""
-        if name in self._opened.begun:
-            raise OrdealError(f"{name} has begun already")
-        inner = ExitStack()
-        inner.enter_context(context)
-        self.while_recording(inner)
-        self._opened.begun[name] = inner
-
-    def end(self, name: str) -> bool:
-        """Leave the context that `begin` entered; False where there is none."""
-        inner = self._run.begun.pop(name, None) if self._run is not None else None
-        if inner is not None:
-            inner.close()
-        return inner is not None
-
     @property
     def is_recording(self) -> bool:
         """Whether a recording is on."""
-        return self._run is not None and self._run.recording is not None
+        return self._open is not None and self._open.recording is not None
 
     def stop_recording(self) -> bool:
         """End the recording once all is seen. False where nothing was being recorded."""
-        if self._run is None or self._run.recording is None:
+        if self._open is None or self._open.recording is None:
             return False
-        recording, self._run.recording = self._run.recording, None
-        self._run.begun.clear()  # they end with it
+        recording, self._open.recording = self._open.recording, None
         recording.close()
         return True
 
     def inject(self, fault: Fault[Plan]) -> Plan:
         """Do harm that lasts until it is taken back. Returns what undo will use. Raises FaultError, OrdealError."""
-        run = self._opened
+        opened = self._opened
         cluster = self.cluster()
         stack = ExitStack()  # kept before it is entered: whatever interrupts this, what was done is found again
-        run.faults.setdefault(fault.kind, []).append(stack)
+        opened.faults.setdefault(fault.kind, []).append(stack)
         # Without a recording the experiment measures by its own means; our invariants would find nothing to judge.
-        unrecorded = inject(fault, cluster, run.journal, History())
+        unrecorded = inject(fault, cluster, opened.run.journal, History())
         try:
-            return stack.enter_context(unrecorded if run.recording is None else self.lab.inject(fault))
+            return stack.enter_context(unrecorded if opened.recording is None else self.lab.inject(fault))
         except Exception:
-            run.faults[fault.kind].remove(stack)  # it was taken back, or stays in the journal
+            opened.faults[fault.kind].remove(stack)  # it was taken back, or stays in the journal
             raise
 
     def take_back(self, kind: str) -> int:
@@ -395,7 +317,7 @@ class Session:
 
         Each is tried. Raises FaultError where one could not be undone; it then stays in the journal.
         """
-        stacks = self._run.faults.pop(kind, []) if self._run is not None else []
+        stacks = self._open.faults.pop(kind, []) if self._open is not None else []
         with ExitStack() as all_of_them:
             for stack in stacks:
                 all_of_them.callback(stack.close)
@@ -403,7 +325,7 @@ class Session:
 
     def take_back_all(self) -> None:
         """Undo every fault that is in place. Each is tried; the first error is raised at the end."""
-        kinds = list(self._run.faults) if self._run is not None else []
+        kinds = list(self._open.faults) if self._open is not None else []
         with ExitStack() as stack:
             for kind in kinds:
                 stack.callback(self.take_back, kind)
@@ -411,49 +333,54 @@ class Session:
     @property
     def in_place(self) -> tuple[str, ...]:
         """The kinds of the faults that are in place now."""
-        return tuple(kind for kind, stacks in self._run.faults.items() if stacks) if self._run is not None else ()
+        return tuple(kind for kind, stacks in self._open.faults.items() if stacks) if self._open is not None else ()
 
-    def verdict(self) -> Outcome:
-        """The verdict by all that was judged so far. Unknown where anything went wrong, or harm is still in place."""
-        run = self._opened
+    def verdict(self) -> Outcome | None:
+        """The verdict of the replay, or by all that the experiment judged so far; None where no story was told. Unknown
+        where anything went wrong, or harm is still in place.
+        """
+        opened = self._open
         if self.in_place:
             self.note(f"the verdict was asked for while {', '.join(self.in_place)} was in place")
-        run.outcome = self._concluded()
-        return run.outcome
+        if opened is not None and opened.lab is not None:
+            opened.outcome = self._concluded()
+        return None if opened is None or opened.outcome is None else self._unless_spoiled(opened.outcome)
 
     def clean_up(self) -> None:
         """Remove workloads, and delete the cluster that was made for this run, unless it is to be kept and is sound.
 
         Raises the first error at the end.
         """
-        run = self._run
-        if run is None:
+        opened = self._open
+        if opened is None:
             return
-        if run.outcome is None and (run.lab.incident is not OWN or run.lab.findings or self.problem):
-            run.outcome = self._concluded()  # while the cluster can still be asked for its facts
+        lab, options = opened.lab, opened.asked.options
+        if lab is not None and opened.outcome is None and (lab.incident is not OWN or lab.findings or self.problem):
+            opened.outcome = self._concluded()  # while the cluster can still be asked for its facts
         with ExitStack() as stack:
-            stack.callback(run.pool.close)
-            if run.settings.cluster == EXISTING:
+            stack.callback(opened.run.pool.close)
+            if lab is None or options.cluster == EXISTING:
                 stack.callback(self.remove_workloads)
                 return
-            run.deployed.clear()
-            if run.settings.keeps:
-                stack.callback(run.lab.clean_up)
+            opened.deployed.clear()
+            if options.keep_cluster:
+                stack.callback(lab.clean_up)
             else:
-                run.lab.forget_workloads()  # they go with their cluster
-
-    def results_path(self) -> Path:
-        """The results file of this run."""
-        return self._opened.results.path
+                lab.forget_workloads()  # they go with their cluster
 
     @property
-    def _opened(self) -> _Run:
-        if self._run is None:
+    def _opened(self) -> _Open:
+        if self._open is None:
             raise OrdealError("no cluster was chosen: run the action use_cluster first")
-        return self._run
+        return self._open
 
     def _concluded(self) -> Outcome:
         return outcome_of(self.lab, self._opened.test, self.problem)
+
+    def _unless_spoiled(self, outcome: Outcome) -> Outcome:
+        if not self.problem or (outcome.verdict is Verdict.UNKNOWN and self._opened.lab is None):
+            return outcome  # as it is: of a replay that is unknown the outcome tells why
+        return replace(outcome, verdict=Verdict.UNKNOWN, passed=False, why=self.problem)
 
     def _tried(self, step: Callable[[], object]) -> None:
         try:
@@ -479,24 +406,21 @@ def activity(function: Callable[P, R]) -> Callable[P, R]:
 
     Chaos Toolkit goes on with the method after a failed action; a fault that did not land must not be held, nor judged.
     """
-
-    @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        name = function.__name__
-        if SESSION.problem:
-            raise OrdealError(f"{name} was not done, because something failed before: {SESSION.problem}")
-        with _watched(name):
-            return function(*args, **kwargs)
-
-    return run
+    return _kept(function, whatever_failed=False)
 
 
 def always(function: Callable[P, R]) -> Callable[P, R]:
     """Make an activity of a function that puts something right: it is done whatever failed before."""
+    return _kept(function, whatever_failed=True)
 
+
+def _kept(function: Callable[P, R], *, whatever_failed: bool) -> Callable[P, R]:
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _watched(function.__name__):
+        name = function.__name__
+        if SESSION.problem and not whatever_failed:
+            raise OrdealError(f"{name} was not done, because something failed before: {SESSION.problem}")
+        with _watched(name):
             return function(*args, **kwargs)
 
     return run
@@ -516,10 +440,35 @@ def _watched(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        SESSION.note(f"{name}: {error}")
+        SESSION.note(f"{name}: {error if str(error) else repr(error)}")
         raise
     except BaseException:
         SESSION.note(f"the run was interrupted in {name}")
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def reported(outcome: Outcome) -> Reported:
+    """As JSON, for Chaos Toolkit's journal."""
+    return {
+        "verdict": str(outcome.verdict),
+        "outcome": "passed" if outcome.passed else "failed",  # as a text, which a tolerance can ask for
+        "passed": outcome.passed,
+        "why": outcome.why,
+        "incident": outcome.id,
+        "control": outcome.control,
+        "findings": [reported_finding(f) for f in outcome.findings],
+        "histories": [str(path) for path in outcome.histories],
+    }
+
+
+def reported_finding(finding: Finding) -> Reported:
+    """As JSON, for Chaos Toolkit's journal."""
+    return {
+        "invariant": finding.invariant,
+        "verdict": str(finding.verdict),
+        "sentence": finding.sentence,
+        "reason": finding.reason,
+        "figures": dict(finding.figures),
+    }

@@ -19,14 +19,14 @@ from typer.cli import get_docs_for_click
 
 from chaos.cli.app import app
 from chaos.harm import load_all as load_faults
-from chaos.harm.base import registered
+from chaos.harm.base import counterpart, registered
 from chaos.hosts.places import APP
 from chaos.judge import load_all as load_promises
 from chaos.judge.base import made_by, promises
 from chaos.judge.catalogue import SUBJECTS, Incident, incidents
 from chaos.run.options import OPTIONS, Option
 from chaos.run.suites import Suite, by_incident
-from chaos.toolkit.actions import COUNTERPARTS
+from chaos.toolkit import actions, experiments, probes, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 # Files of the repository that are pages too. A link to any other file that is not below docs/ fails the build.
@@ -86,6 +86,7 @@ def made_pages() -> dict[str, str]:
         "reference/schema.md": schema_page(json.loads((ROOT / "docs/results.schema.json").read_text())),
         "reference/faults.md": faults_page(),
         "reference/invariants.md": invariants_page(),
+        "reference/chaos-toolkit.md": toolkit_page(),
     }
 
 
@@ -217,6 +218,38 @@ def invariants_page() -> str:
     )
 
 
+def toolkit_page() -> str:
+    """Chaos Toolkit's experiments, the keys of their configuration, and every activity."""
+    files = [
+        (f"`{name}`", f"`{s.replay.incident.id}`", text(s.replay.variant), _clusters([s]), _ids(s.replay.controls))
+        for name, s in experiments.replayed().items()
+    ]
+    known = {settings.key(each.name): each.help for each in settings.options()} | settings.OTHERS
+    keys = [(f"`{name}`", f"`ORDEAL_{name.upper()}`", text(meaning)) for name, meaning in known.items()]
+    made_of = [(module, name) for module in (actions, probes) for name in module.__all__]
+    return _page(
+        "Chaos Toolkit's activities",
+        "Made from what is registered; how they are used: [Chaos Toolkit](../chaos-toolkit.md).",
+        "## Experiments",
+        _table(("file", "incident", "replay", "on", "controls"), files),
+        "## Keys of a configuration",
+        "Each is read from the environment where the configuration does not say it.",
+        _table(("key", "environment", "meaning"), keys),
+        "## Activities",
+        *(_activity(module.__name__, name, getattr(module, name)) for module, name in made_of),
+    )
+
+
+def _activity(module: str, name: str, function: Callable[..., Any]) -> str:
+    given = [each for each in inspect.signature(function).parameters.values() if each.name != "configuration"]
+    said = ", ".join(each.name if each.default is each.empty else f"{each.name}={each.default!r}" for each in given)
+    return f"### {name}\n\n{_code(f'{module}.{name}({said})')}\n\n{_paragraphs(function.__doc__)}"
+
+
+def _ids(names: Iterable[str]) -> str:
+    return ", ".join(f"`{each}`" for each in names)
+
+
 def text(plain: str) -> str:
     """Plain text as Markdown that shows just that; what stands between backticks is code."""
     pieces = _CODE.split(" ".join(plain.split()))
@@ -235,8 +268,8 @@ def _by_room(named: Mapping[str, Callable[..., Any]], show: Callable[[str, Calla
 
 def _fault(kind: str, cls: Callable[..., Any]) -> str:
     needs = ", ".join(f"`{need.__name__}`" for need in cls.needs) or "nothing special"  # type: ignore[attr-defined]
-    actions = f"`{kind.replace('-', '_')}`, taken back by `{COUNTERPARTS[kind]}`"
-    return f"### {kind}\n\n{_paragraphs(cls.__doc__)}\n\nNeeds: {needs}. Action: {actions}.\n\n{_parameters(cls)}"
+    action = f"`{kind.replace('-', '_')}`, taken back by `{counterpart(cls)}`"  # type: ignore[arg-type]
+    return f"### {kind}\n\n{_paragraphs(cls.__doc__)}\n\nNeeds: {needs}. Action: {action}.\n\n{_parameters(cls)}"
 
 
 def _invariant(name: str, function: Callable[..., Any]) -> str:

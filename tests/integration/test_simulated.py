@@ -253,7 +253,7 @@ def test_a_control_plane_that_cannot_start_is_told(name, monkeypatch):
 @pytest.mark.parametrize("then", ["delete", "make again"])
 def test_a_create_that_is_killed_can_be_deleted_and_made_again(name, then, moment, moments):
     code = f"""
-from chaos.clusters.base import Shape
+from chaos.clusters.shape import Shape
 from chaos.clusters.simulated.cluster import SimulatedCluster
 SimulatedCluster.create({name!r}, Shape())
 """

@@ -7,7 +7,7 @@ import pytest
 
 from chaos.clusters.existing import cluster as existing
 from chaos.harm import base
-from chaos.toolkit import session
+from chaos.session import run
 from chaos.toolkit.session import SESSION
 from tests.toolkit.fakes import FakeCluster
 
@@ -18,10 +18,11 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClu
     monkeypatch.chdir(tmp_path)
     fake = FakeCluster()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(existing, "attach", lambda *_: fake)
     monkeypatch.setattr(existing, "attach_again", lambda *_: fake)
     monkeypatch.setattr(existing, "check", lambda *_: None)
-    monkeypatch.setattr(session, "claimed", lambda *_: nullcontext())
+    monkeypatch.setattr(run, "claimed", lambda *_: nullcontext())
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     (tmp_path / "kubeconfig").write_text(
         "{current-context: a, contexts: [{name: a, context: {cluster: a}}],"

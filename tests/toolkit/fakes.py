@@ -88,8 +88,8 @@ def find_violated(name: str = "kept", reason: str = "broken") -> str:
 
 def remember() -> None:
     """A recording that is over."""
-    assert SESSION._run is not None
-    SESSION._run.history = History()
+    assert SESSION._open is not None
+    SESSION._open.history = History()
 
 
 def fail() -> None:

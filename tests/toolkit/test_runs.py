@@ -2,13 +2,9 @@
 
 import json
 import signal
-import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from click.testing import CliRunner
 
 from chaos.hosts.places import journals_dir
 from chaos.record.journal import Journal, pending
@@ -16,68 +12,10 @@ from chaos.toolkit.session import SESSION
 from tests.canaries import CANARY, found_in
 from tests.nasty import acts
 from tests.toolkit.fakes import FakeCluster
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # chaoslib imports a module by its old name
-    from chaostoolkit.cli import cli
-
-ACTIONS, PROBES, STEPS = "chaos.toolkit.actions", "chaos.toolkit.probes", "tests.toolkit.fakes"
-
-
-def step(func: str, module: str = ACTIONS, **arguments: object) -> dict[str, Any]:
-    provider = {"type": "python", "module": module, "func": func, "arguments": arguments}
-    return {"type": "action", "name": func, "provider": provider}
-
-
-class Run:
-    """The exit code and the journal of a `chaos run`."""
-
-    def __init__(
-        self,
-        *method: dict[str, Any],
-        options: tuple[str, ...] = (),
-        guarded: bool = True,
-        logged: bool = False,
-        configuration: dict[str, object] | None = None,
-    ) -> None:
-        verdict = step("verdict", PROBES) | {"type": "probe"}
-        tolerance = {"type": "regex", "target": "verdict", "pattern": "^held$"}
-        experiment = {
-            "title": "a test",
-            "description": "of the runs",
-            "configuration": configuration or {},
-            "runtime": {"hypothesis": {"strategy": "after-method-only"}, "rollbacks": {"strategy": "always"}},
-            "controls": [{"name": "guard", "provider": {"type": "python", "module": "chaos.toolkit.guard"}}],
-            "steady-state-hypothesis": {"title": "kept", "probes": [verdict | {"tolerance": tolerance}]},
-            "method": list(method),
-            "rollbacks": [step("power_on"), step("clean_up")],
-        }
-        if not guarded:
-            del experiment["controls"]
-        Path("experiment.yaml").write_text(yaml.safe_dump(experiment))
-        log = ("--log-file", "chaos.log", "--verbose") if logged else ("--no-log-file",)
-        argv = ["--no-version-check", *log, "run", *options, "experiment.yaml"]
-        self.result = CliRunner().invoke(cli, argv)
-        self.code = self.result.exit_code
-        self.journal: dict[str, Any] = json.loads(Path("journal.json").read_text())
-        self.status: str = self.journal["status"]
-        self.deviated: bool = self.journal["deviated"]
-
-    @property
-    def verdict(self) -> str:
-        return str(self.journal["kube-ordeal"]["verdict"])
-
-    @property
-    def why(self) -> str:
-        return str(self.journal["kube-ordeal"]["why"])
-
+from tests.toolkit.running import STEPS, Run, nothing_left, step
 
 OFF, ON = step("power_off", node="w1"), step("power_on")
 HELD, VIOLATED = step("find_held", STEPS), step("find_violated", STEPS)
-
-
-def nothing_left(cluster: FakeCluster) -> bool:
-    return not cluster.off and not list(journals_dir().iterdir()) and not SESSION.is_open
 
 
 def test_held_is_completed_and_exits_with_0(cluster: FakeCluster) -> None:
@@ -207,7 +145,7 @@ def test_a_background_activity_is_refused(cluster: FakeCluster) -> None:
         ({"incident": "no-such"}, "there is no incident 'no-such'"),
         ({"incident": "mass-termination", "control": "no-such"}, "mass-termination has no control 'no-such'"),
         ({"cluster": "minikube"}, "`cluster` is 'minikube'"),
-        ({"profile": "no-such"}, "there is no profile 'no-such'"),
+        ({"profile": "no-such"}, "`profile` is 'no-such'; it may be full, smoke"),
         ({"kubeconfig": "a:b"}, "there is no kubeconfig (a, b: not there)"),
         ({"keep_cluster": "perhaps"}, "`keep_cluster` is 'perhaps'"),
     ],
@@ -221,12 +159,13 @@ def test_a_wrong_configuration_is_one_sentence(
     assert cluster.switched_off_ever == 0
 
 
-def test_a_control_is_violated_as_it_must_be_and_does_not_pass_for_held(cluster: FakeCluster) -> None:
-    broken = step("find_violated", STEPS, name="nothing-terminated", reason="taint-eviction")
+@pytest.mark.parametrize(("reason", "code"), [("taint-eviction", 0), ("another", 1)])
+def test_a_control_passes_where_it_is_violated_as_it_must_be(cluster: FakeCluster, reason: str, code: int) -> None:
+    broken = step("find_violated", STEPS, name="nothing-terminated", reason=reason)
     configuration: dict[str, object] = {"incident": "mass-termination", "control": "default-tolerations"}
     run = Run(OFF, ON, broken, configuration=configuration)
-    assert (run.code, run.status, run.deviated, run.verdict) == (1, "completed", True, "violated")
-    assert run.journal["kube-ordeal"]["passed"] is True
+    assert (run.code, run.status, run.deviated, run.verdict) == (code, "completed", bool(code), "violated")
+    assert run.journal["kube-ordeal"]["passed"] is not bool(code)
 
 
 def test_chaos_toolkits_log_and_journal_hold_no_secret_obey_nothing_and_are_their_owners_alone(
@@ -251,8 +190,8 @@ def test_the_page_is_made_when_the_recording_is_not_in_memory_any_more(
     held: list[object] = []
 
     def close(*_: object) -> None:
-        assert SESSION._run is not None
-        held.append(SESSION._run.history)
+        assert SESSION._open is not None
+        held.append(SESSION._open.history)
 
     monkeypatch.setattr("chaos.report.close.close", close)
     assert Run(OFF, ON, step("remember", STEPS), HELD).code == 0

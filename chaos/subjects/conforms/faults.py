@@ -41,6 +41,7 @@ class CutPodRoutes:
     """
 
     kind: ClassVar[str] = "cut-pod-routes"
+    counterpart: ClassVar[str] = "restore_pod_routes"
     needs: ClassVar[tuple[type, ...]] = (NodeNetwork,)
     node: str
 
@@ -111,6 +112,7 @@ class ScaleToZero:
     """
 
     kind: ClassVar[str] = "scale-to-zero"
+    counterpart: ClassVar[str] = "scale_back"
     needs: ClassVar[tuple[type, ...]] = (RunsContainers,)
     deployment: str = "kube-system/coredns"
 

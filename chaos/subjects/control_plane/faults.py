@@ -38,6 +38,7 @@ class PinKubelets:
     """
 
     kind: ClassVar[str] = "pin-kubelets"
+    counterpart: ClassVar[str] = "unpin_kubelets"
     needs: ClassVar[tuple[type, ...]] = (NodeExec, NodeNetwork)
     nodes: tuple[str, ...]
 

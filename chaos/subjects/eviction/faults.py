@@ -41,6 +41,7 @@ class PlaceStaticPod:
     """
 
     kind: ClassVar[str] = "place-static-pod"
+    counterpart: ClassVar[str] = "remove_static_pod"
     needs: ClassVar[tuple[type, ...]] = (NodeExec, RunsContainers)
     node: str
     name: str = "ordeal-static"
@@ -114,6 +115,7 @@ class DropPriority:
     """
 
     kind: ClassVar[str] = "drop-priority"
+    counterpart: ClassVar[str] = "restore_priority"
     needs: ClassVar[tuple[type, ...]] = (RunsContainers,)
     daemon_set: str = "kube-system/kube-proxy"
 

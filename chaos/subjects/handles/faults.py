@@ -151,6 +151,7 @@ class LowerHandleLimit:
     """
 
     kind: ClassVar[str] = "lower-handle-limit"
+    counterpart: ClassVar[str] = "raise_handle_limit"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
     node: str
     daemon: str
@@ -216,6 +217,7 @@ class EatHandles:
     """
 
     kind: ClassVar[str] = "eat-handles"
+    counterpart: ClassVar[str] = "release_handles"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
     node: str
     handles: int = 1000
@@ -312,6 +314,7 @@ class SocketStorm:
     """
 
     kind: ClassVar[str] = "socket-storm"
+    counterpart: ClassVar[str] = "end_socket_storm"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
     node: str
     target: str

@@ -82,6 +82,7 @@ class RenameNode:
     """
 
     kind: ClassVar[str] = "rename-node"
+    counterpart: ClassVar[str] = "put_name_back"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
     node: str
     name: str
@@ -166,6 +167,7 @@ class SetKubeletIdentity:
     """
 
     kind: ClassVar[str] = "set-kubelet-identity"
+    counterpart: ClassVar[str] = "restore_kubelet_identity"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
     node: str
     identity: str

@@ -43,6 +43,7 @@ class ProvideVolumes:
     """
 
     kind: ClassVar[str] = "provide-volumes"
+    counterpart: ClassVar[str] = "remove_volumes"
     needs: ClassVar[tuple[type, ...]] = (OwnFileSystems, NodeExec)
     nodes: tuple[str, ...]
     size_bytes: int
@@ -227,6 +228,7 @@ class TurnClock:
     """
 
     kind: ClassVar[str] = "turn-clock"
+    counterpart: ClassVar[str] = "turn_clock_back"
     needs: ClassVar[tuple[type, ...]] = (NodeExec, NodeNetwork)
     namespace: str
     pod: str

@@ -32,6 +32,7 @@ class DeletePods:
     """
 
     kind: ClassVar[str] = "delete-pods"
+    counterpart: ClassVar[str] = "await_replacements"
     needs: ClassVar[tuple[type, ...]] = ()
     namespace: str
     workload: str
@@ -95,6 +96,7 @@ class StallRuntime:
     """Stop containerd with SIGSTOP, so that it takes connections and answers none; undo lets it go on."""
 
     kind: ClassVar[str] = "stall-runtime"
+    counterpart: ClassVar[str] = "resume_runtime"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
     node: str
 

@@ -46,6 +46,7 @@ class LeakKernelMemory:
     """
 
     kind: ClassVar[str] = "leak-kernel-memory"
+    counterpart: ClassVar[str] = "return_kernel_memory"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
     node: str
     size_bytes: int
@@ -85,6 +86,7 @@ class LeaveFiles:
     """Leave `size_bytes` among the container runtime's files, as a driver does that forgets layers; undo removes it."""
 
     kind: ClassVar[str] = "leave-files"
+    counterpart: ClassVar[str] = "remove_files"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
     node: str
     size_bytes: int

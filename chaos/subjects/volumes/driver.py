@@ -64,6 +64,7 @@ class InstallRbdLock:
     """
 
     kind: ClassVar[str] = "install-rbd-lock"
+    counterpart: ClassVar[str] = "remove_rbd_lock"
     needs: ClassVar[tuple[type, ...]] = (NodeExec, SharesFolder)
     image: str
     release_lock: bool = True

@@ -36,6 +36,7 @@ class UpdateElsewhere:
     """
 
     kind: ClassVar[str] = "update-elsewhere"
+    counterpart: ClassVar[str] = "end_update"
     needs: ClassVar[tuple[type, ...]] = ()
     workloads: tuple[str, ...]
     node: str
@@ -88,6 +89,7 @@ class DrainNode:
     """
 
     kind: ClassVar[str] = "drain-node"
+    counterpart: ClassVar[str] = "uncordon_node"
     needs: ClassVar[tuple[type, ...]] = ()
     node: str
 
@@ -140,6 +142,7 @@ class MarkOutOfService:
     """
 
     kind: ClassVar[str] = "mark-out-of-service"
+    counterpart: ClassVar[str] = "return_to_service"
     needs: ClassVar[tuple[type, ...]] = ()
     node: str
 

@@ -47,6 +47,7 @@ class EditEtcdBehind:
     """
 
     kind: ClassVar[str] = "edit-etcd-behind"
+    counterpart: ClassVar[str] = "revert_etcd_edit"
     needs: ClassVar[tuple[type, ...]] = (EtcdBehind,)
     key: str
     old: str
@@ -85,6 +86,7 @@ class RestoreSnapshot:
     """
 
     kind: ClassVar[str] = "restore-snapshot"
+    counterpart: ClassVar[str] = "return_from_snapshot"
     needs: ClassVar[tuple[type, ...]] = (EtcdBehind,)
     snapshot: str
     bump_revision: int = 0

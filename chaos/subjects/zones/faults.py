@@ -35,6 +35,7 @@ class SwapComponent:
     """
 
     kind: ClassVar[str] = "swap-component"
+    counterpart: ClassVar[str] = "restore_component"
     needs: ClassVar[tuple[type, ...]] = (ComponentSwap,)
     component: str
     path: str
