@@ -77,8 +77,9 @@ _REGISTRY: dict[str, type[Fault[Any]]] = {}
 def fault(cls: type[F]) -> type[F]:
     """Register a fault's class by its kind, so that its undo is found again after a crash.
 
-    A class variable `counterpart` names what takes it back, in the words of who writes an experiment. Raises FaultError
-    where nothing says what its plan is, ValueError where the kind is another's.
+    A class variable `counterpart` names what takes it back, in the words of who writes an experiment.
+
+    Raises FaultError where nothing says what its plan is, ValueError where the kind is another's.
     """
     plan_type(cls)
     if cls.kind in _REGISTRY:

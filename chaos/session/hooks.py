@@ -57,7 +57,7 @@ class _Shown:
     """What a run of pytest's has beside: what is shown of it, how long it takes, how long it took the last time."""
 
     view: View
-    stopwatch: stopwatch.Stopwatch
+    watch: stopwatch.Stopwatch
     before_s: Mapping[str, float]
 
 
@@ -315,7 +315,7 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
         pytest.fail(NO_RERUN, pytrace=False)
     planning.skip_where_late(node, ordeal_run.results)
     wish, too_late = request.config.stash[CONFORM], partial(planning.too_late, node)
-    with request.config.stash[SHOWN].stopwatch.of(node) as node.stash[LAP]:
+    with request.config.stash[SHOWN].watch.of(node) as node.stash[LAP]:
         try:
             with ordeal_run.replaying(replay, this, node.nodeid, conform=wish, too_late=too_late) as made:
                 made.alone_again = case.is_alone_again(node, node.stash.get(NEXT, None))

@@ -5,7 +5,6 @@ python -m chaos.toolkit.experiments
 
 import inspect
 import json
-import sys
 import textwrap
 from pathlib import Path
 from string import Template
@@ -122,4 +121,3 @@ def _text(suite: Suite) -> str:
 
 if __name__ == "__main__":
     write(experiments_dir())
-    sys.stdout.write(f"{len(made())} experiments in {experiments_dir()}\n")
