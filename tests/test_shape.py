@@ -1,0 +1,44 @@
+"""The shape of the house (docs/design.md): short files, and few beside the rooms. Their order has import-linter."""
+
+from pathlib import Path
+
+import pytest
+
+CHAOS = Path(__file__).resolve().parents[1] / "chaos"
+LONGEST_LINES = 450
+BESIDE_THE_ROOMS = 6
+# Those that are still to be divided. The list only gets shorter.
+LONGER = {
+    "record/history.py",
+    "run/lab.py",
+    "session/hooks.py",
+    "toolkit/actions.py",
+    "toolkit/probes.py",
+    "toolkit/session.py",
+}
+
+
+def too_long(folder: Path) -> set[str]:
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*.py")
+        if len(path.read_text().splitlines()) > LONGEST_LINES
+    }
+
+
+def test_no_file_is_longer_than_a_reader_can_keep_in_mind() -> None:
+    longer = too_long(CHAOS)
+    assert not longer - LONGER, f"longer than {LONGEST_LINES} lines: divide {', '.join(sorted(longer - LONGER))}"
+    assert not LONGER - longer, f"short now: take {', '.join(sorted(LONGER - longer))} out of the list in this file"
+
+
+@pytest.mark.parametrize(("lines", "found"), [(LONGEST_LINES, set()), (LONGEST_LINES + 1, {"room/noun.py"})])
+def test_a_line_more_is_seen(tmp_path: Path, lines: int, found: set[str]) -> None:
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "noun.py").write_text("pass\n" * lines)
+    assert too_long(tmp_path) == found
+
+
+def test_modules_are_in_rooms() -> None:
+    beside = sorted(path.name for path in CHAOS.glob("*.py"))
+    assert len(beside) <= BESIDE_THE_ROOMS, f"put one of {', '.join(beside)} into a room"
