@@ -158,9 +158,9 @@ def test_nothing_that_a_run_writes_has_a_secret(
 
     lab: Any = SimpleNamespace(
         incident=find("mass-termination"), control=None, findings=[judge(telling, history)],
-        not_run_controls={"c": SAID}, used_cluster=cluster, cluster_kind="existing",
+        not_run_controls={"c": SAID}, cluster_kind="existing",
+        stage=SimpleNamespace(used=cluster, image_facts={"image redis": SAID}),
         profile=SimpleNamespace(name="smoke"), duration_s=1.0, replay="", facts={"said": SAID, "password": CANARY},
-        image_facts={"image redis": SAID},
         tables={"t": [{"said": SAID, "token": CANARY}]}, histories=[history.path], evidence=pieces,
     )  # fmt: skip
     results.begin("t", "mass-termination", cluster="existing", profile="smoke")
@@ -197,9 +197,10 @@ def test_what_is_judged_again_from_disk_is_what_was_judged(tmp_path: Path, telli
     assert judge(telling, History.load(path)).proof == finding.proof
     assert finding.recipe == Recipe("tells_what_it_saw", {"name": "said"})
     lab: Any = SimpleNamespace(
-        incident=find("mass-termination"), control=None, findings=[finding], not_run_controls={}, used_cluster=None,
+        incident=find("mass-termination"), control=None, findings=[finding], not_run_controls={},
+        stage=SimpleNamespace(used=None, image_facts={}),
         cluster_kind="kind", profile=SimpleNamespace(name="smoke"), duration_s=1.0, replay="", facts={},
-        image_facts={}, tables={},
+        tables={},
         histories=[path], evidence=[Piece("metrics", None, SAID)],
     )  # fmt: skip
     results.add(outcome_of(lab, "t", ""))

@@ -23,9 +23,10 @@ from chaos.record.history import FaultStep, History, Phase, SpecRun
 from chaos.results.specs import SpecResult
 from chaos.run import conforming
 from chaos.run.conforming import SMALL_DISK, CantConformError, Conforming
-from chaos.run.lab import CONFORMANCE, Lab, LacksAbilityError
+from chaos.run.lab import CONFORMANCE, Lab
 from chaos.run.profile import PROFILES
 from chaos.run.promised import REPLAY
+from chaos.run.stage import LacksAbilityError
 from chaos.subjects.conforms.faults import ScaleToZero
 
 SPEC = "[sig-apps] ReplicaSet should serve"
@@ -283,7 +284,7 @@ def lab(tmp_path: Path, built: list[str]) -> Callable[..., Lab]:
             incidents()[0], control, KIND, PROFILES["smoke"], needs=(), pool=nothing, journal=nothing, run="r",
             directory=tmp_path / "replay", report=lambda _: None, conform=wish,
         )  # fmt: skip
-        made._cluster = _cluster()
+        made.stage._cluster = _cluster()
         return made
 
     return make

@@ -21,9 +21,10 @@ from chaos.judge.catalogue import incidents
 from chaos.record.journal import Journal
 from chaos.report.close import close
 from chaos.run.incident import Replay
-from chaos.run.lab import Lab, LacksAbilityError
+from chaos.run.lab import Lab
 from chaos.run.obstacles import lacking_extra
 from chaos.run.profile import find as find_profile
+from chaos.run.stage import LacksAbilityError
 from chaos.run.suites import suites
 from tests.report.made import outcome, results
 from tests.test_cli import Home, refused

@@ -74,8 +74,8 @@ def test_a_workload_that_does_not_become_ready_leaves_evidence_of_why(
             raise OrdealError("it was not Ready")
 
     lab, _ = made(tmp_path)
-    lab.journal = SimpleNamespace(planned=lambda *_: None)  # type: ignore[assignment]
-    lab._cluster = SimpleNamespace(ref=ClusterRef("kind", "c", ""), nodes=lambda: [SimpleNamespace(name="n1")])  # type: ignore[assignment]
+    lab.stage._journal = SimpleNamespace(planned=lambda *_: None)  # type: ignore[assignment]
+    lab.stage._cluster = SimpleNamespace(ref=ClusterRef("kind", "c", ""), nodes=lambda: [SimpleNamespace(name="n1")])  # type: ignore[assignment]
     taken: list[tuple[Sequence[str], str]] = []
 
     def collect(_: object, nodes: Sequence[str], where: Path, *, since_wall: float) -> tuple[Piece, ...]:
@@ -96,8 +96,8 @@ def test_a_cluster_whose_harm_stays_is_not_used_again_though_its_nodes_are_ready
 ) -> None:
     lab, _ = made(tmp_path)
     spoiled: list[str] = []
-    lab._pool = SimpleNamespace(spoiled=spoiled.append)  # type: ignore[assignment]
-    lab._cluster = SimpleNamespace(ref=ClusterRef(SIMULATED, "c", ""), nodes=list)  # type: ignore[assignment]
+    lab.stage._pool = SimpleNamespace(spoiled=spoiled.append)  # type: ignore[assignment]
+    lab.stage._cluster = SimpleNamespace(ref=ClusterRef(SIMULATED, "c", ""), nodes=list)  # type: ignore[assignment]
     monkeypatch.setattr(module, "inject", partial(inject, landing_within_s=SHORT_S, undone_within_s=SHORT_S))
     monkeypatch.setattr(module.evidence, "collect", lambda *_, **__: ())
     with Journal(tmp_path / "run.jsonl") as lab.journal:
@@ -116,7 +116,7 @@ def test_evidence_of_a_fault_that_is_done_again_takes_nobodys_place(
 
     monkeypatch.setattr(module.evidence, "collect", collect)
     lab, _ = made(tmp_path)
-    lab._cluster = SimpleNamespace(nodes=list)  # type: ignore[assignment]
+    lab.stage._cluster = SimpleNamespace(nodes=list)  # type: ignore[assignment]
     for _ in range(3):
         lab.take_evidence("turn-clock", since_wall=0.0)
     folders = [piece.path.parent.name for piece in lab.evidence if piece.path is not None]
@@ -187,7 +187,7 @@ class _Cluster:
 
 
 def with_cluster(lab: Lab) -> Any:
-    lab._cluster = _Cluster()  # type: ignore[assignment]
+    lab.stage._cluster = _Cluster()  # type: ignore[assignment]
     return lab
 
 

@@ -24,9 +24,10 @@ from chaos.hosts.places import suites_dir
 from chaos.judge.catalogue import incidents
 from chaos.record.journal import Journal
 from chaos.run.incident import PLAIN, STATEFUL, Replay
-from chaos.run.lab import Lab, LacksAbilityError
+from chaos.run.lab import Lab
 from chaos.run.obstacles import lacking_specs, needed_for, obstacle, parts_of
 from chaos.run.profile import find as find_profile
+from chaos.run.stage import LacksAbilityError
 from chaos.run.suites import suites
 from tests.hosts.published import DIGEST, publish
 
@@ -181,7 +182,7 @@ def test_nodes_that_pull_themselves_are_told_no_tag_that_the_user_did_not_name(
     known = publish(tmp_path, monkeypatch)
     with a_lab(tmp_path, EXISTING, Far(), a_replay(images=("redis", "ceph")), needs=()) as lab:
         if named:
-            lab._images = {"redis": "mine/redis:1"}
+            lab.stage._images = {"redis": "mine/redis:1"}
             lab.cluster(Shape(timers=lab.timers))
             assert lab.image("redis") == "mine/redis:1"
             return

@@ -35,7 +35,7 @@ from chaos.clusters.abilities import EtcdBehind, Heartbeats, NodePower
 from chaos.errors import OrdealError
 from chaos.run.incident import incident
 from chaos.judge.base import Finding, Verdict
-from chaos.run.lab import LacksAbilityError
+from chaos.run.stage import LacksAbilityError
 
 def finding(verdict, reason=""):
     return Finding("nothing-terminated", verdict, "so it was seen", reason=reason)
@@ -474,7 +474,7 @@ def test_specs_that_are_left_out_are_said_unless_they_were_not_wanted(pytester: 
 
 def test_one_that_waited_too_long_is_skipped_and_named_as_left_out(pytester: pytest.Pytester) -> None:
     body = """
-from chaos.run.lab import LeftOutError
+from chaos.run.stage import LeftOutError
 
 @incident("mass-termination", on=("kind",))
 def test_late(lab):

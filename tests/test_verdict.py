@@ -69,9 +69,9 @@ class Away:
 
 def test_a_cluster_that_does_not_answer_at_the_end_costs_its_facts_alone() -> None:
     lab: Any = SimpleNamespace(
-        incident=INCIDENT, control=None, findings=[SOOT], not_run_controls={}, used_cluster=Away(), cluster_kind="kind",
+        incident=INCIDENT, control=None, findings=[SOOT], not_run_controls={}, cluster_kind="kind",
         profile=SimpleNamespace(name="smoke"), duration_s=1.0, replay="r", facts={},
-        image_facts={"image redis": "redis@sha256:ab"}, tables={}, histories=[],
+        stage=SimpleNamespace(used=Away(), image_facts={"image redis": "redis@sha256:ab"}), tables={}, histories=[],
         evidence=[],
     )  # fmt: skip
     outcome = outcome_of(lab, "test_x", "")

@@ -1,24 +1,21 @@
 """The lab: what a suite function is handed. It deploys, records, injects, holds, and takes findings."""
 
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import Protocol
 
 from chaos.basics.waiting import WaitedInVainError, eventually, hold
-from chaos.clusters.abilities import LoadsImages, NodeNetwork, NodePower, missing
-from chaos.clusters.base import EXISTING, KIND, Cluster
+from chaos.clusters.abilities import NodeNetwork
+from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape, Timers
-from chaos.conformance.program import plain
 from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError
 from chaos.harm.base import Fault, NotUndoneError, Plan, inject
-from chaos.hosts import engine, mutants, registry, workload_images
+from chaos.hosts import mutants
 from chaos.judge.base import Figure, Finding, Invariant, Verdict, judge
 from chaos.judge.catalogue import Incident
 from chaos.judge.conformance import AFTER, BEFORE
@@ -27,23 +24,22 @@ from chaos.judge.start import NOT_STARTED, STARTED
 from chaos.record import evidence
 from chaos.record.evidence import Piece
 from chaos.record.history import FaultStep, History, Observation, Phase, Sample
-from chaos.record.journal import WORKLOAD, Journal
+from chaos.record.journal import Journal
 from chaos.record.leases import LeaseSamples
 from chaos.record.probing import ServiceProbes, steady
 from chaos.record.recorder import Recorder
 from chaos.results.results import Row
 from chaos.results.specs import SpecResult
 from chaos.run.conforming import CantConformError, Conforming
-from chaos.run.incident import HARDENED, Load, Replay
+from chaos.run.incident import HARDENED, Replay
 from chaos.run.live import Now
-from chaos.run.obstacles import lacking_extra, lacking_image, lacking_name, lacking_part, lacking_specs, obstacle
 from chaos.run.pool import Pool
 from chaos.run.profile import Profile
 from chaos.run.promised import Conditions, Register, beginning
+from chaos.run.stage import LacksAbilityError, Stage, Workload
 from chaos.run.turn import Turn
-from chaos.workloads.base import pulled_by_nodes
 from chaos.workloads.starter import start_pod
-from chaos.workloads.web import Deployed, remove_namespace
+from chaos.workloads.web import Deployed
 
 # These end by what is seen, and are as long as the slowest machine needs.
 STEADY_WITHIN_S = 300.0
@@ -52,14 +48,6 @@ LATE_S = 180.0  # so much longer than what is promised a recovery is waited for:
 CONFORMANCE, NOT_RUN = "conformance", "not run: "  # the name of a fact, and how it begins
 
 Sampler = Callable[[History], AbstractContextManager[object]]
-
-
-class Workload(Protocol):
-    """Something that can be put on a cluster."""
-
-    @property
-    def name(self) -> str: ...
-    def deploy(self, cluster: Cluster, run: str, namespace: str) -> Deployed: ...
 
 
 class Lab:
@@ -99,27 +87,35 @@ class Lab:
         self.storage_class, self.upgrade_to = storage_class, upgrade_to
         self.findings: list[Finding] = []
         self.facts: dict[str, Figure] = {}
-        self.image_facts: dict[str, str] = {}  # what the engine, or the nodes, say of the workloads' images
         self.not_run_controls: dict[str, str] = {}
         self.tables: dict[str, Sequence[Row]] = {}
         self.histories: list[Path] = []
         self.evidence: list[Piece] = []
         self._needs, self._pool, self._run, self._directory, self._report = needs, pool, run, directory, report
-        self._images, self._turn, self._declared = images or {}, turn, declared
-        self._too_late = too_late
+        self._images = images or {}
+        self.stage = Stage(
+            incident.id,
+            cluster_kind,
+            self.timers,
+            variant=control or HARDENED,
+            needs=needs,
+            declared=declared,
+            pool=pool,
+            journal=journal,
+            run=run,
+            images=self._images,
+            turn=turn,
+            too_late=too_late,
+            phase=self.phase,
+            report=report,
+        )
         wish = conform if conform is not None and control is None else Wish()
         self._beginning = beginning(
             incident.id, replay, control=control or "", cluster=cluster_kind, profile=profile.name
         )
         self._conforming = Conforming(wish, directory, report, self._beginning)
-        self._cluster: Cluster | None = None
-        self._deployed: list[tuple[Cluster, str, int]] = []  # with its namespace and its entry in the journal
         self._history: History | None = None
         self._recorder: Recorder | None = None
-        self._abandoned = False
-        self.alone_again = False  # the next replay of this process wants the machine, and a cluster like this one
-        self._used_up = ""
-        self._harmed = ""  # why the cluster is harmed for good, where it is
         self._began = time.monotonic()
         self.now = Now("start", "", self._began)
         promises = declared.promises if declared is not None else None
@@ -129,97 +125,27 @@ class Lab:
 
     def cluster(self, shape: Shape) -> Cluster:
         """The cluster of that shape, made where there is none. Raises OrdealError, LacksAbilityError."""
-        self.phase("cluster")
-        if self.cluster_kind == EXISTING and shape != Shape(workers=shape.workers, timers=self.timers):
-            raise LacksAbilityError("an existing cluster is taken as it is, and this replay needs other flags")
-        with self._taking_turns():
-            self._cluster = self._pool.acquire(self.cluster_kind, shape)
-        lacking = missing(self._cluster, self._needs)
-        if lacking:
-            raise LacksAbilityError(f"{self.incident.id} needs {', '.join(lacking)}, which this cluster has not")
-        containers = self.cluster_kind == EXISTING and isinstance(self._cluster, NodePower)  # of this machine
-        if self._declared is not None and containers:
-            why = lacking_part(self._declared, made=False) or lacking_image(self._declared, self._images)
-            if why:
-                raise LacksAbilityError(why)
-        pulls = not isinstance(self._cluster, LoadsImages)
-        if self._declared is not None and pulls and (why := lacking_name(self._declared, self._images)):
-            raise LacksAbilityError(why)
-        return self._cluster
-
-    @contextmanager
-    def _taking_turns(self) -> Iterator[None]:
-        """Around getting a cluster, which may go on beside others that wait, also for a replay that then is alone."""
-        turn = self._turn
-        if turn is None:
-            self._check_machine()
-            yield
-            return
-        load, memory_bytes = (self._declared.load, self._declared.memory_bytes) if self._declared else (Load.WAITS, 0)
-        if self.cluster_kind == EXISTING:  # all have the same one: two faults at once would be each other's harm
-            load = Load.ALONE
-        first = Load.WAITS if load is Load.ALONE and not turn.alone else load
-
-        def waiting() -> None:
-            self.phase("wait", "another replay, or a build, has the machine")
-
-        if self.cluster_kind == KIND:  # a simulated one needs little, and builds what it lacks
-            turn.prepared(self._wait_for_setup)
-        self._check_machine()  # set-up may have brought what it lacked
-        turn.take(first, memory_bytes=memory_bytes, waiting=waiting, make_room=self._pool.make_room)
-        if why := self._too_late():
-            raise LeftOutError(why)
-        yield
-        turn.take(load, memory_bytes=memory_bytes, waiting=waiting)
-
-    def _check_machine(self) -> None:
-        """Raises LacksAbilityError where this machine can't do the replay on such a cluster."""
-        if self._declared is None:
-            return
-        if why := lacking_extra(self._declared, self.cluster_kind):
-            raise LacksAbilityError(why)
-        if self.cluster_kind != KIND:
-            return
-        if not self._pool.image_is_given and (why := lacking_specs(self._declared, plain(self.kubernetes))):
-            raise LacksAbilityError(why)
-        if why := obstacle(self._declared, self._images):
-            raise LacksAbilityError(why)
-
-    def _wait_for_setup(self) -> None:
-        """What this process keeps up meanwhile would take from the build."""
-        self.phase("wait", "set-up goes on")
-        self._pool.make_room()
+        return self.stage.cluster(shape)
 
     @property
     def current(self) -> Cluster:
         """The cluster in use. Raises OrdealError before the suite asked for one."""
-        if self._cluster is None:
-            raise OrdealError("the suite has asked for no cluster yet: call lab.cluster(shape) first")
-        return self._cluster
-
-    @property
-    def used_cluster(self) -> Cluster | None:
-        """The cluster in use, or None."""
-        return self._cluster
+        return self.stage.current
 
     @property
     def kubernetes(self) -> str:
         """The version of the clusters that are made, as the user asked for it."""
-        return self._pool.kubernetes
+        return self.stage.kubernetes
 
     def use_up(self, why: str, version: str) -> None:
-        """This replay makes another cluster of the current one, and nothing can take that back. `why` says by what;
-        `version` is the Kubernetes version that it has then.
+        """As Stage.use_up; `version` is the Kubernetes version that the cluster has then.
 
-        So it is journalled as one to delete, also where it was to be kept, and goes at the replay's end. Raises
-        LacksAbilityError for an existing cluster: it is not ours to use up; CantConformError where specs are to be run
-        after it, and there is no e2e.test of that version.
+        Raises LacksAbilityError for an existing cluster; CantConformError where specs are to be run after it, and there
+        is no e2e.test of that version.
         """
-        if self.cluster_kind == EXISTING:
-            raise LacksAbilityError(f"{why}, which can't be taken back: it takes a cluster of its own")
+        self.stage.refuse_existing(why)
         self._conforming.check(version)
-        self._pool.use_up(self.cluster_kind)
-        self._used_up = why
+        self.stage.use_up(why)
 
     @contextmanager
     def apart(self, tag: str) -> Iterator["Lab"]:
@@ -247,7 +173,7 @@ class Lab:
         finally:
             self.histories.extend(lab.histories)
             self.evidence.extend(lab.evidence)
-            lab.forget_workloads()
+            lab.stage.forget_workloads()
             pool.close()
 
     @property
@@ -265,61 +191,32 @@ class Lab:
 
         Where it does not become so, evidence of why is taken, and what it raised is raised.
         """
-        self.phase("deploy")
-        cluster, namespace = self.current, f"ordeal-{workload.name}-{uuid.uuid4().hex[:6]}"
-        entry = self.journal.planned(WORKLOAD, cluster.ref.narrowed(), {"namespace": namespace})
-        self._deployed.append((cluster, namespace, entry))
         since_wall = time.time()
         try:
-            deployed = workload.deploy(cluster, self._run, namespace)
+            return self.stage.deploy(workload)
         except OrdealError:
             self._evidence_of_failure(f"deploy-{workload.name}", since_wall)
             raise
-        if self.cluster_kind == EXISTING and not isinstance(cluster, LoadsImages):
-            self.image_facts |= pulled_by_nodes(cluster, namespace)
-        return deployed
 
     def image(self, name: str, given: str = "") -> str:
-        """The image to run for a workload (see chaos.hosts.workload_images), on every node of the current cluster.
-
-        The one that is `given` here, else the user's option, else our own, built where it is missing, or the published
-        one by its digest. Raises OrdealError where it can't be had or lacks the server. A cluster that we can't load
-        images into pulls it itself.
-        """
-        cluster, given = self.current, given or self._images.get(name, "")
-        if self._declared is not None and name not in self._declared.images:
-            raise OrdealError(f"this replay runs {name}: its mark has to say so, images=({name!r},)")
-        self.phase("image", name)
-        if not isinstance(cluster, LoadsImages):
-            return given or workload_images.pulled_by_nodes(name)
-        with nullcontext() if given or workload_images.is_there(name) else self._building(f"the image of {name}"):
-            chosen = workload_images.choose(name, given, report=self._report)
-        self.image_facts[f"image {name}"] = f"{chosen}: {registry.told(engine.chosen(), chosen)}"
-        return cluster.load_image(chosen)
-
-    def mutant(self, name: str) -> mutants.Built:
-        """The program of a mutant for the current cluster's version, built now unless the cache has it.
-
-        Raises OrdealError as chaos.hosts.mutants.build does, and where the suite function has not declared it.
-        """
-        if self._declared is not None and name not in self._declared.mutants.get(self.control or HARDENED, ()):
-            raise OrdealError(f"this variant runs the mutant {name}: its mark has to say so, in `mutants`")
-        version = plain(self.current.kubernetes)
-        with nullcontext() if mutants.built(name, version) else self._building(name):
-            return mutants.build(name, version, report=lambda line: self.phase("build", line))
-
-    @contextmanager
-    def _building(self, what: str) -> Iterator[None]:
-        """Around a build: beside it go only replays that wait."""
-        if self._turn is None:
-            yield
-            return
-        with self._turn.building(lambda: self.phase("wait", f"to build {what}: another replay has the machine")):
-            yield
+        """The image to run for a workload, on every node of the cluster: see Stage.image. Raises OrdealError."""
+        return self.stage.image(name, given)
 
     def given_image(self, option: str) -> str:
         """The image that the user named by --OPTION-image, not tried yet; "" where none was named."""
         return self._images.get(option, "")
+
+    def mutant(self, name: str) -> mutants.Built:
+        """The program of a mutant for the current cluster's version: see Stage.mutant. Raises OrdealError."""
+        return self.stage.mutant(name)
+
+    def removing_workloads(self) -> AbstractContextManager[None]:
+        """Within it workloads may stand on what is configured around it: they are removed first. See Stage."""
+        return self.stage.removing_workloads()
+
+    def remove_workloads(self) -> int:
+        """Remove what was deployed; returns how many. Raises OrdealError; what stays then is in the journal."""
+        return self.stage.remove_workloads()
 
     # --- the story
 
@@ -397,7 +294,7 @@ class Lab:
             with inject(fault, self.current, self.journal, history, not_landed=not_landed) as saved:
                 yield saved
         except NotUndoneError as error:
-            self._harmed = str(error)
+            self.stage.spoil(str(error))
             raise
 
     def take_evidence(self, of: str, *, since_wall: float, nodes: Sequence[str] = ()) -> None:
@@ -487,7 +384,7 @@ class Lab:
 
     def nodes_ready(self) -> bool:
         """Whether every node is Ready now. Raises OrdealError where the API server does not answer."""
-        return all(n.ready == "True" for n in self.current.nodes())
+        return self.stage.nodes_ready()
 
     def kubelets_report(self) -> bool:
         """Whether, since the last fault was undone, every kubelet has renewed its lease. Needs `record(probe=...)`."""
@@ -589,7 +486,7 @@ class Lab:
         suite's mark declares a promise that was not judged.
         """
         conforming = self._conforming
-        if self._cluster is None:
+        if self.stage.used is None:
             conforming.not_run = conforming.not_run or "the replay leaves no cluster to run them on"
         self._conform(AFTER)
         for history, invariant in conforming.judged_by():
@@ -619,83 +516,14 @@ class Lab:
 
     # --- the end
 
+    def clean_up(self) -> None:
+        """Remove what was deployed; a cluster that is not sound afterwards is not used again."""
+        self.stage.clean_up(self._conforming.left)
+
     @property
     def duration_s(self) -> float:
         """Seconds since the replay began."""
         return time.monotonic() - self._began
-
-    def remove_workloads(self) -> int:
-        """Remove what was deployed; returns how many. Raises OrdealError; what stays then is in the journal."""
-        removed = 0
-        while self._deployed:
-            cluster, namespace, entry = self._deployed[-1]
-            if cluster is self._cluster:  # another one is gone by now, with all that was on it
-                remove_namespace(cluster, namespace)
-            self.journal.undone(entry)
-            self._deployed.pop()
-            removed += 1
-        return removed
-
-    @contextmanager
-    def removing_workloads(self) -> Iterator[None]:
-        """Remove the workloads at the block's end, before what they stand on is taken away. What the block raises
-        is not hidden by workloads that can't be removed: that is tried again at the replay's end.
-        """
-        try:
-            yield
-        except BaseException:
-            with suppress(OrdealError):
-                self.remove_workloads()
-            raise
-        self.remove_workloads()
-
-    def forget_workloads(self) -> None:
-        """They go with their cluster, which is about to be deleted and has an entry of its own in the journal."""
-        while self._deployed:
-            self.journal.undone(self._deployed.pop()[2])
-
-    def abandon(self) -> None:
-        """The run was interrupted: a cluster of ours is to be deleted as it is, without waiting for anything."""
-        self._abandoned = True
-
-    def clean_up(self) -> None:
-        """Remove what was deployed; a cluster that is not sound afterwards is not used again."""
-        try:
-            self._clean_up()
-        finally:
-            if self._turn is not None:
-                if self._turn.alone and not self.alone_again:
-                    self._pool.discard(self.cluster_kind)  # it would go on beside whoever is next
-                if not (self._turn.alone and self.alone_again):
-                    self._turn.give_back()
-
-    def _clean_up(self) -> None:
-        cluster = self._cluster
-        if cluster is None:
-            return
-        if self._abandoned and self.cluster_kind != EXISTING:
-            self._spoil(cluster, "the run was interrupted")
-            return
-        if self._used_up:
-            self._spoil(cluster, self._used_up)
-            return
-        if self._harmed and self.cluster_kind != EXISTING:
-            self._spoil(cluster, self._harmed)
-            return
-        if self._conforming.left:
-            self._spoil(cluster, self._conforming.left)
-            return
-        try:
-            eventually(self.nodes_ready, within_s=SOUND_WITHIN_S, what=f"every node of {cluster.ref.name} to be Ready")
-            self.remove_workloads()
-        except OrdealError as error:
-            self._spoil(cluster, str(error))
-
-    def _spoil(self, cluster: Cluster, why: str) -> None:
-        self._report(f"cluster {cluster.ref.name} is not used again: {why}")
-        if self.cluster_kind != EXISTING:
-            self.forget_workloads()
-        self._pool.spoiled(self.cluster_kind)
 
     def _probes(self, probe: Deployed, history: History) -> ServiceProbes:
         cluster = self.current
@@ -720,11 +548,3 @@ class Lab:
     def _observe(self, name: str, subject: str, seen: str) -> None:
         if self._history is not None:
             self._history.add(Observation(self._history.now(), name, subject, seen))
-
-
-class LeftOutError(OrdealError):
-    """The replay waited for its turn, and would not end in time any more: it is left out with this reason."""
-
-
-class LacksAbilityError(OrdealError):
-    """The cluster can't do what the incident needs: the replay is skipped with this reason."""

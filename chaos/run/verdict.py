@@ -45,12 +45,12 @@ def outcome_of(lab: Lab, test: str, problem: str) -> Outcome:
     """What came out of a replay, for the results. Asks the cluster for its facts while it is still there."""
     verdict, passed, why = verdict_of(lab.incident, lab.control, lab.findings, problem)
     why += "".join(f"; control not run: {control} ({reason})" for control, reason in lab.not_run_controls.items())
-    cluster = lab.used_cluster
+    cluster = lab.stage.used
     try:
-        facts = {**cluster.facts(), **lab.image_facts} if cluster else {}
+        facts = {**cluster.facts(), **lab.stage.image_facts} if cluster else {}
         kubernetes = cluster.kubernetes if cluster else ""
     except (OrdealError, ApiException, HTTPError) as error:  # no API server answers: the verdict is kept all the same
-        facts, kubernetes = {"not to be had": str(error), **lab.image_facts}, ""
+        facts, kubernetes = {"not to be had": str(error), **lab.stage.image_facts}, ""
     return Outcome(
         id=lab.incident.id,
         variant="control" if lab.control else "hardened",

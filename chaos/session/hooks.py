@@ -35,10 +35,11 @@ from chaos.results.saved import SavedRun, load
 from chaos.run import case, durations, undo
 from chaos.run.deadline import DEADLINE, Deadline, in_time
 from chaos.run.incident import replay_of
-from chaos.run.lab import CONFORMANCE, NOT_RUN, Lab, LeftOutError
+from chaos.run.lab import CONFORMANCE, NOT_RUN, Lab
 from chaos.run.live import View
 from chaos.run.options import Options, misnamed, options_of
 from chaos.run.pool import check_name
+from chaos.run.stage import LeftOutError
 from chaos.session import candidates, planning, pytest_specs, showing, stopwatch, telling
 from chaos.session.preparing import Preparing, prepare
 from chaos.session.run import Judged, Run, claim, settle, wish_of, wishes_of
@@ -318,7 +319,7 @@ def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
     with request.config.stash[SHOWN].watch.of(node) as node.stash[LAP]:
         try:
             with ordeal_run.replaying(replay, this, node.nodeid, conform=wish, too_late=too_late) as made:
-                made.alone_again = case.is_alone_again(node, node.stash.get(NEXT, None))
+                made.stage.alone_again = case.is_alone_again(node, node.stash.get(NEXT, None))
                 node.stash[LAB] = made
                 yield made
         finally:

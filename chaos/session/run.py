@@ -28,10 +28,11 @@ from chaos.run.case import AUTO, Case
 from chaos.run.claim import claimed
 from chaos.run.deadline import beneath, is_nothing_else
 from chaos.run.incident import Replay
-from chaos.run.lab import Lab, LacksAbilityError, LeftOutError
+from chaos.run.lab import Lab
 from chaos.run.options import Options
 from chaos.run.pool import Pool, Wishes
 from chaos.run.profile import find as find_profile
+from chaos.run.stage import LacksAbilityError, LeftOutError
 from chaos.run.turn import Turn
 from chaos.run.verdict import outcome_of
 from chaos.setup import room
@@ -189,7 +190,7 @@ class Run:
         except FAILURES as error:
             problem = told(error)
         except KeyboardInterrupt as error:
-            lab.abandon()
+            lab.stage.abandon()
             stays = "".join(f"; {each}" for each in beneath(error) if isinstance(each, FaultError))
             if not is_nothing_else(error):
                 judged.outcome = self._conclude(lab, test, f"the run was interrupted{stays}")

@@ -37,7 +37,8 @@ from chaos.results.results import Outcome
 from chaos.run import case, suites, undo
 from chaos.run.case import AUTO, Case
 from chaos.run.incident import Replay
-from chaos.run.lab import Lab, Workload
+from chaos.run.lab import Lab
+from chaos.run.stage import Workload
 from chaos.run.verdict import outcome_of
 from chaos.session.run import Judged, Run, claim, settle, wish_of
 from chaos.toolkit.settings import OWN, Configuration, Settings, settings
@@ -234,7 +235,7 @@ class Session:
 
     def cluster(self) -> Cluster:
         """The cluster in use; where no activity chose one, the one that the configuration names."""
-        return self.lab.used_cluster or self.lab.cluster(Shape(timers=self.lab.timers))
+        return self.lab.stage.used or self.lab.cluster(Shape(timers=self.lab.timers))
 
     def nodes(self) -> tuple[Node, ...]:
         """The nodes as they were when they were first asked for: their names are needed while no API server answers."""
@@ -366,7 +367,7 @@ class Session:
             if options.keep_cluster:
                 stack.callback(lab.clean_up)
             else:
-                lab.forget_workloads()  # they go with their cluster
+                lab.stage.forget_workloads()  # they go with their cluster
 
     @property
     def _opened(self) -> _Open:

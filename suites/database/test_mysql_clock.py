@@ -8,8 +8,9 @@ from chaos.hosts.extras import DATABASES
 from chaos.judge.data import no_acknowledged_write_lost, served_again_within
 from chaos.judge.pods import no_container_restarted
 from chaos.run.incident import HARDENED, STATEFUL, incident
-from chaos.run.lab import Lab, LacksAbilityError
+from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
+from chaos.run.stage import LacksAbilityError
 from chaos.subjects.mysql.faults import TurnClock
 from chaos.subjects.mysql.promises import clock_was_turned, replication_runs
 from chaos.subjects.mysql.sampler import MemberWatch, observe_logs, read_back, write_settings

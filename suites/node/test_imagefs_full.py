@@ -17,9 +17,10 @@ from chaos.judge.start import new_pods_start
 from chaos.record.history import History, Observation
 from chaos.report.mutants import killed_row
 from chaos.run.incident import DENSE, incident
-from chaos.run.lab import Lab, LacksAbilityError
+from chaos.run.lab import Lab
 from chaos.run.profile import Profile
 from chaos.run.promised import WORKERS, Conditions, Judged, judged, node_of, says
+from chaos.run.stage import LacksAbilityError
 from chaos.subjects.eviction.faults import DropPriority, PlaceStaticPod
 from chaos.subjects.eviction.promises import (
     critical_pods_stay,

@@ -6,8 +6,9 @@ from chaos.clusters.abilities import LoadsImages
 from chaos.clusters.base import EXISTING
 from chaos.clusters.shape import Shape, stateful_shape
 from chaos.run.incident import STATEFUL, incident
-from chaos.run.lab import Lab, LacksAbilityError
+from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
+from chaos.run.stage import LacksAbilityError
 from chaos.subjects.mysql.named import Named
 from chaos.subjects.mysql.promises import server_version_not_affected
 from chaos.subjects.mysql.versions import read_image, read_of, read_running

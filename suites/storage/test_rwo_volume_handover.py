@@ -18,8 +18,9 @@ from chaos.record.history import History, Sample
 from chaos.results.results import Row
 from chaos.run.chance import hold_for_taints
 from chaos.run.incident import HARDENED, STATEFUL, incident
-from chaos.run.lab import Lab, LacksAbilityError, Sampler
+from chaos.run.lab import Lab, Sampler
 from chaos.run.promised import WORKERS, Conditions, Judged, judged, says
+from chaos.run.stage import LacksAbilityError
 from chaos.subjects.volumes import pool as rbd_lock
 from chaos.subjects.volumes.driver import InstallRbdLock, folder_of
 from chaos.subjects.volumes.handover import DrainNode, MarkOutOfService, UpdateElsewhere

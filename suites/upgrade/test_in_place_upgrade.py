@@ -10,8 +10,9 @@ from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.judge.start import new_pods_start
 from chaos.record.history import History, Observation
 from chaos.run.incident import Load, incident
-from chaos.run.lab import Lab, LacksAbilityError
+from chaos.run.lab import Lab
 from chaos.run.promised import NODES, Conditions, Judged, Seen, judged, says
+from chaos.run.stage import LacksAbilityError
 from chaos.subjects.upgrade.kubeadm import NEVER, Upgrade, path
 from chaos.subjects.upgrade.promises import (
     APPLY_BEGUN,

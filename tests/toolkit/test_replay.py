@@ -18,7 +18,7 @@ from chaos.harm.node import PowerOff
 from chaos.record.history import History
 from chaos.run.incident import incident
 from chaos.judge.base import Invariant, held, violated
-from chaos.run.lab import LacksAbilityError
+from chaos.run.stage import LacksAbilityError
 
 @incident("mass-termination", on=("kind",), controls=("default-tolerations",))
 def test_told(lab):

@@ -1,0 +1,303 @@
+"""Where one replay is played: its cluster, its turn on this machine, what was put there, and how it is left."""
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Protocol
+
+from chaos.basics.waiting import eventually
+from chaos.clusters.abilities import LoadsImages, NodePower, missing
+from chaos.clusters.base import EXISTING, KIND, Cluster
+from chaos.clusters.shape import Shape, Timers
+from chaos.conformance.program import plain
+from chaos.errors import OrdealError
+from chaos.hosts import engine, mutants, registry, workload_images
+from chaos.record.journal import WORKLOAD, Journal
+from chaos.run.incident import Load, Replay
+from chaos.run.obstacles import lacking_extra, lacking_image, lacking_name, lacking_part, lacking_specs, obstacle
+from chaos.run.pool import Pool
+from chaos.run.turn import Turn
+from chaos.workloads.base import pulled_by_nodes
+from chaos.workloads.web import Deployed, remove_namespace
+
+SOUND_WITHIN_S = 120.0  # ends by what is seen, and is as long as the slowest machine needs
+
+
+class LeftOutError(OrdealError):
+    """The replay waited for its turn, and would not end in time any more: it is left out with this reason."""
+
+
+class LacksAbilityError(OrdealError):
+    """The cluster can't do what the incident needs: the replay is skipped with this reason."""
+
+
+class Workload(Protocol):
+    """Something that can be put on a cluster."""
+
+    @property
+    def name(self) -> str: ...
+    def deploy(self, cluster: Cluster, run: str, namespace: str) -> Deployed:
+        """Put it into a namespace of its own, and wait until it is Ready. Raises OrdealError."""
+        ...
+
+
+class Tell(Protocol):
+    """Says what goes on now."""
+
+    def __call__(self, name: str, detail: str = "") -> None: ...
+
+
+class Stage:
+    """The cluster of one replay, and all that is to be taken away from it again."""
+
+    def __init__(
+        self,
+        incident: str,
+        cluster_kind: str,
+        timers: Timers,
+        *,
+        variant: str,
+        needs: Sequence[type],
+        declared: Replay | None,
+        pool: Pool,
+        journal: Journal,
+        run: str,
+        images: Mapping[str, str],
+        turn: Turn | None,
+        too_late: Callable[[], str],
+        phase: Tell,
+        report: Callable[[str], None],
+    ) -> None:
+        """`variant`: HARDENED, or the control's id. The others are as in Lab."""
+        self.cluster_kind = cluster_kind
+        self.alone_again = False  # the next replay of this process wants the machine, and a cluster like this one
+        self.image_facts: dict[str, str] = {}  # what the engine, or the nodes, say of the workloads' images
+        self._incident, self._timers, self._variant, self._needs = incident, timers, variant, needs
+        self._declared, self._pool, self._journal, self._run = declared, pool, journal, run
+        self._images, self._turn, self._too_late, self._phase, self._report = images, turn, too_late, phase, report
+        self._cluster: Cluster | None = None
+        self._deployed: list[tuple[Cluster, str, int]] = []  # with its namespace and its entry in the journal
+        self._abandoned, self._spoiled = False, ""
+
+    def cluster(self, shape: Shape) -> Cluster:
+        """The cluster of that shape, made where there is none. Raises OrdealError, LacksAbilityError."""
+        self._phase("cluster")
+        if self.cluster_kind == EXISTING and shape != Shape(workers=shape.workers, timers=self._timers):
+            raise LacksAbilityError("an existing cluster is taken as it is, and this replay needs other flags")
+        with self._taking_turns():
+            self._cluster = self._pool.acquire(self.cluster_kind, shape)
+        lacking = missing(self._cluster, self._needs)
+        if lacking:
+            raise LacksAbilityError(f"{self._incident} needs {', '.join(lacking)}, which this cluster has not")
+        containers = self.cluster_kind == EXISTING and isinstance(self._cluster, NodePower)  # of this machine
+        if self._declared is not None and containers:
+            why = lacking_part(self._declared, made=False) or lacking_image(self._declared, self._images)
+            if why:
+                raise LacksAbilityError(why)
+        pulls = not isinstance(self._cluster, LoadsImages)
+        if self._declared is not None and pulls and (why := lacking_name(self._declared, self._images)):
+            raise LacksAbilityError(why)
+        return self._cluster
+
+    @contextmanager
+    def _taking_turns(self) -> Iterator[None]:
+        """Around getting a cluster, which may go on beside others that wait, also for a replay that then is alone."""
+        turn = self._turn
+        if turn is None:
+            self._check_machine()
+            yield
+            return
+        load, memory_bytes = (self._declared.load, self._declared.memory_bytes) if self._declared else (Load.WAITS, 0)
+        if self.cluster_kind == EXISTING:  # all have the same one: two faults at once would be each other's harm
+            load = Load.ALONE
+        first = Load.WAITS if load is Load.ALONE and not turn.alone else load
+
+        def waiting() -> None:
+            self._phase("wait", "another replay, or a build, has the machine")
+
+        if self.cluster_kind == KIND:  # a simulated one needs little, and builds what it lacks
+            turn.prepared(self._wait_for_setup)
+        self._check_machine()  # set-up may have brought what it lacked
+        turn.take(first, memory_bytes=memory_bytes, waiting=waiting, make_room=self._pool.make_room)
+        if why := self._too_late():
+            raise LeftOutError(why)
+        yield
+        turn.take(load, memory_bytes=memory_bytes, waiting=waiting)
+
+    def _check_machine(self) -> None:
+        """Raises LacksAbilityError where this machine can't do the replay on such a cluster."""
+        if self._declared is None:
+            return
+        if why := lacking_extra(self._declared, self.cluster_kind):
+            raise LacksAbilityError(why)
+        if self.cluster_kind != KIND:
+            return
+        if not self._pool.image_is_given and (why := lacking_specs(self._declared, plain(self.kubernetes))):
+            raise LacksAbilityError(why)
+        if why := obstacle(self._declared, self._images):
+            raise LacksAbilityError(why)
+
+    def _wait_for_setup(self) -> None:
+        """What this process keeps up meanwhile would take from the build."""
+        self._phase("wait", "set-up goes on")
+        self._pool.make_room()
+
+    @property
+    def current(self) -> Cluster:
+        """The cluster in use. Raises OrdealError before the suite asked for one."""
+        if self._cluster is None:
+            raise OrdealError("the suite has asked for no cluster yet: call lab.cluster(shape) first")
+        return self._cluster
+
+    @property
+    def used(self) -> Cluster | None:
+        """The cluster in use, or None."""
+        return self._cluster
+
+    @property
+    def kubernetes(self) -> str:
+        """The version of the clusters that are made, as the user asked for it."""
+        return self._pool.kubernetes
+
+    def use_up(self, why: str) -> None:
+        """This replay makes another cluster of the current one, and nothing can take that back. `why` says by what.
+
+        So it is journalled as one to delete, also where it was to be kept, and goes at the replay's end. Raises
+        LacksAbilityError for an existing cluster: it is not ours to use up.
+        """
+        self.refuse_existing(why)
+        self._pool.use_up(self.cluster_kind)
+        self.spoil(why)
+
+    def refuse_existing(self, why: str) -> None:
+        """Raises LacksAbilityError for an existing cluster: it is not ours to use up."""
+        if self.cluster_kind == EXISTING:
+            raise LacksAbilityError(f"{why}, which can't be taken back: it takes a cluster of its own")
+
+    def spoil(self, why: str) -> None:
+        """No other replay may have this cluster, if it is ours to delete: it goes when this one is over."""
+        self._spoiled = self._spoiled or why
+
+    def deploy(self, workload: Workload) -> Deployed:
+        """Put a workload on the cluster and wait until it is Ready. It is removed after the replay.
+
+        Raises OrdealError.
+        """
+        self._phase("deploy")
+        cluster, namespace = self.current, f"ordeal-{workload.name}-{uuid.uuid4().hex[:6]}"
+        entry = self._journal.planned(WORKLOAD, cluster.ref.narrowed(), {"namespace": namespace})
+        self._deployed.append((cluster, namespace, entry))
+        deployed = workload.deploy(cluster, self._run, namespace)
+        if self.cluster_kind == EXISTING and not isinstance(cluster, LoadsImages):
+            self.image_facts |= pulled_by_nodes(cluster, namespace)
+        return deployed
+
+    def image(self, name: str, given: str = "") -> str:
+        """The image to run for a workload (see chaos.hosts.workload_images), on every node of the current cluster.
+
+        The one that is `given` here, else the user's option, else our own, built where it is missing, or the published
+        one by its digest. Raises OrdealError where it can't be had or lacks the server. A cluster that we can't load
+        images into pulls it itself.
+        """
+        cluster, given = self.current, given or self._images.get(name, "")
+        if self._declared is not None and name not in self._declared.images:
+            raise OrdealError(f"this replay runs {name}: its mark has to say so, images=({name!r},)")
+        self._phase("image", name)
+        if not isinstance(cluster, LoadsImages):
+            return given or workload_images.pulled_by_nodes(name)
+        with nullcontext() if given or workload_images.is_there(name) else self._building(f"the image of {name}"):
+            chosen = workload_images.choose(name, given, report=self._report)
+        self.image_facts[f"image {name}"] = f"{chosen}: {registry.told(engine.chosen(), chosen)}"
+        return cluster.load_image(chosen)
+
+    def mutant(self, name: str) -> mutants.Built:
+        """The program of a mutant for the current cluster's version, built now unless the cache has it.
+
+        Raises OrdealError as chaos.hosts.mutants.build does, and where the suite function has not declared it.
+        """
+        if self._declared is not None and name not in self._declared.mutants.get(self._variant, ()):
+            raise OrdealError(f"this variant runs the mutant {name}: its mark has to say so, in `mutants`")
+        version = plain(self.current.kubernetes)
+        with nullcontext() if mutants.built(name, version) else self._building(name):
+            return mutants.build(name, version, report=lambda line: self._phase("build", line))
+
+    @contextmanager
+    def _building(self, what: str) -> Iterator[None]:
+        """Around a build: beside it go only replays that wait."""
+        if self._turn is None:
+            yield
+            return
+        with self._turn.building(lambda: self._phase("wait", f"to build {what}: another replay has the machine")):
+            yield
+
+    def remove_workloads(self) -> int:
+        """Remove what was deployed; returns how many. Raises OrdealError; what stays then is in the journal."""
+        removed = 0
+        while self._deployed:
+            cluster, namespace, entry = self._deployed[-1]
+            if cluster is self._cluster:  # another one is gone by now, with all that was on it
+                remove_namespace(cluster, namespace)
+            self._journal.undone(entry)
+            self._deployed.pop()
+            removed += 1
+        return removed
+
+    @contextmanager
+    def removing_workloads(self) -> Iterator[None]:
+        """Remove the workloads at the block's end, before what they stand on is taken away. What the block raises
+        is not hidden by workloads that can't be removed: that is tried again at the replay's end.
+        """
+        try:
+            yield
+        except BaseException:
+            with suppress(OrdealError):
+                self.remove_workloads()
+            raise
+        self.remove_workloads()
+
+    def forget_workloads(self) -> None:
+        """They go with their cluster, which is about to be deleted and has an entry of its own in the journal."""
+        while self._deployed:
+            self._journal.undone(self._deployed.pop()[2])
+
+    def abandon(self) -> None:
+        """The run was interrupted: a cluster of ours is to be deleted as it is, without waiting for anything."""
+        self._abandoned = True
+
+    def clean_up(self, left: str) -> None:
+        """Remove what was deployed; a cluster that is not sound afterwards is not used again. `left`: what upstream's
+        specs have left on it.
+        """
+        try:
+            self._clean_up(left)
+        finally:
+            if self._turn is not None:
+                if self._turn.alone and not self.alone_again:
+                    self._pool.discard(self.cluster_kind)  # it would go on beside whoever is next
+                if not (self._turn.alone and self.alone_again):
+                    self._turn.give_back()
+
+    def _clean_up(self, left: str) -> None:
+        cluster = self._cluster
+        if cluster is None:
+            return
+        ours = self.cluster_kind != EXISTING
+        why = ("the run was interrupted" if self._abandoned else self._spoiled) if ours else ""
+        if why or left:
+            self._give_up(cluster, why or left)
+            return
+        try:
+            eventually(self.nodes_ready, within_s=SOUND_WITHIN_S, what=f"every node of {cluster.ref.name} to be Ready")
+            self.remove_workloads()
+        except OrdealError as error:
+            self._give_up(cluster, str(error))
+
+    def nodes_ready(self) -> bool:
+        """Whether every node is Ready now. Raises OrdealError where the API server does not answer."""
+        return all(n.ready == "True" for n in self.current.nodes())
+
+    def _give_up(self, cluster: Cluster, why: str) -> None:
+        self._report(f"cluster {cluster.ref.name} is not used again: {why}")
+        if self.cluster_kind != EXISTING:
+            self.forget_workloads()
+        self._pool.spoiled(self.cluster_kind)
