@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.cli.new import TO_WRITE
 from chaos.clusters.abilities import ABILITIES
 from chaos.clusters.base import KIND, SIMULATED
 from chaos.errors import OrdealError
@@ -34,6 +35,13 @@ def test_an_incident_says_all_that_a_reader_needs(each: Incident) -> None:
     control_ids = [control.id for control in each.controls]
     assert len(control_ids) == len(set(control_ids))
     assert all(control.what and control.breaks and control.because for control in each.controls)
+
+
+def test_nothing_is_left_to_write() -> None:
+    """`kube-ordeal new incident` marks what its writer has to say."""
+    for folder in (ROOT / "chaos" / "subjects", suites_dir()):
+        for path in folder.rglob("*.py"):
+            assert TO_WRITE not in path.read_text(), f"{path} still says {TO_WRITE}: say what it is, in your own words"
 
 
 def test_an_incident_names_the_post_mortem_that_its_source_tells_of() -> None:

@@ -17,10 +17,11 @@ from typer.testing import CliRunner
 from chaos.cli.app import app
 from chaos.clusters.base import ClusterRef
 from chaos.judge.base import Verdict
-from chaos.judge.catalogue import incidents
+from chaos.judge.catalogue import find, incidents
 from chaos.judge.conformance import FAILED, PASSED
 from chaos.record.journal import CLUSTER, WORKLOAD, Journal
 from chaos.results.specs import ALONE, SpecResult
+from chaos.run.suites import by_incident
 from tests.fake_apiserver import FakeApiServer
 from tests.report.made import outcome, results
 
@@ -71,9 +72,11 @@ def test_list_as_json_holds_the_catalogue(home: Home) -> None:
     assert done.code == 0, done.err
     listed = json.loads(done.out)
     assert [each["id"] for each in listed] == [each.id for each in incidents()]
+    suites = by_incident()
     for each in listed:
         assert {"id", "claim", "level", "source", "abilities", "clusters", "controls"} <= each.keys()
-        assert each["abilities"] or each["id"] == "node-preflight", each["id"]  # which is content with the API
+        used = {need.__name__ for suite in suites[find(each["id"])] for need in suite.replay.needs}
+        assert each["abilities"] == sorted(used), each["id"]  # none where the API is enough
         assert each["clusters"], each["id"]
 
 

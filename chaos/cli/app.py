@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from chaos.basics.signals import as_interrupts
 from chaos.basics.system import write_escapes
-from chaos.cli import bundle, comparison, conformance, images, incidents, machine, mutants, replays, results
+from chaos.cli import bundle, comparison, conformance, images, incidents, machine, mutants, new, replays, results
 from chaos.cli.output import INTERRUPTED, USER_ERROR, say, say_error
 from chaos.errors import OrdealError
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
@@ -82,6 +82,7 @@ app.add_typer(images.images, name="image")
 app.add_typer(mutants.mutated, name="mutant")
 app.add_typer(results.kept, name="results")
 app.add_typer(conformance.conformance, name="conformance")
+app.add_typer(new.new, name="new")
 
 
 def main() -> None:
