@@ -12,8 +12,6 @@ LONGER = {
     "record/history.py",
     "run/lab.py",
     "session/hooks.py",
-    "toolkit/actions.py",
-    "toolkit/probes.py",
     "toolkit/session.py",
 }
 

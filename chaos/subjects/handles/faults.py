@@ -18,13 +18,13 @@ from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
 from chaos.subjects.handles.sampler import Process, processes_of
+from chaos.subjects.handles.units import FOR_S, HANDLES_MOST, no_unit, start_unit, stop_unit, unit_runs
 
 DAEMONS = ("containerd", "kubelet", "kube-proxy", "coredns")
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 PORTS = {"kubelet": 10250, "kube-proxy": 10256, "coredns": 9153}  # each one's TCP port for health or metrics
-HANDLES_MOST, CONNECTIONS_MOST = 15_000, 28_000  # a range of ephemeral ports has 28,232
+CONNECTIONS_MOST = 28_000  # a range of ephemeral ports has 28,232
 LEAST = 64  # below it a daemon may not even run the program that would tell of it
-FOR_S = 900  # what eats or connects ends by itself then, also where nobody undoes it
 NAMESPACE = "default"
 POD = "kube-ordeal-eat-handles"
 EATER, STORM = "kube-ordeal-eat-handles", "kube-ordeal-socket-storm"  # systemd units on the node
@@ -234,7 +234,7 @@ class EatHandles:
                     raise OrdealError(f"there is a pod {NAMESPACE}/{POD} already: run `kube-ordeal undo` first")
             return EatHandlesPlan(self.node, self.handles, of="", targets=(), open=0)
         found = _daemon(cluster, self.node, self.of)
-        _no_unit(cluster, self.node, EATER)
+        no_unit(cluster, self.node, EATER)
         targets = tuple(_targets(cluster, self.node, self.of))
         before = max(p.open for p in found)
         deaf = [t for t in targets if not _answers(cluster, self.node, t)]
@@ -248,7 +248,7 @@ class EatHandles:
         if saved.of:
             targets = saved.targets
             for number, target in enumerate(targets):
-                _start_unit(cluster, self.node, f"{EATER}-{number}", HOLD, target, self.handles)
+                start_unit(cluster, self.node, f"{EATER}-{number}", HOLD, target, self.handles)
             return
         command = EATING.format(limit=self.handles)
         body: Any = {
@@ -281,7 +281,7 @@ class EatHandles:
     def undo(cluster: _Reached, saved: EatHandlesPlan) -> None:
         node = saved.node
         for number in range(len(saved.targets)):
-            _stop_unit(cluster, node, f"{EATER}-{number}")
+            stop_unit(cluster, node, f"{EATER}-{number}")
         targets = saved.targets
         # Twice, so that a machine that is busy is not taken for a daemon that is deaf.
         if not all(_answers(cluster, node, t) or _answers(cluster, node, t) for t in targets):
@@ -295,7 +295,7 @@ class EatHandles:
     def undone(cluster: _Reached, saved: EatHandlesPlan) -> bool:
         """Nothing runs any more that holds them, and the daemon takes connections."""
         node = saved.node
-        if any(_unit_runs(cluster, node, f"{EATER}-{n}") for n in range(len(saved.targets))):
+        if any(unit_runs(cluster, node, f"{EATER}-{n}") for n in range(len(saved.targets))):
             return False
         if saved.of:
             return all(_answers(cluster, node, target) for target in saved.targets)
@@ -329,7 +329,7 @@ class SocketStorm:
             raise OrdealError(f"the storm's target is {self.target!r}; it must be ADDRESS:PORT, such as 10.244.1.2:80")
         if address not in _own_addresses(cluster):
             raise OrdealError(f"{address} is no address of a pod or node of {cluster.ref.name}: a storm stays inside")
-        _no_unit(cluster, self.node, STORM)
+        no_unit(cluster, self.node, STORM)
         most = int(cluster.node_exec(self.node, ["cat", "/proc/sys/net/ipv4/tcp_max_tw_buckets"]).out)
         if most < self.connections:
             raise OrdealError(
@@ -339,7 +339,7 @@ class SocketStorm:
         return SocketStormPlan(self.node, _active_opens(cluster, self.node))
 
     def apply(self, cluster: _Reached, saved: SocketStormPlan) -> None:
-        _start_unit(cluster, self.node, STORM, STORMING, self.target, self.connections)
+        start_unit(cluster, self.node, STORM, STORMING, self.target, self.connections)
 
     def landed(self, cluster: _Reached, saved: SocketStormPlan) -> bool:
         """The kernel has opened as many connections since, and at least nine in ten are in TIME_WAIT at once."""
@@ -348,11 +348,11 @@ class SocketStorm:
 
     @staticmethod
     def undo(cluster: _Reached, saved: SocketStormPlan) -> None:
-        _stop_unit(cluster, saved.node, STORM)
+        stop_unit(cluster, saved.node, STORM)
 
     @staticmethod
     def undone(cluster: _Reached, saved: SocketStormPlan) -> bool:
-        return not _unit_runs(cluster, saved.node, STORM)
+        return not unit_runs(cluster, saved.node, STORM)
 
 
 def _daemon(cluster: _Reached, node: str, daemon: str) -> tuple[Process, ...]:
@@ -417,13 +417,6 @@ def _active_opens(cluster: NodeExec, node: str) -> int:
     return int(dict(zip(names.split(), values.split(), strict=True))["ActiveOpens"])
 
 
-def _no_unit(cluster: NodeExec, node: str, unit: str) -> None:
-    if cluster.node_exec(node, ["sh", "-c", "command -v perl"], check=False).code != 0:
-        raise OrdealError(f"there is no perl on {node}, which this fault runs there: install it, or take another node")
-    if _unit_runs(cluster, node, f"{unit}*"):
-        raise OrdealError(f"{unit} runs on {node} already: run `kube-ordeal undo` first")
-
-
 def _answers(cluster: NodeExec, node: str, target: str) -> bool:
     """Whether a TCP target takes a connection and says something. A Unix socket's backlog says nothing of it: true."""
     if target.startswith("/"):
@@ -436,22 +429,6 @@ def _restart(cluster: NodeExec, saved: EatHandlesPlan) -> None:
     for process in processes_of(cluster, saved.node, [saved.of]):
         if (process.pid, process.start) in saved.processes:
             cluster.node_exec(saved.node, ["kill", str(process.pid)], check=False)
-
-
-def _start_unit(cluster: NodeExec, node: str, unit: str, program: str, *arguments: object) -> None:
-    """A transient unit, so that it is ended by its name from outside, and by itself after FOR_S."""
-    properties = [f"--property=RuntimeMaxSec={FOR_S}", f"--property=LimitNOFILE={HANDLES_MOST + 100}"]
-    argv = ["systemd-run", "--quiet", "--collect", f"--unit={unit}", *properties]
-    cluster.node_exec(node, [*argv, "perl", "-e", program, *map(str, arguments)])
-
-
-def _stop_unit(cluster: NodeExec, node: str, unit: str) -> None:
-    cluster.node_exec(node, ["systemctl", "stop", f"{unit}.service"], check=False)
-
-
-def _unit_runs(cluster: NodeExec, node: str, unit: str) -> bool:
-    argv = ["systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating", f"{unit}.service"]
-    return bool(cluster.node_exec(node, argv).out.strip())
 
 
 def _pod(client: Any, name: str) -> Any:
