@@ -19,8 +19,8 @@ from chaos.hosts.places import journals_dir
 from chaos.judge import load_all as load_promises
 from chaos.judge.base import Finding, Recipe, Verdict, judge, made_again
 from chaos.judge.catalogue import find
-from chaos.record.history import Record
 from chaos.record.journal import Pending, pending
+from chaos.record.registry import Record
 from chaos.report import archive
 from chaos.report.bundle import RESULTS
 from chaos.report.verify import verify

@@ -8,7 +8,8 @@ import pytest
 from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
-from chaos.record.history import Blind, History, Observation
+from chaos.record.history import History
+from chaos.record.records import Blind, Observation
 from chaos.subjects.eviction.sampler import (
     EVICTED,
     IMAGE_REMOVED,

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from chaos.errors import OrdealError
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import History, Observation, Record, Sample
+from chaos.record.history import History
+from chaos.record.records import Observation, Sample
+from chaos.record.registry import Record
 from chaos.subjects.links.promises import bad_pair_found, links_alike
 from chaos.subjects.links.sampler import (
     LAYERS,

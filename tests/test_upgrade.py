@@ -9,7 +9,8 @@ import yaml
 
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
-from chaos.record.history import History, Observation
+from chaos.record.history import History
+from chaos.record.records import Observation
 from chaos.subjects.upgrade.kubeadm import Apply, path, with_settings
 from chaos.subjects.upgrade.promises import APPLY_BEGUN, APPLY_ENDED, MANIFEST
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.record.history import Blind, History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Blind, Observation, Sample
 from chaos.subjects.volumes import sampler as volumes
 from chaos.subjects.volumes.pool import Lock
 from chaos.subjects.volumes.sampler import (

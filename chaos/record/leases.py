@@ -9,7 +9,8 @@ from typing import Self
 
 from kubernetes.client import ApiClient, CoordinationV1Api
 
-from chaos.record.history import History, Sample
+from chaos.record.history import History
+from chaos.record.records import Sample
 
 NAMESPACE = "kube-node-lease"
 LEASE_AGE = "lease-age-s"  # Sample: seconds since the node's kubelet renewed its lease, by node

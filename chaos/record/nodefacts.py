@@ -15,7 +15,8 @@ from kubernetes.client import CoreV1Api
 from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Observation, Sample
 
 KERNEL, KUBELET, RUNTIME, OS = "kernel", "kubelet", "container-runtime", "os"
 STORAGE, BACKING = "storage-driver", "backing-file-system"

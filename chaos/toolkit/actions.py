@@ -17,9 +17,9 @@ from chaos.harm.base import counterpart, registered
 from chaos.harm.control_plane import ReplaceControlPlane
 from chaos.judge.base import Recipe, made_again
 from chaos.judge.conformance import AFTER, BEFORE
-from chaos.record.history import Observation
 from chaos.record.nodefacts import read_all
 from chaos.record.probing import ServiceProbes
+from chaos.record.records import Observation
 from chaos.subjects.eviction.sampler import EvictionLog
 from chaos.subjects.eviction.workload import Eater
 from chaos.subjects.handles.dns import dns_url

@@ -20,7 +20,8 @@ from chaos.judge import base
 from chaos.judge.base import Verdict
 from chaos.judge.nodes import ZoneState, taints_taken_back, taints_within_rate
 from chaos.judge.pods import nothing_terminated
-from chaos.record.history import History, NodeChange, Observation
+from chaos.record.history import History
+from chaos.record.records import NodeChange, Observation
 from chaos.run.incident import HARDENED, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says

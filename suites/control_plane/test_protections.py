@@ -19,7 +19,8 @@ from chaos.harm.control_plane import StopControllerManager
 from chaos.harm.heartbeats import StopHeartbeats
 from chaos.judge.base import Verdict, judge
 from chaos.judge.pods import nothing_terminated
-from chaos.record.history import History, Observation
+from chaos.record.history import History
+from chaos.record.records import Observation
 from chaos.run.chance import hold_for_eviction, hold_for_taints
 from chaos.run.incident import Load, incident
 from chaos.run.lab import Lab

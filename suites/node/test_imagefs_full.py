@@ -14,7 +14,8 @@ from chaos.hosts import mutants
 from chaos.judge.availability import outage_at_most
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.judge.start import new_pods_start
-from chaos.record.history import History, Observation
+from chaos.record.history import History
+from chaos.record.records import Observation
 from chaos.report.mutants import killed_row
 from chaos.run.incident import DENSE, incident
 from chaos.run.lab import Lab

@@ -12,8 +12,9 @@ from chaos.errors import OrdealError
 from chaos.harm.base import Fault
 from chaos.judge.availability import outage_at_most
 from chaos.judge.start import new_pods_start
-from chaos.record.history import History, NodeChange, Observation, Probe, Sample, Window
+from chaos.record.history import History, Window
 from chaos.record.probing import ServiceProbes
+from chaos.record.records import NodeChange, Observation, Probe, Sample
 from chaos.results.results import Row
 from chaos.run.incident import incident
 from chaos.run.lab import Lab, Sampler

@@ -13,7 +13,8 @@ from chaos.harm.kubelet import SetKubeletConfig
 from chaos.harm.program import SwapProgram
 from chaos.hosts import mutants
 from chaos.hosts.mutants import PLEG_SCALED_THRESHOLD_S
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Observation, Sample
 from chaos.report.mutants import killed_row
 from chaos.run.incident import DENSE, HARDENED, Load, incident
 from chaos.run.lab import Lab

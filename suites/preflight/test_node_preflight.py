@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from chaos.clusters.abilities import NodeExec
 from chaos.clusters.shape import Shape
 from chaos.record import nodefacts
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Observation, Sample
 from chaos.results.results import Row
 from chaos.run.incident import incident
 from chaos.run.lab import Lab

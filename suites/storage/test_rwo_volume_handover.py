@@ -14,7 +14,8 @@ from chaos.errors import OrdealError
 from chaos.harm.base import Fault
 from chaos.harm.node import PowerOff
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
-from chaos.record.history import History, Sample
+from chaos.record.history import History
+from chaos.record.records import Sample
 from chaos.results.results import Row
 from chaos.run.chance import hold_for_taints
 from chaos.run.incident import HARDENED, STATEFUL, incident

@@ -8,7 +8,8 @@ from chaos.hosts.image import list_images
 from chaos.judge.availability import outage_at_most
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.judge.start import new_pods_start
-from chaos.record.history import History, Observation
+from chaos.record.history import History
+from chaos.record.records import Observation
 from chaos.run.incident import Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import NODES, Conditions, Judged, Seen, judged, says

@@ -5,7 +5,8 @@ from typing import ClassVar
 import pytest
 
 from chaos.judge.base import Invariant, Judgement, Verdict
-from chaos.record.history import Blind, NodeChange, Observation, Record
+from chaos.record.records import Blind, NodeChange, Observation
+from chaos.record.registry import Record
 from chaos.subjects.eviction.promises import (
     critical_pods_stay,
     evicted_by_use,

@@ -1,7 +1,8 @@
 """Handles run out: pods that do not start, connections that live on, daemons that say so."""
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import Blind, ClusterEvent, Observation, Probe, Record, Sample
+from chaos.record.records import Blind, ClusterEvent, Observation, Probe, Sample
+from chaos.record.registry import Record
 from chaos.subjects.handles.promises import (
     daemons_not_restarted,
     dns_answers,

@@ -3,7 +3,8 @@
 import msgspec
 
 from chaos.judge.base import Verdict, judge
-from chaos.record.history import Blind, NodeChange, Observation, Record, Sample
+from chaos.record.records import Blind, NodeChange, Observation, Sample
+from chaos.record.registry import Record
 from chaos.subjects.identity.promises import away_under_another_name, one_node_per_machine, ready_throughout
 from chaos.subjects.identity.sampler import ASKED, GONE, IDENTITY
 from tests.invariants.histories import fault, history, saw_the_end

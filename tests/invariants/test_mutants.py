@@ -3,7 +3,8 @@
 import pytest
 
 from chaos.judge.base import Finding, Verdict
-from chaos.record.history import History, Observation
+from chaos.record.history import History
+from chaos.record.records import Observation
 from chaos.subjects.zones.promises import NOT_SURVIVED, SURVIVED, TRIED, mutants_killed, tried
 
 

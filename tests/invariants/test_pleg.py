@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from chaos.judge.base import Verdict
-from chaos.record.history import IN_SYNC, Blind, FaultStep, History, NodeChange, Observation, PodChange, Record, Sample
+from chaos.record.history import History
+from chaos.record.records import IN_SYNC, Blind, FaultStep, NodeChange, Observation, PodChange, Sample
+from chaos.record.registry import Record
 from chaos.subjects.pleg import promises as pleg
 from chaos.subjects.pleg.promises import node_stays_ready, percentile, pleg_last_seen, pleg_recovers, pods_converge
 

@@ -3,7 +3,7 @@
 import pytest
 
 from chaos.judge.base import Verdict, judge
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
 from chaos.record.nodefacts import (
     CLOCK,
     HARD_HANDLES,
@@ -22,6 +22,7 @@ from chaos.record.nodefacts import (
     STORAGE,
     UNREADABLE,
 )
+from chaos.record.records import Observation, Sample
 from chaos.subjects.preflight.promises import (
     DISK_LIMIT_BYTES,
     SLAB_LIMIT_BYTES,

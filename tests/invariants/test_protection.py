@@ -1,7 +1,7 @@
 """A protection holds every time, or it does not."""
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import Observation
+from chaos.record.records import Observation
 from chaos.subjects.zones.promises import TRIAL, protection_holds
 from tests.invariants.histories import history
 

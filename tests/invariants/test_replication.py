@@ -3,7 +3,8 @@
 import pytest
 
 from chaos.judge.base import Finding, Invariant, Verdict, judge
-from chaos.record.history import Blind, Observation, Record, Sample
+from chaos.record.records import Blind, Observation, Sample
+from chaos.record.registry import Record
 from chaos.subjects.mysql.promises import (
     OFFSET,
     RUNNING,

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import Blind, ClusterEvent, FaultStep, History, Observation, Record, Sample
+from chaos.record.history import History
+from chaos.record.records import Blind, ClusterEvent, FaultStep, Observation, Sample
+from chaos.record.registry import Record
 from chaos.subjects.volumes.promises import (
     at_most_one_writer,
     no_stale_lock,

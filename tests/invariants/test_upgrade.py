@@ -3,7 +3,8 @@
 import pytest
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import Blind, FaultStep, NodeChange, Observation, PodChange, Record, Sample
+from chaos.record.records import Blind, FaultStep, NodeChange, Observation, PodChange, Sample
+from chaos.record.registry import Record
 from chaos.subjects.upgrade.promises import (
     APPLY_BEGUN,
     APPLY_ENDED,

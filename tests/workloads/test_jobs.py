@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from chaos.basics.waiting import eventually
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Observation, Sample
 from chaos.subjects.upgrade import workload as jobs
 from chaos.subjects.upgrade.promises import ASKED, NEVER_RAN
 from chaos.subjects.upgrade.workload import NAME, Jobs

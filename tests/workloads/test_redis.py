@@ -3,7 +3,8 @@
 import pytest
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import FaultStep, Observation, Record, Sample
+from chaos.record.records import FaultStep, Observation, Sample
+from chaos.record.registry import Record
 from chaos.subjects.links.promises import WHOLE, WHY_NOT_WHOLE, whole_again_within
 from chaos.subjects.links.redis import SLOTS, Redis, nodes_in, slot_of, tag_in, trouble_in
 from tests.invariants.histories import history

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.pods import DELETED, EVICTED, EVICTED_REASONS, FAILED, RESTARTED
 from chaos.judge.sight import WHOLE, Span, names, never_landed, overlapping, unseen
-from chaos.record.history import History, NodeChange, Observation, PodChange, Window
+from chaos.record.history import History, Window
+from chaos.record.records import NodeChange, Observation, PodChange
 from chaos.subjects.eviction.sampler import EVICTED as LOGGED_EVICTION
 from chaos.subjects.eviction.sampler import PRESSURE, RANKING, source_of
 

@@ -8,7 +8,8 @@ from typing import Self
 import msgspec
 
 from chaos.clusters.abilities import NodeExec
-from chaos.record.history import Blind, History, NodeChange, Observation
+from chaos.record.history import History
+from chaos.record.records import Blind, NodeChange, Observation
 
 # Observations, by node. `seen` is the names in their order ("namespace/name, ..."), a pod, an image's id, a resource.
 RANKING = "eviction-ranking"

@@ -6,7 +6,8 @@ from itertools import pairwise
 from chaos.judge.availability import GAP_S, outage_at_most
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, unseen
-from chaos.record.history import Blind, ClusterEvent, FaultStep, History, Observation, PodChange, Probe, Sample, Window
+from chaos.record.history import History, Window
+from chaos.record.records import Blind, ClusterEvent, FaultStep, Observation, PodChange, Probe, Sample
 from chaos.subjects.handles.sampler import LIMIT, OPEN, PROCESSES, SAID, TOO_MANY
 
 TOO_MANY_OPEN_FILES, NO_START, BROKEN, SILENT = "too-many-open-files", "no-start", "broken", "silent"

@@ -9,7 +9,8 @@ from typing import Self
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.abilities import NodeExec
-from chaos.record.history import Blind, History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Blind, Observation, Sample
 
 OPEN = "open-handles"  # Sample by NODE/DAEMON: of its process that is nearest to its limit
 LIMIT = "handle-limit"  # Sample by NODE/DAEMON: the soft limit of that process

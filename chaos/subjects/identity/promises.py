@@ -7,7 +7,8 @@ import msgspec
 
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, unseen
-from chaos.record.history import Blind, History, NodeChange, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Blind, NodeChange, Observation, Sample
 from chaos.subjects.identity.sampler import ASKED, GONE, IDENTIFIERS, IDENTITY
 
 DUPLICATE, NOT_READY, STILL_READY = "duplicate", "not-ready", "still-ready"

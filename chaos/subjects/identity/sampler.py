@@ -10,7 +10,8 @@ from kubernetes.client import ApiClient
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.way.client import raw_get
-from chaos.record.history import Blind, History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Blind, Observation, Sample
 
 IDENTITY = "node-identity"  # Observation by Node: JSON of the identifiers below, or GONE; also the source of Blind
 ASKED = "nodes-asked"  # Sample: how many Nodes there were, each time that they were asked for

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
-from chaos.record.history import FaultStep, History, Observation, Record, Sample
+from chaos.record.history import History
+from chaos.record.records import FaultStep, Observation, Sample
+from chaos.record.registry import Record
 from chaos.subjects.links.sampler import (
     DEFAULT,
     LAYERS,

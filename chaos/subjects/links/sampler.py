@@ -16,7 +16,8 @@ from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.way.podexec import exec_in_pod
 from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Observation, Sample
 from chaos.results.results import Row
 from chaos.subjects.links.iperf import Server, servers
 from chaos.workloads.web import Deployed

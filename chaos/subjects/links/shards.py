@@ -7,7 +7,8 @@ from typing import Self
 from chaos.clusters.abilities import NodeNetwork
 from chaos.errors import OrdealError
 from chaos.judge.data import acknowledged_numbers, stored
-from chaos.record.history import History, Observation, Sample, Writes
+from chaos.record.history import History
+from chaos.record.records import Observation, Sample, Writes
 from chaos.subjects.links.promises import CLUSTER, WHOLE, WHY_NOT_WHOLE
 from chaos.subjects.links.redis import PORT, Member, Shard, broken, members, shards
 from chaos.workloads.web import Deployed

@@ -6,7 +6,9 @@ from itertools import pairwise
 
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import names
-from chaos.record.history import Blind, History, Observation, Record, Sample
+from chaos.record.history import History
+from chaos.record.records import Blind, Observation, Sample
+from chaos.record.registry import Record
 
 SOURCE = "members"
 RUNNING, WHY_NOT, OFFSET = "replication-running", "member-does-not-follow", "server-clock-offset-s"

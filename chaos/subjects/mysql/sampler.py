@@ -8,7 +8,8 @@ from typing import Self
 from chaos.clusters.abilities import NodeNetwork, NodeProcesses
 from chaos.errors import OrdealError
 from chaos.judge.data import DISK_USE, acknowledged_numbers, stored
-from chaos.record.history import History, Observation, Sample, Writes
+from chaos.record.history import History
+from chaos.record.records import Observation, Sample, Writes
 from chaos.subjects.mysql.answers import Answers
 from chaos.subjects.mysql.promises import OFFSET, RUNNING, SOURCE, WHY_NOT
 from chaos.subjects.mysql.workload import (

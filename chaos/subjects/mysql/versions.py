@@ -10,7 +10,8 @@ from chaos.errors import OrdealError
 from chaos.hosts import workload_build, workload_recipes
 from chaos.hosts.command import CommandError
 from chaos.hosts.engine import require
-from chaos.record.history import History, Observation
+from chaos.record.history import History
+from chaos.record.records import Observation
 from chaos.subjects.mysql.promises import SERVER_VERSION, version_in
 
 # The names under which MySQL itself is published; what else speaks its protocol has version numbers of its own.

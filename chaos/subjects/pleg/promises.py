@@ -8,7 +8,8 @@ from itertools import pairwise
 
 from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, unseen
-from chaos.record.history import Blind, FaultStep, History, NodeChange, Observation, PodChange, Sample, Window
+from chaos.record.history import History, Window
+from chaos.record.records import Blind, FaultStep, NodeChange, Observation, PodChange, Sample
 
 LAST_SEEN_AGE = "pleg-last-seen-age-s"  # how long kubelet_pleg_last_seen_seconds has not changed, at least
 REPORTED_AGE = "pleg-reported-age-s"  # how long ago by the kubelet's own word in its Node's Ready condition

@@ -15,7 +15,8 @@ from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import raw_get
 from chaos.record import stacks
-from chaos.record.history import Blind, History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Blind, Observation, Sample
 from chaos.subjects.pleg.promises import (
     DISCARDED,
     KUBELET_GOROUTINES,

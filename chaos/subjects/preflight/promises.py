@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
-from chaos.record.history import History, Observation, Record, Sample
+from chaos.record.history import History
 from chaos.record.nodefacts import (
     BACKING,
     CLOCK,
@@ -25,6 +25,8 @@ from chaos.record.nodefacts import (
     STORAGE,
     UNREADABLE,
 )
+from chaos.record.records import Observation, Sample
+from chaos.record.registry import Record
 
 WANTED_HANDLES = 102400  # what the post-mortem set in the end, instead of 1024
 INSTANCES_FOR_A_POD = 1  # a containerd shim takes at least one

@@ -19,7 +19,8 @@ from chaos.conformance.program import plain
 from chaos.errors import OrdealError
 from chaos.hosts.bundles import normal_version
 from chaos.hosts.image import kind_config_patches
-from chaos.record.history import History, Observation
+from chaos.record.history import History
+from chaos.record.records import Observation
 from chaos.subjects.upgrade.promises import APPLY_BEGUN, APPLY_ENDED, CONTROL_PLANE, KUBELET, MANIFEST, SUCCEEDED
 
 NEVER = "none"  # of --ordeal-upgrade-to

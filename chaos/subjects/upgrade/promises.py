@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from chaos.judge.base import Figure, Invariant, Judgement, Verdict, held, promise, unknown, violated
 from chaos.judge.pods import TAINT_EVICTION, TAINT_EVICTION_REASON
 from chaos.judge.sight import WHOLE, names, overlapping, unseen
-from chaos.record.history import FaultStep, History, NodeChange, Observation, PodChange, Sample, Window
+from chaos.record.history import History, Window
+from chaos.record.records import FaultStep, NodeChange, Observation, PodChange, Sample
 
 # Observations. `subject` is the node; `seen` begins with the version that it is about.
 APPLY_BEGUN = "upgrade-apply-begun"

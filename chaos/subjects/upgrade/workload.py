@@ -10,7 +10,8 @@ from kubernetes.client import BatchV1Api
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Observation, Sample
 from chaos.subjects.upgrade.promises import ASKED, NEVER_RAN
 from chaos.workloads.base import WORKLOAD_LABEL
 

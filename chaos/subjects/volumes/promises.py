@@ -5,7 +5,9 @@ from itertools import pairwise
 
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, unseen
-from chaos.record.history import Blind, ClusterEvent, FaultStep, History, Observation, PodChange, Record, Sample, Window
+from chaos.record.history import History, Window
+from chaos.record.records import Blind, ClusterEvent, FaultStep, Observation, PodChange, Sample
+from chaos.record.registry import Record
 from chaos.subjects.volumes.sampler import HELD_BY, HOLDERS_SEEN, LOCK, LOG_READ, TORN, WRITTEN, Line, lines_of
 
 TWO_WRITERS, LEASE_BROKEN = "two-writers", "lease-broken"

@@ -16,7 +16,8 @@ from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import is_ready
 from chaos.clusters.way.podexec import exec_in_pod
 from chaos.errors import OrdealError
-from chaos.record.history import Blind, History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Blind, Observation, Sample
 from chaos.subjects.volumes import pool as rbd_lock
 from chaos.workloads.base import WORKLOAD_LABEL
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from chaos.judge.base import Finding, Invariant, Judgement, Verdict, held, promise, unknown, violated
 from chaos.judge.sight import names
-from chaos.record.history import History, Observation
+from chaos.record.history import History
+from chaos.record.records import Observation
 
 TRIAL = "trial"  # an Observation: the protection's name, and "VERDICT" or "VERDICT because REASON" of one trial
 BECAUSE = " because "
