@@ -6,7 +6,7 @@ import msgspec
 
 from chaos.basics.untrusted import json_of
 from chaos.record.records import FaultStep, Observation, Unread, Writes
-from chaos.record.registry import Record, Seconds, kinds, was_observation
+from chaos.record.registry import Record, Seconds, is_told, kinds, was_observation
 
 CLOCKS_DIFFER_S = 0.01  # on disk: seconds since the beginning and Unix time are written from one clock
 _SOURCES = {"node": "watch", "pod": "watch", "event": "watch", "probe": "probe", "fault": "fault", "phase": "run"}
@@ -117,15 +117,18 @@ class Reader:
         return record
 
     def _as_now(self, old: Observation) -> Record:
-        """What older versions kept as an Observation, as it is kept now."""
+        """What older versions kept as an Observation, as it is kept now: it tells the same."""
         make = was_observation(old.name)
         if make is None:
             return old
         try:
-            return make(old)
-        except ValueError:  # whoever asks for it is told; a timeline shows it as it is
+            made = make(old)
+        except ValueError:
+            made = old
+        if not is_told(made) or made.told() != old.seen or made is old:  # whoever asks for it is told; it is shown
             self.unread[old.name] = f"an observation of {old.subject} at {old.at:.1f} s says {old.seen[:80]!r}"
             return old
+        return made
 
 
 def _unread(raw: _Line) -> Unread:

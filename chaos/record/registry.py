@@ -81,8 +81,12 @@ def load_all() -> None:
 
 
 def kinds() -> Mapping[str, type[Record]]:
-    """Every kind that is registered, by its name."""
-    return dict(_KINDS)
+    """Every kind that is registered, by its name, in the order in which a history has what was seen at one moment: all
+    that is told beside each other.
+    """
+    places = {kind: place for place, kind in enumerate(_KINDS)}
+    told = min((places[kind] for kind, made in _KINDS.items() if _tells(made)), default=0)
+    return dict(sorted(_KINDS.items(), key=lambda each: told if _tells(each[1]) else places[each[0]]))
 
 
 def was_observation(name: str) -> Callable[[Any], Record] | None:
@@ -96,7 +100,11 @@ def was_observation(name: str) -> Callable[[Any], Record] | None:
 
 def is_told(each: Record) -> TypeGuard[Told]:
     """Whether a timeline shows it as a text."""
-    return hasattr(type(each), "told")
+    return _tells(type(each))
+
+
+def _tells(made: type[Record]) -> bool:
+    return hasattr(made, "told")
 
 
 def _file(made: type[Record]) -> str:

@@ -33,7 +33,8 @@ from chaos.subjects.volumes.promises import (
     running_again,
     same_data,
 )
-from chaos.subjects.volumes.sampler import LOG_READ, PodLogs, SharedLogs, VolumeSamples, lines_of
+from chaos.subjects.volumes.records import LOG_READ, lines_of
+from chaos.subjects.volumes.sampler import PodLogs, SharedLogs, VolumeSamples
 from chaos.subjects.volumes.workload import (
     RECREATE,
     ROLLING_UPDATE,

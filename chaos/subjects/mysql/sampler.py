@@ -11,7 +11,8 @@ from chaos.judge.data import DISK_USE, acknowledged_numbers, stored
 from chaos.record.history import History
 from chaos.record.records import Observation, Sample, Writes
 from chaos.subjects.mysql.answers import Answers
-from chaos.subjects.mysql.promises import OFFSET, RUNNING, SOURCE, WHY_NOT
+from chaos.subjects.mysql.promises import SOURCE
+from chaos.subjects.mysql.records import OFFSET, RUNNING, NotFollowing
 from chaos.subjects.mysql.workload import (
     PORT,
     USER,
@@ -74,7 +75,7 @@ class DiskSamples:
 class MemberWatch:
     """Watches each member once a second: whether it follows the source, or why not, and what its clock says.
 
-    A member that does not answer is an Observation; what is not seen at all is a Blind of the source `members:STORE`.
+    A member that does not answer does not follow; what is not seen at all is a Blind of the source `members:STORE`.
     """
 
     def __init__(self, history: History, deployed: Deployed) -> None:
@@ -110,13 +111,13 @@ class MemberWatch:
     def _add(self, said: Line) -> None:
         at, member = said["at"] - self._history.began, said["member"]
         if said["error"]:
-            self._history.add(Observation(at, WHY_NOT, member, said["error"]))
+            self._history.add(NotFollowing(at, member, said["error"]))
             return
         self._history.add(Sample(at, OFFSET, member, said["offset_s"]))
         if said["running"] is not None:
             self._history.add(Sample(at, RUNNING, member, float(said["running"])))
             if not said["running"]:
-                self._history.add(Observation(at, WHY_NOT, member, said["why"]))
+                self._history.add(NotFollowing(at, member, said["why"]))
 
 
 def write_settings(deployed: Deployed, *, clients: int, body_bytes: int, per_s: float) -> dict[str, object]:

@@ -17,43 +17,24 @@ from chaos.clusters.way.client import is_ready
 from chaos.clusters.way.podexec import exec_in_pod
 from chaos.errors import OrdealError
 from chaos.record.history import History
-from chaos.record.records import Blind, Observation, Sample
+from chaos.record.records import Blind, Sample
 from chaos.subjects.volumes import pool as rbd_lock
+from chaos.subjects.volumes.records import (
+    ATTACHMENT,
+    HOLDERS_SEEN,
+    LOCK,
+    LOG_READ,
+    HeldBy,
+    Holder,
+    Torn,
+    Written,
+)
 from chaos.workloads.base import WORKLOAD_LABEL
-
-WRITTEN = "written"  # Observation by workload, in the order of the file: "NUMBER WRITER NODE LEASE"
-TORN = "torn"  # Observation by workload: something that is no line of a writer's
-LOG_READ = "log-read"  # Sample by workload, once a second: the bytes read so far, with nothing unread before `at`
-HELD_BY = "volume-held-by"  # Observation by workload, at a change: "lock:NODE attachment:NODE", empty for nobody
-HOLDERS_SEEN = "volume-holders-seen"  # Sample by workload, each time that they were asked: how many there were
-LOCK, ATTACHMENT = "lock", "attachment"
 
 LOG = "/data/log"
 READ_EVERY_S, EXEC_EVERY_S, HOLDERS_EVERY_S = 0.2, 1.0, 2.0
 FIRST_WITHIN_S = 60.0
 _LINE = re.compile(r"(\d+) (\S+) (\S+) (\d+) ([\d.]+) (\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of a volume's log; `lease_s`: for how long its writer said that nobody else writes."""
-
-    at: float
-    number: int
-    writer: str
-    node: str
-    lease_s: float
-
-
-def line_of(written: Observation) -> Line:
-    """What an observation WRITTEN says."""
-    number, writer, node, lease = written.seen.split()
-    return Line(written.at, int(number), writer, node, float(lease))
-
-
-def lines_of(history: History, workload: str) -> list[Line]:
-    """What was written into a workload's volume, in the order of the file."""
-    return [line_of(o) for o in history.of(Observation) if o.name == WRITTEN and o.subject == workload]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +127,7 @@ class VolumeSamples:
         self._history, self._cluster, self._watched, self._logs = history, cluster, tuple(watched), logs
         self._with_locks = rbd_lock.serves(cluster)
         self._followers = {each.workload: _Follower(history, each, logs) for each in watched}
-        self._known: dict[str, str] = {}
+        self._known: dict[str, tuple[Holder, ...]] = {}
         self._stopped = threading.Event()
         self._threads = [
             threading.Thread(
@@ -200,10 +181,9 @@ class VolumeSamples:
         except Exception:  # noqa: BLE001  (what was not seen is missing: the invariant asks for the last one)
             return
         for workload, seen in held.items():
-            text = " ".join(seen)
-            if self._known.get(workload) != text:
-                self._known[workload] = text
-                self._history.add(Observation(asked, HELD_BY, workload, text))
+            if self._known.get(workload) != seen:
+                self._known[workload] = seen
+                self._history.add(HeldBy(asked, workload, seen))
             self._history.add(Sample(asked, HOLDERS_SEEN, workload, len(seen)))
 
 
@@ -248,32 +228,31 @@ class _Follower:
     def _add(self, text: str) -> None:
         found = _LINE.fullmatch(text)
         if found is None:
-            self._history.add(Observation(self._history.now(), TORN, self._watched.workload, text[:200]))
+            self._history.add(Torn(self._history.now(), self._watched.workload, text[:200]))
             return
         number, writer, node, wall, uptime, lease = found.groups()
         # In the order of the file, whatever the nodes' clocks say.
         self._latest = max(self._latest, self._logs.at(self._history, float(wall), float(uptime)), 0.0)
-        seen = f"{number} {writer} {node} {lease}"
-        self._history.add(Observation(self._latest, WRITTEN, self._watched.workload, seen))
+        self._history.add(Written(self._latest, self._watched.workload, int(number), writer, node, int(lease)))
         self.lines += 1
 
     def _see_again(self, until: float, *, complete: bool) -> None:
         if self._blind_since is not None:
-            source = f"{WRITTEN}:{self._watched.workload}"
+            source = f"{Written.kind}:{self._watched.workload}"
             self._history.add(Blind(self._blind_since, source, until, self._why, complete=complete))
             self._blind_since = None
 
 
-def holders(cluster: Cluster, watched: Sequence[Watched], *, with_locks: bool) -> Mapping[str, tuple[str, ...]]:
-    """Of each workload, "lock:NODE" and "attachment:NODE" of its volume, now. Raises OrdealError, ApiException."""
+def holders(cluster: Cluster, watched: Sequence[Watched], *, with_locks: bool) -> Mapping[str, tuple[Holder, ...]]:
+    """Who holds the volume of each workload now, in order. Raises OrdealError, ApiException."""
     locks = rbd_lock.locks(cluster) if with_locks else {}
     with cluster.api() as client:
         attachments: Any = StorageV1Api(client).list_volume_attachment().items
     found = {}
     for each in watched:
-        held = [f"{LOCK}:{lock.node}" for lock in locks.get(each.volume, ())]
+        held = [Holder(LOCK, lock.node) for lock in locks.get(each.volume, ())]
         held += [
-            f"{ATTACHMENT}:{a.spec.node_name}"
+            Holder(ATTACHMENT, a.spec.node_name)
             for a in attachments
             if a.spec.source.persistent_volume_name == each.volume
         ]
