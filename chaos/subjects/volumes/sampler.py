@@ -1,9 +1,9 @@
 """What pods have written into their volumes (manifests/volume-writer.yaml), and who holds the volumes."""
 
 import re
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,13 +11,13 @@ from typing import Any, Protocol, Self
 
 from kubernetes.client import CoreV1Api, StorageV1Api
 
-from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import is_ready
 from chaos.clusters.way.podexec import exec_in_pod
 from chaos.errors import OrdealError
 from chaos.record.history import History
-from chaos.record.records import Blind, Sample
+from chaos.record.records import Sample
+from chaos.record.sampler import Gap, Sampler
 from chaos.subjects.volumes import pool as rbd_lock
 from chaos.subjects.volumes.records import (
     ATTACHMENT,
@@ -128,58 +128,34 @@ class VolumeSamples:
         self._with_locks = rbd_lock.serves(cluster)
         self._followers = {each.workload: _Follower(history, each, logs) for each in watched}
         self._known: dict[str, tuple[Holder, ...]] = {}
-        self._stopped = threading.Event()
-        self._threads = [
-            threading.Thread(
-                target=self._repeat, args=(self._read_logs, logs.every_s), name="volume-logs", daemon=True
-            ),
-            threading.Thread(
-                target=self._repeat, args=(self._ask_holders, HOLDERS_EVERY_S), name="volume-holders", daemon=True
-            ),
-        ]
+        self._over = False
+        followers = self._followers.values()
+        self._logs_read = Sampler(
+            "volume-logs", self._read_logs, every_s=logs.every_s, gaps=[f.gap for f in followers], once_more=True
+        )
+        self._holders_asked = Sampler("volume-holders", self._ask_holders, every_s=HOLDERS_EVERY_S, once_more=True)
+        self._sampling = ExitStack()
 
     def __enter__(self) -> Self:
         """Raises WaitedInVainError where some workload writes nothing, or it can't be read."""
-        for thread in self._threads:
-            thread.start()
-        try:
-            eventually(
-                lambda: all(follower.lines for follower in self._followers.values()),
-                within_s=FIRST_WITHIN_S,
-                what=f"{', '.join(self._followers)} to write into their volumes",
-            )
-        except BaseException:
-            self._end()
-            raise
+        with ExitStack() as stack:
+            stack.enter_context(self._holders_asked)
+            what = f"{', '.join(self._followers)} to write into their volumes"
+            stack.enter_context(self._logs_read).wait_first(what, within_s=FIRST_WITHIN_S)
+            self._sampling = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._end()
-        self._ask_holders()
-        for follower in self._followers.values():
-            follower.read(last=True)
-
-    def _end(self) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join(60)
-
-    def _repeat(self, look: Callable[[], None], every_s: float) -> None:
-        while True:
-            look()
-            if self._stopped.wait(every_s):
-                return
+        self._over = True
+        self._sampling.close()
 
     def _read_logs(self) -> None:
         for follower in self._followers.values():
-            follower.read()
+            follower.read(last=self._over)
 
     def _ask_holders(self) -> None:
         asked = self._history.now()
-        try:
-            held = holders(self._cluster, self._watched, with_locks=self._with_locks)
-        except Exception:  # noqa: BLE001  (what was not seen is missing: the invariant asks for the last one)
-            return
+        held = holders(self._cluster, self._watched, with_locks=self._with_locks)
         for workload, seen in held.items():
             if self._known.get(workload) != seen:
                 self._known[workload] = seen
@@ -199,18 +175,15 @@ class _Follower:
         self.lines = 0
         self._history, self._watched, self._logs = history, watched, logs
         self._offset, self._latest, self._said_at = 0, 0.0, float("-inf")
-        self._blind_since: float | None = None
-        self._why = ""
+        self.gap = Gap(history, f"{Written.kind}:{watched.workload}", read_later=True)
 
     def read(self, *, last: bool = False) -> None:
         asked = self._history.now()
         try:
             size, new = self._logs.read(self._watched, self._offset)
         except Exception as error:  # noqa: BLE001  (whatever it was, it is tried again; the gap is in the history)
-            if self._blind_since is None and self.lines:  # before the first line there is no file
-                self._blind_since, self._why = asked, (str(error).strip().splitlines() or [repr(error)])[0][:200]
-            if last:
-                self._see_again(asked, complete=False)
+            if self.lines:  # before the first line there is no file
+                self.gap.missed((str(error).strip().splitlines() or [repr(error)])[0][:200])
             return
         if size < self._offset:  # another file than the one that was read
             self._offset, new = 0, self._logs.read(self._watched, 0)[1]
@@ -220,7 +193,8 @@ class _Follower:
         for text in texts[-1:] if first else texts:  # what was written before the recording is only counted
             self._add(text)
         self._offset += len(whole) + 1 if whole else 0
-        self._see_again(asked, complete=True)
+        if self.lines:
+            self.gap.seen(asked)
         if last or asked - self._said_at >= 1.0:
             self._said_at = asked
             self._history.add(Sample(asked, LOG_READ, self._watched.workload, self._offset))
@@ -235,12 +209,6 @@ class _Follower:
         self._latest = max(self._latest, self._logs.at(self._history, float(wall), float(uptime)), 0.0)
         self._history.add(Written(self._latest, self._watched.workload, int(number), writer, node, int(lease)))
         self.lines += 1
-
-    def _see_again(self, until: float, *, complete: bool) -> None:
-        if self._blind_since is not None:
-            source = f"{Written.kind}:{self._watched.workload}"
-            self._history.add(Blind(self._blind_since, source, until, self._why, complete=complete))
-            self._blind_since = None
 
 
 def holders(cluster: Cluster, watched: Sequence[Watched], *, with_locks: bool) -> Mapping[str, tuple[Holder, ...]]:
