@@ -64,6 +64,7 @@ class History:
         load_all()
         self._lock = threading.Lock()
         self._records: dict[str, list[Record]] = {kind: [] for kind in kinds()}
+        self._told: list[Told] = []  # those that are shown as texts, as they came
         self._unread: dict[str, str] = {}  # why, by kind
         self._file: FileIO | None = None
         if path is not None:
@@ -111,7 +112,7 @@ class History:
     def as_far_as_read(self) -> "History":
         """The same records, for who shows what there is: none of the kinds is refused for what could not be read."""
         shown = History(began=self.began, began_wall=self.began_wall)
-        shown.path, shown._records = self.path, self._records
+        shown.path, shown._records, shown._told = self.path, self._records, self._told
         return shown
 
     def now(self) -> float:
@@ -138,6 +139,8 @@ class History:
 
     def _append(self, record: Record) -> None:
         self._records.setdefault(record.kind, []).append(record)
+        if is_told(record):
+            self._told.append(record)
 
     def _write(self, file: FileIO, line: bytes) -> None:
         """A full disk must not end the thread that saw something; it is told once, by `unwritten`."""
@@ -164,8 +167,7 @@ class History:
     def told(self) -> list[Told]:
         """All records that are shown as texts, in time order."""
         with self._lock:
-            told = [r for records in self._records.values() for r in records if is_told(r)]
-        return sorted(told, key=attrgetter("at"))
+            return sorted(self._told, key=attrgetter("at"))
 
     def fault_window(self, fault: str | None = None) -> Window | None:
         """From when a fault landed until it was undone, over all faults or of one kind; None where none landed."""
@@ -177,9 +179,14 @@ class History:
         return Window(landed[0], max(undone) if undone else float("inf"))
 
     def __iter__(self) -> Iterator[Record]:
+        everything: list[Record] = []
         with self._lock:
-            everything = [r for records in self._records.values() for r in records]
-        return iter(sorted(everything, key=lambda r: r.at))
+            for kind, records in self._records.items():
+                if kind == Observation.kind:  # beside them what they have become: of one moment as it came
+                    everything += self._told
+                elif not records or not is_told(records[0]):
+                    everything += records
+        return iter(sorted(everything, key=attrgetter("at")))
 
     def __len__(self) -> int:
         with self._lock:

@@ -298,6 +298,54 @@ class SpecRun(msgspec.Struct, frozen=True, gc=False):
         return self.at + self.took_s
 
 
+@record
+class KernelMemoryLimit(msgspec.Struct, frozen=True, gc=False):
+    """The smallest limit of kernel memory that a node's pods have, in bytes; None where they have none."""
+
+    kind: ClassVar[str] = "kernel-memory-limit"
+    version: ClassVar[int] = 1
+    said: ClassVar[str] = ""
+    at: Seconds
+    node: str
+    limit_bytes: Count | None
+
+    @property
+    def object(self) -> str:
+        return self.node
+
+    def told(self) -> str:
+        return "none" if self.limit_bytes is None else str(self.limit_bytes)
+
+    @classmethod
+    def of_observation(cls, old: Observation) -> "KernelMemoryLimit":
+        return cls(old.at, old.subject, None if old.seen == "none" else int(old.seen))
+
+
+@record
+class Unreadable(msgspec.Struct, frozen=True, gc=False):
+    """A fact of a node, such as "storage-driver", that could not be read, and why."""
+
+    kind: ClassVar[str] = "unreadable"
+    version: ClassVar[int] = 1
+    said: ClassVar[str] = "why"
+    at: Seconds
+    node: str
+    fact: str
+    why: str
+
+    @property
+    def object(self) -> str:
+        return f"{self.node}/{self.fact}"
+
+    def told(self) -> str:
+        return self.why
+
+    @classmethod
+    def of_observation(cls, old: Observation) -> "Unreadable":
+        node, _, fact = old.subject.rpartition("/")
+        return cls(old.at, node, fact, old.seen)
+
+
 class Unread(msgspec.Struct, frozen=True, gc=False):
     """A record that this version can't read: of a kind that it does not know, or of another version of one.
 

@@ -81,12 +81,8 @@ def load_all() -> None:
 
 
 def kinds() -> Mapping[str, type[Record]]:
-    """Every kind that is registered, by its name, in the order in which a history has what was seen at one moment: all
-    that is told beside each other.
-    """
-    places = {kind: place for place, kind in enumerate(_KINDS)}
-    told = min((places[kind] for kind, made in _KINDS.items() if _tells(made)), default=0)
-    return dict(sorted(_KINDS.items(), key=lambda each: told if _tells(each[1]) else places[each[0]]))
+    """Every kind that is registered, by its name."""
+    return dict(_KINDS)
 
 
 def was_observation(name: str) -> Callable[[Any], Record] | None:
@@ -100,11 +96,7 @@ def was_observation(name: str) -> Callable[[Any], Record] | None:
 
 def is_told(each: Record) -> TypeGuard[Told]:
     """Whether a timeline shows it as a text."""
-    return _tells(type(each))
-
-
-def _tells(made: type[Record]) -> bool:
-    return hasattr(made, "told")
+    return hasattr(type(each), "told")
 
 
 def _file(made: type[Record]) -> str:
