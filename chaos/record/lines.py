@@ -51,7 +51,7 @@ def proof_as_now(proof: object) -> object:
         old = msgspec.convert(proof, Observation)
         make = was_observation(old.name)
         return proof if make is None else msgspec.to_builtins(as_proof(make(old)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return proof
 
 
