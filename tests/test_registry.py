@@ -118,6 +118,9 @@ def test_a_subjects_record_comes_back_from_disk(tmp_path: Path) -> None:
 def test_secrets_are_taken_out_of_all_that_a_subjects_record_says() -> None:
     history = History.of_records([Heard(1.0, "n", ("--password=hunter22", "b"))])
     assert history.of(Heard) == [Heard(1.0, "n", ("--password=(removed)", "b"))]
+    without = Heard(2.0, "n", ("a", "b"))
+    history.add(without)
+    assert history.of(Heard)[-1] is without
 
 
 @pytest.mark.usefixtures("heard")
