@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
@@ -19,8 +19,10 @@ from chaos.hosts.places import journals_dir
 from chaos.judge import load_all as load_promises
 from chaos.judge.base import Finding, Recipe, Verdict, judge, made_again
 from chaos.judge.catalogue import find
-from chaos.record.history import Record
+from chaos.record import records
 from chaos.record.journal import Pending, pending
+from chaos.record.lines import proof_as_now
+from chaos.record.registry import kinds, was_observation
 from chaos.report import archive
 from chaos.report.bundle import RESULTS
 from chaos.report.verify import verify
@@ -78,8 +80,20 @@ def test_the_results_and_all_their_recordings_are_read(old: Old) -> None:
 
 def test_the_recordings_hold_every_kind_of_record_but_one(old: Old) -> None:
     """Nothing was run of upstream's specs."""
-    there = {kind.kind for kind in get_args(Record) for path in old.run.histories if old.run.history(path).of(kind)}
-    assert {kind.kind for kind in get_args(Record)} - there == {"spec"}
+    own = {kind for kind, made in kinds().items() if made.__module__ == records.__name__}
+    there = {each.kind for path in old.run.histories for each in old.run.history(path)}
+    assert own - there == {"spec"}
+    assert "unread" not in there
+
+
+def test_what_it_kept_as_observations_are_the_subjects_records_by_now(old: Old) -> None:
+    """Those that are in none of its replays are in test_observations.py."""
+    there = {each.kind for path in old.run.histories for each in old.run.history(path)}
+    was = {kind for kind in kinds() if was_observation(kind) is not None}
+    assert was & there == {
+        *("daemon-processes", "said-too-many-open-files", "node-identity", "redis-not-whole"),
+        *("volume-held-by", "written"),
+    }
 
 
 def test_each_finding_is_judged_again_as_it_was(old: Old) -> None:
@@ -90,7 +104,8 @@ def test_each_finding_is_judged_again_as_it_was(old: Old) -> None:
             again = judge(made_again(Recipe(found.promise, found.arguments or {})), old.run.history(found.history))
             now = json.loads(json.dumps(finding_as_json(again, found.history)))
             judged += 1
-            if other := [f"{k}: {said.get(k)} then, {now.get(k)} now" for k in COMPARED if said.get(k) != now.get(k)]:
+            then = {**said, "proof": json.loads(json.dumps([proof_as_now(each) for each in said["proof"]]))}
+            if other := [f"{k}: {then.get(k)} then, {now.get(k)} now" for k in COMPARED if then.get(k) != now.get(k)]:
                 differs[outcome.test, found.invariant] = other
     assert judged == 45
     assert {key: how for key, how in differs.items() if key not in JUDGED_OTHERWISE} == {}

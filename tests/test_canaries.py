@@ -28,9 +28,10 @@ from chaos.judge.base import Invariant, Judgement, Recipe, judge, violated
 from chaos.judge.catalogue import find
 from chaos.record import evidence, objects
 from chaos.record.evidence import Piece
-from chaos.record.history import Blind, FaultStep, History, Observation, Phase, Probe, SpecRun, Writes
+from chaos.record.history import History
 from chaos.record.journal import Journal
 from chaos.record.recorder import Recorder
+from chaos.record.records import Blind, FaultStep, Observation, Phase, Probe, SpecRun, Writes
 from chaos.report import product
 from chaos.report.bundle import pack
 from chaos.report.close import close

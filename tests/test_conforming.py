@@ -19,7 +19,8 @@ from chaos.harm.node import PowerOff
 from chaos.judge.base import Verdict
 from chaos.judge.catalogue import incidents
 from chaos.judge.conformance import AFTER, BEFORE, DURING, FAILED, PASSED
-from chaos.record.history import FaultStep, History, Phase, SpecRun
+from chaos.record.history import History
+from chaos.record.records import FaultStep, Phase, SpecRun
 from chaos.results.specs import SpecResult
 from chaos.run import conforming
 from chaos.run.conforming import SMALL_DISK, CantConformError, Conforming

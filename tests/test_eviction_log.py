@@ -8,17 +8,11 @@ import pytest
 from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
-from chaos.record.history import Blind, History, Observation
-from chaos.subjects.eviction.sampler import (
-    EVICTED,
-    IMAGE_REMOVED,
-    NONE_LEFT,
-    RANKING,
-    RECLAIMS,
-    EvictionLog,
-    said,
-    source_of,
-)
+from chaos.record.history import History
+from chaos.record.records import Blind
+from chaos.record.registry import Record
+from chaos.subjects.eviction.records import EvictionRanking, ImageRemoved, KubeletEvicted, NoneLeft, Reclaims
+from chaos.subjects.eviction.sampler import EvictionLog, said, source_of
 
 HEAD = "I1121 13:02:42.757343    5893 eviction_manager.go:405] "
 
@@ -28,25 +22,28 @@ HEAD = "I1121 13:02:42.757343    5893 eviction_manager.go:405] "
     [
         (
             '"Eviction manager: pods ranked for eviction" pods=["a/eater-1","b/web-1"]',
-            (RANKING, "a/eater-1, b/web-1"),
+            EvictionRanking(1.5, "w", ("a/eater-1", "b/web-1")),
         ),
-        ('"Eviction manager: pod is evicted successfully" pod="a/eater-1"', (EVICTED, "a/eater-1")),
+        ('"Eviction manager: pod is evicted successfully" pod="a/eater-1"', KubeletEvicted(1.5, "w", "a/eater-1")),
         (
             '"Eviction manager: attempting to reclaim" resourceName="ephemeral-storage"',
-            (RECLAIMS, "ephemeral-storage"),
+            Reclaims(1.5, "w", "ephemeral-storage"),
         ),
-        ('"Eviction manager: unable to evict any pods from the node"', (NONE_LEFT, "unable to evict any pods")),
+        ('"Eviction manager: unable to evict any pods from the node"', NoneLeft(1.5, "w", "unable to evict any pods")),
         (
             '"Eviction manager: eviction thresholds have been met, but no pods are active to evict"',
-            (NONE_LEFT, "no pods are active"),
+            NoneLeft(1.5, "w", "no pods are active"),
         ),
-        ('"Removing image to free bytes" imageID="sha256:1" size=2 runtimeHandler=""', (IMAGE_REMOVED, "sha256:1")),
+        (
+            '"Removing image to free bytes" imageID="sha256:1" size=2 runtimeHandler=""',
+            ImageRemoved(1.5, "w", "sha256:1"),
+        ),
         ('"Eviction manager: cannot evict a critical pod" pod="kube-system/kube-proxy"', None),
         ("anything else", None),
     ],
 )
-def test_a_line_of_the_log(message: str, expected: tuple[str, str] | None) -> None:
-    assert said(HEAD + message) == expected
+def test_a_line_of_the_log(message: str, expected: Record | None) -> None:
+    assert said(HEAD + message, 1.5, "w") == expected
 
 
 class Journal:
@@ -78,16 +75,13 @@ def test_each_line_is_recorded_once_at_its_own_time(monkeypatch: pytest.MonkeyPa
     journal, history = Journal(), History()
     journal.write(EVICTION, history.began_wall + 1.5)
     with EvictionLog(history, journal, "worker"):
-        eventually(lambda: history.of(Observation), within_s=10, what="the first line")
+        eventually(lambda: history.of(KubeletEvicted), within_s=10, what="the first line")
         journal.write("something else", history.began_wall + 2)
         journal.away = True
         journal.write(EVICTION, history.began_wall + 2.5)
         journal.away = False
-    assert [(round(o.at, 3), o.name, o.subject) for o in history.of(Observation)] == [
-        (1.5, EVICTED, "worker"),
-        (2.5, EVICTED, "worker"),
-    ]
-    assert not history.of(Blind)
+    assert [(round(e.at, 3), e.node) for e in history.of(KubeletEvicted)] == [(1.5, "worker"), (2.5, "worker")]
+    assert all(blind.complete for blind in history.of(Blind))
 
 
 def test_a_log_that_cannot_be_read_until_the_end_is_a_blindness(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,9 @@ from chaos.judge.base import Invariant, Verdict, held, judge, violated
 from chaos.judge.catalogue import Control, Incident
 from chaos.judge.pods import nothing_terminated
 from chaos.record.evidence import Piece
-from chaos.record.history import History, NodeChange, Observation, Phase
+from chaos.record.history import History
 from chaos.record.journal import Journal
+from chaos.record.records import NodeChange, Observation, Phase
 from chaos.run import lab as module
 from chaos.run.chance import hold_for_eviction
 from chaos.run.lab import Lab

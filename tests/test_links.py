@@ -8,15 +8,14 @@ from hypothesis import strategies as st
 
 from chaos.errors import OrdealError
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import History, Observation, Record, Sample
+from chaos.record.history import History
+from chaos.record.records import Sample
+from chaos.record.registry import Record
 from chaos.subjects.links.promises import bad_pair_found, links_alike
+from chaos.subjects.links.records import LOSS, RTT, THROUGHPUT, NoResult
 from chaos.subjects.links.sampler import (
     LAYERS,
     LOOSE,
-    LOSS,
-    NO_RESULT,
-    RTT,
-    THROUGHPUT,
     LinkLimits,
     loss,
     matrix,
@@ -89,8 +88,8 @@ def test_loose_limits_miss_the_worst_link() -> None:
 def test_a_pair_without_a_result_stands_out() -> None:
     seen = history(
         [r for r in links().of(Sample) if not r.subject.endswith("w2/w3")],
-        Observation(2.0, NO_RESULT, "node/w2/w3", "unable to connect to server"),
-        Observation(2.0, NO_RESULT, "pod/w2/w3", "unable to connect to server"),
+        NoResult(2.0, "node", "w2", "w3", "unable to connect to server"),
+        NoResult(2.0, "pod", "w2", "w3", "unable to connect to server"),
     )
     finding = alike(seen, "w2", "w3")
     assert finding.reason == "that-pair"
@@ -108,9 +107,7 @@ def test_a_pair_without_a_result_stands_out() -> None:
 def test_without_most_links_nothing_can_be_said() -> None:
     assert alike(history()).verdict is Verdict.UNKNOWN
     assert alike(links(pairs=("w1/w2",))).verdict is Verdict.UNKNOWN
-    dead: list[Record] = [
-        Observation(2.0, NO_RESULT, f"{layer}/{pair}", "refused") for layer in LAYERS for pair in PAIRS[:3]
-    ]
+    dead: list[Record] = [NoResult(2.0, layer, *pair.split("/"), "refused") for layer in LAYERS for pair in PAIRS[:3]]
     half = [r for r in links().of(Sample) if not any(r.subject.endswith(p) for p in PAIRS[:3])]
     finding = alike(history(half, dead))
     assert finding.verdict is Verdict.UNKNOWN

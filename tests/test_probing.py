@@ -19,8 +19,9 @@ import pytest
 
 from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
-from chaos.record.history import Blind, History, Probe
+from chaos.record.history import History
 from chaos.record.probing import ServiceProbes, steady
+from chaos.record.records import Blind, Probe
 
 pytestmark = pytest.mark.timed
 

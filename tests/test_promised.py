@@ -13,7 +13,9 @@ from chaos.judge.catalogue import Control, Incident
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
 from chaos.judge.nodes_ready import nodes_ready_again
 from chaos.judge.pods import nothing_terminated
-from chaos.record.history import History, NodeChange, Phase, Record, SpecRun
+from chaos.record.history import History
+from chaos.record.records import NodeChange, Phase, SpecRun
+from chaos.record.registry import Record
 from chaos.run.incident import Replay
 from chaos.run.lab import Lab
 from chaos.run.profile import PROFILES

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.errors import OrdealError
-from chaos.record.history import IN_SYNC, Blind, ClusterEvent, History, NodeChange, PodChange, Sample
+from chaos.record.history import History
 from chaos.record.recorder import Recorder
+from chaos.record.records import IN_SYNC, Blind, ClusterEvent, NodeChange, PodChange, Sample
 from tests.fake_apiserver import FakeApiServer
 
 pytestmark = pytest.mark.timed

@@ -11,10 +11,13 @@ import pytest
 import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
+from msgspec.structs import fields
 
 from chaos.harm.base import registered
 from chaos.judge.base import promises
 from chaos.judge.catalogue import Incident, incidents
+from chaos.record.registry import kinds
+from chaos.record.registry import load_all as load_records
 from chaos.run.options import OPTIONS
 from chaos.toolkit import actions, probes
 
@@ -58,6 +61,10 @@ def test_the_reference_names_every_option_fault_invariant_and_key(made: dict[str
     assert all(f"\n### {name}\n" in made["reference/invariants.md"] for name in promises())
     activities = [*actions.__all__, *probes.__all__]
     assert all(f"\n### {name}\n" in made["reference/chaos-toolkit.md"] for name in activities)
+    load_records()
+    for kind, record in kinds().items():
+        assert f"\n### {kind}\n" in made["reference/records.md"]
+        assert all(f"| `{field.encode_name}` | " in made["reference/records.md"] for field in fields(record))
     schema = json.loads((DOCS / "results.schema.json").read_text())
     for part in (schema, *schema["$defs"].values()):
         assert all(f"| `{key}` | " in made["reference/schema.md"] for key in part.get("properties", {}))

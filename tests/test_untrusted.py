@@ -28,8 +28,10 @@ from chaos.errors import OrdealError
 from chaos.hosts import binaries, bundles, ownership, record, registry
 from chaos.judge.base import Verdict, judge
 from chaos.judge.data import no_acknowledged_write_lost
-from chaos.record.history import FaultStep, History, Phase, Sample, Stored, Writes, _to_line
+from chaos.record.history import History
 from chaos.record.journal import Journal, pending
+from chaos.record.lines import to_line
+from chaos.record.records import FaultStep, Phase, Sample, Stored, Writes
 from chaos.report import archive, product, prune, verify
 from chaos.results import saved
 from chaos.writers.ranges import count, covers, merged, numbers_in, ranges_of, spans_of
@@ -220,9 +222,9 @@ def _recording(tmp_path: Path, *lines_: bytes) -> Path:
     return path
 
 
-GOOD = _to_line(Phase(1.0, "judge"), 0.0)
-WRITES = _to_line(Writes(1.0, "db", "c", 1, 9, ok=True, took_s=0.1), 0.0)
-STORED = _to_line(Stored(2.0, "db", "m", "c", 9, ("1-3",)), 0.0)
+GOOD = to_line(Phase(1.0, "judge"), 0.0)
+WRITES = to_line(Writes(1.0, "db", "c", 1, 9, ok=True, took_s=0.1), 0.0)
+STORED = to_line(Stored(2.0, "db", "m", "c", 9, ("1-3",)), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -464,5 +466,5 @@ def test_judging_again_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_steps_of_a_fault_and_samples_keep_their_numbers(tmp_path: Path) -> None:
     kept = [FaultStep(-1.0, "cut", "landed"), Sample(2.0, "bytes", "a", 2**60), Sample(3.0, "s", "a", -0.5)]
-    loaded = History.load(_recording(tmp_path, *(_to_line(each, 5.0) for each in kept)))
+    loaded = History.load(_recording(tmp_path, *(to_line(each, 5.0) for each in kept)))
     assert list(loaded) == kept

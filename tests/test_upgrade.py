@@ -9,9 +9,9 @@ import yaml
 
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
-from chaos.record.history import History, Observation
+from chaos.record.history import History
 from chaos.subjects.upgrade.kubeadm import Apply, path, with_settings
-from chaos.subjects.upgrade.promises import APPLY_BEGUN, APPLY_ENDED, MANIFEST
+from chaos.subjects.upgrade.records import ApplyBegun, ApplyEnded, ManifestPlaced
 
 BUILT = ("1.34.4", "1.35.2", "1.35.10", "1.36.3")
 
@@ -78,8 +78,8 @@ class TestApply:
         history = History()
         return Apply(node, history, "cp", "1.35.4"), history
 
-    def seen(self, history: History) -> list[tuple[str, str]]:
-        return [(o.name, o.seen) for o in history.of(Observation)]
+    def seen(self, history: History) -> list[tuple[type, str]]:
+        return [(type(each), each.told()) for each in history.told()]
 
     def test_its_middle_is_told_apart_from_its_end(self) -> None:
         node = Node(0, new=True)
@@ -88,7 +88,7 @@ class TestApply:
         node.end.set()
         assert apply.wait()
         assert self.seen(history) == [
-            (APPLY_BEGUN, "1.35.4"), (MANIFEST, "kube-apiserver 1.35.4"), (APPLY_ENDED, "1.35.4 succeeded"),
+            (ApplyBegun, "1.35.4"), (ManifestPlaced, "kube-apiserver 1.35.4"), (ApplyEnded, "1.35.4 succeeded"),
         ]  # fmt: skip
 
     @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ class TestApply:
         node.end.set()
         apply, history = self.begun(node)
         assert not apply.wait()
-        assert self.seen(history)[-1] == (APPLY_ENDED, f"1.35.4 {says}")
+        assert self.seen(history)[-1] == (ApplyEnded, f"1.35.4 {says}")
 
     def test_one_that_ended_has_no_middle_to_be_cut_short_in(self) -> None:
         node = Node(0, new=True)
@@ -111,4 +111,4 @@ class TestApply:
         apply.wait()
         with pytest.raises(OrdealError, match="ended before kube-apiserver was upgraded"):
             apply.wait_for_manifest("kube-apiserver", within_s=20)
-        assert MANIFEST not in dict(self.seen(history))
+        assert not history.of(ManifestPlaced)

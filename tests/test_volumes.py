@@ -10,20 +10,12 @@ from typing import Any
 import pytest
 
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.record.history import Blind, History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Blind, Sample
 from chaos.subjects.volumes import sampler as volumes
 from chaos.subjects.volumes.pool import Lock
-from chaos.subjects.volumes.sampler import (
-    HELD_BY,
-    LOG_READ,
-    TORN,
-    WRITTEN,
-    PodLogs,
-    SharedLogs,
-    VolumeSamples,
-    Watched,
-    lines_of,
-)
+from chaos.subjects.volumes.records import LOG_READ, HeldBy, Holder, Torn, Written, lines_of
+from chaos.subjects.volumes.sampler import PodLogs, SharedLogs, VolumeSamples, Watched
 
 WATCHED = Watched("recreate", "ns", "pvc-1")
 
@@ -35,10 +27,10 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def holders(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, ...]]:
-    says: dict[str, tuple[str, ...]] = {"recreate": ("lock:w1",)}
+def holders(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Holder, ...]]:
+    says: dict[str, tuple[Holder, ...]] = {"recreate": (Holder("lock", "w1"),)}
 
-    def ask(*_: object, **__: object) -> Mapping[str, tuple[str, ...]]:
+    def ask(*_: object, **__: object) -> Mapping[str, tuple[Holder, ...]]:
         return dict(says)
 
     monkeypatch.setattr(volumes, "holders", ask)
@@ -94,7 +86,7 @@ class TestTheLog:
         history = History()
         with samples(history, log):
             append(log, "2 a node now 1 1\n" + line(3))
-        assert [o.seen for o in history.of(Observation) if o.name == TORN] == ["2 a node now 1 1"]
+        assert [torn.text for torn in history.of(Torn)] == ["2 a node now 1 1"]
 
     def test_another_file_is_read_from_its_beginning(self, log: Path) -> None:
         log.write_text("".join(line(n) for n in range(1, 9)))
@@ -108,7 +100,7 @@ class TestTheLog:
         history = History()
         with samples(history, log):
             log.unlink()
-        (gap,) = [b for b in history.of(Blind) if b.source == f"{WRITTEN}:recreate"]
+        (gap,) = [b for b in history.of(Blind) if b.source == f"{Written.kind}:recreate"]
         assert not gap.complete
 
     def test_nothing_written_is_told_at_once(self, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,13 +109,13 @@ class TestTheLog:
             pass
 
 
-def test_holders_are_recorded_when_they_change(log: Path, holders: dict[str, tuple[str, ...]]) -> None:
+def test_holders_are_recorded_when_they_change(log: Path, holders: dict[str, tuple[Holder, ...]]) -> None:
     log.write_text(line(1))
     history = History()
     with samples(history, log):
-        eventually(lambda: [o for o in history.of(Observation) if o.name == HELD_BY], within_s=5, what="a first answer")
-        holders["recreate"] = ("attachment:w2", "lock:w2")
-    assert [o.seen for o in history.of(Observation) if o.name == HELD_BY] == ["lock:w1", "attachment:w2 lock:w2"]
+        eventually(lambda: history.of(HeldBy), within_s=5, what="a first answer")
+        holders["recreate"] = (Holder("attachment", "w2"), Holder("lock", "w2"))
+    assert [held.told() for held in history.of(HeldBy)] == ["lock:w1", "attachment:w2 lock:w2"]
 
 
 class Cluster:

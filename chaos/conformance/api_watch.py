@@ -1,6 +1,5 @@
 """Whether the API server answered, all the time that specs ran."""
 
-import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -8,6 +7,7 @@ from typing import Self
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.way.client import api_client, raw_get
+from chaos.record.sampler import Sampler
 
 EVERY_S = 1.0
 AWAY_FOR_S = 3.0  # one answer that is late on a busy machine is no outage
@@ -19,19 +19,17 @@ class ApiWatch:
     def __init__(self, kubeconfig: Path, context: str = "") -> None:
         """Raises OrdealError where the kubeconfig can't be used."""
         self._client = api_client(kubeconfig, context)
-        self._over = threading.Event()
         self._failed: list[tuple[float, float]] = []  # each outage: from when until when, monotonic seconds
         self._away_since: float | None = None
         self._why = ""
-        self._thread = threading.Thread(target=self._watch, name="api-watch", daemon=True)
+        self._sampler = Sampler("api-watch", self._look, every_s=EVERY_S)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._sampler.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join()
+        self._sampler.end()
         self._client.close()  # type: ignore[no-untyped-call]
 
     @property
@@ -54,16 +52,15 @@ class ApiWatch:
             return False
         return True
 
-    def _watch(self) -> None:
-        while not self._over.wait(EVERY_S):
-            began = time.monotonic()
-            why = self._wrong()
-            if why:
-                self._why = why
-                self._away_since = self._away_since if self._away_since is not None else began
-            elif self._away_since is not None:
-                self._failed.append((self._away_since, began))
-                self._away_since = None
+    def _look(self) -> None:
+        began = time.monotonic()
+        why = self._wrong()
+        if why:
+            self._why = why
+            self._away_since = self._away_since if self._away_since is not None else began
+        elif self._away_since is not None:
+            self._failed.append((self._away_since, began))
+            self._away_since = None
 
     def _wrong(self) -> str:
         """What is wrong with its answer now; "" where it is ready."""

@@ -22,8 +22,9 @@ from chaos.harm.base import Fault
 from chaos.harm.network import CutOff
 from chaos.harm.node import Pause, PowerOff
 from chaos.judge.conformance import DURING, FAILED, LOST, PASSED
-from chaos.record.history import Blind, History, Probe, SpecRun
+from chaos.record.history import History
 from chaos.record.probing import ServiceProbes
+from chaos.record.records import Blind, Probe, SpecRun
 from chaos.results.specs import SpecResult
 from chaos.workloads.base import WORKLOAD_LABEL, create, creating, manifest
 from chaos.workloads.web import READY_WITHIN_S, Deployed

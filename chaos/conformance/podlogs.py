@@ -8,12 +8,12 @@ from typing import Any, Self
 
 from kubernetes.client import ApiClient, CoreV1Api
 from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
 
 from chaos.basics.files import file_name, place
 from chaos.basics.scrub import scrub
 from chaos.clusters.base import Cluster
 from chaos.hosts.places import make_private
+from chaos.record.sampler import Sampler
 
 EVERY_S = 2.0
 TAIL_LINES = 200
@@ -31,16 +31,14 @@ class PodLogs:
         self._lock = threading.Lock()
         self._seen: dict[str, str] = {}
         self._old: set[str] = set()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="pod-logs", daemon=True)
+        self._sampler = Sampler("pod-logs", self._follow, every_s=EVERY_S)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._sampler.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stopped.set()
-        self._thread.join(10.0)
+        self._sampler.end(10.0)
 
     def take(self, said: str, folder: Path | None) -> tuple[Path, ...]:
         """A spec has ended and `said` this, which names its namespaces: write what its pods said to `folder`.
@@ -63,9 +61,8 @@ class PodLogs:
         return tuple(paths)
 
     def _follow(self) -> None:
-        while not self._stopped.wait(EVERY_S):
-            with suppress(ApiException, HTTPError, OSError), self._cluster.api() as client:
-                self._look(client)
+        with self._cluster.api() as client:
+            self._look(client)
 
     def _look(self, client: ApiClient) -> None:
         core = CoreV1Api(client)

@@ -14,7 +14,8 @@ from chaos.conformance.rows import row, state_of
 from chaos.conformance.spec import Spec, id_of
 from chaos.errors import OrdealError
 from chaos.judge.conformance import AFTER, BEFORE, PASSED, ROUNDS
-from chaos.record.history import History, SpecRun
+from chaos.record.history import History
+from chaos.record.records import SpecRun
 from chaos.results.specs import SpecResult
 
 NONE = "none"

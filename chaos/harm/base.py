@@ -17,8 +17,9 @@ from chaos.clusters.base import EXISTING, Cluster, ClusterRef
 from chaos.clusters.identity import Identity, named_in, require_same
 from chaos.clusters.way.client import told
 from chaos.errors import OrdealError
-from chaos.record.history import FaultStep, History
+from chaos.record.history import History
 from chaos.record.journal import Journal, Pending, Saved, adopt
+from chaos.record.records import FaultStep
 
 # Both end by what is seen; these ends are for the slowest machine: one with two cores and a build beside took more than
 # a minute to undo what takes seconds. A cluster that is left harmed spoils every replay that comes after it.

@@ -8,7 +8,8 @@ from operator import attrgetter
 
 from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import Span, never_landed, overlapping
-from chaos.record.history import Blind, History, Probe, Window
+from chaos.record.history import History, Window
+from chaos.record.records import Blind, Probe
 
 GAP_S = 0.5
 

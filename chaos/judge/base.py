@@ -13,7 +13,8 @@ import msgspec
 
 from chaos.basics.scrub import scrub
 from chaos.errors import OrdealError
-from chaos.record.history import History, Record
+from chaos.record.history import History, UnreadError
+from chaos.record.registry import Record
 
 Figure = float | int | str
 PROOF_LIMIT = 20
@@ -156,6 +157,8 @@ def judge(invariant: Invariant, history: History) -> Finding:
     """Judge a history. A judge that crashes has shown nothing: unknown, with what it raised."""
     try:
         j = invariant.judge(history)
+    except UnreadError as error:
+        j = unknown(str(error))
     except Exception as error:  # noqa: BLE001  (any crash of a checker must become a verdict, not an abort)
         crashed = scrub(f"the check itself crashed: {error!r}")
         return Finding(invariant.name, Verdict.UNKNOWN, crashed, "crashed", recipe=invariant.recipe)

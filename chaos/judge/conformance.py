@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
-from chaos.record.history import History, SpecRun
+from chaos.record.history import History
+from chaos.record.records import SpecRun
 
 BEFORE, DURING, AFTER = "before", "during", "after"
 ROUNDS = (BEFORE, DURING, AFTER)

@@ -7,7 +7,9 @@ from chaos.errors import OrdealError
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.pods import EVICTED
 from chaos.judge.sight import Span, names, never_landed, unseen
-from chaos.record.history import Blind, ClusterEvent, History, PodChange, Record, Sample, Stored, Window, Writes
+from chaos.record.history import History, Window
+from chaos.record.records import Blind, ClusterEvent, PodChange, Sample, Stored, Writes
+from chaos.record.registry import Record
 from chaos.writers.batches import SLOW_S
 from chaos.writers.ranges import count, covers, merged, ranges_of, spans_of
 

@@ -6,8 +6,9 @@ A node's Ready condition is stale for a grace period: a kubelet that can't reach
 from collections.abc import Sequence
 
 from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
-from chaos.record.history import History, Sample
+from chaos.record.history import History
 from chaos.record.leases import LEASE_AGE
+from chaos.record.records import Sample
 
 SILENT = "silent"
 

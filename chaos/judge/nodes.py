@@ -14,7 +14,9 @@ from itertools import pairwise
 from chaos.clusters.shape import Timers
 from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, Span, names, never_landed, unseen
-from chaos.record.history import History, NodeChange, PodChange, Record, Window
+from chaos.record.history import History, Window
+from chaos.record.records import NodeChange, PodChange
+from chaos.record.registry import Record
 
 NO_EXECUTE = ("node.kubernetes.io/unreachable:NoExecute", "node.kubernetes.io/not-ready:NoExecute")
 LISTING_S = 0.5  # a pass begins with listing and copying the nodes, before the first of them is seen to go away

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, overlapping, unseen
-from chaos.record.history import History, NodeChange
+from chaos.record.history import History
+from chaos.record.records import NodeChange
 
 NOT_READY, LATE = "not-ready", "late"
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.nodes import tainted_s
 from chaos.judge.sight import Span, names, never_landed, unseen
-from chaos.record.history import ClusterEvent, History, NodeChange, PodChange, Window
+from chaos.record.history import History, Window
+from chaos.record.records import ClusterEvent, NodeChange, PodChange
 
 # The DisruptionTarget condition's reasons, and the event of the taint eviction controller. Source:
 # staging/src/k8s.io/api/core/v1/types.go (PodReason...), pkg/controller/tainteviction/taint_eviction.go.

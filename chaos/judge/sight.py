@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaos.judge.base import Judgement, unknown
-from chaos.record.history import IN_SYNC, Blind, History, Sample, Window
+from chaos.record.history import History, Window
+from chaos.record.records import IN_SYNC, Blind, Sample
 
 WHOLE = Window(float("-inf"), float("inf"))
 

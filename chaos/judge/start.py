@@ -1,7 +1,8 @@
 """Afterwards every node can still start a pod."""
 
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Observation, Sample
 
 STARTED = "pod-start-s"  # Sample: seconds from the request to Ready, by node
 NOT_STARTED = "pod-not-started"  # Observation, by node

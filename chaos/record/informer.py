@@ -15,7 +15,8 @@ import msgspec
 from kubernetes.client import ApiClient, CoreV1Api
 
 from chaos.basics.waiting import eventually
-from chaos.record.history import Blind, History, Observation
+from chaos.record.history import History
+from chaos.record.records import Blind, Observation
 
 WATCHED = "watched"  # an Observation of what the watch made believe, and the source of the Blind records
 STORED = "stored"  # an Observation of what etcd holds

@@ -1,15 +1,16 @@
 """Node heartbeats, sampled: once a second how old each node's lease is, by what the kubelets themselves write."""
 
-import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from kubernetes.client import ApiClient, CoordinationV1Api
 
-from chaos.record.history import History, Sample
+from chaos.record.history import History
+from chaos.record.records import Sample
+from chaos.record.sampler import Sampler
 
 NAMESPACE = "kube-node-lease"
 LEASE_AGE = "lease-age-s"  # Sample: seconds since the node's kubelet renewed its lease, by node
@@ -24,25 +25,22 @@ class LeaseSamples:
 
     def __init__(self, history: History, client: Callable[[], ApiClient]) -> None:
         self._history, self._client = history, client
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+        self._sampling = ExitStack()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        with ExitStack() as stack:
+            api = CoordinationV1Api(stack.enter_context(self._client()))
+            stack.enter_context(Sampler("leases", lambda: self._ask(api), every_s=EVERY_S))
+            self._sampling = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stopped.set()
-        self._thread.join(30)
+        self._sampling.close()
 
-    def _run(self) -> None:
-        with self._client() as client:
-            api = CoordinationV1Api(client)
-            while not self._stopped.wait(EVERY_S):
-                with suppress(Exception):  # an API server that is away: the missing samples say so
-                    leases = api.list_namespaced_lease(NAMESPACE, _request_timeout=(1.0, 3.0)).items
-                    at, wall = self._history.now(), datetime.now(UTC)
-                    for lease in leases:
-                        if lease.metadata and lease.metadata.name and lease.spec and lease.spec.renew_time:
-                            age_s = (wall - lease.spec.renew_time).total_seconds()
-                            self._history.add(Sample(at, LEASE_AGE, lease.metadata.name, round(age_s, 3)))
+    def _ask(self, api: CoordinationV1Api) -> None:
+        leases: Any = api.list_namespaced_lease(NAMESPACE, _request_timeout=(1.0, 3.0)).items
+        at, wall = self._history.now(), datetime.now(UTC)
+        for lease in leases:
+            if lease.metadata and lease.metadata.name and lease.spec and lease.spec.renew_time:
+                age_s = (wall - lease.spec.renew_time).total_seconds()
+                self._history.add(Sample(at, LEASE_AGE, lease.metadata.name, round(age_s, 3)))

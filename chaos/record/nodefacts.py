@@ -1,6 +1,6 @@
 """What a node is made of, read before any harm: versions, storage, limits, clock. Nothing is changed by it.
 
-Each fact is an Observation or a Sample of the history; one that can't be read is an Observation UNREADABLE, and what
+Each fact is an Observation or a Sample of the history; one that can't be read is an Unreadable, and what
 depends on it is unknown.
 """
 
@@ -15,16 +15,16 @@ from kubernetes.client import CoreV1Api
 from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import KernelMemoryLimit, Observation, Sample, Unreadable
 
 KERNEL, KUBELET, RUNTIME, OS = "kernel", "kubelet", "container-runtime", "os"
 STORAGE, BACKING = "storage-driver", "backing-file-system"
-KMEM_LIMIT, SLUB_FAILURE, KERNEL_LOG = "kernel-memory-limit", "slub-failure", "kernel-log-lines"
+SLUB_FAILURE, KERNEL_LOG = "slub-failure", "kernel-log-lines"
 SOFT_HANDLES, HARD_HANDLES = "nofile-soft", "nofile-hard"
 INOTIFY, MAX_PODS = "inotify-instances", "max-pods"
 CLOCK = "clock-offset-s"
 SLAB, RUNTIME_DISK, STARTED = "unreclaimable-slab-bytes", "runtime-disk-bytes", "containers-started"
-UNREADABLE = "unreadable"
 
 DAEMONS = ("containerd", "kubelet")
 RUNTIME_DIRECTORIES = ("/var/lib/containerd", "/var/lib/kubelet", "/var/log/pods")
@@ -78,7 +78,7 @@ def measure(cluster: NodeExec, node: str, history: History) -> None:
 def _read_inside(cluster: NodeExec, node: str, history: History) -> None:
     for fact, read in (
         (STORAGE, _storage),
-        (KMEM_LIMIT, _kernel_memory),
+        (KernelMemoryLimit.kind, _kernel_memory),
         (KERNEL_LOG, _kernel_log),
         (SOFT_HANDLES, _handles),
         (INOTIFY, _inotify),
@@ -91,7 +91,7 @@ def _try(history: History, node: str, fact: str, read: Callable[[], None]) -> No
     try:
         read()
     except (OrdealError, ValueError, IndexError) as error:
-        history.add(Observation(history.now(), UNREADABLE, f"{node}/{fact}", str(error).splitlines()[0]))
+        history.add(Unreadable(history.now(), node, fact, str(error).splitlines()[0]))
 
 
 def _on(cluster: NodeExec, node: str, script: str) -> str:
@@ -109,11 +109,11 @@ def _storage(cluster: NodeExec, node: str, history: History) -> None:
 
 
 def _kernel_memory(cluster: NodeExec, node: str, history: History) -> None:
-    """The smallest kernel-memory limit of the pods' cgroups; "none" where there is no such limit."""
+    """The smallest kernel-memory limit of the pods' cgroups; None where there is no such limit."""
     limits = _on(cluster, node, f"cat {_KMEM_FILES} {_KMEM_FILES_TOP} 2>/dev/null || true").split()
     unlimited = 2**62  # the file shows the largest multiple of a page where there is no limit
     set_ones = [int(limit) for limit in limits if int(limit) < unlimited]
-    history.add(Observation(history.now(), KMEM_LIMIT, node, str(min(set_ones)) if set_ones else "none"))
+    history.add(KernelMemoryLimit(history.now(), node, min(set_ones, default=None)))
 
 
 def _kernel_log(cluster: NodeExec, node: str, history: History) -> None:

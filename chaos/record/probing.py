@@ -17,7 +17,9 @@ from chaos.clusters.abilities import NodeNetwork
 from chaos.errors import OrdealError
 from chaos.hosts.command import run
 from chaos.record import prober
-from chaos.record.history import LONGEST_S, Blind, History, Probe
+from chaos.record.history import History
+from chaos.record.records import Blind, Probe
+from chaos.record.registry import LONGEST_S
 
 INTERVAL_S = 0.1
 # Below the second after which Linux sends a lost SYN again (RFC 6298): a probe that was sent into an outage fails,

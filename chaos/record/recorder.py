@@ -17,7 +17,8 @@ from kubernetes.client.exceptions import ApiException
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.errors import OrdealError
 from chaos.record.connection import Connection
-from chaos.record.history import IN_SYNC, History, Sample
+from chaos.record.history import History
+from chaos.record.records import IN_SYNC, Sample
 from chaos.record.resources import RESOURCES
 from chaos.record.stream import CONNECT_TIMEOUT_S, JOIN_WITHIN_S, Stream, brief
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chaos.clusters.way.client import CONTROL_PLANE_LABEL
-from chaos.record.history import ClusterEvent, NodeChange, PodChange
+from chaos.record.records import ClusterEvent, NodeChange, PodChange
 from chaos.workloads.base import WORKLOAD_LABEL
 
 Change = NodeChange | PodChange | ClusterEvent

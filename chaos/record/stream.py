@@ -5,7 +5,6 @@ completely; where the server no longer has that one (410 Gone), list again and c
 Source: Kubernetes API concepts, "Efficient detection of changes", "410 Gone responses" and "Watch bookmarks".
 """
 
-import dataclasses
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,7 +16,8 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import MaxRetryError
 
 from chaos.record.connection import Connection
-from chaos.record.history import Blind, ClusterEvent, History
+from chaos.record.history import History
+from chaos.record.records import Blind, ClusterEvent
 from chaos.record.resources import Change, Resource, metadata_of
 
 PAGE = 500
@@ -219,7 +219,7 @@ class Stream:
         for uid in self._known.keys() - found.keys():
             before = self._known[uid]
             if not isinstance(before, ClusterEvent):
-                self._record(dataclasses.replace(before, at=now, change="deleted", resource_version=version))
+                self._record(msgspec.structs.replace(before, at=now, change="deleted", resource_version=version))
         self._known = known
         self._gone.clear()
         self._ever_listed = True
@@ -335,7 +335,7 @@ def _same(before: Change, seen: Change) -> bool:
 
 
 def _content(seen: Change) -> tuple[object, ...]:
-    return tuple(getattr(seen, f.name) for f in dataclasses.fields(seen) if f.name not in {"at", "change"})
+    return tuple(getattr(seen, name) for name in seen.__struct_fields__ if name not in {"at", "change"})
 
 
 def _lines(answer: Any) -> Iterator[bytes]:

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-from chaos.record.history import (
-    Window,
-)
+from chaos.record.history import Window
 
 READY, NOT_READY, UNKNOWN, TAINTED = "Ready", "not Ready", "Ready unknown", ", tainted NoExecute"
 RUNNING, PENDING, TERMINATING, ENDED = "running, not Ready", "pending", "terminating", "ended"

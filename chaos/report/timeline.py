@@ -9,24 +9,24 @@ from dataclasses import replace
 from math import isfinite, nan
 
 from chaos.judge.conformance import DURING, PASSED
-from chaos.record.history import (
+from chaos.record.history import History, Window
+from chaos.record.records import (
     IN_SYNC,
     Blind,
     ClusterEvent,
     FaultStep,
-    History,
     NodeChange,
     Observation,
     Phase,
     PodChange,
     Probe,
-    Record,
     Sample,
     SpecRun,
     Stored,
-    Window,
+    Unread,
     Writes,
 )
+from chaos.record.registry import Record, Told, is_told
 from chaos.report.panels import (
     APPLIED,
     ENDED,
@@ -63,6 +63,7 @@ TEXT = 240  # characters of a message
 
 def timeline(history: History, bins: int = 600) -> Timeline:
     """Reduce a history; `bins` is how many points a series has at most."""
+    history = history.as_far_as_read()
     end = _end(history)
     faults = _faults(history, end)
     panels = [_story(history, faults, end), _nodes(history, end, bins), _pods(history, end, bins)]
@@ -115,7 +116,7 @@ def _faults(history: History, end: float) -> list[Bar]:
 
 def _steps(history: History) -> list[Step]:
     def said(record: Record) -> tuple[str, str] | None:
-        what: tuple[str, str] | None = None
+        what = (f"{_name(record)} of {record.object}", record.told()) if is_told(record) else None
         match record:
             case Phase():
                 what = f"phase {record.name}", record.detail
@@ -123,8 +124,6 @@ def _steps(history: History) -> list[Step]:
                 what = f"fault {record.fault} {record.step}", record.detail
             case Blind():
                 what = f"{record.source} not seen for {record.until - record.at:.1f} s", record.why
-            case Observation():
-                what = f"{record.name} of {record.subject}", record.seen
             case Stored():
                 missing = ", ".join(record.missing) or "none"
                 what = f"{record.object} read", f"of {record.acknowledged} missing: {missing}"
@@ -378,16 +377,26 @@ def _events(history: History, end: float) -> Panel:
 
 def _observations(history: History, end: float) -> Panel:
     width = max(end, 1e-9) / MARK_BINS
-    groups: dict[tuple[str, int], list[Observation]] = defaultdict(list)
-    for seen in history.of(Observation):
-        groups[seen.name, int(seen.at / width)].append(seen)
+    groups: dict[tuple[str, int], list[Told]] = defaultdict(list)
+    for seen in history.told():
+        groups[_name(seen), int(seen.at / width)].append(seen)
     names = sorted({name for name, _ in groups})[:REASONS]
     marks = [
-        Mark(name, of[0].at, SEEN, _short(f"{of[0].subject}: {of[0].seen}"), len(of))
+        Mark(name, of[0].at, SEEN, _short(f"{of[0].object}: {of[0].told()}"), len(of))
         for (name, _), of in sorted(groups.items())
         if name in names
     ]
     return Panel("Observations", marks=tuple(marks))
+
+
+def _name(record: Told) -> str:
+    """What it is, as one word."""
+    match record:
+        case Observation():
+            return record.name
+        case Unread():
+            return record.named
+    return record.kind
 
 
 def _grid(end: float, bins: int) -> tuple[float, ...]:

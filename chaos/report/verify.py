@@ -21,7 +21,9 @@ from chaos.judge import load_all
 from chaos.judge.base import Finding, Recipe, Verdict, judge, made_again
 from chaos.judge.catalogue import find
 from chaos.judge.conformance import AFTER
-from chaos.record.history import History, Phase, SpecRun
+from chaos.record.history import History
+from chaos.record.lines import proof_as_now
+from chaos.record.records import Phase, SpecRun
 from chaos.report import archive, product, signature
 from chaos.report.archive import Archive
 from chaos.report.bundle import FORMAT, MANIFEST, PRODUCT, RESULTS, Manifest, chaos_digest, suites_digest
@@ -386,6 +388,8 @@ def _differences(where: str, claim: Mapping[str, object], again: Finding, histor
     judged = json.loads(json.dumps(finding_as_json(again, history)))
     for key in COMPARED:
         claimed, is_ = claim.get(key), judged.get(key)
+        if key == "proof" and isinstance(claimed, list):
+            claimed = [proof_as_now(each) for each in claimed]
         if claimed != is_:
             yield f"{where}: {key} is claimed to be {_short(claimed)}, judged again it is {_short(is_)}"
 

@@ -25,6 +25,7 @@ from chaos.hosts.places import APP, make_private
 from chaos.judge.base import Finding, Verdict
 from chaos.judge.catalogue import incidents
 from chaos.record.evidence import Piece
+from chaos.record.lines import as_proof
 from chaos.results import junit, specs
 from chaos.results.saved import LATEST, LeftOut, SavedPlan, of_json
 from chaos.results.saved import Row as Row  # noqa: PLC0414  (suites take it from here)
@@ -232,7 +233,7 @@ def finding_as_json(f: Finding, history: str) -> dict[str, object]:
         "sentence": f.sentence,
         **({"reason": f.reason} if f.reason else {}),
         "figures": _plain(f.figures),
-        "proof": [{"kind": r.kind, "object": r.object, **_plain(asdict(r))} for r in f.proof],
+        "proof": [_plain(as_proof(r)) for r in f.proof],
         **({"promise": f.recipe.promise, "arguments": dict(f.recipe.arguments)} if f.recipe else {}),
         **({"history": history} if history else {}),
     }

@@ -17,7 +17,8 @@ from chaos.errors import OrdealError
 from chaos.harm.base import Fault
 from chaos.judge.base import Invariant
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
-from chaos.record.history import History, Phase
+from chaos.record.history import History
+from chaos.record.records import Phase
 from chaos.results.specs import SpecResult
 
 AROUND = (images.AGNHOST, images.BUSYBOX)  # what the specs around a replay run

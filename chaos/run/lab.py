@@ -23,11 +23,12 @@ from chaos.judge.heartbeats import reporting
 from chaos.judge.start import NOT_STARTED, STARTED
 from chaos.record import evidence
 from chaos.record.evidence import Piece
-from chaos.record.history import FaultStep, History, Observation, Phase, Sample
+from chaos.record.history import History
 from chaos.record.journal import Journal
 from chaos.record.leases import LeaseSamples
 from chaos.record.probing import ServiceProbes, steady
 from chaos.record.recorder import Recorder
+from chaos.record.records import FaultStep, Observation, Phase, Sample
 from chaos.results.results import Row
 from chaos.results.specs import SpecResult
 from chaos.run.conforming import CantConformError, Conforming

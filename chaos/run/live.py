@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.text import Text
 
 from chaos.basics import visible
-from chaos.record.history import History, NodeChange, Probe
+from chaos.record.history import History
+from chaos.record.records import NodeChange, Probe
 
 EVERY_S = 1.0
 STILL_EVERY_S = 30.0  # in a log

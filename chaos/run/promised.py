@@ -13,7 +13,8 @@ from chaos.clusters.base import KIND, SIMULATED
 from chaos.clusters.shape import Timers
 from chaos.judge.base import Invariant, Recipe, as_json
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
-from chaos.record.history import FaultStep, History, NodeChange, Phase, PodChange, SpecRun
+from chaos.record.history import History
+from chaos.record.records import FaultStep, NodeChange, Phase, PodChange, SpecRun
 from chaos.run.profile import Profile
 
 REPLAY = "replay"  # the name of a Phase with which each recording begins: it says of which replay it is

@@ -17,7 +17,6 @@ from chaos.harm.base import counterpart, registered
 from chaos.harm.control_plane import ReplaceControlPlane
 from chaos.judge.base import Recipe, made_again
 from chaos.judge.conformance import AFTER, BEFORE
-from chaos.record.history import Observation
 from chaos.record.nodefacts import read_all
 from chaos.record.probing import ServiceProbes
 from chaos.subjects.eviction.sampler import EvictionLog
@@ -29,7 +28,8 @@ from chaos.subjects.identity.sampler import NodeIdentities
 from chaos.subjects.links.redis import Redis
 from chaos.subjects.mysql.workload import MySQL
 from chaos.subjects.pleg.faults import DeletePods, StallRuntime
-from chaos.subjects.pleg.promises import WAVE, WAVE_OVER, deadlock_seen
+from chaos.subjects.pleg.promises import deadlock_seen
+from chaos.subjects.pleg.records import Wave, WaveOver
 from chaos.subjects.pleg.sampler import PlegSamples
 from chaos.subjects.pleg.workload import ready_within_s
 from chaos.subjects.volumes.driver import InstallRbdLock
@@ -323,13 +323,13 @@ def await_replacements(node: str = "last-worker") -> int:
     """
     if DeletePods.kind in SESSION.in_place and SESSION.is_recording:
         history, deployed, where = SESSION.history, SESSION.workload(), one_node(node)
-        history.add(Observation(history.now(), WAVE, where, "replacements"))
+        history.add(Wave(history.now(), where, "replacements"))
         SESSION.lab.recover(
             lambda: deployed.ready() or deadlock_seen(history, where),
             within_s=ready_within_s(deployed.replicas),
             what="replacements Ready",
         )
-        history.add(Observation(history.now(), WAVE_OVER, where, "replacements"))
+        history.add(WaveOver(history.now(), where, "replacements"))
     return SESSION.take_back(DeletePods.kind)
 
 

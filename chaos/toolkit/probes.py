@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from chaos.errors import OrdealError
 from chaos.judge import availability, load_all, pods, start
 from chaos.judge.base import Figure, Invariant, Recipe, Verdict, judge, made_again, made_by, promises
-from chaos.record.history import NodeChange
+from chaos.record.records import NodeChange
 from chaos.toolkit.making import Function, made, step, written
 from chaos.toolkit.session import SESSION, Reported, always, reported, reported_finding
 from chaos.toolkit.words import DEFAULTS, SAID

@@ -1,7 +1,7 @@
 """Writes packed into batches: what a checking client tells its parent, one JSON line each.
 
 A line: {"client": name, "first": number, "last": number, "ok": bool, "start": monotonic seconds, "took_s": seconds,
-"error": text}; the meaning is that of chaos.record.history.Writes. A client runs as a process of its own in a node's
+"error": text}; the meaning is that of chaos.record.records.Writes. A client runs as a process of its own in a node's
 network namespace, so only the standard library is used here.
 """
 

@@ -21,7 +21,8 @@ from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.abilities import NodeNetwork
 from chaos.errors import OrdealError
 from chaos.hosts.command import run
-from chaos.record.history import Blind, History, Writes
+from chaos.record.history import History
+from chaos.record.records import Blind, Writes
 
 ASK_TIMEOUT_S = 60.0
 FIRST_WITHIN_S = 60.0

@@ -8,8 +8,9 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+import msgspec
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -24,6 +25,8 @@ from chaos.hosts.places import APP
 from chaos.judge import load_all as load_promises
 from chaos.judge.base import made_by, promises
 from chaos.judge.catalogue import SUBJECTS, Incident, incidents
+from chaos.record.registry import kinds
+from chaos.record.registry import load_all as load_records
 from chaos.run.options import OPTIONS, Option
 from chaos.run.suites import Suite, by_incident
 from chaos.toolkit import actions, experiments, probes, settings
@@ -87,6 +90,7 @@ def made_pages() -> dict[str, str]:
         "reference/faults.md": faults_page(),
         "reference/invariants.md": invariants_page(),
         "reference/chaos-toolkit.md": toolkit_page(),
+        "reference/records.md": records_page(),
     }
 
 
@@ -250,6 +254,18 @@ def _ids(names: Iterable[str]) -> str:
     return ", ".join(f"`{each}`" for each in names)
 
 
+def records_page() -> str:
+    """Each kind of record by its file: what a line of a history holds."""
+    load_records()
+    return _page(
+        "Records",
+        "The kinds of lines in a history. `at` of each is in seconds since the recording began; a field that is not "
+        "named with a unit is what its name says. Who reads a kind that is not here, or another version of one, keeps "
+        "it and judges nothing by it.",
+        *_by_room(kinds(), _record),
+    )
+
+
 def text(plain: str) -> str:
     """Plain text as Markdown that shows just that; what stands between backticks is code."""
     pieces = _CODE.split(" ".join(plain.split()))
@@ -276,10 +292,30 @@ def _invariant(name: str, function: Callable[..., Any]) -> str:
     return f"### {name}\n\n{_paragraphs(function.__doc__)}\n\n{_parameters(function)}"
 
 
+def _record(kind: str, made: Callable[..., Any]) -> str:
+    hints = get_type_hints(made)
+    rows = [
+        (
+            f"`{field.encode_name}`",
+            _code(_type(hints[field.name])),
+            "yes" if field.required else f"else {_code(repr(field.default))}",
+        )
+        for field in msgspec.structs.fields(made)  # type: ignore[arg-type]
+    ]
+    version = getattr(made, "version", 1)
+    said = f"Version {version}. " if version != 1 else ""
+    return f"### {kind}\n\n{said}{_paragraphs(made.__doc__)}\n\n{_table(('field', 'type', 'always there'), rows)}"
+
+
+def _type(annotation: object) -> str:
+    """A type without the modules that it is from."""
+    return re.sub(r"\b[a-z_]+(?:\.[a-z_]+)*\.(?=[A-Z])", "", inspect.formatannotation(annotation))
+
+
 def _parameters(called: Callable[..., Any]) -> str:
     rows = []
     for each in inspect.signature(called).parameters.values():
-        kind = re.sub(r"\b[a-z_]+(?:\.[a-z_]+)*\.(?=[A-Z])", "", inspect.formatannotation(each.annotation))
+        kind = _type(each.annotation)
         default = "" if each.default is each.empty else repr(each.default)
         shown = default if len(default) <= LONGEST_DEFAULT else "see the source"
         rows.append((f"`{each.name}`", _code(kind), _code(shown) if shown else "has to be given"))

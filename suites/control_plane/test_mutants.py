@@ -20,12 +20,14 @@ from chaos.judge import base
 from chaos.judge.base import Verdict
 from chaos.judge.nodes import ZoneState, taints_taken_back, taints_within_rate
 from chaos.judge.pods import nothing_terminated
-from chaos.record.history import History, NodeChange, Observation
+from chaos.record.history import History
+from chaos.record.records import NodeChange
 from chaos.run.incident import HARDENED, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
 from chaos.subjects.zones.faults import SwapComponent
 from chaos.subjects.zones.promises import mutants_killed, tried
+from chaos.subjects.zones.records import MutantTried
 from chaos.workloads.web import Deployed, Web
 
 SHIPPED = "the shipped controller manager"
@@ -74,7 +76,7 @@ def test_bugs_of_the_controller_manager_are_found(lab: Lab) -> None:
     violated, and with the shipped one it MUST hold.
     """
     cluster = lab.cluster(Shape(zones=(NORMAL, SMALL_PARTIAL), timers=TIMERS))
-    said: list[Observation] = []
+    said: list[MutantTried] = []
     for trial in TRIALS:
         findings = trial.story(lab, cluster, SHIPPED)
         if lab.control == "no-bug":  # the shipped one under a mutant's name: nothing may be found in it
@@ -86,8 +88,8 @@ def test_bugs_of_the_controller_manager_are_found(lab: Lab) -> None:
             with lab.configured(SwapComponent(program.mutant.component, str(program.path))):
                 said.append(tried(0, name, invariant, trial.story(lab, cluster, name)))
     names = [name for trial in TRIALS for name in trial.found_by]
-    twins = [o.subject for o in said if o.subject not in names]
-    lab.table("mutants", [row(o) for o in said])
+    twins = [each.mutant for each in said if each.mutant not in names]
+    lab.table("mutants", [row(each) for each in said])
     lab.expect(History.of_records(said), mutants_killed(names, twins))
 
 
@@ -198,20 +200,17 @@ def set_taint(cluster: Cluster, node: str, *, present: bool) -> None:
         eventually(changed, within_s=60, what=f"the taint of {node} to be changed")
 
 
-def row(said: Observation) -> dict[str, str | int | float]:
+def row(said: MutantTried) -> dict[str, str | int | float]:
     """A line of the table of mutants."""
-    verdict, _, rest = said.seen.partition(" ")
-    invariant, _, why = rest.partition(" because ")
-    reason = why.partition(": ")[0]
-    mutant = next((m for m in mutants.MUTANTS if m.name == said.subject), None)
+    mutant = next((m for m in mutants.MUTANTS if m.name == said.mutant), None)
     return {
-        "mutant": said.subject,
+        "mutant": said.mutant,
         "component": mutant.component if mutant else "kube-controller-manager",
         "pull request": f"#{mutant.pull_request}" if mutant else "",
         "incident": "mass-termination",
-        "judged by": invariant,
-        "verdict": verdict,
-        "reason": reason,
+        "judged by": said.invariant,
+        "verdict": said.verdict,
+        "reason": said.why(),
         "twin": "" if mutant else "yes",
     }
 

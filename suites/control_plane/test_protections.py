@@ -19,12 +19,13 @@ from chaos.harm.control_plane import StopControllerManager
 from chaos.harm.heartbeats import StopHeartbeats
 from chaos.judge.base import Verdict, judge
 from chaos.judge.pods import nothing_terminated
-from chaos.record.history import History, Observation
+from chaos.record.history import History
 from chaos.run.chance import hold_for_eviction, hold_for_taints
 from chaos.run.incident import Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
-from chaos.subjects.zones.promises import BECAUSE, TRIAL, protection_holds
+from chaos.subjects.zones.promises import protection_holds
+from chaos.subjects.zones.records import Trial
 from chaos.workloads.web import Web
 
 NONE = "none"
@@ -88,7 +89,7 @@ def test_what_protects_a_small_cluster(lab: Lab) -> None:
     times = lab.profile.repeats
     benches = (Bench("plain", (NONE,), tainted=True),) if lab.control == "no-protection" else BENCHES
     first, others = benches[0], benches[1:]
-    trials: list[Observation] = []
+    trials: list[Trial] = []
     with ThreadPoolExecutor(max(1, len(others))) as threads, ExitStack() as apart:
         running = [threads.submit(try_again, apart.enter_context(lab.apart(b.tag)), b, times) for b in others]
         trials += try_again(lab, first, times)
@@ -96,20 +97,20 @@ def test_what_protects_a_small_cluster(lab: Lab) -> None:
             trials += bench.result()
     history = History.of_records(trials)
     tried = [name for bench in benches for name in bench.protections]
-    rows = [row(name, [t for t in trials if t.subject == name]) for name in tried]
+    rows = [row(name, [t for t in trials if t.protection == name]) for name in tried]
     lab.table("protections of a small cluster", rows)
     lab.fact("trials of each protection", times)
     if lab.control == "no-protection":
-        if not all(t.seen.startswith(Verdict.VIOLATED) for t in trials):
+        if not all(t.verdict is Verdict.VIOLATED for t in trials):
             raise OrdealError(f"without any protection the pods were not terminated each time: {rows}")
         lab.expect(history, protection_holds((NONE,), times=times))
     else:
         lab.expect(history, protection_holds(HARDENED, times=times))
 
 
-def try_again(lab: Lab, bench: Bench, times: int) -> list[Observation]:
+def try_again(lab: Lab, bench: Bench, times: int) -> list[Trial]:
     """Let the workers of the bench's cluster lose the API server so many times."""
-    trials: list[Observation] = []
+    trials: list[Trial] = []
     for number in range(times):
         if bench.anew:
             with lab.apart(f"{bench.tag}-{number}") as fresh:
@@ -119,7 +120,7 @@ def try_again(lab: Lab, bench: Bench, times: int) -> list[Observation]:
     return trials
 
 
-def try_once(lab: Lab, bench: Bench, number: int) -> list[Observation]:
+def try_once(lab: Lab, bench: Bench, number: int) -> list[Trial]:
     """One trial: the verdict on each of the bench's protections."""
     cluster = lab.cluster(Shape(workers=2, timers=bench.timers))
     if EXCLUDED in bench.protections:
@@ -139,10 +140,7 @@ def try_once(lab: Lab, bench: Bench, number: int) -> list[Observation]:
     findings = {
         name: judge(nothing_terminated(web.name, tolerated_s=tolerated_s), history) for name, web in webs.items()
     }
-    return [
-        Observation(number, TRIAL, name, f"{f.verdict}{BECAUSE if f.reason else ''}{f.reason}")
-        for name, f in findings.items()
-    ]
+    return [Trial(number, name, f.verdict, f.reason) for name, f in findings.items()]
 
 
 def _hold(lab: Lab, bench: Bench, history: History, unprotected: Sequence[str]) -> None:
@@ -168,8 +166,8 @@ def exclude_control_plane(cluster: Cluster) -> None:
                 CoreV1Api(client).patch_node(node.name, {"metadata": {"labels": {EXCLUDE_LABEL: ""}}})
 
 
-def row(name: str, trials: Sequence[Observation]) -> dict[str, str | int | float]:
+def row(name: str, trials: Sequence[Trial]) -> dict[str, str | int | float]:
     """A protection's line in the table."""
-    kept = sum(t.seen == Verdict.HELD for t in trials)
+    kept = sum(t.verdict is Verdict.HELD for t in trials)
     called = ("yes" if kept == len(trials) else "NO") if name in HARDENED else "no"
     return {"protection": name, "held": kept, "of": len(trials), "hardened": called}

@@ -22,7 +22,8 @@ from chaos.judge.data import (
     served_again_within,
 )
 from chaos.judge.pods import no_container_restarted
-from chaos.record.history import History, Phase, PodChange, Window
+from chaos.record.history import History, Window
+from chaos.record.records import Phase, PodChange
 from chaos.run.incident import STATEFUL, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, exactly, judged, says

@@ -9,7 +9,8 @@ from chaos.clusters.shape import Shape, stateful_shape
 from chaos.harm.link import BadLink
 from chaos.hosts.parts import FIREWALL, LOSS, THROTTLING
 from chaos.judge.data import no_acknowledged_write_lost, served_again_within
-from chaos.record.history import FaultStep, History, Window, Writes
+from chaos.record.history import History, Window
+from chaos.record.records import FaultStep, Writes
 from chaos.results.results import Row
 from chaos.run.incident import STATEFUL, Load, incident
 from chaos.run.lab import Lab

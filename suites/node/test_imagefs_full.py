@@ -14,7 +14,6 @@ from chaos.hosts import mutants
 from chaos.judge.availability import outage_at_most
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.judge.start import new_pods_start
-from chaos.record.history import History, Observation
 from chaos.report.mutants import killed_row
 from chaos.run.incident import DENSE, incident
 from chaos.run.lab import Lab
@@ -29,7 +28,8 @@ from chaos.subjects.eviction.promises import (
     pressure_reported,
     runs_again,
 )
-from chaos.subjects.eviction.sampler import EVICTED, IMAGE_REMOVED, NONE_LEFT, EvictionLog, under_pressure
+from chaos.subjects.eviction.records import ImageRemoved, KubeletEvicted, NoneLeft
+from chaos.subjects.eviction.sampler import EvictionLog, under_pressure
 from chaos.subjects.eviction.workload import Eater
 from chaos.workloads.web import Web
 
@@ -138,7 +138,7 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
         with lab.record(probe=web, samplers=(lambda history: EvictionLog(history, cluster, worker),)) as history:
             with lab.inject(FillFileSystem(worker, path, FILLED_PERCENT)):
                 lab.hold_until(
-                    lambda: bool(_seen(history, NONE_LEFT)),
+                    lambda: bool(history.of(NoneLeft)),
                     within_s=EVICTED_WITHIN_S,
                     because="the kubelet has evicted what it may",
                 )
@@ -155,8 +155,8 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
                 what="no pressure, every replica Ready",
             )
             lab.start_new_pods()
-    lab.fact("evicted", len(_seen(history, EVICTED)))
-    lab.fact("images_removed", len(_seen(history, IMAGE_REMOVED)))
+    lab.fact("evicted", len(history.of(KubeletEvicted)))
+    lab.fact("images_removed", len(history.of(ImageRemoved)))
     lab.expect(
         history,
         critical_pods_stay(worker, fault=FillFileSystem.kind),
@@ -174,7 +174,3 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
     )
     if lab.control == EVICTS_CRITICAL:
         lab.table("mutants", [killed_row(mutants.find(EVICTS_CRITICAL), lab.findings)])
-
-
-def _seen(history: History, name: str) -> list[Observation]:
-    return [o for o in history.of(Observation) if o.name == name]

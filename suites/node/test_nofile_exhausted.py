@@ -12,8 +12,9 @@ from chaos.errors import OrdealError
 from chaos.harm.base import Fault
 from chaos.judge.availability import outage_at_most
 from chaos.judge.start import new_pods_start
-from chaos.record.history import History, NodeChange, Observation, Probe, Sample, Window
+from chaos.record.history import History, Window
 from chaos.record.probing import ServiceProbes
+from chaos.record.records import NodeChange, Probe, Sample
 from chaos.results.results import Row
 from chaos.run.incident import incident
 from chaos.run.lab import Lab, Sampler
@@ -32,16 +33,8 @@ from chaos.subjects.handles.promises import (
     pods_start,
     pods_start_after_release,
 )
-from chaos.subjects.handles.sampler import (
-    IN_USE,
-    LIMIT,
-    OPEN,
-    SAID,
-    TIME_WAIT,
-    HandleSamples,
-    processes_of,
-    what_the_logs_say,
-)
+from chaos.subjects.handles.records import IN_USE, LIMIT, OPEN, TIME_WAIT, SaidTooMany
+from chaos.subjects.handles.sampler import HandleSamples, processes_of, what_the_logs_say
 from chaos.subjects.identity.promises import ready_throughout
 from chaos.workloads.pinned import Echo, Spare, ready_replicas, start_spare, stop_spare
 from chaos.workloads.web import Deployed, Web
@@ -247,7 +240,7 @@ def row(phase: Phase, history: History) -> Row:
     used = [s for s in history.of(Sample, phase.when) if s.name == OPEN and s.subject == subject]
     limits = [s.value for s in history.of(Sample, phase.when) if s.name == LIMIT and s.subject == subject]
     probes = history.of(Probe, phase.when)
-    said = [o for o in history.of(Observation) if o.name == SAID and o.subject == subject and o.at >= phase.when.start]
+    said = [each for each in history.of(SaidTooMany) if each.object == subject and each.at >= phase.when.start]
     ready = all(c.ready == "True" for c in history.of(NodeChange, phase.when) if c.name == phase.node)
     lost = {t: sum(not p.ok for p in probes if p.target == t) for t in (DNS, ECHO, "web")}
     return {
@@ -258,5 +251,5 @@ def row(phase: Phase, history: History) -> Row:
         "kept connection lost": lost[ECHO],
         "Service lost": lost["web"],
         "node": "Ready" if ready else "NOT Ready",
-        "log says so": said[-1].seen.split(",")[0] if said else "",
+        "log says so": f"{said[-1].times} times" if said else "",
     }

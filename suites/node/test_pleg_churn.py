@@ -13,7 +13,8 @@ from chaos.harm.kubelet import SetKubeletConfig
 from chaos.harm.program import SwapProgram
 from chaos.hosts import mutants
 from chaos.hosts.mutants import PLEG_SCALED_THRESHOLD_S
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Sample
 from chaos.report.mutants import killed_row
 from chaos.run.incident import DENSE, HARDENED, Load, incident
 from chaos.run.lab import Lab
@@ -22,6 +23,7 @@ from chaos.run.promised import Conditions, Judged, Promise, judged, node_of, say
 from chaos.subjects.pleg import promises as pleg
 from chaos.subjects.pleg.faults import DeletePods, StallRuntime
 from chaos.subjects.pleg.promises import node_stays_ready, pleg_last_seen, pleg_recovers, pods_converge
+from chaos.subjects.pleg.records import KUBELET_GOROUTINES, KUBELET_HANDLES, RELIST, RUNTIME_HANDLES, Wave, WaveOver
 from chaos.subjects.pleg.sampler import PlegSamples
 from chaos.subjects.pleg.workload import Churn, check_room, pods_left, ready_within_s, scale
 from chaos.workloads.base import WORKLOAD_LABEL
@@ -186,24 +188,24 @@ def _churn(lab: Lab, cluster: Cluster, node: str, pods: int, rounds: int, *, lim
 
 def _wave(lab: Lab, history: History, deployed: Deployed, node: str, what: str) -> bool:
     """Ask for all pods, and wait until they are Ready; False where they are not, or PLEG is seen to be deadlocked."""
-    history.add(Observation(history.now(), pleg.WAVE, node, what))
+    history.add(Wave(history.now(), node, what))
     scale(deployed, deployed.replicas)
     lab.recover(
         lambda: deployed.ready() or pleg.deadlock_seen(history, node),
         within_s=ready_within_s(deployed.replicas),
         what=f"{what} Ready",
     )
-    history.add(Observation(history.now(), pleg.WAVE_OVER, node, what))
+    history.add(WaveOver(history.now(), node, what))
     return deployed.ready()
 
 
 def _last_wave(lab: Lab, history: History, deployed: Deployed, node: str, limit_s: float) -> None:
     """Ask for no pods any more, wait until all are gone, and then until PLEG is quick again."""
-    history.add(Observation(history.now(), pleg.WAVE, node, "no pods"))
+    history.add(Wave(history.now(), node, "no pods"))
     scale(deployed, 0)
     within_s = ready_within_s(deployed.replicas)
     lab.recover(lambda: pods_left(deployed) == 0, within_s=within_s, what="all pods gone after the last wave")
-    history.add(Observation(history.now(), pleg.WAVE_OVER, node, "no pods"))
+    history.add(WaveOver(history.now(), node, "no pods"))
     lab.recover(lambda: pleg.quick(history, node, limit_s), within_s=QUICK_WITHIN_S + 5, what="PLEG quick again")
 
 
@@ -268,7 +270,7 @@ def _judge(lab: Lab, history: History, node: str, limit_s: float, *, least: int)
         pleg_recovers(node, limit_s=limit_s, within_s=QUICK_WITHIN_S),
         pods_converge("churn", least=least),
     )
-    for name in (pleg.RELIST, pleg.KUBELET_GOROUTINES, pleg.KUBELET_HANDLES, pleg.RUNTIME_HANDLES):
+    for name in (RELIST, KUBELET_GOROUTINES, KUBELET_HANDLES, RUNTIME_HANDLES):
         values = [s.value for s in history.of(Sample) if s.name == name]
         if values:
             lab.fact(f"{name} p50", round(pleg.percentile(values, 50), 3))

@@ -45,5 +45,5 @@ def test_no_server_is_of_an_affected_version(lab: Lab) -> None:
                 read_image(lab.image("mysql"), history)
     if existing and not read_of(history):
         raise LacksAbilityError("no pod of this cluster names an image of MySQL with its version")
-    lab.table("servers", [{"server": o.subject, "version": o.seen} for o in read_of(history)])
+    lab.table("servers", [{"server": each.server, "version": each.text} for each in read_of(history)])
     lab.expect(history, server_version_not_affected())

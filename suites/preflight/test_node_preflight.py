@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from chaos.clusters.abilities import NodeExec
 from chaos.clusters.shape import Shape
 from chaos.record import nodefacts
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Observation, Sample, Unreadable
 from chaos.results.results import Row
 from chaos.run.incident import incident
 from chaos.run.lab import Lab
@@ -28,7 +29,7 @@ def promises(_: Conditions) -> tuple[Judged, ...]:
 
 def were_entered(history: History) -> bool:
     """Whether the nodes themselves were asked, and not the API alone."""
-    unreadable = any(o.name == nodefacts.UNREADABLE for o in history.of(Observation))
+    unreadable = bool(history.of(Unreadable))
     return unreadable or any(sample.name == nodefacts.CLOCK for sample in history.of(Sample))
 
 

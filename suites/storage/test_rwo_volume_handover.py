@@ -14,7 +14,8 @@ from chaos.errors import OrdealError
 from chaos.harm.base import Fault
 from chaos.harm.node import PowerOff
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
-from chaos.record.history import History, Sample
+from chaos.record.history import History
+from chaos.record.records import Sample
 from chaos.results.results import Row
 from chaos.run.chance import hold_for_taints
 from chaos.run.incident import HARDENED, STATEFUL, incident
@@ -32,7 +33,8 @@ from chaos.subjects.volumes.promises import (
     running_again,
     same_data,
 )
-from chaos.subjects.volumes.sampler import LOG_READ, PodLogs, SharedLogs, VolumeSamples, lines_of
+from chaos.subjects.volumes.records import LOG_READ, lines_of
+from chaos.subjects.volumes.sampler import PodLogs, SharedLogs, VolumeSamples
 from chaos.subjects.volumes.workload import (
     RECREATE,
     ROLLING_UPDATE,

@@ -8,19 +8,19 @@ from chaos.hosts.image import list_images
 from chaos.judge.availability import outage_at_most
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.judge.start import new_pods_start
-from chaos.record.history import History, Observation
+from chaos.record.history import History
 from chaos.run.incident import Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import NODES, Conditions, Judged, Seen, judged, says
 from chaos.run.stage import LacksAbilityError
 from chaos.subjects.upgrade.kubeadm import NEVER, Upgrade, path
 from chaos.subjects.upgrade.promises import (
-    APPLY_BEGUN,
     nodes_upgraded,
     only_drained_pods_evicted,
     pods_run_throughout,
     upgrade_resumed,
 )
+from chaos.subjects.upgrade.records import ApplyBegun
 from chaos.subjects.upgrade.workload import NAME as JOBS
 from chaos.subjects.upgrade.workload import Jobs
 from chaos.workloads.web import Web
@@ -53,7 +53,7 @@ def promises(told: Conditions) -> tuple[Judged, ...]:
 
 def are_its_versions(history: History, value: object, profile: str) -> bool:
     """All that were begun, in that order; one that was not reached may come after them."""
-    begun = list(dict.fromkeys(o.seen for o in history.of(Observation) if o.name == APPLY_BEGUN))
+    begun = list(dict.fromkeys(each.to for each in history.of(ApplyBegun)))
     if not isinstance(value, list) or not begun:
         return False
     return value[: len(begun)] == begun and len(value) <= STEPS[profile]

@@ -19,7 +19,9 @@ from chaos.judge.availability import answered_throughout, outage_at_most
 from chaos.judge.base import judge
 from chaos.judge.nodes_ready import nodes_ready_again
 from chaos.judge.pods import no_container_restarted, nothing_terminated, same_pods
-from chaos.record.history import IN_SYNC, FaultStep, History, NodeChange, PodChange, Probe, Record, Sample
+from chaos.record.history import History
+from chaos.record.records import IN_SYNC, FaultStep, NodeChange, PodChange, Probe, Sample
+from chaos.record.registry import Record
 from chaos.results.results import machine_facts
 
 TIME_TO_REACH_S, MEMORY_TO_REACH_BYTES = 10.0, 10**9

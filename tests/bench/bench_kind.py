@@ -23,9 +23,10 @@ from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
 from chaos.judge.availability import outage_at_most
 from chaos.judge.base import judge
-from chaos.record.history import History, Probe, Window
+from chaos.record.history import History, Window
 from chaos.record.journal import CLUSTER, Journal
 from chaos.record.probing import ServiceProbes, steady
+from chaos.record.records import Probe
 from chaos.results.results import machine_facts
 from chaos.run.pool import Pool, Wishes
 from chaos.run.profile import PROFILES

@@ -20,7 +20,8 @@ from chaos.basics.waiting import eventually, hold
 from chaos.hosts import workload_images
 from chaos.hosts.command import run
 from chaos.hosts.engine import require
-from chaos.record.history import History, Writes
+from chaos.record.history import History
+from chaos.record.records import Writes
 from chaos.results.results import machine_facts
 from chaos.subjects.mysql.workload import PORT, TABLES, USER, MySQL
 from chaos.writers.client import Writing, ask

@@ -16,8 +16,9 @@ from chaos.basics.waiting import hold
 from chaos.hosts.command import run
 from chaos.judge.availability import outage_at_most
 from chaos.judge.base import judge
-from chaos.record.history import History, Probe
+from chaos.record.history import History
 from chaos.record.probing import ServiceProbes
+from chaos.record.records import Probe
 from chaos.results.results import machine_facts
 
 LENGTHS_S = (1.0, 1.0, 1.0, 10.0)

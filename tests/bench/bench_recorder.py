@@ -21,9 +21,10 @@ from chaos.clusters.simulated.cluster import SimulatedCluster
 from chaos.harm import load_all
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.places import journals_dir
-from chaos.record.history import Blind, ClusterEvent, History, NodeChange, PodChange
+from chaos.record.history import History
 from chaos.record.journal import Journal
 from chaos.record.recorder import Recorder
+from chaos.record.records import Blind, ClusterEvent, NodeChange, PodChange
 from chaos.results.results import machine_facts
 from chaos.run.pool import Pool, Wishes
 from tests.churn import churn, request, witnessed

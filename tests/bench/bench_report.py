@@ -24,18 +24,9 @@ from urllib.parse import parse_qs, urlparse
 import psutil
 
 from chaos.judge.base import Finding, Verdict
-from chaos.record.history import (
-    ClusterEvent,
-    FaultStep,
-    History,
-    NodeChange,
-    Observation,
-    Phase,
-    PodChange,
-    Probe,
-    Record,
-    Sample,
-)
+from chaos.record.history import History
+from chaos.record.records import ClusterEvent, FaultStep, NodeChange, Observation, Phase, PodChange, Probe, Sample
+from chaos.record.registry import Record
 from chaos.report.html import PAGE, write_page
 from chaos.results.results import Outcome, Results, machine_facts
 from chaos.results.saved import load

@@ -17,7 +17,8 @@ from chaos.harm.network import CutOff
 from chaos.harm.node import Pause, PowerOff
 from chaos.judge.base import Verdict
 from chaos.judge.conformance import DURING, FAILED, LOST, PASSED, conforms_during
-from chaos.record.history import Blind, History, Probe, SpecRun
+from chaos.record.history import History
+from chaos.record.records import Blind, Probe, SpecRun
 from chaos.subjects.conforms.faults import ScaleToZero
 from chaos.workloads.web import Deployed
 

@@ -14,9 +14,10 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.base import KIND, ClusterRef
 from chaos.clusters.identity import Identity
 from chaos.harm.base import inject
-from chaos.record.history import FaultStep, History
+from chaos.record.history import History
 from chaos.record.journal import Journal, Pending
 from chaos.record.journal import _pending_in as pending_in
+from chaos.record.records import FaultStep
 
 REF = ClusterRef(KIND, "ordeal", "/k", "kind-ordeal")
 

@@ -16,8 +16,9 @@ from chaos.harm import load_all
 from chaos.harm.base import FaultError, fault, inject, plan_type, registered, undo_pending
 from chaos.harm.link import BadLinkPlan, Side
 from chaos.hosts.places import journals_dir
-from chaos.record.history import FaultStep, History
+from chaos.record.history import History
 from chaos.record.journal import Journal, Pending, Saved, pending
+from chaos.record.records import FaultStep
 from chaos.run.undo import Allowed, undo_all
 
 load_all()

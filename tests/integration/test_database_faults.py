@@ -12,8 +12,9 @@ from chaos.clusters.shape import VOLUME
 from chaos.errors import OrdealError
 from chaos.harm.base import inject
 from chaos.hosts import workload_images
-from chaos.record.history import FaultStep, History
+from chaos.record.history import History
 from chaos.record.journal import Journal
+from chaos.record.records import FaultStep
 from chaos.subjects.mysql.faults import ProvideVolumes, TurnClock
 from chaos.subjects.mysql.workload import MySQL, clock_offset_s, members
 from chaos.workloads.web import Deployed, remove_namespace

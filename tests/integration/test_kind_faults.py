@@ -26,8 +26,9 @@ from chaos.harm.network import CutOff
 from chaos.harm.node import Pause, PowerOff
 from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
-from chaos.record.history import FaultStep, History
+from chaos.record.history import History
 from chaos.record.journal import Journal
+from chaos.record.records import FaultStep
 from chaos.run.pool import Pool
 from chaos.run.undo import Allowed, forget_entry, undo_all
 from chaos.subjects.conforms.faults import CutPodRoutes, ScaleToZero

@@ -23,8 +23,9 @@ from chaos.harm import link
 from chaos.harm.base import inject
 from chaos.harm.link import BadLink
 from chaos.hosts.command import run
-from chaos.record.history import FaultStep, History
+from chaos.record.history import History
 from chaos.record.journal import Journal
+from chaos.record.records import FaultStep
 from tests.comparing import differences
 
 pytestmark = pytest.mark.integration

@@ -8,8 +8,9 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.kind.cluster import KindCluster
 from chaos.errors import OrdealError
 from chaos.harm.base import inject, registered
-from chaos.record.history import FaultStep, History
+from chaos.record.history import History
 from chaos.record.journal import Journal
+from chaos.record.records import FaultStep
 from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit, SocketStorm
 from chaos.subjects.handles.sampler import processes_of
 from chaos.subjects.identity.faults import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity

@@ -14,8 +14,9 @@ from chaos.errors import OrdealError
 from chaos.harm.base import inject, registered
 from chaos.harm.program import SwapProgram
 from chaos.hosts import mutants
-from chaos.record.history import FaultStep, History
+from chaos.record.history import History
 from chaos.record.journal import Journal
+from chaos.record.records import FaultStep
 from chaos.subjects.pleg.faults import DeletePods, StallRuntime
 from chaos.subjects.pleg.workload import Churn, check_room, pods_left, scale
 from chaos.workloads.web import Deployed, remove_namespace

@@ -9,8 +9,9 @@ from chaos.basics.waiting import eventually, hold
 from chaos.clusters.base import SIMULATED
 from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.clusters.simulated.cluster import SimulatedCluster
-from chaos.record.history import Blind, History, NodeChange, PodChange
+from chaos.record.history import History
 from chaos.record.recorder import Recorder
+from chaos.record.records import Blind, NodeChange, PodChange
 from chaos.record.stream import LATE_S
 from chaos.run.pool import Pool
 from tests.churn import WORKLOAD, churn, request, witnessed

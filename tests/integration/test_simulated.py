@@ -31,8 +31,9 @@ from chaos.harm.base import FaultError, inject
 from chaos.harm.control_plane import ReplaceControlPlane, StopControllerManager
 from chaos.harm.heartbeats import StopHeartbeats
 from chaos.hosts import mutants
-from chaos.record.history import FaultStep, History
+from chaos.record.history import History
 from chaos.record.journal import Journal
+from chaos.record.records import FaultStep
 from chaos.run.pool import Pool
 from chaos.subjects.watch_cache.faults import EditEtcdBehind, RestoreSnapshot
 from chaos.subjects.zones.faults import SwapComponent

@@ -10,7 +10,8 @@ import pytest
 
 from chaos.clusters.kind.docker import names_in_cluster
 from chaos.hosts.command import run
-from chaos.record.history import History, Observation, Probe
+from chaos.record.history import History
+from chaos.record.records import Observation, Probe
 
 ROOT = Path(__file__).parents[2]
 

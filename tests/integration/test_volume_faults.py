@@ -14,8 +14,9 @@ from chaos.clusters.kind.cluster import KindCluster
 from chaos.clusters.way.client import read_csi_drivers
 from chaos.harm.base import inject
 from chaos.hosts import workload_images
-from chaos.record.history import FaultStep, History
+from chaos.record.history import History
 from chaos.record.journal import Journal
+from chaos.record.records import FaultStep
 from chaos.subjects.volumes import pool as rbd_lock
 from chaos.subjects.volumes.driver import InstallRbdLock
 from chaos.subjects.volumes.handover import DrainNode, MarkOutOfService, UpdateElsewhere

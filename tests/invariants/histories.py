@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
-from chaos.record.history import IN_SYNC, FaultStep, History, PodChange, Probe, Record, Sample
+from chaos.record.history import History
+from chaos.record.records import IN_SYNC, FaultStep, PodChange, Probe, Sample
+from chaos.record.registry import Record
 
 
 def saw_the_end(at: float = 100.0, *resources: str) -> list[Record]:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from chaos.judge.availability import answered_throughout, outage_at_most
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import Blind, Window
+from chaos.record.history import Window
+from chaos.record.records import Blind
 from tests.invariants.histories import fault, history, probes
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN

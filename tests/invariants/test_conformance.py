@@ -20,7 +20,8 @@ from chaos.judge.conformance import (
     conforms_during,
     still_conforms,
 )
-from chaos.record.history import FaultStep, History, SpecRun
+from chaos.record.history import History
+from chaos.record.records import FaultStep, SpecRun
 
 DNS, PODS = "[sig-network] DNS answers", "[sig-node] Pods run"
 

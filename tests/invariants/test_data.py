@@ -1,10 +1,10 @@
 """What a store must keep: lost writes are found, none is invented, and what was not seen is unknown."""
 
 import math
-from dataclasses import replace
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chaos.judge.base import Finding, Verdict, judge
 from chaos.judge.data import (
@@ -16,7 +16,9 @@ from chaos.judge.data import (
     served_again_within,
     stored,
 )
-from chaos.record.history import Blind, ClusterEvent, Record, Sample, Stored, Window, Writes
+from chaos.record.history import Window
+from chaos.record.records import Blind, ClusterEvent, Sample, Stored, Writes
+from chaos.record.registry import Record
 from tests.invariants.histories import fault, history, pod, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN

@@ -5,7 +5,8 @@ from typing import ClassVar
 import pytest
 
 from chaos.judge.base import Invariant, Judgement, Verdict
-from chaos.record.history import Blind, NodeChange, Observation, Record
+from chaos.record.records import Blind, NodeChange
+from chaos.record.registry import Record
 from chaos.subjects.eviction.promises import (
     critical_pods_stay,
     evicted_by_use,
@@ -13,7 +14,8 @@ from chaos.subjects.eviction.promises import (
     pressure_reported,
     runs_again,
 )
-from chaos.subjects.eviction.sampler import EVICTED, RANKING, source_of, under_pressure
+from chaos.subjects.eviction.records import EvictionRanking, KubeletEvicted
+from chaos.subjects.eviction.sampler import source_of, under_pressure
 from tests.invariants.histories import could_not_see_the_end, fault, history, pod, saw_the_end
 
 FILL = "fill-file-system"
@@ -121,10 +123,10 @@ class TestEvictedByUse:
         pod(0, "eater-2", workload="eater"),
         pod(0, "web-1"),
     ]
-    ranking = Observation(15, RANKING, "worker", "ns/eater-1, ns/eater-2, ns/web-1")
+    ranking = EvictionRanking(15, "worker", ("ns/eater-1", "ns/eater-2", "ns/web-1"))
 
     def evicted(self, *pods: str) -> list[Record]:
-        return [Observation(20.0 + number, EVICTED, "worker", f"ns/{name}") for number, name in enumerate(pods)]
+        return [KubeletEvicted(20.0 + number, "worker", f"ns/{name}") for number, name in enumerate(pods)]
 
     def test_held_where_they_went_first(self) -> None:
         order = self.evicted("eater-2", "eater-1", "web-1")
@@ -149,7 +151,7 @@ class TestEvictedByUse:
         assert judged(self.by_use, self.before, self.ranking, order)[0] is Verdict.UNKNOWN
 
     def test_another_node_s_log_does_not_count(self) -> None:
-        others = [Observation(20, EVICTED, "another", "ns/eater-1"), Observation(15, RANKING, "another", "")]
+        others = [KubeletEvicted(20, "another", "ns/eater-1"), EvictionRanking(15, "another", ())]
         assert judged(self.by_use, FAULT, self.before, others) == (Verdict.VIOLATED, "none-evicted")
 
 

@@ -1,7 +1,8 @@
 """Handles run out: pods that do not start, connections that live on, daemons that say so."""
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import Blind, ClusterEvent, Observation, Probe, Record, Sample
+from chaos.record.records import Blind, ClusterEvent, Probe, Sample
+from chaos.record.registry import Record
 from chaos.subjects.handles.promises import (
     daemons_not_restarted,
     dns_answers,
@@ -11,7 +12,7 @@ from chaos.subjects.handles.promises import (
     pods_start,
     pods_start_after_release,
 )
-from chaos.subjects.handles.sampler import LIMIT, OPEN, PROCESSES, SAID
+from chaos.subjects.handles.records import LIMIT, OPEN, DaemonProcesses, ProcessId, SaidTooMany
 from tests.invariants.histories import could_not_see_the_end, fault, history, pod, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
@@ -173,7 +174,7 @@ def test_a_limit_that_is_reached():
 def test_a_daemon_that_runs_out_has_to_say_so():
     invariant = failure_shows({"containerd": "worker"})
     assert judge(invariant, history(counted(40, 1024))).verdict is VIOLATED
-    said = Observation(2.0, SAID, CONTAINERD, "3 times")
+    said = SaidTooMany(2.0, *CONTAINERD.split("/"), 3, "")
     assert judge(invariant, history(counted(40, 1024), said)).verdict is HELD
     assert judge(invariant, history(counted(40, 1024), refused(2.0))).verdict is HELD
     assert judge(invariant, history(counted(40, 41), said)).verdict is UNKNOWN
@@ -185,19 +186,24 @@ def test_an_event_about_a_pod_speaks_for_the_runtime_only():
     assert judge(failure_shows({"kube-proxy": "worker"}), history(records, refused(2.0))).verdict is VIOLATED
 
 
+def processes(at: float, pid: int, start: int) -> DaemonProcesses:
+    node, _, daemon = CONTAINERD.partition("/")
+    return DaemonProcesses(at, node, daemon, (ProcessId(pid, start),))
+
+
 def test_a_daemon_that_was_restarted():
     invariant = daemons_not_restarted({"containerd": "worker"})
-    same = [*counted(40, 41, 42, 43), Observation(0.0, PROCESSES, CONTAINERD, "131:500")]
+    same = [*counted(40, 41, 42, 43), processes(0.0, 131, 500)]
     harm = fault(1.0, 2.5, EAT)
     assert judge(invariant, history(same, harm)).verdict is HELD
-    finding = judge(invariant, history(same, harm, Observation(1.0, PROCESSES, CONTAINERD, "900:700")))
+    finding = judge(invariant, history(same, harm, processes(1.0, 900, 700)))
     assert (finding.verdict, finding.reason) == (VIOLATED, "restarted")
     assert judge(daemons_not_restarted({}), history(harm)).verdict is UNKNOWN
 
 
 def test_a_daemon_that_nobody_looked_at_after_the_fault_may_have_been_restarted():
     invariant = daemons_not_restarted({"containerd": "worker"})
-    seen = [*counted(40, 41, 42), Observation(0.0, PROCESSES, CONTAINERD, "131:500")]
+    seen = [*counted(40, 41, 42), processes(0.0, 131, 500)]
     assert judge(invariant, history(seen, fault(1.0, 9.0, EAT))).verdict is UNKNOWN
     assert judge(invariant, history(seen, fault(1.0, None, EAT))).verdict is UNKNOWN
     assert judge(invariant, history(seen)).verdict is UNKNOWN

@@ -1,7 +1,9 @@
 from chaos.judge.base import Verdict, judge
 from chaos.judge.heartbeats import kubelets_report_again, reporting
-from chaos.record.history import FaultStep, History, Record, Sample
+from chaos.record.history import History
 from chaos.record.leases import LEASE_AGE
+from chaos.record.records import FaultStep, Sample
+from chaos.record.registry import Record
 
 FAULT = (FaultStep(1.0, "power-off", "landed"), FaultStep(10.0, "power-off", "undone"))
 

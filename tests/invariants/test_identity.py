@@ -1,23 +1,21 @@
 """One machine is one Node; a renamed node stays Ready, or shows that it is away."""
 
-import msgspec
-
 from chaos.judge.base import Verdict, judge
-from chaos.record.history import Blind, NodeChange, Observation, Record, Sample
+from chaos.record.records import Blind, NodeChange, Sample
+from chaos.record.registry import Record
 from chaos.subjects.identity.promises import away_under_another_name, one_node_per_machine, ready_throughout
-from chaos.subjects.identity.sampler import ASKED, GONE, IDENTITY
+from chaos.subjects.identity.records import ASKED, Machine, NodeIdentity
 from tests.invariants.histories import fault, history, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
 
 
-def says(at: float, node: str, machine: str, address: str, provider: str = "") -> Observation:
-    said = {"machine id": machine, "system UUID": machine, "address": address, "provider id": provider}
-    return Observation(at, IDENTITY, node, msgspec.json.encode({k: v for k, v in said.items() if v}).decode())
+def says(at: float, node: str, machine: str, address: str, provider: str = "") -> NodeIdentity:
+    return NodeIdentity(at, node, Machine(machine, machine, provider, address))
 
 
 def asked(until: float, every_s: float = 0.5) -> list[Record]:
-    return [Sample(round(i * every_s, 3), ASKED, IDENTITY, 2.0) for i in range(int(until / every_s) + 1)]
+    return [Sample(round(i * every_s, 3), ASKED, NodeIdentity.kind, 2.0) for i in range(int(until / every_s) + 1)]
 
 
 def node(at: float, name: str, ready: str = "True", change: str = "modified") -> NodeChange:
@@ -51,11 +49,11 @@ def test_one_identifier_is_enough():
 
 
 def test_a_node_that_took_the_place_of_one_that_is_gone_is_no_duplicate():
-    assert of_machines(Observation(4.0, IDENTITY, "a", GONE), says(5.0, "c", "m1", "10.0.0.1")) is HELD
+    assert of_machines(NodeIdentity(4.0, "a", None), says(5.0, "c", "m1", "10.0.0.1")) is HELD
 
 
 def test_a_duplicate_that_went_again_still_counts():
-    assert of_machines(says(5.0, "c", "m1", "10.0.0.1"), Observation(6.0, IDENTITY, "c", GONE)) is VIOLATED
+    assert of_machines(says(5.0, "c", "m1", "10.0.0.1"), NodeIdentity(6.0, "c", None)) is VIOLATED
 
 
 def test_copied_machines_that_were_alike_before_do_not_count():

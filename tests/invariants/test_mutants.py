@@ -3,19 +3,17 @@
 import pytest
 
 from chaos.judge.base import Finding, Verdict
-from chaos.record.history import History, Observation
-from chaos.subjects.zones.promises import NOT_SURVIVED, SURVIVED, TRIED, mutants_killed, tried
+from chaos.record.history import History
+from chaos.subjects.zones.promises import NOT_SURVIVED, SURVIVED, mutants_killed, tried
+from chaos.subjects.zones.records import MutantTried
 
 
-def said(mutant: str, seen: str) -> Observation:
-    return Observation(0, TRIED, mutant, seen)
+def said(mutant: str, seen: tuple[Verdict, str]) -> MutantTried:
+    verdict, reason = seen
+    return MutantTried(0, mutant, "taints", verdict, reason, "5 of 0")
 
 
-KILLED, HELD, UNKNOWN = (
-    "violated taints because beyond-rate",
-    "held taints because it holds",
-    "unknown taints because x",
-)
+KILLED, HELD, UNKNOWN = (Verdict.VIOLATED, "beyond-rate"), (Verdict.HELD, ""), (Verdict.UNKNOWN, "x")
 
 
 def test_killed_with_a_twin_that_lives_holds() -> None:
@@ -35,7 +33,7 @@ def test_a_twin_that_was_blamed_is_named() -> None:
 
 
 @pytest.mark.parametrize("records", [[], [said("bug", UNKNOWN)]])
-def test_what_was_not_judged_is_unknown(records: list[Observation]) -> None:
+def test_what_was_not_judged_is_unknown(records: list[MutantTried]) -> None:
     assert mutants_killed(["bug"]).judge(History.of_records(records)).verdict is Verdict.UNKNOWN
 
 
@@ -45,6 +43,6 @@ def test_no_mutant_proves_nothing() -> None:
 
 def test_what_a_replay_said_is_written_down() -> None:
     findings = [Finding("taints", Verdict.VIOLATED, "5 of 0", "beyond-rate"), Finding("pods", Verdict.HELD, "all")]
-    assert tried(1, "bug", "taints", findings).seen == f"{KILLED}: 5 of 0"
-    assert tried(1, "bug", "pods", findings).seen == "held pods because it holds: all"
-    assert tried(1, "bug", "nodes", findings).seen.startswith("unknown")
+    assert tried(1, "bug", "taints", findings).told() == "violated taints because beyond-rate: 5 of 0"
+    assert tried(1, "bug", "pods", findings).told() == "held pods because it holds: all"
+    assert tried(1, "bug", "nodes", findings).told() == "unknown nodes because it was not judged"

@@ -7,7 +7,9 @@ import pytest
 from chaos.clusters.shape import Timers
 from chaos.judge.base import Finding, Verdict, judge
 from chaos.judge.nodes import ZoneState, rate_of, taints_taken_back, taints_within_rate, terminations_within_rate
-from chaos.record.history import Blind, History, NodeChange, Record
+from chaos.record.history import History
+from chaos.record.records import Blind, NodeChange
+from chaos.record.registry import Record
 from tests.invariants.histories import could_not_see_the_end, fault, history, pod, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN

@@ -2,7 +2,7 @@
 
 from chaos.judge.base import Finding, Verdict, judge
 from chaos.judge.nodes_ready import nodes_ready_again
-from chaos.record.history import Blind, NodeChange
+from chaos.record.records import Blind, NodeChange
 from tests.invariants.histories import could_not_see_the_end, fault, history, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN

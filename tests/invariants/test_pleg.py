@@ -5,27 +5,30 @@ from collections.abc import Sequence
 import pytest
 
 from chaos.judge.base import Verdict
-from chaos.record.history import IN_SYNC, Blind, FaultStep, History, NodeChange, Observation, PodChange, Record, Sample
+from chaos.record.history import History
+from chaos.record.records import IN_SYNC, Blind, FaultStep, NodeChange, PodChange, Sample
+from chaos.record.registry import Record
 from chaos.subjects.pleg import promises as pleg
 from chaos.subjects.pleg.promises import node_stays_ready, percentile, pleg_last_seen, pleg_recovers, pods_converge
+from chaos.subjects.pleg.records import LAST_SEEN_AGE, RELIST, REPORTED_AGE, RelistStack, Wave, WaveOver
 
 NODE = "worker"
 
 
 def ages(values: Sequence[float], start: float = 0.0) -> list[Record]:
-    return [Sample(start + i, pleg.LAST_SEEN_AGE, NODE, value) for i, value in enumerate(values)]
+    return [Sample(start + i, LAST_SEEN_AGE, NODE, value) for i, value in enumerate(values)]
 
 
 def wave(at: float) -> Record:
-    return Observation(at, pleg.WAVE, NODE, "150 pods")
+    return Wave(at, NODE, "150 pods")
 
 
 def over(at: float) -> Record:
-    return Observation(at, pleg.WAVE_OVER, NODE, "150 pods")
+    return WaveOver(at, NODE, "150 pods")
 
 
 def stack(at: float, said: str) -> Record:
-    return Observation(at, pleg.RELIST_STACK, NODE, said)
+    return RelistStack(at, NODE, "BLOCKED" in said, said)
 
 
 def in_sync(at: float, *resources: str) -> list[Record]:
@@ -49,7 +52,7 @@ class TestLastSeen:
         assert "BLOCKED" in found.sentence
 
     def test_what_the_kubelet_says_of_itself_counts_too(self) -> None:
-        records = [*ages([0, 1]), Sample(8, pleg.REPORTED_AGE, NODE, 7.2), *ages([0, 1], start=9)]
+        records = [*ages([0, 1]), Sample(8, REPORTED_AGE, NODE, 7.2), *ages([0, 1], start=9)]
         assert pleg_last_seen(NODE, limit_s=5).judge(History.of_records(records)).reason == pleg.STALLED
 
     def test_a_gap_that_could_hide_it_is_unknown_and_says_why(self) -> None:
@@ -77,7 +80,7 @@ class TestLastSeen:
 
 class TestRecovers:
     def test_quick_again_in_time_holds(self) -> None:
-        relists = [Sample(5, pleg.RELIST, NODE, 7.0), Sample(8, pleg.RELIST, NODE, 0.2)]
+        relists = [Sample(5, RELIST, NODE, 7.0), Sample(8, RELIST, NODE, 0.2)]
         records = [wave(1), over(1), *ages([0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 0]), *relists]
         found = pleg_recovers(NODE, limit_s=5, within_s=10).judge(History.of_records(records))
         assert found.verdict is Verdict.HELD, found.sentence
@@ -113,7 +116,7 @@ class TestRecovers:
         assert pleg_recovers(NODE, within_s=3).judge(History.of_records(records)).verdict is Verdict.UNKNOWN
 
     def test_without_scrapes_the_kubelets_own_word_counts(self) -> None:
-        records = [*ages([0, 1]), wave(3), over(3), Sample(20, pleg.REPORTED_AGE, NODE, 15.0)]
+        records = [*ages([0, 1]), wave(3), over(3), Sample(20, REPORTED_AGE, NODE, 15.0)]
         assert pleg_recovers(NODE, limit_s=5, within_s=9).judge(History.of_records(records)).reason == pleg.STALLED
 
     @pytest.mark.parametrize("records", [ages([0, 1]), [*ages([0, 1]), wave(9), over(9)], [wave(1), over(1)]])

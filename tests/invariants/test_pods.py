@@ -1,12 +1,12 @@
 """Pods of a workload: terminated, restarted, replaced, or not seen well enough to say."""
 
-import dataclasses
-
+import msgspec
 import pytest
 
 from chaos.judge.base import Finding, Invariant, Verdict, judge
 from chaos.judge.pods import no_container_restarted, nothing_terminated, same_pods
-from chaos.record.history import Blind, ClusterEvent, NodeChange, PodChange, Window
+from chaos.record.history import Window
+from chaos.record.records import Blind, ClusterEvent, NodeChange, PodChange
 from tests.invariants.histories import could_not_see_the_end, fault, history, pod, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
@@ -44,9 +44,9 @@ def test_without_the_recorders_last_word_it_is_unknown(invariant):
 def test_incomplete_blindness_is_unknown_complete_is_not(invariant):
     blind = Blind(3.0, "watch:pods", 9.0, "the API server does not answer", complete=False)
     assert judged(invariant, pod(0, "a"), blind, saw_the_end()).verdict is UNKNOWN
-    complete = dataclasses.replace(blind, complete=True)
+    complete = msgspec.structs.replace(blind, complete=True)
     assert judged(invariant, pod(0, "a"), complete, saw_the_end()).verdict is HELD
-    elsewhere = dataclasses.replace(blind, source="watch:nodes")
+    elsewhere = msgspec.structs.replace(blind, source="watch:nodes")
     assert judged(invariant, pod(0, "a"), elsewhere, saw_the_end()).verdict is HELD
 
 
@@ -93,7 +93,7 @@ def test_each_end_of_a_pod_has_its_reason(last, reason):
 def test_the_taint_managers_event_tells_the_reason_too():
     event = ClusterEvent(6.9, "Pod/ns/a", "TaintManagerEviction", "Marking for deletion Pod ns/a")
     assert terminated(pod(0, "a"), event, pod(7, "a", "modified", deleting=True)).reason == "taint-eviction"
-    other = dataclasses.replace(event, regarding="Pod/ns/b")
+    other = msgspec.structs.replace(event, regarding="Pod/ns/b")
     assert terminated(pod(0, "a"), other, pod(7, "a", "modified", deleting=True)).reason == "deleted"
 
 

@@ -3,14 +3,13 @@
 import pytest
 
 from chaos.judge.base import Verdict, judge
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
 from chaos.record.nodefacts import (
     CLOCK,
     HARD_HANDLES,
     INOTIFY,
     KERNEL,
     KERNEL_LOG,
-    KMEM_LIMIT,
     KUBELET,
     MAX_PODS,
     RUNTIME,
@@ -20,8 +19,9 @@ from chaos.record.nodefacts import (
     SOFT_HANDLES,
     STARTED,
     STORAGE,
-    UNREADABLE,
 )
+from chaos.record.records import KernelMemoryLimit, Observation, Sample, Unreadable
+from chaos.record.registry import Record
 from chaos.subjects.preflight.promises import (
     DISK_LIMIT_BYTES,
     SLAB_LIMIT_BYTES,
@@ -46,8 +46,12 @@ def number(name: str, value: float, subject: str = "w1", at: float = 1.0) -> Sam
     return Sample(at, name, subject, value)
 
 
-def unreadable(fact: str) -> Observation:
-    return seen(UNREADABLE, "no such file", f"w1/{fact}")
+def unreadable(fact: str) -> Unreadable:
+    return Unreadable(1.0, "w1", fact, "no such file")
+
+
+def limit(limit_bytes: int | None) -> KernelMemoryLimit:
+    return KernelMemoryLimit(1.0, "w1", limit_bytes)
 
 
 @pytest.mark.parametrize(
@@ -74,14 +78,14 @@ def test_versions(facts: list[Observation], verdict: Verdict, names: str) -> Non
 @pytest.mark.parametrize(
     ("facts", "verdict", "reason"),
     [
-        ([seen(KMEM_LIMIT, "none"), number(KERNEL_LOG, 900)], HELD, ""),
-        ([seen(KMEM_LIMIT, "1048576"), number(KERNEL_LOG, 900)], VIOLATED, "kernel-memory-limited"),
-        ([seen(KMEM_LIMIT, "none"), seen(SLUB_FAILURE, "SLUB: Unable to allocate memory")], VIOLATED, "slub-failure"),
-        ([seen(KMEM_LIMIT, "none"), unreadable(KERNEL_LOG)], UNKNOWN, "not-enough-seen"),
+        ([limit(None), number(KERNEL_LOG, 900)], HELD, ""),
+        ([limit(1048576), number(KERNEL_LOG, 900)], VIOLATED, "kernel-memory-limited"),
+        ([limit(None), seen(SLUB_FAILURE, "SLUB: Unable to allocate memory")], VIOLATED, "slub-failure"),
+        ([limit(None), unreadable(KERNEL_LOG)], UNKNOWN, "not-enough-seen"),
         ([], UNKNOWN, "not-enough-seen"),
     ],
 )
-def test_kernel_memory(facts: list[Observation | Sample], verdict: Verdict, reason: str) -> None:
+def test_kernel_memory(facts: list[Record], verdict: Verdict, reason: str) -> None:
     finding = judge(no_kernel_memory_limit(), History.of_records(facts))
     assert (finding.verdict, finding.reason) == (verdict, reason)
 

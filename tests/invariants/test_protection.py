@@ -1,13 +1,17 @@
 """A protection holds every time, or it does not."""
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import Observation
-from chaos.subjects.zones.promises import TRIAL, protection_holds
+from chaos.subjects.zones.promises import protection_holds
+from chaos.subjects.zones.records import Trial
 from tests.invariants.histories import history
 
 
 def judged(*seen: tuple[str, str]) -> Finding:
-    trials = [Observation(at, TRIAL, name, verdict) for at, (name, verdict) in enumerate(seen)]
+    trials = [
+        Trial(at, name, Verdict(verdict), reason)
+        for at, (name, said) in enumerate(seen)
+        for verdict, _, reason in [said.partition(" because ")]
+    ]
     return judge(protection_holds(("tolerations", "rate 0"), times=2), history(*trials))
 
 

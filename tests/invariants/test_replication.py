@@ -3,17 +3,14 @@
 import pytest
 
 from chaos.judge.base import Finding, Invariant, Verdict, judge
-from chaos.record.history import Blind, Observation, Record, Sample
+from chaos.record.records import Blind, Sample
+from chaos.record.registry import Record
 from chaos.subjects.mysql.promises import (
-    OFFSET,
-    RUNNING,
-    SERVER_VERSION,
-    WHY_NOT,
     clock_was_turned,
     replication_runs,
     server_version_not_affected,
-    version_in,
 )
+from chaos.subjects.mysql.records import OFFSET, RUNNING, NotFollowing, ServerVersion, version_in
 from tests.invariants.histories import history
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
@@ -38,7 +35,7 @@ def test_followed_at_every_look_is_held():
 
 
 def test_a_replica_that_stopped_is_violated_and_says_why():
-    why = Observation(2.0, WHY_NOT, "m1", "IO Yes, SQL No: Error 'Duplicate entry'")
+    why = NotFollowing(2.0, "m1", "IO Yes, SQL No: Error 'Duplicate entry'")
     finding = judged(replication_runs(["m1", "m2"]), looks("m1", "++-++"), why, looks("m2", "+++++"))
     assert (finding.verdict, finding.reason) == (VIOLATED, "stopped")
     assert "m1 did not follow at 2.0 s: IO Yes, SQL No: Error 'Duplicate entry'" in finding.sentence
@@ -65,19 +62,19 @@ def test_a_replica_that_was_not_looked_at_is_unknown():
     ],
 )
 def test_versions(seen: list[str], verdict: Verdict):
-    records: list[Record] = [Observation(1.0, SERVER_VERSION, f"pod-{n}", each) for n, each in enumerate(seen)]
+    records: list[Record] = [ServerVersion(1.0, f"pod-{n}", each, version_in(each)) for n, each in enumerate(seen)]
     assert judged(server_version_not_affected(), records).verdict is verdict
 
 
 def test_an_affected_server_is_named():
-    finding = judged(server_version_not_affected(), Observation(1.0, SERVER_VERSION, "shop/db-0", "8.0.12"))
+    finding = judged(server_version_not_affected(), ServerVersion(1.0, "shop/db-0", "8.0.12", (8, 0, 12)))
     assert finding.reason == "affected-version"
     assert "shop/db-0 is MySQL 8.0.12" in finding.sentence
 
 
 def test_version_in_what_a_server_says():
     assert version_in("mysqld  Ver 8.0.15 for Linux on x86_64 (MySQL Community Server - GPL)") == (8, 0, 15)
-    assert version_in("latest") is None
+    assert version_in("latest") == ()
 
 
 def test_each_turn_must_have_been_seen_and_be_over():

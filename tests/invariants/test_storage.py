@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import Blind, ClusterEvent, FaultStep, History, Observation, Record, Sample
+from chaos.record.history import History
+from chaos.record.records import Blind, ClusterEvent, FaultStep, Sample
+from chaos.record.registry import Record
 from chaos.subjects.volumes.promises import (
     at_most_one_writer,
     no_stale_lock,
@@ -14,7 +16,7 @@ from chaos.subjects.volumes.promises import (
     running_again,
     same_data,
 )
-from chaos.subjects.volumes.sampler import HELD_BY, HOLDERS_SEEN, LOG_READ, TORN, WRITTEN
+from chaos.subjects.volumes.records import HOLDERS_SEEN, LOG_READ, HeldBy, Holder, Torn, Written
 from tests.invariants.histories import fault, history, pod, saw_the_end
 
 WORKLOAD = "recreate"
@@ -30,8 +32,13 @@ def wrote(*spans: tuple[str, float, float], released: bool = True, start: int = 
         times = [begin + i / 2 for i in range(int((end - begin) * 2) + 1)]
         for at in times:
             lease = 0 if released and at == times[-1] else 1
-            lines.append(Observation(at, WRITTEN, WORKLOAD, f"{next(number)} {writer} node-{writer} {lease}"))
+            lines.append(Written(at, WORKLOAD, next(number), writer, f"node-{writer}", lease))
     return lines
+
+
+def held_from(at: float, holders: str) -> HeldBy:
+    """By whom from then on: "lock:NODE attachment:NODE"."""
+    return HeldBy(at, WORKLOAD, tuple(Holder(*each.split(":")) for each in holders.split()))
 
 
 def finding(invariant: Any, *records: Record | list[Record]) -> Finding:
@@ -73,7 +80,7 @@ class TestAtMostOneWriter:
             READ,
             ONE_AFTER_THE_OTHER,
             [*ONE_AFTER_THE_OTHER, *READ, FaultStep(END + 1, "drain-node", "undone")],
-            [*ONE_AFTER_THE_OTHER, *READ, Blind(12, f"{WRITTEN}:{WORKLOAD}", 60, "no such pod")],
+            [*ONE_AFTER_THE_OTHER, *READ, Blind(12, f"{Written.kind}:{WORKLOAD}", 60, "no such pod")],
         ],
         ids=["nothing was written", "never read", "not read after the fault", "not read to the end"],
     )
@@ -81,7 +88,7 @@ class TestAtMostOneWriter:
         assert finding(self.invariant, records).verdict is Verdict.UNKNOWN
 
     def test_a_gap_that_was_read_later_is_none(self) -> None:
-        gap = Blind(12, f"{WRITTEN}:{WORKLOAD}", 15, "no such pod", complete=True)
+        gap = Blind(12, f"{Written.kind}:{WORKLOAD}", 15, "no such pod", complete=True)
         assert finding(self.invariant, ONE_AFTER_THE_OTHER, READ, gap).verdict is Verdict.HELD
 
     def test_a_violation_of_one_workload_is_worse_than_not_knowing_of_another(self) -> None:
@@ -112,7 +119,7 @@ class TestSameData:
         assert found.figures["after"] == start
 
     def test_what_nobody_wrote(self) -> None:
-        found = finding(self.invariant, ONE_AFTER_THE_OTHER, READ, Observation(30, TORN, WORKLOAD, "42 b no"))
+        found = finding(self.invariant, ONE_AFTER_THE_OTHER, READ, Torn(30, WORKLOAD, "42 b no"))
         assert found.reason == "not-the-same"
 
 
@@ -213,7 +220,7 @@ class TestNoStaleLock:
         old = [pod(1, "a", workload=WORKLOAD, node="w1"), pod(15, "a", "deleted", workload=WORKLOAD, node="w1")]
         new = pod(16, "b", "added", **{"workload": WORKLOAD, "node": "w2", **fields})
         later = pod(70, "b", "deleted", workload=WORKLOAD, node="w2")
-        held = [Observation(2, HELD_BY, WORKLOAD, "attachment:w1 lock:w1"), Observation(40, HELD_BY, WORKLOAD, held_by)]
+        held = [held_from(2, "attachment:w1 lock:w1"), held_from(40, held_by)]
         seen = Sample(asked, HOLDERS_SEEN, WORKLOAD, 2)
         lines = wrote(("a", 0, 10), ("b", 20, 60))
         return finding(
@@ -238,7 +245,7 @@ class TestNoStaleLock:
 
     def test_pods_that_may_have_been_missed(self) -> None:
         lines = wrote(("a", 0, 10))
-        held = [Observation(2, HELD_BY, WORKLOAD, "lock:w1"), Sample(59, HOLDERS_SEEN, WORKLOAD, 1)]
+        held = [held_from(2, "lock:w1"), Sample(59, HOLDERS_SEEN, WORKLOAD, 1)]
         assert finding(self.invariant, lines, READ, list(held)).verdict is Verdict.UNKNOWN
 
 

@@ -3,20 +3,23 @@
 import pytest
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import Blind, FaultStep, NodeChange, Observation, PodChange, Record, Sample
+from chaos.record.records import Blind, FaultStep, NodeChange, PodChange, Sample
+from chaos.record.registry import Record
 from chaos.subjects.upgrade.promises import (
-    APPLY_BEGUN,
-    APPLY_ENDED,
-    ASKED,
     BY_EVICTION,
-    CONTROL_PLANE,
-    KUBELET,
-    MANIFEST,
-    NEVER_RAN,
     nodes_upgraded,
     only_drained_pods_evicted,
     pods_run_throughout,
     upgrade_resumed,
+)
+from chaos.subjects.upgrade.records import (
+    ASKED,
+    ApplyBegun,
+    ApplyEnded,
+    ControlPlaneVersion,
+    KubeletReplaced,
+    ManifestPlaced,
+    PodNeverRan,
 )
 from tests.invariants.histories import could_not_see_the_end, history, pod, saw_the_end
 
@@ -88,7 +91,7 @@ class TestOnlyDrainedPodsEvicted:
 
 
 class TestNodesUpgraded:
-    begun = (Observation(10, KUBELET, "worker", "1.35.4"),)
+    begun = (KubeletReplaced(10, "worker", "1.35.4"),)
 
     def judged(self, *records: object, versions: tuple[str, ...] = ("1.35.4",)) -> Finding:
         return judge(nodes_upgraded(("worker",), versions, within_s=30), history(*records))  # type: ignore[arg-type]
@@ -99,7 +102,7 @@ class TestNodesUpgraded:
 
     def test_each_version_has_its_own_span_and_the_slowest_counts(self) -> None:
         found = self.judged(
-            node(0), self.begun, node(15, "True", NEW), Observation(50, KUBELET, "worker", "1.36.3"),
+            node(0), self.begun, node(15, "True", NEW), KubeletReplaced(50, "worker", "1.36.3"),
             node(51, "False", NEWER), node(70, "True", NEWER), saw_the_end(), versions=("1.35.4", "1.36.3"),
         )  # fmt: skip
         assert (found.verdict, found.figures["ready_s_worker"]) == (HELD, 20)
@@ -133,11 +136,11 @@ def cut(planned: float = 11, landed: float = 12, undone: float = 20) -> list[Rec
 
 
 class TestUpgradeResumed:
-    first = (Observation(1, APPLY_BEGUN, "cp", "1.35.4"), Observation(10, MANIFEST, "cp", "kube-apiserver 1.35.4"))
-    died = Observation(11.9, APPLY_ENDED, "cp", "1.35.4 exit 137: nobody is left to ask why")
-    again = Observation(40, APPLY_BEGUN, "cp", "1.35.4")
-    done = Observation(90, APPLY_ENDED, "cp", "1.35.4 succeeded")
-    version = Observation(91, CONTROL_PLANE, "cp", "1.35.4")
+    first = (ApplyBegun(1, "cp", "1.35.4"), ManifestPlaced(10, "cp", "kube-apiserver", "1.35.4"))
+    died = ApplyEnded(11.9, "cp", "1.35.4", "exit 137: nobody is left to ask why")
+    again = ApplyBegun(40, "cp", "1.35.4")
+    done = ApplyEnded(90, "cp", "1.35.4")
+    version = ControlPlaneVersion(91, "cp", "1.35.4")
 
     def judged(self, *records: object, versions: tuple[str, ...] = ("1.35.4",)) -> Finding:
         return judge(upgrade_resumed(versions, fault="power-off"), history(*records))  # type: ignore[arg-type]
@@ -148,12 +151,12 @@ class TestUpgradeResumed:
 
     def test_a_second_step_is_judged_by_its_own_fault(self) -> None:
         second = [
-            Observation(101, APPLY_BEGUN, "cp", "1.36.3"),
-            Observation(110, MANIFEST, "cp", "kube-scheduler 1.36.3"),
-            Observation(112, APPLY_ENDED, "cp", "1.36.3 exit 137: x"),
-            Observation(130, APPLY_BEGUN, "cp", "1.36.3"),
-            Observation(150, APPLY_ENDED, "cp", "1.36.3 succeeded"),
-            Observation(151, CONTROL_PLANE, "cp", "1.36.3"),
+            ApplyBegun(101, "cp", "1.36.3"),
+            ManifestPlaced(110, "cp", "kube-scheduler", "1.36.3"),
+            ApplyEnded(112, "cp", "1.36.3", "exit 137: x"),
+            ApplyBegun(130, "cp", "1.36.3"),
+            ApplyEnded(150, "cp", "1.36.3"),
+            ControlPlaneVersion(151, "cp", "1.36.3"),
         ]
         one = [self.first, self.died, cut(), self.again, self.done, self.version]
         versions = ("1.35.4", "1.36.3")
@@ -162,20 +165,20 @@ class TestUpgradeResumed:
         assert self.judged(*one, second, versions=versions).verdict is UNKNOWN
 
     def test_a_second_try_that_fails_is_violated(self) -> None:
-        failed = Observation(90, APPLY_ENDED, "cp", "1.35.4 exit 1: etcd is not healthy")
+        failed = ApplyEnded(90, "cp", "1.35.4", "exit 1: etcd is not healthy")
         found = self.judged(self.first, self.died, cut(), self.again, failed)
         assert (found.verdict, found.reason) == (VIOLATED, "not-resumed")
         assert "etcd is not healthy" in found.sentence
 
     def test_an_api_server_of_another_version_is_violated(self) -> None:
-        old = Observation(91, CONTROL_PLANE, "cp", "1.34.4")
+        old = ControlPlaneVersion(91, "cp", "1.34.4")
         found = self.judged(self.first, self.died, cut(), self.again, self.done, old)
         assert (found.verdict, found.reason) == (VIOLATED, "wrong-version")
 
     def test_unknown_where_it_was_not_cut_short_in_the_middle_or_not_tried_again(self) -> None:
         rest = [self.again, self.done, self.version]
-        over = Observation(10.5, APPLY_ENDED, "cp", "1.35.4 succeeded")
-        failed_before = Observation(10.5, APPLY_ENDED, "cp", "1.35.4 exit 1: preflight")
+        over = ApplyEnded(10.5, "cp", "1.35.4")
+        failed_before = ApplyEnded(10.5, "cp", "1.35.4", "exit 1: preflight")
         assert self.judged(self.first, over, cut(), *rest).verdict is UNKNOWN
         assert self.judged(self.first, failed_before, cut(), *rest).verdict is UNKNOWN
         assert self.judged(self.first[:1], self.died, cut(), *rest).verdict is UNKNOWN
@@ -195,7 +198,7 @@ class TestPodsRunThroughout:
 
     def test_one_that_never_ran_or_was_slow_is_violated(self) -> None:
         ran = [Sample(at, ASKED, f"asked-for-{at}", 2.5) for at in range(3)]
-        for bad in (Observation(9, NEVER_RAN, "asked-for-9", "in vain"), Sample(9, ASKED, "asked-for-9", 61.0)):
+        for bad in (PodNeverRan(9, "asked-for-9", "in vain"), Sample(9, ASKED, "asked-for-9", 61.0)):
             found = self.judged(*ran, bad)
             assert (found.verdict, found.reason) == (VIOLATED, "no-start")
 

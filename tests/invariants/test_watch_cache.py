@@ -1,8 +1,9 @@
 """What a watcher believes against what etcd holds: the same, stale, or not known."""
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import Blind, Observation, Record
 from chaos.record.informer import ABSENT, STORED, WATCHED
+from chaos.record.records import Blind, Observation
+from chaos.record.registry import Record
 from chaos.subjects.watch_cache.promises import watchers_see
 from tests.invariants.histories import fault, history
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from chaos.judge.base import Figure, Finding, Recipe, Verdict
 from chaos.judge.catalogue import find
 from chaos.record.evidence import Piece
-from chaos.record.history import History, Record
+from chaos.record.history import History
+from chaos.record.registry import Record
 from chaos.results.results import Outcome, Results
 
 RUN = "20260101-000000-abcd"

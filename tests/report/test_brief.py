@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chaos.judge.base import Verdict
-from chaos.record.history import Phase
+from chaos.record.records import Phase
 from chaos.report import brief
 from chaos.report.answer import Safe, answer
 from chaos.results.results import Results

@@ -24,7 +24,9 @@ from chaos.judge.base import Invariant, Verdict, judge
 from chaos.judge.catalogue import find
 from chaos.judge.pods import nothing_terminated
 from chaos.record.evidence import Piece
-from chaos.record.history import ClusterEvent, History, Record
+from chaos.record.history import History
+from chaos.record.records import ClusterEvent
+from chaos.record.registry import Record
 from chaos.report import archive, product
 from chaos.report.bundle import LEFT_OUT, MANIFEST, PRODUCT, RESULTS, digest, not_judged, pack
 from chaos.report.html import page

@@ -11,7 +11,8 @@ import pytest
 from chaos.errors import OrdealError
 from chaos.judge.base import Verdict
 from chaos.record.evidence import Piece
-from chaos.record.history import ClusterEvent, FaultStep, NodeChange, Phase, PodChange, Record
+from chaos.record.records import ClusterEvent, FaultStep, NodeChange, Phase, PodChange
+from chaos.record.registry import Record
 from chaos.report.html import page, write_page
 from chaos.results.results import Results
 from chaos.results.saved import LeftOut, PlannedReplay, SavedPlan, load

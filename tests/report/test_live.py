@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from chaos.record.history import History, NodeChange, Probe
+from chaos.record.history import History
+from chaos.record.records import NodeChange, Probe
 from chaos.run import live
 from chaos.run.live import Now, View, status
 

@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 from chaos.cli.app import app
 from chaos.judge.catalogue import Incident
 from chaos.judge.conformance import FAILED, PASSED
-from chaos.record.history import ClusterEvent, FaultStep, History, NodeChange, Phase, PodChange, Probe
+from chaos.record.history import History
+from chaos.record.records import ClusterEvent, FaultStep, NodeChange, Phase, PodChange, Probe
 from chaos.report import brief, cncf, explain, summary
 from chaos.report.answer import answer
 from chaos.report.compare import Side, compare

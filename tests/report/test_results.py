@@ -13,7 +13,7 @@ from chaos.errors import OrdealError
 from chaos.judge.base import Verdict
 from chaos.judge.conformance import AFTER, FAILED, FLAKY, NO_IMAGE, PASSED, SKIPPED
 from chaos.record.evidence import Piece
-from chaos.record.history import Phase
+from chaos.record.records import Phase
 from chaos.results.results import Results
 from chaos.results.saved import LeftOut, PlannedReplay, SavedPlan, SavedRun, load
 from chaos.results.schema import SCHEMA_PATH

@@ -14,7 +14,7 @@ from chaos.errors import OrdealError
 from chaos.judge.conformance import PASSED
 from chaos.record import evidence
 from chaos.record.evidence import Piece
-from chaos.record.history import Phase
+from chaos.record.records import Phase
 from chaos.report import cncf, product
 from chaos.report.html import PAGE, write_page
 from chaos.results.results import Results

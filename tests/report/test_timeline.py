@@ -1,19 +1,8 @@
 """What is drawn of a history: every state while they are few, how many when they are many."""
 
-from chaos.record.history import (
-    Blind,
-    ClusterEvent,
-    FaultStep,
-    History,
-    NodeChange,
-    Phase,
-    PodChange,
-    Probe,
-    Record,
-    Sample,
-    Window,
-    Writes,
-)
+from chaos.record.history import History, Window
+from chaos.record.records import Blind, ClusterEvent, FaultStep, NodeChange, Phase, PodChange, Probe, Sample, Writes
+from chaos.record.registry import Record
 from chaos.report import panels
 from chaos.report.panels import Bar, Panel, Timeline
 from chaos.report.timeline import timeline

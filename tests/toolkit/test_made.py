@@ -15,7 +15,8 @@ from chaos.harm.base import counterpart, registered
 from chaos.harm.network import CutOff
 from chaos.judge.base import promises
 from chaos.judge.catalogue import incidents
-from chaos.record.history import History, NodeChange
+from chaos.record.history import History
+from chaos.record.records import NodeChange
 from chaos.run.lab import Lab
 from chaos.toolkit import experiments, experiments_dir
 from chaos.toolkit.experiments import COMMAND, OWN

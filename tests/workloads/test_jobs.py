@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from chaos.basics.waiting import eventually
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Sample
 from chaos.subjects.upgrade import workload as jobs
-from chaos.subjects.upgrade.promises import ASKED, NEVER_RAN
+from chaos.subjects.upgrade.records import ASKED, PodNeverRan
 from chaos.subjects.upgrade.workload import NAME, Jobs
 
 
@@ -66,8 +67,8 @@ def test_a_request_that_fails_is_made_again_and_one_pod_follows_the_other(monkey
 
 
 def test_a_pod_that_does_not_run_in_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    history = history_of(Api(completes=False), monkeypatch, within_s=0.05, until=Observation)
-    never = history.of(Observation)
-    assert {o.name for o in never} == {NEVER_RAN}
-    assert "to be complete" in never[0].seen
+    history = history_of(Api(completes=False), monkeypatch, within_s=0.05, until=PodNeverRan)
+    never = history.of(PodNeverRan)
+    assert [each.pod for each in never[:2]] == [f"{NAME}-1", f"{NAME}-2"]
+    assert "to be complete" in never[0].why
     assert not history.of(Sample)

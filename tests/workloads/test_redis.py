@@ -3,8 +3,10 @@
 import pytest
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.history import FaultStep, Observation, Record, Sample
-from chaos.subjects.links.promises import WHOLE, WHY_NOT_WHOLE, whole_again_within
+from chaos.record.records import FaultStep, Sample
+from chaos.record.registry import Record
+from chaos.subjects.links.promises import whole_again_within
+from chaos.subjects.links.records import WHOLE, NotWhole
 from chaos.subjects.links.redis import SLOTS, Redis, nodes_in, slot_of, tag_in, trouble_in
 from tests.invariants.histories import history
 
@@ -106,7 +108,7 @@ def test_whole_again_each_time_is_held() -> None:
 
 
 def test_not_whole_or_too_late_is_violated_and_says_why() -> None:
-    why = Observation(30, WHY_NOT_WHOLE, "redis", "redis-0: its link to its master is down")
+    why = NotWhole(30, "redis", "redis-0: its link to its master is down")
     finding = whole(undone(10), look(11, 0), look(39, 0), why, look(41, 0))
     assert (finding.verdict, finding.reason) == (Verdict.VIOLATED, "not-whole")
     assert "its link to its master is down" in finding.sentence

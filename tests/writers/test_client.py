@@ -12,7 +12,8 @@ from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
 from chaos.judge.base import Verdict, judge
 from chaos.judge.data import acknowledged_numbers, no_acknowledged_write_lost, stored
-from chaos.record.history import Blind, History, Stored, Writes
+from chaos.record.history import History
+from chaos.record.records import Blind, Stored, Writes
 from chaos.writers import client
 from chaos.writers.client import ClientProcess, Line, Writing, ask
 

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from chaos.basics.waiting import eventually
 from chaos.judge.base import Finding, judge
 from chaos.judge.data import acknowledged_numbers, no_acknowledged_write_lost, stored
-from chaos.record.history import History, Record, Writes
+from chaos.record.history import History
+from chaos.record.records import Writes
+from chaos.record.registry import Record
 from chaos.writers.ranges import numbers_in
 from chaos.writers.redis import CHUNK_BITS, commands, joined, key, runs
 

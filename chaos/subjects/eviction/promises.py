@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.pods import DELETED, EVICTED, EVICTED_REASONS, FAILED, RESTARTED
 from chaos.judge.sight import WHOLE, Span, names, never_landed, overlapping, unseen
-from chaos.record.history import History, NodeChange, Observation, PodChange, Window
-from chaos.subjects.eviction.sampler import EVICTED as LOGGED_EVICTION
-from chaos.subjects.eviction.sampler import PRESSURE, RANKING, source_of
+from chaos.record.history import History, Window
+from chaos.record.records import NodeChange, PodChange
+from chaos.subjects.eviction.records import EvictionRanking, KubeletEvicted
+from chaos.subjects.eviction.sampler import PRESSURE, source_of
 
 CRITICAL_NAMESPACES = ("kube-system", "kube-flannel")
 NOT_REPORTED, LATE, STAYS, NONE_EVICTED, NOT_BY_USE, NOT_RUNNING = (
@@ -110,23 +111,23 @@ def evicted_by_use(node: str, workload: str, fault: str) -> Invariant:
         greedy = {c.object for c, _ in _there(history, judged, lambda c: c.workload == workload and c.node == node)}
         if not greedy:
             return unknown(f"no pod of {workload} was seen on {node} before the fault")
-        said = [o for o in history.of(Observation, judged) if o.subject == node]
-        rankings = [o for o in said if o.name == RANKING]
-        evicted = [o for o in said if o.name == LOGGED_EVICTION]
-        blind = overlapping(history, source_of(node), judged)
+        rankings = [r for r in history.of(EvictionRanking, judged) if r.node == node]
+        evicted = [e for e in history.of(KubeletEvicted, judged) if e.node == node]
+        blind = [b for b in overlapping(history, source_of(node), judged) if not b.complete]
         if blind:
             first = blind[0]
             return unknown(
                 f"{node}'s log was not read from {first.at:.1f} s to {first.until:.1f} s: {first.why}", blind
             )
         if not evicted or not rankings:
+            said = [each for each in history.told() if each.object == node and each.at in judged]
             return violated(f"the kubelet of {node} evicted no pod", said, reason=NONE_EVICTED, evicted=0)
         early = evicted[: len(greedy)]
-        wrong = [o for o in early if o.seen not in greedy]
-        order = ", ".join(o.seen for o in evicted)
+        wrong = [e for e in early if e.pod not in greedy]
+        order = ", ".join(e.pod for e in evicted)
         figures = {"evicted": len(evicted), "rankings": len(rankings), "greedy": len(greedy)}
         if wrong or len(evicted) < len(greedy):
-            which = f"{wrong[0].seen} before all of {workload}" if wrong else f"not all of {workload}"
+            which = f"{wrong[0].pod} before all of {workload}" if wrong else f"not all of {workload}"
             return violated(
                 f"the kubelet of {node} evicted {which}; in this order: {order}",
                 [*rankings[:1], *evicted],

@@ -6,15 +6,15 @@ from itertools import pairwise
 from chaos.judge.availability import GAP_S, outage_at_most
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, unseen
-from chaos.record.history import Blind, ClusterEvent, FaultStep, History, Observation, PodChange, Probe, Sample, Window
-from chaos.subjects.handles.sampler import LIMIT, OPEN, PROCESSES, SAID, TOO_MANY
+from chaos.record.history import History, Window
+from chaos.record.records import Blind, ClusterEvent, FaultStep, PodChange, Probe, Sample
+from chaos.subjects.handles.records import LIMIT, OPEN, SAMPLE_GAP_S, TOO_MANY, DaemonProcesses, SaidTooMany
 
 TOO_MANY_OPEN_FILES, NO_START, BROKEN, SILENT = "too-many-open-files", "no-start", "broken", "silent"
 RESTARTED, REACHED, LATE = "restarted", "reached", "late"
 DNS, ECHO = "dns", "echo"  # the targets of the probes that these invariants are about
 # A limit counts as reached where two handles are left: a daemon that is refused lets go of one and tries again.
 SLACK = 2
-SAMPLE_GAP_S = 5.0
 # A pod that was refused, and is not Ready so much later, was kept by that: sandboxes are tried again sooner.
 REFUSED_S = 15.0
 
@@ -156,7 +156,7 @@ def failure_shows(daemons: Mapping[str, str]) -> Invariant:
         short = [d for d, samples in reached.items() if not samples]
         if short or not daemons:
             return unknown(f"the limit of {', '.join(short) or 'no daemon'} was not reached: nothing had to show")
-        said = {o.subject for o in history.of(Observation) if o.name == SAID}
+        said = {each.object for each in history.of(SaidTooMany)}
         events = [e for e in history.of(ClusterEvent) if TOO_MANY in e.message.lower()]
         silent = [d for d, n in daemons.items() if f"{n}/{d}" not in said and not (d == "containerd" and events)]
         if silent:
@@ -183,9 +183,10 @@ def daemons_not_restarted(daemons: Mapping[str, str]) -> Invariant:
         doubts: list[Judgement] = []
         for daemon, node in daemons.items():
             subject = f"{node}/{daemon}"
-            seen = [o for o in history.of(Observation) if o.name == PROCESSES and o.subject == subject]
-            if len({o.seen for o in seen}) > 1:
-                sentence = f"{daemon} on {node} was restarted: its processes were {seen[0].seen}, then {seen[1].seen}"
+            seen = [each for each in history.of(DaemonProcesses) if each.object == subject]
+            if len({each.processes for each in seen}) > 1:
+                first, then = seen[0].told(), seen[1].told()
+                sentence = f"{daemon} on {node} was restarted: its processes were {first}, then {then}"
                 return violated(sentence, seen, reason=RESTARTED)
             looked = [s.at for s in history.of(Sample) if s.name == OPEN and s.subject == subject]
             if not looked or not looked[0] <= window.start <= window.end <= looked[-1]:

@@ -1,24 +1,28 @@
 """The file handles of a node's daemons: how many are open, how many may be, as the node's kernel counts them."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from chaos.basics.waiting import eventually
 from chaos.clusters.abilities import NodeExec
-from chaos.record.history import Blind, History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Sample
+from chaos.record.sampler import Gap, Sampler
+from chaos.subjects.handles.records import (
+    IN_USE,
+    LIMIT,
+    OPEN,
+    SAMPLE_GAP_S,
+    TIME_WAIT,
+    DaemonProcesses,
+    ProcessId,
+    SaidTooMany,
+)
 
-OPEN = "open-handles"  # Sample by NODE/DAEMON: of its process that is nearest to its limit
-LIMIT = "handle-limit"  # Sample by NODE/DAEMON: the soft limit of that process
-PROCESSES = "daemon-processes"  # Observation by NODE/DAEMON, whenever it changes: "PID:START ..." of its processes
-IN_USE = "node-handles"  # Sample by NODE: all open files of the kernel (a kind node shares the machine's)
-TIME_WAIT = "time-wait-sockets"  # Sample by NODE: TIME_WAIT sockets in the node's own network
-SAID = "said-too-many-open-files"  # Observation by NODE/DAEMON: how often its log says so, and the first line
-TOO_MANY = "too many open files"
 EVERY_S = 0.5
+FIRST_WITHIN_S = 30.0
 
 # One line a process: name, pid, start time in ticks, open handles, soft limit, hard limit (proc_pid_stat(5), (limits)).
 # A daemon's child that bears its name is about to become another program.
@@ -81,38 +85,18 @@ class HandleSamples:
 
     def __init__(self, cluster: NodeExec, history: History, node: str, daemons: Sequence[str]) -> None:
         self._cluster, self._history, self._node, self._daemons = cluster, history, node, tuple(daemons)
-        self._known: dict[str, str] = {}
-        self._sampled_at: dict[str, float] = {}
-        self._trouble: dict[str, str] = {}
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"handles-{node}", daemon=True)
+        self._known: dict[str, tuple[ProcessId, ...]] = {}
+        self._gaps = {d: Gap(history, f"{OPEN}:{node}/{d}", late_after_s=SAMPLE_GAP_S) for d in daemons}
+        self._sampler = Sampler(f"handles-{node}", self._sample, every_s=EVERY_S, gaps=list(self._gaps.values()))
 
     def __enter__(self) -> Self:
         """Raises WaitedInVainError where some daemon can't be read at all."""
-        self._thread.start()
-        eventually(
-            lambda: set(self._sampled_at) == set(self._daemons),
-            within_s=30,
-            what=f"a first sample of {', '.join(self._daemons)} on {self._node}",
-            every_s=0.05,
-        )
+        what = f"a first sample of {', '.join(self._daemons)} on {self._node}"
+        self._sampler.__enter__().wait_first(what, within_s=FIRST_WITHIN_S)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stopped.set()
-        self._thread.join(30)
-
-    def _run(self) -> None:
-        while True:
-            try:
-                self._sample()
-            except Exception as error:  # noqa: BLE001  (whatever it was: it is a gap, and is told)
-                why = (str(error).strip().splitlines() or [repr(error)])[0][:200]
-                self._trouble |= {d: why for d in self._daemons if d not in self._trouble}
-            if self._stopped.wait(EVERY_S):
-                break
-        for daemon in tuple(self._trouble):
-            self._see_again(daemon, self._history.now())
+        self._sampler.end()
 
     def _sample(self) -> None:
         argv = ["sh", "-c", LISTING + TOTALS, "sh", *self._daemons]
@@ -123,27 +107,20 @@ class HandleSamples:
         for daemon in self._daemons:
             own = sorted((p for p in found if p.daemon == daemon), key=lambda p: p.soft - p.open)
             if not own:
-                self._trouble.setdefault(daemon, f"no process {daemon} on {self._node}")
+                self._gaps[daemon].missed(f"no process {daemon} on {self._node}")
                 continue
             subject = f"{self._node}/{daemon}"
-            self._see_again(daemon, at)
+            self._gaps[daemon].seen(at)
             self._history.add(Sample(at, OPEN, subject, own[0].open))
             self._history.add(Sample(at, LIMIT, subject, own[0].soft))
-            who = " ".join(sorted(f"{p.pid}:{p.start}" for p in own))
+            who = tuple(sorted((ProcessId(p.pid, p.start) for p in own), key=str))
             if self._known.get(daemon) != who:
                 self._known[daemon] = who
-                self._history.add(Observation(at, PROCESSES, subject, who))
-            self._sampled_at[daemon] = at
+                self._history.add(DaemonProcesses(at, self._node, daemon, who))
         _, in_use, *waiting = totals.split()
         self._history.add(Sample(at, IN_USE, self._node, int(in_use)))
         if waiting:
             self._history.add(Sample(at, TIME_WAIT, self._node, int(waiting[0])))
-
-    def _see_again(self, daemon: str, until: float) -> None:
-        why = self._trouble.pop(daemon, "")
-        if why:
-            since = self._sampled_at.get(daemon, 0.0)
-            self._history.add(Blind(since, f"{OPEN}:{self._node}/{daemon}", until, why))
 
 
 def _parsed(listing: str) -> tuple[Process, ...]:
@@ -168,5 +145,4 @@ def what_the_logs_say(cluster: NodeExec, history: History, node: str, since: flo
         daemon, _, text = line.partition(" ")
         lines.setdefault(daemon, []).append(text)
     for daemon, said in lines.items():
-        seen = f"{len(said)} times, first: {said[0][:300]}"
-        history.add(Observation(history.now(), SAID, f"{node}/{daemon}", seen))
+        history.add(SaidTooMany(history.now(), node, daemon, len(said), said[0][:300]))

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-import msgspec
-
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, unseen
-from chaos.record.history import Blind, History, NodeChange, Observation, Sample
-from chaos.subjects.identity.sampler import ASKED, GONE, IDENTIFIERS, IDENTITY
+from chaos.record.history import History
+from chaos.record.records import Blind, NodeChange, Sample
+from chaos.subjects.identity.records import ASKED, GAP_S, Machine, NodeIdentity
 
 DUPLICATE, NOT_READY, STILL_READY = "duplicate", "not-ready", "still-ready"
-GAP_S = 3.0
 
 
 @promise
@@ -26,30 +24,29 @@ def one_node_per_machine(*, gap_s: float = GAP_S) -> Invariant:
         asked = [s.at for s in history.of(Sample) if s.name == ASKED]
         if not asked:
             return unknown("nobody asked the Nodes which machine they stand for")
-        seen = [o for o in history.of(Observation) if o.name == IDENTITY]
-        now: dict[str, dict[str, str]] = {}
+        seen = history.of(NodeIdentity)
+        now: dict[str, Machine] = {}
         before: set[frozenset[str]] = set()
-        found: dict[frozenset[str], tuple[Observation, tuple[str, ...]]] = {}
-        for o in seen:
-            if o.seen == GONE:
-                now.pop(o.subject, None)
+        found: dict[frozenset[str], tuple[NodeIdentity, tuple[str, ...]]] = {}
+        for each in seen:
+            if each.machine is None:
+                now.pop(each.node, None)
                 continue
-            said: dict[str, str] = msgspec.json.decode(o.seen)
             for name, other in now.items():
-                same = tuple(i for i in IDENTIFIERS if said.get(i) and said.get(i) == other.get(i))
-                pair = frozenset({name, o.subject})
-                if same and name != o.subject and o.at <= asked[0]:
+                same = each.machine.shared_with(other)
+                pair = frozenset({name, each.node})
+                if same and name != each.node and each.at <= asked[0]:
                     before.add(pair)
-                elif same and name != o.subject and pair not in before:
-                    found.setdefault(pair, (o, same))
-            now[o.subject] = said
+                elif same and name != each.node and pair not in before:
+                    found.setdefault(pair, (each, same))
+            now[each.node] = each.machine
         if found:
             pair, (first, same) = min(found.items(), key=lambda item: item[1][0].at)
-            (other_name,) = pair - {first.subject}
+            (other_name,) = pair - {first.node}
             return violated(
-                f"{first.subject} and {other_name} are two Nodes of one machine: the same {', '.join(same)} "
+                f"{first.node} and {other_name} are two Nodes of one machine: the same {', '.join(same)} "
                 f"from {first.at:.1f} s on",
-                [o for o in seen if any(o.subject in each for each in found)],
+                [each for each in seen if any(each.node in pair for pair in found)],
                 reason=DUPLICATE,
                 duplicates=len(found),
                 first_s=round(first.at, 3),
@@ -58,9 +55,9 @@ def one_node_per_machine(*, gap_s: float = GAP_S) -> Invariant:
         gaps = [(a, b) for a, b in pairwise(asked) if b - a > gap_s]
         if gaps:
             a, b = gaps[0]
-            blind = [x for x in history.of(Blind) if x.source == IDENTITY and x.at <= b and x.until >= a]
+            blind = [x for x in history.of(Blind) if x.source == NodeIdentity.kind and x.at <= b and x.until >= a]
             return unknown(f"the Nodes were not asked from {a:.1f} s to {b:.1f} s", blind)
-        heard = {o.subject for o in seen}
+        heard = {each.node for each in seen}
         unasked = [c for c in history.of(NodeChange) if c.name not in heard]
         if unasked:
             return unknown(f"{unasked[0].name} came and went before it was asked which machine it stands for", unasked)

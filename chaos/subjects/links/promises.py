@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from statistics import median
 
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
-from chaos.record.history import FaultStep, History, Observation, Record, Sample
+from chaos.record.history import History
+from chaos.record.records import FaultStep, Sample
+from chaos.record.registry import Record
+from chaos.subjects.links.records import LOSS, RTT, THROUGHPUT, WHOLE, NoResult, NotWhole
 from chaos.subjects.links.sampler import (
     DEFAULT,
     LAYERS,
-    LOSS,
-    NO_RESULT,
-    RTT,
-    THROUGHPUT,
     Link,
     LinkLimits,
     Outlier,
@@ -119,12 +118,11 @@ def _records(history: History, found: Sequence[Outlier]) -> list[Record]:
     records: list[Record] = [
         s for s in history.of(Sample) if s.subject in subjects and s.name in {THROUGHPUT, LOSS, RTT}
     ]
-    records += [o for o in history.of(Observation) if o.subject in subjects and o.name == NO_RESULT]
+    records += [each for each in history.of(NoResult) if each.object in subjects]
     return records
 
 
 CLUSTER = "cluster"  # the member that is read: whoever has the slot
-WHOLE, WHY_NOT_WHOLE = "redis-whole", "redis-not-whole"
 NOT_WHOLE = "not-whole"
 LOOK_GAP_S = 5.0
 
@@ -146,8 +144,8 @@ def whole_again_within(store: str, within_s: float, *, fault: str) -> Invariant:
             end = undone[n + 1].at if n + 1 < len(undone) else float("inf")
             after = [s for s in looks if step.at <= s.at < end]
             good = next((s for s in after if s.value == 1.0), None)
-            why = [o for o in history.of(Observation) if o.name == WHY_NOT_WHOLE and step.at <= o.at < end]
-            last = f": {why[-1].seen}" if why else ""
+            why = [each for each in history.of(NotWhole) if step.at <= each.at < end]
+            last = f": {why[-1].why}" if why else ""
             if good is not None and good.at - step.at <= within_s:
                 took.append(good.at - step.at)
                 continue

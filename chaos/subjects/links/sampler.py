@@ -16,13 +16,13 @@ from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.way.podexec import exec_in_pod
 from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError
-from chaos.record.history import History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Sample
 from chaos.results.results import Row
 from chaos.subjects.links.iperf import Server, servers
+from chaos.subjects.links.records import LOSS, RTT, THROUGHPUT, NoResult
 from chaos.workloads.web import Deployed
 
-THROUGHPUT, LOSS, RTT = "link-throughput-bits-per-s", "link-loss-part", "link-rtt-s"
-NO_RESULT = "link-without-result"
 LAYERS = ("node", "pod")
 TO_SIGMA = 1.4826  # of the median absolute deviation, for a normal distribution
 # The post-mortem's: many small writes at once.
@@ -96,7 +96,7 @@ def measure_links(deployed: Deployed, history: History, *, for_s: float) -> None
     Each direction has its turn: side by side one of the two starves by chance, and a sound link looks like a tenth of
     itself. The slower one counts. A link whose figures stand out is measured again, AGAIN times at the most, and the
     last measurement counts: on a busy machine a moment without a processor looks like a bad link, and a bad link goes
-    on being bad. A pair over which iperf3 gets no result in time is an Observation NO_RESULT. Raises OrdealError where
+    on being bad. A pair over which iperf3 gets no result in time is a NoResult. Raises OrdealError where
     a pod is not reached by the API server, or iperf3 itself fails.
     """
     found = {(s.layer, s.node): s for s in servers(deployed)}
@@ -115,15 +115,15 @@ def links_in(history: History) -> tuple[Link, ...]:
     """What a history holds of each link; the last measurement where there are several."""
     values: dict[str, dict[str, float]] = {}
     troubles: dict[str, str] = {}
-    records: list[Sample | Observation] = [*history.of(Sample), *history.of(Observation)]
+    records: list[Sample | NoResult] = [*history.of(Sample), *history.of(NoResult)]
     for r in sorted(records, key=lambda r: r.at):
         if isinstance(r, Sample) and r.name in {THROUGHPUT, LOSS, RTT}:
             values.setdefault(r.subject, {})[r.name] = r.value
             troubles.pop(r.subject, None)
-        elif isinstance(r, Observation) and r.name == NO_RESULT:
-            troubles[r.subject] = r.seen
+        elif isinstance(r, NoResult):
+            troubles[r.object] = r.why
             for name in (THROUGHPUT, RTT):
-                values.get(r.subject, {}).pop(name, None)
+                values.get(r.object, {}).pop(name, None)
     links = []
     for subject in sorted({*values, *troubles}):
         layer, one, other = subject.split("/")
@@ -217,7 +217,7 @@ def _measure(deployed: Deployed, history: History, one: Server, other: Server, f
         )
     except CommandError as error:
         trouble = (error.output.strip().splitlines() or [str(error).splitlines()[0]])[-1]
-        history.add(Observation(history.now(), NO_RESULT, subject, trouble[:200]))
+        history.add(NoResult(history.now(), one.layer, one.node, other.node, trouble[:200]))
         return
     history.add(Sample(history.now(), THROUGHPUT, subject, rate))
     history.add(Sample(history.now(), RTT, subject, rtt_s))

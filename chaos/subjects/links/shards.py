@@ -7,8 +7,10 @@ from typing import Self
 from chaos.clusters.abilities import NodeNetwork
 from chaos.errors import OrdealError
 from chaos.judge.data import acknowledged_numbers, stored
-from chaos.record.history import History, Observation, Sample, Writes
-from chaos.subjects.links.promises import CLUSTER, WHOLE, WHY_NOT_WHOLE
+from chaos.record.history import History
+from chaos.record.records import Observation, Sample, Writes
+from chaos.subjects.links.promises import CLUSTER
+from chaos.subjects.links.records import WHOLE, NotWhole
 from chaos.subjects.links.redis import PORT, Member, Shard, broken, members, shards
 from chaos.workloads.web import Deployed
 from chaos.writers.client import Writing, ask
@@ -99,9 +101,9 @@ def read_back(history: History, deployed: Deployed, there: tuple[Shard, ...]) ->
 
 
 def is_whole(history: History, deployed: Deployed) -> bool:
-    """Whether the cluster is whole now; each look is a Sample, and what is wrong an Observation."""
+    """Whether the cluster is whole now; each look is a Sample, and what is wrong a NotWhole."""
     why = broken(deployed)
     history.add(Sample(history.now(), WHOLE, deployed.name, 0.0 if why else 1.0))
     if why:
-        history.add(Observation(history.now(), WHY_NOT_WHOLE, deployed.name, why))
+        history.add(NotWhole(history.now(), deployed.name, why))
     return not why

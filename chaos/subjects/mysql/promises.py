@@ -1,16 +1,16 @@
 """Replicas follow their source; servers run a version that outlives a clock that goes back."""
 
-import re
 from collections.abc import Sequence
 from itertools import pairwise
 
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import names
-from chaos.record.history import Blind, History, Observation, Record, Sample
+from chaos.record.history import History
+from chaos.record.records import Blind, Sample
+from chaos.record.registry import Record
+from chaos.subjects.mysql.records import OFFSET, RUNNING, NotFollowing, ServerVersion
 
 SOURCE = "members"
-RUNNING, WHY_NOT, OFFSET = "replication-running", "member-does-not-follow", "server-clock-offset-s"
-SERVER_VERSION = "mysql-version"
 STOPPED, AFFECTED, NOT_TURNED = "stopped", "affected-version", "not-turned"
 GAP_S = 5.0
 # log0write.cc:1799, Log_test / log_writer: the assertion `time_elapsed >= 0`. Release notes of MySQL 8.0.13.
@@ -33,8 +33,8 @@ def replication_runs(members: Sequence[str], *, gap_s: float = GAP_S) -> Invaria
             looks += len(seen)
             stopped += [s for s in seen if s.value != 1.0]
             if len(seen) < 2:
-                why = [o for o in history.of(Observation) if o.name == WHY_NOT and o.subject == member]
-                told = f" ({why[-1].seen})" if why else ""
+                why = [each for each in history.of(NotFollowing) if each.member == member]
+                told = f" ({why[-1].why})" if why else ""
                 doubts.append((f"{member} was looked at {len(seen)} times only{told}", list[Record](why[-1:])))
             doubts += [
                 (f"{member} was not looked at from {a.at:.1f} s to {b.at:.1f} s", [a, b])
@@ -48,8 +48,8 @@ def replication_runs(members: Sequence[str], *, gap_s: float = GAP_S) -> Invaria
         ]
         if stopped:
             first = min(stopped, key=lambda s: s.at)
-            said = [o for o in history.of(Observation) if o.name == WHY_NOT and o.subject == first.subject]
-            reason = next((o.seen for o in said if o.at >= first.at), "no reason is given")
+            said = [each for each in history.of(NotFollowing) if each.member == first.subject]
+            reason = next((each.why for each in said if each.at >= first.at), "no reason is given")
             return violated(
                 f"{first.subject} did not follow at {first.at:.1f} s: {reason}",
                 [first, *said],
@@ -72,23 +72,22 @@ def server_version_not_affected() -> Invariant:
     """
 
     def judge(history: History) -> Judgement:
-        seen = [o for o in history.of(Observation) if o.name == SERVER_VERSION]
-        versions = {o: version_in(o.seen) for o in seen}
-        bad = [o for o, version in versions.items() if version is not None and FIRST_AFFECTED <= version < MENDED_IN]
+        seen = history.of(ServerVersion)
+        bad = [each for each in seen if FIRST_AFFECTED <= each.number < MENDED_IN]
         if bad:
             return violated(
-                f"{bad[0].subject} is MySQL {bad[0].seen}, whose server ends when its clock goes back "
+                f"{bad[0].server} is MySQL {bad[0].text}, whose server ends when its clock goes back "
                 "(log0write.cc:1799: time_elapsed >= 0; this is mysql-clock): take 8.0.13 or newer",
                 bad,
                 reason=AFFECTED,
                 servers=len(seen),
                 affected=len(bad),
             )
-        unreadable = [o for o, version in versions.items() if version is None]
+        unreadable = [each for each in seen if not each.number]
         if unreadable or not seen:
-            what = f"{unreadable[0].subject} says {unreadable[0].seen!r}, which is no version" if unreadable else ""
+            what = f"{unreadable[0].server} says {unreadable[0].text!r}, which is no version" if unreadable else ""
             return unknown(what or "no MySQL server was found", unreadable)
-        found = names(sorted({o.seen for o in seen}))
+        found = names(sorted({each.text for each in seen}))
         return held(f"{len(seen)} MySQL servers or images, none of an affected version ({found})", servers=len(seen))
 
     return Invariant("server-version-not-affected", judge)
@@ -117,9 +116,3 @@ def clock_was_turned(member: str, offsets_s: Sequence[float], *, off_by_s: float
         return held(f"{member} showed {turned} in {len(seen)} looks, and the right time again", looks=len(seen))
 
     return Invariant("clock-was-turned", judge)
-
-
-def version_in(text: str) -> tuple[int, ...] | None:
-    """The first three numbers with dots between them, as in "mysqld  Ver 8.0.15 for Linux"; None without."""
-    found = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
-    return tuple(int(part) for part in found.groups()) if found else None

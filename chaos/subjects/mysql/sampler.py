@@ -1,16 +1,20 @@
 """The members of a replicated MySQL, sampled: what each one's data takes on its disk, whether it follows, its clock."""
 
-import threading
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from chaos.clusters.abilities import NodeNetwork, NodeProcesses
 from chaos.errors import OrdealError
 from chaos.judge.data import DISK_USE, acknowledged_numbers, stored
-from chaos.record.history import History, Observation, Sample, Writes
+from chaos.record.history import History
+from chaos.record.records import Observation, Sample, Writes
+from chaos.record.sampler import Sampler
 from chaos.subjects.mysql.answers import Answers
-from chaos.subjects.mysql.promises import OFFSET, RUNNING, SOURCE, WHY_NOT
+from chaos.subjects.mysql.promises import SOURCE
+from chaos.subjects.mysql.records import OFFSET, RUNNING, NotFollowing
 from chaos.subjects.mysql.workload import (
     PORT,
     USER,
@@ -39,41 +43,31 @@ class DiskSamples:
     def __init__(self, history: History, deployed: Deployed, folder: str = "") -> None:
         """`folder`: where the volumes are on their nodes; empty: data is in the pods' own folders."""
         self._history, self._deployed, self._folder = history, deployed, folder
-        self._stopped = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(member,), name=f"disk-{member.name}", daemon=True)
-            for member in members(deployed)
-        ]
+        self._sampling = ExitStack()
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        cluster = self._deployed.cluster
+        assert isinstance(cluster, NodeProcesses)
+        with ExitStack() as stack:
+            for member in members(self._deployed):
+                answers = stack.enter_context(Answers(cluster.on_node(member.node, ["sh", "-c", DISK_USES])))
+                ask = partial(self._ask, answers, member)
+                stack.enter_context(Sampler(f"disk-{member.name}", ask, every_s=EVERY_S))
+            self._sampling = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join(30)
+        self._sampling.close()
 
-    def _run(self, member: Member) -> None:
-        cluster = self._deployed.cluster
-        assert isinstance(cluster, NodeProcesses)
-        path = data_path(member, self._folder)
-        with Answers(cluster.on_node(member.node, ["sh", "-c", DISK_USES])) as answers:
-            while not self._stopped.is_set():
-                try:
-                    size_bytes = float(answers.ask(path, within_s=20).split()[0])
-                except (OrdealError, IndexError, ValueError):
-                    pass
-                else:
-                    self._history.add(Sample(self._history.now(), DISK_USE, member.name, size_bytes))
-                self._stopped.wait(EVERY_S)
+    def _ask(self, answers: Answers, member: Member) -> None:
+        size_bytes = float(answers.ask(data_path(member, self._folder), within_s=20).split()[0])
+        self._history.add(Sample(self._history.now(), DISK_USE, member.name, size_bytes))
 
 
 class MemberWatch:
     """Watches each member once a second: whether it follows the source, or why not, and what its clock says.
 
-    A member that does not answer is an Observation; what is not seen at all is a Blind of the source `members:STORE`.
+    A member that does not answer does not follow; what is not seen at all is a Blind of the source `members:STORE`.
     """
 
     def __init__(self, history: History, deployed: Deployed) -> None:
@@ -109,13 +103,13 @@ class MemberWatch:
     def _add(self, said: Line) -> None:
         at, member = said["at"] - self._history.began, said["member"]
         if said["error"]:
-            self._history.add(Observation(at, WHY_NOT, member, said["error"]))
+            self._history.add(NotFollowing(at, member, said["error"]))
             return
         self._history.add(Sample(at, OFFSET, member, said["offset_s"]))
         if said["running"] is not None:
             self._history.add(Sample(at, RUNNING, member, float(said["running"])))
             if not said["running"]:
-                self._history.add(Observation(at, WHY_NOT, member, said["why"]))
+                self._history.add(NotFollowing(at, member, said["why"]))
 
 
 def write_settings(deployed: Deployed, *, clients: int, body_bytes: int, per_s: float) -> dict[str, object]:

@@ -8,26 +8,26 @@ from itertools import pairwise
 
 from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, unseen
-from chaos.record.history import Blind, FaultStep, History, NodeChange, Observation, PodChange, Sample, Window
+from chaos.record.history import History, Window
+from chaos.record.records import Blind, FaultStep, NodeChange, PodChange, Sample
+from chaos.subjects.pleg.records import (
+    DISCARDED,
+    GAP_S,
+    LAST_SEEN_AGE,
+    RELIST,
+    REPORTED_AGE,
+    SOURCE,
+    RelistStack,
+    Wave,
+    WaveOver,
+)
 
-LAST_SEEN_AGE = "pleg-last-seen-age-s"  # how long kubelet_pleg_last_seen_seconds has not changed, at least
-REPORTED_AGE = "pleg-reported-age-s"  # how long ago by the kubelet's own word in its Node's Ready condition
-RELIST = "pleg-relist-s"  # the mean length of the relists that ended since the last scrape
-DISCARDED = "pleg-discarded-events"  # since the recording began
-KUBELET_GOROUTINES, KUBELET_HANDLES = "kubelet-goroutines", "kubelet-handles"
-RUNTIME_HANDLES = "containerd-handles"
-WAVE = "pods-wave"  # Observation: from here on many pods are to start or to go, and what is asked for
-WAVE_OVER = "pods-wave-over"  # Observation: what the wave asked for is there, or is not waited for any more
-RELIST_STACK = "pleg-relist-stack"  # Observation: where the relist stood, by the kubelet's goroutine dump
 SWAP_PROGRAM = "swap-program"  # the fault that puts another kubelet in the place of the node's own
-BLOCKED = "BLOCKED"  # what such an observation says where relist waits to send on a full channel
-SOURCE = "pleg"  # of the sampler's gaps: "pleg:NODE"
 
 STALLED, DEADLOCK, SLOW = "stalled", "deadlock", "slow"
 NOT_READY, TERMINATING, NOT_STARTED = "not-ready", "terminating", "not-started"
 
 SHIPPED_THRESHOLD_S = 180.0  # genericPlegRelistThreshold in pkg/kubelet/kubelet.go
-GAP_S = 3.0  # longer without a scrape is a gap: there is one a second, and a slow one takes some
 
 
 @promise
@@ -71,10 +71,11 @@ def pleg_recovers(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S, within_s: 
     """
 
     def judge(history: History) -> Judgement:
-        marks = [o for o in history.of(Observation) if o.name in {WAVE, WAVE_OVER} and o.subject == node]
-        if not marks or marks[-1].name != WAVE_OVER:
+        waves = [wave.at for wave in history.of(Wave) if wave.node == node]
+        overs = [over.at for over in history.of(WaveOver) if over.node == node]
+        if not overs or (waves and waves[-1] > overs[-1]):
             return unknown(f"no wave of pods on {node} is known to be over, so there is no moment from which to count")
-        began, ended = max(o.at for o in marks if o.name == WAVE), marks[-1].at
+        began, ended = max(waves), overs[-1]
         ages = _samples(history, LAST_SEEN_AGE, node)
         reported = _samples(history, REPORTED_AGE, node)
         told = sorted((s for s in [*ages, *reported] if s.at >= began), key=lambda s: s.at)
@@ -129,7 +130,7 @@ def quick(history: History, node: str, limit_s: float, *, for_s: float = 8.0) ->
 def deadlock_seen(history: History, node: str) -> bool:
     """Whether the last two goroutine dumps, taken seconds apart, both show relist waiting to send."""
     looks = _stacks(history, node)[-2:]
-    return len(looks) == 2 and all(BLOCKED in o.seen for o in looks)
+    return len(looks) == 2 and all(look.blocked for look in looks)
 
 
 @promise
@@ -246,12 +247,12 @@ def _end(history: History) -> float:
 
 def _cause(history: History, node: str) -> tuple[str, str]:
     """The end of the sentence, and the reason, by the goroutine dumps that were taken."""
-    blocked = [o for o in _stacks(history, node) if BLOCKED in o.seen]
-    return (f"; {blocked[-1].seen}", DEADLOCK) if blocked else ("", STALLED)
+    blocked = [look for look in _stacks(history, node) if look.blocked]
+    return (f"; {blocked[-1].words}", DEADLOCK) if blocked else ("", STALLED)
 
 
-def _stacks(history: History, node: str) -> list[Observation]:
-    return [o for o in history.of(Observation) if o.name == RELIST_STACK and o.subject == node]
+def _stacks(history: History, node: str) -> list[RelistStack]:
+    return [look for look in history.of(RelistStack) if look.node == node]
 
 
 def _hidden(history: History, node: str, ages: Sequence[Sample], limit_s: float) -> Judgement | None:

@@ -2,7 +2,6 @@
 
 import re
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from math import isfinite
 from types import TracebackType
@@ -15,17 +14,20 @@ from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import raw_get
 from chaos.record import stacks
-from chaos.record.history import Blind, History, Observation, Sample
-from chaos.subjects.pleg.promises import (
+from chaos.record.history import History
+from chaos.record.records import Sample
+from chaos.record.sampler import Gap, Sampler
+from chaos.subjects.pleg.records import (
     DISCARDED,
+    GAP_S,
     KUBELET_GOROUTINES,
     KUBELET_HANDLES,
     LAST_SEEN_AGE,
     RELIST,
-    RELIST_STACK,
     REPORTED_AGE,
     RUNTIME_HANDLES,
     SOURCE,
+    RelistStack,
 )
 
 EVERY_S = 1.0
@@ -51,9 +53,8 @@ class PlegSamples:
 
     def __init__(self, history: History, cluster: Cluster, node: str, *, limit_s: float) -> None:
         self._history, self._cluster, self._node, self._limit_s = history, cluster, node, limit_s
-        self._stopped = threading.Event()
-        jobs: list[Callable[[], None]] = [self._run, self._read_condition, self._count_handles]
-        self._threads = [threading.Thread(target=job, name=f"pleg-{node}", daemon=True) for job in jobs]
+        self._gap = Gap(history, f"{SOURCE}:{node}", late_after_s=GAP_S)
+        self._sampling = ExitStack()
         self._last_seen: float | None = None
         self._changed_at = 0.0
         self._before: dict[str, float] = {}
@@ -62,41 +63,28 @@ class PlegSamples:
         self._one_look = threading.Lock()
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        with ExitStack() as stack:
+            scrapes = stack.enter_context(self._cluster.api())
+            looks = stack.enter_context(self._cluster.api())
+            name = f"pleg-{self._node}"
+            stack.enter_context(Sampler(name, lambda: self._scrape(scrapes), every_s=EVERY_S, gaps=[self._gap]))
+            # Its metrics are the first source; of these two only what is there is told.
+            stack.enter_context(Sampler(f"{name}-condition", lambda: self._read_condition(looks), every_s=EVERY_S))
+            if isinstance(self._cluster, NodeExec):
+                stack.enter_context(Sampler(f"{name}-handles", self._count_handles, every_s=HANDLES_EVERY_S))
+            self._sampling = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join(60)
+        self._sampling.close()
 
-    def _run(self) -> None:
-        blind_since: float | None = None
-        why = ""
-        with ExitStack() as open_clients:
-            client = open_clients.enter_context(self._cluster.api())
-            while not self._stopped.is_set():
-                asked = self._history.now()
-                try:
-                    found = parse(raw_get(client, f"/api/v1/nodes/{self._node}/proxy/metrics").decode())
-                except Exception as error:  # noqa: BLE001  (a kubelet or API server that is away: a gap, and said to be)
-                    blind_since = asked if blind_since is None else blind_since
-                    why = (str(error).strip().splitlines() or [repr(error)])[0][:200]
-                else:
-                    now = self._history.now()
-                    if blind_since is not None:
-                        self._gap(blind_since, now, why)
-                        blind_since = None
-                    self._write(now, found)
-                    if now - self._changed_at > self._limit_s:
-                        self._look_at_stacks(client, now)
-                self._stopped.wait(EVERY_S)
-        if blind_since is not None:
-            self._gap(blind_since, self._history.now(), why)
-
-    def _gap(self, since: float, until: float, why: str) -> None:
-        self._history.add(Blind(since, f"{SOURCE}:{self._node}", until, why))
+    def _scrape(self, client: ApiClient) -> None:
+        found = parse(raw_get(client, f"/api/v1/nodes/{self._node}/proxy/metrics").decode())
+        now = self._history.now()
+        self._gap.seen(now)
+        self._write(now, found)
+        if now - self._changed_at > self._limit_s:
+            self._look_at_stacks(client, now)
 
     def _write(self, now: float, found: dict[str, float]) -> None:
         """What one scrape says. Counters of a kubelet that was started anew begin at zero."""
@@ -126,31 +114,26 @@ class PlegSamples:
             dump = raw_get(client, f"/api/v1/nodes/{self._node}/proxy/debug/pprof/goroutine?debug=2")
         except Exception:  # noqa: BLE001  (the next look may do; without any the cause is just not named)
             return
-        said = stacks.relist_said(stacks.parse(dump.decode(errors="replace")))
-        self._history.add(Observation(self._history.now(), RELIST_STACK, self._node, said))
+        there = stacks.parse(dump.decode(errors="replace"))
+        blocked, words = stacks.relist_blocked_on_send(there) is not None, stacks.relist_said(there)
+        self._history.add(RelistStack(self._history.now(), self._node, blocked, words))
 
-    def _read_condition(self) -> None:
+    def _read_condition(self, client: ApiClient) -> None:
         """What the kubelet says of its PLEG in the Node's Ready condition, and then where its relist stands."""
-        with self._cluster.api() as client:
-            while not self._stopped.wait(EVERY_S):
-                try:
-                    node: Any = CoreV1Api(client).read_node_status(self._node)
-                except Exception:  # noqa: BLE001, S112  (its metrics are the first source; this one may have gaps)
-                    continue
-                said = next((c.message or "" for c in node.status.conditions or [] if c.type == "Ready"), "")
-                age_s = reported_age_s(said)
-                if age_s is not None:
-                    now = self._history.now()
-                    self._sample(now, REPORTED_AGE, age_s)
-                    self._look_at_stacks(client, now)
+        node: Any = CoreV1Api(client).read_node_status(self._node)
+        said = next((c.message or "" for c in node.status.conditions or [] if c.type == "Ready"), "")
+        age_s = reported_age_s(said)
+        if age_s is not None:
+            now = self._history.now()
+            self._sample(now, REPORTED_AGE, age_s)
+            self._look_at_stacks(client, now)
 
     def _count_handles(self) -> None:
         """The runtime's open handles; figures only, so one that can't be had is left out."""
-        while isinstance(self._cluster, NodeExec) and not self._stopped.is_set():
-            said = self._cluster.node_exec(self._node, ["sh", "-c", CONTAINERD_HANDLES], check=False).out.strip()
-            if said.isdigit():
-                self._sample(self._history.now(), RUNTIME_HANDLES, float(said))
-            self._stopped.wait(HANDLES_EVERY_S)
+        assert isinstance(self._cluster, NodeExec)
+        said = self._cluster.node_exec(self._node, ["sh", "-c", CONTAINERD_HANDLES], check=False).out.strip()
+        if said.isdigit():
+            self._sample(self._history.now(), RUNTIME_HANDLES, float(said))
 
     def _sample(self, now: float, name: str, value: float) -> None:
         self._history.add(Sample(now, name, self._node, round(value, 3)))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
-from chaos.record.history import History, Observation, Record, Sample
+from chaos.record.history import History
 from chaos.record.nodefacts import (
     BACKING,
     CLOCK,
@@ -13,7 +13,6 @@ from chaos.record.nodefacts import (
     INOTIFY,
     KERNEL,
     KERNEL_LOG,
-    KMEM_LIMIT,
     KUBELET,
     MAX_PODS,
     RUNTIME,
@@ -23,8 +22,9 @@ from chaos.record.nodefacts import (
     SOFT_HANDLES,
     STARTED,
     STORAGE,
-    UNREADABLE,
 )
+from chaos.record.records import KernelMemoryLimit, Observation, Sample, Unreadable
+from chaos.record.registry import Record
 
 WANTED_HANDLES = 102400  # what the post-mortem set in the end, instead of 1024
 INSTANCES_FOR_A_POD = 1  # a containerd shim takes at least one
@@ -95,16 +95,16 @@ def no_kernel_memory_limit() -> Invariant:
     """No pod's kernel memory is limited (runc does not since 1.0.0-rc94), and no SLUB failure is in the kernel log."""
 
     def judge(history: History) -> Judgement:
-        facts = _read(history, KMEM_LIMIT, KERNEL_LOG)
+        facts = _read(history, KernelMemoryLimit.kind, KERNEL_LOG)
         if isinstance(facts, Judgement):
             return facts
-        limited = [o for o in history.of(Observation) if o.name == KMEM_LIMIT and o.seen != "none"]
+        limited = [each for each in history.of(KernelMemoryLimit) if each.limit_bytes is not None]
         failures = [o for o in history.of(Observation) if o.name == SLUB_FAILURE]
         if failures:
             sentence = f"{failures[0].subject} has run out of kernel memory: {failures[0].seen} (this is kmem-leak)"
             return violated(sentence, failures, reason="slub-failure", failures=len(failures))
         if limited:
-            sentence = f"{limited[0].subject} limits its pods' kernel memory to {limited[0].seen} bytes (kmem-leak)"
+            sentence = f"{limited[0].node} limits its pods' kernel memory to {limited[0].limit_bytes} bytes (kmem-leak)"
             return violated(sentence, limited, reason="kernel-memory-limited", nodes=len(limited))
         return held(f"no kernel memory limit and no SLUB failure on {len(facts)} nodes", nodes=len(facts))
 
@@ -231,11 +231,11 @@ def _grows_at_most(fact: str, name: str, limit_bytes_per_200: int, incident: str
     """
 
     def judge(history: History) -> Judgement:
-        missing = [o for o in history.of(Observation) if o.name == UNREADABLE and o.subject.endswith(f"/{fact}")]
+        missing = [each for each in history.of(Unreadable) if each.fact == fact]
         sizes = [s for s in history.of(Sample) if s.name == fact]
         started = [s for s in history.of(Sample) if s.name == STARTED]
         if missing or len(sizes) < 2 or not started:
-            why = missing[0].seen if missing else f"{len(sizes)} of 2 sizes, {len(started)} rounds of starts"
+            why = missing[0].why if missing else f"{len(sizes)} of 2 sizes, {len(started)} rounds of starts"
             return unknown(f"{fact} was not measured before and after the starts: {why}", missing)
         starts = int(sum(s.value for s in started))
         grown = int(sizes[-1].value - sizes[0].value)
@@ -254,23 +254,19 @@ def _grows_at_most(fact: str, name: str, limit_bytes_per_200: int, incident: str
 
 def _read(history: History, *facts: str) -> Judgement | set[str]:
     """The nodes that the facts were read of; unknown where one could not be, or none was."""
-    unreadable = [o for o in history.of(Observation) if o.name == UNREADABLE and o.subject.rpartition("/")[2] in facts]
+    unreadable = [each for each in history.of(Unreadable) if each.fact in facts]
     if unreadable:
         first = unreadable[0]
-        return unknown(f"{first.subject} can't be read: {first.seen}", unreadable)
-    nodes = {_subject(r) for r in _of(history, facts)}
+        return unknown(f"{first.object} can't be read: {first.why}", unreadable)
+    nodes = {record.object.partition("/")[0] for record in _of(history, facts)}
     return nodes or unknown(f"{' and '.join(facts)} was read of no node")
 
 
-def _of(history: History, facts: Iterable[str]) -> list[Observation | Sample]:
+def _of(history: History, facts: Iterable[str]) -> list[Record]:
     wanted = set(facts)
-    found: list[Observation | Sample] = [o for o in history.of(Observation) if o.name in wanted]
+    found: list[Record] = [o for o in history.of(Observation) if o.name in wanted]
     found += [s for s in history.of(Sample) if s.name in wanted]
-    return found
-
-
-def _subject(record: Observation | Sample) -> str:
-    return record.subject.partition("/")[0]
+    return [*found, *history.of(KernelMemoryLimit)] if KernelMemoryLimit.kind in wanted else found
 
 
 _NUMBERS = re.compile(r"(\d+)\.(\d+)")

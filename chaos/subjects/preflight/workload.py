@@ -10,8 +10,9 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import told
 from chaos.errors import OrdealError
-from chaos.record.history import History, Sample
+from chaos.record.history import History
 from chaos.record.nodefacts import STARTED
+from chaos.record.records import Sample
 from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL, create_namespace
 from chaos.workloads.web import Deployed
 

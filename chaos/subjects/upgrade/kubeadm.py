@@ -19,8 +19,8 @@ from chaos.conformance.program import plain
 from chaos.errors import OrdealError
 from chaos.hosts.bundles import normal_version
 from chaos.hosts.image import kind_config_patches
-from chaos.record.history import History, Observation
-from chaos.subjects.upgrade.promises import APPLY_BEGUN, APPLY_ENDED, CONTROL_PLANE, KUBELET, MANIFEST, SUCCEEDED
+from chaos.record.history import History
+from chaos.subjects.upgrade.records import ApplyBegun, ApplyEnded, ControlPlaneVersion, KubeletReplaced, ManifestPlaced
 
 NEVER = "none"  # of --ordeal-upgrade-to
 ADMIN = "/etc/kubernetes/admin.conf"
@@ -114,7 +114,7 @@ class Upgrade:
                 return server_version(client)
 
         said = eventually(ask, within_s=ANSWERS_WITHIN_S, what="the API server to say its version")
-        self._history.add(Observation(self._history.now(), CONTROL_PLANE, self.control_plane, said))
+        self._history.add(ControlPlaneVersion(self._history.now(), self.control_plane, said))
 
     def drain(self, *nodes: str) -> None:
         """`kubectl drain`: cordon, then evict. Raises WaitedInVainError where a pod can't be evicted in time."""
@@ -134,7 +134,7 @@ class Upgrade:
             argv = ["kubeadm", "upgrade", "node", f"--ignore-preflight-errors={IGNORED_CHECKS}"]
             self._cluster.node_exec(node, argv, timeout_s=180)
         self._install(node, "kubelet", "kubectl")
-        self._history.add(Observation(self._history.now(), KUBELET, node, self.version))
+        self._history.add(KubeletReplaced(self._history.now(), node, self.version))
         self._cluster.node_exec(node, ["systemctl", "restart", "kubelet"], timeout_s=60)
 
     def upgraded(self, *nodes: str) -> bool:
@@ -170,7 +170,7 @@ class Apply:
         self._cluster, self._history, self._node, self._version = cluster, history, node, version
         self._succeeded: bool | None = None
         self._thread = threading.Thread(target=self._run, name="kubeadm-upgrade-apply", daemon=True)
-        history.add(Observation(history.now(), APPLY_BEGUN, node, version))
+        history.add(ApplyBegun(history.now(), node, version))
         self._thread.start()
 
     def wait_for_manifest(self, component: str, *, within_s: float) -> None:
@@ -191,7 +191,7 @@ class Apply:
         )
         if not self._thread.is_alive():
             raise OrdealError(f"kubeadm upgrade apply v{self._version} ended before {component} was upgraded: {LOG}")
-        self._history.add(Observation(self._history.now(), MANIFEST, self._node, f"{component} {self._version}"))
+        self._history.add(ManifestPlaced(self._history.now(), self._node, component, self._version))
 
     def wait(self) -> bool:
         """Wait for its end; whether it succeeded."""
@@ -204,11 +204,11 @@ class Apply:
         try:
             ended = self._cluster.node_exec(self._node, ["sh", "-c", script], timeout_s=APPLY_WITHIN_S, check=False)
             at = self._history.now()
-            said = SUCCEEDED if ended.code == 0 else f"exit {ended.code}: {self._last_words()}"
+            words = "" if ended.code == 0 else f"exit {ended.code}: {self._last_words()}"
             self._succeeded = ended.code == 0
         except OrdealError as error:
-            at, said, self._succeeded = self._history.now(), str(error).splitlines()[0], False
-        self._history.add(Observation(at, APPLY_ENDED, self._node, f"{self._version} {said}"))
+            at, words, self._succeeded = self._history.now(), str(error).splitlines()[0], False
+        self._history.add(ApplyEnded(at, self._node, self._version, words))
 
     def _last_words(self) -> str:
         said = self._cluster.node_exec(self._node, ["tail", "-n", "3", LOG], check=False, timeout_s=20)

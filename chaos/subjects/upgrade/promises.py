@@ -5,18 +5,17 @@ from collections.abc import Sequence
 from chaos.judge.base import Figure, Invariant, Judgement, Verdict, held, promise, unknown, violated
 from chaos.judge.pods import TAINT_EVICTION, TAINT_EVICTION_REASON
 from chaos.judge.sight import WHOLE, names, overlapping, unseen
-from chaos.record.history import FaultStep, History, NodeChange, Observation, PodChange, Sample, Window
-
-# Observations. `subject` is the node; `seen` begins with the version that it is about.
-APPLY_BEGUN = "upgrade-apply-begun"
-APPLY_ENDED = "upgrade-apply-ended"  # "VERSION succeeded", "VERSION exit CODE: last words"
-MANIFEST = "upgrade-manifest"  # "COMPONENT VERSION": its new manifest is in place, and more is to come
-CONTROL_PLANE = "control-plane-version"
-KUBELET = "kubelet-replaced"  # the new kubelet is about to be started
-SUCCEEDED = "succeeded"
-# Samples and observations of pods that were asked for meanwhile; `subject` is the pod's name.
-ASKED = "pod-asked-for-s"  # seconds until it had run
-NEVER_RAN = "pod-never-ran"
+from chaos.record.history import History, Window
+from chaos.record.records import FaultStep, NodeChange, PodChange, Sample
+from chaos.subjects.upgrade.records import (
+    ASKED,
+    ApplyBegun,
+    ApplyEnded,
+    ControlPlaneVersion,
+    KubeletReplaced,
+    ManifestPlaced,
+    PodNeverRan,
+)
 
 NOT_DRAINED, NOT_BY_EVICTION, FAILED = "not-drained", "not-by-eviction", "failed"
 NOT_READY, OLD_VERSION, CORDONED, LATE = "not-ready", "old-version", "cordoned", "late"
@@ -104,7 +103,7 @@ def nodes_upgraded(nodes: Sequence[str], versions: Sequence[str], *, within_s: f
         slowest = 0.0
         for node in nodes:
             changes = [c for c in everything if c.name == node]
-            begun = {o.seen: o.at for o in history.of(Observation) if o.name == KUBELET and o.subject == node}
+            begun = {each.to: each.at for each in history.of(KubeletReplaced) if each.node == node}
             missing = [v for v in versions if v not in begun]
             if missing or not changes:
                 return unknown(f"the kubelet of {node} was not replaced by that of {', '.join(missing) or 'any'}")
@@ -177,7 +176,7 @@ def pods_run_throughout(*, within_s: float) -> Invariant:
 
     def judge(history: History) -> Judgement:
         ran = [s for s in history.of(Sample) if s.name == ASKED]
-        never = [o for o in history.of(Observation) if o.name == NEVER_RAN]
+        never = history.of(PodNeverRan)
         slow = [s for s in ran if s.value > within_s]
         if never or slow:
             worst = max((s.value for s in slow), default=0.0)
@@ -204,40 +203,38 @@ def pods_run_throughout(*, within_s: float) -> Invariant:
 
 def _cut_short(history: History, version: str, fault: str) -> Judgement | FaultStep:
     """The undo of the fault that cut the upgrade to a version short in its middle; else why nobody can say so."""
-    seen = history.of(Observation)
-    ended = [o for o in seen if o.name == APPLY_ENDED and o.seen.split(" ", 1)[0] == version][:1]
-    middle = [o for o in seen if o.name == MANIFEST and o.seen.endswith(f" {version}")]
+    ended = [each for each in history.of(ApplyEnded) if each.to == version][:1]
+    middle = [each for each in history.of(ManifestPlaced) if each.to == version]
     if not ended or not middle:
         return unknown(f"no upgrade to {version} was seen in its middle", ended)
     steps = [s for s in history.of(FaultStep) if s.fault == fault and s.at > middle[0].at]
     at = {s.step: s for s in reversed(steps)}  # the first of each
     if not {"planned", "landed", "undone"} <= set(at):
         return unknown(f"the fault {fault} did not land in the upgrade to {version}, or was not undone", steps)
-    if not at["planned"].at <= ended[0].at <= at["undone"].at or ended[0].seen.endswith(f" {SUCCEEDED}"):
-        return unknown(f"the upgrade to {version} was not cut short by {fault}: {ended[0].seen}", ended)
+    if not at["planned"].at <= ended[0].at <= at["undone"].at or ended[0].succeeded:
+        return unknown(f"the upgrade to {version} was not cut short by {fault}: {ended[0].told()}", ended)
     return at["undone"]
 
 
 def _done_after(history: History, version: str, undone: FaultStep) -> Judgement:
     """Whether the upgrade to a version succeeded after a fault was undone, and the API server is of that version."""
-    seen = [o for o in history.of(Observation) if o.at > undone.at]
-    tries = [o for o in seen if o.name == APPLY_BEGUN and o.seen == version]
-    ended = [o for o in seen if o.name == APPLY_ENDED and o.seen.split(" ", 1)[0] == version]
-    done = [o for o in ended if o.seen == f"{version} {SUCCEEDED}"]
+    tries = [each for each in history.of(ApplyBegun) if each.at > undone.at and each.to == version]
+    ended = [each for each in history.of(ApplyEnded) if each.at > undone.at and each.to == version]
+    done = [each for each in ended if each.succeeded]
     if not tries or not ended:
         return unknown(f"the upgrade to {version} was not tried again, or that was not seen to end")
     if not done:
-        said = f"the upgrade to {version} was cut short and could not be resumed: {ended[-1].seen}"
+        said = f"the upgrade to {version} was cut short and could not be resumed: {ended[-1].told()}"
         return violated(said, ended, reason=NOT_RESUMED, tries=len(tries))
-    after = [o for o in seen if o.name == CONTROL_PLANE and o.at >= done[0].at][:1]
+    after = [each for each in history.of(ControlPlaneVersion) if each.at >= done[0].at][:1]
     if not after:
         return unknown(f"the API server was not asked for its version after the upgrade to {version}")
-    if after[0].seen != version:
-        said = f"after the upgrade to {version} the API server is {after[0].seen}"
+    if after[0].runs != version:
+        said = f"after the upgrade to {version} the API server is {after[0].runs}"
         return violated(said, after, reason=WRONG_VERSION, tries=len(tries))
     figures: dict[str, Figure] = {
         f"resumed_s_{version}": round(done[0].at - undone.at, 3),
-        f"tries_{version}": len([o for o in tries if o.at <= done[0].at]),
+        f"tries_{version}": len([each for each in tries if each.at <= done[0].at]),
     }
     return held("", **figures)
 

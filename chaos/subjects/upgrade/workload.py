@@ -1,6 +1,5 @@
 """Pods that are asked for again and again while something else happens: each a Job that ends at once."""
 
-import threading
 import time
 from contextlib import suppress
 from types import TracebackType
@@ -10,8 +9,10 @@ from kubernetes.client import BatchV1Api
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
-from chaos.record.history import History, Observation, Sample
-from chaos.subjects.upgrade.promises import ASKED, NEVER_RAN
+from chaos.record.history import History
+from chaos.record.records import Sample
+from chaos.record.sampler import Sampler
+from chaos.subjects.upgrade.records import ASKED, PodNeverRan
 from chaos.workloads.base import WORKLOAD_LABEL
 
 NAME = "asked-for"  # the workload's label
@@ -23,35 +24,32 @@ class Jobs:
     """Asks for one pod after the other for as long as the block lasts: a Job, as a CronJob makes them.
 
     A request that fails is made again, as a controller does. Each gives a Sample ASKED, the seconds from the first
-    request until the Job was complete, or an Observation NEVER_RAN where it was not within `within_s`.
+    request until the Job was complete, or a PodNeverRan where it was not within `within_s`.
     """
 
     def __init__(self, history: History, cluster: Cluster, *, within_s: float) -> None:
         self._history, self._cluster, self._within_s = history, cluster, within_s
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+        self._asked = 0
+        self._sampler = Sampler("jobs", self._ask_for_one, every_s=PAUSE_S)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._sampler.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stopped.set()
-        self._thread.join(self._within_s + 30 if kind is None else 0)  # the last one is waited for
+        self._sampler.end(self._within_s + 30 if kind is None else 0)  # the last one is waited for
 
-    def _run(self) -> None:
-        number = 0
-        while not self._stopped.wait(PAUSE_S if number else 0):
-            number += 1
-            name = f"{NAME}-{number}"
-            at, began = self._history.now(), time.monotonic()
-            try:
-                self._ask(name)
-            except Exception as error:  # noqa: BLE001  (whatever it was: the pod that was asked for did not run)
-                why = str(error) if isinstance(error, WaitedInVainError) else repr(error)
-                self._history.add(Observation(self._history.now(), NEVER_RAN, name, why))
-            else:
-                self._history.add(Sample(at, ASKED, name, round(time.monotonic() - began, 3)))
+    def _ask_for_one(self) -> None:
+        self._asked += 1
+        name = f"{NAME}-{self._asked}"
+        at, began = self._history.now(), time.monotonic()
+        try:
+            self._ask(name)
+        except Exception as error:  # noqa: BLE001  (whatever it was: the pod that was asked for did not run)
+            why = str(error) if isinstance(error, WaitedInVainError) else repr(error)
+            self._history.add(PodNeverRan(self._history.now(), name, why))
+        else:
+            self._history.add(Sample(at, ASKED, name, round(time.monotonic() - began, 3)))
 
     def _ask(self, name: str) -> None:
         with self._cluster.api() as client:

@@ -5,8 +5,10 @@ from itertools import pairwise
 
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, unseen
-from chaos.record.history import Blind, ClusterEvent, FaultStep, History, Observation, PodChange, Record, Sample, Window
-from chaos.subjects.volumes.sampler import HELD_BY, HOLDERS_SEEN, LOCK, LOG_READ, TORN, WRITTEN, Line, lines_of
+from chaos.record.history import History, Window
+from chaos.record.records import Blind, ClusterEvent, FaultStep, PodChange, Sample
+from chaos.record.registry import Record
+from chaos.subjects.volumes.records import HOLDERS_SEEN, LOCK, LOG_READ, HeldBy, Torn, Written, lines_of
 
 TWO_WRITERS, LEASE_BROKEN = "two-writers", "lease-broken"
 NOT_THE_SAME = "not-the-same"
@@ -30,7 +32,7 @@ def at_most_one_writer(workloads: Sequence[str]) -> Invariant:
     def judge_one(history: History, workload: str) -> Judgement:
         lines = lines_of(history, workload)
         over: set[str] = set()
-        broken: tuple[Line, Line] | None = None
+        broken: tuple[Written, Written] | None = None
         for before, line in pairwise(lines):
             if line.writer == before.writer:
                 continue
@@ -68,10 +70,10 @@ def same_data(workloads: Sequence[str]) -> Invariant:
 
     def judge_one(history: History, workload: str) -> Judgement:
         lines = lines_of(history, workload)
-        torn = [o for o in history.of(Observation) if o.name == TORN and o.subject == workload]
+        torn = [each for each in history.of(Torn) if each.workload == workload]
         if torn:
             return violated(
-                f"the volume of {workload} holds what nobody wrote, at {torn[0].at:.1f} s: {torn[0].seen!r}",
+                f"the volume of {workload} holds what nobody wrote, at {torn[0].at:.1f} s: {torn[0].text!r}",
                 torn,
                 reason=NOT_THE_SAME,
             )
@@ -192,24 +194,24 @@ def no_stale_lock(workloads: Sequence[str]) -> Invariant:
         last_step = max((s.at for s in history.of(FaultStep)), default=0.0)
         if not looked or looked[-1].at < last_step:
             return unknown(f"who holds the volume of {workload} was not asked after the last fault")
-        observed = [o for o in history.of(Observation) if o.name == HELD_BY and o.subject == workload]
-        holders = observed[-1].seen.split() if observed else []
+        observed = [each for each in history.of(HeldBy) if each.workload == workload]
+        holders = observed[-1].holders if observed else ()
         pods = _pods(history, workload, until=looked[-1].at)
         using = {change.node for change in pods if change.change != "deleted" and change.node}
-        stale = [each for each in holders if each.partition(":")[2] not in using]
+        stale = [each for each in holders if each.node not in using]
         doubt = unseen(history, "pods", WHOLE)
         if doubt:
             return doubt
         if stale:
-            locks = [each for each in stale if each.startswith(f"{LOCK}:")]
-            kind, _, node = (locks or stale)[0].partition(":")
+            locks = [each for each in stale if each.by == LOCK]
+            first = (locks or stale)[0]
             return violated(
-                f"the {kind} of the volume of {workload} is still held by {node}, which has no pod of it "
+                f"the {first.by} of the volume of {workload} is still held by {first.node}, which has no pod of it "
                 f"({', '.join(sorted(using)) or 'no node'} has)",
                 observed[-1:],
-                reason=STALE_LOCK if kind == LOCK else STALE_ATTACHMENT,
+                reason=STALE_LOCK if first.by == LOCK else STALE_ATTACHMENT,
             )
-        return held(f"{workload}: held by {names(holders) or 'nobody'}", holders=len(holders))
+        return held(f"{workload}: held by {names([str(each) for each in holders]) or 'nobody'}", holders=len(holders))
 
     return _of_each("no-stale-lock", workloads, judge_one)
 
@@ -241,7 +243,7 @@ def _unread(history: History, workload: str) -> Judgement | None:
     last_step = max((s.at for s in history.of(FaultStep)), default=0.0)
     if not read or max(read) < last_step:
         return unknown(f"what {workload} wrote was not read after the last fault")
-    lost = [b for b in history.of(Blind) if b.source == f"{WRITTEN}:{workload}" and not b.complete]
+    lost = [b for b in history.of(Blind) if b.source == f"{Written.kind}:{workload}" and not b.complete]
     if lost:
         return unknown(f"what {workload} wrote could not be read from {lost[0].at:.1f} s on: {lost[0].why}", lost)
     return None
@@ -254,7 +256,7 @@ def _read_at(history: History, workload: str) -> list[float]:
 def _around(history: History, workload: str, at: float) -> list[Record]:
     """The lines just before and after a moment, as proof."""
     window = Window(at - 1.0, at + 1.5)
-    return [o for o in history.of(Observation, window) if o.name == WRITTEN and o.subject == workload]
+    return [line for line in history.of(Written, window) if line.workload == workload]
 
 
 def _pods(history: History, workload: str, until: float = float("inf")) -> list[PodChange]:

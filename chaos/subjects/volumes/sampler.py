@@ -1,9 +1,9 @@
 """What pods have written into their volumes (manifests/volume-writer.yaml), and who holds the volumes."""
 
 import re
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,48 +11,30 @@ from typing import Any, Protocol, Self
 
 from kubernetes.client import CoreV1Api, StorageV1Api
 
-from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import is_ready
 from chaos.clusters.way.podexec import exec_in_pod
 from chaos.errors import OrdealError
-from chaos.record.history import Blind, History, Observation, Sample
+from chaos.record.history import History
+from chaos.record.records import Sample
+from chaos.record.sampler import Gap, Sampler
 from chaos.subjects.volumes import pool as rbd_lock
+from chaos.subjects.volumes.records import (
+    ATTACHMENT,
+    HOLDERS_SEEN,
+    LOCK,
+    LOG_READ,
+    HeldBy,
+    Holder,
+    Torn,
+    Written,
+)
 from chaos.workloads.base import WORKLOAD_LABEL
-
-WRITTEN = "written"  # Observation by workload, in the order of the file: "NUMBER WRITER NODE LEASE"
-TORN = "torn"  # Observation by workload: something that is no line of a writer's
-LOG_READ = "log-read"  # Sample by workload, once a second: the bytes read so far, with nothing unread before `at`
-HELD_BY = "volume-held-by"  # Observation by workload, at a change: "lock:NODE attachment:NODE", empty for nobody
-HOLDERS_SEEN = "volume-holders-seen"  # Sample by workload, each time that they were asked: how many there were
-LOCK, ATTACHMENT = "lock", "attachment"
 
 LOG = "/data/log"
 READ_EVERY_S, EXEC_EVERY_S, HOLDERS_EVERY_S = 0.2, 1.0, 2.0
 FIRST_WITHIN_S = 60.0
 _LINE = re.compile(r"(\d+) (\S+) (\S+) (\d+) ([\d.]+) (\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of a volume's log; `lease_s`: for how long its writer said that nobody else writes."""
-
-    at: float
-    number: int
-    writer: str
-    node: str
-    lease_s: float
-
-
-def line_of(written: Observation) -> Line:
-    """What an observation WRITTEN says."""
-    number, writer, node, lease = written.seen.split()
-    return Line(written.at, int(number), writer, node, float(lease))
-
-
-def lines_of(history: History, workload: str) -> list[Line]:
-    """What was written into a workload's volume, in the order of the file."""
-    return [line_of(o) for o in history.of(Observation) if o.name == WRITTEN and o.subject == workload]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,64 +127,39 @@ class VolumeSamples:
         self._history, self._cluster, self._watched, self._logs = history, cluster, tuple(watched), logs
         self._with_locks = rbd_lock.serves(cluster)
         self._followers = {each.workload: _Follower(history, each, logs) for each in watched}
-        self._known: dict[str, str] = {}
-        self._stopped = threading.Event()
-        self._threads = [
-            threading.Thread(
-                target=self._repeat, args=(self._read_logs, logs.every_s), name="volume-logs", daemon=True
-            ),
-            threading.Thread(
-                target=self._repeat, args=(self._ask_holders, HOLDERS_EVERY_S), name="volume-holders", daemon=True
-            ),
-        ]
+        self._known: dict[str, tuple[Holder, ...]] = {}
+        self._over = False
+        followers = self._followers.values()
+        self._logs_read = Sampler(
+            "volume-logs", self._read_logs, every_s=logs.every_s, gaps=[f.gap for f in followers], once_more=True
+        )
+        self._holders_asked = Sampler("volume-holders", self._ask_holders, every_s=HOLDERS_EVERY_S, once_more=True)
+        self._sampling = ExitStack()
 
     def __enter__(self) -> Self:
         """Raises WaitedInVainError where some workload writes nothing, or it can't be read."""
-        for thread in self._threads:
-            thread.start()
-        try:
-            eventually(
-                lambda: all(follower.lines for follower in self._followers.values()),
-                within_s=FIRST_WITHIN_S,
-                what=f"{', '.join(self._followers)} to write into their volumes",
-            )
-        except BaseException:
-            self._end()
-            raise
+        with ExitStack() as stack:
+            stack.enter_context(self._holders_asked)
+            what = f"{', '.join(self._followers)} to write into their volumes"
+            stack.enter_context(self._logs_read).wait_first(what, within_s=FIRST_WITHIN_S)
+            self._sampling = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._end()
-        self._ask_holders()
-        for follower in self._followers.values():
-            follower.read(last=True)
-
-    def _end(self) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join(60)
-
-    def _repeat(self, look: Callable[[], None], every_s: float) -> None:
-        while True:
-            look()
-            if self._stopped.wait(every_s):
-                return
+        self._over = True
+        self._sampling.close()
 
     def _read_logs(self) -> None:
         for follower in self._followers.values():
-            follower.read()
+            follower.read(last=self._over)
 
     def _ask_holders(self) -> None:
         asked = self._history.now()
-        try:
-            held = holders(self._cluster, self._watched, with_locks=self._with_locks)
-        except Exception:  # noqa: BLE001  (what was not seen is missing: the invariant asks for the last one)
-            return
+        held = holders(self._cluster, self._watched, with_locks=self._with_locks)
         for workload, seen in held.items():
-            text = " ".join(seen)
-            if self._known.get(workload) != text:
-                self._known[workload] = text
-                self._history.add(Observation(asked, HELD_BY, workload, text))
+            if self._known.get(workload) != seen:
+                self._known[workload] = seen
+                self._history.add(HeldBy(asked, workload, seen))
             self._history.add(Sample(asked, HOLDERS_SEEN, workload, len(seen)))
 
 
@@ -218,18 +175,15 @@ class _Follower:
         self.lines = 0
         self._history, self._watched, self._logs = history, watched, logs
         self._offset, self._latest, self._said_at = 0, 0.0, float("-inf")
-        self._blind_since: float | None = None
-        self._why = ""
+        self.gap = Gap(history, f"{Written.kind}:{watched.workload}", read_later=True)
 
     def read(self, *, last: bool = False) -> None:
         asked = self._history.now()
         try:
             size, new = self._logs.read(self._watched, self._offset)
         except Exception as error:  # noqa: BLE001  (whatever it was, it is tried again; the gap is in the history)
-            if self._blind_since is None and self.lines:  # before the first line there is no file
-                self._blind_since, self._why = asked, (str(error).strip().splitlines() or [repr(error)])[0][:200]
-            if last:
-                self._see_again(asked, complete=False)
+            if self.lines:  # before the first line there is no file
+                self.gap.missed((str(error).strip().splitlines() or [repr(error)])[0][:200])
             return
         if size < self._offset:  # another file than the one that was read
             self._offset, new = 0, self._logs.read(self._watched, 0)[1]
@@ -239,7 +193,8 @@ class _Follower:
         for text in texts[-1:] if first else texts:  # what was written before the recording is only counted
             self._add(text)
         self._offset += len(whole) + 1 if whole else 0
-        self._see_again(asked, complete=True)
+        if self.lines:
+            self.gap.seen(asked)
         if last or asked - self._said_at >= 1.0:
             self._said_at = asked
             self._history.add(Sample(asked, LOG_READ, self._watched.workload, self._offset))
@@ -247,32 +202,25 @@ class _Follower:
     def _add(self, text: str) -> None:
         found = _LINE.fullmatch(text)
         if found is None:
-            self._history.add(Observation(self._history.now(), TORN, self._watched.workload, text[:200]))
+            self._history.add(Torn(self._history.now(), self._watched.workload, text[:200]))
             return
         number, writer, node, wall, uptime, lease = found.groups()
         # In the order of the file, whatever the nodes' clocks say.
         self._latest = max(self._latest, self._logs.at(self._history, float(wall), float(uptime)), 0.0)
-        seen = f"{number} {writer} {node} {lease}"
-        self._history.add(Observation(self._latest, WRITTEN, self._watched.workload, seen))
+        self._history.add(Written(self._latest, self._watched.workload, int(number), writer, node, int(lease)))
         self.lines += 1
 
-    def _see_again(self, until: float, *, complete: bool) -> None:
-        if self._blind_since is not None:
-            source = f"{WRITTEN}:{self._watched.workload}"
-            self._history.add(Blind(self._blind_since, source, until, self._why, complete=complete))
-            self._blind_since = None
 
-
-def holders(cluster: Cluster, watched: Sequence[Watched], *, with_locks: bool) -> Mapping[str, tuple[str, ...]]:
-    """Of each workload, "lock:NODE" and "attachment:NODE" of its volume, now. Raises OrdealError, ApiException."""
+def holders(cluster: Cluster, watched: Sequence[Watched], *, with_locks: bool) -> Mapping[str, tuple[Holder, ...]]:
+    """Who holds the volume of each workload now, in order. Raises OrdealError, ApiException."""
     locks = rbd_lock.locks(cluster) if with_locks else {}
     with cluster.api() as client:
         attachments: Any = StorageV1Api(client).list_volume_attachment().items
     found = {}
     for each in watched:
-        held = [f"{LOCK}:{lock.node}" for lock in locks.get(each.volume, ())]
+        held = [Holder(LOCK, lock.node) for lock in locks.get(each.volume, ())]
         held += [
-            f"{ATTACHMENT}:{a.spec.node_name}"
+            Holder(ATTACHMENT, a.spec.node_name)
             for a in attachments
             if a.spec.source.persistent_volume_name == each.volume
         ]

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import names, overlapping
-from chaos.record.history import History, Observation
+from chaos.record.history import History
 from chaos.record.informer import STORED, WATCHED
+from chaos.record.records import Observation
 
 STALE = "stale"
 

@@ -8,8 +8,9 @@ from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.abilities import EtcdBehind
 from chaos.clusters.base import Cluster
-from chaos.record.history import History, Observation
+from chaos.record.history import History
 from chaos.record.informer import ABSENT, STORED
+from chaos.record.records import Observation
 
 NAMESPACE = "default"
 KEY = "said"

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from chaos.judge.base import Finding, Invariant, Judgement, Verdict, held, promise, unknown, violated
 from chaos.judge.sight import names
-from chaos.record.history import History, Observation
+from chaos.record.history import History
+from chaos.subjects.zones.records import MutantTried, Trial
 
-TRIAL = "trial"  # an Observation: the protection's name, and "VERDICT" or "VERDICT because REASON" of one trial
-BECAUSE = " because "
+SURVIVED, NOT_SURVIVED = "survived", "twin-killed"
 
 
 @promise
@@ -19,21 +19,19 @@ def protection_holds(protections: Sequence[str], *, times: int) -> Invariant:
     """
 
     def judge(history: History) -> Judgement:
-        trials = {
-            name: [o for o in history.of(Observation) if o.name == TRIAL and o.subject == name] for name in protections
-        }
-        broken = [o for of in trials.values() for o in of if _verdict(o) is Verdict.VIOLATED]
+        trials = {name: [t for t in history.of(Trial) if t.protection == name] for name in protections}
+        broken = [t for of in trials.values() for t in of if t.verdict is Verdict.VIOLATED]
         if broken:
             first = broken[0]
-            which = sorted({o.subject for o in broken})
+            which = sorted({t.protection for t in broken})
             return violated(
                 f"{names(which)} did not hold in {len(broken)} of {sum(map(len, trials.values()))} trials",
                 broken,
-                reason=first.seen.partition(BECAUSE)[2],
+                reason=first.reason,
                 violated=len(broken),
                 trials=sum(map(len, trials.values())),
             )
-        short = [name for name, of in trials.items() if sum(_verdict(o) is Verdict.HELD for o in of) < times]
+        short = [name for name, of in trials.items() if sum(t.verdict is Verdict.HELD for t in of) < times]
         if short or not trials:
             return unknown(f"not every one of {times} trials of {names(short)} could be judged")
         return held(f"{names(sorted(trials), 5)} held in each of {times} trials", trials=times * len(trials))
@@ -41,21 +39,12 @@ def protection_holds(protections: Sequence[str], *, times: int) -> Invariant:
     return Invariant("protection-holds", judge)
 
 
-def _verdict(trial: Observation) -> Verdict:
-    return Verdict(trial.seen.partition(BECAUSE)[0])
-
-
-TRIED = "mutant-tried"  # an Observation: the mutant's name, and "VERDICT INVARIANT because REASON: SENTENCE"
-SURVIVED, NOT_SURVIVED = "survived", "twin-killed"
-
-
-def tried(at: float, mutant: str, invariant: str, findings: Sequence[Finding]) -> Observation:
+def tried(at: float, mutant: str, invariant: str, findings: Sequence[Finding]) -> MutantTried:
     """What a replay with the mutant said of the invariant that must find it."""
     finding = next((f for f in findings if f.invariant == invariant), None)
     if finding is None:
-        return Observation(at, TRIED, mutant, f"{Verdict.UNKNOWN} {invariant} because it was not judged")
-    why = f"{finding.reason or 'it holds'}: {finding.sentence}"
-    return Observation(at, TRIED, mutant, f"{finding.verdict} {invariant} because {why}")
+        return MutantTried(at, mutant, invariant, Verdict.UNKNOWN)
+    return MutantTried(at, mutant, invariant, finding.verdict, finding.reason, finding.sentence)
 
 
 @promise
@@ -67,16 +56,16 @@ def mutants_killed(mutants: Sequence[str], twins: Sequence[str] = ()) -> Invaria
     """
 
     def judge(history: History) -> Judgement:
-        said = {o.subject: o for o in history.of(Observation) if o.name == TRIED}
-        missing = [m for m in (*mutants, *twins) if m not in said or said[m].seen.startswith(Verdict.UNKNOWN)]
-        alive = [said[m] for m in mutants if m in said and said[m].seen.startswith(Verdict.HELD)]
-        blamed = [said[t] for t in twins if t in said and said[t].seen.startswith(Verdict.VIOLATED)]
+        said = {t.mutant: t for t in history.of(MutantTried)}
+        missing = [m for m in (*mutants, *twins) if m not in said or said[m].verdict is Verdict.UNKNOWN]
+        alive = [said[m] for m in mutants if m in said and said[m].verdict is Verdict.HELD]
+        blamed = [said[t] for t in twins if t in said and said[t].verdict is Verdict.VIOLATED]
         for found, what, reason in ((alive, "survived", SURVIVED), (blamed, "was blamed", NOT_SURVIVED)):
             if found:
-                first = f"{names([o.subject for o in found])} {what} ({found[0].seen})"
+                first = f"{names([t.mutant for t in found])} {what} ({found[0].told()})"
                 return violated(first, found, reason=reason, mutants=len(mutants), found=len(mutants) - len(alive))
         if missing or not mutants:
-            why = f" ({said[missing[0]].seen})" if missing and missing[0] in said else ""
+            why = f" ({said[missing[0]].told()})" if missing and missing[0] in said else ""
             return unknown(f"whether it is found could not be judged for {names(missing) or 'any mutant'}{why}")
         return held(
             f"all {len(mutants)} mutants were found, no twin was blamed", mutants=len(mutants), twins=len(twins)
