@@ -88,8 +88,8 @@ def _compared(was: Identity, now: Identity) -> bool:
 
 
 def named_in(saved: object, nodes: Collection[str]) -> frozenset[str]:
-    """The nodes whose names are values in what a fault has saved for its undo."""
+    """The nodes whose names are values, or keys, in what a fault has saved for its undo."""
     if isinstance(saved, str):
         return frozenset({saved} & set(nodes))
-    inside = saved.values() if isinstance(saved, dict) else saved if isinstance(saved, list | tuple) else ()
+    inside = [*saved, *saved.values()] if isinstance(saved, dict) else saved if isinstance(saved, list | tuple) else ()
     return frozenset().union(*(named_in(each, nodes) for each in inside))

@@ -71,8 +71,14 @@ def test_where_nothing_answers_nobody_can_say_that_it_is_the_one() -> None:
 
 
 def test_the_nodes_that_a_fault_names_are_found_wherever_they_stand() -> None:
-    saved = {"node": "w1", "rules": [["w2", 1], {"peer": "w3"}], "text": "w4 and more", "number": 5}
-    assert named_in(saved, {"w1", "w2", "w3", "w4"}) == {"w1", "w2", "w3"}
+    saved = {
+        "node": "w1",
+        "rules": [["w2", 1], {"peer": "w3"}],
+        "text": "w4 and more",
+        "number": 5,
+        "manifests": {"w5": "..."},
+    }
+    assert named_in(saved, {"w1", "w2", "w3", "w4", "w5"}) == {"w1", "w2", "w3", "w5"}
 
 
 def test_the_journal_keeps_of_thousands_of_nodes_only_those_that_matter() -> None:
