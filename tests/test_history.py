@@ -38,7 +38,7 @@ ONE_OF_EACH = [
 ]
 
 
-def test_every_kind_of_record_comes_back_from_disk(tmp_path):
+def test_every_kind_of_record_comes_back_from_disk(tmp_path) -> None:
     history = History(tmp_path / "deep" / "history.jsonl")
     for record in ONE_OF_EACH:
         history.add(record)
@@ -46,7 +46,7 @@ def test_every_kind_of_record_comes_back_from_disk(tmp_path):
     assert list(History.load(tmp_path / "deep" / "history.jsonl")) == ONE_OF_EACH
 
 
-def test_a_record_is_on_disk_when_add_returns(tmp_path):
+def test_a_record_is_on_disk_when_add_returns(tmp_path) -> None:
     history = History(tmp_path / "h.jsonl")
     history.add(Phase(1.0, "hold"))
     assert list(History.load(tmp_path / "h.jsonl")) == [Phase(1.0, "hold")]
@@ -54,7 +54,7 @@ def test_a_record_is_on_disk_when_add_returns(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 10, 60])
-def test_a_last_line_cut_by_a_kill_is_left_out(tmp_path, cut):
+def test_a_last_line_cut_by_a_kill_is_left_out(tmp_path, cut) -> None:
     path = tmp_path / "h.jsonl"
     history = History(path)
     for record in ONE_OF_EACH:
@@ -64,7 +64,7 @@ def test_a_last_line_cut_by_a_kill_is_left_out(tmp_path, cut):
     assert list(History.load(path)) == ONE_OF_EACH[:-1]
 
 
-def test_a_bad_line_in_the_middle_is_an_error_that_names_it(tmp_path):
+def test_a_bad_line_in_the_middle_is_an_error_that_names_it(tmp_path) -> None:
     path = tmp_path / "h.jsonl"
     history = History(path)
     history.add(Phase(1.0, "hold"))
@@ -74,7 +74,7 @@ def test_a_bad_line_in_the_middle_is_an_error_that_names_it(tmp_path):
         History.load(path)
 
 
-def test_many_threads_lose_nothing_and_tear_no_line(tmp_path):
+def test_many_threads_lose_nothing_and_tear_no_line(tmp_path) -> None:
     history = History(tmp_path / "h.jsonl")
 
     def write(name: str) -> None:
@@ -93,14 +93,14 @@ def test_many_threads_lose_nothing_and_tear_no_line(tmp_path):
         assert sorted(s.value for s in loaded.of(Sample) if s.name == f"t{n}") == [float(v) for v in range(300)]
 
 
-def test_of_gives_one_kind_in_time_order_within_a_window():
+def test_of_gives_one_kind_in_time_order_within_a_window() -> None:
     history = History.of_records([Phase(3.0, "c"), Phase(1.0, "a"), Sample(1.5, "s", "x", 1), Phase(2.0, "b")])
     assert [p.name for p in history.of(Phase)] == ["a", "b", "c"]
     assert [p.name for p in history.of(Phase, Window(1.0, 2.0))] == ["a", "b"]
     assert [type(r).__name__ for r in history] == ["Phase", "Sample", "Phase", "Phase"]
 
 
-def test_fault_window_runs_from_landed_to_undone():
+def test_fault_window_runs_from_landed_to_undone() -> None:
     planned = [FaultStep(1.0, "cut", "planned"), FaultStep(2.0, "cut", "applied")]
     assert History.of_records(planned).fault_window() is None
     landed = [*planned, FaultStep(3.0, "cut", "landed")]
@@ -120,7 +120,7 @@ def test_a_full_disk_is_told_and_ends_no_recording() -> None:
     assert [p.name for p in history.of(Phase)] == ["hold", "heal"]
 
 
-def test_figures_judged_again_are_the_same_to_the_last_digit(tmp_path):
+def test_figures_judged_again_are_the_same_to_the_last_digit(tmp_path) -> None:
     history = History(tmp_path / "h.jsonl", began=0.0, began_wall=1.7e9)
     records = [Sample(1 / 3, "slab", "n", 20242432), Sample(2 / 3, "slab", "n", 20242432.5)]
     for record in records:
@@ -140,7 +140,7 @@ def test_figures_judged_again_are_the_same_to_the_last_digit(tmp_path):
         (b'"step":"landed"', b'"stop":"landed"', "missing required field `step`"),
     ],
 )
-def test_an_edited_line_is_an_error_that_says_what_is_wrong(tmp_path, old, new, says):
+def test_an_edited_line_is_an_error_that_says_what_is_wrong(tmp_path, old, new, says) -> None:
     history = History(tmp_path / "h.jsonl", began_wall=1.7e9)
     history.add(FaultStep(1.0, "cut", "landed"))
     history.add(Phase(2.0, "hold"))
@@ -152,7 +152,7 @@ def test_an_edited_line_is_an_error_that_says_what_is_wrong(tmp_path, old, new, 
         History.load(tmp_path / "h.jsonl")
 
 
-def test_a_clock_that_goes_back_is_an_error(tmp_path):
+def test_a_clock_that_goes_back_is_an_error(tmp_path) -> None:
     history = History(tmp_path / "h.jsonl")
     history.add(FaultStep(5.0, "cut", "landed"))
     history.add(FaultStep(3.0, "cut", "undone"))

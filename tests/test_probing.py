@@ -113,7 +113,7 @@ def prober_of(node: str) -> psutil.Process:
     return found[0]
 
 
-def test_answers_are_recorded_with_node_and_pod(server):
+def test_answers_are_recorded_with_node_and_pod(server) -> None:
     history = History()
     before = history.now()
     with probing(history, server.url, nodes=("a", "b")):
@@ -126,7 +126,7 @@ def test_answers_are_recorded_with_node_and_pod(server):
     assert not psutil.Process().children()
 
 
-def test_an_outage_shows_as_failed_probes_between_good_ones(server):
+def test_an_outage_shows_as_failed_probes_between_good_ones(server) -> None:
     history = History()
     with probing(history, server.url):
         server.status = 503
@@ -137,7 +137,7 @@ def test_an_outage_shows_as_failed_probes_between_good_ones(server):
     assert {p.error for p in failed} == {"HTTP 503"}
 
 
-def test_a_probe_that_hangs_does_not_delay_the_next(server):
+def test_a_probe_that_hangs_does_not_delay_the_next(server) -> None:
     history = History()
     with probing(history, server.url, timeout_s=0.4):
         server.go_on.clear()
@@ -147,7 +147,7 @@ def test_a_probe_that_hangs_does_not_delay_the_next(server):
     assert any(later.at - earlier.at < earlier.took_s for earlier, later in pairwise(hung))
 
 
-def test_a_refused_connection_is_a_failed_probe(server):
+def test_a_refused_connection_is_a_failed_probe(server) -> None:
     server.http.server_close()
     history = History()
     with probing(history, server.url):
@@ -156,7 +156,7 @@ def test_a_refused_connection_is_a_failed_probe(server):
     assert all("refused" in p.error or "Connect call failed" in p.error for p in history.of(Probe))
 
 
-def test_a_prober_that_dies_is_blindness_and_is_started_again(server, monkeypatch):
+def test_a_prober_that_dies_is_blindness_and_is_started_again(server, monkeypatch) -> None:
     monkeypatch.setattr("chaos.record.probing.LOOK_EVERY_S", 0.2)
     history = History()
     with probing(history, server.url):
@@ -172,7 +172,7 @@ def test_a_prober_that_dies_is_blindness_and_is_started_again(server, monkeypatc
     assert [p for p in history.of(Probe) if p.at >= blind.until]
 
 
-def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(server, monkeypatch):
+def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(server, monkeypatch) -> None:
     monkeypatch.setattr("chaos.record.probing.SILENT_AFTER_S", 0.6)
     history = History()
     with probing(history, server.url):
@@ -191,7 +191,7 @@ def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(server, monkeypa
     assert any(blind.at <= stalled + 0.1 and blind.until >= resumed for blind in history.of(Blind))
 
 
-def test_a_restarted_node_gets_a_prober_in_its_new_network(server, monkeypatch):
+def test_a_restarted_node_gets_a_prober_in_its_new_network(server, monkeypatch) -> None:
     monkeypatch.setattr("chaos.record.probing.LOOK_EVERY_S", 0.2)
     history, cluster = History(), HostNetwork()
     with probing(history, server.url, cluster):
@@ -203,7 +203,7 @@ def test_a_restarted_node_gets_a_prober_in_its_new_network(server, monkeypatch):
     assert "another network namespace" in history.of(Blind)[0].why
 
 
-def test_a_node_that_stays_off_is_blind_until_the_end(server, monkeypatch):
+def test_a_node_that_stays_off_is_blind_until_the_end(server, monkeypatch) -> None:
     monkeypatch.setattr("chaos.record.probing.LOOK_EVERY_S", 0.2)
     history, cluster = History(), HostNetwork()
     with probing(history, server.url, cluster):
@@ -216,7 +216,7 @@ def test_a_node_that_stays_off_is_blind_until_the_end(server, monkeypatch):
     assert blind.until >= history.of(Probe)[-1].at
 
 
-def test_a_node_that_is_off_at_the_start_is_one_sentence(server, monkeypatch):
+def test_a_node_that_is_off_at_the_start_is_one_sentence(server, monkeypatch) -> None:
     monkeypatch.setattr("chaos.record.probing.FIRST_PROBE_WITHIN_S", 0.5)
     cluster = HostNetwork()
     cluster.off = True
@@ -227,7 +227,7 @@ def test_a_node_that_is_off_at_the_start_is_one_sentence(server, monkeypatch):
         pass
 
 
-def test_a_killed_parent_leaves_no_prober(server, tmp_path):
+def test_a_killed_parent_leaves_no_prober(server, tmp_path) -> None:
     parent = tmp_path / "parent.py"
     parent.write_text(
         textwrap.dedent(f"""
@@ -259,7 +259,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def test_the_prober_ends_by_itself(server):
+def test_the_prober_ends_by_itself(server) -> None:
     prober = Path(__file__).parents[1] / "chaos" / "record" / "prober.py"
     argv = [sys.executable, "-I", "-S", str(prober), "--url", server.url, "--for-s", "0.3"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
@@ -270,7 +270,7 @@ def test_the_prober_ends_by_itself(server):
 
 
 @pytest.mark.parametrize("wrong", [["--url", "ftp://x/"], ["--url", "http://127.0.0.1/", "--interval-s", "0"], []])
-def test_the_prober_refuses_wrong_options(wrong):
+def test_the_prober_refuses_wrong_options(wrong) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "chaos.record.prober", *wrong], capture_output=True, text=True, check=False
     )
@@ -278,7 +278,7 @@ def test_the_prober_refuses_wrong_options(wrong):
     assert "Traceback" not in done.stderr
 
 
-def test_the_prober_is_light_to_start():
+def test_the_prober_is_light_to_start() -> None:
     """It is started on every node and must not bring the API client or pytest along."""
     heavy = ("kubernetes", "msgspec", "urllib3", "pytest")
     code = f"import chaos.record.prober, sys; print([m for m in {heavy} if m in sys.modules])"
@@ -286,7 +286,7 @@ def test_the_prober_is_light_to_start():
     assert done.stdout.strip() == "[]"
 
 
-def test_monotonic_time_is_shared_with_the_prober(server):
+def test_monotonic_time_is_shared_with_the_prober(server) -> None:
     history = History(began=time.monotonic() - 1000)
     with probing(history, server.url):
         soon(lambda: history.of(Probe), "a probe")
@@ -336,7 +336,7 @@ def serving(server: socketserver.BaseServer):
         server.server_close()
 
 
-def test_dns_is_asked_over_udp():
+def test_dns_is_asked_over_udp() -> None:
     NameServer.code = 0
     history = History()
     with (
@@ -351,7 +351,7 @@ def test_dns_is_asked_over_udp():
     assert {p.error for p in probes if not p.ok} == {"no address: response code 3, 0 answers"}
 
 
-def test_a_connection_is_kept_and_shows_when_it_was_made_anew():
+def test_a_connection_is_kept_and_shows_when_it_was_made_anew() -> None:
     EchoServer.broken.clear()
     history = History()
     with (

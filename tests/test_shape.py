@@ -9,7 +9,6 @@ LONGEST_LINES = 450
 BESIDE_THE_ROOMS = 6
 # Those that are still to be divided. The list only gets shorter.
 LONGER = {
-    "record/history.py",
     "run/lab.py",
     "session/hooks.py",
     "toolkit/session.py",

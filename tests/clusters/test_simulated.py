@@ -57,13 +57,13 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 # --- what it can do
 
 
-def test_its_abilities():
+def test_its_abilities() -> None:
     has = {ability for ability in ABILITIES if issubclass(SimulatedCluster, ability)}
     assert has == {Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap, EtcdBehind}
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a/b", "..", "a" * 63])
-def test_what_cannot_be_a_name_is_refused(name):
+def test_what_cannot_be_a_name_is_refused(name) -> None:
     with pytest.raises(OrdealError, match="can't be a cluster's name"):
         SimulatedCluster(name)
 
@@ -75,32 +75,32 @@ def names(shape: Shape) -> dict[str, list[str]]:
     return {group.name: [node.name for node in group.nodes] for group in groups_of(shape)}
 
 
-def test_without_zones_the_workers_are_one_group():
+def test_without_zones_the_workers_are_one_group() -> None:
     assert names(Shape(workers=2)) == {"workers": ["worker-1", "worker-2"], "control-plane": ["control-plane"]}
 
 
-def test_a_zone_is_a_group_unless_it_has_parts():
+def test_a_zone_is_a_group_unless_it_has_parts() -> None:
     shape = Shape(zones=(Zone("a", 3, parts=(("x", 1), ("y", 2))), Zone("b", 2)))
     assert names(shape) == {"x": ["a-1"], "y": ["a-2", "a-3"], "b": ["b-1", "b-2"], "control-plane": ["control-plane"]}
 
 
-def test_a_group_can_have_nodes_of_several_zones():
+def test_a_group_can_have_nodes_of_several_zones() -> None:
     shape = Shape(zones=(Zone("a", 2, parts=(("x", 1), ("y", 1))), Zone("b", 2, parts=(("x", 2),))))
     x = next(group for group in groups_of(shape) if group.name == "x")
     assert [(node.name, node.zone) for node in x.nodes] == [("a-1", "a"), ("b-1", "b"), ("b-2", "b")]
 
 
-def test_parts_that_do_not_add_up_are_refused():
+def test_parts_that_do_not_add_up_are_refused() -> None:
     with pytest.raises(OrdealError, match="another number"):
         groups_of(Shape(zones=(Zone("a", 3, parts=(("x", 1),)),)))
 
 
-def test_the_control_planes_group_is_not_for_others():
+def test_the_control_planes_group_is_not_for_others() -> None:
     with pytest.raises(OrdealError, match="control-plane"):
         groups_of(Shape(zones=(Zone("control-plane", 3),)))
 
 
-def test_a_node_is_made_as_it_is_read_again():
+def test_a_node_is_made_as_it_is_read_again() -> None:
     group = groups_of(Shape(zones=(Zone("a", 1),)))[0]
     made = manifest(group, group.nodes[0])
     node = parsed(made)  # type: ignore[arg-type]
@@ -110,7 +110,7 @@ def test_a_node_is_made_as_it_is_read_again():
 
 
 @pytest.mark.parametrize(("grace_s", "lease_s"), [(50, 40), (16, 12), (5, 4), (1, 4)])
-def test_leases_keep_kubernetes_proportion(grace_s, lease_s):
+def test_leases_keep_kubernetes_proportion(grace_s, lease_s) -> None:
     assert lease_duration_s(Timers(monitor_grace_s=grace_s)) == lease_s
 
 
@@ -121,7 +121,7 @@ def a_record(shape: Shape) -> Record:
     return Record(shape=shape, kubernetes="1.34.4", etcd="3.6.16", kwok="0.8.0", ports=Ports(*range(10001, 10011)))
 
 
-def test_a_record_comes_back_as_it_was_written(tmp_path):
+def test_a_record_comes_back_as_it_was_written(tmp_path) -> None:
     shape = Shape(
         zones=(Zone("a", 2, parts=(("x", 1), ("y", 1))),),
         timers=Timers(monitor_grace_s=7.5),
@@ -132,7 +132,7 @@ def test_a_record_comes_back_as_it_was_written(tmp_path):
     assert read_record(tmp_path) == a_record(shape)
 
 
-def test_a_record_of_an_earlier_version_is_one(tmp_path):
+def test_a_record_of_an_earlier_version_is_one(tmp_path) -> None:
     """So that what it made can be deleted."""
     write_record(tmp_path, a_record(Shape()))
     raw = json.loads((tmp_path / "cluster.json").read_text())
@@ -158,7 +158,7 @@ class Gateway(BaseHTTPRequestHandler):
         """Nothing is said."""
 
 
-def test_the_etcd_of_an_earlier_version_is_asked_as_it_answers(home):
+def test_the_etcd_of_an_earlier_version_is_asked_as_it_answers(home) -> None:
     """So that what was done to it can be undone."""
     with HTTPServer(("127.0.0.1", 0), Gateway) as etcd:
         threading.Thread(target=etcd.serve_forever, daemon=True).start()
@@ -172,7 +172,7 @@ def test_the_etcd_of_an_earlier_version_is_asked_as_it_answers(home):
             etcd.shutdown()
 
 
-def test_no_directory_is_no_record(home):
+def test_no_directory_is_no_record(home) -> None:
     assert read_record(home_of("nothing")) is None
     assert not SimulatedCluster.exists("nothing")
     SimulatedCluster("nothing").delete()
@@ -181,7 +181,7 @@ def test_no_directory_is_no_record(home):
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[]", '{"shape": {}}'])
-def test_a_directory_that_we_did_not_make_is_refused(home, text):
+def test_a_directory_that_we_did_not_make_is_refused(home, text) -> None:
     directory = home_of("theirs")
     directory.mkdir(parents=True)
     if text is not None:
@@ -192,7 +192,7 @@ def test_a_directory_that_we_did_not_make_is_refused(home, text):
     assert (directory / "precious").read_text() == "theirs"
 
 
-def test_an_interrupted_delete_is_finished_by_the_next(home):
+def test_an_interrupted_delete_is_finished_by_the_next(home) -> None:
     directory = home_of("half")
     directory.mkdir(parents=True)
     write_record(directory, a_record(Shape()))
@@ -270,7 +270,7 @@ def fake_programs(home: Path, kwokctl: str) -> Programs:
 # --- ports and flags
 
 
-def test_ports_are_free_and_not_taken():
+def test_ports_are_free_and_not_taken() -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         first = _free_ports(9, set())
@@ -279,7 +279,7 @@ def test_ports_are_free_and_not_taken():
         assert busy.getsockname()[1] not in first
 
 
-def test_flags_are_set_anew_and_others_kept():
+def test_flags_are_set_anew_and_others_kept() -> None:
     argv = ["/bin/kcm", "--a=1", "--ab=2", "--a=3", "--c"]
     assert _with_flags(argv, {"a": "9", "d": "x=y"}) == ["/bin/kcm", "--ab=2", "--c", "--a=9", "--d=x=y"]
 
@@ -296,7 +296,7 @@ def sleeper(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
     kill([process])
 
 
-def test_it_is_written_down_and_found_by_its_mark(sleeper, tmp_path):
+def test_it_is_written_down_and_found_by_its_mark(sleeper, tmp_path) -> None:
     process, record = sleeper
     assert read(record) == process
     assert marked(str(tmp_path)) == (process,)
@@ -304,7 +304,7 @@ def test_it_is_written_down_and_found_by_its_mark(sleeper, tmp_path):
     assert os.getsid(process.pid) == process.pid
 
 
-def test_it_is_stopped_and_goes_on(sleeper):
+def test_it_is_stopped_and_goes_on(sleeper) -> None:
     process, _ = sleeper
     for number, state in ((signal.SIGSTOP, "stopped"), (signal.SIGCONT, "running"), (signal.SIGKILL, "gone")):
         assert process.send(number)
@@ -312,7 +312,7 @@ def test_it_is_stopped_and_goes_on(sleeper):
     assert not process.send(signal.SIGCONT)
 
 
-def test_another_process_with_its_pid_is_left_alone(sleeper):
+def test_another_process_with_its_pid_is_left_alone(sleeper) -> None:
     process, _ = sleeper
     stranger = Process(process.pid, process.started + 1)
     assert stranger.state() == "gone"
@@ -321,7 +321,7 @@ def test_another_process_with_its_pid_is_left_alone(sleeper):
     assert process.state() == "running"
 
 
-def test_what_is_gone_is_killed_without_a_word(sleeper):
+def test_what_is_gone_is_killed_without_a_word(sleeper) -> None:
     process, record = sleeper
     kill([process])
     kill([process])
@@ -330,7 +330,7 @@ def test_what_is_gone_is_killed_without_a_word(sleeper):
     assert found.state() == "gone"
 
 
-def test_it_outlives_the_one_who_started_it(tmp_path):
+def test_it_outlives_the_one_who_started_it(tmp_path) -> None:
     code = f"""
 from pathlib import Path
 from chaos.clusters.simulated.processes import start
@@ -346,18 +346,18 @@ start(here / "record", ["sleep", "60"], log=here / "log", cwd=here, mark=str(her
         kill([process])
 
 
-def test_a_program_that_is_not_there_is_soon_gone_and_its_log_says_why(tmp_path):
+def test_a_program_that_is_not_there_is_soon_gone_and_its_log_says_why(tmp_path) -> None:
     process = start(tmp_path / "record", ["/no/such/program"], log=tmp_path / "log", cwd=tmp_path, mark=str(tmp_path))
     eventually(lambda: process.state() == "gone", within_s=5, what="it to be gone", every_s=0.01)
     assert "/no/such/program" in (tmp_path / "log").read_text()
 
 
-def test_no_record_can_be_written(tmp_path):
+def test_no_record_can_be_written(tmp_path) -> None:
     with pytest.raises(CommandError):
         start(tmp_path / "r", ["sleep", "1"], log=tmp_path / "log", cwd=tmp_path / "missing", mark="x")
 
 
-def test_a_process_that_another_program_started_is_adopted_by_its_mark(tmp_path):
+def test_a_process_that_another_program_started_is_adopted_by_its_mark(tmp_path) -> None:
     env = {**os.environ, MARK: str(tmp_path)}
     with subprocess.Popen(["sleep", "60"], env=env) as ours, subprocess.Popen(["sleep", "60"]) as stranger:
         try:

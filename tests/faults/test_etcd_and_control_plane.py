@@ -70,7 +70,7 @@ def etcd() -> FakeEtcd:
 EDIT = EditEtcdBehind("/registry/x", "old", "new")
 
 
-def test_an_edit_lands_and_is_undone(etcd):
+def test_an_edit_lands_and_is_undone(etcd) -> None:
     saved = through_the_journal(EDIT.plan(etcd))
     assert not EDIT.landed(etcd, saved)
     EDIT.apply(etcd, saved)
@@ -82,14 +82,14 @@ def test_an_edit_lands_and_is_undone(etcd):
     assert etcd.etcd_get("/registry/x") == b"abc old xyz"
 
 
-def test_an_edit_that_was_planned_only_is_undone(etcd):
+def test_an_edit_that_was_planned_only_is_undone(etcd) -> None:
     saved = through_the_journal(EDIT.plan(etcd))
     EDIT.undo(etcd, saved)
     assert EDIT.undone(etcd, saved)
     assert etcd.etcd_get("/registry/x") == b"abc old xyz"
 
 
-def test_what_somebody_wrote_since_is_not_taken_back(etcd):
+def test_what_somebody_wrote_since_is_not_taken_back(etcd) -> None:
     saved = through_the_journal(EDIT.plan(etcd))
     EDIT.apply(etcd, saved)
     etcd.etcd_put("/registry/x", b"theirs")
@@ -99,7 +99,7 @@ def test_what_somebody_wrote_since_is_not_taken_back(etcd):
 
 
 @pytest.mark.parametrize(("old", "new"), [("old", "newer"), ("not there", "not-there")])
-def test_an_edit_that_would_make_the_object_unreadable_is_refused(etcd, old, new):
+def test_an_edit_that_would_make_the_object_unreadable_is_refused(etcd, old, new) -> None:
     with pytest.raises(OrdealError, match="/registry/x"):
         EditEtcdBehind("/registry/x", old, new).plan(etcd)
 
@@ -107,7 +107,7 @@ def test_an_edit_that_would_make_the_object_unreadable_is_refused(etcd, old, new
 # --- a restore
 
 
-def test_a_restore_lands_and_is_undone_with_a_larger_bump(etcd):
+def test_a_restore_lands_and_is_undone_with_a_larger_bump(etcd) -> None:
     etcd.etcd_snapshot("saved")
     etcd.etcd_put("/registry/later", b"1")
     harm = RestoreSnapshot("saved", bump_revision=5)
@@ -125,7 +125,7 @@ def test_a_restore_lands_and_is_undone_with_a_larger_bump(etcd):
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2])
-def test_a_restore_cut_short_before_the_harm_needs_no_restore(etcd, steps):
+def test_a_restore_cut_short_before_the_harm_needs_no_restore(etcd, steps) -> None:
     """Killed after the plan, after the marker, after the snapshot: nothing has been lost, and nothing is set back."""
     etcd.etcd_snapshot("saved")
     harm = RestoreSnapshot("saved")
@@ -143,7 +143,7 @@ def test_a_restore_cut_short_before_the_harm_needs_no_restore(etcd, steps):
 
 
 @pytest.mark.parametrize("ran", [["kube-controller-manager", "kube-scheduler"], ["kube-scheduler"]])
-def test_controllers_that_gave_up_meanwhile_are_started_again_and_no_other(etcd, ran):
+def test_controllers_that_gave_up_meanwhile_are_started_again_and_no_other(etcd, ran) -> None:
     etcd.etcd_snapshot("saved")
     etcd.controllers = [*ran]
     harm = RestoreSnapshot("saved")
@@ -159,7 +159,7 @@ def test_controllers_that_gave_up_meanwhile_are_started_again_and_no_other(etcd,
 # --- control planes
 
 
-def test_a_restore_that_an_older_version_planned_is_undone(etcd, monkeypatch):
+def test_a_restore_that_an_older_version_planned_is_undone(etcd, monkeypatch) -> None:
     """It did not write down which controllers ran, so none is asked for."""
     etcd.etcd_snapshot("saved")
     harm = RestoreSnapshot("saved")
@@ -210,7 +210,7 @@ class FakeControlPlanes:
         return self.manager
 
 
-def test_a_swap_is_refused_where_the_first_does_not_run_alone():
+def test_a_swap_is_refused_where_the_first_does_not_run_alone() -> None:
     planes = FakeControlPlanes()
     assert isinstance(planes, ControlPlaneSwap)
     planes.second = True
@@ -218,14 +218,14 @@ def test_a_swap_is_refused_where_the_first_does_not_run_alone():
         ReplaceControlPlane().plan(planes)  # type: ignore[arg-type]
 
 
-def test_a_swap_has_not_landed_while_the_first_runs():
+def test_a_swap_has_not_landed_while_the_first_runs() -> None:
     planes = FakeControlPlanes()
     assert not ReplaceControlPlane().landed(planes, {"leader": "x"})  # type: ignore[arg-type]
     planes.first = False
     assert not ReplaceControlPlane().landed(planes, {"leader": "x"})  # type: ignore[arg-type]
 
 
-def test_the_undo_of_a_swap_starts_the_first_and_stops_the_second():
+def test_the_undo_of_a_swap_starts_the_first_and_stops_the_second() -> None:
     planes = FakeControlPlanes()
     ReplaceControlPlane().apply(planes, {"leader": "x"})  # type: ignore[arg-type]
     assert (planes.first, planes.second) == (False, True)
@@ -234,7 +234,7 @@ def test_the_undo_of_a_swap_starts_the_first_and_stops_the_second():
     assert (planes.first, planes.second) == (True, False)
 
 
-def test_the_controller_manager_is_kept_away_and_let_in_again():
+def test_the_controller_manager_is_kept_away_and_let_in_again() -> None:
     planes: Any = FakeControlPlanes()
     harm = StopControllerManager()
     saved = harm.plan(planes)

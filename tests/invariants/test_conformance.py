@@ -43,7 +43,7 @@ def both(dns_before: str, dns_after: str, message: str = "") -> list[SpecRun]:
     ]
 
 
-def test_what_passed_before_and_after_is_held():
+def test_what_passed_before_and_after_is_held() -> None:
     finding = judged(*both(PASSED, PASSED))
     assert finding.verdict is Verdict.HELD
     assert finding.sentence == "2 specs that passed before pass after"
@@ -57,14 +57,14 @@ def test_what_passed_before_and_after_is_held():
 
 
 @pytest.mark.parametrize("after", [FAILED, LATE, FLAKY])
-def test_what_passed_before_and_does_not_after_is_violated_with_upstreams_message(after):
+def test_what_passed_before_and_does_not_after_is_violated_with_upstreams_message(after) -> None:
     finding = judged(*both(PASSED, after, "service is not reachable\nmore lines"))
     assert (finding.verdict, finding.reason) == (Verdict.VIOLATED, NO_LONGER)
     assert finding.sentence == (f"1 of 2 specs passed before and not after: {DNS} (service is not reachable)")
     assert [r.round for r in finding.proof] == [BEFORE, AFTER]
 
 
-def test_a_pass_on_a_retry_is_told_as_such():
+def test_a_pass_on_a_retry_is_told_as_such() -> None:
     runs = [*both(PASSED, PASSED)[:2], ran(AFTER, DNS, FLAKY, tries=2), ran(AFTER, PODS, PASSED)]
     assert "passed only on try 2" in judged(*runs).sentence
 
@@ -72,49 +72,49 @@ def test_a_pass_on_a_retry_is_told_as_such():
 @pytest.mark.parametrize(
     ("after", "said"), [(SKIPPED, "was skipped"), (NO_IMAGE, "an image could not be had"), (LOST, "has no end")]
 )
-def test_what_can_not_be_told_is_unknown_not_passed(after, said):
+def test_what_can_not_be_told_is_unknown_not_passed(after, said) -> None:
     finding = judged(*both(PASSED, after, "because"))
     assert finding.verdict is Verdict.UNKNOWN
     assert said in finding.sentence
 
 
-def test_a_spec_that_was_not_run_afterwards_is_unknown():
+def test_a_spec_that_was_not_run_afterwards_is_unknown() -> None:
     finding = judged(*both(PASSED, PASSED)[:3])
     assert finding.verdict is Verdict.UNKNOWN
     assert finding.sentence == f"{PODS} was not run after"
 
 
 @pytest.mark.parametrize("after", [PASSED, FAILED])
-def test_what_had_failed_before_does_not_count_and_is_told(after):
+def test_what_had_failed_before_does_not_count_and_is_told(after) -> None:
     finding = judged(*both(FAILED, after))
     assert finding.verdict is Verdict.HELD
     assert "1 others had not passed before" in finding.sentence
 
 
-def test_what_had_no_end_before_and_fails_after_is_unknown():
+def test_what_had_no_end_before_and_fails_after_is_unknown() -> None:
     finding = judged(*both(LOST, FAILED))
     assert finding.verdict is Verdict.UNKNOWN
     assert "has no end before" in finding.sentence
 
 
-def test_nothing_that_passed_before_shows_nothing():
+def test_nothing_that_passed_before_shows_nothing() -> None:
     runs = [ran(BEFORE, DNS, FAILED), ran(AFTER, DNS, FAILED)]
     finding = judged(*runs, specs=(DNS,))
     assert finding.verdict is Verdict.UNKNOWN
     assert "none of 1 specs passed before" in finding.sentence
 
 
-def test_without_before_a_failure_says_only_that_it_does_not_conform():
+def test_without_before_a_failure_says_only_that_it_does_not_conform() -> None:
     runs = both(PASSED, FAILED, "no answer")[2:]
     assert judged(*runs, before=False).reason == DOES_NOT
     assert judged(ran(AFTER, DNS, PASSED), ran(AFTER, PODS, PASSED), before=False).verdict is Verdict.HELD
 
 
-def test_no_specs_are_no_proof():
+def test_no_specs_are_no_proof() -> None:
     assert judged(specs=()).verdict is Verdict.UNKNOWN
 
 
-def test_it_is_made_again_from_its_recipe():
+def test_it_is_made_again_from_its_recipe() -> None:
     invariant = still_conforms((DNS,), before=True)
     assert invariant.recipe == Recipe("still_conforms", {"specs": [DNS], "before": True})
     assert judge(made_again(invariant.recipe), History.of_records([])).verdict is Verdict.UNKNOWN
@@ -126,23 +126,23 @@ class TestDuring:
     def judged(self, *records, specs=("pods",)):
         return judge(conforms_during(specs, fault="power-off"), History.of_records(records))
 
-    def test_all_tries_inside_the_fault_count(self):
+    def test_all_tries_inside_the_fault_count(self) -> None:
         finding = self.judged(*self.FAULT, ran(DURING, "pods", PASSED, at=2), ran(DURING, "pods", PASSED, at=5))
         assert (finding.verdict, finding.figures["tried"]) == (Verdict.HELD, 2)
 
-    def test_one_that_failed_is_violated(self):
+    def test_one_that_failed_is_violated(self) -> None:
         finding = self.judged(*self.FAULT, ran(DURING, "pods", FAILED, "refused", at=2))
         assert (finding.verdict, finding.reason) == (Verdict.VIOLATED, NOT_DURING)
         assert "1.0 s after the fault landed: refused" in finding.sentence
 
     @pytest.mark.parametrize("at", [0.5, 8.5, 12])
-    def test_a_try_outside_of_the_fault_shows_nothing(self, at):
+    def test_a_try_outside_of_the_fault_shows_nothing(self, at) -> None:
         assert self.judged(*self.FAULT, ran(DURING, "pods", PASSED, at=at)).verdict is Verdict.UNKNOWN
 
-    def test_a_fault_that_never_landed_is_unknown(self):
+    def test_a_fault_that_never_landed_is_unknown(self) -> None:
         assert self.judged(ran(DURING, "pods", PASSED)).verdict is Verdict.UNKNOWN
 
-    def test_each_check_must_have_been_tried(self):
+    def test_each_check_must_have_been_tried(self) -> None:
         finding = self.judged(*self.FAULT, ran(DURING, "pods", PASSED, at=2), specs=("pods", "services"))
         assert finding.verdict is Verdict.UNKNOWN
         assert "services" in finding.sentence

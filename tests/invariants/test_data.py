@@ -39,20 +39,20 @@ def lost(*records: Record | list[Record], members: tuple[str, ...] = ("m0", "m1"
 # --- acknowledged writes
 
 
-def test_all_there_is_held_with_figures():
+def test_all_there_is_held_with_figures() -> None:
     finding = lost(wrote(1, 1, 40), wrote(2, 41, 43, ok=False), wrote(3, 44, 50), read("m0", 47), read("m1", 47))
     assert finding.verdict is HELD
     assert (finding.figures["acknowledged"], finding.figures["not_acknowledged"]) == (47, 3)
 
 
-def test_a_lost_write_is_violated_and_says_which_on_whom():
+def test_a_lost_write_is_violated_and_says_which_on_whom() -> None:
     finding = lost(wrote(1, 1, 40), read("m0", 40), read("m1", 40, "17-19", "23"))
     assert (finding.verdict, finding.reason) == (VIOLATED, "lost")
     assert finding.figures["lost"] == 4
     assert "m1 lacks 4 of 40 acknowledged writes: of c1 17-19, 23" in finding.sentence
 
 
-def test_what_a_member_lacks_that_is_still_behind_is_unknown():
+def test_what_a_member_lacks_that_is_still_behind_is_unknown() -> None:
     behind = replace(read("m1", 40, "17-40"), behind=True)
     finding = lost(wrote(1, 1, 40), read("m0", 40), behind)
     assert finding.verdict is UNKNOWN
@@ -61,59 +61,59 @@ def test_what_a_member_lacks_that_is_still_behind_is_unknown():
     assert lost(wrote(1, 1, 40), read("m0", 40), replace(read("m1", 40), behind=True)).verdict is HELD
 
 
-def test_what_may_be_lost_is_counted_and_held():
+def test_what_may_be_lost_is_counted_and_held() -> None:
     finding = lost(wrote(1, 1, 40), read("m0", 40, "39-40"), read("m1", 40), allowed=2)
     assert (finding.verdict, finding.figures["lost"]) == (HELD, 2)
     assert lost(wrote(1, 1, 40), read("m0", 40, "38-40"), read("m1", 40), allowed=2).verdict is VIOLATED
 
 
-def test_nothing_acknowledged_proves_nothing():
+def test_nothing_acknowledged_proves_nothing() -> None:
     assert lost(wrote(1, 1, 9, ok=False), read("m0", 0), read("m1", 0)).verdict is UNKNOWN
     assert lost().verdict is UNKNOWN
 
 
-def test_a_member_that_was_not_read_is_unknown():
+def test_a_member_that_was_not_read_is_unknown() -> None:
     finding = lost(wrote(1, 1, 40), read("m0", 40))
     assert finding.verdict is UNKNOWN
     assert "m1 was not read" in finding.sentence
 
 
-def test_a_client_that_was_not_looked_for_is_unknown():
+def test_a_client_that_was_not_looked_for_is_unknown() -> None:
     other = wrote(1, 1, 5, client="c2")
     assert lost(wrote(1, 1, 40), other, read("m0", 40), read("m1", 40)).verdict is UNKNOWN
 
 
-def test_read_before_the_last_acknowledgement_is_unknown():
+def test_read_before_the_last_acknowledgement_is_unknown() -> None:
     early = [read("m0", 40, at=1.1), read("m1", 40)]
     assert lost(wrote(1, 1, 40), *early).verdict is UNKNOWN
 
 
-def test_compared_with_other_numbers_than_were_recorded_is_unknown():
+def test_compared_with_other_numbers_than_were_recorded_is_unknown() -> None:
     assert lost(wrote(1, 1, 40), read("m0", 39), read("m1", 40)).verdict is UNKNOWN
     finding = lost(wrote(1, 1, 40), wrote(2, 41, 42, ok=False), read("m0", 40, "41"), read("m1", 40))
     assert (finding.verdict, "nobody acknowledged" in finding.sentence) == (UNKNOWN, True)
 
 
-def test_writers_that_were_not_heard_are_unknown():
+def test_writers_that_were_not_heard_are_unknown() -> None:
     gap = Blind(3.0, "writes:db", 4.0, "it died")
     assert lost(wrote(1, 1, 40), gap, read("m0", 40), read("m1", 40)).verdict is UNKNOWN
     assert lost(wrote(1, 1, 40), gap, read("m0", 40, "3"), read("m1", 40)).verdict is VIOLATED
 
 
-def test_numbers_that_were_left_out_or_told_twice_are_unknown():
+def test_numbers_that_were_left_out_or_told_twice_are_unknown() -> None:
     for second in (wrote(2, 45, 50), wrote(2, 38, 50), wrote(0.5, 0, 0)):
         both = 40 + second.count
         assert lost(wrote(1, 1, 40), second, read("m0", both), read("m1", both)).verdict is UNKNOWN
     assert lost(wrote(1, 2, 40), read("m0", 39), read("m1", 39)).verdict is UNKNOWN
 
 
-def test_the_last_reading_counts():
+def test_the_last_reading_counts() -> None:
     late = [read("m0", 40, "40", at=10), read("m0", 40, at=20), read("m1", 40)]
     assert lost(wrote(1, 1, 40), *late).verdict is HELD
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-def test_a_store_that_drops_is_convicted_of_exactly_what_it_dropped(fates: list[tuple[bool, bool]]):
+def test_a_store_that_drops_is_convicted_of_exactly_what_it_dropped(fates: list[tuple[bool, bool]]) -> None:
     """Each write: is it acknowledged, is it kept. No mix makes the checker invent a loss or overlook one."""
     writes = [wrote(n, n, n, ok=ok) for n, (ok, _) in enumerate(fates, start=1)]
     there = {n for n, (_, kept) in enumerate(fates, start=1) if kept}
@@ -134,11 +134,11 @@ def served(within_s: float, *records: Record | list[Record], **span: object) -> 
     return judge(served_again_within("db", within_s, **span), history(*records))  # type: ignore[arg-type]
 
 
-def test_always_served_is_held():
+def test_always_served_is_held() -> None:
     assert served(1.0, wrote(0, 1, 9, took_s=1.0), wrote(1.1, 10, 30, took_s=1.0)).verdict is HELD
 
 
-def test_refused_until_served_again_is_measured():
+def test_refused_until_served_again_is_measured() -> None:
     records = [
         wrote(0, 1, 9),
         wrote(0.3, 10, 11, ok=False, took_s=1.5),
@@ -151,29 +151,29 @@ def test_refused_until_served_again_is_measured():
     assert "for 2.0 s from 0.3 s on; allowed were 1.9 s (refused)" in finding.sentence
 
 
-def test_a_slow_answer_counts_as_away():
+def test_a_slow_answer_counts_as_away() -> None:
     assert served(3.0, wrote(0, 1, 9), wrote(0.2, 10, 10, took_s=4.0), wrote(4.3, 11, 20)).verdict is VIOLATED
 
 
-def test_another_client_that_is_served_is_enough():
+def test_another_client_that_is_served_is_enough() -> None:
     slow = wrote(0.0, 1, 1, ok=False, took_s=5.0, client="c2")
     assert served(1.0, slow, *[wrote(n * 0.2, n + 1, n + 1) for n in range(26)]).verdict is HELD
 
 
-def test_never_served_again_is_violated():
+def test_never_served_again_is_violated() -> None:
     finding = served(2.0, wrote(0, 1, 9), *[wrote(0.3 + n, 10 + n, 10 + n, ok=False, took_s=0.9) for n in range(5)])
     assert finding.verdict is VIOLATED
     assert "were not again" in finding.sentence
     assert served(2.0, wrote(0, 1, 9, ok=False)).verdict is VIOLATED
 
 
-def test_nobody_tried_is_unknown():
+def test_nobody_tried_is_unknown() -> None:
     assert served(2.0).verdict is UNKNOWN
     assert served(1.0, wrote(0, 1, 9), wrote(30, 10, 19)).verdict is UNKNOWN
     assert served(9.0, wrote(0, 1, 9), Blind(0.2, "writes:db", 1.0, "died"), wrote(1.0, 10, 19)).verdict is UNKNOWN
 
 
-def test_only_the_faults_time_is_judged():
+def test_only_the_faults_time_is_judged() -> None:
     records = [wrote(0, 1, 1, ok=False, took_s=4.0), *[wrote(4 + n * 0.2, n + 2, n + 2) for n in range(40)]]
     assert served(1.0, *records, fault(6.0, 9.0), fault="cut").verdict is HELD
     assert served(1.0, *records).verdict is VIOLATED
@@ -191,12 +191,12 @@ def disk(*records: Record | list[Record], limit_mib: int = 900, **options: objec
     return judge(disk_use_bounded(["m0"], limit_bytes=limit_mib << 20, **options), history(*records))  # type: ignore[arg-type]
 
 
-def test_a_saw_tooth_is_bounded():
+def test_a_saw_tooth_is_bounded() -> None:
     finding = disk(use(100, 200, 300, 120, 310, 130, 320, 140))
     assert (finding.verdict, finding.figures["most_bytes_m0"]) == (HELD, 320 << 20)
 
 
-def test_growing_is_violated():
+def test_growing_is_violated() -> None:
     finding = disk(use(100, 200, 300, 400, 500, 600, 700, 800))
     assert (finding.verdict, finding.reason) == (VIOLATED, "grows")
     assert "at most 600 MiB in the first three quarters of 7 s, 800 MiB in the last" in finding.sentence
@@ -241,12 +241,12 @@ def test_peaks_that_differ_by_chance_are_no_growth() -> None:
     assert disk(use(*[300, 340, 305, 342, 303, 341, 304, 344, 306, 350])).verdict is HELD
 
 
-def test_above_the_limit_is_violated_whatever_comes_after():
+def test_above_the_limit_is_violated_whatever_comes_after() -> None:
     finding = disk(use(100, 950, 100, 100, 100))
     assert (finding.verdict, finding.reason) == (VIOLATED, "over-limit")
 
 
-def test_disks_that_were_not_looked_at_are_unknown():
+def test_disks_that_were_not_looked_at_are_unknown() -> None:
     assert disk(use(100, 110)).verdict is UNKNOWN
     assert disk(use(100, 110, 100, 110, every_s=6.0)).verdict is UNKNOWN
     assert disk(use(100, 110, 100, 110, 100), window=Window(0.0, 30.0)).verdict is UNKNOWN
@@ -264,13 +264,13 @@ def member(at: float, name: str, change: str = "listed", **fields: object) -> Re
     return pod(at, name, change, workload="mysql", **fields)
 
 
-def test_nobody_evicted_is_held_and_needs_the_end_seen():
+def test_nobody_evicted_is_held_and_needs_the_end_seen() -> None:
     assert evictions(member(0, "m0"), member(0, "m1"), saw_the_end()).verdict is HELD
     assert evictions(member(0, "m0")).verdict is UNKNOWN
     assert evictions(pod(0, "web-1"), saw_the_end()).verdict is UNKNOWN
 
 
-def test_an_evicted_member_is_violated_with_the_kubelets_words():
+def test_an_evicted_member_is_violated_with_the_kubelets_words() -> None:
     said = ClusterEvent(5.1, "Pod/ns/m1", "Evicted", "The node was low on resource: ephemeral-storage. ", "Warning")
     gone = member(5.0, "m1", "modified", phase="Failed", reason="Evicted")
     finding = evictions(member(0, "m0"), member(0, "m1"), gone, said, saw_the_end())
@@ -280,6 +280,6 @@ def test_an_evicted_member_is_violated_with_the_kubelets_words():
     assert evictions(member(0, "m1"), said).figures["evicted"] == 1
 
 
-def test_a_crashed_member_was_not_evicted():
+def test_a_crashed_member_was_not_evicted() -> None:
     crashed = member(5.0, "m0", "modified", restarts=3, containers=("m0-4",))
     assert evictions(member(0, "m0"), crashed, saw_the_end()).verdict is HELD

@@ -37,25 +37,25 @@ def starting(*records: Record, undone: float = 90.0) -> Finding:
     )
 
 
-def test_pods_that_start_in_time_are_held():
+def test_pods_that_start_in_time_are_held() -> None:
     finding = starting(spare(12.0, change="added"), spare(14.5, ready=True))
     assert finding.verdict is HELD
     assert finding.figures["slowest_s"] == 2.5
 
 
-def test_a_pod_that_does_not_start_for_want_of_handles():
+def test_a_pod_that_does_not_start_for_want_of_handles() -> None:
     finding = starting(spare(12.0, change="added"), refused(13.0))
     assert (finding.verdict, finding.reason) == (VIOLATED, "too-many-open-files")
 
 
-def test_a_pod_that_starts_late_or_for_another_reason():
+def test_a_pod_that_starts_late_or_for_another_reason() -> None:
     late = starting(spare(12.0, change="added"), spare(80.0, ready=True))
     assert (late.verdict, late.reason) == (VIOLATED, "no-start")
     other = starting(spare(12.0, change="added"), refused(13.0, "another"))
     assert (other.verdict, other.reason) == (VIOLATED, "no-start")
 
 
-def test_a_pod_that_was_refused_is_known_to_be_kept_before_one_that_is_slow():
+def test_a_pod_that_was_refused_is_known_to_be_kept_before_one_that_is_slow() -> None:
     assert starting(spare(12.0, change="added"), spare(30.0, ready=True)).verdict is HELD
     kept = starting(spare(12.0, change="added"), refused(13.0), spare(30.0, ready=True))
     assert (kept.verdict, kept.reason) == (VIOLATED, "too-many-open-files")
@@ -65,14 +65,14 @@ def test_a_pod_that_was_refused_is_known_to_be_kept_before_one_that_is_slow():
     assert starting(spare(12.0, change="added"), undone=30.0).verdict is UNKNOWN
 
 
-def test_a_pod_that_had_no_time_is_unknown():
+def test_a_pod_that_had_no_time_is_unknown() -> None:
     assert starting(spare(12.0, change="added"), spare(22.0, ready=True), undone=20.0).verdict is UNKNOWN
     assert starting().verdict is UNKNOWN
     assert starting(spare(5.0, change="added")).verdict is UNKNOWN
     assert judge(pods_start("spare", fault=EAT, within_s=60.0), history(saw_the_end())).verdict is UNKNOWN
 
 
-def test_what_the_recorder_did_not_see_is_unknown():
+def test_what_the_recorder_did_not_see_is_unknown() -> None:
     records = [spare(12.0, change="added"), spare(14.5, ready=True)]
     seen = history(fault(10.0, 90.0, EAT), could_not_see_the_end(), records)
     assert judge(pods_start("spare", fault=EAT, within_s=60.0), seen).verdict is UNKNOWN
@@ -87,7 +87,7 @@ def released(*records: Record) -> Finding:
     return judge(invariant, history(faults, saw_the_end(), list(records)))
 
 
-def test_pods_that_waited_start_when_handles_are_there_again():
+def test_pods_that_waited_start_when_handles_are_there_again() -> None:
     finding = released(
         spare(12.0, change="added"),
         spare(23.0, ready=True),
@@ -99,13 +99,13 @@ def test_pods_that_waited_start_when_handles_are_there_again():
     assert finding.figures["slowest_s"] == 4.0
 
 
-def test_a_pod_that_stays_away_after_the_release():
+def test_a_pod_that_stays_away_after_the_release() -> None:
     assert released(spare(12.0, change="added")).verdict is VIOLATED
     late = released(spare(12.0, change="added"), spare(36.0, ready=True))
     assert (late.verdict, late.reason) == (VIOLATED, "late")
 
 
-def test_without_a_pod_that_had_to_wait_nothing_is_shown():
+def test_without_a_pod_that_had_to_wait_nothing_is_shown() -> None:
     assert released().verdict is UNKNOWN
     assert released(spare(12.0, change="added"), spare(14.0, ready=True)).verdict is UNKNOWN
     assert released(spare(12.0, change="added"), spare(15.0, deleting=True)).verdict is UNKNOWN
@@ -121,7 +121,7 @@ def asks(target: str, pattern: str, by: str = "port 1", start: float = 0.0, node
     ]
 
 
-def test_dns_is_judged_apart_from_other_probes():
+def test_dns_is_judged_apart_from_other_probes() -> None:
     others = asks("web", "-" * 20)
     assert judge(dns_answers(1.0, nodes=("worker",)), history(others, asks("dns", "+" * 20))).verdict is HELD
     down = asks("dns", "+++" + "-" * 10 + "+++")
@@ -129,11 +129,11 @@ def test_dns_is_judged_apart_from_other_probes():
     assert judge(dns_answers(1.0, nodes=("worker",)), history(others)).verdict is UNKNOWN
 
 
-def test_an_existing_connection_that_lives():
+def test_an_existing_connection_that_lives() -> None:
     assert judge(existing_connections(1.0, nodes=("worker",)), history(asks("echo", "+++--+++"))).verdict is HELD
 
 
-def test_a_connection_that_was_made_anew_is_broken():
+def test_a_connection_that_was_made_anew_is_broken() -> None:
     records = [*asks("echo", "++++"), *asks("echo", "++++", "port 2", 0.8)]
     finding = judge(existing_connections(1.0, nodes=("worker",)), history(records))
     assert (finding.verdict, finding.reason) == (VIOLATED, "broken")
@@ -144,7 +144,7 @@ def test_a_connection_that_was_made_anew_is_broken():
     assert finding.verdict is UNKNOWN
 
 
-def test_a_connection_that_is_silent_too_long():
+def test_a_connection_that_is_silent_too_long() -> None:
     finding = judge(existing_connections(1.0, nodes=("worker",)), history(asks("echo", "++" + "-" * 10 + "++")))
     assert (finding.verdict, finding.reason) == (VIOLATED, "outage")
 
@@ -159,7 +159,7 @@ def counted(*used: int, limit: int = 1024, subject: str = CONTAINERD) -> list[Re
     return samples
 
 
-def test_a_limit_that_is_reached():
+def test_a_limit_that_is_reached() -> None:
     invariant = handle_limit_not_reached("worker", "containerd")
     assert judge(invariant, history(counted(40, 900, 1021))).verdict is HELD
     finding = judge(invariant, history(counted(40, 1022)))
@@ -171,7 +171,7 @@ def test_a_limit_that_is_reached():
     assert judge(invariant, history(counted(40, 41), blind)).verdict is UNKNOWN
 
 
-def test_a_daemon_that_runs_out_has_to_say_so():
+def test_a_daemon_that_runs_out_has_to_say_so() -> None:
     invariant = failure_shows({"containerd": "worker"})
     assert judge(invariant, history(counted(40, 1024))).verdict is VIOLATED
     said = SaidTooMany(2.0, *CONTAINERD.split("/"), 3, "")
@@ -181,7 +181,7 @@ def test_a_daemon_that_runs_out_has_to_say_so():
     assert judge(failure_shows({}), history()).verdict is UNKNOWN
 
 
-def test_an_event_about_a_pod_speaks_for_the_runtime_only():
+def test_an_event_about_a_pod_speaks_for_the_runtime_only() -> None:
     records = counted(20, 30, limit=30, subject="worker/kube-proxy")
     assert judge(failure_shows({"kube-proxy": "worker"}), history(records, refused(2.0))).verdict is VIOLATED
 
@@ -191,7 +191,7 @@ def processes(at: float, pid: int, start: int) -> DaemonProcesses:
     return DaemonProcesses(at, node, daemon, (ProcessId(pid, start),))
 
 
-def test_a_daemon_that_was_restarted():
+def test_a_daemon_that_was_restarted() -> None:
     invariant = daemons_not_restarted({"containerd": "worker"})
     same = [*counted(40, 41, 42, 43), processes(0.0, 131, 500)]
     harm = fault(1.0, 2.5, EAT)
@@ -201,7 +201,7 @@ def test_a_daemon_that_was_restarted():
     assert judge(daemons_not_restarted({}), history(harm)).verdict is UNKNOWN
 
 
-def test_a_daemon_that_nobody_looked_at_after_the_fault_may_have_been_restarted():
+def test_a_daemon_that_nobody_looked_at_after_the_fault_may_have_been_restarted() -> None:
     invariant = daemons_not_restarted({"containerd": "worker"})
     seen = [*counted(40, 41, 42), processes(0.0, 131, 500)]
     assert judge(invariant, history(seen, fault(1.0, 9.0, EAT))).verdict is UNKNOWN

@@ -29,13 +29,13 @@ def of_machines(*records: Record) -> Verdict:
     return judge(one_node_per_machine(), history(TWO, asked(20), saw_the_end(30.0), list(records))).verdict
 
 
-def test_machines_of_their_own_are_held():
+def test_machines_of_their_own_are_held() -> None:
     finding = judge(one_node_per_machine(), history(TWO, asked(20), saw_the_end(30.0)))
     assert finding.verdict is HELD
     assert finding.figures["nodes"] == 2
 
 
-def test_a_second_node_of_one_machine_is_a_duplicate():
+def test_a_second_node_of_one_machine_is_a_duplicate() -> None:
     records = [says(5.0, "c", "m1", "10.0.0.1", "kind://x")]
     finding = judge(one_node_per_machine(), history(TWO, asked(20), saw_the_end(30.0), records))
     assert (finding.verdict, finding.reason) == (VIOLATED, "duplicate")
@@ -43,40 +43,40 @@ def test_a_second_node_of_one_machine_is_a_duplicate():
     assert "c and a" in finding.sentence
 
 
-def test_one_identifier_is_enough():
+def test_one_identifier_is_enough() -> None:
     assert of_machines(says(5.0, "c", "m3", "10.0.0.2")) is VIOLATED
     assert of_machines(says(5.0, "c", "m3", "10.0.0.3")) is HELD
 
 
-def test_a_node_that_took_the_place_of_one_that_is_gone_is_no_duplicate():
+def test_a_node_that_took_the_place_of_one_that_is_gone_is_no_duplicate() -> None:
     assert of_machines(NodeIdentity(4.0, "a", None), says(5.0, "c", "m1", "10.0.0.1")) is HELD
 
 
-def test_a_duplicate_that_went_again_still_counts():
+def test_a_duplicate_that_went_again_still_counts() -> None:
     assert of_machines(says(5.0, "c", "m1", "10.0.0.1"), NodeIdentity(6.0, "c", None)) is VIOLATED
 
 
-def test_copied_machines_that_were_alike_before_do_not_count():
+def test_copied_machines_that_were_alike_before_do_not_count() -> None:
     alike = [says(0.0, "a", "m1", "10.0.0.1"), says(0.0, "b", "m1", "10.0.0.2")]
     finding = judge(one_node_per_machine(), history(alike, asked(20), saw_the_end(30.0)))
     assert finding.verdict is HELD
     assert finding.figures["alike_before"] == 1
 
 
-def test_a_gap_in_the_asking_is_unknown():
+def test_a_gap_in_the_asking_is_unknown() -> None:
     gap = [s for s in asked(20) if not 5.0 < s.at < 12.0]
     assert judge(one_node_per_machine(), history(TWO, gap, saw_the_end(30.0))).verdict is UNKNOWN
 
 
-def test_a_node_that_nobody_could_ask_is_unknown():
+def test_a_node_that_nobody_could_ask_is_unknown() -> None:
     assert of_machines(node(5.0, "c", change="added"), node(5.2, "c", change="deleted")) is UNKNOWN
 
 
-def test_nobody_asked_is_unknown():
+def test_nobody_asked_is_unknown() -> None:
     assert judge(one_node_per_machine(), history(saw_the_end(30.0))).verdict is UNKNOWN
 
 
-def test_ready_throughout():
+def test_ready_throughout() -> None:
     seen = [node(0.0, "a", change="listed"), node(3.0, "a"), node(4.0, "b", "Unknown")]
     assert judge(ready_throughout(("a",)), history(seen, saw_the_end())).verdict is HELD
     finding = judge(ready_throughout(("a",)), history(seen, node(5.0, "a", "Unknown"), saw_the_end()))
@@ -93,7 +93,7 @@ def away(*records: Record, undone: float = 30.0) -> Verdict:
     return judge(invariant, history(fault(5.0, undone, "rename-node"), saw_the_end(), list(records))).verdict
 
 
-def test_a_renamed_node_shows_that_it_is_away():
+def test_a_renamed_node_shows_that_it_is_away() -> None:
     assert away(node(0.0, "a", change="listed"), node(22.0, "a", "Unknown")) is HELD
     assert away(node(0.0, "a", change="listed")) is VIOLATED
     assert away(node(0.0, "a", change="listed"), node(27.0, "a", "Unknown")) is VIOLATED

@@ -22,18 +22,18 @@ def judged(invariant: Invariant, *records: object) -> Finding:
 
 
 @each
-def test_a_quiet_workload_is_held(invariant):
+def test_a_quiet_workload_is_held(invariant) -> None:
     assert judged(invariant, pod(0, "a"), pod(0, "b"), pod(5, "a", "modified"), saw_the_end()).verdict is HELD
 
 
 @each
-def test_no_pod_is_unknown(invariant):
+def test_no_pod_is_unknown(invariant) -> None:
     assert judged(invariant, saw_the_end()).verdict is UNKNOWN
     assert judged(invariant, pod(0, "a", workload="other"), saw_the_end()).verdict is UNKNOWN
 
 
 @each
-def test_without_the_recorders_last_word_it_is_unknown(invariant):
+def test_without_the_recorders_last_word_it_is_unknown(invariant) -> None:
     assert judged(invariant, pod(0, "a")).verdict is UNKNOWN
     assert judged(invariant, pod(0, "a"), saw_the_end(100, "nodes")).verdict is UNKNOWN
     assert judged(invariant, pod(0, "a"), saw_the_end(50), could_not_see_the_end(100)).verdict is UNKNOWN
@@ -41,7 +41,7 @@ def test_without_the_recorders_last_word_it_is_unknown(invariant):
 
 
 @each
-def test_incomplete_blindness_is_unknown_complete_is_not(invariant):
+def test_incomplete_blindness_is_unknown_complete_is_not(invariant) -> None:
     blind = Blind(3.0, "watch:pods", 9.0, "the API server does not answer", complete=False)
     assert judged(invariant, pod(0, "a"), blind, saw_the_end()).verdict is UNKNOWN
     complete = msgspec.structs.replace(blind, complete=True)
@@ -51,12 +51,12 @@ def test_incomplete_blindness_is_unknown_complete_is_not(invariant):
 
 
 @pytest.mark.parametrize("make", [nothing_terminated, no_container_restarted, same_pods])
-def test_a_fault_that_never_landed_is_unknown(make):
+def test_a_fault_that_never_landed_is_unknown(make) -> None:
     assert judged(make("web", fault="cut"), pod(0, "a"), saw_the_end()).verdict is UNKNOWN
 
 
 @pytest.mark.parametrize("make", [nothing_terminated, no_container_restarted, same_pods])
-def test_a_window_is_held_by_what_happened_in_it_alone(make):
+def test_a_window_is_held_by_what_happened_in_it_alone(make) -> None:
     records = [pod(0, "a"), pod(20, "a", "modified", deleting=True), pod(21, "a", "deleted"), *saw_the_end()]
     assert judged(make("web", window=Window(5, 10)), *records).verdict is HELD
     early = [pod(0, "a"), *saw_the_end(7)]
@@ -82,7 +82,7 @@ def terminated(*records: object) -> Finding:
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
-def test_each_end_of_a_pod_has_its_reason(last, reason):
+def test_each_end_of_a_pod_has_its_reason(last, reason) -> None:
     finding = terminated(pod(0, "a"), pod(0, "b"), last)
     assert (finding.verdict, finding.reason) == (VIOLATED, reason)
     assert finding.figures == {"pods": 2, "terminated": 1, "first_s": 7}
@@ -90,14 +90,14 @@ def test_each_end_of_a_pod_has_its_reason(last, reason):
     assert "1 of 2 pods of web" in finding.sentence
 
 
-def test_the_taint_managers_event_tells_the_reason_too():
+def test_the_taint_managers_event_tells_the_reason_too() -> None:
     event = ClusterEvent(6.9, "Pod/ns/a", "TaintManagerEviction", "Marking for deletion Pod ns/a")
     assert terminated(pod(0, "a"), event, pod(7, "a", "modified", deleting=True)).reason == "taint-eviction"
     other = msgspec.structs.replace(event, regarding="Pod/ns/b")
     assert terminated(pod(0, "a"), other, pod(7, "a", "modified", deleting=True)).reason == "deleted"
 
 
-def test_one_taint_eviction_among_deletions_gives_the_reason():
+def test_one_taint_eviction_among_deletions_gives_the_reason() -> None:
     finding = terminated(
         pod(0, "a"),
         pod(0, "b"),
@@ -109,7 +109,7 @@ def test_one_taint_eviction_among_deletions_gives_the_reason():
     assert finding.figures["first_s"] == 6
 
 
-def test_a_pod_counts_once():
+def test_a_pod_counts_once() -> None:
     finding = terminated(
         pod(0, "a"),
         pod(6, "a", "modified", deleting=True),
@@ -119,23 +119,23 @@ def test_a_pod_counts_once():
     assert finding.figures["terminated"] == 1
 
 
-def test_a_pod_that_was_on_its_way_out_before_does_not_count():
+def test_a_pod_that_was_on_its_way_out_before_does_not_count() -> None:
     leaving = pod(0, "old", deleting=True)
     assert terminated(leaving, pod(0, "a"), pod(3, "old", "deleted")).verdict is HELD
     assert terminated(leaving, pod(3, "old", "deleted")).verdict is UNKNOWN
 
 
-def test_a_pod_that_came_and_went_counts():
+def test_a_pod_that_came_and_went_counts() -> None:
     assert terminated(pod(0, "a"), pod(4, "b", "added"), pod(5, "b", "deleted")).verdict is VIOLATED
 
 
-def test_a_violation_that_was_seen_is_one_however_blind_the_rest():
+def test_a_violation_that_was_seen_is_one_however_blind_the_rest() -> None:
     blind = Blind(3.0, "watch:pods", 9.0, "frozen", complete=False)
     finding = judged(nothing_terminated("web"), pod(0, "a"), pod(2, "a", "deleted"), blind)
     assert finding.verdict is VIOLATED
 
 
-def test_a_restart_is_no_termination():
+def test_a_restart_is_no_termination() -> None:
     assert terminated(pod(0, "a"), pod(7, "a", "modified", restarts=1, containers=("a-2",))).verdict is HELD
 
 
@@ -146,33 +146,33 @@ def restarted(*records: object) -> Finding:
     return judged(no_container_restarted("web"), *records, saw_the_end())
 
 
-def test_another_container_id_is_a_restart_even_with_the_same_count():
+def test_another_container_id_is_a_restart_even_with_the_same_count() -> None:
     finding = restarted(pod(0, "a"), pod(0, "b"), pod(7, "a", "modified", containers=("a-2",)))
     assert (finding.verdict, finding.reason) == (VIOLATED, "restarted")
     assert finding.figures["pods_restarted"] == 1
     assert "first in a at 7.0 s" in finding.sentence
 
 
-def test_a_higher_count_is_a_restart_even_with_the_same_id():
+def test_a_higher_count_is_a_restart_even_with_the_same_id() -> None:
     assert restarted(pod(0, "a"), pod(7, "a", "modified", restarts=1)).reason == "restarted"
 
 
-def test_a_container_that_stopped_and_stayed_away():
+def test_a_container_that_stopped_and_stayed_away() -> None:
     finding = restarted(pod(0, "a"), pod(7, "a", "modified", containers=()))
     assert (finding.verdict, finding.reason) == (VIOLATED, "stopped")
 
 
-def test_a_status_that_is_lost_for_a_while_is_no_restart():
+def test_a_status_that_is_lost_for_a_while_is_no_restart() -> None:
     records = [pod(0, "a"), pod(5, "a", "modified", containers=()), pod(7, "a", "modified")]
     assert restarted(*records).verdict is HELD
 
 
-def test_containers_that_end_with_their_pod_are_no_restart():
+def test_containers_that_end_with_their_pod_are_no_restart() -> None:
     records = [pod(0, "b"), pod(0, "a"), pod(5, "a", "modified", deleting=True, containers=()), pod(7, "a", "deleted")]
     assert restarted(*records).verdict is HELD
 
 
-def test_a_pod_that_is_still_starting_is_judged_from_when_it_is_complete():
+def test_a_pod_that_is_still_starting_is_judged_from_when_it_is_complete() -> None:
     starting = [
         pod(1, "a", "added", containers=()),
         pod(2, "a", "modified", containers=("x",)),
@@ -183,7 +183,7 @@ def test_a_pod_that_is_still_starting_is_judged_from_when_it_is_complete():
     assert restarted(*starting, pod(4, "a", "modified", containers=("y",))).reason == "stopped"
 
 
-def test_pods_without_any_container_seen_are_unknown():
+def test_pods_without_any_container_seen_are_unknown() -> None:
     assert restarted(pod(0, "a", containers=())).verdict is UNKNOWN
 
 
@@ -194,18 +194,18 @@ def compared(*records: object) -> Finding:
     return judged(same_pods("web"), *records, saw_the_end())
 
 
-def test_a_replaced_pod_is_violated_and_counted():
+def test_a_replaced_pod_is_violated_and_counted() -> None:
     finding = compared(pod(0, "a"), pod(0, "b"), pod(5, "c", "added"), pod(6, "a", "deleted"))
     assert (finding.verdict, finding.reason) == (VIOLATED, "replaced")
     assert finding.figures == {"pods": 2, "lost": 1, "new": 1}
 
 
-def test_the_same_name_with_another_uid_is_another_pod():
+def test_the_same_name_with_another_uid_is_another_pod() -> None:
     reborn = PodChange(7, "ns", "a", "another-uid", "added", workload="web")
     assert compared(pod(0, "a"), pod(6, "a", "deleted"), reborn).verdict is VIOLATED
 
 
-def test_a_recording_that_began_before_the_workload_is_unknown():
+def test_a_recording_that_began_before_the_workload_is_unknown() -> None:
     assert compared(pod(3, "a", "added")).verdict is UNKNOWN
 
 

@@ -29,19 +29,19 @@ def judged(invariant: Invariant, *records: Record | list[Record]) -> Finding:
     return judge(invariant, history(*records))
 
 
-def test_followed_at_every_look_is_held():
+def test_followed_at_every_look_is_held() -> None:
     finding = judged(replication_runs(["m1", "m2"]), looks("m1", "+++++"), looks("m2", "+++++"))
     assert (finding.verdict, finding.figures["looks"]) == (HELD, 10)
 
 
-def test_a_replica_that_stopped_is_violated_and_says_why():
+def test_a_replica_that_stopped_is_violated_and_says_why() -> None:
     why = NotFollowing(2.0, "m1", "IO Yes, SQL No: Error 'Duplicate entry'")
     finding = judged(replication_runs(["m1", "m2"]), looks("m1", "++-++"), why, looks("m2", "+++++"))
     assert (finding.verdict, finding.reason) == (VIOLATED, "stopped")
     assert "m1 did not follow at 2.0 s: IO Yes, SQL No: Error 'Duplicate entry'" in finding.sentence
 
 
-def test_a_replica_that_was_not_looked_at_is_unknown():
+def test_a_replica_that_was_not_looked_at_is_unknown() -> None:
     assert judged(replication_runs(["m1", "m2"]), looks("m1", "+++++")).verdict is UNKNOWN
     assert judged(replication_runs(["m1"]), looks("m1", "++      ++")).verdict is UNKNOWN
     gap = Blind(1.0, "members:mysql", 9.0, "it ended")
@@ -61,23 +61,23 @@ def test_a_replica_that_was_not_looked_at_is_unknown():
         ([], UNKNOWN),
     ],
 )
-def test_versions(seen: list[str], verdict: Verdict):
+def test_versions(seen: list[str], verdict: Verdict) -> None:
     records: list[Record] = [ServerVersion(1.0, f"pod-{n}", each, version_in(each)) for n, each in enumerate(seen)]
     assert judged(server_version_not_affected(), records).verdict is verdict
 
 
-def test_an_affected_server_is_named():
+def test_an_affected_server_is_named() -> None:
     finding = judged(server_version_not_affected(), ServerVersion(1.0, "shop/db-0", "8.0.12", (8, 0, 12)))
     assert finding.reason == "affected-version"
     assert "shop/db-0 is MySQL 8.0.12" in finding.sentence
 
 
-def test_version_in_what_a_server_says():
+def test_version_in_what_a_server_says() -> None:
     assert version_in("mysqld  Ver 8.0.15 for Linux on x86_64 (MySQL Community Server - GPL)") == (8, 0, 15)
     assert version_in("latest") == ()
 
 
-def test_each_turn_must_have_been_seen_and_be_over():
+def test_each_turn_must_have_been_seen_and_be_over() -> None:
     turned = clock_was_turned("m0", [-1, -60])
     assert judged(turned, offsets(0.01, -1.02, 0.0, -60.1, 0.02)).verdict is HELD
     assert judged(turned, offsets(0.01, -1.02, 0.0)).reason == "not-turned"

@@ -27,7 +27,7 @@ WRITE = st.tuples(st.booleans(), st.floats(0.001, 1.0), st.sampled_from(["", "re
 
 
 @given(st.lists(WRITE, max_size=40))
-def test_each_write_is_in_one_batch_with_its_own_outcome(tmp_path_factory, writes):  # type: ignore[no-untyped-def]
+def test_each_write_is_in_one_batch_with_its_own_outcome(tmp_path_factory, writes) -> None:  # type: ignore[no-untyped-def]
     lines = packed(tmp_path_factory.getbasetemp() / "lines", writes)
     numbers = [(n, line) for line in lines for n in range(line["first"], line["last"] + 1)]
     assert [n for n, _ in numbers] == list(range(1, len(writes) + 1))
@@ -36,7 +36,7 @@ def test_each_write_is_in_one_batch_with_its_own_outcome(tmp_path_factory, write
         assert took_s <= SLOW_S or line["first"] == line["last"]
 
 
-def test_quick_writes_are_packed(tmp_path: Path):
+def test_quick_writes_are_packed(tmp_path: Path) -> None:
     lines = packed(tmp_path / "lines", [(True, 0.001, "")] * 1000)
     assert len(lines) <= 5
     assert lines[0]["took_s"] <= 0.26
