@@ -151,7 +151,7 @@ WRITERS = {
     "run.live.say",
     "setup.steps._line",
     "session.pytest_specs.check",
-    "session.hooks.pytest_terminal_summary",  # tables of visible cells
+    "session.ending.pytest_terminal_summary",  # tables of visible cells
     "cli.results.report", "cli.images.image_list", "cli.images._print_node_images", "cli.mutants.mutant_list",
     "cli.conformance.conformance_list", "cli.machine._print_checks", "cli.comparison._compare",  # tables
     "__main__.main",  # a sentence of ours

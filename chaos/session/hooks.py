@@ -4,7 +4,6 @@ chaos.plugin wakes it, and says when.
 """
 
 import sys
-from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -16,10 +15,8 @@ from typing import Any
 
 import psutil
 import pytest
-from rich.console import Console
 
 from chaos.basics.signals import Handlers, interrupt
-from chaos.basics.system import write_escapes
 from chaos.basics.visible import line
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.clusters.way import kubeconfig_files
@@ -30,26 +27,24 @@ from chaos.hosts import limits, places
 from chaos.hosts.bundles import normal_version
 from chaos.hosts.ownership import hand_back
 from chaos.plugin import run_id, worker_input
-from chaos.report.table import fact_table, verdict_table
-from chaos.results.saved import SavedRun, load
+from chaos.results.saved import load
 from chaos.run import case, durations, undo
 from chaos.run.deadline import DEADLINE, Deadline, in_time
 from chaos.run.incident import replay_of
-from chaos.run.lab import CONFORMANCE, NOT_RUN, Lab
+from chaos.run.lab import Lab
 from chaos.run.live import View
 from chaos.run.options import Options, misnamed, options_of
 from chaos.run.pool import check_name
 from chaos.run.stage import LeftOutError
-from chaos.session import candidates, planning, pytest_specs, showing, stopwatch, telling
-from chaos.session.preparing import Preparing, prepare
+from chaos.session import candidates, ending, planning, pytest_specs, showing, stopwatch, telling
+from chaos.session.ending import NO_RERUN
+from chaos.session.preparing import PREPARING, Preparing, prepare
 from chaos.session.run import Judged, Run, claim, settle, wish_of, wishes_of
 from chaos.session.showing import IDLE, SHOWING
 from chaos.subjects.upgrade.kubeadm import NEVER
 
 SETUP = "set-up"
-NO_RERUN = "no replay or spec was tried again: a second try would hide what the first one has shown"
-SECOND_TRIES = ("reruns", "retries")  # options of plugins that try again
-PLUGINS = (planning, showing, pytest_specs)
+PLUGINS = (planning, showing, pytest_specs, ending)
 HOW_TO_UNDO = "give --ordeal-undo"
 
 
@@ -67,7 +62,6 @@ SHOWN = pytest.StashKey[_Shown]()
 LAB = pytest.StashKey[Lab | None]()
 LAP = pytest.StashKey[stopwatch.Lap]()
 CONFORM = pytest.StashKey[Wish]()
-PREPARING = pytest.StashKey[Preparing]()
 NEXT = pytest.StashKey[pytest.Item | None]()
 HANDLERS = pytest.StashKey[Handlers]()
 TRIED = pytest.StashKey[bool]()
@@ -379,44 +373,6 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
             shown = config.stash.get(SHOWING, None)
             close(directory, telling.reporter(config), {IDLE: str(shown.idle)} if shown else {})
             hand_back()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The table of verdicts, the tables that suites made, and where the results are."""
-    root, run = options_of(config).results, run_id(config)
-    if not (root / run / "results.json").is_file():
-        return
-    saved = load(root, run)
-    if any(config.getoption(each, None) for each in SECOND_TRIES):
-        telling.write(terminalreporter, NO_RERUN)
-    if not saved.outcomes:
-        return
-    terminalreporter.section("verdicts")
-    writer = config.get_terminal_writer()
-    write_escapes(writer._file)
-    console = Console(file=writer._file, width=max(writer.fullwidth, 100), markup=False)
-    console.print(verdict_table(saved.outcomes))
-    for outcome in saved.outcomes:
-        for name, rows in outcome.tables.items():
-            console.print(fact_table(name, rows))
-    if IDLE in saved.measured:
-        telling.write(terminalreporter, f"{IDLE}: {saved.measured[IDLE]}")
-    lanes = len(getattr(config.option, "tx", None) or ())
-    if PREPARING in config.stash and config.stash[PREPARING].failure:
-        telling.write(terminalreporter, f"set-up did not reach its end: {config.stash[PREPARING].failure}")
-    for each in (*_not_conformed(saved), *planning.summary(saved), *planning.more_than_the_tour(saved, lanes)):
-        telling.write(terminalreporter, each)
-    telling.write(terminalreporter, f"results: {saved.path}")
-    page = saved.path.with_name("report.html")
-    if page.is_file():
-        telling.write(terminalreporter, f"report:  {page}")
-
-
-def _not_conformed(saved: SavedRun) -> list[str]:
-    """Why specs were left out that would have been run by default, and after how many replays."""
-    said = [str((o.facts or {}).get(CONFORMANCE, "")) for o in saved.outcomes]
-    reasons = Counter(each.removeprefix(NOT_RUN) for each in said if each.startswith(NOT_RUN))
-    return [f"upstream's specs were not run after {n} replays: {reason}" for reason, n in reasons.items()]
 
 
 def _is_ours(item: pytest.Item) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from chaos.basics.signals import as_interrupts
 from chaos.run.turn import hold_setup, hold_works
 
@@ -99,3 +101,6 @@ def _end(process: "subprocess.Popen[str] | subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+PREPARING = pytest.StashKey[Preparing]()

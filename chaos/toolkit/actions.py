@@ -36,7 +36,8 @@ from chaos.subjects.volumes.driver import InstallRbdLock
 from chaos.subjects.volumes.workload import VolumeWriter
 from chaos.toolkit import settings
 from chaos.toolkit.making import LEFT_OUT, Function, made, nodes_named, one_node, step, taking_back, written
-from chaos.toolkit.session import SESSION, Reported, activity, always, reported
+from chaos.toolkit.reported import Reported, reported
+from chaos.toolkit.session import SESSION, activity, always
 from chaos.toolkit.settings import Configuration
 from chaos.toolkit.words import DEFAULTS, SAID
 from chaos.workloads.web import Web

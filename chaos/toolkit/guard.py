@@ -21,7 +21,8 @@ from typing import Any
 from chaos.basics.scrub import scrubbed
 from chaos.basics.visible import visible
 from chaos.judge.base import Verdict
-from chaos.toolkit.session import SESSION, reported, say
+from chaos.toolkit.reported import reported
+from chaos.toolkit.session import SESSION, say
 
 __all__ = ["after_activity_control", "after_experiment_control"]
 

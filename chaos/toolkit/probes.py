@@ -13,7 +13,8 @@ from chaos.judge import availability, load_all, pods, start
 from chaos.judge.base import Figure, Invariant, Recipe, Verdict, judge, made_again, made_by, promises
 from chaos.record.records import NodeChange
 from chaos.toolkit.making import Function, made, step, written
-from chaos.toolkit.session import SESSION, Reported, always, reported, reported_finding
+from chaos.toolkit.reported import Reported, reported, reported_finding
+from chaos.toolkit.session import SESSION, always
 from chaos.toolkit.words import DEFAULTS, SAID
 
 UNREACHABLE_NO_EXECUTE = "node.kubernetes.io/unreachable:NoExecute"

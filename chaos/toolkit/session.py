@@ -31,7 +31,7 @@ from chaos.errors import OrdealError
 from chaos.harm.base import Fault, Plan, inject
 from chaos.hosts import places
 from chaos.hosts.ownership import hand_back
-from chaos.judge.base import Finding, Verdict
+from chaos.judge.base import Verdict
 from chaos.record.history import History
 from chaos.results.results import Outcome
 from chaos.run import case, suites, undo
@@ -46,7 +46,6 @@ from chaos.workloads.web import Deployed
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Reported = dict[str, object]
 
 HARDENED = "hardened"
 HOW_TO_UNDO = "say `undo: true` in the configuration"
@@ -448,28 +447,3 @@ def _watched(name: str) -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def reported(outcome: Outcome) -> Reported:
-    """As JSON, for Chaos Toolkit's journal."""
-    return {
-        "verdict": str(outcome.verdict),
-        "outcome": "passed" if outcome.passed else "failed",  # as a text, which a tolerance can ask for
-        "passed": outcome.passed,
-        "why": outcome.why,
-        "incident": outcome.id,
-        "control": outcome.control,
-        "findings": [reported_finding(f) for f in outcome.findings],
-        "histories": [str(path) for path in outcome.histories],
-    }
-
-
-def reported_finding(finding: Finding) -> Reported:
-    """As JSON, for Chaos Toolkit's journal."""
-    return {
-        "invariant": finding.invariant,
-        "verdict": str(finding.verdict),
-        "sentence": finding.sentence,
-        "reason": finding.reason,
-        "figures": dict(finding.figures),
-    }
