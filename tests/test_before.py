@@ -78,11 +78,11 @@ def test_the_results_and_all_their_recordings_are_read(old: Old) -> None:
     assert not old.run.unreadable()
 
 
-def test_the_recordings_hold_every_kind_of_record_but_one(old: Old) -> None:
+def test_the_recordings_hold_every_kind_of_record_but_two(old: Old) -> None:
     """Nothing was run of upstream's specs."""
     own = {kind for kind, made in kinds().items() if made.__module__ == records.__name__}
     there = {each.kind for path in old.run.histories for each in old.run.history(path)}
-    assert own - there == {"spec"}
+    assert own - there == {"spec", "unreadable"}  # of these the second is a fact of a node that could not be had
     assert "unread" not in there
 
 
@@ -91,7 +91,7 @@ def test_what_it_kept_as_observations_are_the_subjects_records_by_now(old: Old) 
     there = {each.kind for path in old.run.histories for each in old.run.history(path)}
     was = {kind for kind in kinds() if was_observation(kind) is not None}
     assert was & there == {
-        *("daemon-processes", "said-too-many-open-files", "node-identity", "redis-not-whole"),
+        *("daemon-processes", "said-too-many-open-files", "node-identity", "kernel-memory-limit"),
         *("volume-held-by", "written"),
     }
 

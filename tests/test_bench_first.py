@@ -72,16 +72,14 @@ def test_what_replays_say_of_their_begin_is_no_verdict() -> None:
 
 def test_the_patterns_are_those_of_what_is_said() -> None:
     """Where the lines are changed in the product, this bench must follow."""
-    sources = ("hosts/binaries.py", "setup/steps.py", "cli/machine.py", "session/hooks.py")
+    sources = ("hosts/binaries.py", "setup/steps.py", "cli/machine.py", "session/run.py")
     said = {name: (ROOT / "chaos" / name).read_text() for name in sources}
     assert 'f"built {title} in {' in said["hosts/binaries.py"]
     assert 'f"done: {step.title}, {' in said["setup/steps.py"]
     assert '"nothing is missing: ' in said["cli/machine.py"]
     assert '"take it back with: ' in said["cli/machine.py"].replace('f"', '"')
     assert '"nothing was changed on this machine but the cache"' in said["cli/machine.py"]
-    assert (
-        "=== {outcome.id}: {outcome.verdict}, {'passed' if outcome.passed else 'FAILED'}: " in said["session/hooks.py"]
-    )
+    assert "=== {outcome.id}: {outcome.verdict}, {'passed' if outcome.passed else 'FAILED'}: " in said["session/run.py"]
     assert BUILT.search("  built kubernetes 1.34.4 in 627 s")
 
 
