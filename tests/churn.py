@@ -68,7 +68,12 @@ def witness(revision: str, *etcdctl: str) -> None:
     argv = [*etcdctl, "watch", "--prefix", "/registry/pods/", "--rev", revision, "-w", "json"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as watch:
         assert watch.stdout is not None
-        threading.Thread(target=lambda: (sys.stdin.read(), watch.kill()), daemon=True).start()
+
+        def end_with_stdin() -> None:
+            sys.stdin.read()
+            watch.kill()
+
+        threading.Thread(target=end_with_stdin, daemon=True).start()
         for line in watch.stdout:
             for event in msgspec.json.decode(line)["Events"] or ():
                 print("delete" if event.get("type") else "put", event["kv"]["mod_revision"], flush=True)

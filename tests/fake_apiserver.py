@@ -320,8 +320,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _note(self) -> None:
         held: Any = self.connection
-        subject = (held.getpeercert() or {}).get("subject", ()) if isinstance(held, ssl.SSLSocket) else ()
-        name = next((value for part in subject for key, value in part if key == "commonName"), "")
+        shown: Any = (held.getpeercert() or {}) if isinstance(held, ssl.SSLSocket) else {}
+        name = next((value for part in shown.get("subject", ()) for key, value in part if key == "commonName"), "")
         self.api.asked.append(Asked(self.path, self.headers, name))
 
     def _exec(self, command: list[str]) -> None:

@@ -150,7 +150,7 @@ def as_root(folder: Path, *argv: str, sudo: str) -> "subprocess.CompletedProcess
         "AWS_PROFILE": "two\nlines and 'quotes'",
         "BASH_FUNC_say%%": "() { echo; }",
     }
-    command = [FOLDER / "as-root.sh", *argv]
+    command = [str(FOLDER / "as-root.sh"), *argv]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 

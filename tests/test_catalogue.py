@@ -12,10 +12,11 @@ from chaos.clusters.abilities import ABILITIES
 from chaos.clusters.base import KIND, SIMULATED
 from chaos.errors import OrdealError
 from chaos.hosts import mutants, workload_recipes
+from chaos.hosts.places import suites_dir
 from chaos.judge import catalogue
 from chaos.judge.catalogue import POSTMORTEMS, Incident, find, incidents
 from chaos.run.incident import PLAIN, SHAPES, Load, incident
-from chaos.run.suites import by_incident, suites, suites_dir
+from chaos.run.suites import by_incident, suites
 
 ROOT = Path(__file__).resolve().parents[1]
 

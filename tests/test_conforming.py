@@ -12,6 +12,7 @@ import pytest
 from chaos.basics.waiting import WaitedInVainError
 from chaos.clusters.base import KIND, SIMULATED, ClusterRef, Node
 from chaos.clusters.shape import Shape
+from chaos.conformance import during, images, program
 from chaos.conformance.rounds import DEFAULT, Wish
 from chaos.errors import OrdealError
 from chaos.harm.base import Fault
@@ -79,12 +80,12 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     versions = ["1.34.4"]
     FakeRounds.states = {}
     monkeypatch.setattr(conforming, "server_version", lambda _: _cluster().kubernetes)
-    monkeypatch.setattr(conforming.program, "find", lambda v: SimpleNamespace(version=v) if v in versions else None)
-    monkeypatch.setattr(conforming.images, "provide", lambda *_, **__: None)
-    monkeypatch.setattr(conforming.images, "agnhost", lambda *_, **__: "agnhost")
+    monkeypatch.setattr(program, "find", lambda v: SimpleNamespace(version=v) if v in versions else None)
+    monkeypatch.setattr(images, "provide", lambda *_, **__: None)
+    monkeypatch.setattr(images, "agnhost", lambda *_, **__: "agnhost")
     monkeypatch.setattr(conforming, "chosen", lambda _: ())
     monkeypatch.setattr(conforming, "Rounds", FakeRounds)
-    monkeypatch.setattr(conforming.during, "Checks", FakeChecks)
+    monkeypatch.setattr(during, "Checks", FakeChecks)
     monkeypatch.setattr(conforming, "upstreams_namespaces", lambda _: ())
     return versions
 
@@ -222,7 +223,7 @@ def test_an_e2e_test_that_is_not_built_is_said_and_an_error_only_where_it_was_as
 def test_images_that_cannot_be_had_are_said_and_an_error_only_where_specs_were_asked_for(
     made: Callable[[Wish], Conforming], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conforming.images, "obstacle", lambda *_: "agnhost can't be had")
+    monkeypatch.setattr(images, "obstacle", lambda *_: "agnhost can't be had")
     c = made(DEFAULT)
     assert not c.around(_cluster(), AFTER)
     assert c.not_run == "agnhost can't be had"
@@ -249,7 +250,7 @@ def test_a_file_system_that_the_next_replay_measures_is_left_alone_unless_asked(
 
 @pytest.mark.parametrize(("harm", "checked"), [(PowerOff("cp"), True), (PowerOff("w1"), False), (ScaleToZero(), False)])
 def test_during_harm_it_is_checked_what_is_documented(
-    made: Callable[[Wish], Conforming], harm: Fault, checked: bool
+    made: Callable[[Wish], Conforming], harm: Fault[Any], checked: bool
 ) -> None:
     c, history, deployed = made(EVERYTHING), History.of_records([]), list[object]()
 

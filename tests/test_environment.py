@@ -2,8 +2,10 @@
 
 import re
 import tomllib
+from email.message import Message
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import cast
 
 import pytest
 from packaging.requirements import Requirement
@@ -90,7 +92,7 @@ def test_what_is_locked_is_whole_and_can_be_installed_on_the_oldest_python() -> 
     there = {canonicalize_name(each.name): each for each in distributions()}
     found = [there[name] for name in locked if name in there]
     assert len(found) > 0.9 * len(locked)
-    wanted = {each.name: each.metadata.get("Requires-Python", "") for each in found}
+    wanted = {each.name: cast("Message", each.metadata).get("Requires-Python", "") for each in found}
     assert not {name: of for name, of in wanted.items() if not SpecifierSet(of).contains(oldest)}
     surroundings = {"python_version": declared.removeprefix(">="), "python_full_version": oldest, "extra": ""}
     needs = [(each.name, Requirement(text)) for each in found for text in each.requires or ()]

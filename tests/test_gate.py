@@ -12,6 +12,7 @@ import pytest
 from chaos.basics.waiting import eventually
 from chaos.cli import gate
 from chaos.cli.gate import Version
+from chaos.conformance import program
 from chaos.errors import OrdealError
 from chaos.report.compare import compare, load_side
 from tests.report.made import outcome, results
@@ -77,7 +78,7 @@ def test_versions_take_turns_and_their_results_are_compared(tmp_path: Path, stan
 def test_specs_are_run_where_both_sides_have_them(
     tmp_path: Path, stand_in: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate.program, "find", lambda _: object())
+    monkeypatch.setattr(program, "find", lambda _: object())
     gate.run(BASE, CANDIDATE, repeats=1, arguments=[], results=tmp_path, report=print, pytest=stand_in)
     assert "--ordeal-conform" not in (tmp_path / "calls").read_text()
 

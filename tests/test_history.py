@@ -21,8 +21,9 @@ from chaos.record.records import (
     Stored,
     Writes,
 )
+from chaos.record.registry import Record
 
-ONE_OF_EACH = [
+ONE_OF_EACH: list[Record] = [
     NodeChange(0.1, "n", "listed", "True", taints=("k:NoExecute",), zone="a", address="10.0.0.1", resource_version="1"),
     PodChange(0.2, "ns", "p", "uid", "added", containers=("c1", "c2"), deleting=True, resource_version="2"),
     ClusterEvent(0.3, "Pod/ns/p", "Killing", "line\nbreak and ünïcode"),
@@ -38,7 +39,7 @@ ONE_OF_EACH = [
 ]
 
 
-def test_every_kind_of_record_comes_back_from_disk(tmp_path) -> None:
+def test_every_kind_of_record_comes_back_from_disk(tmp_path: Path) -> None:
     history = History(tmp_path / "deep" / "history.jsonl")
     for record in ONE_OF_EACH:
         history.add(record)
@@ -46,7 +47,7 @@ def test_every_kind_of_record_comes_back_from_disk(tmp_path) -> None:
     assert list(History.load(tmp_path / "deep" / "history.jsonl")) == ONE_OF_EACH
 
 
-def test_a_record_is_on_disk_when_add_returns(tmp_path) -> None:
+def test_a_record_is_on_disk_when_add_returns(tmp_path: Path) -> None:
     history = History(tmp_path / "h.jsonl")
     history.add(Phase(1.0, "hold"))
     assert list(History.load(tmp_path / "h.jsonl")) == [Phase(1.0, "hold")]
@@ -54,7 +55,7 @@ def test_a_record_is_on_disk_when_add_returns(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 10, 60])
-def test_a_last_line_cut_by_a_kill_is_left_out(tmp_path, cut) -> None:
+def test_a_last_line_cut_by_a_kill_is_left_out(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "h.jsonl"
     history = History(path)
     for record in ONE_OF_EACH:
@@ -64,7 +65,7 @@ def test_a_last_line_cut_by_a_kill_is_left_out(tmp_path, cut) -> None:
     assert list(History.load(path)) == ONE_OF_EACH[:-1]
 
 
-def test_a_bad_line_in_the_middle_is_an_error_that_names_it(tmp_path) -> None:
+def test_a_bad_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path) -> None:
     path = tmp_path / "h.jsonl"
     history = History(path)
     history.add(Phase(1.0, "hold"))
@@ -74,7 +75,7 @@ def test_a_bad_line_in_the_middle_is_an_error_that_names_it(tmp_path) -> None:
         History.load(path)
 
 
-def test_many_threads_lose_nothing_and_tear_no_line(tmp_path) -> None:
+def test_many_threads_lose_nothing_and_tear_no_line(tmp_path: Path) -> None:
     history = History(tmp_path / "h.jsonl")
 
     def write(name: str) -> None:
@@ -120,7 +121,7 @@ def test_a_full_disk_is_told_and_ends_no_recording() -> None:
     assert [p.name for p in history.of(Phase)] == ["hold", "heal"]
 
 
-def test_figures_judged_again_are_the_same_to_the_last_digit(tmp_path) -> None:
+def test_figures_judged_again_are_the_same_to_the_last_digit(tmp_path: Path) -> None:
     history = History(tmp_path / "h.jsonl", began=0.0, began_wall=1.7e9)
     records = [Sample(1 / 3, "slab", "n", 20242432), Sample(2 / 3, "slab", "n", 20242432.5)]
     for record in records:
@@ -140,7 +141,7 @@ def test_figures_judged_again_are_the_same_to_the_last_digit(tmp_path) -> None:
         (b'"step":"landed"', b'"stop":"landed"', "missing required field `step`"),
     ],
 )
-def test_an_edited_line_is_an_error_that_says_what_is_wrong(tmp_path, old, new, says) -> None:
+def test_an_edited_line_is_an_error_that_says_what_is_wrong(tmp_path: Path, old: bytes, new: bytes, says: str) -> None:
     history = History(tmp_path / "h.jsonl", began_wall=1.7e9)
     history.add(FaultStep(1.0, "cut", "landed"))
     history.add(Phase(2.0, "hold"))
@@ -152,7 +153,7 @@ def test_an_edited_line_is_an_error_that_says_what_is_wrong(tmp_path, old, new, 
         History.load(tmp_path / "h.jsonl")
 
 
-def test_a_clock_that_goes_back_is_an_error(tmp_path) -> None:
+def test_a_clock_that_goes_back_is_an_error(tmp_path: Path) -> None:
     history = History(tmp_path / "h.jsonl")
     history.add(FaultStep(5.0, "cut", "landed"))
     history.add(FaultStep(3.0, "cut", "undone"))

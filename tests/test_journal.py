@@ -15,6 +15,7 @@ from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
 from chaos.record.journal import Journal, TakenError, adopt, pending
 from chaos.record.journal import _pending_in as pending_in
+from tests.moments import Moments
 
 REF = ClusterRef("kind", "ordeal", "/tmp/kubeconfig", "kind-ordeal")
 
@@ -40,7 +41,7 @@ def start_writer(path: Path) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.parametrize("time", [1, 2, 3])
-def test_a_killed_writer_leaves_every_promise_it_made(tmp_path, moments, time) -> None:
+def test_a_killed_writer_leaves_every_promise_it_made(tmp_path: Path, moments: Moments, time: int) -> None:
     path = tmp_path / "run.jsonl"
     writer = start_writer(path)
     assert writer.stdout is not None
@@ -60,7 +61,7 @@ def test_a_killed_writer_leaves_every_promise_it_made(tmp_path, moments, time) -
     assert all(p.saved["number"] == n for n, p in found.items())
 
 
-def test_a_line_cut_short_is_left_out(tmp_path) -> None:
+def test_a_line_cut_short_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     journal = Journal(path)
     journal.planned("cut", REF, {"node": "a"})
@@ -70,7 +71,7 @@ def test_a_line_cut_short_is_left_out(tmp_path) -> None:
     assert [p.saved for p in pending(tmp_path)] == [{"node": "a"}]
 
 
-def test_an_adopted_journal_does_not_go_on_in_a_cut_line(tmp_path) -> None:
+def test_an_adopted_journal_does_not_go_on_in_a_cut_line(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     journal = Journal(path)
     entry = journal.planned("cut", REF, {"node": "a"})
@@ -97,7 +98,9 @@ def room_for(size_bytes: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("room_bytes", [0, 1, 20])
-def test_an_entry_that_the_disk_takes_only_in_part_is_refused_and_leaves_nothing(tmp_path, room_bytes) -> None:
+def test_an_entry_that_the_disk_takes_only_in_part_is_refused_and_leaves_nothing(
+    tmp_path: Path, room_bytes: int
+) -> None:
     """A part would pass for a cut line, so for harm that was never done; and the next entry would go on in it."""
     path = tmp_path / "run.jsonl"
     with Journal(path) as journal:
@@ -110,7 +113,7 @@ def test_an_entry_that_the_disk_takes_only_in_part_is_refused_and_leaves_nothing
     assert [(p.saved, p.last_error) for p in pending(tmp_path)] == [({"node": "a"}, "not yet")]
 
 
-def test_a_damaged_line_in_the_middle_is_an_error(tmp_path) -> None:
+def test_a_damaged_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     journal = Journal(path)
     journal.planned("cut", REF, {})
@@ -120,7 +123,7 @@ def test_a_damaged_line_in_the_middle_is_an_error(tmp_path) -> None:
         pending(tmp_path)
 
 
-def test_a_live_run_is_left_alone(tmp_path) -> None:
+def test_a_live_run_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     writer = start_writer(path)
     assert writer.stdout is not None
@@ -136,14 +139,14 @@ def test_a_live_run_is_left_alone(tmp_path) -> None:
     assert pending(tmp_path)
 
 
-def test_two_in_one_process_do_not_share_a_journal(tmp_path) -> None:
+def test_two_in_one_process_do_not_share_a_journal(tmp_path: Path) -> None:
     first = Journal(tmp_path / "run.jsonl")
     with pytest.raises(TakenError, match="belongs to a run that is alive"):
         Journal(tmp_path / "run.jsonl")
     first.close()
 
 
-def test_pending_is_newest_first_and_knows_the_last_error(tmp_path) -> None:
+def test_pending_is_newest_first_and_knows_the_last_error(tmp_path: Path) -> None:
     with Journal(tmp_path / "run.jsonl") as journal:
         first = journal.planned("cut", REF, {"node": "a"})
         second = journal.planned("power-off", REF, {"node": "b"})
@@ -156,7 +159,7 @@ def test_pending_is_newest_first_and_knows_the_last_error(tmp_path) -> None:
     assert found[0].cluster == REF
 
 
-def test_a_journal_with_nothing_pending_is_removed(tmp_path) -> None:
+def test_a_journal_with_nothing_pending_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     with Journal(path) as journal:
         journal.undone(journal.planned("cut", REF, {}))
@@ -164,7 +167,7 @@ def test_a_journal_with_nothing_pending_is_removed(tmp_path) -> None:
     assert pending(tmp_path) == ()
 
 
-def test_an_adopted_journal_goes_on_counting_and_is_removed_when_all_is_undone(tmp_path) -> None:
+def test_an_adopted_journal_goes_on_counting_and_is_removed_when_all_is_undone(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     with Journal(path) as journal:
         entry = journal.planned("cut", REF, {})
@@ -178,7 +181,7 @@ def test_an_adopted_journal_goes_on_counting_and_is_removed_when_all_is_undone(t
         assert gone is None
 
 
-def test_a_journal_that_cannot_be_written_is_one_sentence(tmp_path) -> None:
+def test_a_journal_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OrdealError, match="so no fault is injected"):
         Journal(tmp_path / "file" / "run.jsonl")

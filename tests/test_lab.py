@@ -16,6 +16,7 @@ from chaos.harm.base import FaultError, inject
 from chaos.judge.base import Invariant, Verdict, held, judge, violated
 from chaos.judge.catalogue import Control, Incident
 from chaos.judge.pods import nothing_terminated
+from chaos.record import evidence
 from chaos.record.evidence import Piece
 from chaos.record.history import History
 from chaos.record.journal import Journal
@@ -76,14 +77,14 @@ def test_a_workload_that_does_not_become_ready_leaves_evidence_of_why(
 
     lab, _ = made(tmp_path)
     lab.stage._journal = SimpleNamespace(planned=lambda *_: None)  # type: ignore[assignment]
-    lab.stage._cluster = SimpleNamespace(ref=ClusterRef("kind", "c", ""), nodes=lambda: [SimpleNamespace(name="n1")])  # type: ignore[assignment]
+    lab.stage._cluster = SimpleNamespace(ref=ClusterRef("kind", "c", ""), nodes=lambda: [SimpleNamespace(name="n1")])
     taken: list[tuple[Sequence[str], str]] = []
 
     def collect(_: object, nodes: Sequence[str], where: Path, *, since_wall: float) -> tuple[Piece, ...]:
         taken.append((nodes, where.name))
         return (Piece("pods.json", where / "pods.json"),)
 
-    monkeypatch.setattr(module.evidence, "collect", collect)
+    monkeypatch.setattr(evidence, "collect", collect)
     with pytest.raises(OrdealError, match="not Ready"):
         lab.deploy(Never())
     assert taken == [(("n1",), "0-deploy-web")]
@@ -98,9 +99,9 @@ def test_a_cluster_whose_harm_stays_is_not_used_again_though_its_nodes_are_ready
     lab, _ = made(tmp_path)
     spoiled: list[str] = []
     lab.stage._pool = SimpleNamespace(spoiled=spoiled.append)  # type: ignore[assignment]
-    lab.stage._cluster = SimpleNamespace(ref=ClusterRef(SIMULATED, "c", ""), nodes=list)  # type: ignore[assignment]
+    lab.stage._cluster = SimpleNamespace(ref=ClusterRef(SIMULATED, "c", ""), nodes=list)
     monkeypatch.setattr(module, "inject", partial(inject, landing_within_s=SHORT_S, undone_within_s=SHORT_S))
-    monkeypatch.setattr(module.evidence, "collect", lambda *_, **__: ())
+    monkeypatch.setattr(evidence, "collect", lambda *_, **__: ())
     with Journal(tmp_path / "run.jsonl") as lab.journal:
         with pytest.raises(FaultError), how(lab, Harm(does)):
             pass
@@ -115,9 +116,9 @@ def test_evidence_of_a_fault_that_is_done_again_takes_nobodys_place(
         where.mkdir(parents=True)
         return (Piece("pods.json", where / "pods.json"),)
 
-    monkeypatch.setattr(module.evidence, "collect", collect)
+    monkeypatch.setattr(evidence, "collect", collect)
     lab, _ = made(tmp_path)
-    lab.stage._cluster = SimpleNamespace(nodes=list)  # type: ignore[assignment]
+    lab.stage._cluster = SimpleNamespace(nodes=list)
     for _ in range(3):
         lab.take_evidence("turn-clock", since_wall=0.0)
     folders = [piece.path.parent.name for piece in lab.evidence if piece.path is not None]
@@ -149,7 +150,11 @@ def test_a_hold_in_vain_is_no_error_and_is_told(tmp_path: Path) -> None:
 
 def test_a_control_holds_until_it_is_violated_for_its_own_reason(tmp_path: Path) -> None:
     lab, _ = made(tmp_path, "bad")
-    other, own = (Invariant("kept", lambda _, why=why: violated("no", reason=why)) for why in ("another", "broken"))
+
+    def violated_for(why: str) -> Invariant:
+        return Invariant("kept", lambda _: violated("no", reason=why))
+
+    other, own = violated_for("another"), violated_for("broken")
     assert lab.hold_until_shown(own, within_s=60)
     assert not lab.hold_until_shown(other, within_s=0.05)
     assert lab.hold_until_shown(Invariant("beside", lambda _: violated("no", reason="another")), within_s=60)

@@ -107,7 +107,8 @@ def test_a_pair_without_a_result_stands_out() -> None:
 def test_without_most_links_nothing_can_be_said() -> None:
     assert alike(history()).verdict is Verdict.UNKNOWN
     assert alike(links(pairs=("w1/w2",))).verdict is Verdict.UNKNOWN
-    dead: list[Record] = [NoResult(2.0, layer, *pair.split("/"), "refused") for layer in LAYERS for pair in PAIRS[:3]]
+    ends = [pair.split("/") for pair in PAIRS[:3]]
+    dead: list[Record] = [NoResult(2.0, layer, one, other, "refused") for layer in LAYERS for one, other in ends]
     half = [r for r in links().of(Sample) if not any(r.subject.endswith(p) for p in PAIRS[:3])]
     finding = alike(history(half, dead))
     assert finding.verdict is Verdict.UNKNOWN

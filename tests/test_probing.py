@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -75,7 +75,7 @@ class Server:
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[Server]:
     made = Server()
     yield made
     made.go_on.set()
@@ -96,14 +96,14 @@ def probing(
     cluster: HostNetwork | None = None,
     nodes: Sequence[str] = ("worker",),
     timeout_s: float = 10.0,
-):
+) -> Iterator[ServiceProbes]:
     with ServiceProbes(
         cluster or HostNetwork(), history, target="web", url=url, nodes=nodes, interval_s=0.05, timeout_s=timeout_s
     ) as probes:
         yield probes
 
 
-def soon(condition, what: str) -> None:
+def soon(condition: Callable[[], object], what: str) -> None:
     eventually(condition, within_s=60, what=what, every_s=0.02)
 
 
@@ -113,7 +113,7 @@ def prober_of(node: str) -> psutil.Process:
     return found[0]
 
 
-def test_answers_are_recorded_with_node_and_pod(server) -> None:
+def test_answers_are_recorded_with_node_and_pod(server: Server) -> None:
     history = History()
     before = history.now()
     with probing(history, server.url, nodes=("a", "b")):
@@ -126,7 +126,7 @@ def test_answers_are_recorded_with_node_and_pod(server) -> None:
     assert not psutil.Process().children()
 
 
-def test_an_outage_shows_as_failed_probes_between_good_ones(server) -> None:
+def test_an_outage_shows_as_failed_probes_between_good_ones(server: Server) -> None:
     history = History()
     with probing(history, server.url):
         server.status = 503
@@ -137,7 +137,7 @@ def test_an_outage_shows_as_failed_probes_between_good_ones(server) -> None:
     assert {p.error for p in failed} == {"HTTP 503"}
 
 
-def test_a_probe_that_hangs_does_not_delay_the_next(server) -> None:
+def test_a_probe_that_hangs_does_not_delay_the_next(server: Server) -> None:
     history = History()
     with probing(history, server.url, timeout_s=0.4):
         server.go_on.clear()
@@ -147,7 +147,7 @@ def test_a_probe_that_hangs_does_not_delay_the_next(server) -> None:
     assert any(later.at - earlier.at < earlier.took_s for earlier, later in pairwise(hung))
 
 
-def test_a_refused_connection_is_a_failed_probe(server) -> None:
+def test_a_refused_connection_is_a_failed_probe(server: Server) -> None:
     server.http.server_close()
     history = History()
     with probing(history, server.url):
@@ -156,7 +156,7 @@ def test_a_refused_connection_is_a_failed_probe(server) -> None:
     assert all("refused" in p.error or "Connect call failed" in p.error for p in history.of(Probe))
 
 
-def test_a_prober_that_dies_is_blindness_and_is_started_again(server, monkeypatch) -> None:
+def test_a_prober_that_dies_is_blindness_and_is_started_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chaos.record.probing.LOOK_EVERY_S", 0.2)
     history = History()
     with probing(history, server.url):
@@ -172,7 +172,9 @@ def test_a_prober_that_dies_is_blindness_and_is_started_again(server, monkeypatc
     assert [p for p in history.of(Probe) if p.at >= blind.until]
 
 
-def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(server, monkeypatch) -> None:
+def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("chaos.record.probing.SILENT_AFTER_S", 0.6)
     history = History()
     with probing(history, server.url):
@@ -191,7 +193,7 @@ def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(server, monkeypa
     assert any(blind.at <= stalled + 0.1 and blind.until >= resumed for blind in history.of(Blind))
 
 
-def test_a_restarted_node_gets_a_prober_in_its_new_network(server, monkeypatch) -> None:
+def test_a_restarted_node_gets_a_prober_in_its_new_network(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chaos.record.probing.LOOK_EVERY_S", 0.2)
     history, cluster = History(), HostNetwork()
     with probing(history, server.url, cluster):
@@ -203,7 +205,7 @@ def test_a_restarted_node_gets_a_prober_in_its_new_network(server, monkeypatch) 
     assert "another network namespace" in history.of(Blind)[0].why
 
 
-def test_a_node_that_stays_off_is_blind_until_the_end(server, monkeypatch) -> None:
+def test_a_node_that_stays_off_is_blind_until_the_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chaos.record.probing.LOOK_EVERY_S", 0.2)
     history, cluster = History(), HostNetwork()
     with probing(history, server.url, cluster):
@@ -216,7 +218,7 @@ def test_a_node_that_stays_off_is_blind_until_the_end(server, monkeypatch) -> No
     assert blind.until >= history.of(Probe)[-1].at
 
 
-def test_a_node_that_is_off_at_the_start_is_one_sentence(server, monkeypatch) -> None:
+def test_a_node_that_is_off_at_the_start_is_one_sentence(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chaos.record.probing.FIRST_PROBE_WITHIN_S", 0.5)
     cluster = HostNetwork()
     cluster.off = True
@@ -227,7 +229,7 @@ def test_a_node_that_is_off_at_the_start_is_one_sentence(server, monkeypatch) ->
         pass
 
 
-def test_a_killed_parent_leaves_no_prober(server, tmp_path) -> None:
+def test_a_killed_parent_leaves_no_prober(server: Server, tmp_path: Path) -> None:
     parent = tmp_path / "parent.py"
     parent.write_text(
         textwrap.dedent(f"""
@@ -259,7 +261,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def test_the_prober_ends_by_itself(server) -> None:
+def test_the_prober_ends_by_itself(server: Server) -> None:
     prober = Path(__file__).parents[1] / "chaos" / "record" / "prober.py"
     argv = [sys.executable, "-I", "-S", str(prober), "--url", server.url, "--for-s", "0.3"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
@@ -270,7 +272,7 @@ def test_the_prober_ends_by_itself(server) -> None:
 
 
 @pytest.mark.parametrize("wrong", [["--url", "ftp://x/"], ["--url", "http://127.0.0.1/", "--interval-s", "0"], []])
-def test_the_prober_refuses_wrong_options(wrong) -> None:
+def test_the_prober_refuses_wrong_options(wrong: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "chaos.record.prober", *wrong], capture_output=True, text=True, check=False
     )
@@ -286,7 +288,7 @@ def test_the_prober_is_light_to_start() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_monotonic_time_is_shared_with_the_prober(server) -> None:
+def test_monotonic_time_is_shared_with_the_prober(server: Server) -> None:
     history = History(began=time.monotonic() - 1000)
     with probing(history, server.url):
         soon(lambda: history.of(Probe), "a probe")
@@ -327,7 +329,7 @@ class EchoServer(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def serving(server: socketserver.BaseServer):
+def serving(server: socketserver.TCPServer) -> Iterator[int]:
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
         yield server.server_address[1]

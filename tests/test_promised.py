@@ -113,7 +113,7 @@ def test_what_only_a_recording_knows_is_bound_to_it() -> None:
 
 
 def test_specs_around_a_replay_may_be_judged_and_must_be_where_they_were_run() -> None:
-    ran = [SpecRun(0.5, BEFORE, "a", "passed", 1.0), SpecRun(5.0, AFTER, "a", "passed", 1.0)]
+    ran: list[Record] = [SpecRun(0.5, BEFORE, "a", "passed", 1.0), SpecRun(5.0, AFTER, "a", "passed", 1.0)]
     during = [*CUT, SpecRun(1.5, DURING, "calls", "passed", 0.1)]
     plain = judged(says(outage_at_most, 2.0), harm=(Cut,))
     register = Register(plain, hardened=True)

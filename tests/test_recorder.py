@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.timed
 
 
 @pytest.fixture
-def api(tmp_path: Path):
+def api(tmp_path: Path) -> Iterator[FakeApiServer]:
     with FakeApiServer(tmp_path) as server:
         yield server
 
 
 @pytest.fixture
-def impatient(monkeypatch) -> None:
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter deadlines, so that a test need not wait for them."""
     monkeypatch.setattr("chaos.record.stream.ANSWER_TIMEOUT_S", 0.5)
     monkeypatch.setattr("chaos.record.recorder.PULSE_TIMEOUT_S", 0.3)
@@ -45,7 +45,7 @@ def soon(condition: Callable[[], object], what: str = "the recorder to see it") 
     eventually(condition, within_s=15, what=what, every_s=0.01)
 
 
-def test_first_list_is_in_the_history_on_entry(api) -> None:
+def test_first_list_is_in_the_history_on_entry(api: FakeApiServer) -> None:
     for number in range(5):
         api.put("pods", f"p{number}")
     api.put("nodes", "n")
@@ -56,7 +56,7 @@ def test_first_list_is_in_the_history_on_entry(api) -> None:
         assert [n.name for n in history.of(NodeChange)] == ["n"]
 
 
-def test_changes_are_recorded_once_in_order(api) -> None:
+def test_changes_are_recorded_once_in_order(api: FakeApiServer) -> None:
     api.put("pods", "a")
     history = History()
     with Recorder(history, api.client):
@@ -73,7 +73,7 @@ def test_changes_are_recorded_once_in_order(api) -> None:
     assert not history.of(Blind)
 
 
-def test_events_from_before_are_not_recorded(api) -> None:
+def test_events_from_before_are_not_recorded(api: FakeApiServer) -> None:
     about = {"kind": "Pod", "namespace": "default", "name": "a"}
     api.put("events", "old", reason="TaintManagerEviction", involvedObject=about)
     history = History()
@@ -90,7 +90,7 @@ def test_events_from_before_are_not_recorded(api) -> None:
     )
 
 
-def test_a_doubled_event_is_recorded_once(api) -> None:
+def test_a_doubled_event_is_recorded_once(api: FakeApiServer) -> None:
     history = History()
     with Recorder(history, api.client):
         api.put("pods", "a")
@@ -100,7 +100,7 @@ def test_a_doubled_event_is_recorded_once(api) -> None:
     assert changes(history) == [("a", "added", "101"), ("a", "deleted", "102")]
 
 
-def test_a_server_that_goes_back_in_time_is_recorded_as_it_is(api) -> None:
+def test_a_server_that_goes_back_in_time_is_recorded_as_it_is(api: FakeApiServer) -> None:
     history = History()
     with Recorder(history, api.client):
         api.put("pods", "a", status={"phase": "Pending"})
@@ -112,7 +112,7 @@ def test_a_server_that_goes_back_in_time_is_recorded_as_it_is(api) -> None:
     assert seen == [("Pending", "101"), ("Running", "102"), ("Pending", "101")]
 
 
-def test_a_broken_watch_goes_on_where_it_broke(api) -> None:
+def test_a_broken_watch_goes_on_where_it_broke(api: FakeApiServer) -> None:
     history = History()
     with Recorder(history, api.client) as recorder:
         for number in range(6):
@@ -125,7 +125,7 @@ def test_a_broken_watch_goes_on_where_it_broke(api) -> None:
 
 
 @pytest.mark.parametrize("as_event", [False, True])
-def test_410_lists_again_and_compares(api, as_event) -> None:
+def test_410_lists_again_and_compares(api: FakeApiServer, as_event: bool) -> None:
     for name in ("stays", "changes", "goes"):
         api.put("pods", name)
     api.gone_as_event = as_event
@@ -152,7 +152,7 @@ def test_410_lists_again_and_compares(api, as_event) -> None:
     assert all(b.complete and b.until >= b.at for b in blind)
 
 
-def test_a_server_that_freezes_is_a_blindness_that_ends(api, impatient) -> None:
+def test_a_server_that_freezes_is_a_blindness_that_ends(api: FakeApiServer, impatient: None) -> None:
     history = History()
     with Recorder(history, api.client) as recorder:
         api.stall()
@@ -171,7 +171,7 @@ def test_a_server_that_freezes_is_a_blindness_that_ends(api, impatient) -> None:
     assert [name for name, _, _ in changes(history)] == ["unseen"]
 
 
-def test_a_recording_that_ends_blind_says_so(api, impatient) -> None:
+def test_a_recording_that_ends_blind_says_so(api: FakeApiServer, impatient: None) -> None:
     history = History()
     with Recorder(history, api.client):
         api.hanging.set()
@@ -182,7 +182,7 @@ def test_a_recording_that_ends_blind_says_so(api, impatient) -> None:
     assert blind == {"watch:nodes", "watch:pods", "watch:events"}
 
 
-def test_a_server_without_bookmarks_is_not_called_in_sync(api) -> None:
+def test_a_server_without_bookmarks_is_not_called_in_sync(api: FakeApiServer) -> None:
     api.bookmarks = False
     history = History()
     with Recorder(history, api.client) as recorder:
@@ -193,7 +193,7 @@ def test_a_server_without_bookmarks_is_not_called_in_sync(api) -> None:
         api.bookmarks = True
 
 
-def test_switch_lists_on_the_other_server_and_compares(api, tmp_path) -> None:
+def test_switch_lists_on_the_other_server_and_compares(api: FakeApiServer, tmp_path: Path) -> None:
     api.put("pods", "both")
     api.put("pods", "only-first")
     history = History()
@@ -215,13 +215,13 @@ def test_switch_lists_on_the_other_server_and_compares(api, tmp_path) -> None:
     assert all(b.complete for b in history.of(Blind))
 
 
-def test_a_refusal_is_one_sentence(api) -> None:
+def test_a_refusal_is_one_sentence(api: FakeApiServer) -> None:
     api.refuse = 403
     with pytest.raises(OrdealError, match="may not read nodes: 403"), Recorder(History(), api.client):
         pass
 
 
-def test_a_server_that_never_answers_is_given_up(api, impatient) -> None:
+def test_a_server_that_never_answers_is_given_up(api: FakeApiServer, impatient: None) -> None:
     api.stall()
     with (
         pytest.raises(WaitedInVainError, match="could not list everything"),
@@ -231,7 +231,7 @@ def test_a_server_that_never_answers_is_given_up(api, impatient) -> None:
     assert not [t.name for t in threading.enumerate() if t.name.startswith("recorder")]
 
 
-def test_a_pod_is_read_as_the_api_means_it(api) -> None:
+def test_a_pod_is_read_as_the_api_means_it(api: FakeApiServer) -> None:
     api.put(
         "pods",
         "p",
@@ -259,7 +259,7 @@ def test_a_pod_is_read_as_the_api_means_it(api) -> None:
     assert pod.reason == "DeletionByTaintManager"
 
 
-def test_a_node_is_read_as_the_api_means_it(api) -> None:
+def test_a_node_is_read_as_the_api_means_it(api: FakeApiServer) -> None:
     api.put(
         "nodes",
         "n",
@@ -294,7 +294,7 @@ ACTIONS = st.lists(
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=ACTIONS)
-def test_whatever_breaks_the_recorder_ends_with_the_servers_state(tmp_path, actions) -> None:
+def test_whatever_breaks_the_recorder_ends_with_the_servers_state(tmp_path: Path, actions: list[str]) -> None:
     history = History()
     with FakeApiServer(tmp_path) as api:
         for number in range(3):

@@ -13,7 +13,7 @@ from chaos.judge.base import Invariant, Verdict, held, judge
 from chaos.record import registry
 from chaos.record.history import History, UnreadError
 from chaos.record.records import FaultStep, Observation, Phase, Unread
-from chaos.record.registry import Seconds, kinds, load_all, record
+from chaos.record.registry import Record, Seconds, kinds, load_all, record
 from chaos.report.timeline import timeline
 
 
@@ -80,7 +80,7 @@ def test_two_with_one_kind_are_refused_with_both_files_and_what_to_do(
     monkeypatch.setitem(__import__("sys").modules, "other", other)
     twin = type("Heard", (), {"kind": "heard", "version": 1, "__module__": "other"})
     with pytest.raises(OrdealError) as refused:
-        record(twin)  # type: ignore[type-var]
+        record(twin)
     assert str(refused.value) == (
         f"{__file__} and /chaos/subjects/other/records.py both register the record kind 'heard': "
         "give Heard in the second one another kind"
@@ -90,7 +90,7 @@ def test_two_with_one_kind_are_refused_with_both_files_and_what_to_do(
 
 def test_a_subject_may_not_take_a_kind_of_the_framework() -> None:
     with pytest.raises(OrdealError, match=r"records\.py and .*test_registry\.py both register the record kind 'pod'"):
-        record(type("Mine", (), {"kind": "pod", "version": 1, "__module__": __name__}))  # type: ignore[type-var]
+        record(type("Mine", (), {"kind": "pod", "version": 1, "__module__": __name__}))
 
 
 def test_the_same_file_again_takes_its_own_place(heard: type[Heard]) -> None:
@@ -151,7 +151,8 @@ def test_an_observation_by_a_records_name_is_refused_where_it_is_made() -> None:
 def test_a_kind_that_is_not_known_is_kept_and_judged_around(tmp_path: Path) -> None:
     path = written(tmp_path / "h.jsonl", line("smelled", {"of": "smoke"}), line("phase", {"name": "hold"}, at=2.0))
     history = History.load(path)
-    assert list(history) == [Unread(1.0, "smelled", 1, "n", '{"of": "smoke"}'), Phase(2.0, "hold")]
+    kept: list[Record] = [Unread(1.0, "smelled", 1, "n", '{"of": "smoke"}'), Phase(2.0, "hold")]
+    assert list(history) == kept
     assert [p.name for p in history.of(Phase)] == ["hold"]
     assert [s.what for s in timeline(history).steps] == ["smelled of n", "phase hold"]
 

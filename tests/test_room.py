@@ -1,5 +1,6 @@
 """Before a run makes anything it says what it will need of the disks, and ends where there is clearly too little."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ import pytest
 
 from chaos.clusters.base import EXISTING, KIND, SIMULATED
 from chaos.errors import OrdealError
-from chaos.hosts import disk
+from chaos.hosts import disk, engine
 from chaos.hosts.disk import GIB, Disk
 from chaos.setup import room
 
@@ -15,9 +16,9 @@ from chaos.setup import room
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(room.engine, "find", lambda: None)
-    monkeypatch.setattr(room.engine, "DATA_ROOT", tmp_path / "engine" / "data")
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * GIB))
+    monkeypatch.setattr(engine, "find", lambda: None)
+    monkeypatch.setattr(engine, "DATA_ROOT", tmp_path / "engine" / "data")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * GIB))
 
 
 def test_what_is_on_one_file_system_is_needed_there_together(tmp_path: Path) -> None:
@@ -30,9 +31,9 @@ def test_what_is_on_one_file_system_is_needed_there_together(tmp_path: Path) -> 
 
 
 def test_the_engines_own_disk_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room.engine, "find", object)
+    monkeypatch.setattr(engine, "find", object)
     about = SimpleNamespace(here=True, data_root="/proc/its-data")  # on another file system
-    monkeypatch.setattr(room.engine, "info", lambda _: about)
+    monkeypatch.setattr(engine, "info", lambda _: about)
     results, of_engine = room.look(tmp_path, {KIND}, replays=1)
     assert (results.path, of_engine.path, of_engine.need_bytes) == (str(tmp_path), "/proc/its-data", room.KIND_BYTES)
 

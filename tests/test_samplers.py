@@ -1,14 +1,15 @@
 """What each subject asks again and again: its records, its gaps, and a source that is away for a while."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from math import inf
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
+from kubernetes.client import ApiClient
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.errors import OrdealError
@@ -21,7 +22,7 @@ from chaos.subjects.handles.records import IN_USE, LIMIT, OPEN, TIME_WAIT, Daemo
 from chaos.subjects.identity import sampler as identity
 from chaos.subjects.identity.records import ASKED, Machine, NodeIdentity
 from chaos.subjects.pleg import sampler as pleg
-from chaos.subjects.pleg.records import LAST_SEEN_AGE, RelistStack
+from chaos.subjects.pleg.records import LAST_SEEN_AGE, REPORTED_AGE, RelistStack
 
 
 class Away:
@@ -42,9 +43,9 @@ class Away:
         eventually(lambda: self.asked > before + 1, within_s=30, what="another question", every_s=0.001)
 
 
-@contextmanager
-def client() -> Iterator[Any]:
-    yield None
+def client() -> ApiClient:
+    """A client that nobody asks anything."""
+    return cast("ApiClient", nullcontext())
 
 
 def values(history: History, name: str) -> list[float]:
@@ -149,7 +150,7 @@ class Node:
 class TestHandles:
     def test_each_daemon_and_the_totals(self) -> None:
         node, history = Node(kubelet=(11, 40), containerd=(12, 50)), History()
-        with handles.HandleSamples(node, history, "w1", ["kubelet", "containerd"]):  # type: ignore[arg-type]
+        with handles.HandleSamples(node, history, "w1", ["kubelet", "containerd"]):
             node.ask.was_asked_again()
             node.daemons["kubelet"] = (13, 41)
             node.ask.was_asked_again()
@@ -165,7 +166,7 @@ class TestHandles:
 
     def test_one_daemon_that_is_gone_is_a_gap_of_its_own(self) -> None:
         node, history = Node(kubelet=(11, 40), containerd=(12, 50)), History()
-        with handles.HandleSamples(node, history, "w1", ["kubelet", "containerd"]):  # type: ignore[arg-type]
+        with handles.HandleSamples(node, history, "w1", ["kubelet", "containerd"]):
             del node.daemons["kubelet"]
             node.ask.was_asked_again()
         (gap,) = history.of(Blind)
@@ -174,7 +175,7 @@ class TestHandles:
 
     def test_a_node_that_is_away_is_a_gap_of_each(self) -> None:
         node, history = Node(kubelet=(11, 40), containerd=(12, 50)), History()
-        with handles.HandleSamples(node, history, "w1", ["kubelet", "containerd"]):  # type: ignore[arg-type]
+        with handles.HandleSamples(node, history, "w1", ["kubelet", "containerd"]):
             node.ask.trouble = "no answer"
             node.ask.was_asked_again()
             node.ask.trouble = ""
@@ -205,7 +206,7 @@ class TestPleg:
         source = Away(lambda: self.METRICS.format(1.7e9).encode())
         monkeypatch.setattr(pleg, "raw_get", source)
         history, cluster = History(), SimpleNamespace(api=client)
-        with pleg.PlegSamples(history, cluster, "w1", limit_s=180):  # type: ignore[arg-type]
+        with pleg.PlegSamples(history, cluster, "w1", limit_s=180):
             source.was_asked_again()
             source.trouble = "the kubelet is away"
             source.was_asked_again()
@@ -220,8 +221,8 @@ class TestPleg:
         monkeypatch.setattr(pleg, "raw_get", source)
         said.append("PLEG is not healthy: pleg was last seen active 3m32.5s ago; threshold is 3m0s")
         history, cluster = History(), SimpleNamespace(api=client)
-        with pleg.PlegSamples(history, cluster, "w1", limit_s=180):  # type: ignore[arg-type]
+        with pleg.PlegSamples(history, cluster, "w1", limit_s=180):
             eventually(lambda: history.of(RelistStack), within_s=30, what="a look at the stack", every_s=0.001)
         (look,) = history.of(RelistStack)
         assert (look.blocked, look.words) == (False, "no goroutine is inside a PLEG relist")
-        assert values(history, pleg.REPORTED_AGE)[0] == 212.5
+        assert values(history, REPORTED_AGE)[0] == 212.5

@@ -114,7 +114,7 @@ def test_each_process_gets_a_shape_of_its_own_and_stays_with_it(monkeypatch: pyt
 def test_after_the_first_what_takes_longest_on_one_cluster_is_begun_first(monkeypatch: pytest.MonkeyPatch) -> None:
     tests = ["node/test_a.py::test_waits", "node/test_b.py::test_dense", "data/test_d.py::test_stateful"]
     for slow, other in (tests[1:], tests[:0:-1]):
-        took = {
+        took: dict[str, tuple[float, ...]] = {
             replay_key(f"{slow}[kind-hardened]", "smoke", "1.34.4"): (500.0,),
             replay_key(f"{other}[kind-hardened]", "smoke", "1.34.4"): (5.0,),
         }
@@ -194,7 +194,9 @@ def test_a_second_one_may_die_before_the_first_ones_successor_has_collected(monk
     scheduler, late = schedule.scheduler, [Process(), Process()]
     died = []
     for gone, comes in zip(schedule.processes, late, strict=True):
-        died.append(scheduler.remove_node(gone))
+        was_at = scheduler.remove_node(gone)
+        assert was_at is not None
+        died.append(was_at)
         scheduler.add_node(comes)
     for each in late:
         scheduler.add_node_collection(each, schedule.ids)

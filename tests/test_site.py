@@ -11,6 +11,7 @@ import pytest
 import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
+from msgspec import Struct
 from msgspec.structs import fields
 
 from chaos.harm.base import registered
@@ -63,6 +64,7 @@ def test_the_reference_names_every_option_fault_invariant_and_key(made: dict[str
     assert all(f"\n### {name}\n" in made["reference/chaos-toolkit.md"] for name in activities)
     load_records()
     for kind, record in kinds().items():
+        assert issubclass(record, Struct)
         assert f"\n### {kind}\n" in made["reference/records.md"]
         assert all(f"| `{field.encode_name}` | " in made["reference/records.md"] for field in fields(record))
     schema = json.loads((DOCS / "results.schema.json").read_text())

@@ -40,7 +40,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def leave(kind: str, ref: ClusterRef, run: str = "20260101-000000-dead", **saved: Any) -> None:
+def leave(kind: str, ref: ClusterRef, run: str = "20260101-000000-dead", /, **saved: Any) -> None:
     """What a killed run leaves."""
     with Journal(journals_dir() / f"{run}.jsonl") as journal:
         journal.planned(kind, ref, saved)
@@ -313,7 +313,7 @@ LEFT = "made-up on c [20260101-000000-dead:1]"
 def harm(monkeypatch: pytest.MonkeyPatch) -> Harm:
     """A fault that this version knows, on clusters that are there."""
     made = Harm()
-    monkeypatch.setitem(base._REGISTRY, Harm.kind, made)  # type: ignore[arg-type]
+    monkeypatch.setitem(base._REGISTRY, Harm.kind, made)
     monkeypatch.setattr("chaos.run.undo.undo_pending", lambda one, on: base.undo_pending(one, on, within_s=SHORT_S))
     monkeypatch.setattr(pool, "exists", lambda _: True)
     monkeypatch.setattr(pool, "attach", Target)

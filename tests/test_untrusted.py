@@ -32,6 +32,7 @@ from chaos.record.history import History
 from chaos.record.journal import Journal, pending
 from chaos.record.lines import to_line
 from chaos.record.records import FaultStep, Phase, Sample, Stored, Writes
+from chaos.record.registry import Record
 from chaos.report import archive, product, prune, verify
 from chaos.results import saved
 from chaos.writers.ranges import count, covers, merged, numbers_in, ranges_of, spans_of
@@ -277,7 +278,7 @@ def test_an_order_of_names_that_is_not_ours_is_read_all_the_same(tmp_path: Path)
 
 def test_ranges_of_any_size_are_counted_and_not_written_out() -> None:
     most = 10**14
-    records = [
+    records: list[Record] = [
         Writes(1.0, "db", "c", 1, most, ok=True, took_s=0.1),
         Stored(2.0, "db", "m", "c", most, (f"2-{most - 1}",)),
     ]
@@ -465,6 +466,10 @@ def test_judging_again_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_steps_of_a_fault_and_samples_keep_their_numbers(tmp_path: Path) -> None:
-    kept = [FaultStep(-1.0, "cut", "landed"), Sample(2.0, "bytes", "a", 2**60), Sample(3.0, "s", "a", -0.5)]
+    kept: list[Record] = [
+        FaultStep(-1.0, "cut", "landed"),
+        Sample(2.0, "bytes", "a", 2**60),
+        Sample(3.0, "s", "a", -0.5),
+    ]
     loaded = History.load(_recording(tmp_path, *(to_line(each, 5.0) for each in kept)))
     assert list(loaded) == kept

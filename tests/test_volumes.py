@@ -12,6 +12,7 @@ import pytest
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.record.history import History
 from chaos.record.records import Blind, Sample
+from chaos.subjects.volumes import pool as rbd_lock
 from chaos.subjects.volumes import sampler as volumes
 from chaos.subjects.volumes.pool import Lock
 from chaos.subjects.volumes.records import LOG_READ, HeldBy, Holder, Torn, Written, lines_of
@@ -34,7 +35,7 @@ def holders(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Holder, ...]]:
         return dict(says)
 
     monkeypatch.setattr(volumes, "holders", ask)
-    monkeypatch.setattr(volumes.rbd_lock, "serves", lambda _: True)
+    monkeypatch.setattr(rbd_lock, "serves", lambda _: True)
     return says
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from chaos.judge.base import Figure, Finding, Recipe, Verdict
 from chaos.judge.catalogue import find
@@ -77,7 +78,7 @@ def outcome(
     )
 
 
-def broken(sentence: str = "6 of 6 pods were deleted", **figures: Figure) -> Finding:
+def broken(sentence: str = "6 of 6 pods were deleted", **figures: Any) -> Finding:
     """What the control must show."""
     return finding(Verdict.VIOLATED, sentence=sentence, reason="taint-eviction", **figures)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 import yaml
@@ -233,13 +233,13 @@ def test_a_character_changed_in_any_file_is_found_though_the_archive_is_sealed_a
     assert fails(sealed(tmp_path / "edited.zip", {**files, name: bytes(content)}, listed=False))
 
 
-def edited_claim(files: Mapping[str, bytes], change: Callable[[dict], object]) -> dict[str, bytes]:
+def edited_claim(files: Mapping[str, bytes], change: Callable[[list[Any]], object]) -> dict[str, bytes]:
     content = json.loads(files[RESULTS])
     change(content["incidents"])
     return {**files, RESULTS: json.dumps(content).encode()}
 
 
-CLAIMS: dict[str, tuple[Callable[[list], object], str]] = {
+CLAIMS: dict[str, tuple[Callable[[list[Any]], object], str]] = {
     "figure": (lambda i: i[0]["invariants"][1]["figures"].update(longest_outage_ms=5), "figures is claimed to be"),
     "sentence": (lambda i: i[0]["invariants"][0].update(sentence="all is well"), "sentence is claimed to be"),
     "limit": (lambda i: i[0]["invariants"][1]["arguments"].update(limit_s=99.0), "name is claimed to be"),

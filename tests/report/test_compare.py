@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import date
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from chaos.cli.app import app
 from chaos.errors import OrdealError
-from chaos.judge.base import Finding, Verdict
+from chaos.judge.base import Figure, Finding, Verdict
 from chaos.report import allowed, summary
 from chaos.report.compare import Comparison, FigureRow, VerdictRow, compare, compared, load_side
 from chaos.report.difference import Status
@@ -34,7 +35,7 @@ def runs(root: Path, side: str, *repeats: Sequence[Outcome]) -> str:
     return str(root / side)
 
 
-def judged(verdict: Verdict, **figures: float) -> Outcome:
+def judged(verdict: Verdict, **figures: Any) -> Outcome:
     """Hardened, of one invariant with that verdict."""
     return outcome(finding(verdict, reason="" if verdict is HELD else "taint-eviction", **figures))
 
@@ -42,7 +43,7 @@ def judged(verdict: Verdict, **figures: float) -> Outcome:
 def of(
     root: Path, base: Sequence[Sequence[Outcome]], candidate: Sequence[Sequence[Outcome]], allow: str = ""
 ) -> Comparison:
-    sides = [load_side(root, runs(root, name, *repeats)) for name, repeats in (("a", base), ("b", candidate))]
+    sides = load_side(root, runs(root, "a", *base)), load_side(root, runs(root, "b", *candidate))
     if not allow:
         return compare(*sides)
     (root / "allow.yaml").write_text(allow)
@@ -101,12 +102,12 @@ def test_what_was_measured_of_a_run_makes_no_other_machine_of_it(tmp_path: Path)
         made = results(tmp_path / side)
         made.add(judged(HELD))
         made.end({"processors idle": idle})
-    sides = [load_side(tmp_path, str(tmp_path / each)) for each in ("a", "b")]
-    assert not any("different machines" in note for note in compare(*sides).notes)
+    a, b = (load_side(tmp_path, str(tmp_path / each)) for each in ("a", "b"))
+    assert not any("different machines" in note for note in compare(a, b).notes)
     here = json.loads((tmp_path / "b" / "latest" / "results.json").read_text())
     assert here["measured"] == {"processors idle": "71 %"}
     (tmp_path / "b" / "latest" / "results.json").write_text(json.dumps(here | {"machine": {"cpus": "99"}}))
-    elsewhere = compare(sides[0], load_side(tmp_path, str(tmp_path / "b")))
+    elsewhere = compare(a, load_side(tmp_path, str(tmp_path / "b")))
     assert any("different machines (cpus)" in note for note in elsewhere.notes)
 
 
@@ -146,7 +147,7 @@ def test_figures_of_controls_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_what_is_compared_is_decided_by_the_name() -> None:
-    figures = {
+    figures: dict[str, Figure] = {
         "longest_outage_ms_ordeal-1-worker": 20,
         "longest_outage_ms_ordeal-1-worker2": 900,
         "grown_bytes": 5,

@@ -1,5 +1,7 @@
 """What is noise and what is not, with figures whose truth is known."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -51,7 +53,7 @@ def test_two_of_the_same_version_are_not_told_apart_in_20_of_20_tries() -> None:
         assert Status.REGRESSED not in {d.status for d in differences(family(seed, 5, of_two=False))}
 
 
-def one(base: list[float | None], candidate: list[float | None], **options: bool) -> Status:
+def one(base: Sequence[float | None], candidate: Sequence[float | None], **options: bool) -> Status:
     return differences([Measured(base, candidate, 0.25, **options)])[0].status
 
 

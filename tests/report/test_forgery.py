@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -398,13 +399,13 @@ def test_no_mutation_is_verified(seed: int, bundle: Path, tmp_path: Path) -> Non
     assert not is_verified(forged.sealed(tmp_path / "forged.zip"))
 
 
-def _with_argument(forged: Forged, *kinds: type) -> dict:
+def _with_argument(forged: Forged, *kinds: type) -> dict[str, Any]:
     """A finding with an argument of one of those types, by lot, of a replay that is hardened."""
     findings = [f for r in forged.replays if r["variant"] == "hardened" for f in r["invariants"]]
     return forged.random.choice([f for f in findings if any(isinstance(v, kinds) for v in f["arguments"].values())])
 
 
-def _judged(forged: Forged, finding: dict) -> None:
+def _judged(forged: Forged, finding: dict[str, Any]) -> None:
     """All that follows from how a finding says that it was made is true."""
     forged.judge(finding)
     for replay in forged.replays:

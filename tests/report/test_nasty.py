@@ -16,6 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from rich.console import Console, RenderableType
+from rich.live import Live
 from typer.testing import CliRunner
 
 from chaos.cli.app import app
@@ -59,6 +60,7 @@ def filled(of: Any, name: str = "") -> Any:  # noqa: PLR0911  (one for each kind
         return (filled(inner[0], name),)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {NASTY: filled(inner[1], name)}
+    assert isinstance(of, type), of
     assert is_dataclass(of), of
     hints = get_type_hints(of)
     return of(**{each.name: filled(hints[each.name], each.name) for each in fields(of)})
@@ -199,7 +201,7 @@ class Watched:
 def test_the_view_of_a_replay_that_goes_on() -> None:
     out = io.StringIO()
     view = live.View(None)
-    view._live = live.Live(console=Console(file=out, width=4000))
+    view._live = Live(console=Console(file=out, width=4000))
     assert view.say(NASTY)
     assert acts(out.getvalue().rstrip("\n"), one_line=True) == ""
     with Tty() as terminal, live.View(terminal, lambda: NASTY).of(NASTY, Watched()):

@@ -125,7 +125,7 @@ def test_what_somebody_else_removes_meanwhile_is_gone_too(tmp_path: Path, monkey
             shutil.rmtree(old)
         return look(path, **how)
 
-    monkeypatch.setattr(module.os, "stat", and_it_is_gone)
+    monkeypatch.setattr(os, "stat", and_it_is_gone)
     assert [each.path for each in prune(root, 1).removed] == [old]
 
 
