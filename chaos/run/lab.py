@@ -3,13 +3,11 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
 
 from chaos.basics.waiting import WaitedInVainError, eventually, hold
-from chaos.clusters.abilities import NodeNetwork
 from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape, Timers
 from chaos.conformance.rounds import Wish
@@ -20,31 +18,27 @@ from chaos.judge.base import Figure, Finding, Invariant, Verdict, judge
 from chaos.judge.catalogue import Incident
 from chaos.judge.conformance import AFTER, BEFORE
 from chaos.judge.heartbeats import reporting
-from chaos.judge.start import NOT_STARTED, STARTED
 from chaos.record import evidence
 from chaos.record.evidence import Piece
 from chaos.record.history import History
 from chaos.record.journal import Journal
 from chaos.record.leases import LeaseSamples
-from chaos.record.probing import ServiceProbes, steady
 from chaos.record.recorder import Recorder
-from chaos.record.records import FaultStep, Observation, Phase, Sample
+from chaos.record.records import FaultStep, Observation, Phase
 from chaos.results.results import Row
 from chaos.results.specs import SpecResult
 from chaos.run.conforming import CantConformError, Conforming
 from chaos.run.incident import HARDENED, Replay
+from chaos.run.judging import Judging
 from chaos.run.live import Now
 from chaos.run.pool import Pool
 from chaos.run.profile import Profile
 from chaos.run.promised import Conditions, Register, beginning
 from chaos.run.stage import LacksAbilityError, Stage, Workload
+from chaos.run.steady import probes_of, start_on_workers, wait_steady
 from chaos.run.turn import Turn
-from chaos.workloads.starter import start_pod
 from chaos.workloads.web import Deployed
 
-# These end by what is seen, and are as long as the slowest machine needs.
-STEADY_WITHIN_S = 300.0
-SOUND_WITHIN_S = 120.0
 LATE_S = 180.0  # so much longer than what is promised a recovery is waited for: late is not the same as never
 CONFORMANCE, NOT_RUN = "conformance", "not run: "  # the name of a fact, and how it begins
 
@@ -120,7 +114,10 @@ class Lab:
         self._began = time.monotonic()
         self.now = Now("start", "", self._began)
         promises = declared.promises if declared is not None else None
-        self._register = Register(promises(self.conditions), hardened=control is None) if promises else None
+        register = Register(promises(self.conditions), hardened=control is None) if promises else None
+        self._judging = Judging(
+            incident.id, replay, self._beginning, register, self.findings, self.histories, directory, report
+        )
 
     # --- the cluster
 
@@ -238,9 +235,10 @@ class Lab:
         `samplers` are entered with the history after the probes, and left before them: what else is measured.
         """
         if probe is not None:
-            self._wait_steady(probe)
+            self.phase("steady state", f"{probe.name} answers every node")
+            wait_steady(self.current, probe)
         self._conform(BEFORE)
-        path = self._directory / "history" / f"{len(self.histories)}.jsonl"
+        path = self._judging.next_path()
         history = History(path)
         history.add(self._beginning)
         self.histories.append(path)
@@ -251,7 +249,7 @@ class Lab:
             with self._recorder, ExitStack() as also:
                 if probe is not None:
                     also.enter_context(LeaseSamples(history, cluster.api))
-                    also.enter_context(self._probes(probe, history))
+                    also.enter_context(probes_of(cluster, probe, history))
                 for sampler in samplers:
                     also.enter_context(sampler(history))
                 yield history
@@ -401,46 +399,14 @@ class Lab:
         history = self._history
         if history is None:
             raise OrdealError("nothing is being recorded: use lab.record(...) around it")
-        for node in self.current.nodes():
-            if node.control_plane:
-                continue
-            waited_s = self._patience_s(within_s)
-            took_s = start_pod(self.current, node.name, within_s=waited_s) if node.ready == "True" else None
-            if took_s is None:
-                self._observe(NOT_STARTED, node.name, f"not Ready within {waited_s:g} s (node ready: {node.ready})")
-            else:
-                history.add(Sample(history.now(), STARTED, node.name, took_s))
+        start_on_workers(self.current, history, self._patience_s(within_s))
 
     def expect(self, history: History, *invariants: Invariant) -> None:
         """Judge the history by each invariant. The verdict of the replay is made of all findings at its end.
 
         Raises OrdealError where the suite's mark declares its promises, and this is none of them.
         """
-        path = history.path or self._keep(history)
-        for invariant in invariants:
-            self._check_declared(self._register.take(str(path), history, invariant.recipe) if self._register else "")
-            finding = replace(judge(invariant, history), history=path)
-            self.findings.append(finding)
-            self._report(f"  {finding.verdict}: {finding.invariant}: {finding.sentence}")
-
-    def _check_declared(self, *why_not: str) -> None:
-        """Raises OrdealError where what is judged is not what is declared: nobody else could check it."""
-        if any(why_not):
-            what = f"{self.incident.id}{f' ({self.replay})' if self.replay else ''}"
-            raise OrdealError(
-                f"{what} does not judge what its mark declares: {'; '.join(why_not)}. Change `promises` of the mark in "
-                "the suite's file, or what the suite passes to lab.expect"
-            )
-
-    def _keep(self, history: History) -> Path:
-        """Write down what was made in memory, so that it can be judged again."""
-        path = self._directory / "history" / f"{len(self.histories)}.jsonl"
-        self.histories.append(path)
-        kept = History(path, began=history.began, began_wall=history.began_wall)
-        for record in (self._beginning, *history):
-            kept.add(record)
-        kept.close()
-        return path
+        self._judging.judge(history, invariants)
 
     def fact(self, name: str, value: Figure) -> None:
         """Put a measured figure or a setting into the results."""
@@ -497,8 +463,7 @@ class Lab:
             self.histories.append(path)
         if conforming.not_run and conforming.wish.rounds:
             self.fact(CONFORMANCE, f"{NOT_RUN}{conforming.not_run}")
-        if self._register is not None:
-            self._check_declared(*self._register.lacking())
+        self._judging.check_complete()
 
     @property
     def specs(self) -> tuple[SpecResult, ...]:
@@ -525,26 +490,6 @@ class Lab:
     def duration_s(self) -> float:
         """Seconds since the replay began."""
         return time.monotonic() - self._began
-
-    def _probes(self, probe: Deployed, history: History) -> ServiceProbes:
-        cluster = self.current
-        if not isinstance(cluster, NodeNetwork):
-            raise LacksAbilityError(f"probing {probe.name} from every node needs NodeNetwork")
-        nodes = tuple(n.name for n in cluster.nodes() if not n.control_plane)
-        return ServiceProbes(cluster, history, target=probe.name, url=probe.url, nodes=nodes)
-
-    def _wait_steady(self, probe: Deployed) -> None:
-        """The steady state before any harm: the Service answers from every node, several times in a row.
-
-        Ready replicas are not enough: a kube-proxy whose API server was away hears of a new Service up to a minute
-        late (client-go's reflector backs off). Without this its first minute would look like an outage by the fault.
-        """
-        self.phase("steady state", f"{probe.name} answers every node")
-        history = History()
-        with self._probes(probe, history):
-            nodes = [n.name for n in self.current.nodes() if not n.control_plane]
-            what = f"{probe.name} to answer every node before any fault"
-            eventually(lambda: steady(history, nodes), within_s=STEADY_WITHIN_S, what=what)
 
     def _observe(self, name: str, subject: str, seen: str) -> None:
         if self._history is not None:

@@ -1,0 +1,48 @@
+"""The steady state: a workload answers from every node before any harm, and every node starts pods after it."""
+
+from chaos.basics.waiting import eventually
+from chaos.clusters.abilities import NodeNetwork
+from chaos.clusters.base import Cluster
+from chaos.judge.start import NOT_STARTED, STARTED
+from chaos.record.history import History
+from chaos.record.probing import ServiceProbes, steady
+from chaos.record.records import Observation, Sample
+from chaos.run.stage import LacksAbilityError
+from chaos.workloads.starter import start_pod
+from chaos.workloads.web import Deployed
+
+STEADY_WITHIN_S = 300.0  # ends by what is seen, and is as long as the slowest machine needs
+
+
+def probes_of(cluster: Cluster, probe: Deployed, history: History) -> ServiceProbes:
+    """Probes of a workload's Service from every worker. Raises LacksAbilityError."""
+    if not isinstance(cluster, NodeNetwork):
+        raise LacksAbilityError(f"probing {probe.name} from every node needs NodeNetwork")
+    nodes = tuple(n.name for n in cluster.nodes() if not n.control_plane)
+    return ServiceProbes(cluster, history, target=probe.name, url=probe.url, nodes=nodes)
+
+
+def wait_steady(cluster: Cluster, probe: Deployed) -> None:
+    """Wait until the Service answers from every node, several times in a row. Raises WaitedInVainError.
+
+    Ready replicas are not enough: a kube-proxy whose API server was away hears of a new Service up to a minute
+    late (client-go's reflector backs off). Without this its first minute would look like an outage by the fault.
+    """
+    history = History()
+    with probes_of(cluster, probe, history):
+        nodes = [n.name for n in cluster.nodes() if not n.control_plane]
+        what = f"{probe.name} to answer every node before any fault"
+        eventually(lambda: steady(history, nodes), within_s=STEADY_WITHIN_S, what=what)
+
+
+def start_on_workers(cluster: Cluster, history: History, within_s: float) -> None:
+    """Try to start a pod on every worker that is Ready; the history says how long it took, or that it failed."""
+    for node in cluster.nodes():
+        if node.control_plane:
+            continue
+        took_s = start_pod(cluster, node.name, within_s=within_s) if node.ready == "True" else None
+        if took_s is None:
+            seen = f"not Ready within {within_s:g} s (node ready: {node.ready})"
+            history.add(Observation(history.now(), NOT_STARTED, node.name, seen))
+        else:
+            history.add(Sample(history.now(), STARTED, node.name, took_s))
