@@ -117,7 +117,7 @@ def checking(connections: int, pipeline: int, for_s: float) -> float:
     begin = min(s["start"] for s in said) + 1.0
     counted = [s for s in said if s["start"] >= begin]
     span_s = max(s["start"] + s["took_s"] for s in counted) - min(s["start"] for s in counted)
-    return sum(s["last"] - s["first"] + 1 for s in counted) / span_s
+    return float(sum(s["last"] - s["first"] + 1 for s in counted) / span_s)
 
 
 def with_redis_py(pipeline: int, for_s: float) -> float:

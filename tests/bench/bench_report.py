@@ -190,6 +190,6 @@ def _cpu_s() -> float:
 
 
 if __name__ == "__main__":
-    sizes = [int(each) for each in sys.argv[1:3]] + [5000, 50_000][len(sys.argv[1:3]) :]
+    nodes, events = [int(each) for each in sys.argv[1:3]] + [5000, 50_000][len(sys.argv[1:3]) :]
     with TemporaryDirectory() as scratch:
-        sys.exit(main(*sizes, Path(sys.argv[3]) if len(sys.argv) > 3 else Path(scratch)))
+        sys.exit(main(nodes, events, Path(sys.argv[3]) if len(sys.argv) > 3 else Path(scratch)))

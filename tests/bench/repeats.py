@@ -26,6 +26,7 @@ from chaos.results.results import machine_facts
 from chaos.run.pool import Pool, Wishes
 from chaos.run.profile import PROFILES
 from chaos.subjects.pleg.faults import StallRuntime
+from tests.comparing import differences
 from tests.integration.harm import fault_of
 from tests.integration.picture import Picture, picture
 from tests.integration.test_kind_faults import faults_of
@@ -84,7 +85,7 @@ def repeat(cluster: KindCluster, journal: Journal, name: str, case: Case, times:
     try:
         eventually(as_before, within_s=AS_BEFORE_WITHIN_S, what="every node to be as before", every_s=1.0)
     except WaitedInVainError:
-        print(f"{name}: NOT as before after {times} times: {before.differs(seen[0])}")
+        print(f"{name}: NOT as before after {times} times: {differences(before, seen[0])}")
         return False
     print(f"{name}: {times} times applied and undone, every node as before; {took_s / times:.1f} s each", flush=True)
     return True

@@ -71,7 +71,7 @@ def test_a_context_that_connections_use_is_never_changed(tmp_path: Path, monkeyp
         monkeypatch.setattr(credentials, "FILES_FOR_S", 0.0)
         server.config["users"][0]["user"] = {"client-certificate": "user.crt", "client-key": "user.key"}
         server.kubeconfig.write_text(yaml.safe_dump(server.config))
-        shown = []
+        shown: list[str] = []
         for who in ("alice", "alice", "bob", "bob"):
             for kind in ("crt", "key"):
                 (tmp_path / f"user.{kind}").write_bytes((PKI / f"{who}.{kind}").read_bytes())

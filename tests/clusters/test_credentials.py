@@ -1,12 +1,14 @@
 """Credentials are asked for anew: when they run out, when their file changes, and when a server refuses them."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from urllib3.exceptions import HTTPError
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.way import credentials
@@ -78,11 +80,11 @@ def test_a_files_token_is_read_again_after_a_minute_though_the_old_one_is_accept
         (tmp_path / "token").write_text("two")
         server_version(client)
         assert api.asked[-1].all("Authorization") == ["Bearer one"]
-        monkeypatch.setattr(credentials.time, "time", lambda now=credentials.time.time: now() + 61)
+        monkeypatch.setattr(time, "time", lambda now=time.time: now() + 61)
         server_version(client)
         assert api.asked[-1].all("Authorization") == ["Bearer two"]
         (tmp_path / "token").unlink()
-        monkeypatch.setattr(credentials.time, "time", lambda now=credentials.time.time: now() + 122)
+        monkeypatch.setattr(time, "time", lambda now=time.time: now() + 122)
         server_version(client)  # the last one that was read goes on counting
         accept(api, "three")
         with pytest.raises(OrdealError, match=r"tokenFile .*/token can't be read: No such file"):
@@ -131,7 +133,7 @@ def test_a_plugin_is_asked_once_for_all_clients_until_its_credentials_run_out(
             server_version(client)
     assert asked(tmp_path) == 1
     prints(said, token="two", expirationTimestamp=PAST)
-    monkeypatch.setattr(credentials.time, "time", lambda now=credentials.time.time: now() + 100 * 366 * 86400)
+    monkeypatch.setattr(time, "time", lambda now=time.time: now() + 100 * 366 * 86400)
     with access.client() as client:
         server_version(client)
         assert api.asked[-1].all("Authorization") == ["Bearer two"]
@@ -149,7 +151,7 @@ def test_a_plugin_whose_token_is_refused_is_asked_again_but_not_without_end(
         server_version(client)
         prints(said, token="two")
         accept(api, "two")
-        monkeypatch.setattr(credentials.time, "time", lambda now=credentials.time.time: now() + 6)
+        monkeypatch.setattr(time, "time", lambda now=time.time: now() + 6)
         assert server_version(client) == "1.34.4"
         accept(api, "three")
         for _ in range(5):
@@ -166,7 +168,7 @@ def test_a_plugin_that_fails_later_is_a_sentence_for_those_who_await_an_http_err
     with Access(api.kubeconfig).client() as client:
         server_version(client)
         said.unlink()
-        with pytest.raises(credentials.HTTPError, match=r"plugin, which .* asks for credentials, exited with 1: cat: "):
+        with pytest.raises(HTTPError, match=r"plugin, which .* asks for credentials, exited with 1: cat: "):
             raw_get(client, "/version")
 
 

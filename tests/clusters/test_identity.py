@@ -11,7 +11,6 @@ import pytest
 from chaos.clusters.base import EXISTING, KIND, ClusterRef, Images
 from chaos.clusters.existing.cluster import attach
 from chaos.clusters.identity import Identity, NodeIdentity, OtherClusterError, named_in, require_same
-from chaos.clusters.kind import cluster as kind
 from chaos.clusters.kind import docker, ready
 from chaos.clusters.kind.cluster import KindCluster
 from chaos.clusters.kind.home import CONFIG, IDENTITY, all_made_here, home_of
@@ -216,9 +215,7 @@ def test_a_cluster_of_somebody_elses_is_never_among_those_that_were_made_here(
         cluster = attach(api.kubeconfig, "fake", Shape())
     assert isinstance(cluster, KindCluster)
     monkeypatch.setattr(docker, "inspect", lambda _: SimpleNamespace(address="10.0.0.2"))
-    monkeypatch.setattr(
-        kind.docker, "execute", lambda *_, **__: Output("{spec: {containers: [{command: [a]}]}}", "", 0)
-    )
+    monkeypatch.setattr(docker, "execute", lambda *_, **__: Output(0, "{spec: {containers: [{command: [a]}]}}", ""))
     written = Path(cluster._second_kubeconfig())
     assert "https://10.0.0.2:7443" in written.read_text()
     assert all_made_here() == ()

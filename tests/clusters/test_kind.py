@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chaos.clusters.base import ClusterRef, Images
-from chaos.clusters.kind import loopfs, networks, pytestkind, ready
+from chaos.clusters.kind import loopfs, pytestkind, ready
 from chaos.clusters.kind.cluster import KindCluster
 from chaos.clusters.kind.config import KindSetup
 from chaos.clusters.kind.home import exists, home_of, only_surroundings_left
@@ -13,6 +13,7 @@ from chaos.clusters.kind.pytestkind import KindTools
 from chaos.clusters.kind.ready import kind_setup
 from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
+from chaos.hosts import ranges
 from chaos.hosts.image_build import WORKLOAD_IMAGE
 from chaos.record.journal import Journal
 from chaos.run.pool import Pool, Wishes
@@ -38,7 +39,7 @@ def made(monkeypatch: pytest.MonkeyPatch, docker_client: FakeDocker) -> list[str
     monkeypatch.setattr(pytestkind, "create", create)
     monkeypatch.setattr(KindCluster, "wait_ready", lambda *_: None)
     monkeypatch.setattr(KindCluster, "identify", lambda _: None)
-    monkeypatch.setattr(networks.ranges, "routed", list)
+    monkeypatch.setattr(ranges, "routed", list)
     assert docker_client.client
     return asked
 

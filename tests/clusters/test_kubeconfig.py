@@ -96,7 +96,8 @@ def test_one_that_is_put_together_is_written_for_its_owner_alone_and_means_the_s
     try:
         with FakeApiServer(tmp_path, tls=True) as api:
             api.accepts = {"Bearer sesame"}
-            written(tmp_path / "a" / "clusters", clusters={"c": api.url}, **{"certificate-authority": "ca.crt"})
+            authority: dict[str, Any] = {"certificate-authority": "ca.crt"}
+            written(tmp_path / "a" / "clusters", clusters={"c": api.url}, **authority)
             written(tmp_path / "b" / "users", current="x", contexts={"x": ("c", "u")}, users={"u": "sesame"})
             path, context = find(None, "", {"KUBECONFIG": "a/clusters:b/users"})
             monkeypatch.chdir("/")

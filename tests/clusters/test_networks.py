@@ -9,7 +9,7 @@ import pytest
 
 from chaos.clusters.kind import networks
 from chaos.errors import OrdealError
-from chaos.hosts import preparations, ranges
+from chaos.hosts import engine, preparations, ranges
 from chaos.hosts.command import CommandError
 from tests.hosts.fake_docker import FakeDocker
 
@@ -99,8 +99,8 @@ def test_what_an_engine_of_ours_carries_stays_on_this_machine(
     monkeypatch.setattr(preparations, "contain", lambda wide, _: contained.append(tuple(wide)))
     networks.make("c", lambda _: None)
     assert contained == []  # a user's own Docker: the routes are the user's
-    ours = replace(networks.engine.chosen(), ours=True)
-    monkeypatch.setattr(networks.engine, "chosen", cache(lambda: ours))
+    ours = replace(engine.chosen(), ours=True)
+    monkeypatch.setattr(engine, "chosen", cache(lambda: ours))
     networks.make("d", lambda _: None)
     assert contained == [("172.30.0.0/16", ranges.NODE_RANGE_6)]
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_its_abilities() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a/b", "..", "a" * 63])
-def test_what_cannot_be_a_name_is_refused(name) -> None:
+def test_what_cannot_be_a_name_is_refused(name: str) -> None:
     with pytest.raises(OrdealError, match="can't be a cluster's name"):
         SimulatedCluster(name)
 
@@ -103,14 +104,14 @@ def test_the_control_planes_group_is_not_for_others() -> None:
 def test_a_node_is_made_as_it_is_read_again() -> None:
     group = groups_of(Shape(zones=(Zone("a", 1),)))[0]
     made = manifest(group, group.nodes[0])
-    node = parsed(made)  # type: ignore[arg-type]
+    node = parsed(made)
     assert (node.name, node.zone, node.ready, node.control_plane) == ("a-1", "a", "Unknown", False)
     control_plane = groups_of(Shape())[-1]
-    assert parsed(manifest(control_plane, control_plane.nodes[0])).control_plane  # type: ignore[arg-type]
+    assert parsed(manifest(control_plane, control_plane.nodes[0])).control_plane
 
 
 @pytest.mark.parametrize(("grace_s", "lease_s"), [(50, 40), (16, 12), (5, 4), (1, 4)])
-def test_leases_keep_kubernetes_proportion(grace_s, lease_s) -> None:
+def test_leases_keep_kubernetes_proportion(grace_s: float, lease_s: int) -> None:
     assert lease_duration_s(Timers(monitor_grace_s=grace_s)) == lease_s
 
 
@@ -121,7 +122,7 @@ def a_record(shape: Shape) -> Record:
     return Record(shape=shape, kubernetes="1.34.4", etcd="3.6.16", kwok="0.8.0", ports=Ports(*range(10001, 10011)))
 
 
-def test_a_record_comes_back_as_it_was_written(tmp_path) -> None:
+def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
     shape = Shape(
         zones=(Zone("a", 2, parts=(("x", 1), ("y", 1))),),
         timers=Timers(monitor_grace_s=7.5),
@@ -132,7 +133,7 @@ def test_a_record_comes_back_as_it_was_written(tmp_path) -> None:
     assert read_record(tmp_path) == a_record(shape)
 
 
-def test_a_record_of_an_earlier_version_is_one(tmp_path) -> None:
+def test_a_record_of_an_earlier_version_is_one(tmp_path: Path) -> None:
     """So that what it made can be deleted."""
     write_record(tmp_path, a_record(Shape()))
     raw = json.loads((tmp_path / "cluster.json").read_text())
@@ -158,7 +159,7 @@ class Gateway(BaseHTTPRequestHandler):
         """Nothing is said."""
 
 
-def test_the_etcd_of_an_earlier_version_is_asked_as_it_answers(home) -> None:
+def test_the_etcd_of_an_earlier_version_is_asked_as_it_answers(home: Path) -> None:
     """So that what was done to it can be undone."""
     with HTTPServer(("127.0.0.1", 0), Gateway) as etcd:
         threading.Thread(target=etcd.serve_forever, daemon=True).start()
@@ -172,7 +173,7 @@ def test_the_etcd_of_an_earlier_version_is_asked_as_it_answers(home) -> None:
             etcd.shutdown()
 
 
-def test_no_directory_is_no_record(home) -> None:
+def test_no_directory_is_no_record(home: Path) -> None:
     assert read_record(home_of("nothing")) is None
     assert not SimulatedCluster.exists("nothing")
     SimulatedCluster("nothing").delete()
@@ -181,7 +182,7 @@ def test_no_directory_is_no_record(home) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[]", '{"shape": {}}'])
-def test_a_directory_that_we_did_not_make_is_refused(home, text) -> None:
+def test_a_directory_that_we_did_not_make_is_refused(home: Path, text: str | None) -> None:
     directory = home_of("theirs")
     directory.mkdir(parents=True)
     if text is not None:
@@ -192,7 +193,7 @@ def test_a_directory_that_we_did_not_make_is_refused(home, text) -> None:
     assert (directory / "precious").read_text() == "theirs"
 
 
-def test_an_interrupted_delete_is_finished_by_the_next(home) -> None:
+def test_an_interrupted_delete_is_finished_by_the_next(home: Path) -> None:
     directory = home_of("half")
     directory.mkdir(parents=True)
     write_record(directory, a_record(Shape()))
@@ -226,7 +227,12 @@ def test_nobody_else_reads_a_kubeconfig_or_a_key_not_even_briefly(home: Path, mo
     record = claim(directory, Shape(), programs)
     changed: list[Path] = []
     chmod = Path.chmod
-    monkeypatch.setattr(Path, "chmod", lambda path, mode: (changed.append(path), chmod(path, mode)))
+
+    def told(path: Path, mode: int) -> None:
+        changed.append(path)
+        chmod(path, mode)
+
+    monkeypatch.setattr(Path, "chmod", told)
     bring_up(directory, record, programs, lambda _: None)
     assert (directory / "mode-of-the-folder").read_text() == "700\n"  # while kwokctl wrote
     assert (directory / "kubeconfig").read_text() == "secret\n"
@@ -296,7 +302,7 @@ def sleeper(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
     kill([process])
 
 
-def test_it_is_written_down_and_found_by_its_mark(sleeper, tmp_path) -> None:
+def test_it_is_written_down_and_found_by_its_mark(sleeper: tuple[Process, Path], tmp_path: Path) -> None:
     process, record = sleeper
     assert read(record) == process
     assert marked(str(tmp_path)) == (process,)
@@ -304,15 +310,19 @@ def test_it_is_written_down_and_found_by_its_mark(sleeper, tmp_path) -> None:
     assert os.getsid(process.pid) == process.pid
 
 
-def test_it_is_stopped_and_goes_on(sleeper) -> None:
+def test_it_is_stopped_and_goes_on(sleeper: tuple[Process, Path]) -> None:
     process, _ = sleeper
+
+    def is_now(state: str) -> bool:
+        return process.state() == state
+
     for number, state in ((signal.SIGSTOP, "stopped"), (signal.SIGCONT, "running"), (signal.SIGKILL, "gone")):
         assert process.send(number)
-        eventually(lambda state=state: process.state() == state, within_s=5, what=state, every_s=0.01)
+        eventually(partial(is_now, state), within_s=5, what=state, every_s=0.01)
     assert not process.send(signal.SIGCONT)
 
 
-def test_another_process_with_its_pid_is_left_alone(sleeper) -> None:
+def test_another_process_with_its_pid_is_left_alone(sleeper: tuple[Process, Path]) -> None:
     process, _ = sleeper
     stranger = Process(process.pid, process.started + 1)
     assert stranger.state() == "gone"
@@ -321,7 +331,7 @@ def test_another_process_with_its_pid_is_left_alone(sleeper) -> None:
     assert process.state() == "running"
 
 
-def test_what_is_gone_is_killed_without_a_word(sleeper) -> None:
+def test_what_is_gone_is_killed_without_a_word(sleeper: tuple[Process, Path]) -> None:
     process, record = sleeper
     kill([process])
     kill([process])
@@ -330,7 +340,7 @@ def test_what_is_gone_is_killed_without_a_word(sleeper) -> None:
     assert found.state() == "gone"
 
 
-def test_it_outlives_the_one_who_started_it(tmp_path) -> None:
+def test_it_outlives_the_one_who_started_it(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
 from chaos.clusters.simulated.processes import start
@@ -346,18 +356,18 @@ start(here / "record", ["sleep", "60"], log=here / "log", cwd=here, mark=str(her
         kill([process])
 
 
-def test_a_program_that_is_not_there_is_soon_gone_and_its_log_says_why(tmp_path) -> None:
+def test_a_program_that_is_not_there_is_soon_gone_and_its_log_says_why(tmp_path: Path) -> None:
     process = start(tmp_path / "record", ["/no/such/program"], log=tmp_path / "log", cwd=tmp_path, mark=str(tmp_path))
     eventually(lambda: process.state() == "gone", within_s=5, what="it to be gone", every_s=0.01)
     assert "/no/such/program" in (tmp_path / "log").read_text()
 
 
-def test_no_record_can_be_written(tmp_path) -> None:
+def test_no_record_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(CommandError):
         start(tmp_path / "r", ["sleep", "1"], log=tmp_path / "log", cwd=tmp_path / "missing", mark="x")
 
 
-def test_a_process_that_another_program_started_is_adopted_by_its_mark(tmp_path) -> None:
+def test_a_process_that_another_program_started_is_adopted_by_its_mark(tmp_path: Path) -> None:
     env = {**os.environ, MARK: str(tmp_path)}
     with subprocess.Popen(["sleep", "60"], env=env) as ours, subprocess.Popen(["sleep", "60"]) as stranger:
         try:

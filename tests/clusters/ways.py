@@ -117,6 +117,10 @@ def plugin(script: str, **keys: Any) -> Change:
     return lambda k: k.plugin(script, **keys)
 
 
+def both(first: Change, then: Change) -> Change:
+    return lambda k: (first(k), then(k))
+
+
 def top(**keys: Any) -> Change:
     return lambda k: k.config.update({key.replace("_", "-"): value for key, value in keys.items()})
 
@@ -216,6 +220,7 @@ CLUSTERS = {
         cluster(proxy_url="socks5://127.0.0.1:9"), "does not answer through the proxy socks5://127.0.0.1:9"
     ),
 }
+TOKENS = (jwt(3600.0), jwt(-3600.0))
 USERS = {
     "token": Way(user(token=TOKEN), wants=BEARER),
     "no token": Way(NOTHING, "does not accept the kubeconfig's credentials", wants=BEARER),
@@ -253,9 +258,9 @@ USERS = {
     "as a group alone": Way(user(**{"as-groups": ["a"]}), "need `as`"),
     "plugin": Way(plugin(prints(credential(token=TOKEN))), wants=BEARER),
     "plugin of v1beta1": Way(
-        lambda k: (
-            k.plugin(prints(credential(V1BETA1, token=TOKEN)), version=V1BETA1),
-            k.user["exec"].pop("interactiveMode"),
+        both(
+            plugin(prints(credential(V1BETA1, token=TOKEN)), version=V1BETA1),
+            lambda k: k.user["exec"].pop("interactiveMode"),
         ),
         wants=BEARER,
     ),
@@ -307,7 +312,7 @@ USERS = {
         "client certificate and key can't be used",
     ),
     "plugin beside a token": Way(
-        lambda k: (k.plugin("exit 3"), k.user.update(token=TOKEN)),
+        both(plugin("exit 3"), user(token=TOKEN)),
         wants=BEARER,
     ),
     "plugin missing": Way(
@@ -367,7 +372,6 @@ USERS = {
         wants="JWT",
     ),
 }
-TOKENS = (jwt(3600.0), jwt(-3600.0))
 FILES = {
     "ARN": Way(named("arn:aws:eks:eu-west-1:1:cluster/x")),
     "no current context": Way(

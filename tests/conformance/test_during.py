@@ -54,7 +54,7 @@ class FakeCluster:
         (ScaleToZero(), ""),
     ],
 )
-def test_only_what_is_documented_to_go_on_is_checked(harm: Fault, said: str) -> None:
+def test_only_what_is_documented_to_go_on_is_checked(harm: Fault[Any], said: str) -> None:
     assert documented(harm, ["cp"]) == said
 
 
@@ -124,7 +124,7 @@ def test_a_call_that_nobody_answered_is_a_failure_and_so_is_an_asker_that_is_gon
         said = LOST_ALL if lost else ANSWERED
         history.add(Probe(2.0, nodes[0], target, ok=True, took_s=5.0, answered_by=said))
         history.add(Probe(3.0, nodes[0], target, not gone, 0.01, "" if gone else ANSWERED, "refused" if gone else ""))
-        history.add(Blind(4.0, 5.0, f"probe:{nodes[0]}", "the prober died"))
+        history.add(Blind(4.0, f"probe:{nodes[0]}", 5.0, "the prober died"))
 
     monkeypatch.setattr(during, "ServiceProbes", probes)
     history = History()

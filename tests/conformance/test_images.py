@@ -9,6 +9,7 @@ import pytest
 
 from chaos.conformance import images
 from chaos.conformance.images import PROGRAMS, UPSTREAM, makes, short
+from chaos.hosts import workload_build
 from chaos.hosts.bundles import BUNDLES
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import manifests_dir
@@ -37,7 +38,7 @@ def test_only_images_with_a_recipe_are_made_and_none_that_needs_a_login() -> Non
 
 
 @pytest.mark.parametrize("path", sorted(HERE.glob("*.Containerfile")), ids=lambda p: p.stem)
-def test_a_recipe_copies_only_what_is_put_beside_it(path: "images.Path") -> None:
+def test_a_recipe_copies_only_what_is_put_beside_it(path: Path) -> None:
     text, name = path.read_text(), path.stem
     copied = {
         each for line in re.findall(r"^COPY (?!--from=tools )(.+) \S+$", text, re.MULTILINE) for each in line.split()
@@ -100,7 +101,7 @@ def test_images_of_specs_that_cannot_be_built_are_told_beforehand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known, cluster = publish(tmp_path, monkeypatch), cast("Any", Nodes())
-    monkeypatch.setattr(images.workload_build, "why_not_built", lambda _: "building it takes root")
+    monkeypatch.setattr(workload_build, "why_not_built", lambda _: "building it takes root")
     assert images.obstacle(cluster, E2E, ("agnhost", "busybox")) == (
         "far/e2e/agnhost:2.56 is not taken, as its digest is not in manifests/published-images, and an image of our "
         "own is not there: building it takes root"
@@ -109,5 +110,5 @@ def test_images_of_specs_that_cannot_be_built_are_told_beforehand(
     assert images.obstacle(cluster, E2E, ("agnhost", "busybox")) == ""
     known.write_text("")
     assert images.obstacle(cast("Any", object()), E2E, ("agnhost",)) == ""  # its nodes pull what e2e.test names
-    monkeypatch.setattr(images.workload_build, "why_not_built", lambda _: "")
+    monkeypatch.setattr(workload_build, "why_not_built", lambda _: "")
     assert images.obstacle(cluster, E2E, ("agnhost", "busybox")) == ""

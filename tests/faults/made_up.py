@@ -15,7 +15,7 @@ from chaos.clusters.base import KIND, ClusterRef
 from chaos.clusters.identity import Identity
 from chaos.harm.base import inject
 from chaos.record.history import History
-from chaos.record.journal import Journal, Pending
+from chaos.record.journal import JSON, Journal, Pending
 from chaos.record.journal import _pending_in as pending_in
 from chaos.record.records import FaultStep
 
@@ -30,7 +30,7 @@ class MadeUp(msgspec.Struct, frozen=True):
 
 
 PLAN = MadeUp("w1", 1)
-SAVED = {"node": "w1", "it": 1}  # as the journal has it
+SAVED: dict[str, JSON] = {"node": "w1", "it": 1}  # as the journal has it
 SHORT_S = 0.05  # for what never comes: one try
 LONG_S = 60.0  # to end a hang
 
@@ -115,8 +115,9 @@ class Run:
     undone_within_s: float = SHORT_S
 
     def __call__(self) -> None:
+        harm: Any = self.harm  # what it is of a fault is what `inject` needs
         with inject(
-            self.harm,  # type: ignore[arg-type]
+            harm,
             self.cluster,
             self.journal,
             self.history,

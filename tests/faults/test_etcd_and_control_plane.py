@@ -58,7 +58,7 @@ class FakeEtcd:
 
 
 @pytest.fixture
-def etcd() -> FakeEtcd:
+def etcd() -> Any:
     made = FakeEtcd()
     assert isinstance(made, EtcdBehind)
     return made
@@ -70,7 +70,7 @@ def etcd() -> FakeEtcd:
 EDIT = EditEtcdBehind("/registry/x", "old", "new")
 
 
-def test_an_edit_lands_and_is_undone(etcd) -> None:
+def test_an_edit_lands_and_is_undone(etcd: Any) -> None:
     saved = through_the_journal(EDIT.plan(etcd))
     assert not EDIT.landed(etcd, saved)
     EDIT.apply(etcd, saved)
@@ -82,14 +82,14 @@ def test_an_edit_lands_and_is_undone(etcd) -> None:
     assert etcd.etcd_get("/registry/x") == b"abc old xyz"
 
 
-def test_an_edit_that_was_planned_only_is_undone(etcd) -> None:
+def test_an_edit_that_was_planned_only_is_undone(etcd: Any) -> None:
     saved = through_the_journal(EDIT.plan(etcd))
     EDIT.undo(etcd, saved)
     assert EDIT.undone(etcd, saved)
     assert etcd.etcd_get("/registry/x") == b"abc old xyz"
 
 
-def test_what_somebody_wrote_since_is_not_taken_back(etcd) -> None:
+def test_what_somebody_wrote_since_is_not_taken_back(etcd: Any) -> None:
     saved = through_the_journal(EDIT.plan(etcd))
     EDIT.apply(etcd, saved)
     etcd.etcd_put("/registry/x", b"theirs")
@@ -99,7 +99,7 @@ def test_what_somebody_wrote_since_is_not_taken_back(etcd) -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), [("old", "newer"), ("not there", "not-there")])
-def test_an_edit_that_would_make_the_object_unreadable_is_refused(etcd, old, new) -> None:
+def test_an_edit_that_would_make_the_object_unreadable_is_refused(etcd: Any, old: str, new: str) -> None:
     with pytest.raises(OrdealError, match="/registry/x"):
         EditEtcdBehind("/registry/x", old, new).plan(etcd)
 
@@ -107,7 +107,7 @@ def test_an_edit_that_would_make_the_object_unreadable_is_refused(etcd, old, new
 # --- a restore
 
 
-def test_a_restore_lands_and_is_undone_with_a_larger_bump(etcd) -> None:
+def test_a_restore_lands_and_is_undone_with_a_larger_bump(etcd: Any) -> None:
     etcd.etcd_snapshot("saved")
     etcd.etcd_put("/registry/later", b"1")
     harm = RestoreSnapshot("saved", bump_revision=5)
@@ -125,7 +125,7 @@ def test_a_restore_lands_and_is_undone_with_a_larger_bump(etcd) -> None:
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2])
-def test_a_restore_cut_short_before_the_harm_needs_no_restore(etcd, steps) -> None:
+def test_a_restore_cut_short_before_the_harm_needs_no_restore(etcd: Any, steps: int) -> None:
     """Killed after the plan, after the marker, after the snapshot: nothing has been lost, and nothing is set back."""
     etcd.etcd_snapshot("saved")
     harm = RestoreSnapshot("saved")
@@ -143,7 +143,7 @@ def test_a_restore_cut_short_before_the_harm_needs_no_restore(etcd, steps) -> No
 
 
 @pytest.mark.parametrize("ran", [["kube-controller-manager", "kube-scheduler"], ["kube-scheduler"]])
-def test_controllers_that_gave_up_meanwhile_are_started_again_and_no_other(etcd, ran) -> None:
+def test_controllers_that_gave_up_meanwhile_are_started_again_and_no_other(etcd: Any, ran: list[str]) -> None:
     etcd.etcd_snapshot("saved")
     etcd.controllers = [*ran]
     harm = RestoreSnapshot("saved")
@@ -159,7 +159,7 @@ def test_controllers_that_gave_up_meanwhile_are_started_again_and_no_other(etcd,
 # --- control planes
 
 
-def test_a_restore_that_an_older_version_planned_is_undone(etcd, monkeypatch) -> None:
+def test_a_restore_that_an_older_version_planned_is_undone(etcd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It did not write down which controllers ran, so none is asked for."""
     etcd.etcd_snapshot("saved")
     harm = RestoreSnapshot("saved")
@@ -189,7 +189,7 @@ class FakeControlPlanes:
     def start_first_control_plane(self) -> None:
         self.first = True
 
-    def start_second_control_plane(self, timers: object, controllers: str) -> None:
+    def start_second_control_plane(self, timers: object, controllers: str) -> Any:
         self.second = True
 
     def stop_second_control_plane(self) -> None:
@@ -198,7 +198,7 @@ class FakeControlPlanes:
     def second_control_plane_running(self) -> bool:
         return self.second
 
-    def second_api(self) -> None: ...
+    def second_api(self) -> Any: ...
 
     def stop_controller_manager(self) -> None:
         self.manager = False

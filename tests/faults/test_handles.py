@@ -68,7 +68,7 @@ def planned(harm: Any, node: Any) -> Any:
     return through_the_journal(harm.plan(node))
 
 
-def test_a_limit_is_lowered_and_given_back(node) -> None:
+def test_a_limit_is_lowered_and_given_back(node: Any) -> None:
     harm = LowerHandleLimit("worker", "containerd", limit=1024)
     saved = planned(harm, node)
     assert not harm.landed(node, saved)
@@ -83,7 +83,7 @@ def test_a_limit_is_lowered_and_given_back(node) -> None:
     assert node.processes[131].soft == 20000
 
 
-def test_every_process_of_a_daemon_gets_the_limit_above_the_one_that_has_most_open(node) -> None:
+def test_every_process_of_a_daemon_gets_the_limit_above_the_one_that_has_most_open(node: Any) -> None:
     harm = LowerHandleLimit("worker", "coredns", above=3)
     saved = planned(harm, node)
     harm.apply(node, saved)
@@ -91,7 +91,7 @@ def test_every_process_of_a_daemon_gets_the_limit_above_the_one_that_has_most_op
     assert node.processes[131].soft == 20000
 
 
-def test_undo_leaves_another_process_of_the_same_pid_alone(node) -> None:
+def test_undo_leaves_another_process_of_the_same_pid_alone(node: Any) -> None:
     harm = LowerHandleLimit("worker", "containerd", limit=1024)
     saved = planned(harm, node)
     harm.apply(node, saved)
@@ -101,7 +101,7 @@ def test_undo_leaves_another_process_of_the_same_pid_alone(node) -> None:
     assert node.processes[131].soft == 4096
 
 
-def test_undo_without_the_harm_changes_nothing(node) -> None:
+def test_undo_without_the_harm_changes_nothing(node: Any) -> None:
     harm = LowerHandleLimit("worker", "containerd", limit=1024)
     saved = planned(harm, node)
     harm.undo(node, saved)
@@ -109,7 +109,7 @@ def test_undo_without_the_harm_changes_nothing(node) -> None:
     assert not [argv for argv in node.said if argv[0] == "prlimit"]
 
 
-def test_a_limit_has_not_landed_while_one_process_lacks_it(node) -> None:
+def test_a_limit_has_not_landed_while_one_process_lacks_it(node: Any) -> None:
     harm = LowerHandleLimit("worker", "coredns")
     saved = planned(harm, node)
     harm.apply(node, saved)
@@ -139,13 +139,13 @@ def test_a_limit_has_not_landed_while_one_process_lacks_it(node) -> None:
         (SocketStorm("worker", "172.18.0.3:80", 28_001), "1 to 28000 connections, not 28001"),
     ],
 )
-def test_bad_input_is_refused_before_any_harm(node, harm, sentence) -> None:
+def test_bad_input_is_refused_before_any_harm(node: Any, harm: Any, sentence: str) -> None:
     with pytest.raises(OrdealError, match=sentence):
         harm.plan(node)
     assert not [argv for argv in node.said if argv[0] in {"prlimit", "systemd-run"}]
 
 
-def test_a_node_that_is_not_ready_is_refused(node) -> None:
+def test_a_node_that_is_not_ready_is_refused(node: Any) -> None:
     node.there = [replace(WORKER, ready="Unknown")]
     with pytest.raises(OrdealError, match="not Ready before the fault"):
         LowerHandleLimit("worker", "containerd").plan(node)

@@ -42,7 +42,11 @@ def test_the_way_back_is_on_disk_before_the_harm_and_until_its_undo_is_confirmed
     on_disk: list[tuple[str, int]] = []
 
     def look(name: str, answer: object) -> Callable[[], object]:
-        return lambda: on_disk.append((name, len(pending_in(journal.path)))) or answer
+        def step() -> object:
+            on_disk.append((name, len(pending_in(journal.path))))
+            return answer
+
+        return step
 
     run = Run(Harm({n: look(n, PLAN if n == "plan" else True) for n in ("plan", "apply", "block", "undone")}), journal)
     run()
@@ -415,7 +419,7 @@ def test_a_process_that_is_ended_in_the_undo_has_done_it_before_it_ends_by_the_s
 def known(monkeypatch: pytest.MonkeyPatch) -> Harm:
     """The fault as this version knows it: an undo is found by its name."""
     made = Harm()
-    monkeypatch.setitem(base._REGISTRY, Harm.kind, made)  # type: ignore[arg-type]
+    monkeypatch.setitem(base._REGISTRY, Harm.kind, made)
     return made
 
 
@@ -476,4 +480,4 @@ def test_a_signal_leaves_after_the_late_undo_is_done(
 
 def test_two_faults_of_one_name_are_a_mistake_at_import(known: Harm) -> None:
     with pytest.raises(ValueError, match="two faults are called 'made-up'"):
-        base.fault(Harm)
+        base.fault(Harm)  # type: ignore[type-var]

@@ -78,7 +78,7 @@ def test_a_leak_is_given_back_and_nobody_elses_sets_are_touched() -> None:
     LeakKernelMemory.undo(machine, saved)  # type: ignore[arg-type]
     assert LeakKernelMemory.undone(machine, saved)  # type: ignore[arg-type]
     assert machine.sets == {"7": SEMAPHORES, "8": 3}
-    LeakKernelMemory.undo(machine, saved)  # type: ignore[arg-type]  (it may be repeated)
+    LeakKernelMemory.undo(machine, saved)  # type: ignore[arg-type] # it may be repeated
     assert machine.sets == {"7": SEMAPHORES, "8": 3}
 
 

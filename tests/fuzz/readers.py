@@ -104,8 +104,8 @@ def compared(data: bytes, folder: Path) -> object:
     """Two runs of anybody's, divided by a NUL, side by side."""
     base, _, candidate = data.partition(b"\0")
     sides = (("base", base), ("candidate", candidate or base))
-    paths = [_file(content, folder / name / saved.RESULTS).parent for name, content in sides]
-    found = compare.compare(*(compare.load_side(folder, str(path)) for path in paths))
+    first, second = (_file(content, folder / name / saved.RESULTS).parent for name, content in sides)
+    found = compare.compare(compare.load_side(folder, str(first)), compare.load_side(folder, str(second)))
     summary.markdown(found)
     summary.terminal(found)
     return json.dumps(summary.as_json(found), allow_nan=False)
@@ -257,7 +257,7 @@ def specs(data: bytes, folder: Path) -> object:
 def prober(data: bytes, folder: Path) -> object:
     """What a prober writes; whose lines are no answers, it is started again, so any error of a kind is fine."""
     recorded = History.of_records(())
-    one = _Prober(SimpleNamespace(), recorded, "node", "web", [])  # type: ignore[arg-type]
+    one = _Prober(SimpleNamespace(), recorded, "node", "web", [])
     for line in data.splitlines():
         try:
             one._take(line)

@@ -1,6 +1,7 @@
 """What is on record of the engine that set-up starts, and that exactly that is taken back."""
 
 import errno
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -200,7 +201,7 @@ class Routes:
         self.on_record_at_add: list[tuple[str, ...]] = []
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(packages.os, "geteuid", lambda: 0)
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
         for module in (preparations, ranges):
             monkeypatch.setattr(module, "run", self.run)
 
@@ -287,7 +288,7 @@ def test_only_what_docker_left_in_the_firewall_is_removed(monkeypatch: pytest.Mo
 
 
 def test_installing_needs_root_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(OrdealError, match="needs root; run the same command with sudo"):
         daemon.install_and_start()
     assert record.read() == Record()
@@ -310,8 +311,8 @@ def test_an_engine_of_another_state_folder_is_neither_ended_nor_started_again(
 ) -> None:
     """Though its containers run, its pid file names it, and this state has something to take back."""
     monkeypatch.setattr(daemon, "_orphaned_containers", lambda: True)
-    monkeypatch.setattr(packages.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(daemon.subprocess, "Popen", lambda *_, **__: pytest.fail("a second engine was started"))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a second engine was started"))
     argv = ["sh", "-c", "read line", "sh", f"--data-root={engine.DATA_ROOT}"]
     with _popen(argv, stdin=subprocess.PIPE) as theirs:
         try:
@@ -365,7 +366,7 @@ def fake_dockerd(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     monkeypatch.setattr(engine, "clients", lambda: [docker.client])
-    monkeypatch.setattr(packages.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(daemon, "RUN_ROOT", folder / "run")
     monkeypatch.setattr(daemon, "missing_capabilities", tuple)
     try:
@@ -459,7 +460,7 @@ def test_a_limit_is_set_back_only_while_it_is_as_it_was_set_here(
 def test_a_limit_of_an_earlier_boot_goes_off_the_record_when_it_is_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packages.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(preparations, "sysctl_file", lambda name: tmp_path / name)
     for name in preparations.SYSCTLS:
         (tmp_path / name).write_text("256")

@@ -1,6 +1,7 @@
 """The runtime that leaves out what the machine lacks, as functions and as the script that the engine runs."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def test_what_is_lacking() -> None:
 
 
 def test_every_set_loses_it_and_nothing_else() -> None:
-    process = {
+    process: dict[str, object] = {
         "args": ["sh"],
         "capabilities": {"bounding": ["CAP_KILL", "CAP_SYS_RESOURCE"], "effective": ["CAP_KILL"]},
     }
@@ -52,7 +53,7 @@ def test_the_script_changes_the_bundle_and_becomes_runc(tmp_path: Path, monkeypa
     runc = tmp_path / "runc"
     runc.write_text('#!/bin/sh\necho "runc $*"\nexit 7\n')
     runc.chmod(0o755)
-    monkeypatch.setattr(daemon.shutil, "which", lambda _: str(runc))
+    monkeypatch.setattr(shutil, "which", lambda _: str(runc))
     script = daemon._write_runtime()
 
     missing = daemon.missing_capabilities()

@@ -148,7 +148,7 @@ def test_what_python_and_pytest_write_beside_the_code_is_the_checkouts(
     for folder in (code, code / "suites", venv, venv / "lib", venv / "lib" / "x"):
         os.chown(folder, USER, GROUP)
     monkeypatch.setattr(ownership, "beside", lambda: code)
-    monkeypatch.setattr(ownership.sys, "prefix", str(venv))
+    monkeypatch.setattr(sys, "prefix", str(venv))
     ownership.hand_back()
     assert sorted(path.name for path in of_root(tmp_path)) == ["of-root", "of-root"]
 

@@ -1,5 +1,6 @@
 """Debian's packages: on record before they are installed, none removed for them, and taken back. apt is a script."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ class Apt:
 def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Apt:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
-    monkeypatch.setattr(packages.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     return Apt(tmp_path / "bin")
 
 
@@ -119,6 +120,6 @@ def test_without_apt_or_root_it_is_a_sentence(apt: Apt, monkeypatch: pytest.Monk
     assert not packages.can_install()
     with pytest.raises(OrdealError, match="maven must be installed and this machine has no apt-get"):
         packages.install(("maven",))
-    monkeypatch.setattr(packages.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(OrdealError, match="installing maven needs root"):
         packages.install(("maven",))

@@ -1,5 +1,6 @@
 """Programs and parts of the kernel are tried, not looked up. What is tried is a script here."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("sh", "env", "mknod"):
         (folder / name).symlink_to(f"/bin/{name}")
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr(parts.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     return folder
 
 
@@ -81,5 +82,5 @@ def test_a_program_that_is_not_installed_is_named_with_its_package(programs: Pat
 
 def test_without_root_only_that_is_told(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(programs, "tc", "exit 1")
-    monkeypatch.setattr(parts.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert {part.name: part.lacks() for part in PARTS if part.lacks()} == {"root": "this user is not root"}

@@ -56,7 +56,7 @@ def test_of_a_private_file_that_cannot_be_written_nothing_is_left(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     files.place(tmp_path / "k", "one")
-    monkeypatch.setattr(files.os, "replace", full)  # when all of it is there
+    monkeypatch.setattr(os, "replace", full)  # when all of it is there
     with pytest.raises(OSError, match="No space left"):
         files.place(tmp_path / "k", "two")
     assert [path.name for path in tmp_path.iterdir()] == ["k"]

@@ -1,5 +1,6 @@
 """What others than this user, root, or the user who called sudo could have written is not believed."""
 
+import hashlib
 import json
 import os
 import signal
@@ -244,7 +245,7 @@ def test_what_is_kept_of_a_digest_is_of_these_bytes_alone() -> None:
     kept = program.with_name(".pause.sha256")
     assert kept.read_text().endswith(made.sha256["pause"])
     binaries._digest_of.cache_clear()  # another process
-    with mock.patch.object(binaries.hashlib, "file_digest", side_effect=AssertionError("it is counted again")):
+    with mock.patch.object(hashlib, "file_digest", side_effect=AssertionError("it is counted again")):
         assert made.path("pause") == program
     binaries._digest_of.cache_clear()
     size, times = program.stat().st_size, (program.stat().st_atime_ns, program.stat().st_mtime_ns)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import shutil
 import tarfile
 import zipfile
@@ -14,8 +15,8 @@ import pytest
 
 from chaos.clusters.kind.node_images import full_name
 from chaos.errors import OrdealError
-from chaos.hosts import workload_build, workload_images
-from chaos.hosts.command import CommandError, Output
+from chaos.hosts import apparmor, packages, workload_build, workload_images
+from chaos.hosts.command import CommandError, Output, run
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import manifests_dir
 from chaos.hosts.workload_images import choose, obstacle
@@ -182,7 +183,7 @@ def jar(path: Path, member: str, holds: dict[str, str]) -> None:
 
 
 def test_an_artifacts_member_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = workload_build.run
+    real = run
 
     def maven(argv: list[str], **options: Any) -> Output:
         if argv[0] == "tar":
@@ -192,7 +193,7 @@ def test_an_artifacts_member_is_unpacked(tmp_path: Path, monkeypatch: pytest.Mon
         return Output(0, "", "")
 
     monkeypatch.setattr(workload_build, "run", maven)
-    monkeypatch.setattr(workload_build.shutil, "which", lambda _: "/usr/bin/mvn")
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/mvn")
     out = tmp_path / "files"
     out.mkdir()
     jar(tmp_path / "a-1.jar", "linux.tar.gz", {"bin/server": "elf"})
@@ -234,13 +235,13 @@ def test_architectures_are_in_no_tag() -> None:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Root on Debian, amd64, with nothing built and no AppArmor profile."""
-    monkeypatch.setattr(workload_build.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     for module in (workload_images, workload_build):
         monkeypatch.setattr(module, "goarch", lambda: "amd64")
-    monkeypatch.setattr(workload_build.packages, "can_install", lambda: True)
-    monkeypatch.setattr(workload_build.shutil, "which", lambda _: None)
+    monkeypatch.setattr(packages, "can_install", lambda: True)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(workload_build, "_base_folder", lambda: Path("/nowhere"))
-    monkeypatch.setattr(workload_images.apparmor, "PROFILES", Path("/nowhere"))
+    monkeypatch.setattr(apparmor, "PROFILES", Path("/nowhere"))
 
 
 @pytest.mark.usefixtures("machine")
@@ -251,7 +252,7 @@ def test_what_keeps_a_machine_from_an_image(monkeypatch: pytest.MonkeyPatch) -> 
     assert [why(name) for name in names()] == [""] * len(names())  # they can be built
     assert why("redis", "mine:1") == "mine:1 can't be pulled (the registry has no such image)"
     assert why("redis", "mine:1", has={"mine:1": ""}) == ""
-    monkeypatch.setattr(workload_build.packages, "can_install", lambda: False)
+    monkeypatch.setattr(packages, "can_install", lambda: False)
     assert why("ceph") == "debootstrap, which it is built with, can't be installed: this machine has no apt-get"
     assert why("ceph", has={workload_build.tag_of(recipe("ceph")): "ceph"}) == ""
     assert why("redis", registry=(PULLED,)) == ""
@@ -279,7 +280,7 @@ def test_a_profile_of_the_machines_mysqld_is_told_for_images_that_have_it_there(
 ) -> None:
     profiles = tmp_path / "profiles"
     profiles.write_text("/usr/bin/man (enforce)\n/usr/sbin/mysqld (enforce)\nlsb_release (enforce)\n")
-    monkeypatch.setattr(workload_images.apparmor, "PROFILES", profiles)
+    monkeypatch.setattr(apparmor, "PROFILES", profiles)
     mine: Any = FakeEngine({"mine/mysql:8": ""})
     said = obstacle("mysql", "mine/mysql:8", engine=mine)
     assert "AppArmor profile /usr/sbin/mysqld is in force, and holds for /usr/sbin/mysqld in a pod too" in said

@@ -57,7 +57,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Side by side, the process that has the terminal collects nothing itself."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output[LEFT_OUT_KEY] = dict(session.config.stash.get(LEFT_OUT, Counter()))
+        left_out: Counter[str] = session.config.stash.get(LEFT_OUT, Counter())
+        output[LEFT_OUT_KEY] = dict(left_out)
 
 
 @pytest.hookimpl(optionalhook=True)

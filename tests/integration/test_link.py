@@ -183,7 +183,7 @@ def test_a_cut_is_between_the_two_and_nobody_else(namespaces: Namespaces, journa
     before = namespaces.picture()
     history = History()
     with inject(BadLink("a", ("b", "c"), loss=1.0), namespaces, journal, history):  # type: ignore[arg-type]
-        assert [namespaces.ask(*pair, 1)[0] for pair in ("ab", "ba", "ca", "bc", "cb")] == [0, 0, 0, 1, 1]
+        assert [namespaces.ask(source, to, 1)[0] for source, to in ("ab", "ba", "ca", "bc", "cb")] == [0, 0, 0, 1, 1]
     assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
     assert differences(before, namespaces.picture()) == ""
     assert namespaces.ask("a", "b", 5)[0] == 5

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -49,7 +50,7 @@ def no_doubles(history: History) -> None:
     assert not [key for key, times in seen.items() if times > 1]
 
 
-def test_a_churn_is_recorded_as_etcd_saw_it(cluster, tmp_path) -> None:
+def test_a_churn_is_recorded_as_etcd_saw_it(cluster: SimulatedCluster, tmp_path: Path) -> None:
     history = History()
     with witnessed(cluster, tmp_path / "witness") as told, Recorder(history, cluster.api):
         churn(cluster, "create", PODS)
@@ -66,7 +67,7 @@ def test_a_churn_is_recorded_as_etcd_saw_it(cluster, tmp_path) -> None:
     assert {p.change for p in history.of(PodChange) if p.workload == WORKLOAD} == {"added", "modified", "deleted"}
 
 
-def test_an_api_server_that_dies_and_returns(cluster) -> None:
+def test_an_api_server_that_dies_and_returns(cluster: SimulatedCluster) -> None:
     """Nothing is lost, whether its new watch cache has what is resumed from, or not (410: a full list is compared).
 
     It stays away for longer than what counts as blind: on a quiet machine it answers again within a second.
@@ -93,7 +94,7 @@ def test_an_api_server_that_dies_and_returns(cluster) -> None:
     assert not [p for p in history.of(PodChange) if dead < p.at < blind[0].until]
 
 
-def test_a_switch_to_a_second_control_plane(cluster) -> None:
+def test_a_switch_to_a_second_control_plane(cluster: SimulatedCluster) -> None:
     churn(cluster, "create", 20)
     history = History()
     with Recorder(history, cluster.api) as recorder:

@@ -42,6 +42,7 @@ from tests.fake_apiserver import PKI
 from tests.integration.crash import ROOT, at_random_moments, kill_and_undo
 from tests.integration.harm import fault_of
 from tests.integration.picture import unsound
+from tests.moments import Moments
 
 TIMERS = Timers(monitor_grace_s=8, monitor_period_s=1, toleration_s=3)
 SHAPE = Shape(
@@ -133,7 +134,7 @@ def name() -> Iterator[str]:
 # --- the provider
 
 
-def test_nodes_are_in_their_zones_and_groups(cluster) -> None:
+def test_nodes_are_in_their_zones_and_groups(cluster: SimulatedCluster) -> None:
     nodes = {n.name: n for n in cluster.nodes()}
     assert {g: cluster.nodes_of(g) for g in cluster.heartbeat_groups()} == {
         "a-1": ("a-1", "a-2"),
@@ -147,14 +148,14 @@ def test_nodes_are_in_their_zones_and_groups(cluster) -> None:
     assert not nodes["a-1"].control_plane
 
 
-def test_it_can_be_found_again_by_its_reference_alone(cluster) -> None:
+def test_it_can_be_found_again_by_its_reference_alone(cluster: SimulatedCluster) -> None:
     found = SimulatedCluster.attach(msgspec.convert(json.loads(json.dumps(asdict(cluster.ref))), ClusterRef))
     assert found.identity() == cluster.ref.identity
     assert found.shape == cluster.shape == SHAPE
     assert found.nodes() == cluster.nodes()
 
 
-def test_everything_listens_on_loopback_alone(cluster) -> None:
+def test_everything_listens_on_loopback_alone(cluster: SimulatedCluster) -> None:
     pids = {p.pid for p in marked(str(home_of(cluster.ref.name)))}
     listening = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
     ours = [line.split() for line in listening if any(f"pid={pid}," in line for pid in pids)]
@@ -174,7 +175,7 @@ def test_who_has_no_certificate_of_the_clusters_gets_nothing_from_etcd(cluster: 
     assert len(ports) >= 2  # for clients, and for peers
     named = {"key": base64.b64encode(key.encode()).decode()}
     asked = {"/v3/kv/range": named, "/v3/kv/put": {**named, "value": ""}, "/health": {}, "/members": {}, "/raft": {}}
-    foreign = {"cert_file": str(PKI / "alice.crt"), "key_file": str(PKI / "alice.key")}
+    foreign: dict[str, Any] = {"cert_file": str(PKI / "alice.crt"), "key_file": str(PKI / "alice.key")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
         for certificate in ({}, foreign):
@@ -210,13 +211,13 @@ def test_only_its_owner_reads_a_clusters_files(cluster: SimulatedCluster) -> Non
     assert {path.name: path.stat().st_mode & 0o077 for path in secret if path.stat().st_mode & 0o077} == {}
 
 
-def test_a_name_that_is_taken_is_refused(cluster) -> None:
+def test_a_name_that_is_taken_is_refused(cluster: SimulatedCluster) -> None:
     with pytest.raises(OrdealError, match="is there already"):
         SimulatedCluster.create(cluster.ref.name, SHAPE)
     assert all(n.ready == "True" for n in cluster.nodes())
 
 
-def test_a_directory_that_is_not_ours_is_left_alone(name) -> None:
+def test_a_directory_that_is_not_ours_is_left_alone(name: str) -> None:
     theirs = home_of(name) / "precious"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("theirs")
@@ -231,7 +232,7 @@ def test_a_directory_that_is_not_ours_is_left_alone(name) -> None:
         theirs.parent.rmdir()
 
 
-def test_a_deleted_one_is_gone_with_its_processes(name) -> None:
+def test_a_deleted_one_is_gone_with_its_processes(name: str) -> None:
     made = SimulatedCluster.create(name, Shape(timers=TIMERS))
     assert SimulatedCluster.exists(name)
     home = home_of(name)
@@ -243,7 +244,7 @@ def test_a_deleted_one_is_gone_with_its_processes(name) -> None:
     made.delete()
 
 
-def test_a_control_plane_that_cannot_start_is_told(name, monkeypatch) -> None:
+def test_a_control_plane_that_cannot_start_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulated_home, "UP_WITHIN_S", 10.0)  # which kwokctl waits for, and in vain
     with pytest.raises(OrdealError, match="no-such-flag"):
         SimulatedCluster.create(name, Shape(apiserver=(("no-such-flag", "1"),)))
@@ -252,7 +253,9 @@ def test_a_control_plane_that_cannot_start_is_told(name, monkeypatch) -> None:
 
 @pytest.mark.parametrize("moment", [1, pytest.param(2, marks=AGAIN)])
 @pytest.mark.parametrize("then", ["delete", "make again"])
-def test_a_create_that_is_killed_can_be_deleted_and_made_again(name, then, moment, moments) -> None:
+def test_a_create_that_is_killed_can_be_deleted_and_made_again(
+    name: str, then: str, moment: int, moments: Moments
+) -> None:
     code = f"""
 from chaos.clusters.shape import Shape
 from chaos.clusters.simulated.cluster import SimulatedCluster
@@ -280,7 +283,7 @@ SimulatedCluster.create({name!r}, Shape())
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_lands_and_is_undone(cluster, journal: Journal, kind) -> None:
+def test_lands_and_is_undone(cluster: SimulatedCluster, journal: Journal, kind: str) -> None:
     before = settled(lambda: picture(cluster), lambda now: unsound(now.ready, now.taints))
     harm = fault_of(kind, faults_of(cluster)[kind])
     history = History()
@@ -302,7 +305,7 @@ def _is_harmed(cluster: SimulatedCluster, before: Picture) -> bool:
 
 @at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_run_is_undone(cluster, kind, moment, moments) -> None:
+def test_a_killed_run_is_undone(cluster: SimulatedCluster, kind: str, moment: int, moments: Moments) -> None:
     before = settled(lambda: picture(cluster), lambda now: unsound(now.ready, now.taints))
     within_s = 12.0 if kind == ReplaceControlPlane.kind else 3.0
     kill_and_undo(cluster, kind, faults_of(cluster)[kind], moments, within_s=within_s)
@@ -331,14 +334,16 @@ def test_controllers_that_ended_while_etcd_was_away_run_again_after_undo(cluster
         ("kube-controller-manager", __file__, "is no Linux program"),
     ],
 )
-def test_a_program_that_cannot_take_a_components_place_is_refused(cluster, component, path, sentence) -> None:
+def test_a_program_that_cannot_take_a_components_place_is_refused(
+    cluster: SimulatedCluster, component: str, path: str, sentence: str
+) -> None:
     before = settled(lambda: picture(cluster), lambda now: unsound(now.ready, now.taints))
     with pytest.raises(OrdealError, match=sentence):
         SwapComponent(component, path).plan(cluster)
     assert differences(before, picture(cluster)) == ""
 
 
-def test_heartbeats_that_were_killed_are_started_anew_by_undo(cluster, journal) -> None:
+def test_heartbeats_that_were_killed_are_started_anew_by_undo(cluster: SimulatedCluster, journal: Journal) -> None:
     """The process that was stopped is gone when the fault is undone: the undo still brings the heartbeats back."""
     before = settled(lambda: picture(cluster), lambda now: unsound(now.ready, now.taints))
     with inject(StopHeartbeats(("b",)), cluster, journal, History()):
@@ -346,7 +351,7 @@ def test_heartbeats_that_were_killed_are_started_anew_by_undo(cluster, journal) 
     wait_as_before(lambda: picture(cluster), before)
 
 
-def test_heartbeats_that_are_stopped_already_are_refused(cluster, journal) -> None:
+def test_heartbeats_that_are_stopped_already_are_refused(cluster: SimulatedCluster, journal: Journal) -> None:
     cluster.stop_heartbeats("rest")
     try:
         with (
@@ -359,7 +364,9 @@ def test_heartbeats_that_are_stopped_already_are_refused(cluster, journal) -> No
     eventually(lambda: all(n.ready == "True" for n in cluster.nodes()), within_s=60, what="every node Ready")
 
 
-def test_a_signal_that_has_no_effect_is_no_landing(cluster, journal, monkeypatch) -> None:
+def test_a_signal_that_has_no_effect_is_no_landing(
+    cluster: SimulatedCluster, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The fault asks the kernel and the leases: a stop that did not happen is not taken for one."""
     monkeypatch.setattr(SimulatedCluster, "stop_heartbeats", lambda self, group: None)
     with (

@@ -117,12 +117,13 @@ def node_that_runs(web: Deployed) -> str:
 
 def arguments(cluster: KindCluster, kind: str, image: str, web: Deployed) -> dict[str, Any]:
     node = cluster.workers[-1]
-    return {
+    by_kind: dict[str, dict[str, Any]] = {
         InstallRbdLock.kind: {"image": image},
         DrainNode.kind: {"node": node_that_runs(web)},
         UpdateElsewhere.kind: {"workloads": [f"{web.namespace}/{web.name}"], "node": node},
         MarkOutOfService.kind: {"node": node},
-    }[kind]
+    }
+    return by_kind[kind]
 
 
 @pytest.mark.parametrize("kind", KINDS)

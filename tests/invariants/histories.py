@@ -1,6 +1,7 @@
 """Short ways to write literal histories."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from chaos.record.history import History
 from chaos.record.records import IN_SYNC, FaultStep, PodChange, Probe, Sample
@@ -20,10 +21,10 @@ def fault(landed: float, undone: float | None, kind: str = "cut") -> list[Record
     return steps if undone is None else [*steps, FaultStep(undone, kind, "undone")]
 
 
-def pod(at: float, name: str, change: str = "listed", **fields: object) -> PodChange:
-    values: dict[str, object] = {"workload": "web", "phase": "Running", "node": "worker", "containers": (f"{name}-1",)}
+def pod(at: float, name: str, change: str = "listed", **fields: Any) -> PodChange:
+    values: dict[str, Any] = {"workload": "web", "phase": "Running", "node": "worker", "containers": (f"{name}-1",)}
     values.update(fields)
-    return PodChange(at, "ns", name, f"uid-{name}", change, **values)  # type: ignore[arg-type]
+    return PodChange(at, "ns", name, f"uid-{name}", change, **values)
 
 
 def probes(pattern: str, *, node: str = "worker", start: float = 0.0, every_s: float = 0.1) -> list[Record]:

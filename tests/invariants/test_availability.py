@@ -131,12 +131,12 @@ def test_the_span_of_a_fault() -> None:
 
 
 @pytest.mark.parametrize(("pattern", "verdict"), [("++++", HELD), ("++-+", VIOLATED), ("+++-", VIOLATED)])
-def test_answered_throughout_allows_no_failed_probe(pattern, verdict) -> None:
+def test_answered_throughout_allows_no_failed_probe(pattern: str, verdict: Verdict) -> None:
     assert judge(answered_throughout(), history(probes(pattern))).verdict is verdict
 
 
 @given(before=st.integers(1, 30), down=st.integers(1, 120), after=st.integers(1, 30), phase=st.floats(0, 0.0999))
-def test_a_known_outage_is_measured_to_within_one_interval(before, down, after, phase) -> None:
+def test_a_known_outage_is_measured_to_within_one_interval(before: int, down: int, after: int, phase: float) -> None:
     """The Service goes away `phase` after a probe's start and comes back: the figure is at most an interval off."""
     gone, back = before * 0.1 + phase, before * 0.1 + phase + down * 0.0999
     pattern = "".join("-" if gone <= slot * 0.1 < back else "+" for slot in range(before + down + after + 2))

@@ -1,8 +1,10 @@
 """still-conforms and conforms-during, on literal histories."""
 
+from typing import Any
+
 import pytest
 
-from chaos.judge.base import Recipe, Verdict, judge, made_again
+from chaos.judge.base import Finding, Recipe, Verdict, judge, made_again
 from chaos.judge.conformance import (
     AFTER,
     BEFORE,
@@ -22,6 +24,7 @@ from chaos.judge.conformance import (
 )
 from chaos.record.history import History
 from chaos.record.records import FaultStep, SpecRun
+from chaos.record.registry import Record
 
 DNS, PODS = "[sig-network] DNS answers", "[sig-node] Pods run"
 
@@ -30,7 +33,7 @@ def ran(when: str, spec: str, state: str, message: str = "", tries: int = 1, at:
     return SpecRun(at, when, spec, state, 2.0, "network", message, tries)
 
 
-def judged(*records, before=True, specs=(DNS, PODS)):
+def judged(*records: Record, before: bool = True, specs: tuple[str, ...] = (DNS, PODS)) -> Finding:
     return judge(still_conforms(specs, before=before), History.of_records(records))
 
 
@@ -57,11 +60,12 @@ def test_what_passed_before_and_after_is_held() -> None:
 
 
 @pytest.mark.parametrize("after", [FAILED, LATE, FLAKY])
-def test_what_passed_before_and_does_not_after_is_violated_with_upstreams_message(after) -> None:
+def test_what_passed_before_and_does_not_after_is_violated_with_upstreams_message(after: str) -> None:
     finding = judged(*both(PASSED, after, "service is not reachable\nmore lines"))
     assert (finding.verdict, finding.reason) == (Verdict.VIOLATED, NO_LONGER)
     assert finding.sentence == (f"1 of 2 specs passed before and not after: {DNS} (service is not reachable)")
-    assert [r.round for r in finding.proof] == [BEFORE, AFTER]
+    proof: tuple[Any, ...] = finding.proof
+    assert [r.round for r in proof] == [BEFORE, AFTER]
 
 
 def test_a_pass_on_a_retry_is_told_as_such() -> None:
@@ -72,7 +76,7 @@ def test_a_pass_on_a_retry_is_told_as_such() -> None:
 @pytest.mark.parametrize(
     ("after", "said"), [(SKIPPED, "was skipped"), (NO_IMAGE, "an image could not be had"), (LOST, "has no end")]
 )
-def test_what_can_not_be_told_is_unknown_not_passed(after, said) -> None:
+def test_what_can_not_be_told_is_unknown_not_passed(after: str, said: str) -> None:
     finding = judged(*both(PASSED, after, "because"))
     assert finding.verdict is Verdict.UNKNOWN
     assert said in finding.sentence
@@ -85,7 +89,7 @@ def test_a_spec_that_was_not_run_afterwards_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("after", [PASSED, FAILED])
-def test_what_had_failed_before_does_not_count_and_is_told(after) -> None:
+def test_what_had_failed_before_does_not_count_and_is_told(after: str) -> None:
     finding = judged(*both(FAILED, after))
     assert finding.verdict is Verdict.HELD
     assert "1 others had not passed before" in finding.sentence
@@ -123,7 +127,7 @@ def test_it_is_made_again_from_its_recipe() -> None:
 class TestDuring:
     FAULT = (FaultStep(1.0, "power-off", "landed"), FaultStep(9.0, "power-off", "undone"))
 
-    def judged(self, *records, specs=("pods",)):
+    def judged(self, *records: Record, specs: tuple[str, ...] = ("pods",)) -> Finding:
         return judge(conforms_during(specs, fault="power-off"), History.of_records(records))
 
     def test_all_tries_inside_the_fault_count(self) -> None:
@@ -136,7 +140,7 @@ class TestDuring:
         assert "1.0 s after the fault landed: refused" in finding.sentence
 
     @pytest.mark.parametrize("at", [0.5, 8.5, 12])
-    def test_a_try_outside_of_the_fault_shows_nothing(self, at) -> None:
+    def test_a_try_outside_of_the_fault_shows_nothing(self, at: float) -> None:
         assert self.judged(*self.FAULT, ran(DURING, "pods", PASSED, at=at)).verdict is Verdict.UNKNOWN
 
     def test_a_fault_that_never_landed_is_unknown(self) -> None:

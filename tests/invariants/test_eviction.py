@@ -1,6 +1,7 @@
 """A node under disk pressure, judged from literal histories."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import pytest
 
@@ -26,11 +27,11 @@ def node(at: float, *pressures: str, name: str = "worker") -> NodeChange:
     return NodeChange(at, name, "modified", "True", pressures=pressures)
 
 
-def daemon(at: float, name: str = "kube-proxy", **fields: object) -> Record:
+def daemon(at: float, name: str = "kube-proxy", **fields: Any) -> Record:
     return pod(at, name, **{"workload": "", **fields})
 
 
-def judged(invariant: Invariant, *records: Record | list[Record]) -> tuple[Verdict, str]:
+def judged(invariant: Invariant, *records: Record | Sequence[Record]) -> tuple[Verdict, str]:
     found: Judgement = invariant.judge(history(*records))
     return found.verdict, found.reason
 
@@ -61,7 +62,7 @@ class TestCriticalPodsStay:
             ({"containers": ("another",)}, "restarted"),
         ],
     )
-    def test_other_ways_to_be_lost_have_reasons_of_their_own(self, fields: dict[str, object], reason: str) -> None:
+    def test_other_ways_to_be_lost_have_reasons_of_their_own(self, fields: dict[str, Any], reason: str) -> None:
         lost = daemon(20, **{"change": "modified", **fields})
         assert judged(self.stay, FAULT, self.before, lost, saw_the_end()) == (Verdict.VIOLATED, reason)
 
@@ -151,7 +152,7 @@ class TestEvictedByUse:
         assert judged(self.by_use, self.before, self.ranking, order)[0] is Verdict.UNKNOWN
 
     def test_another_node_s_log_does_not_count(self) -> None:
-        others = [KubeletEvicted(20, "another", "ns/eater-1"), EvictionRanking(15, "another", ())]
+        others: list[Record] = [KubeletEvicted(20, "another", "ns/eater-1"), EvictionRanking(15, "another", ())]
         assert judged(self.by_use, FAULT, self.before, others) == (Verdict.VIOLATED, "none-evicted")
 
 

@@ -1,7 +1,7 @@
 """Handles run out: pods that do not start, connections that live on, daemons that say so."""
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.records import Blind, ClusterEvent, Probe, Sample
+from chaos.record.records import Blind, ClusterEvent, PodChange, Probe, Sample
 from chaos.record.registry import Record
 from chaos.subjects.handles.promises import (
     daemons_not_restarted,
@@ -20,7 +20,9 @@ EAT = "eat-handles"
 CONTAINERD = "worker/containerd"
 
 
-def spare(at: float, name: str = "spare-1", *, ready: bool = False, change: str = "modified", deleting: bool = False):
+def spare(
+    at: float, name: str = "spare-1", *, ready: bool = False, change: str = "modified", deleting: bool = False
+) -> PodChange:
     return pod(at, name, change, workload="spare", ready=ready, deleting=deleting)
 
 
@@ -174,7 +176,8 @@ def test_a_limit_that_is_reached() -> None:
 def test_a_daemon_that_runs_out_has_to_say_so() -> None:
     invariant = failure_shows({"containerd": "worker"})
     assert judge(invariant, history(counted(40, 1024))).verdict is VIOLATED
-    said = SaidTooMany(2.0, *CONTAINERD.split("/"), 3, "")
+    node, daemon = CONTAINERD.split("/")
+    said = SaidTooMany(2.0, node, daemon, 3, "")
     assert judge(invariant, history(counted(40, 1024), said)).verdict is HELD
     assert judge(invariant, history(counted(40, 1024), refused(2.0))).verdict is HELD
     assert judge(invariant, history(counted(40, 41), said)).verdict is UNKNOWN

@@ -1,6 +1,7 @@
 """Taints and terminations by zone: within the documented rate, beyond it, or not seen well enough to say."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def judged(state: ZoneState, *records: Record, until: float = 60) -> Finding:
         (100, 100, ZoneState.FULL, 6),
     ],
 )
-def test_a_zones_state_allows_what_is_documented(size, away, state, allowed) -> None:
+def test_a_zones_state_allows_what_is_documented(size: int, away: int, state: ZoneState, allowed: int) -> None:
     times = [13.0 + n for n in range(allowed)]
     within = judged(state, *zone_of(size, away), *tainted(times), *other_zone())
     beyond = judged(state, *zone_of(size, away), *tainted([*times, 50]), *other_zone())
@@ -144,7 +145,7 @@ def test_a_zone_without_nodes_is_unknown() -> None:
     ],
     ids=["no last word", "not in sync", "another resource's word", "a gap"],
 )
-def test_what_the_recorder_cannot_vouch_for_is_unknown(end) -> None:
+def test_what_the_recorder_cannot_vouch_for_is_unknown(end: list[Any]) -> None:
     seen = [*zone_of(100, 50), *other_zone(), *fault(10, 60)]
     assert (
         judge(taints_within_rate("a", ZoneState.NORMAL, documented=DOCUMENTED), history(*seen, *end)).verdict is UNKNOWN

@@ -1,5 +1,7 @@
 """Pods of a workload: terminated, restarted, replaced, or not seen well enough to say."""
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
@@ -22,18 +24,18 @@ def judged(invariant: Invariant, *records: object) -> Finding:
 
 
 @each
-def test_a_quiet_workload_is_held(invariant) -> None:
+def test_a_quiet_workload_is_held(invariant: Invariant) -> None:
     assert judged(invariant, pod(0, "a"), pod(0, "b"), pod(5, "a", "modified"), saw_the_end()).verdict is HELD
 
 
 @each
-def test_no_pod_is_unknown(invariant) -> None:
+def test_no_pod_is_unknown(invariant: Invariant) -> None:
     assert judged(invariant, saw_the_end()).verdict is UNKNOWN
     assert judged(invariant, pod(0, "a", workload="other"), saw_the_end()).verdict is UNKNOWN
 
 
 @each
-def test_without_the_recorders_last_word_it_is_unknown(invariant) -> None:
+def test_without_the_recorders_last_word_it_is_unknown(invariant: Invariant) -> None:
     assert judged(invariant, pod(0, "a")).verdict is UNKNOWN
     assert judged(invariant, pod(0, "a"), saw_the_end(100, "nodes")).verdict is UNKNOWN
     assert judged(invariant, pod(0, "a"), saw_the_end(50), could_not_see_the_end(100)).verdict is UNKNOWN
@@ -41,7 +43,7 @@ def test_without_the_recorders_last_word_it_is_unknown(invariant) -> None:
 
 
 @each
-def test_incomplete_blindness_is_unknown_complete_is_not(invariant) -> None:
+def test_incomplete_blindness_is_unknown_complete_is_not(invariant: Invariant) -> None:
     blind = Blind(3.0, "watch:pods", 9.0, "the API server does not answer", complete=False)
     assert judged(invariant, pod(0, "a"), blind, saw_the_end()).verdict is UNKNOWN
     complete = msgspec.structs.replace(blind, complete=True)
@@ -51,12 +53,12 @@ def test_incomplete_blindness_is_unknown_complete_is_not(invariant) -> None:
 
 
 @pytest.mark.parametrize("make", [nothing_terminated, no_container_restarted, same_pods])
-def test_a_fault_that_never_landed_is_unknown(make) -> None:
+def test_a_fault_that_never_landed_is_unknown(make: Callable[..., Invariant]) -> None:
     assert judged(make("web", fault="cut"), pod(0, "a"), saw_the_end()).verdict is UNKNOWN
 
 
 @pytest.mark.parametrize("make", [nothing_terminated, no_container_restarted, same_pods])
-def test_a_window_is_held_by_what_happened_in_it_alone(make) -> None:
+def test_a_window_is_held_by_what_happened_in_it_alone(make: Callable[..., Invariant]) -> None:
     records = [pod(0, "a"), pod(20, "a", "modified", deleting=True), pod(21, "a", "deleted"), *saw_the_end()]
     assert judged(make("web", window=Window(5, 10)), *records).verdict is HELD
     early = [pod(0, "a"), *saw_the_end(7)]
@@ -82,7 +84,7 @@ def terminated(*records: object) -> Finding:
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
-def test_each_end_of_a_pod_has_its_reason(last, reason) -> None:
+def test_each_end_of_a_pod_has_its_reason(last: PodChange, reason: str) -> None:
     finding = terminated(pod(0, "a"), pod(0, "b"), last)
     assert (finding.verdict, finding.reason) == (VIOLATED, reason)
     assert finding.figures == {"pods": 2, "terminated": 1, "first_s": 7}

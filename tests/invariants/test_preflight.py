@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaos.judge.base import Verdict, judge
+from chaos.judge.base import Invariant, Verdict, judge
 from chaos.record.history import History
 from chaos.record.nodefacts import (
     CLOCK,
@@ -99,7 +99,7 @@ def test_storage_driver(driver: str, verdict: Verdict) -> None:
 
 
 def test_a_storage_driver_that_cannot_be_read_is_unknown() -> None:
-    facts = [seen(STORAGE, "overlayfs", "w2"), unreadable(STORAGE)]
+    facts: list[Record] = [seen(STORAGE, "overlayfs", "w2"), unreadable(STORAGE)]
     assert judge(storage_driver_sound(), History.of_records(facts)).verdict is UNKNOWN
 
 
@@ -135,7 +135,7 @@ def test_clocks(offsets: tuple[float, ...], verdict: Verdict) -> None:
     ("fact", "invariant", "limit"),
     [(SLAB, slab_does_not_grow(), SLAB_LIMIT_BYTES), (RUNTIME_DISK, disk_does_not_grow(), DISK_LIMIT_BYTES)],
 )
-def test_growth_is_counted_for_200_starts(fact, invariant, limit) -> None:
+def test_growth_is_counted_for_200_starts(fact: str, invariant: Invariant, limit: float) -> None:
     def grown(by: float, starts: float) -> History:
         return History.of_records([number(fact, 1e9), number(STARTED, starts), number(fact, 1e9 + by, at=2.0)])
 

@@ -1,5 +1,6 @@
 """Who wrote into a volume, by literal histories."""
 
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
@@ -41,8 +42,8 @@ def held_from(at: float, holders: str) -> HeldBy:
     return HeldBy(at, WORKLOAD, tuple(Holder(*each.split(":")) for each in holders.split()))
 
 
-def finding(invariant: Any, *records: Record | list[Record]) -> Finding:
-    return judge(invariant, history(*records))  # type: ignore[arg-type]
+def finding(invariant: Any, *records: Record | Sequence[Record]) -> Finding:
+    return judge(invariant, history(*records))
 
 
 ONE_AFTER_THE_OTHER = wrote(("a", 0, 10), ("b", 20, 60))
@@ -216,7 +217,7 @@ class TestNobodyTakesOver:
 class TestNoStaleLock:
     invariant = no_stale_lock((WORKLOAD,))
 
-    def of(self, held_by: str, *, asked: float = 59.0, **fields: object) -> Finding:
+    def of(self, held_by: str, *, asked: float = 59.0, **fields: Any) -> Finding:
         old = [pod(1, "a", workload=WORKLOAD, node="w1"), pod(15, "a", "deleted", workload=WORKLOAD, node="w1")]
         new = pod(16, "b", "added", **{"workload": WORKLOAD, "node": "w2", **fields})
         later = pod(70, "b", "deleted", workload=WORKLOAD, node="w2")
@@ -245,8 +246,8 @@ class TestNoStaleLock:
 
     def test_pods_that_may_have_been_missed(self) -> None:
         lines = wrote(("a", 0, 10))
-        held = [held_from(2, "lock:w1"), Sample(59, HOLDERS_SEEN, WORKLOAD, 1)]
-        assert finding(self.invariant, lines, READ, list(held)).verdict is Verdict.UNKNOWN
+        held: list[Record] = [held_from(2, "lock:w1"), Sample(59, HOLDERS_SEEN, WORKLOAD, 1)]
+        assert finding(self.invariant, lines, READ, held).verdict is Verdict.UNKNOWN
 
 
 def test_the_history_survives_the_disk(tmp_path: Any) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.existing import cluster as existing
 from chaos.harm import base
 from chaos.session import run
@@ -28,7 +29,6 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClu
         "{current-context: a, contexts: [{name: a, context: {cluster: a}}],"
         " clusters: [{name: a, cluster: {server: http://localhost}}]}"
     )
-    eventually = base.eventually
     monkeypatch.setattr(base, "eventually", lambda c, **kw: eventually(c, **{**kw, "within_s": 0.5, "every_s": 0.05}))
     before = os.umask(0o022)
     yield fake

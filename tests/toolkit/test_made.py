@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -169,7 +170,7 @@ def test_the_example_of_an_own_experiment_runs_as_it_stands(
         yield
         told.append("undone")
 
-    monkeypatch.setattr(Lab, "deploy", lambda *_: _Running("web", "ns", "", 6, cluster))
+    monkeypatch.setattr(Lab, "deploy", lambda *_: _Running("web", "ns", "", 6, cast("Any", cluster)))
     monkeypatch.setattr(Lab, "record", record)
     monkeypatch.setattr(Lab, "inject", inject)
     monkeypatch.setattr(Lab, "hold", lambda _, for_s, because: told.append(f"{for_s:g} s"))

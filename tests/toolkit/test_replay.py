@@ -52,7 +52,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def replay(*others: dict[str, Any], **arguments: object) -> Run:
-    chosen = {"incident": "mass-termination", "cluster": "existing", **arguments}
+    chosen: dict[str, Any] = {"incident": "mass-termination", "cluster": "existing", **arguments}
     return Run(step("replay", **chosen), *others, configuration={"conform": "none"})
 
 

@@ -3,14 +3,16 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.writers.batches import SLOW_S, Batches
 
 
-def packed(path: Path, writes: list[tuple[bool, float, str]]) -> list[dict[str, object]]:
+def packed(path: Path, writes: list[tuple[bool, float, str]]) -> list[dict[str, Any]]:
     fd = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
     try:
         batches, at = Batches("c", fd), 0.0
@@ -27,7 +29,9 @@ WRITE = st.tuples(st.booleans(), st.floats(0.001, 1.0), st.sampled_from(["", "re
 
 
 @given(st.lists(WRITE, max_size=40))
-def test_each_write_is_in_one_batch_with_its_own_outcome(tmp_path_factory, writes) -> None:  # type: ignore[no-untyped-def]
+def test_each_write_is_in_one_batch_with_its_own_outcome(
+    tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[bool, float, str]]
+) -> None:
     lines = packed(tmp_path_factory.getbasetemp() / "lines", writes)
     numbers = [(n, line) for line in lines for n in range(line["first"], line["last"] + 1)]
     assert [n for n, _ in numbers] == list(range(1, len(writes) + 1))
