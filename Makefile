@@ -121,7 +121,7 @@ docs: $(STAMP) ## the documentation as a site, in site/; needs no network, then 
 lint: $(STAMP) ## ruff, mypy strict, and imports that run down (docs/design.md)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy chaos suites
+	$(BIN)/mypy chaos suites tests
 	$(BIN)/lint-imports --no-cache
 
 format: $(STAMP) ## let ruff mend what it can

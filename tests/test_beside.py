@@ -20,7 +20,7 @@ from chaos.run import options
 from chaos.run.options import options_of
 from chaos.run.profile import PROFILES
 from chaos.run.suites import replays
-from chaos.session.hooks import NO_RERUN
+from chaos.session.ending import NO_RERUN
 from tests.test_plugin import PARAMETRIZED, SUITE, VERDICTS
 
 pytest_plugins = ["pytester"]

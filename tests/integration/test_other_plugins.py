@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.session.hooks import NO_RERUN
+from chaos.session.ending import NO_RERUN
 from tests.test_beside import THEIRS
 from tests.test_plugin import SUITE, VERDICTS
 
