@@ -19,7 +19,9 @@ if TYPE_CHECKING:  # who only declares a replay needs no client
 class RunsContainers(Protocol):
     """Pods are real: containers run, serve and can be restarted."""
 
-    def container_runtime(self, node: str) -> str: ...
+    def container_runtime(self, node: str) -> str:
+        """Its name and version, such as "containerd://2.1.4", as the Node says. Raises ApiException, HTTPError."""
+        ...
 
 
 @runtime_checkable
@@ -28,7 +30,11 @@ class NodeExec(Protocol):
 
     def node_exec(
         self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
-    ) -> Output: ...
+    ) -> Output:
+        """Run a command to its end. Raises CommandError where it takes longer than `timeout_s` or, with `check`, exits
+        with another code than 0. `stdin`: text for its input.
+        """
+        ...
 
 
 @runtime_checkable
@@ -70,7 +76,10 @@ class SharesFolder(Protocol):
 class NodeImages(Protocol):
     """The container images on a node, by name; those that the kubelet removed can be put back without a registry."""
 
-    def image_names(self, node: str) -> tuple[str, ...]: ...
+    def image_names(self, node: str) -> tuple[str, ...]:
+        """Names and digests of all images that the node's runtime has. Raises CommandError."""
+        ...
+
     def restore_images(self, node: str, names: Sequence[str]) -> None:
         """Put back those that the node lacks. Raises OrdealError where no node has one of them."""
         ...
@@ -120,15 +129,29 @@ class Power:
 class NodePower(Protocol):
     """Power off (not shut down), on again (also with another address), pause and resume."""
 
-    def power(self, node: str) -> Power: ...
-    def power_off(self, node: str) -> None: ...
+    def power(self, node: str) -> Power:
+        """Asked of the machine beneath the node, whatever state that is in. Raises OrdealError, CommandError."""
+        ...
+
+    def power_off(self, node: str) -> None:
+        """As a cut of the power: nothing is shut down. Returns when it is off. Raises CommandError."""
+        ...
+
     def power_on(self, node: str, *, address: str | None = None) -> None:
         """Start the node. `address`: an IPv4 address of the node network; None keeps the node's own."""
         ...
 
-    def free_address(self) -> str: ...
-    def pause(self, node: str) -> None: ...
-    def unpause(self, node: str) -> None: ...
+    def free_address(self) -> str:
+        """An IPv4 address of the node network that nobody has. Raises OrdealError where all are taken."""
+        ...
+
+    def pause(self, node: str) -> None:
+        """Let every process of the node stand still. Raises CommandError."""
+        ...
+
+    def unpause(self, node: str) -> None:
+        """Let them go on; harmless where they do. Raises CommandError."""
+        ...
 
 
 @runtime_checkable
@@ -148,10 +171,22 @@ class NodeNetwork(Protocol):
 class Heartbeats(Protocol):
     """Kubelets whose heartbeats can be stopped and resumed, by group (a zone). Simulated nodes only."""
 
-    def heartbeat_groups(self) -> tuple[str, ...]: ...
-    def nodes_of(self, group: str) -> tuple[str, ...]: ...
-    def stop_heartbeats(self, group: str) -> None: ...
-    def resume_heartbeats(self, group: str) -> None: ...
+    def heartbeat_groups(self) -> tuple[str, ...]:
+        """The names of all groups."""
+        ...
+
+    def nodes_of(self, group: str) -> tuple[str, ...]:
+        """The names of the group's nodes. Raises OrdealError where there is no such group."""
+        ...
+
+    def stop_heartbeats(self, group: str) -> None:
+        """Let the group's kubelets fall silent; harmless where they are. Raises OrdealError."""
+        ...
+
+    def resume_heartbeats(self, group: str) -> None:
+        """Let them speak again; harmless where they do. Raises OrdealError."""
+        ...
+
     def heartbeats_stopped(self, group: str) -> bool:
         """What the kernel says of the process that sends them."""
         ...
@@ -172,15 +207,30 @@ class ControlPlaneSwap(Protocol):
     The second listens where the kubelets do not look: they know only the first one's address.
     """
 
-    def stop_first_control_plane(self) -> None: ...
-    def first_control_plane_running(self) -> bool: ...
-    def start_first_control_plane(self) -> None: ...
+    def stop_first_control_plane(self) -> None:
+        """Stop the one that the cluster was made with; etcd goes on. Raises OrdealError."""
+        ...
+
+    def first_control_plane_running(self) -> bool:
+        """Whether all of it runs, as the processes tell."""
+        ...
+
+    def start_first_control_plane(self) -> None:
+        """Start it again; harmless where it runs. Raises OrdealError where it does not come up."""
+        ...
+
     def start_second_control_plane(self, timers: Timers, controllers: str) -> SecondControlPlane:
         """Start apiserver, controller manager, scheduler; `controllers` as in --controllers (such as "*,-taint...")."""
         ...
 
-    def stop_second_control_plane(self) -> None: ...
-    def second_control_plane_running(self) -> bool: ...
+    def stop_second_control_plane(self) -> None:
+        """Stop the one that took its place; harmless where there is none. Raises OrdealError."""
+        ...
+
+    def second_control_plane_running(self) -> bool:
+        """Whether any of it runs, as the processes tell."""
+        ...
+
     def second_api(self) -> "ApiClient":
         """A client of the second control plane, as `Cluster.api` is one of the first."""
         ...
@@ -190,7 +240,10 @@ class ControlPlaneSwap(Protocol):
 class ComponentSwap(Protocol):
     """A component of the control plane can be run from another program file of this machine, with the same flags."""
 
-    def components(self) -> tuple[str, ...]: ...
+    def components(self) -> tuple[str, ...]:
+        """The names of those that can be another program."""
+        ...
+
     def use_program(self, component: str, path: str | None) -> None:
         """End the component and start it from that file; None: from the one that it was made with.
 
@@ -207,8 +260,14 @@ class ComponentSwap(Protocol):
 class ControllerManagerSwitch(Protocol):
     """The controller manager can be kept away while the API server goes on."""
 
-    def stop_controller_manager(self) -> None: ...
-    def start_controller_manager(self) -> None: ...
+    def stop_controller_manager(self) -> None:
+        """Stop it; harmless where it is stopped. Raises OrdealError."""
+        ...
+
+    def start_controller_manager(self) -> None:
+        """Start it; harmless where it runs. Raises OrdealError."""
+        ...
+
     def controller_manager_running(self) -> bool:
         """What the machine beneath it says."""
         ...
@@ -218,12 +277,18 @@ class ControllerManagerSwitch(Protocol):
 class EtcdBehind(Protocol):
     """etcd can be read, written, saved and restored behind the API server's back. Restores keep the API server up."""
 
-    def etcd_get(self, key: str) -> bytes: ...
+    def etcd_get(self, key: str) -> bytes:
+        """The stored bytes of a key; empty where there is none. Raises OrdealError, CommandError."""
+        ...
+
     def etcd_put(self, key: str, value: bytes) -> int:
         """Returns the new revision."""
         ...
 
-    def etcd_revision(self) -> int: ...
+    def etcd_revision(self) -> int:
+        """The store's revision now. Raises OrdealError, CommandError."""
+        ...
+
     def etcd_snapshot(self, name: str) -> str:
         """Save a snapshot; returns its path."""
         ...

@@ -55,21 +55,33 @@ class Cluster(Protocol):
     """A running cluster. Methods raise OrdealError where the cluster does not answer."""
 
     @property
-    def ref(self) -> ClusterRef: ...
+    def ref(self) -> ClusterRef:
+        """What finds the cluster again, also after a crash."""
+        ...
+
     @property
-    def shape(self) -> Shape: ...
+    def shape(self) -> Shape:
+        """What was asked for when it was made."""
+        ...
+
     @property
     def kubernetes(self) -> str:
         """The API server's version, such as "1.34.4"."""
         ...
 
     @property
-    def images(self) -> Images: ...
+    def images(self) -> Images:
+        """What its workloads run."""
+        ...
+
     def api(self) -> "ApiClient":
         """A client of its own for the caller, who closes it. It never waits for a dead API server for ever."""
         ...
 
-    def nodes(self) -> tuple[Node, ...]: ...
+    def nodes(self) -> tuple[Node, ...]:
+        """Its nodes as the API shows them now. Raises OrdealError, ApiException, HTTPError."""
+        ...
+
     def identity(self) -> Identity:
         """What it is now, as far as its API server, its nodes and this machine tell; no error where one is away."""
         ...

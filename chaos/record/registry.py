@@ -44,16 +44,22 @@ class Record(Protocol):
     version: ClassVar[int]
 
     @property
-    def at(self) -> float: ...
+    def at(self) -> float:
+        """Seconds since the history began."""
+        ...
 
     @property
-    def object(self) -> str: ...
+    def object(self) -> str:
+        """What it is of, such as a node or a pod."""
+        ...
 
 
 class Told(Record, Protocol):
     """A record that a timeline shows as a text."""
 
-    def told(self) -> str: ...
+    def told(self) -> str:
+        """What it says, in a few words for a reader."""
+        ...
 
 
 R = TypeVar("R", bound=Record)
