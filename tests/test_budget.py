@@ -278,9 +278,10 @@ def test_pairs_are_whole_and_a_post_mortem_is_told_before_second_variants(
     for planned in sorted(found.chosen, key=lambda p: p.turn):
         first.setdefault(planned.replay.incident, planned.turn)
     assert sorted(first.values()) == list(range(len(first)))
-    told = {c.postmortem for c in chosen} - {""}
-    begun_with = [next(p.replay.postmortem for p in found.chosen if p.turn == turn) for turn in range(len(told))]
-    assert set(begun_with) == told
+    if costs.lanes == 1:  # side by side a replay more may let one fit, on another process, that did not fit before
+        told = {c.postmortem for c in chosen} - {""}
+        begun_with = [next(p.replay.postmortem for p in found.chosen if p.turn == turn) for turn in range(len(told))]
+        assert set(begun_with) == told
 
 
 @given(_suites())
