@@ -132,7 +132,7 @@ def _volume(saved: ProvideVolumesPlan, node: str) -> dict[str, object]:
         "kind": "PersistentVolume",
         "metadata": {"name": f"{saved.name}-{node}", "labels": {OURS: saved.name}},
         "spec": {
-            "capacity": {"storage": saved.size_bytes},
+            "capacity": {"storage": str(saved.size_bytes)},
             "accessModes": ["ReadWriteOnce"],
             "persistentVolumeReclaimPolicy": "Retain",
             "storageClassName": saved.name,
