@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes.client import V1PersistentVolume
 
 from chaos.clusters.abilities import OwnFileSystem
 from chaos.clusters.base import ClusterRef, Node
@@ -162,3 +163,9 @@ def test_what_is_refused_for_volumes(
     monkeypatch.setattr(faults, "_found", lambda *_: there)
     with pytest.raises(OrdealError, match=sentence):
         ProvideVolumes(nodes, 900 * MIB).plan(machine)  # type: ignore[arg-type]
+
+
+def test_the_api_takes_a_volume_as_it_is_written() -> None:
+    """The client looks at types before it sends anything: a size is a text."""
+    saved = faults.ProvideVolumesPlan(("w1",), "it", "/var/it", 1024)
+    V1PersistentVolume.model_validate(faults._volume(saved, "w1"))
