@@ -42,7 +42,8 @@ from chaos.workloads.web import Deployed
 LATE_S = 180.0  # so much longer than what is promised a recovery is waited for: late is not the same as never
 CONFORMANCE, NOT_RUN = "conformance", "not run: "  # the name of a fact, and how it begins
 
-Sampler = Callable[[History], AbstractContextManager[object]]
+# What is measured beside, for as long as a recording lasts: most of them have a chaos.record.sampler.Sampler.
+Sampling = Callable[[History], AbstractContextManager[object]]
 
 
 class Lab:
@@ -229,7 +230,7 @@ class Lab:
             yield saved
 
     @contextmanager
-    def record(self, probe: Deployed | None = None, samplers: Sequence[Sampler] = ()) -> Iterator[History]:
+    def record(self, probe: Deployed | None = None, samplers: Sequence[Sampling] = ()) -> Iterator[History]:
         """Record nodes, pods and events for the block's length, and probe a workload's Service from every worker.
 
         `samplers` are entered with the history after the probes, and left before them: what else is measured.

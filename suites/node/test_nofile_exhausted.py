@@ -17,7 +17,7 @@ from chaos.record.probing import ServiceProbes
 from chaos.record.records import NodeChange, Probe, Sample
 from chaos.results.results import Row
 from chaos.run.incident import incident
-from chaos.run.lab import Lab, Sampler
+from chaos.run.lab import Lab, Sampling
 from chaos.run.promised import Conditions, Judged, Seen, judged, node_of, nodes_of, says
 from chaos.subjects.handles.dns import dns_node, dns_ready, dns_url
 from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit, SocketStorm
@@ -206,7 +206,7 @@ class Phase:
 
 def samplers(
     cluster: Cluster, worker: str, echo: Deployed, daemons: Sequence[str] | dict[str, str], *other: str
-) -> tuple[Sampler, ...]:
+) -> tuple[Sampling, ...]:
     """What is measured beside the Service: DNS and a kept connection from the worker's own network, and handles.
 
     DNS is asked from the node's network namespace, not from inside a pod: the same way through kube-proxy's rules.
@@ -215,12 +215,12 @@ def samplers(
         raise OrdealError(f"{cluster.ref.name} lets nothing be asked from a node's own network")
     asked = {DNS: dns_url(cluster), ECHO: echo.url}
 
-    def probes(target: str, url: str) -> Sampler:
+    def probes(target: str, url: str) -> Sampling:
         return lambda history: ServiceProbes(
             cluster, history, target=target, url=url, nodes=(worker,), interval_s=ASKED_EVERY_S
         )
 
-    def handles(node: str) -> Sampler:
+    def handles(node: str) -> Sampling:
         own = [d for d in daemons if not isinstance(daemons, dict) or daemons[d] == node]
         return lambda history: HandleSamples(reached(cluster), history, node, own)
 

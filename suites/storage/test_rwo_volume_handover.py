@@ -19,7 +19,7 @@ from chaos.record.records import Sample
 from chaos.results.results import Row
 from chaos.run.chance import hold_for_taints
 from chaos.run.incident import HARDENED, STATEFUL, incident
-from chaos.run.lab import Lab, Sampler
+from chaos.run.lab import Lab, Sampling
 from chaos.run.promised import WORKERS, Conditions, Judged, judged, says
 from chaos.run.stage import LacksAbilityError
 from chaos.subjects.volumes import pool as rbd_lock
@@ -218,7 +218,7 @@ def storage(lab: Lab) -> Iterator[str]:
             lab.remove_workloads()  # while there is a driver that can take their volumes back
 
 
-def samplers(lab: Lab, writers: Sequence[Deployed]) -> tuple[Sampler, ...]:
+def samplers(lab: Lab, writers: Sequence[Deployed]) -> tuple[Sampling, ...]:
     """What the workloads write, and who holds their volumes."""
     cluster, watch = lab.current, [watched(w) for w in writers]
     shared = not lab.storage_class and isinstance(cluster, SharesFolder)

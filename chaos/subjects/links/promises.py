@@ -124,7 +124,6 @@ def _records(history: History, found: Sequence[Outlier]) -> list[Record]:
 
 CLUSTER = "cluster"  # the member that is read: whoever has the slot
 NOT_WHOLE = "not-whole"
-LOOK_GAP_S = 5.0
 
 
 @promise
