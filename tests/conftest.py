@@ -54,6 +54,13 @@ def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     )
 
 
+@pytest.fixture(autouse=True)
+def nobodys_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit test that asks for a container engine finds none, as on a bare machine, whatever runs on this one."""
+    if request.node.get_closest_marker("integration") is None:
+        monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+
+
 @pytest.fixture
 def docker_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDocker]:
     """The one client of this machine. Before it a client is asked that the engine refuses."""

@@ -59,11 +59,10 @@ def obstacle(replay: Replay, given: Mapping[str, str]) -> str:
 def lacking_image(replay: Replay, given: Mapping[str, str]) -> str:
     """Why an image that the replay runs can't be had here, or run; "" where nothing is known against it.
 
-    `given` as `obstacle` has it. Raises OrdealError where no engine can be used.
+    `given` as `obstacle` has it. Raises OrdealError where it runs one and no engine can be used.
     """
-    running = engine.chosen()
     for name in replay.images:
-        if why := workload_images.obstacle(name, given.get(name, ""), engine=running):
+        if why := workload_images.obstacle(name, given.get(name, ""), engine=engine.chosen()):
             return f"{replay.incident.id} runs {name}, and {why}"
     return ""
 
