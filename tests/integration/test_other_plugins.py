@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from chaos.session.ending import NO_RERUN
-from tests.test_beside import THEIRS
-from tests.test_plugin import SUITE, VERDICTS
+from tests.session.test_beside import THEIRS
+from tests.session.test_plugin import SUITE, VERDICTS
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = (

@@ -36,7 +36,7 @@ from chaos.results.saved import LeftOut, SavedRun, load
 from chaos.run.incident import Replay
 from chaos.run.promised import beginning, judged, says
 from chaos.run.verdict import verdict_of
-from tests.invariants.histories import fault, pod, probes, saw_the_end
+from tests.judge.histories import fault, pod, probes, saw_the_end
 from tests.report.made import CONTROL, INCIDENT, TEST, finding, history, outcome, results
 
 HARDENED: list[Record] = [

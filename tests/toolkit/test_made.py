@@ -22,7 +22,7 @@ from chaos.run.lab import Lab
 from chaos.toolkit import experiments, experiments_dir
 from chaos.toolkit.experiments import COMMAND, OWN
 from chaos.workloads.web import Deployed
-from tests.invariants.histories import fault, history, pod, probes, saw_the_end
+from tests.judge.histories import fault, history, pod, probes, saw_the_end
 from tests.toolkit.fakes import FakeCluster
 from tests.toolkit.running import PROBES, STEPS, Run, nothing_left, step
 

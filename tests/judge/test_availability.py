@@ -1,0 +1,145 @@
+"""Outages: measured from failed probes, unknown where nobody probed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chaos.judge.availability import answered_throughout, outage_at_most
+from chaos.judge.base import Finding, Verdict, judge
+from chaos.record.history import Window
+from chaos.record.records import Blind
+from tests.judge.histories import fault, history, probes
+
+HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
+
+
+def within(limit_s: float, *records: object, **options: object) -> Finding:
+    return judge(outage_at_most(limit_s, **options), history(*records))  # type: ignore[arg-type]
+
+
+def test_no_probe_is_unknown() -> None:
+    finding = within(1.0)
+    assert (finding.verdict, finding.sentence) == (UNKNOWN, "no probe was sent")
+
+
+def test_all_answered_is_held_with_figures() -> None:
+    finding = within(1.0, probes("+" * 20))
+    assert finding.verdict is HELD
+    assert finding.figures["longest_outage_ms_worker"] == 0
+    assert finding.figures["probes"] == 20
+
+
+def test_an_outage_runs_from_the_first_failed_start_to_the_next_good_start() -> None:
+    finding = within(1.0, probes("+++---++"))
+    assert finding.verdict is HELD
+    assert finding.figures["longest_outage_ms"] == 300
+    assert finding.figures["outages"] == 1
+    assert finding.figures["failed_probes"] == 3
+
+
+def test_a_longer_outage_is_violated_and_names_node_and_time() -> None:
+    finding = within(0.5, probes("+" * 12), probes("+++" + "-" * 7 + "++", node="worker2"))
+    assert (finding.verdict, finding.reason) == (VIOLATED, "outage")
+    assert "from worker2 to web for 700 ms, from 0.30 s to 1.00 s" in finding.sentence
+    assert finding.figures["longest_outage_ms_worker"] == 0
+    assert finding.figures["longest_outage_ms_worker2"] == 700
+    assert [p.at for p in finding.proof] == [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+
+
+def test_the_limit_itself_is_allowed() -> None:
+    assert within(0.3, probes("+---+")).verdict is HELD
+    assert within(0.29, probes("+---+")).verdict is VIOLATED
+
+
+def test_many_short_outages_are_each_judged_alone() -> None:
+    finding = within(0.2, probes("+-+--+-+"))
+    assert finding.verdict is HELD
+    assert (finding.figures["outages"], finding.figures["outage_total_ms"]) == (3, 400)
+
+
+def test_a_gap_is_unknown() -> None:
+    finding = within(1.0, probes("++++      ++++"))
+    assert finding.verdict is UNKNOWN
+    assert "between 0.30 s and 1.00 s" in finding.sentence
+
+
+def test_a_gap_within_tolerance_is_no_gap() -> None:
+    assert within(1.0, probes("++++    ++++")).verdict is HELD
+    assert within(1.0, probes("++++    ++++"), gap_s=0.3).verdict is UNKNOWN
+
+
+def test_a_gap_between_failed_probes_proves_no_long_outage() -> None:
+    """Nobody knows whether the Service answered in the gap."""
+    assert within(1.0, probes("+---          ---+")).verdict is UNKNOWN
+
+
+def test_a_proven_long_outage_is_violated_in_spite_of_a_gap_elsewhere() -> None:
+    assert within(0.5, probes("+--------+         ++")).verdict is VIOLATED
+
+
+def test_an_outage_that_is_not_over_at_the_end() -> None:
+    assert within(1.0, probes("+++---")).verdict is UNKNOWN
+    finding = within(0.2, probes("+++-----"))
+    assert finding.verdict is VIOLATED
+    assert "was not over" in finding.sentence
+
+
+def test_an_outage_from_the_very_first_probe() -> None:
+    assert within(0.2, probes("-----+++")).figures["longest_outage_ms"] == 500
+
+
+def test_blindness_of_a_node_is_unknown() -> None:
+    records = probes("+" * 30)
+    assert within(1.0, records, Blind(1.0, "probe:worker", 2.0, "the prober ended")).verdict is UNKNOWN
+    assert within(1.0, records, Blind(1.0, "probe:other", 2.0, "the prober ended"), nodes=["worker"]).verdict is HELD
+    assert within(1.0, records, Blind(1.0, "watch:pods", 2.0, "frozen")).verdict is HELD
+
+
+def test_a_node_that_was_only_ever_blind_is_unknown() -> None:
+    finding = within(1.0, probes("+" * 9), Blind(0.0, "probe:worker2", 1.0, "the prober ended"))
+    assert (finding.verdict, finding.sentence) == (UNKNOWN, "no probe was sent from worker2")
+
+
+def test_a_named_node_without_probes_is_unknown() -> None:
+    finding = within(1.0, probes("+" * 9), nodes=["worker", "worker2"])
+    assert (finding.verdict, finding.sentence) == (UNKNOWN, "no probe was sent from worker2")
+
+
+def test_only_named_nodes_and_targets_count() -> None:
+    records = [*probes("+" * 12), *probes("+" + "-" * 10 + "+", node="victim")]
+    assert within(0.5, records).verdict is VIOLATED
+    assert within(0.5, records, nodes=["worker"]).verdict is HELD
+    assert within(0.5, records, target="other").verdict is UNKNOWN
+
+
+def test_a_window_leaves_out_what_was_before_but_not_what_reaches_into_it() -> None:
+    records = probes("+---------+++++++++++")
+    assert within(0.5, records, window=Window(1.2, 1.8)).verdict is HELD
+    assert within(0.5, records, window=Window(0.5, 1.8)).verdict is VIOLATED
+
+
+def test_a_window_without_probes_at_its_ends_is_unknown() -> None:
+    assert within(1.0, probes("+" * 10), window=Window(0.0, 5.0)).verdict is UNKNOWN
+    assert within(1.0, probes("+" * 10, start=3.0), window=Window(1.0, 3.5)).verdict is UNKNOWN
+
+
+def test_the_span_of_a_fault() -> None:
+    records = probes("+" * 20)
+    assert within(1.0, records, fault="cut").verdict is UNKNOWN
+    assert within(1.0, records, fault(0.5, 1.5), fault="cut").verdict is HELD
+    assert within(1.0, records, fault(0.5, 9.0), fault="cut").verdict is UNKNOWN
+
+
+@pytest.mark.parametrize(("pattern", "verdict"), [("++++", HELD), ("++-+", VIOLATED), ("+++-", VIOLATED)])
+def test_answered_throughout_allows_no_failed_probe(pattern: str, verdict: Verdict) -> None:
+    assert judge(answered_throughout(), history(probes(pattern))).verdict is verdict
+
+
+@given(before=st.integers(1, 30), down=st.integers(1, 120), after=st.integers(1, 30), phase=st.floats(0, 0.0999))
+def test_a_known_outage_is_measured_to_within_one_interval(before: int, down: int, after: int, phase: float) -> None:
+    """The Service goes away `phase` after a probe's start and comes back: the figure is at most an interval off."""
+    gone, back = before * 0.1 + phase, before * 0.1 + phase + down * 0.0999
+    pattern = "".join("-" if gone <= slot * 0.1 < back else "+" for slot in range(before + down + after + 2))
+    finding = within(1000.0, probes(pattern))
+    assert finding.verdict is HELD
+    assert abs(int(finding.figures["longest_outage_ms"]) - 1000 * (back - gone)) <= 101

@@ -1,0 +1,219 @@
+"""Holds end by what is seen, and recovery is waited for longer than is promised; in a control it is not."""
+
+from collections.abc import Callable, Sequence
+from errno import ENOSPC
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import pytest
+
+from chaos.clusters.base import SIMULATED, ClusterRef
+from chaos.clusters.shape import Shape, Timers
+from chaos.errors import OrdealError
+from chaos.harm.base import FaultError, inject
+from chaos.judge.base import Invariant, Verdict, held, judge, violated
+from chaos.judge.catalogue import Control, Incident
+from chaos.judge.pods import nothing_terminated
+from chaos.record import evidence
+from chaos.record.evidence import Piece
+from chaos.record.history import History
+from chaos.record.journal import Journal
+from chaos.record.records import NodeChange, Observation, Phase
+from chaos.run import lab as module
+from chaos.run.chance import hold_for_eviction
+from chaos.run.lab import Lab
+from chaos.run.profile import PROFILES
+from tests.harm.made_up import SHORT_S, Harm, raises
+from tests.judge.histories import pod
+
+UNREACHABLE = "node.kubernetes.io/unreachable:NoExecute"
+BAD = Control("bad", "a known-bad one", breaks="kept", because="broken")
+INCIDENT = Incident("made-up", "", "", "", "", "", "", controls=(BAD,))
+
+
+def made(tmp_path: Path, control: str | None = None) -> tuple[Lab, History]:
+    """A lab that records into a history in memory, and has no cluster."""
+    lab = Lab(
+        INCIDENT,
+        control,
+        SIMULATED,
+        PROFILES["smoke"],
+        needs=(),
+        pool=None,  # type: ignore[arg-type]
+        journal=None,  # type: ignore[arg-type]
+        run="run",
+        directory=tmp_path,
+        report=lambda _: None,
+    )
+    history = lab._history = History()
+    return lab, history
+
+
+def said(history: History, name: str) -> list[str]:
+    return [o.seen for o in history.of(Observation) if o.name == name]
+
+
+def after(times: int) -> Callable[[], bool]:
+    """False so many times, then true."""
+    asked: list[bool] = []
+
+    def condition() -> bool:
+        asked.append(True)
+        return len(asked) > times
+
+    return condition
+
+
+def test_a_workload_that_does_not_become_ready_leaves_evidence_of_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Never:
+        name = "web"
+
+        def deploy(self, cluster: object, run: str, namespace: str) -> NoReturn:
+            raise OrdealError("it was not Ready")
+
+    lab, _ = made(tmp_path)
+    lab.stage._journal = SimpleNamespace(planned=lambda *_: None)  # type: ignore[assignment]
+    lab.stage._cluster = SimpleNamespace(ref=ClusterRef("kind", "c", ""), nodes=lambda: [SimpleNamespace(name="n1")])
+    taken: list[tuple[Sequence[str], str]] = []
+
+    def collect(_: object, nodes: Sequence[str], where: Path, *, since_wall: float) -> tuple[Piece, ...]:
+        taken.append((nodes, where.name))
+        return (Piece("pods.json", where / "pods.json"),)
+
+    monkeypatch.setattr(evidence, "collect", collect)
+    with pytest.raises(OrdealError, match="not Ready"):
+        lab.deploy(Never())
+    assert taken == [(("n1",), "0-deploy-web")]
+    assert [piece.name for piece in lab.evidence] == ["pods.json"]
+
+
+@pytest.mark.parametrize("how", [Lab.configured, Lab.inject])
+@pytest.mark.parametrize(("does", "is_spoiled"), [({"undone": bool}, True), ({"apply": raises(OSError("no"))}, False)])
+def test_a_cluster_whose_harm_stays_is_not_used_again_though_its_nodes_are_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Any, does: dict[str, Callable[[], Any]], is_spoiled: bool
+) -> None:
+    lab, _ = made(tmp_path)
+    spoiled: list[str] = []
+    lab.stage._pool = SimpleNamespace(spoiled=spoiled.append)  # type: ignore[assignment]
+    lab.stage._cluster = SimpleNamespace(ref=ClusterRef(SIMULATED, "c", ""), nodes=list)
+    monkeypatch.setattr(module, "inject", partial(inject, landing_within_s=SHORT_S, undone_within_s=SHORT_S))
+    monkeypatch.setattr(evidence, "collect", lambda *_, **__: ())
+    with Journal(tmp_path / "run.jsonl") as lab.journal:
+        with pytest.raises(FaultError), how(lab, Harm(does)):
+            pass
+        lab.clean_up()
+    assert spoiled == [SIMULATED] * is_spoiled
+
+
+def test_evidence_of_a_fault_that_is_done_again_takes_nobodys_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collect(_: object, _nodes: Sequence[str], where: Path, *, since_wall: float) -> tuple[Piece, ...]:
+        where.mkdir(parents=True)
+        return (Piece("pods.json", where / "pods.json"),)
+
+    monkeypatch.setattr(evidence, "collect", collect)
+    lab, _ = made(tmp_path)
+    lab.stage._cluster = SimpleNamespace(nodes=list)
+    for _ in range(3):
+        lab.take_evidence("turn-clock", since_wall=0.0)
+    folders = [piece.path.parent.name for piece in lab.evidence if piece.path is not None]
+    assert folders == ["0-turn-clock", "0-turn-clock-2", "0-turn-clock-3"]
+
+
+def test_why_nothing_came_to_be_is_told_also_without_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab, _ = made(tmp_path)
+
+    def full(*_: object, **__: object) -> NoReturn:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(lab, "take_evidence", full)
+    lab._evidence_of_failure("deploy-web", 0.0)
+
+
+def test_a_hold_ends_when_it_has_seen_what_it_waits_for(tmp_path: Path) -> None:
+    lab, history = made(tmp_path)
+    assert lab.hold_until(after(2), within_s=60, because="it is seen", every_s=0.01)
+    assert said(history, "hold") == ["seen"]
+    assert [(p.name, p.detail) for p in history.of(Phase)] == [("hold", "until it is seen, at most 60 s")]
+
+
+def test_a_hold_in_vain_is_no_error_and_is_told(tmp_path: Path) -> None:
+    lab, history = made(tmp_path)
+    assert not lab.hold_until(lambda: False, within_s=0.05, because="it is seen", every_s=0.01)
+    assert "waited 0.05 s for this to be seen: it is seen, in vain" in said(history, "hold")[0]
+
+
+def test_a_control_holds_until_it_is_violated_for_its_own_reason(tmp_path: Path) -> None:
+    lab, _ = made(tmp_path, "bad")
+
+    def violated_for(why: str) -> Invariant:
+        return Invariant("kept", lambda _: violated("no", reason=why))
+
+    other, own = violated_for("another"), violated_for("broken")
+    assert lab.hold_until_shown(own, within_s=60)
+    assert not lab.hold_until_shown(other, within_s=0.05)
+    assert lab.hold_until_shown(Invariant("beside", lambda _: violated("no", reason="another")), within_s=60)
+    assert not lab.hold_until_shown(Invariant("kept", lambda _: held("yes")), within_s=0.05)
+
+
+def test_nothing_is_judged_where_nothing_is_recorded(tmp_path: Path) -> None:
+    lab, _ = made(tmp_path)
+    lab._history = None
+    with pytest.raises(OrdealError, match="nothing is being recorded"):
+        lab.finding_now(Invariant("kept", lambda _: held("yes")))
+
+
+def test_recovery_that_is_late_is_told_from_one_that_never_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LATE_S", 60.0)
+    lab, history = made(tmp_path)
+    assert lab.recover(lambda: True, within_s=5, what="all Ready")
+    assert lab.recover(after(1), within_s=0.0, what="all Ready")
+    assert said(history, "recovery")[0] == "recovered"
+    assert said(history, "recovery")[1].startswith("recovered, late: after")
+    monkeypatch.setattr(module, "LATE_S", 0.1)
+    assert not lab.recover(lambda: False, within_s=0.0, what="all Ready")
+    assert "in vain" in said(history, "recovery")[2]
+
+
+def test_a_control_waits_no_longer_than_is_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LATE_S", 3600.0)
+    lab, _ = made(tmp_path, "bad")
+    assert not lab.recover(lambda: False, within_s=0.0, what="all Ready")
+
+
+class _Cluster:
+    shape = Shape(timers=Timers(monitor_grace_s=0, monitor_period_s=0, toleration_s=0))
+
+
+def with_cluster(lab: Lab) -> Any:
+    lab.stage._cluster = _Cluster()  # type: ignore[assignment]
+    return lab
+
+
+@pytest.mark.parametrize("tainted", [("w1", "w2"), ("w1",), ()])
+def test_hardened_it_holds_until_every_node_was_tainted_past_the_toleration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tainted: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("chaos.run.chance.TOLD_S", 0.0)
+    lab, history = made(tmp_path)
+    for name in tainted:
+        history.add(NodeChange(history.now(), name, "modified", "Unknown", (UNREACHABLE,)))
+    seen = hold_for_eviction(with_cluster(lab), history, "web", ("w1", "w2"), within_s=0.3)
+    assert seen == (tainted == ("w1", "w2"))
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_control_holds_until_a_pod_is_terminated(tmp_path: Path, deleted: bool) -> None:
+    lab, history = made(tmp_path, "bad")
+    history.add(pod(0.0, "a"))
+    if deleted:
+        history.add(pod(0.1, "a", "modified", deleting=True))
+    assert hold_for_eviction(with_cluster(lab), history, "web", ("worker",), within_s=0.05) == deleted
+    assert judge(nothing_terminated("web"), history).verdict is (Verdict.VIOLATED if deleted else Verdict.UNKNOWN)

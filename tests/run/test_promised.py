@@ -1,0 +1,190 @@
+"""Promises are declared at the mark: what is not declared is refused at once, what lacks at the end, by its name."""
+
+from pathlib import Path
+
+import pytest
+
+from chaos.clusters.base import SIMULATED
+from chaos.clusters.shape import Timers
+from chaos.errors import OrdealError
+from chaos.judge.availability import outage_at_most
+from chaos.judge.base import Invariant, held
+from chaos.judge.catalogue import Control, Incident
+from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
+from chaos.judge.nodes_ready import nodes_ready_again
+from chaos.judge.pods import nothing_terminated
+from chaos.record.history import History
+from chaos.record.records import NodeChange, Phase, SpecRun
+from chaos.record.registry import Record
+from chaos.run.incident import Replay
+from chaos.run.lab import Lab
+from chaos.run.profile import PROFILES
+from chaos.run.promised import REPLAY, WORKERS, Conditions, Judged, Register, exactly, judged, node_of, says
+from chaos.run.suites import suites
+from tests.judge.histories import fault, pod
+
+NODES: list[Record] = [
+    NodeChange(0.0, "cp", "listed", "True", control_plane=True),
+    NodeChange(0.0, "w1", "listed", "True"),
+    NodeChange(0.0, "w2", "listed", "True"),
+    pod(0.0, "a", node="w1"),
+]
+CUT = [*NODES, *fault(1.0, 2.0, "cut"), NodeChange(3.0, "w3", "added", "True")]
+
+
+class Cut:
+    kind = "cut"
+
+
+class Fill:
+    kind = "fill"
+
+
+DECLARED = judged(
+    says(nothing_terminated, "web", tolerated_s=12),
+    says(nodes_ready_again, WORKERS, within_s=120.0),
+    harm=(Cut,),
+)
+
+
+def told(register: Register, records: list[Record], *invariants: Invariant, path: str = "0.jsonl") -> list[str]:
+    history = History.of_records(records)
+    return [register.take(path, history, invariant.recipe) for invariant in invariants]
+
+
+def test_what_is_declared_is_taken_once_and_what_lacks_is_named() -> None:
+    register = Register(DECLARED, hardened=True)
+    (lacking,) = register.lacking()
+    assert lacking.startswith("no recording with the harm cut was judged, and declared is one that is judged by ")
+    assert 'nothing_terminated(workload="web", tolerated_s=12), nodes_ready_again(nodes=<every worker>, ' in lacking
+    assert told(register, CUT, nodes_ready_again(["w2", "w1"], within_s=120)) == [""]
+    assert list(register.lacking()) == [
+        'nothing_terminated(workload="web", tolerated_s=12) is declared, and 0.jsonl was not judged by it'
+    ]
+    assert told(register, CUT, nothing_terminated("web", tolerated_s=12)) == [""]
+    assert list(register.lacking()) == []
+    (twice,) = told(register, CUT, nothing_terminated("web", tolerated_s=12))
+    assert twice == 'nothing_terminated(workload="web", tolerated_s=12) was judged more often than it is declared'
+
+
+@pytest.mark.parametrize(
+    ("invariant", "says_so"),
+    [
+        (nothing_terminated("web"), "is not what is declared: nothing_terminated(workload="),
+        (nothing_terminated("web", tolerated_s=13), "tolerated_s=13) is not what is declared"),
+        (nothing_terminated("other", tolerated_s=12), "is not what is declared"),
+        (nodes_ready_again(["w1"], within_s=120), "is not what is declared: nodes_ready_again(nodes=<every worker>"),
+        (nodes_ready_again(["w1", "w1"], within_s=120), "is not what is declared"),
+        (nodes_ready_again(["w1", "w2", "cp"], within_s=120), "is not what is declared"),
+        (nodes_ready_again(["w1", "w2", "w3"], within_s=120), "is not what is declared"),
+        (nodes_ready_again(["w1", "w2"], within_s=float("inf")), "is not what is declared"),
+        (outage_at_most(2.0), "outage_at_most(limit_s=2.0) was judged and is not declared"),
+        (Invariant("own", lambda _: held("it was kept")), "made by no promise"),
+    ],
+)
+def test_what_is_not_declared_is_refused_with_what_is(invariant: Invariant, says_so: str) -> None:
+    (why,) = told(Register(DECLARED, hardened=True), CUT, invariant)
+    assert says_so in why
+
+
+def test_a_recording_without_the_declared_harm_is_none_that_may_be_judged() -> None:
+    register = Register(DECLARED, hardened=True)
+    (why,) = told(register, NODES, nothing_terminated("web", tolerated_s=12))
+    assert why.endswith("judges a recording with no harm, and declared is the harm cut")
+
+
+def test_recordings_of_one_replay_are_told_apart_by_their_harm() -> None:
+    both = (*judged(says(outage_at_most, 2.0), harm=(Cut,)), *judged(says(outage_at_most, 2.0), harm=(Fill,)))
+    register = Register(both, hardened=True)
+    assert told(register, CUT, outage_at_most(2.0)) == [""]
+    assert told(register, CUT, outage_at_most(2.0), path="1.jsonl") != [""]
+    filled = [*NODES, *fault(1.0, 2.0, "fill")]
+    assert [*register.lacking()] != []
+    assert told(register, filled, outage_at_most(2.0), path="2.jsonl") == [""]
+
+
+def test_what_only_a_recording_knows_is_bound_to_it() -> None:
+    on_node = judged(says(outage_at_most, 2.0, nodes=(node_of("web"),)), harm=(Cut,))
+    assert told(Register(on_node, hardened=True), CUT, outage_at_most(2.0, nodes=["w1"])) == [""]
+    assert told(Register(on_node, hardened=True), CUT, outage_at_most(2.0, nodes=["w2"])) != [""]
+    assert told(Register(on_node, hardened=True), CUT, outage_at_most(2.0, nodes=[["w1"]])) != [""]  # type: ignore[list-item]
+    gone = judged(says(outage_at_most, exactly("what is not there", lambda _: next(iter(())))), harm=(Cut,))
+    assert told(Register(gone, hardened=True), CUT, outage_at_most(2.0)) != [""]
+
+
+def test_specs_around_a_replay_may_be_judged_and_must_be_where_they_were_run() -> None:
+    ran: list[Record] = [SpecRun(0.5, BEFORE, "a", "passed", 1.0), SpecRun(5.0, AFTER, "a", "passed", 1.0)]
+    during = [*CUT, SpecRun(1.5, DURING, "calls", "passed", 0.1)]
+    plain = judged(says(outage_at_most, 2.0), harm=(Cut,))
+    register = Register(plain, hardened=True)
+    assert told(register, during, outage_at_most(2.0)) == [""]
+    assert [*register.lacking()] == ["specs were run during the harm, and 0.jsonl was not judged by conforms_during"]
+    assert told(register, during, conforms_during([], fault="cut")) != [""]
+    assert told(register, during, conforms_during(["calls"], fault="cut")) == [""]
+    around = "conformance.jsonl"
+    assert told(register, ran, still_conforms(["a"], before=False), path=around) != [""]
+    assert told(register, ran, still_conforms([], before=True), path=around) != [""]
+    assert told(register, ran, still_conforms(["a"], before=True), path=around) == [""]
+    assert [*register.lacking()] == []
+    assert told(Register(plain, hardened=False), ran, still_conforms(["a"], before=True), path=around) != [""]
+
+
+def test_every_suite_declares_its_promises_in_every_variant() -> None:
+    for suite in suites():
+        replay = suite.replay
+        assert replay.promises is not None, suite.test
+        for control in (None, *replay.controls):
+            for kind in replay.on:
+                for profile in PROFILES.values():
+                    found = replay.promises(Conditions(control, kind, profile))
+                    assert found, suite.test
+                    assert all(each.by for each in found), suite.test
+
+
+# --- in a lab
+
+
+def lab(tmp_path: Path, promises: tuple[Judged, ...]) -> Lab:
+    bad = Control("bad", "a known-bad one", breaks="kept", because="broken")
+    incident = Incident("made-up", "", "", "", "", "", "", controls=(bad,))
+    return Lab(
+        incident,
+        None,
+        SIMULATED,
+        PROFILES["smoke"],
+        needs=(),
+        replay="small",
+        pool=None,  # type: ignore[arg-type]
+        journal=None,  # type: ignore[arg-type]
+        run="run",
+        directory=tmp_path,
+        report=lambda _: None,
+        declared=Replay(incident, (SIMULATED,), (), ("bad",), "small", promises=lambda _: promises),
+    )
+
+
+def test_a_suite_that_judges_by_something_else_is_told_what_to_change(tmp_path: Path) -> None:
+    made = lab(tmp_path, DECLARED)
+    with pytest.raises(OrdealError, match=r"made-up \(small\) does not judge what its mark declares: .*tolerated_s=13"):
+        made.expect(History.of_records(CUT), nothing_terminated("web", tolerated_s=13))
+    assert made.findings == []
+    made.expect(History.of_records(CUT), nothing_terminated("web", tolerated_s=12))
+    with pytest.raises(OrdealError, match=r"nodes_ready_again\(.* is declared, .* Change `promises` of the mark"):
+        made.conform_after()
+
+
+def test_a_suite_that_keeps_to_its_declaration_is_not(tmp_path: Path) -> None:
+    made = lab(tmp_path, DECLARED)
+    promises = (nothing_terminated("web", tolerated_s=12), nodes_ready_again(["w1", "w2"], within_s=120.0))
+    made.expect(History.of_records(CUT), *promises)
+    made.conform_after()
+    assert len(made.findings) == len(promises)
+    assert made.timers == made.conditions.timers == PROFILES["smoke"].simulated_timers != Timers()
+
+
+def test_what_is_kept_of_a_history_in_memory_says_of_which_replay_it_is(tmp_path: Path) -> None:
+    made = lab(tmp_path, DECLARED)
+    made.expect(History.of_records(CUT), nothing_terminated("web", tolerated_s=12))
+    (path,) = made.histories
+    said = [phase.detail for phase in History.load(path).of(Phase) if phase.name == REPLAY]
+    assert said == ["made-up (small), hardened, on simulated, smoke"]

@@ -1,0 +1,80 @@
+"""What a watcher believes against what etcd holds: the same, stale, or not known."""
+
+from chaos.judge.base import Finding, Verdict, judge
+from chaos.record.informer import ABSENT, STORED, WATCHED
+from chaos.record.records import Blind, Observation
+from chaos.record.registry import Record
+from chaos.subjects.watch_cache.promises import watchers_see
+from tests.judge.histories import fault, history
+
+HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
+
+
+def watched(at: float, value: str, name: str = "one") -> Observation:
+    return Observation(at, WATCHED, f"default/{name}", value)
+
+
+def stored(at: float, value: str, name: str = "one") -> Observation:
+    return Observation(at, STORED, f"default/{name}", value)
+
+
+def judged(*records: Record) -> Finding:
+    """The fault lasts from 10 s to 30 s; watchers have 5 s."""
+    return judge(watchers_see("restore", within_s=5), history(*records, *fault(10, 30, "restore")))
+
+
+def test_a_watcher_that_follows_is_held() -> None:
+    finding = judged(watched(1, "new"), watched(12.5, "old"), stored(16, "old"))
+    assert (finding.verdict, finding.figures["seen_after_s"]) == (HELD, 2.5)
+
+
+def test_a_watcher_that_stays_behind_is_violated() -> None:
+    finding = judged(watched(1, "new"), stored(16, "old"))
+    assert (finding.verdict, finding.reason) == (VIOLATED, "stale")
+    assert "watched 'new', stored 'old'" in finding.sentence
+
+
+def test_an_object_that_is_gone_but_still_believed_in_is_stale() -> None:
+    assert judged(watched(1, "new"), stored(16, ABSENT)).reason == "stale"
+    assert judged(watched(1, "new"), watched(11, ABSENT), stored(16, ABSENT)).verdict is HELD
+
+
+def test_one_stale_object_among_many_is_violated() -> None:
+    finding = judged(
+        watched(1, "new", "one"), watched(1, "same", "two"), stored(16, "old", "one"), stored(16, "same", "two")
+    )
+    assert (finding.verdict, finding.figures["stale"], finding.figures["objects"]) == (VIOLATED, 1, 2)
+
+
+def test_what_is_heard_after_etcd_was_asked_does_not_help() -> None:
+    assert judged(watched(1, "new"), stored(16, "old"), watched(17, "old")).verdict is VIOLATED
+
+
+def test_what_is_stored_too_early_or_after_the_undo_is_not_asked_for() -> None:
+    assert judged(watched(1, "new"), stored(12, "old")).verdict is UNKNOWN
+    assert judged(watched(1, "new"), stored(31, "old")).verdict is UNKNOWN
+
+
+def test_without_a_watcher_it_is_unknown() -> None:
+    assert judged(stored(16, "old")).verdict is UNKNOWN
+    assert judged(watched(1, "old", "other"), stored(16, "old")).verdict is UNKNOWN
+
+
+def test_a_broken_watch_is_unknown_not_stale() -> None:
+    broken = Blind(12, WATCHED, 20, "connection refused", complete=True)
+    mended = Blind(12, WATCHED, 13, "connection refused", complete=True)
+    assert judged(watched(1, "new"), broken, stored(16, "old")).verdict is UNKNOWN
+    assert judged(watched(1, "new"), mended, stored(16, "old")).verdict is VIOLATED
+
+
+def test_a_watch_that_breaks_in_the_undo_is_not_a_hole_in_what_is_judged() -> None:
+    """Seen in a run of everything: etcd was restored, and the API server answered 429 until its cache was new."""
+    undoing = Blind(29, WATCHED, 31, "ApiException: (429)", complete=False)
+    assert judged(watched(1, "new"), watched(12, "old"), stored(16, "old"), undoing).verdict is HELD
+    assert judged(watched(1, "new"), stored(16, "old"), undoing).verdict is VIOLATED
+    assert judged(watched(1, "new"), stored(16, "old"), undoing, stored(29.5, "old")).verdict is UNKNOWN
+
+
+def test_a_fault_that_never_landed_is_unknown() -> None:
+    seen = history(watched(1, "new"), stored(16, "new"))
+    assert judge(watchers_see("restore", within_s=5), seen).verdict is UNKNOWN
