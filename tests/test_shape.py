@@ -1,12 +1,17 @@
-"""The shape of the house (docs/design.md): short files, and few beside the rooms. Their order has import-linter."""
+"""The shape of the house (docs/design.md): short files, few beside the rooms, and tests in rooms of the same names.
+
+Their order has import-linter.
+"""
 
 from pathlib import Path
 
 import pytest
 
-CHAOS = Path(__file__).resolve().parents[1] / "chaos"
+TESTS = Path(__file__).resolve().parent
+CHAOS = TESTS.parent / "chaos"
 LONGEST_LINES = 450
 BESIDE_THE_ROOMS = 6
+OTHER_TESTS = {"bench", "fuzz", "integration"}  # rooms of their own: tests/README.md
 # Those that are still to be divided. The list only gets shorter.
 LONGER = {
     "run/lab.py",
@@ -37,3 +42,18 @@ def test_a_line_more_is_seen(tmp_path: Path, lines: int, found: set[str]) -> Non
 def test_modules_are_in_rooms() -> None:
     beside = sorted(path.name for path in CHAOS.glob("*.py"))
     assert len(beside) <= BESIDE_THE_ROOMS, f"put one of {', '.join(beside)} into a room"
+
+
+def rooms(folder: Path) -> set[str]:
+    return {path.parent.name for path in folder.glob("*/__init__.py")}
+
+
+def test_tests_are_in_rooms_of_the_same_names() -> None:
+    elsewhere = rooms(TESTS) - rooms(CHAOS) - OTHER_TESTS
+    assert not elsewhere, f"tests/{sorted(elsewhere)[0]} has no room in chaos/: move it to the room that it tests"
+    none = rooms(CHAOS) - rooms(TESTS)
+    assert not none, f"chaos/{sorted(none)[0]} has no tests: they belong in tests/{sorted(none)[0]}"
+
+
+def test_each_subject_has_its_tests() -> None:
+    assert rooms(CHAOS / "subjects") == rooms(TESTS / "subjects")

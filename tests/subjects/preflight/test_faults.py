@@ -1,4 +1,4 @@
-"""Leaks and pinned kubelets against a fake node: what is refused before any harm, what is saved, what undo does."""
+"""Leaks against a fake node: what is refused before any harm, what is saved, what undo does."""
 
 import re
 from collections.abc import Sequence
@@ -8,15 +8,13 @@ import pytest
 from chaos.clusters.base import ClusterRef, Node
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
-from chaos.subjects.control_plane.faults import PinKubelets
 from chaos.subjects.preflight.faults import SEMAPHORES, SET_BYTES, LeakKernelMemory, LeaveFiles
 
 MIB = 1024**2
-NAMED = "https://cluster-control-plane:6443"
 
 
 class Machine:
-    """A cluster of a control plane and a worker; the worker has semaphore sets, one file, a kubelet."""
+    """A cluster of a control plane and a worker; the worker has semaphore sets, one file."""
 
     ref = ClusterRef("fake", "fake", "")
 
@@ -24,7 +22,6 @@ class Machine:
         self.sets: dict[str, int] = {"7": SEMAPHORES, "8": 3}  # somebody else's, one of them just as large
         self.leftover = 0
         self.free_blocks = free_blocks
-        self.server, self.process = NAMED, 100
         self._ready = ready
 
     def nodes(self) -> tuple[Node, ...]:
@@ -32,9 +29,6 @@ class Machine:
             Node("cp", control_plane=True, ready="True", address="10.0.0.1", zone="", taints=()),
             Node("w1", control_plane=False, ready=self._ready, address="10.0.0.2", zone="", taints=()),
         )
-
-    def addresses(self, node: str) -> tuple[str, ...]:
-        return ("10.0.0.1",) if node == "cp" else ("10.0.0.2",)
 
     def node_exec(
         self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
@@ -57,14 +51,6 @@ class Machine:
             return Output(0, f"{self.leftover // 512} 512\n", "") if self.leftover else Output(1, "", "no such file")
         elif "stat -f" in said:
             return Output(0, f"{self.free_blocks}\n" if "%a" in said else "4096\n", "")
-        elif argv[0] == "cat":
-            return Output(0, f"apiVersion: v1\nclusters:\n- cluster:\n    server: {self.server}\n", "")
-        elif "sed -i" in said:
-            found = re.search(r"server: (https\S+)#", said)
-            assert found is not None
-            self.server, self.process = found[1], self.process + 1
-        elif "MainPID" in said:
-            return Output(0, f"{self.process}\n", "")
         return Output(0, "", "")
 
 
@@ -106,29 +92,10 @@ def test_files_are_left_and_removed() -> None:
         (LeaveFiles("w1", 0), Machine(), "out of bounds"),
         (LeaveFiles("w1", 2 * 1024**3), Machine(), "out of bounds"),
         (LeaveFiles("w1", MIB), Machine(free_blocks=300), "more than half of what is free"),
-        (PinKubelets(("w9",)), Machine(), "there is no node w9"),
-        (PinKubelets(("cp",)), Machine(), "control plane"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
 def test_refused_before_any_harm(fault: LeakKernelMemory, machine: Machine, says: str) -> None:
     with pytest.raises(OrdealError, match=says):
         fault.plan(machine)  # type: ignore[arg-type]
-    assert (machine.leftover, len(machine.sets), machine.server) == (0, 2, NAMED)
-
-
-def test_kubelets_are_pinned_to_the_address_and_given_the_name_back() -> None:
-    machine = Machine()
-    pin = PinKubelets(("w1",))
-    saved = pin.plan(machine)  # type: ignore[arg-type]
-    assert not pin.landed(machine, saved)  # type: ignore[arg-type]
-    pin.apply(machine, saved)  # type: ignore[arg-type]
-    assert machine.server == "https://10.0.0.1:6443"
-    assert pin.landed(machine, saved)  # type: ignore[arg-type]
-    assert not PinKubelets.undone(machine, saved)  # type: ignore[arg-type]
-    PinKubelets.undo(machine, saved)  # type: ignore[arg-type]
-    assert machine.server == NAMED
-    restarts = machine.process
-    PinKubelets.undo(machine, saved)  # type: ignore[arg-type]
-    assert machine.process == restarts, "a kubelet that has its name back is not restarted again"
-    assert PinKubelets.undone(machine, saved)  # type: ignore[arg-type]
+    assert (machine.leftover, len(machine.sets)) == (0, 2)
