@@ -13,6 +13,9 @@ BIN := $(VENV)/bin
 # Any python3 that is new enough; override with `make PYTHON=/usr/bin/python3.12 ...`
 PYTHON ?= $(shell for each in python3 python3.11 python3.12 python3.13 python3.14; do \
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$each"; exit; }; done)
+# What Python has compiled is kept, whatever is usual on this machine: without it each start takes twice as long, and
+# tests start pytest some hundred times.
+unexport PYTHONDONTWRITEBYTECODE
 ARGS ?=
 KUBERNETES ?= 1.34.4
 # How many processes replay at the same time, each on clusters of its own; 0: one after the other; auto: as cores and

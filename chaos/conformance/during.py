@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from kubernetes.client import AppsV1Api, CoreV1Api
+from kubernetes import client as k8s
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.abilities import NodeNetwork
@@ -55,12 +55,12 @@ class Talkers:
         filled = manifest("talkers.yaml").substitute(name=self.name, namespace=namespace, run=run, image=self.image)
         with cluster.api() as client, creating(self.name, cluster):
             create(client, filled)
-            service: Any = CoreV1Api(client).read_namespaced_service(self.name, namespace)
+            service: Any = k8s.CoreV1Api(client).read_namespaced_service(self.name, namespace)
         deployed = Deployed(self.name, namespace, service.spec.cluster_ip, 0, cluster)
 
         def ready() -> bool:
             with cluster.api() as client:
-                status: Any = AppsV1Api(client).read_namespaced_daemon_set_status(self.name, namespace).status
+                status: Any = k8s.AppsV1Api(client).read_namespaced_daemon_set_status(self.name, namespace).status
             return bool(status.desired_number_scheduled and status.number_ready == status.desired_number_scheduled)
 
         eventually(ready, within_s=READY_WITHIN_S, what=f"the pods of {self.name} to be Ready")
@@ -92,7 +92,7 @@ class Checks:
         self._network, self._service = cluster, talkers.url
         with cluster.api() as client:
             pods: list[Any] = (
-                CoreV1Api(client)
+                k8s.CoreV1Api(client)
                 .list_namespaced_pod(talkers.namespace, label_selector=f"{WORKLOAD_LABEL}={talkers.name}")
                 .items
             )

@@ -6,7 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.files import file_name, place
@@ -65,7 +66,7 @@ class PodLogs:
             self._look(client)
 
     def _look(self, client: ApiClient) -> None:
-        core = CoreV1Api(client)
+        core = k8s.CoreV1Api(client)
         spaces: list[Any] = core.list_namespace(label_selector=MADE_BY_UPSTREAM).items
         for space in (s.metadata.name for s in spaces):
             if space in self._old:  # of a spec that has ended, and going
@@ -77,7 +78,7 @@ class PodLogs:
                     if space not in self._old:
                         self._seen[f"{space}/{pod.metadata.name}"] = text
 
-    def _logs(self, core: CoreV1Api, space: str, pod: Any) -> list[str]:
+    def _logs(self, core: "k8s.CoreV1Api", space: str, pod: Any) -> list[str]:
         texts = []
         for container in pod.spec.containers:
             with suppress(ApiException):
@@ -91,7 +92,7 @@ class PodLogs:
 def upstreams_namespaces(cluster: Cluster) -> tuple[str, ...]:
     """The namespaces that upstream's framework has made and that are still there. Raises OrdealError, ApiException."""
     with cluster.api() as client:
-        found: list[Any] = CoreV1Api(client).list_namespace(label_selector=MADE_BY_UPSTREAM).items
+        found: list[Any] = k8s.CoreV1Api(client).list_namespace(label_selector=MADE_BY_UPSTREAM).items
     return tuple(space.metadata.name for space in found)
 
 

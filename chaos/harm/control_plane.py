@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import msgspec
-from kubernetes.client import ApiClient, CoordinationV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.abilities import ControllerManagerSwitch, ControlPlaneSwap
@@ -111,7 +112,7 @@ class StopControllerManager:
 def _leader(client: ApiClient) -> str:
     """Who holds the controller manager's lease; it has another name after each start. Empty where none ever did."""
     try:
-        lease: Any = CoordinationV1Api(client).read_namespaced_lease("kube-controller-manager", "kube-system")
+        lease: Any = k8s.CoordinationV1Api(client).read_namespaced_lease("kube-controller-manager", "kube-system")
     except ApiException as error:
         if error.status == 404:
             return ""

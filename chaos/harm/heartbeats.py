@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
 
 import msgspec
-from kubernetes.client import CoordinationV1Api
+from kubernetes import client as k8s
 
 from chaos.clusters.abilities import Heartbeats
 from chaos.clusters.base import Cluster
@@ -69,7 +69,7 @@ class StopHeartbeats:
 def _since_renewal(cluster: _Beating, groups: Sequence[str]) -> Iterator[float]:
     """For each node concerned, how many renewal intervals have gone by since its lease was renewed."""
     with cluster.api() as client:
-        answer: Any = CoordinationV1Api(client).list_namespaced_lease(LEASES, _preload_content=False)
+        answer: Any = k8s.CoordinationV1Api(client).list_namespaced_lease(LEASES, _preload_content=False)
         leases = {item["metadata"]["name"]: item["spec"] for item in msgspec.json.decode(answer.data)["items"]}
     now = datetime.now(UTC)
     for group in groups:

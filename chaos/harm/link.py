@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import msgspec
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 
 from chaos.clusters.abilities import NodeNetwork, NodePower
 from chaos.clusters.base import Cluster
@@ -244,7 +244,7 @@ def _device_to(cluster: NodeNetwork, node: str, address: str) -> str:
 def _pod_ranges(cluster: Cluster) -> dict[str, tuple[str, ...]]:
     """Each node's ranges of pod addresses; none where the pod network does not use them."""
     with cluster.api() as client:
-        nodes: Sequence[Any] = CoreV1Api(client).list_node().items
+        nodes: Sequence[Any] = k8s.CoreV1Api(client).list_node().items
     return {node.metadata.name: tuple(node.spec.pod_cidrs or ()) for node in nodes}
 
 

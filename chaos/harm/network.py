@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import ClassVar, Protocol
 
 import msgspec
-from kubernetes.client import CoordinationV1Api
+from kubernetes import client as k8s
 
 from chaos.clusters.abilities import NodeNetwork, NodePower
 from chaos.clusters.base import Cluster
@@ -106,7 +106,7 @@ def _leases(cluster: Cluster, nodes: Sequence[str]) -> list[tuple[float, float]]
     ages: list[tuple[float, float]] = []
     with cluster.api() as client:
         for node in nodes:
-            spec = CoordinationV1Api(client).read_namespaced_lease(node, LEASES).spec
+            spec = k8s.CoordinationV1Api(client).read_namespaced_lease(node, LEASES).spec
             if spec is None or spec.renew_time is None:
                 raise OrdealError(f"the lease of node {node} was never renewed")
             age = (datetime.now(UTC) - spec.renew_time).total_seconds()

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 
 from chaos.basics.waiting import eventually
 from chaos.record.history import History
@@ -60,7 +61,7 @@ class ConfigMapInformer:
 
     def _run(self) -> None:
         with self._make() as client:
-            core = CoreV1Api(client)
+            core = k8s.CoreV1Api(client)
             while not self._stop.is_set():
                 try:
                     if not self._position:
@@ -83,7 +84,7 @@ class ConfigMapInformer:
             self._history.add(Blind(self._broken_at, WATCHED, self._history.now(), self._why, complete=complete))
             self._broken_at = None
 
-    def _list(self, core: CoreV1Api) -> str:
+    def _list(self, core: "k8s.CoreV1Api") -> str:
         answer: Any = core.list_namespaced_config_map(self._namespace, _preload_content=False)
         listed = msgspec.json.decode(answer.data)
         seen = {item["metadata"]["name"]: self._value(item) for item in listed["items"]}
@@ -94,7 +95,7 @@ class ConfigMapInformer:
         self._listed.set()
         return str(listed["metadata"]["resourceVersion"])
 
-    def _watch(self, core: CoreV1Api) -> None:
+    def _watch(self, core: "k8s.CoreV1Api") -> None:
         self._answer = core.list_namespaced_config_map(
             self._namespace,
             watch=True,

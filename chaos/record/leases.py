@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from kubernetes.client import ApiClient, CoordinationV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 
 from chaos.record.history import History
 from chaos.record.records import Sample
@@ -29,7 +30,7 @@ class LeaseSamples:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            api = CoordinationV1Api(stack.enter_context(self._client()))
+            api = k8s.CoordinationV1Api(stack.enter_context(self._client()))
             stack.enter_context(Sampler("leases", lambda: self._ask(api), every_s=EVERY_S))
             self._sampling = stack.pop_all()
         return self
@@ -37,7 +38,7 @@ class LeaseSamples:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._sampling.close()
 
-    def _ask(self, api: CoordinationV1Api) -> None:
+    def _ask(self, api: "k8s.CoordinationV1Api") -> None:
         leases: Any = api.list_namespaced_lease(NAMESPACE, _request_timeout=(1.0, 3.0)).items
         at, wall = self._history.now(), datetime.now(UTC)
         for lease in leases:

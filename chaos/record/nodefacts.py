@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 
 from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
@@ -39,7 +39,7 @@ _KMEM_FILES_TOP = "/sys/fs/cgroup/memory/kubepods*/memory.kmem.limit_in_bytes"
 def read_all(cluster: Cluster, history: History) -> None:
     """Read the facts of every node. Raises OrdealError where the API server does not answer."""
     with cluster.api() as client:
-        items: list[Any] = CoreV1Api(client).list_node().items
+        items: list[Any] = k8s.CoreV1Api(client).list_node().items
     for item in items:
         name, info = item.metadata.name, item.status.node_info
         for fact, value in (

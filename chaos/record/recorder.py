@@ -11,7 +11,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from kubernetes.client import ApiClient, VersionApi
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import WaitedInVainError, eventually
@@ -134,7 +135,7 @@ class Recorder:
         while not self._stop.wait(PULSE_EVERY_S):
             sent = self._history.now()
             try:
-                answer: Any = VersionApi(self._connection.client()).get_code(
+                answer: Any = k8s.VersionApi(self._connection.client()).get_code(
                     _preload_content=False, _request_timeout=(CONNECT_TIMEOUT_S, PULSE_TIMEOUT_S)
                 )
                 answer.drain_conn()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import MaxRetryError
 
@@ -191,7 +191,7 @@ class Stream:
             self._history.add(Blind(since, self.source, now, f"{self._blind_why}; {how}", complete=True))
 
     def _call(self, **query: object) -> Any:
-        call = getattr(CoreV1Api(self._connection.client()), self._resource.method)
+        call = getattr(k8s.CoreV1Api(self._connection.client()), self._resource.method)
         return call(_preload_content=False, _request_timeout=(CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S), **query)
 
     def _list(self) -> None:

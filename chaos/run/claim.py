@@ -15,7 +15,8 @@ from socket import gethostname
 from types import TracebackType
 from typing import Any, Self
 
-from kubernetes.client import ApiClient, ApiException, CoordinationV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient, ApiException
 
 from chaos.clusters.base import EXISTING, ClusterRef
 from chaos.clusters.simulated.processes import Process
@@ -34,7 +35,7 @@ GONE, TAKEN = 404, 409
 def give_back(client: Callable[[], ApiClient], holder: str) -> None:
     """End a holder's claim; one that it has not is left alone. Raises what a request can come to."""
     with client() as connected:
-        api: Any = CoordinationV1Api(connected)
+        api: Any = k8s.CoordinationV1Api(connected)
         try:
             there = api.read_namespaced_lease(NAME, SYSTEM)
             if there.spec.holder_identity == holder:
@@ -102,7 +103,7 @@ class Claim:
     def __enter__(self) -> Self:
         """Raises OrdealError where another run has it, or the cluster does not let it be taken."""
         with self._client() as client:
-            api = CoordinationV1Api(client)
+            api = k8s.CoordinationV1Api(client)
             try:
                 self._take(api)
             except FAILURES as error:
@@ -172,7 +173,7 @@ class Claim:
     def _renew(self) -> None:
         while not self._stopped.wait(RENEWED_EVERY_S):
             with self._client() as client:
-                api: Any = CoordinationV1Api(client)
+                api: Any = k8s.CoordinationV1Api(client)
                 try:
                     there = api.read_namespaced_lease(NAME, SYSTEM)
                     if there.spec.holder_identity != self.holder:

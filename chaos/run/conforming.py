@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import SIMULATED, Cluster
@@ -195,5 +195,5 @@ def _gone(cluster: Cluster) -> bool:
     left = upstreams_namespaces(cluster)
     with cluster.api() as client:
         for namespace in left:
-            CoreV1Api(client).delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
+            k8s.CoreV1Api(client).delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
     return not left

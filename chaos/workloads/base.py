@@ -6,7 +6,8 @@ from string import Template
 from typing import Any
 
 import yaml
-from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 from kubernetes.utils import create_from_dict
 from urllib3.exceptions import HTTPError
@@ -38,7 +39,7 @@ def create(client: ApiClient, text: str, *, without: Collection[str] = ()) -> No
         if each["kind"] in without:
             continue
         if each["kind"] == "Pod":
-            _wait_for_account(CoreV1Api(client), each["metadata"]["namespace"])
+            _wait_for_account(k8s.CoreV1Api(client), each["metadata"]["namespace"])
         create_one(client, each)
 
 
@@ -46,7 +47,7 @@ def pulled_by_nodes(cluster: Cluster, namespace: str) -> dict[str, str]:
     """What nodes say that the images of some pods there are, as facts of the cluster; empty where none can be asked."""
     found: dict[str, str] = {}
     with suppress(ApiException, HTTPError, OrdealError), cluster.api() as client:
-        pods: list[Any] = CoreV1Api(client).list_namespaced_pod(namespace, limit=ASKED_PODS).items
+        pods: list[Any] = k8s.CoreV1Api(client).list_namespaced_pod(namespace, limit=ASKED_PODS).items
         for status in (each for pod in pods for each in pod.status.container_statuses or ()):
             if status.image_id:
                 found[f"image {status.image}"] = status.image_id
@@ -62,7 +63,7 @@ def creating(name: str, cluster: Cluster) -> Iterator[None]:
         raise OrdealError(f"the workload {name} can't be created on {cluster.ref.name}: {told(error)}") from error
 
 
-def create_namespace(core: CoreV1Api, name: str, labels: dict[str, str]) -> None:
+def create_namespace(core: "k8s.CoreV1Api", name: str, labels: dict[str, str]) -> None:
     """Create a namespace, and wait until pods can be: without its service account the API server forbids them.
 
     The controller manager makes that account (kubernetes/pkg/controller/serviceaccount); controllers try again until
@@ -73,6 +74,6 @@ def create_namespace(core: CoreV1Api, name: str, labels: dict[str, str]) -> None
     _wait_for_account(core, name)
 
 
-def _wait_for_account(core: CoreV1Api, namespace: str) -> None:
+def _wait_for_account(core: "k8s.CoreV1Api", namespace: str) -> None:
     what = f"the namespace {namespace} to have its service account"
     eventually(lambda: core.read_namespaced_service_account("default", namespace), within_s=ACCOUNT_WITHIN_S, what=what)

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes.client import AppsV1Api, CoreV1Api
+from kubernetes import client as k8s
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
@@ -63,7 +63,7 @@ def stop_spare(spare: Deployed) -> None:
     """Take the pods of a `Spare` away. Raises WaitedInVainError where they stay."""
     _scale(spare, 0)
     with spare.cluster.api() as client:
-        core = CoreV1Api(client)
+        core = k8s.CoreV1Api(client)
         eventually(
             lambda: not core.list_namespaced_pod(spare.namespace).items,
             within_s=GONE_WITHIN_S,
@@ -74,14 +74,14 @@ def stop_spare(spare: Deployed) -> None:
 def ready_replicas(deployed: Deployed) -> int:
     """How many pods of a workload are Ready now."""
     with deployed.cluster.api() as client:
-        status: Any = AppsV1Api(client).read_namespaced_deployment_status(deployed.name, deployed.namespace).status
+        status: Any = k8s.AppsV1Api(client).read_namespaced_deployment_status(deployed.name, deployed.namespace).status
     return int(status.ready_replicas or 0)
 
 
 def _scale(deployed: Deployed, replicas: int) -> None:
     with deployed.cluster.api() as client:
         body = {"spec": {"replicas": replicas}}
-        AppsV1Api(client).patch_namespaced_deployment_scale(deployed.name, deployed.namespace, body)
+        k8s.AppsV1Api(client).patch_namespaced_deployment_scale(deployed.name, deployed.namespace, body)
 
 
 def _create(
@@ -100,5 +100,5 @@ def _create(
     )
     with cluster.api() as client, creating(name, cluster):
         create(client, filled)
-        service: Any = CoreV1Api(client).read_namespaced_service(name, namespace)
+        service: Any = k8s.CoreV1Api(client).read_namespaced_service(name, namespace)
     return str(service.spec.cluster_ip)

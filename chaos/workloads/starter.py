@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import WaitedInVainError, eventually
@@ -36,7 +36,7 @@ def start_pod(cluster: Cluster, node: str, *, within_s: float) -> float | None:
         },
     }
     with cluster.api() as client:
-        core = CoreV1Api(client)
+        core = k8s.CoreV1Api(client)
         began = time.monotonic()
 
         def create() -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kubernetes.client import AppsV1Api, CoreV1Api, PolicyV1Api
+from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
@@ -57,8 +57,8 @@ class Web:
         with cluster.api() as client, creating(self.name, cluster):
             create(client, filled)
             if self.at_least:
-                PolicyV1Api(client).create_namespaced_pod_disruption_budget(namespace, self._budget())
-            service: Any = CoreV1Api(client).read_namespaced_service(self.name, namespace)
+                k8s.PolicyV1Api(client).create_namespaced_pod_disruption_budget(namespace, self._budget())
+            service: Any = k8s.CoreV1Api(client).read_namespaced_service(self.name, namespace)
         deployed = Deployed(self.name, namespace, f"http://{service.spec.cluster_ip}/", self.replicas, cluster)
         eventually(deployed.ready, within_s=READY_WITHIN_S, what=f"{self.replicas} replicas of {self.name} to be Ready")
         return deployed
@@ -81,13 +81,13 @@ class Deployed:
     def ready(self) -> bool:
         """Whether every replica is Ready now, and none is left over."""
         with self.cluster.api() as client:
-            status: Any = AppsV1Api(client).read_namespaced_deployment_status(self.name, self.namespace).status
+            status: Any = k8s.AppsV1Api(client).read_namespaced_deployment_status(self.name, self.namespace).status
         return bool(status.ready_replicas == self.replicas and status.replicas == self.replicas)
 
     def pods(self) -> list[Any]:
         """The pods of the workload that the API shows, whatever their state."""
         with self.cluster.api() as client:
-            found: Any = CoreV1Api(client).list_namespaced_pod(
+            found: Any = k8s.CoreV1Api(client).list_namespaced_pod(
                 self.namespace, label_selector=f"{WORKLOAD_LABEL}={self.name}"
             )
         return list(found.items)
@@ -106,7 +106,7 @@ class Deployed:
                 if waiting is not None and not container.restart_count:
                     return f"{where}: {waiting.reason}: {waiting.message or ''}"
                 with self.cluster.api() as client:
-                    log = CoreV1Api(client).read_namespaced_pod_log(pod.metadata.name, self.namespace, tail_lines=2)
+                    log = k8s.CoreV1Api(client).read_namespaced_pod_log(pod.metadata.name, self.namespace, tail_lines=2)
                 return f"{where} said: {str(log).strip()}"
         return "every pod says that it is well"
 
@@ -117,7 +117,7 @@ class Deployed:
         """
         template = {"metadata": {"annotations": {RESTARTED_AT: datetime.now(UTC).isoformat()}}}
         with self.cluster.api() as client:
-            apps = AppsV1Api(client)
+            apps = k8s.AppsV1Api(client)
             apps.patch_namespaced_deployment(self.name, self.namespace, {"spec": {"template": template}})
 
             def replaced() -> bool:
@@ -135,7 +135,7 @@ def remove_namespace(cluster: Cluster, namespace: str) -> None:
     Raises OrdealError where the API server does not answer, WaitedInVainError where the pods stay.
     """
     with cluster.api() as client:
-        core = CoreV1Api(client)
+        core = k8s.CoreV1Api(client)
         try:
             core.delete_namespace(namespace)
         except (ApiException, HTTPError) as error:

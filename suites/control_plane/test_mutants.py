@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubernetes.client import AppsV1Api, CoreV1Api
+from kubernetes import client as k8s
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.abilities import ComponentSwap, Heartbeats
@@ -174,10 +174,10 @@ def tolerate(web: Deployed) -> None:
     """Let the workload's pods tolerate the user's own taint for ever, and wait until all of them do."""
     patch = {"spec": {"template": {"spec": {"tolerations": [{"key": OWN_TAINT, "operator": "Exists"}]}}}}
     with web.cluster.api() as client:
-        AppsV1Api(client).patch_namespaced_deployment(web.name, web.namespace, patch)
+        k8s.AppsV1Api(client).patch_namespaced_deployment(web.name, web.namespace, patch)
 
         def rolled_out() -> bool:
-            pods: Any = CoreV1Api(client).list_namespaced_pod(web.namespace).items
+            pods: Any = k8s.CoreV1Api(client).list_namespaced_pod(web.namespace).items
             new = [p for p in pods if any(t.key == OWN_TAINT for t in p.spec.tolerations or [])]
             return len(new) == len(pods) == web.replicas and web.ready()
 
@@ -187,7 +187,7 @@ def tolerate(web: Deployed) -> None:
 def set_taint(cluster: Cluster, node: str, *, present: bool) -> None:
     """Put the user's own taint on a node, or take it off."""
     with cluster.api() as client:
-        core = CoreV1Api(client)
+        core = k8s.CoreV1Api(client)
 
         def changed() -> bool:
             spec: Any = core.read_node(node).spec

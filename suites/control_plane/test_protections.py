@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 
 from chaos.clusters.abilities import ControllerManagerSwitch, Heartbeats
 from chaos.clusters.base import Cluster
@@ -163,7 +163,7 @@ def exclude_control_plane(cluster: Cluster) -> None:
     with cluster.api() as client:
         for node in cluster.nodes():
             if node.control_plane:
-                CoreV1Api(client).patch_node(node.name, {"metadata": {"labels": {EXCLUDE_LABEL: ""}}})
+                k8s.CoreV1Api(client).patch_node(node.name, {"metadata": {"labels": {EXCLUDE_LABEL: ""}}})
 
 
 def row(name: str, trials: Sequence[Trial]) -> dict[str, str | int | float]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 
 from chaos.clusters.abilities import NodeExec, RunsContainers
 from chaos.clusters.base import Cluster
@@ -258,7 +258,7 @@ def _pods_on(cluster: Cluster, node: str) -> int:
     with cluster.api() as client:
         label = f"{WORKLOAD_LABEL}=churn"
         on = f"spec.nodeName={node}"
-        found: Any = CoreV1Api(client).list_pod_for_all_namespaces(field_selector=on, label_selector=label)
+        found: Any = k8s.CoreV1Api(client).list_pod_for_all_namespaces(field_selector=on, label_selector=label)
         return len(found.items)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from kubernetes import client as k8s
 
 from chaos.clusters.base import KIND, ClusterRef
 from chaos.conformance import during
@@ -69,7 +70,7 @@ def _checks(monkeypatch: pytest.MonkeyPatch, nodes: Sequence[str] = ("w2", "w1")
         for n in nodes
     ]
     core = SimpleNamespace(list_namespaced_pod=lambda *_, **__: SimpleNamespace(items=pods))
-    monkeypatch.setattr(during, "CoreV1Api", lambda _: core)
+    monkeypatch.setattr(k8s, "CoreV1Api", lambda _: core)
     cluster: Any = FakeCluster()
     return Checks(cluster, Deployed("talkers", "ns", "10.96.0.7", 0, cluster))
 

@@ -146,9 +146,10 @@ def test_commands_refuse_what_takes_an_extra(home: Home) -> None:
     assert by_title["other extras"]["mend"] == "pip install 'kube-ordeal[report,gate,toolkit,databases,socks]'"
 
 
-def test_nothing_of_an_extra_is_imported_before_it_is_used() -> None:
+def test_nothing_of_an_extra_or_of_kubernetes_api_is_imported_before_it_is_used() -> None:
     ours = [modules for name, modules in extras.MODULES.items() if name != extras.SOCKS]  # others import that one
-    names = sorted({each for modules in ours for each in modules})
+    named = sorted({each for modules in ours for each in modules})
+    names = [*named, "kubernetes.client.api.core_v1_api", "kubernetes.client.models.v1_pod"]  # half a second of start
     code = (
         "import sys, chaos.session.hooks, chaos.cli.app, chaos.toolkit.probes, chaos.toolkit.actions; "
         "import chaos.toolkit.guard; from chaos.cli import gate; from chaos.run.suites import suites; suites(); "

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from kubernetes import client as k8s
 from kubernetes.client import ApiClient
 
 from chaos.basics.waiting import WaitedInVainError, eventually
@@ -67,7 +68,7 @@ class TestLeases:
 
         there = [lease("w1", datetime.now(UTC)), lease("w2", None)]
         source = Away(lambda: SimpleNamespace(items=there))
-        monkeypatch.setattr(leases, "CoordinationV1Api", lambda _: SimpleNamespace(list_namespaced_lease=source))
+        monkeypatch.setattr(k8s, "CoordinationV1Api", lambda _: SimpleNamespace(list_namespaced_lease=source))
         history = History()
         with leases.LeaseSamples(history, client):
             source.was_asked_again()
@@ -198,7 +199,7 @@ class TestPleg:
             ready = SimpleNamespace(type="Ready", message=said[-1])
             return SimpleNamespace(status=SimpleNamespace(conditions=[ready]))
 
-        monkeypatch.setattr(pleg, "CoreV1Api", lambda _: SimpleNamespace(read_node_status=node))
+        monkeypatch.setattr(k8s, "CoreV1Api", lambda _: SimpleNamespace(read_node_status=node))
         return said
 
     @pytest.mark.usefixtures("said")

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 
 from chaos.workloads import base
@@ -28,7 +29,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, answer: Any) -> dict[str, str]:
             raise answer
         return SimpleNamespace(items=answer)
 
-    monkeypatch.setattr(base, "CoreV1Api", lambda _: SimpleNamespace(list_namespaced_pod=listed))
+    monkeypatch.setattr(k8s, "CoreV1Api", lambda _: SimpleNamespace(list_namespaced_pod=listed))
     cluster: Any = SimpleNamespace(api=client)
     return pulled_by_nodes(cluster, "space")
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 import yaml
-from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 
 from chaos.basics.files import place
 from chaos.basics.waiting import eventually
@@ -186,7 +187,7 @@ class KindCluster:
                 nodes = read_nodes(client)
                 if len(nodes) != want or any(n.ready != "True" for n in nodes):
                     return False
-                dns: Any = AppsV1Api(client).read_namespaced_deployment_status("coredns", "kube-system").status
+                dns: Any = k8s.AppsV1Api(client).read_namespaced_deployment_status("coredns", "kube-system").status
                 return bool(dns.ready_replicas)
 
             eventually(ready, within_s=within_s, what=f"cluster {self._ref.name} to be Ready")
@@ -195,7 +196,7 @@ class KindCluster:
 
     def container_runtime(self, node: str) -> str:
         with self.api() as client:
-            status: Any = CoreV1Api(client).read_node(node).status
+            status: Any = k8s.CoreV1Api(client).read_node(node).status
             return str(status.node_info.container_runtime_version)
 
     # --- NodeExec
@@ -255,7 +256,7 @@ class KindCluster:
 
     def load_images_as(self, images: Mapping[str, str]) -> None:
         with self.api() as client:
-            nodes: list[Any] = CoreV1Api(client).list_node().items
+            nodes: list[Any] = k8s.CoreV1Api(client).list_node().items
         closed = {n.metadata.name for n in nodes if any(t.effect == NO_SCHEDULE for t in n.spec.taints or ())}
         node_images.load_as([self._container(n) for n in self._names() if n not in closed], images)
 

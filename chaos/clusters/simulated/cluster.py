@@ -13,7 +13,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from kubernetes.client import ApiClient, CoordinationV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 
 from chaos.basics.files import place
 from chaos.basics.progress import silent
@@ -346,7 +347,7 @@ class SimulatedCluster:
 
     def start_controllers(self, names: Sequence[str]) -> None:
         with self.api() as client:
-            leases: Any = CoordinationV1Api(client)
+            leases: Any = k8s.CoordinationV1Api(client)
 
             def renewed() -> dict[str, Any]:
                 there = leases.list_namespaced_lease("kube-system").items

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import msgspec
-from kubernetes.client import AppsV1Api, CoreV1Api
+from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.abilities import NodeNetwork, RunsContainers
@@ -48,7 +48,7 @@ class CutPodRoutes:
     def plan(self, cluster: _Networked) -> CutPodRoutesPlan:
         ready_worker(cluster, self.node, "a cut could not be told apart")
         with cluster.api() as client:
-            nodes: list[Any] = CoreV1Api(client).list_node().items
+            nodes: list[Any] = k8s.CoreV1Api(client).list_node().items
         ranges = tuple(r for n in nodes if n.metadata.name != self.node for r in n.spec.pod_cidrs or [])
         if not ranges:
             raise OrdealError(
@@ -135,7 +135,7 @@ class ScaleToZero:
         found = _read(cluster, saved.namespace, saved.name)
         selector = ",".join(f"{key}={value}" for key, value in found.spec.selector.match_labels.items())
         with cluster.api() as client:
-            pods: Any = CoreV1Api(client).list_namespaced_pod(saved.namespace, label_selector=selector)
+            pods: Any = k8s.CoreV1Api(client).list_namespaced_pod(saved.namespace, label_selector=selector)
         return not pods.items
 
     @staticmethod
@@ -150,10 +150,10 @@ class ScaleToZero:
 
 def _read(cluster: Cluster, namespace: str, name: str) -> Any:
     with cluster.api() as client:
-        return AppsV1Api(client).read_namespaced_deployment(name, namespace)
+        return k8s.AppsV1Api(client).read_namespaced_deployment(name, namespace)
 
 
 def _scale(cluster: Cluster, saved: ScaleToZeroPlan, replicas: int) -> None:
     change = {"spec": {"replicas": replicas}}
     with cluster.api() as client:
-        AppsV1Api(client).patch_namespaced_deployment_scale(saved.name, saved.namespace, change)
+        k8s.AppsV1Api(client).patch_namespaced_deployment_scale(saved.name, saved.namespace, change)

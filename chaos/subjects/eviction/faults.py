@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import msgspec
 import yaml
-from kubernetes.client import AppsV1Api, CoreV1Api
+from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.abilities import NodeExec, RunsContainers
@@ -89,7 +89,7 @@ def _mirror(cluster: Cluster, saved: PlaceStaticPodPlan) -> Any:
     """The pod by which the API shows the static pod; None where there is none."""
     with cluster.api() as client:
         try:
-            return CoreV1Api(client).read_namespaced_pod(f"{saved.name}-{saved.node}", NAMESPACE)
+            return k8s.CoreV1Api(client).read_namespaced_pod(f"{saved.name}-{saved.node}", NAMESPACE)
         except ApiException as error:
             if error.status == 404:
                 return None
@@ -149,10 +149,10 @@ class DropPriority:
 
 def _read(cluster: Cluster, namespace: str, name: str) -> Any:
     with cluster.api() as client:
-        return AppsV1Api(client).read_namespaced_daemon_set(name, namespace)
+        return k8s.AppsV1Api(client).read_namespaced_daemon_set(name, namespace)
 
 
-def _pods(api: CoreV1Api, daemon_set: Any) -> list[Any]:
+def _pods(api: "k8s.CoreV1Api", daemon_set: Any) -> list[Any]:
     selector = ",".join(f"{key}={value}" for key, value in daemon_set.spec.selector.match_labels.items())
     pods: list[Any] = api.list_namespaced_pod(daemon_set.metadata.namespace, label_selector=selector).items
     return pods
@@ -166,8 +166,8 @@ def _give(cluster: Cluster, saved: DropPriorityPlan, priority_class: object, pri
     with cluster.api() as client:
         if ((pod.priority_class_name or None), pod.priority) != (priority_class, priority):
             change = {"spec": {"template": {"spec": {"priorityClassName": priority_class, "priority": priority}}}}
-            AppsV1Api(client).patch_namespaced_daemon_set(name, namespace, change)
-        core = CoreV1Api(client)
+            k8s.AppsV1Api(client).patch_namespaced_daemon_set(name, namespace, change)
+        core = k8s.CoreV1Api(client)
         for one in _pods(core, found):
             if (one.spec.priority_class_name or None) != priority_class and one.metadata.deletion_timestamp is None:
                 with suppress(ApiException):  # the controller may have been faster
@@ -186,5 +186,5 @@ def _all_pods_have(cluster: Cluster, saved: DropPriorityPlan, priority_class: ob
     if status.updated_number_scheduled != wanted or status.number_ready != wanted:
         return False
     with cluster.api() as client:
-        pods = _pods(CoreV1Api(client), found)
+        pods = _pods(k8s.CoreV1Api(client), found)
     return len(pods) == wanted and all((p.spec.priority_class_name or None) == priority_class for p in pods)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import msgspec
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.abilities import NodeExec
@@ -264,7 +264,7 @@ class EatHandles:
             },
         }
         with cluster.api() as client:
-            CoreV1Api(client).create_namespaced_pod(NAMESPACE, body)
+            k8s.CoreV1Api(client).create_namespaced_pod(NAMESPACE, body)
 
     def landed(self, cluster: _Reached, saved: EatHandlesPlan) -> bool:
         """What the kernel counts. A daemon at its limit has a handle free now and then: two are allowed."""
@@ -289,7 +289,7 @@ class EatHandles:
         if not saved.of:
             with cluster.api() as client:
                 if _pod(client, POD) is not None:
-                    CoreV1Api(client).delete_namespaced_pod(POD, NAMESPACE, grace_period_seconds=0)
+                    k8s.CoreV1Api(client).delete_namespaced_pod(POD, NAMESPACE, grace_period_seconds=0)
 
     @staticmethod
     def undone(cluster: _Reached, saved: EatHandlesPlan) -> bool:
@@ -380,7 +380,7 @@ def _targets(cluster: _Reached, node: str, daemon: str) -> Iterator[str]:
         yield CONTAINERD_SOCKET
     elif daemon == "coredns":
         with cluster.api() as client:
-            pods: Any = CoreV1Api(client).list_namespaced_pod(
+            pods: Any = k8s.CoreV1Api(client).list_namespaced_pod(
                 "kube-system", label_selector="k8s-app=kube-dns", field_selector=f"spec.nodeName={node}"
             )
         addresses = [pod.status.pod_ip for pod in pods.items if pod.status.pod_ip]
@@ -394,7 +394,7 @@ def _targets(cluster: _Reached, node: str, daemon: str) -> Iterator[str]:
 
 def _own_addresses(cluster: _Reached) -> set[str]:
     with cluster.api() as client:
-        pods: Any = CoreV1Api(client).list_pod_for_all_namespaces().items
+        pods: Any = k8s.CoreV1Api(client).list_pod_for_all_namespaces().items
     return {n.address for n in cluster.nodes()} | {pod.status.pod_ip for pod in pods if pod.status.pod_ip}
 
 
@@ -433,7 +433,7 @@ def _restart(cluster: NodeExec, saved: EatHandlesPlan) -> None:
 
 def _pod(client: Any, name: str) -> Any:
     try:
-        return CoreV1Api(client).read_namespaced_pod(name, NAMESPACE)
+        return k8s.CoreV1Api(client).read_namespaced_pod(name, NAMESPACE)
     except ApiException as error:
         if error.status == 404:
             return None

@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import msgspec
-from kubernetes.client import ApiClient, CoordinationV1Api, CoreV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.abilities import NodeExec
@@ -101,7 +102,7 @@ class RenameNode:
         if self.name == hostname:
             raise OrdealError(f"{self.node} has the hostname {hostname} already: give another name")
         with cluster.api() as client:
-            node: Any = CoreV1Api(client).read_node(self.node)
+            node: Any = k8s.CoreV1Api(client).read_node(self.node)
         return RenameNodePlan(
             node=self.node,
             name=self.name,
@@ -135,7 +136,7 @@ class RenameNode:
         _restore_cni(cluster, saved)
         with cluster.api() as client:
             if _is_duplicate(client, saved):
-                CoreV1Api(client).delete_node(saved.name)
+                k8s.CoreV1Api(client).delete_node(saved.name)
             if not _node_there(client, saved.name):
                 _forget_node(client, saved.name)
         for route in _routes_to_itself(cluster, node):
@@ -255,7 +256,7 @@ def reports(cluster: _Reached, node: str) -> bool:
     """Whether the Node is Ready and its lease was renewed since the kubelet started (by this machine's clock)."""
     ago_s = kubelet_of(cluster, node).ago_s
     with cluster.api() as client:
-        spec = CoordinationV1Api(client).read_namespaced_lease(node, LEASES).spec
+        spec = k8s.CoordinationV1Api(client).read_namespaced_lease(node, LEASES).spec
     if spec is None or spec.renew_time is None:
         return False
     renewed_ago_s = (datetime.now(UTC) - spec.renew_time).total_seconds()
@@ -315,7 +316,7 @@ def _environment_file(cluster: NodeExec, node: str) -> str:
 def _is_duplicate(client: ApiClient, saved: RenameNodePlan) -> bool:
     """Whether a Node of the new name is there that is this very machine: what came from elsewhere is not ours."""
     try:
-        node: Any = CoreV1Api(client).read_node(saved.name)
+        node: Any = k8s.CoreV1Api(client).read_node(saved.name)
     except ApiException as error:
         if error.status == 404:
             return False
@@ -324,19 +325,19 @@ def _is_duplicate(client: ApiClient, saved: RenameNodePlan) -> bool:
 
 
 def _node_there(client: ApiClient, name: str) -> bool:
-    return any(n.metadata and n.metadata.name == name for n in CoreV1Api(client).list_node().items)
+    return any(n.metadata and n.metadata.name == name for n in k8s.CoreV1Api(client).list_node().items)
 
 
 def _pods_of(client: ApiClient, node: str) -> list[Any]:
-    return list(CoreV1Api(client).list_pod_for_all_namespaces(field_selector=f"spec.nodeName={node}").items)
+    return list(k8s.CoreV1Api(client).list_pod_for_all_namespaces(field_selector=f"spec.nodeName={node}").items)
 
 
 def _forget_node(client: ApiClient, name: str) -> None:
     """Remove what is bound to a Node that is gone; left alone the garbage collector takes minutes."""
     for pod in _pods_of(client, name):
-        delete = partial(CoreV1Api(client).delete_namespaced_pod, grace_period_seconds=0)
+        delete = partial(k8s.CoreV1Api(client).delete_namespaced_pod, grace_period_seconds=0)
         _unless_gone(partial(delete, pod.metadata.name, pod.metadata.namespace))
-    _unless_gone(partial(CoordinationV1Api(client).delete_namespaced_lease, name, LEASES))
+    _unless_gone(partial(k8s.CoordinationV1Api(client).delete_namespaced_lease, name, LEASES))
 
 
 def _unless_gone(delete: Callable[[], object]) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes.client import AppsV1Api
+from kubernetes import client as k8s
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
@@ -47,7 +47,7 @@ class Iperf:
 
         def ready() -> bool:
             with cluster.api() as client:
-                sets: Any = AppsV1Api(client).list_namespaced_daemon_set(namespace).items
+                sets: Any = k8s.AppsV1Api(client).list_namespaced_daemon_set(namespace).items
             return len(sets) == 2 and all(s.status.number_ready == nodes for s in sets)
 
         try:

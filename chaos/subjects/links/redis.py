@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes.client import AppsV1Api
+from kubernetes import client as k8s
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
@@ -83,7 +83,7 @@ class Redis:
     def _await_members(self, deployed: Deployed) -> None:
         def ready() -> bool:
             with deployed.cluster.api() as client:
-                found: Any = AppsV1Api(client).read_namespaced_stateful_set_status(self.name, deployed.namespace)
+                found: Any = k8s.AppsV1Api(client).read_namespaced_stateful_set_status(self.name, deployed.namespace)
             return bool(found.status.ready_replicas == 2 * MASTERS)
 
         try:
@@ -253,7 +253,7 @@ def tag_in(slots: Sequence[tuple[int, int]]) -> str:
 def start_load(deployed: Deployed) -> None:
     """Let redis-benchmark write to all masters, again and again, until the workload is removed. Does not wait."""
     with deployed.cluster.api() as client:
-        AppsV1Api(client).patch_namespaced_deployment_scale(
+        k8s.AppsV1Api(client).patch_namespaced_deployment_scale(
             f"{deployed.name}-load", deployed.namespace, {"spec": {"replicas": 1}}
         )
 

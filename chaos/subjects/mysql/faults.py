@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import Any, ClassVar, Protocol
 
 import msgspec
-from kubernetes.client import CoreV1Api, StorageV1Api
+from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.abilities import NodeExec, NodeNetwork, OwnFileSystems
@@ -79,7 +79,7 @@ class ProvideVolumes:
         for node in saved.nodes:
             cluster.node_exec(node, ["mkdir", "-p", folder])
         with cluster.api() as client:
-            storage: Any = StorageV1Api(client)
+            storage: Any = k8s.StorageV1Api(client)
             storage.create_storage_class(
                 {
                     "apiVersion": "storage.k8s.io/v1",
@@ -90,7 +90,7 @@ class ProvideVolumes:
                     "reclaimPolicy": "Retain",
                 }
             )
-            core: Any = CoreV1Api(client)
+            core: Any = k8s.CoreV1Api(client)
             for node in saved.nodes:
                 core.create_persistent_volume(_volume(saved, node))
 
@@ -109,7 +109,7 @@ class ProvideVolumes:
         with cluster.api() as client:
             for volume in _volumes(client, name):
                 _let_go(client, volume)
-            _ignoring_missing(lambda: StorageV1Api(client).delete_storage_class(name))
+            _ignoring_missing(lambda: k8s.StorageV1Api(client).delete_storage_class(name))
             if _volumes(client, name):
                 return  # a claim holds one: its data is in use
         for node in saved.nodes:
@@ -143,14 +143,14 @@ def _volume(saved: ProvideVolumesPlan, node: str) -> dict[str, object]:
 
 
 def _volumes(client: Any, name: str) -> list[str]:
-    found: Any = CoreV1Api(client).list_persistent_volume(label_selector=f"{OURS}={name}")
+    found: Any = k8s.CoreV1Api(client).list_persistent_volume(label_selector=f"{OURS}={name}")
     return [volume.metadata.name for volume in found.items]
 
 
 def _found(client: Any, name: str) -> bool:
     """Whether there is a StorageClass of that name."""
     try:
-        StorageV1Api(client).read_storage_class(name)
+        k8s.StorageV1Api(client).read_storage_class(name)
     except ApiException as error:
         if error.status == 404:
             return False
@@ -163,7 +163,7 @@ def _let_go(client: Any, volume: str) -> None:
 
     Their finalizers wait for the controller manager, which may be away; without a user there is nothing to protect.
     """
-    core: Any = CoreV1Api(client)
+    core: Any = k8s.CoreV1Api(client)
     unprotected = {"metadata": {"finalizers": None}}
     claim = core.read_persistent_volume(volume).spec.claim_ref
     unused = claim is None or _is_unused_and_ours(core, claim.namespace)
@@ -294,7 +294,7 @@ class TurnClock:
 def _pod(cluster: Cluster, namespace: str, name: str) -> Any:
     with cluster.api() as client:
         try:
-            return CoreV1Api(client).read_namespaced_pod(name, namespace)
+            return k8s.CoreV1Api(client).read_namespaced_pod(name, namespace)
         except ApiException as error:
             if error.status == 404:
                 return None

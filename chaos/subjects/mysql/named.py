@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import told
@@ -27,7 +27,7 @@ class Named:
             "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]},
         }
         with cluster.api() as client:
-            core: Any = CoreV1Api(client)
+            core: Any = k8s.CoreV1Api(client)
             try:
                 create_namespace(core, namespace, {RUN_LABEL: run})
                 core.create_namespaced_pod(namespace, pod)

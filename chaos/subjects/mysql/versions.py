@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
@@ -20,7 +20,7 @@ _IMAGE = re.compile(r"(?:^|/)(?:mysql|mysql-server|community-server|percona-serv
 def read_running(cluster: Cluster, history: History) -> None:
     """A record for each pod whose image is a MySQL server's with a version in its tag. Nothing is asked of it."""
     with cluster.api() as client:
-        found: Any = CoreV1Api(client).list_pod_for_all_namespaces()
+        found: Any = k8s.CoreV1Api(client).list_pod_for_all_namespaces()
     for pod in found.items:
         for container in pod.spec.containers:
             tag = _IMAGE.search(container.image or "")

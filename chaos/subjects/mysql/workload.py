@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api, StorageV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import WaitedInVainError, eventually
@@ -82,7 +83,7 @@ class MySQL:
             self._check(client, cluster)
             with creating(self.name, cluster):
                 create(client, self.manifest(run, namespace))
-                source: Any = CoreV1Api(client).read_namespaced_service(f"{self.name}-source", namespace)
+                source: Any = k8s.CoreV1Api(client).read_namespaced_service(f"{self.name}-source", namespace)
             if len(set(self.nodes)) > 1:
                 self._place_the_rest(client, namespace)
         url = f"mysql://{source.spec.cluster_ip}:{PORT}/"
@@ -154,7 +155,7 @@ class MySQL:
             raise OrdealError(f"{self.name} has {MEMBERS} members, and {len(self.nodes)} nodes were named for them")
         if not self.storage_class:
             return
-        found: Any = StorageV1Api(client).list_storage_class()
+        found: Any = k8s.StorageV1Api(client).list_storage_class()
         there = [c.metadata.name for c in found.items]
         if self.storage_class not in there:
             raise OrdealError(
@@ -168,7 +169,7 @@ class MySQL:
         Those that were there keep their own, also when they are made anew (updateStrategy.rollingUpdate.partition).
         """
         first = self.nodes.count(self.nodes[0])
-        AppsV1Api(client).patch_namespaced_stateful_set(
+        k8s.AppsV1Api(client).patch_namespaced_stateful_set(
             self.name,
             namespace,
             {
@@ -218,7 +219,7 @@ def password(cluster: Cluster, namespace: str, name: str = "mysql") -> str:
     """The servers' password, which each deployment has for itself. Raises OrdealError where there is none."""
     with cluster.api() as client:
         try:
-            secret: Any = CoreV1Api(client).read_namespaced_secret(name, namespace)
+            secret: Any = k8s.CoreV1Api(client).read_namespaced_secret(name, namespace)
         except ApiException as error:
             raise OrdealError(f"namespace {namespace} has no servers {name} of ours: {error.reason}") from error
     return base64.b64decode(secret.data["password"]).decode()
@@ -348,7 +349,7 @@ def logs(deployed: Deployed, lines: int = 100) -> dict[str, str]:
     """The last lines that each member's server wrote, and where it was restarted the one before it."""
     said: dict[str, str] = {}
     with deployed.cluster.api() as client:
-        core = CoreV1Api(client)
+        core = k8s.CoreV1Api(client)
         for member in members(deployed):
             for previous in (True, False):
                 try:
@@ -369,7 +370,7 @@ def _ready(deployed: Deployed) -> bool:
 def _why_not(deployed: Deployed) -> str:
     """What the API says of the members that are not Ready, or the last line that a server wrote."""
     with deployed.cluster.api() as client:
-        core = CoreV1Api(client)
+        core = k8s.CoreV1Api(client)
         claims: Any = core.list_namespaced_persistent_volume_claim(deployed.namespace)
         for claim in claims.items:
             if claim.status.phase != "Bound":

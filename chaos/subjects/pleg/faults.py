@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import msgspec
-from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 
 from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
@@ -47,7 +48,7 @@ class DeletePods:
     def apply(self, cluster: Cluster, saved: DeletePodsPlan) -> None:
         label = f"{WORKLOAD_LABEL}={saved.workload}"
         with cluster.api() as client:
-            CoreV1Api(client).delete_collection_namespaced_pod(
+            k8s.CoreV1Api(client).delete_collection_namespaced_pod(
                 saved.namespace, label_selector=label, _request_timeout=(3, 60)
             )
 
@@ -68,7 +69,7 @@ class DeletePods:
 
 def _uids(client: ApiClient, namespace: str, workload: str) -> dict[str, bool]:
     """The pods of the workload by uid, and whether each is marked for deletion."""
-    answer: Any = CoreV1Api(client).list_namespaced_pod(
+    answer: Any = k8s.CoreV1Api(client).list_namespaced_pod(
         namespace, label_selector=f"{WORKLOAD_LABEL}={workload}", _preload_content=False
     )
     metadata = [item["metadata"] for item in msgspec.json.decode(answer.data)["items"]]

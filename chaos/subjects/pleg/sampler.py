@@ -7,7 +7,8 @@ from math import isfinite
 from types import TracebackType
 from typing import Any, Self
 
-from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 
 from chaos.basics.go_duration import go_seconds
 from chaos.clusters.abilities import NodeExec
@@ -120,7 +121,7 @@ class PlegSamples:
 
     def _read_condition(self, client: ApiClient) -> None:
         """What the kubelet says of its PLEG in the Node's Ready condition, and then where its relist stands."""
-        node: Any = CoreV1Api(client).read_node_status(self._node)
+        node: Any = k8s.CoreV1Api(client).read_node_status(self._node)
         said = next((c.message or "" for c in node.status.conditions or [] if c.type == "Ready"), "")
         age_s = reported_age_s(said)
         if age_s is not None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes.client import AppsV1Api, CoreV1Api, V1Namespace, V1ObjectMeta
+from kubernetes import client as k8s
 
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
@@ -36,9 +36,9 @@ class Churn:
         """
         check_room(cluster, self.node, self.replicas)
         with cluster.api() as client, creating(self.name, cluster):
-            metadata = V1ObjectMeta(name=namespace, labels={RUN_LABEL: run})
-            CoreV1Api(client).create_namespace(V1Namespace(metadata=metadata))
-            AppsV1Api(client).create_namespaced_deployment(namespace, self.manifest(cluster))
+            metadata = k8s.V1ObjectMeta(name=namespace, labels={RUN_LABEL: run})
+            k8s.CoreV1Api(client).create_namespace(k8s.V1Namespace(metadata=metadata))
+            k8s.AppsV1Api(client).create_namespaced_deployment(namespace, self.manifest(cluster))
         return Deployed(self.name, namespace, "", self.replicas, cluster)
 
     def manifest(self, cluster: Cluster) -> Any:
@@ -89,7 +89,7 @@ def check_room(cluster: Cluster, node: str, pods: int) -> None:
     """Raises OrdealError where the node is not there, no Ready worker, or its maxPods leaves no room for so many."""
     ready_worker(cluster, node, "pods can't be churned on it")
     with cluster.api() as client:
-        core = CoreV1Api(client)
+        core = k8s.CoreV1Api(client)
         status: Any = core.read_node(node).status
         there = core.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={node}").items
     most, used = int(status.allocatable["pods"]), len(there)
@@ -104,13 +104,13 @@ def scale(deployed: Deployed, replicas: int) -> None:
     """Ask for another number of pods; does not wait."""
     with deployed.cluster.api() as client:
         body = {"spec": {"replicas": replicas}}
-        AppsV1Api(client).patch_namespaced_deployment_scale(deployed.name, deployed.namespace, body)
+        k8s.AppsV1Api(client).patch_namespaced_deployment_scale(deployed.name, deployed.namespace, body)
 
 
 def pods_left(deployed: Deployed) -> int:
     """How many pods of the workload the API still shows, whatever their state."""
     with deployed.cluster.api() as client:
-        found: Any = CoreV1Api(client).list_namespaced_pod(
+        found: Any = k8s.CoreV1Api(client).list_namespaced_pod(
             deployed.namespace, label_selector=f"{WORKLOAD_LABEL}={deployed.name}", limit=1
         )
         return len(found.items) + int(found.metadata.remaining_item_count or 0)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import eventually
@@ -38,7 +38,7 @@ class Starts:
         """
         labels = {WORKLOAD_LABEL: self.name, RUN_LABEL: run}
         with cluster.api() as client:
-            core = CoreV1Api(client)
+            core = k8s.CoreV1Api(client)
             try:
                 create_namespace(core, namespace, labels)
                 for number in range(self.pods):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import yaml
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 from packaging.version import Version
 
 from chaos.basics.waiting import eventually
@@ -96,7 +96,7 @@ class Upgrade:
         if not patches:
             return
         with self._cluster.api() as client:
-            core = CoreV1Api(client)
+            core = k8s.CoreV1Api(client)
             found: Any = core.read_namespaced_config_map("kubelet-config", "kube-system")
             config = with_settings(found.data["kubelet"], patches)
             core.patch_namespaced_config_map("kubelet-config", "kube-system", {"data": {"kubelet": config}})
@@ -140,7 +140,7 @@ class Upgrade:
     def upgraded(self, *nodes: str) -> bool:
         """Whether each of the nodes is Ready now with the version's kubelet."""
         with self._cluster.api() as client:
-            found: Any = CoreV1Api(client).list_node()
+            found: Any = k8s.CoreV1Api(client).list_node()
         done = {n.metadata.name for n in found.items if _runs(n, f"v{self.version}")}
         return set(nodes) <= done
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from kubernetes.client import BatchV1Api
+from kubernetes import client as k8s
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
@@ -53,7 +53,7 @@ class Jobs:
 
     def _ask(self, name: str) -> None:
         with self._cluster.api() as client:
-            batch = BatchV1Api(client)
+            batch = k8s.BatchV1Api(client)
 
             def complete() -> bool:
                 found: Any = batch.list_namespaced_job(NAMESPACE, field_selector=f"metadata.name={name}")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import msgspec
-from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api, RbacAuthorizationV1Api, StorageV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import WaitedInVainError, eventually
@@ -77,7 +78,7 @@ class InstallRbdLock:
         if not planes:
             raise OrdealError(f"cluster {cluster.ref.name} has no control-plane node on which the Ceph pool could run")
         with cluster.api() as client:
-            there = [d.metadata.name for d in StorageV1Api(client).list_csi_driver().items if d.metadata]
+            there = [d.metadata.name for d in k8s.StorageV1Api(client).list_csi_driver().items if d.metadata]
         if DRIVER in there:
             raise OrdealError(
                 f"cluster {cluster.ref.name} has the CSI driver {DRIVER} already: another run uses it, or left it "
@@ -113,7 +114,7 @@ class InstallRbdLock:
             why = f"{_listed(lacking)}; {_pool_says(cluster)}" if lacking else _why_unbound(cluster)
             raise OrdealError(f"{error}; {why}") from error
         with cluster.api() as client:
-            CoreV1Api(client).delete_namespaced_persistent_volume_claim(FIRST_CLAIM, NAMESPACE)
+            k8s.CoreV1Api(client).delete_namespaced_persistent_volume_claim(FIRST_CLAIM, NAMESPACE)
             eventually(lambda: not _volumes(client), within_s=SERVES_WITHIN_S, what="the first volume to be deleted")
 
     def landed(self, cluster: _Shared, saved: InstallRbdLockPlan) -> bool:
@@ -154,15 +155,15 @@ def _create(cluster: Cluster, names: Sequence[str], given: Mapping[str, str]) ->
 def _there(cluster: Cluster) -> bool:
     """Whether the driver's namespace, or what Kubernetes is told of it, is there."""
     with cluster.api() as client:
-        namespaces = [n.metadata.name for n in CoreV1Api(client).list_namespace().items if n.metadata]
-        drivers = [d.metadata.name for d in StorageV1Api(client).list_csi_driver().items if d.metadata]
+        namespaces = [n.metadata.name for n in k8s.CoreV1Api(client).list_namespace().items if n.metadata]
+        drivers = [d.metadata.name for d in k8s.StorageV1Api(client).list_csi_driver().items if d.metadata]
     return NAMESPACE in namespaces or DRIVER in drivers
 
 
 def _lacking(cluster: Cluster) -> list[str]:
     """What of the driver does not serve yet."""
     with cluster.api() as client:
-        core, apps = CoreV1Api(client), AppsV1Api(client)
+        core, apps = k8s.CoreV1Api(client), k8s.AppsV1Api(client)
         pod: Any = core.read_namespaced_pod_status(POD, NAMESPACE).status
         controller: Any = apps.read_namespaced_deployment_status("controller", NAMESPACE).status
         drivers = read_csi_drivers(client)
@@ -181,7 +182,7 @@ def _lacking(cluster: Cluster) -> list[str]:
 def _bound(cluster: Cluster) -> bool:
     """Whether the first claim has its volume."""
     with cluster.api() as client:
-        claim: Any = CoreV1Api(client).read_namespaced_persistent_volume_claim(FIRST_CLAIM, NAMESPACE)
+        claim: Any = k8s.CoreV1Api(client).read_namespaced_persistent_volume_claim(FIRST_CLAIM, NAMESPACE)
     return bool(claim.status.phase == "Bound")
 
 
@@ -191,10 +192,10 @@ def _listed(lacking: Sequence[str]) -> str:
 
 def _pool_says(cluster: Cluster) -> str:
     with cluster.api() as client:
-        return f"the Ceph pool says: {_last_lines(CoreV1Api(client), POD, 'ceph')}"
+        return f"the Ceph pool says: {_last_lines(k8s.CoreV1Api(client), POD, 'ceph')}"
 
 
-def _last_lines(core: CoreV1Api, pod: str, container: str) -> str:
+def _last_lines(core: "k8s.CoreV1Api", pod: str, container: str) -> str:
     """The end of a container's log in one line, or why there is none."""
     try:
         said = core.read_namespaced_pod_log(pod, NAMESPACE, container=container, tail_lines=LINES_SAID)
@@ -206,7 +207,7 @@ def _last_lines(core: CoreV1Api, pod: str, container: str) -> str:
 def _why_unbound(cluster: Cluster) -> str:
     """What is said of a first claim without a volume: the claim's last events, and the driver's last lines."""
     with cluster.api() as client:
-        core = CoreV1Api(client)
+        core = k8s.CoreV1Api(client)
         about = f"involvedObject.name={FIRST_CLAIM}"
         events: list[Any] = core.list_namespaced_event(NAMESPACE, field_selector=about).items
         controllers: list[Any] = core.list_namespaced_pod(NAMESPACE, label_selector="app=controller").items
@@ -220,7 +221,7 @@ def _why_unbound(cluster: Cluster) -> str:
 
 def _volumes(client: ApiClient) -> list[Any]:
     """The PersistentVolumes of the driver."""
-    there: list[Any] = CoreV1Api(client).list_persistent_volume().items
+    there: list[Any] = k8s.CoreV1Api(client).list_persistent_volume().items
     return [v for v in there if v.spec.csi is not None and v.spec.csi.driver == DRIVER]
 
 
@@ -228,12 +229,12 @@ def _users(cluster: Cluster) -> tuple[str, ...]:
     """The namespaces of our own workloads that claim the driver's volumes."""
     with cluster.api() as client:
         claimed = {v.spec.claim_ref.namespace for v in _volumes(client) if v.spec.claim_ref is not None}
-        ours = CoreV1Api(client).list_namespace(label_selector=RUN_LABEL).items
+        ours = k8s.CoreV1Api(client).list_namespace(label_selector=RUN_LABEL).items
     return tuple(sorted(str(n.metadata.name) for n in ours if n.metadata and n.metadata.name in claimed - {NAMESPACE}))
 
 
 def _attachments(client: ApiClient) -> list[Any]:
-    there: list[Any] = StorageV1Api(client).list_volume_attachment().items
+    there: list[Any] = k8s.StorageV1Api(client).list_volume_attachment().items
     return [a for a in there if a.spec.attacher == DRIVER]
 
 
@@ -242,7 +243,7 @@ def _in_use(cluster: Cluster) -> Iterator[str]:
     with cluster.api() as client:
         yield from (volume.metadata.name for volume in _volumes(client))
         yield from (attachment.metadata.name for attachment in _attachments(client))
-        nodes: list[Any] = CoreV1Api(client).list_node().items
+        nodes: list[Any] = k8s.CoreV1Api(client).list_node().items
     for node in nodes:
         ready = is_ready(node.status)
         yield from (used for used in node.status.volumes_in_use or () if ready and f"/{DRIVER}^" in used)
@@ -252,7 +253,7 @@ def _forget_volumes(cluster: Cluster) -> None:
     """Delete what is left of volumes and attachments, whoever has a finalizer on it; the data goes with the folder."""
     bare: dict[str, object] = {"metadata": {"finalizers": None}}
     with cluster.api() as client:
-        core, storage = CoreV1Api(client), StorageV1Api(client)
+        core, storage = k8s.CoreV1Api(client), k8s.StorageV1Api(client)
         for attachment in _attachments(client):
             with _unless_gone():
                 storage.delete_volume_attachment(attachment.metadata.name)
@@ -265,13 +266,13 @@ def _forget_volumes(cluster: Cluster) -> None:
 
 def _delete_all(cluster: Cluster) -> None:
     with cluster.api() as client:
-        storage, rbac = StorageV1Api(client), RbacAuthorizationV1Api(client)
+        storage, rbac = k8s.StorageV1Api(client), k8s.RbacAuthorizationV1Api(client)
         for delete, name in (
             (storage.delete_storage_class, CLASS),
             (storage.delete_csi_driver, DRIVER),
             (rbac.delete_cluster_role_binding, ROLE),
             (rbac.delete_cluster_role, ROLE),
-            (CoreV1Api(client).delete_namespace, NAMESPACE),
+            (k8s.CoreV1Api(client).delete_namespace, NAMESPACE),
         ):
             with _unless_gone():
                 delete(name)

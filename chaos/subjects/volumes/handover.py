@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import msgspec
-from kubernetes.client import AppsV1Api, CoreV1Api
+from kubernetes import client as k8s
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
@@ -53,7 +53,7 @@ class UpdateElsewhere:
         for each in self.workloads:
             namespace, _, name = each.partition("/")
             with cluster.api() as client:
-                apps = AppsV1Api(client)
+                apps = k8s.AppsV1Api(client)
                 if _find(cluster, each).kind == "StatefulSet":
                     apps.patch_namespaced_stateful_set(name, namespace, change)
                 else:
@@ -96,7 +96,7 @@ class DrainNode:
     def plan(self, cluster: Cluster) -> DrainNodePlan:
         ready_worker(cluster, self.node, "it can't be drained")
         with cluster.api() as client:
-            spec: Any = CoreV1Api(client).read_node(self.node).spec
+            spec: Any = k8s.CoreV1Api(client).read_node(self.node).spec
         if spec.unschedulable:
             raise OrdealError(f"node {self.node} is cordoned already: uncordon it, or name another one")
         if not _pods_on(cluster, self.node):
@@ -110,7 +110,9 @@ class DrainNode:
             for pod in _pods_on(cluster, node):
                 metadata = {"name": pod.metadata.name, "namespace": pod.metadata.namespace}
                 eviction: Any = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
-                CoreV1Api(client).create_namespaced_pod_eviction(pod.metadata.name, pod.metadata.namespace, eviction)
+                k8s.CoreV1Api(client).create_namespaced_pod_eviction(
+                    pod.metadata.name, pod.metadata.namespace, eviction
+                )
 
     def landed(self, cluster: Cluster, saved: DrainNodePlan) -> bool:
         """The node takes no pods, and each of ours that is still on it is on its way out."""
@@ -181,7 +183,7 @@ def _find(cluster: Cluster, workload: str) -> Any:
     namespace, _, name = workload.partition("/")
     only = f"metadata.name={name}"
     with cluster.api() as client:
-        apps = AppsV1Api(client)
+        apps = k8s.AppsV1Api(client)
         listed: dict[str, Any] = {
             "Deployment": apps.list_namespaced_deployment(namespace, field_selector=only),
             "StatefulSet": apps.list_namespaced_stateful_set(namespace, field_selector=only),
@@ -196,7 +198,7 @@ def _find(cluster: Cluster, workload: str) -> Any:
 def _pods_on(cluster: Cluster, node: str) -> list[Any]:
     """The pods of our workloads on a node that are not on their way out."""
     with cluster.api() as client:
-        pods: Any = CoreV1Api(client).list_pod_for_all_namespaces(
+        pods: Any = k8s.CoreV1Api(client).list_pod_for_all_namespaces(
             label_selector=WORKLOAD_LABEL, field_selector=f"spec.nodeName={node}"
         )
     return [pod for pod in pods.items if pod.metadata.deletion_timestamp is None]
@@ -204,12 +206,12 @@ def _pods_on(cluster: Cluster, node: str) -> list[Any]:
 
 def _cordon(cluster: Cluster, node: str, *, on: bool) -> None:
     with cluster.api() as client:
-        CoreV1Api(client).patch_node(node, {"spec": {"unschedulable": on or None}})
+        k8s.CoreV1Api(client).patch_node(node, {"spec": {"unschedulable": on or None}})
 
 
 def _cordoned(cluster: Cluster, node: str) -> bool:
     with cluster.api() as client:
-        spec: Any = CoreV1Api(client).read_node(node).spec
+        spec: Any = k8s.CoreV1Api(client).read_node(node).spec
     return bool(spec.unschedulable)
 
 
@@ -218,7 +220,7 @@ def _taint(cluster: Cluster, node: str, *, on: bool) -> None:
 
     def done() -> bool:
         with cluster.api() as client:
-            core = CoreV1Api(client)
+            core = k8s.CoreV1Api(client)
             found: Any = core.read_node(node)
             others = [
                 {"key": t.key, "value": t.value, "effect": t.effect, "timeAdded": t.time_added}

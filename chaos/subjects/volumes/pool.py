@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from kubernetes.client import CoreV1Api
+from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.base import Cluster
@@ -36,7 +36,7 @@ def serves(cluster: Cluster) -> bool:
     """Whether the pool is there."""
     with cluster.api() as client:
         try:
-            CoreV1Api(client).read_namespaced_pod(POD, NAMESPACE)
+            k8s.CoreV1Api(client).read_namespaced_pod(POD, NAMESPACE)
         except ApiException as error:
             if error.status == 404:
                 return False

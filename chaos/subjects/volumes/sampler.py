@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from kubernetes.client import CoreV1Api, StorageV1Api
+from kubernetes import client as k8s
 
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import is_ready
@@ -94,7 +94,7 @@ class PodLogs:
 
     def read(self, watched: Watched, offset: int) -> tuple[int, bytes]:
         with self._cluster.api() as client:
-            pods: Any = CoreV1Api(client).list_namespaced_pod(
+            pods: Any = k8s.CoreV1Api(client).list_namespaced_pod(
                 watched.namespace, label_selector=f"{WORKLOAD_LABEL}={watched.workload}"
             )
             running = [
@@ -215,7 +215,7 @@ def holders(cluster: Cluster, watched: Sequence[Watched], *, with_locks: bool) -
     """Who holds the volume of each workload now, in order. Raises OrdealError, ApiException."""
     locks = rbd_lock.locks(cluster) if with_locks else {}
     with cluster.api() as client:
-        attachments: Any = StorageV1Api(client).list_volume_attachment().items
+        attachments: Any = k8s.StorageV1Api(client).list_volume_attachment().items
     found = {}
     for each in watched:
         held = [Holder(LOCK, lock.node) for lock in locks.get(each.volume, ())]

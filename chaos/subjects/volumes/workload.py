@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes.client import ApiClient, CoreV1Api, StorageV1Api
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
@@ -73,7 +74,7 @@ class VolumeWriter:
 def check_class(cluster: Cluster, name: str) -> None:
     """Raises OrdealError that names those there are, where there is no StorageClass of that name."""
     with cluster.api() as client:
-        there: list[Any] = StorageV1Api(client).list_storage_class().items
+        there: list[Any] = k8s.StorageV1Api(client).list_storage_class().items
     names = [each.metadata.name for each in there]
     if name not in names:
         raise OrdealError(
@@ -85,7 +86,7 @@ def check_class(cluster: Cluster, name: str) -> None:
 def watched(deployed: Deployed) -> Watched:
     """The workload with its PersistentVolume. Raises OrdealError where its claim is not bound."""
     with deployed.cluster.api() as client:
-        claim: Any = CoreV1Api(client).read_namespaced_persistent_volume_claim(CLAIM, deployed.namespace)
+        claim: Any = k8s.CoreV1Api(client).read_namespaced_persistent_volume_claim(CLAIM, deployed.namespace)
     if not claim.spec.volume_name:
         raise OrdealError(f"the claim {CLAIM} of {deployed.name} has no volume")
     return Watched(deployed.name, deployed.namespace, str(claim.spec.volume_name))
@@ -94,7 +95,7 @@ def watched(deployed: Deployed) -> Watched:
 def writing_on(deployed: Deployed) -> str:
     """The node of the workload's newest pod that is Ready, and so has written; empty where none is."""
     with deployed.cluster.api() as client:
-        pods: list[Any] = CoreV1Api(client).list_namespaced_pod(deployed.namespace).items
+        pods: list[Any] = k8s.CoreV1Api(client).list_namespaced_pod(deployed.namespace).items
     ready = [pod for pod in pods if pod.metadata.deletion_timestamp is None and is_ready(pod.status)]
     return str(max(ready, key=lambda pod: pod.metadata.creation_timestamp).spec.node_name) if ready else ""
 
@@ -117,20 +118,20 @@ def affinity(*, prefer: Sequence[str] = (), avoid: str = "") -> dict[str, object
 
 def _binds_at_once(client: ApiClient, storage_class: str) -> bool:
     """Whether a claim of the class is bound without a pod; the other mode waits for the first one."""
-    mode = StorageV1Api(client).read_storage_class(storage_class).volume_binding_mode
+    mode = k8s.StorageV1Api(client).read_storage_class(storage_class).volume_binding_mode
     return mode in {None, "Immediate"}
 
 
 def _bound(deployed: Deployed) -> bool:
     with deployed.cluster.api() as client:
-        claim: Any = CoreV1Api(client).read_namespaced_persistent_volume_claim(CLAIM, deployed.namespace)
+        claim: Any = k8s.CoreV1Api(client).read_namespaced_persistent_volume_claim(CLAIM, deployed.namespace)
     return bool(claim.status.phase == "Bound")
 
 
 def _why_not(deployed: Deployed, storage_class: str) -> str:
     """Why a workload does not write, by its claim and the last event about it."""
     with deployed.cluster.api() as client:
-        core = CoreV1Api(client)
+        core = k8s.CoreV1Api(client)
         claims: list[Any] = core.list_namespaced_persistent_volume_claim(deployed.namespace).items
         events: list[Any] = core.list_namespaced_event(deployed.namespace).items
     # What is said of the claim tells more than that the scheduler waits for it.

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from kubernetes.client import CoreV1Api, V1ConfigMap, V1ObjectMeta
+from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.abilities import EtcdBehind
@@ -18,21 +18,21 @@ KEY = "said"
 
 def say(cluster: Cluster, name: str, value: str) -> None:
     """Make a ConfigMap that holds the value, or put the value into the one there is."""
-    body = V1ConfigMap(metadata=V1ObjectMeta(name=name), data={KEY: value})
+    body = k8s.V1ConfigMap(metadata=k8s.V1ObjectMeta(name=name), data={KEY: value})
     with cluster.api() as client:
         try:
-            CoreV1Api(client).replace_namespaced_config_map(name, NAMESPACE, body)
+            k8s.CoreV1Api(client).replace_namespaced_config_map(name, NAMESPACE, body)
         except ApiException as error:
             if error.status != 404:
                 raise
-            CoreV1Api(client).create_namespaced_config_map(NAMESPACE, body)
+            k8s.CoreV1Api(client).create_namespaced_config_map(NAMESPACE, body)
 
 
 def forget(cluster: Cluster, names: Sequence[str]) -> None:
     """Delete ConfigMaps."""
     with cluster.api() as client:
         for name in names:
-            CoreV1Api(client).delete_namespaced_config_map(name, NAMESPACE)
+            k8s.CoreV1Api(client).delete_namespaced_config_map(name, NAMESPACE)
 
 
 def etcd_key(name: str) -> str:

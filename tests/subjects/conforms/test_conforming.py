@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes import client as k8s
 
 from chaos.basics.waiting import WaitedInVainError
 from chaos.clusters.base import KIND, SIMULATED, ClusterRef, Node
@@ -191,7 +192,7 @@ def test_what_specs_leave_behind_keeps_harm_away_and_the_cluster_from_the_next_r
     core = SimpleNamespace(
         delete_collection_namespaced_pod=lambda space, grace_period_seconds: ended.append((space, grace_period_seconds))
     )
-    monkeypatch.setattr(conforming, "CoreV1Api", lambda _: core)
+    monkeypatch.setattr(k8s, "CoreV1Api", lambda _: core)
     monkeypatch.setattr(conforming, "upstreams_namespaces", lambda _: ("pods-1234",))
     monkeypatch.setattr(conforming, "GONE_WITHIN_S", 0.0)
     c = made(EVERYTHING)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.base import KIND, ClusterRef, Node
@@ -66,7 +67,7 @@ def _nodes_say(monkeypatch: pytest.MonkeyPatch, **ranges: list[str] | None) -> N
     items = [
         SimpleNamespace(metadata=SimpleNamespace(name=n), spec=SimpleNamespace(pod_cidrs=r)) for n, r in ranges.items()
     ]
-    monkeypatch.setattr(faults, "CoreV1Api", lambda _: SimpleNamespace(list_node=lambda: SimpleNamespace(items=items)))
+    monkeypatch.setattr(k8s, "CoreV1Api", lambda _: SimpleNamespace(list_node=lambda: SimpleNamespace(items=items)))
 
 
 def test_the_ranges_of_all_other_nodes_are_cut_and_given_back(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> None:
@@ -150,8 +151,8 @@ class Apps:
 @pytest.fixture
 def apps(monkeypatch: pytest.MonkeyPatch) -> Apps:
     made = Apps(2)
-    monkeypatch.setattr(faults, "AppsV1Api", lambda _: made)
-    monkeypatch.setattr(faults, "CoreV1Api", lambda _: made)
+    monkeypatch.setattr(k8s, "AppsV1Api", lambda _: made)
+    monkeypatch.setattr(k8s, "CoreV1Api", lambda _: made)
     return made
 
 

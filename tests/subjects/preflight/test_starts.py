@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes import client as k8s
 
 from chaos.errors import OrdealError
-from chaos.subjects.preflight import workload as starts
 from chaos.subjects.preflight.workload import Starts
 
 
@@ -47,7 +47,7 @@ def deploy(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def client() -> Iterator[None]:
         yield None
 
-    monkeypatch.setattr(starts, "CoreV1Api", lambda _: api)
+    monkeypatch.setattr(k8s, "CoreV1Api", lambda _: api)
     reference = SimpleNamespace(name="c")
     cluster: Any = SimpleNamespace(api=client, ref=reference, images=SimpleNamespace(busybox="busybox"))
     Starts("w1", pods=len(api.pods), containers=1).deploy(cluster, "run", "space")

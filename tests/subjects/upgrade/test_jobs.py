@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes import client as k8s
 
 from chaos.basics.waiting import eventually
 from chaos.record.history import History
@@ -47,7 +48,7 @@ def history_of(api: Api, monkeypatch: pytest.MonkeyPatch, *, within_s: float, un
     def impatient(condition: Any, *, within_s: float, what: str) -> Any:
         return eventually(condition, within_s=within_s, what=what, every_s=0.001)
 
-    monkeypatch.setattr(jobs, "BatchV1Api", lambda _: api)
+    monkeypatch.setattr(k8s, "BatchV1Api", lambda _: api)
     monkeypatch.setattr(jobs, "PAUSE_S", 0.001)
     monkeypatch.setattr(jobs, "eventually", impatient)
     cluster: Any = SimpleNamespace(api=client, images=SimpleNamespace(busybox="busybox"))

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes import client as k8s
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.record.history import History
@@ -126,7 +127,7 @@ class Cluster:
         self.log, self.asked = b"", list[str]()
         found = SimpleNamespace(items=pods)
         core = SimpleNamespace(list_namespaced_pod=lambda *_, **__: found)
-        monkeypatch.setattr(volumes, "CoreV1Api", lambda _: core)
+        monkeypatch.setattr(k8s, "CoreV1Api", lambda _: core)
         monkeypatch.setattr(volumes, "exec_in_pod", self._exec)
 
     def api(self) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes import client as k8s
 
 from chaos.clusters.base import Node
 from chaos.errors import OrdealError
@@ -20,8 +21,8 @@ class Api:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **there: list[Any]) -> None:
         self.there, self.made, self.pods, self.binding = there, list[str](), list[Any](), "Immediate"
         self.ref, self.images = SimpleNamespace(name="theirs"), SimpleNamespace(busybox="busybox")
-        monkeypatch.setattr(volume_writer, "StorageV1Api", lambda _: self)
-        monkeypatch.setattr(volume_writer, "CoreV1Api", lambda _: self)
+        monkeypatch.setattr(k8s, "StorageV1Api", lambda _: self)
+        monkeypatch.setattr(k8s, "CoreV1Api", lambda _: self)
         monkeypatch.setattr(volume_writer, "create", self._create)
         monkeypatch.setattr(volume_writer, "WRITES_WITHIN_S", 0.05)
 
