@@ -8,6 +8,7 @@ from chaos.errors import OrdealError
 from chaos.judge.base import Finding, Invariant, judge
 from chaos.record.history import History
 from chaos.record.records import Phase
+from chaos.run.incident import Replay
 from chaos.run.promised import Register
 
 
@@ -16,8 +17,7 @@ class Judging:
 
     def __init__(
         self,
-        incident: str,
-        replay: str,
+        story: Replay,
         beginning: Phase,
         register: Register | None,
         findings: list[Finding],
@@ -26,7 +26,7 @@ class Judging:
         report: Callable[[str], None],
     ) -> None:
         """`register`: what the mark declares; None where it declares nothing. The others: as in Lab."""
-        self._what = f"{incident}{f' ({replay})' if replay else ''}"
+        self._what = f"{story.incident.id}{f' ({story.variant})' if story.variant else ''}"
         self._beginning, self._register, self._report = beginning, register, report
         self._findings, self._histories, self._directory = findings, histories, directory
 

@@ -1,8 +1,9 @@
 """The lab: what a suite function is handed. It deploys, records, injects, holds, and takes findings."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
@@ -15,28 +16,25 @@ from chaos.errors import OrdealError
 from chaos.harm.base import Fault, NotUndoneError, Plan, inject
 from chaos.hosts import mutants
 from chaos.judge.base import Figure, Finding, Invariant, Verdict, judge
-from chaos.judge.catalogue import Incident
 from chaos.judge.conformance import AFTER, BEFORE
 from chaos.judge.heartbeats import reporting
 from chaos.record import evidence
 from chaos.record.evidence import Piece
 from chaos.record.history import History
-from chaos.record.journal import Journal
 from chaos.record.leases import LeaseSamples
 from chaos.record.recorder import Recorder
 from chaos.record.records import FaultStep, Observation, Phase
 from chaos.results.results import Row
-from chaos.results.specs import SpecResult
+from chaos.run.case import Case
 from chaos.run.conforming import CantConformError, Conforming
-from chaos.run.incident import HARDENED, Replay
+from chaos.run.incident import Replay
 from chaos.run.judging import Judging
 from chaos.run.live import Now
-from chaos.run.pool import Pool
+from chaos.run.means import Means
 from chaos.run.profile import Profile
 from chaos.run.promised import Conditions, Register, beginning
 from chaos.run.stage import LacksAbilityError, Stage, Workload
 from chaos.run.steady import probes_of, start_on_workers, wait_steady
-from chaos.run.turn import Turn
 from chaos.workloads.web import Deployed
 
 LATE_S = 180.0  # so much longer than what is promised a recovery is waited for: late is not the same as never
@@ -51,73 +49,52 @@ class Lab:
 
     def __init__(
         self,
-        incident: Incident,
-        control: str | None,
-        cluster_kind: str,
-        profile: Profile,
-        *,
-        needs: Sequence[type],
-        replay: str = "",
-        pool: Pool,
-        journal: Journal,
-        run: str,
+        story: Replay,
+        this: Case,
         directory: Path,
-        report: Callable[[str], None],
-        images: Mapping[str, str] | None = None,
-        storage_class: str = "",
-        upgrade_to: str = "",
+        means: Means,
+        *,
+        is_suite: bool = True,
         conform: Wish | None = None,
-        turn: Turn | None = None,
-        declared: Replay | None = None,
         too_late: Callable[[], str] = str,
     ) -> None:
-        """`images` are those that the user named, by the workload's name; so are `storage_class` and `upgrade_to`.
+        """`directory`: its own, for what it records and collects.
 
+        `is_suite`: a suite's function tells the story, and is held to what its mark declares; Chaos Toolkit's has none.
         `conform`: when upstream's specs are run around it; around a control, which is known to be bad, they never are.
-        `turn` is this process's share of the machine, where other processes of the run replay at the same time.
         `too_late`: asked after it waited for its turn: why it is left out after all; empty where it goes on.
-        `declared`: what the suite function says of itself; None where no suite function is told (Chaos Toolkit).
         """
-        self.incident, self.control, self.cluster_kind, self.profile = incident, control, cluster_kind, profile
-        self.journal, self.replay = journal, replay
-        self.storage_class, self.upgrade_to = storage_class, upgrade_to
+        self.incident, self.replay = story.incident, story.variant
+        self.cluster_kind, self.control = this.cluster, this.control
+        self.means = means
         self.findings: list[Finding] = []
         self.facts: dict[str, Figure] = {}
         self.not_run_controls: dict[str, str] = {}
         self.tables: dict[str, Sequence[Row]] = {}
         self.histories: list[Path] = []
         self.evidence: list[Piece] = []
-        self._needs, self._pool, self._run, self._directory, self._report = needs, pool, run, directory, report
-        self._images = images or {}
+        self._story, self._this, self._directory = story, this, directory
+        declared = story if is_suite else None
         self.stage = Stage(
-            incident.id,
-            cluster_kind,
-            self.timers,
-            variant=control or HARDENED,
-            needs=needs,
-            declared=declared,
-            pool=pool,
-            journal=journal,
-            run=run,
-            images=self._images,
-            turn=turn,
-            too_late=too_late,
-            phase=self.phase,
-            report=report,
+            story, this, means, timers=self.timers, declared=declared, too_late=too_late, phase=self.phase
         )
-        wish = conform if conform is not None and control is None else Wish()
+        wish = conform if conform is not None and this.control is None else Wish()
         self._beginning = beginning(
-            incident.id, replay, control=control or "", cluster=cluster_kind, profile=profile.name
+            story.incident.id,
+            story.variant,
+            control=this.control or "",
+            cluster=this.cluster,
+            profile=means.profile.name,
         )
-        self._conforming = Conforming(wish, directory, report, self._beginning)
+        self.conforming = Conforming(wish, directory, means.report, self._beginning)
         self._history: History | None = None
         self._recorder: Recorder | None = None
         self._began = time.monotonic()
         self.now = Now("start", "", self._began)
         promises = declared.promises if declared is not None else None
-        register = Register(promises(self.conditions), hardened=control is None) if promises else None
+        register = Register(promises(self.conditions), hardened=this.control is None) if promises else None
         self._judging = Judging(
-            incident.id, replay, self._beginning, register, self.findings, self.histories, directory, report
+            story, self._beginning, register, self.findings, self.histories, directory, means.report
         )
 
     # --- the cluster
@@ -131,11 +108,6 @@ class Lab:
         """The cluster in use. Raises OrdealError before the suite asked for one."""
         return self.stage.current
 
-    @property
-    def kubernetes(self) -> str:
-        """The version of the clusters that are made, as the user asked for it."""
-        return self.stage.kubernetes
-
     def use_up(self, why: str, version: str) -> None:
         """As Stage.use_up; `version` is the Kubernetes version that the cluster has then.
 
@@ -143,7 +115,7 @@ class Lab:
         is no e2e.test of that version.
         """
         self.stage.refuse_existing(why)
-        self._conforming.check(version)
+        self.conforming.check(version)
         self.stage.use_up(why)
 
     @contextmanager
@@ -152,21 +124,9 @@ class Lab:
 
         What is recorded and collected there is kept with this replay; its findings are the caller's to use.
         """
-        pool = self._pool.apart(tag)
-        lab = Lab(
-            self.incident,
-            self.control,
-            self.cluster_kind,
-            self.profile,
-            needs=self._needs,
-            pool=pool,
-            journal=self.journal,
-            run=self._run,
-            directory=self._directory / tag,
-            report=lambda _: None,
-            images=self._images,
-            storage_class=self.storage_class,
-        )
+        pool = self.means.pool.apart(tag)
+        means = replace(self.means, pool=pool, report=lambda _: None, turn=None)
+        lab = Lab(self._story, self._this, self._directory / tag, means, is_suite=False)
         try:
             yield lab
         finally:
@@ -174,6 +134,11 @@ class Lab:
             self.evidence.extend(lab.evidence)
             lab.stage.forget_workloads()
             pool.close()
+
+    @property
+    def profile(self) -> Profile:
+        """How long, and how much, a replay of this run is."""
+        return self.means.profile
 
     @property
     def conditions(self) -> Conditions:
@@ -200,10 +165,6 @@ class Lab:
     def image(self, name: str, given: str = "") -> str:
         """The image to run for a workload, on every node of the cluster: see Stage.image. Raises OrdealError."""
         return self.stage.image(name, given)
-
-    def given_image(self, option: str) -> str:
-        """The image that the user named by --OPTION-image, not tried yet; "" where none was named."""
-        return self._images.get(option, "")
 
     def mutant(self, name: str) -> mutants.Built:
         """The program of a mutant for the current cluster's version: see Stage.mutant. Raises OrdealError."""
@@ -279,7 +240,7 @@ class Lab:
         history = self._history
         nodes = tuple(nodes) or tuple(n.name for n in self.current.nodes())
         since_wall = time.time()
-        with self._conforming.during(fault, self.current, history, self.deploy):
+        with self.conforming.during(fault, self.current, history, self.deploy):
             self.phase("fault", fault.kind)
             why = partial(self._evidence_of_failure, fault.kind, since_wall, nodes)
             with self._injected(fault, history, why) as saved:
@@ -291,7 +252,7 @@ class Lab:
     def _injected(self, fault: Fault[Plan], history: History, not_landed: Callable[[], None]) -> Iterator[Plan]:
         """A cluster whose harm stays is no other replay's, also where its nodes are Ready."""
         try:
-            with inject(fault, self.current, self.journal, history, not_landed=not_landed) as saved:
+            with inject(fault, self.current, self.means.journal, history, not_landed=not_landed) as saved:
                 yield saved
         except NotUndoneError as error:
             self.stage.spoil(str(error))
@@ -425,7 +386,7 @@ class Lab:
     def phase(self, name: str, detail: str = "", *, lasts_s: float | None = None) -> None:
         """Say, and record, what is going on now; `lasts_s`: how long it is to last, or may last at the most."""
         self.now = Now(name, detail, time.monotonic(), lasts_s)
-        self._report(f"{name}{': ' if detail else ''}{detail}")
+        self.means.report(f"{name}{': ' if detail else ''}{detail}")
         if self._history is not None:
             self._history.add(Phase(self._history.now(), name, detail))
 
@@ -443,9 +404,9 @@ class Lab:
         Raises LacksAbilityError where they can't be run here, OrdealError for what is wrong before the first spec.
         """
         self.phase("conform", when)
-        self._conforming.wish = Wish()
+        self.conforming.wish = Wish()
         try:
-            return self._conforming.run(self.current, when, history)
+            return self.conforming.run(self.current, when, history)
         except CantConformError as error:
             raise LacksAbilityError(str(error)) from error
 
@@ -453,7 +414,7 @@ class Lab:
         """The story is told: run the specs that were wished after it, and judge by them. Raises OrdealError where the
         suite's mark declares a promise that was not judged.
         """
-        conforming = self._conforming
+        conforming = self.conforming
         if self.stage.used is None:
             conforming.not_run = conforming.not_run or "the replay leaves no cluster to run them on"
         self._conform(AFTER)
@@ -466,26 +427,16 @@ class Lab:
             self.fact(CONFORMANCE, f"{NOT_RUN}{conforming.not_run}")
         self._judging.check_complete()
 
-    @property
-    def specs(self) -> tuple[SpecResult, ...]:
-        """What became of each spec that was run around this replay, or by it."""
-        return self._conforming.results
-
-    @property
-    def spec_names(self) -> tuple[str, ...]:
-        """The whole names of the specs that were run; none where none were."""
-        return self._conforming.names
-
     def _conform(self, when: str) -> None:
-        if self._conforming.due(when):
+        if self.conforming.due(when):
             self.phase("conform", when)
-            self._conforming.around(self.current, when)
+            self.conforming.around(self.current, when)
 
     # --- the end
 
     def clean_up(self) -> None:
         """Remove what was deployed; a cluster that is not sound afterwards is not used again."""
-        self.stage.clean_up(self._conforming.left)
+        self.stage.clean_up(self.conforming.left)
 
     @property
     def duration_s(self) -> float:

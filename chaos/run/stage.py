@@ -1,7 +1,7 @@
 """Where one replay is played: its cluster, its turn on this machine, what was put there, and how it is left."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Protocol
 
@@ -12,11 +12,11 @@ from chaos.clusters.shape import Shape, Timers
 from chaos.conformance.program import plain
 from chaos.errors import OrdealError
 from chaos.hosts import engine, mutants, registry, workload_images
-from chaos.record.journal import WORKLOAD, Journal
-from chaos.run.incident import Load, Replay
+from chaos.record.journal import WORKLOAD
+from chaos.run.case import Case
+from chaos.run.incident import HARDENED, Load, Replay
+from chaos.run.means import Means
 from chaos.run.obstacles import lacking_extra, lacking_image, lacking_name, lacking_part, lacking_specs, obstacle
-from chaos.run.pool import Pool
-from chaos.run.turn import Turn
 from chaos.workloads.base import pulled_by_nodes
 from chaos.workloads.web import Deployed, remove_namespace
 
@@ -52,29 +52,22 @@ class Stage:
 
     def __init__(
         self,
-        incident: str,
-        cluster_kind: str,
-        timers: Timers,
+        story: Replay,
+        this: Case,
+        means: Means,
         *,
-        variant: str,
-        needs: Sequence[type],
+        timers: Timers,
         declared: Replay | None,
-        pool: Pool,
-        journal: Journal,
-        run: str,
-        images: Mapping[str, str],
-        turn: Turn | None,
         too_late: Callable[[], str],
         phase: Tell,
-        report: Callable[[str], None],
     ) -> None:
-        """`variant`: HARDENED, or the control's id. The others are as in Lab."""
-        self.cluster_kind = cluster_kind
+        """`declared`: the story, where a suite's function tells it. The others are as in Lab."""
+        self.cluster_kind = this.cluster
         self.alone_again = False  # the next replay of this process wants the machine, and a cluster like this one
         self.image_facts: dict[str, str] = {}  # what the engine, or the nodes, say of the workloads' images
-        self._incident, self._timers, self._variant, self._needs = incident, timers, variant, needs
-        self._declared, self._pool, self._journal, self._run = declared, pool, journal, run
-        self._images, self._turn, self._too_late, self._phase, self._report = images, turn, too_late, phase, report
+        self._story, self._variant, self._means = story, this.control or HARDENED, means
+        self._timers, self._declared, self._too_late, self._phase = timers, declared, too_late, phase
+        self._turn = means.turn
         self._cluster: Cluster | None = None
         self._deployed: list[tuple[Cluster, str, int]] = []  # with its namespace and its entry in the journal
         self._abandoned, self._spoiled = False, ""
@@ -85,17 +78,17 @@ class Stage:
         if self.cluster_kind == EXISTING and shape != Shape(workers=shape.workers, timers=self._timers):
             raise LacksAbilityError("an existing cluster is taken as it is, and this replay needs other flags")
         with self._taking_turns():
-            self._cluster = self._pool.acquire(self.cluster_kind, shape)
-        lacking = missing(self._cluster, self._needs)
+            self._cluster = self._means.pool.acquire(self.cluster_kind, shape)
+        lacking = missing(self._cluster, self._story.needs)
         if lacking:
-            raise LacksAbilityError(f"{self._incident} needs {', '.join(lacking)}, which this cluster has not")
+            raise LacksAbilityError(f"{self._story.incident.id} needs {', '.join(lacking)}, which this cluster has not")
         containers = self.cluster_kind == EXISTING and isinstance(self._cluster, NodePower)  # of this machine
         if self._declared is not None and containers:
-            why = lacking_part(self._declared, made=False) or lacking_image(self._declared, self._images)
+            why = lacking_part(self._declared, made=False) or lacking_image(self._declared, self._means.images)
             if why:
                 raise LacksAbilityError(why)
         pulls = not isinstance(self._cluster, LoadsImages)
-        if self._declared is not None and pulls and (why := lacking_name(self._declared, self._images)):
+        if self._declared is not None and pulls and (why := lacking_name(self._declared, self._means.images)):
             raise LacksAbilityError(why)
         return self._cluster
 
@@ -118,7 +111,7 @@ class Stage:
         if self.cluster_kind == KIND:  # a simulated one needs little, and builds what it lacks
             turn.prepared(self._wait_for_setup)
         self._check_machine()  # set-up may have brought what it lacked
-        turn.take(first, memory_bytes=memory_bytes, waiting=waiting, make_room=self._pool.make_room)
+        turn.take(first, memory_bytes=memory_bytes, waiting=waiting, make_room=self._means.pool.make_room)
         if why := self._too_late():
             raise LeftOutError(why)
         yield
@@ -132,15 +125,15 @@ class Stage:
             raise LacksAbilityError(why)
         if self.cluster_kind != KIND:
             return
-        if not self._pool.image_is_given and (why := lacking_specs(self._declared, plain(self.kubernetes))):
+        if not self._means.pool.image_is_given and (why := lacking_specs(self._declared, plain(self.kubernetes))):
             raise LacksAbilityError(why)
-        if why := obstacle(self._declared, self._images):
+        if why := obstacle(self._declared, self._means.images):
             raise LacksAbilityError(why)
 
     def _wait_for_setup(self) -> None:
         """What this process keeps up meanwhile would take from the build."""
         self._phase("wait", "set-up goes on")
-        self._pool.make_room()
+        self._means.pool.make_room()
 
     @property
     def current(self) -> Cluster:
@@ -157,7 +150,7 @@ class Stage:
     @property
     def kubernetes(self) -> str:
         """The version of the clusters that are made, as the user asked for it."""
-        return self._pool.kubernetes
+        return self._means.pool.kubernetes
 
     def use_up(self, why: str) -> None:
         """This replay makes another cluster of the current one, and nothing can take that back. `why` says by what.
@@ -166,7 +159,7 @@ class Stage:
         LacksAbilityError for an existing cluster: it is not ours to use up.
         """
         self.refuse_existing(why)
-        self._pool.use_up(self.cluster_kind)
+        self._means.pool.use_up(self.cluster_kind)
         self.spoil(why)
 
     def refuse_existing(self, why: str) -> None:
@@ -185,9 +178,9 @@ class Stage:
         """
         self._phase("deploy")
         cluster, namespace = self.current, f"ordeal-{workload.name}-{uuid.uuid4().hex[:6]}"
-        entry = self._journal.planned(WORKLOAD, cluster.ref.narrowed(), {"namespace": namespace})
+        entry = self._means.journal.planned(WORKLOAD, cluster.ref.narrowed(), {"namespace": namespace})
         self._deployed.append((cluster, namespace, entry))
-        deployed = workload.deploy(cluster, self._run, namespace)
+        deployed = workload.deploy(cluster, self._means.run, namespace)
         if self.cluster_kind == EXISTING and not isinstance(cluster, LoadsImages):
             self.image_facts |= pulled_by_nodes(cluster, namespace)
         return deployed
@@ -199,14 +192,14 @@ class Stage:
         one by its digest. Raises OrdealError where it can't be had or lacks the server. A cluster that we can't load
         images into pulls it itself.
         """
-        cluster, given = self.current, given or self._images.get(name, "")
+        cluster, given = self.current, given or self._means.images.get(name, "")
         if self._declared is not None and name not in self._declared.images:
             raise OrdealError(f"this replay runs {name}: its mark has to say so, images=({name!r},)")
         self._phase("image", name)
         if not isinstance(cluster, LoadsImages):
             return given or workload_images.pulled_by_nodes(name)
         with nullcontext() if given or workload_images.is_there(name) else self._building(f"the image of {name}"):
-            chosen = workload_images.choose(name, given, report=self._report)
+            chosen = workload_images.choose(name, given, report=self._means.report)
         self.image_facts[f"image {name}"] = f"{chosen}: {registry.told(engine.chosen(), chosen)}"
         return cluster.load_image(chosen)
 
@@ -237,7 +230,7 @@ class Stage:
             cluster, namespace, entry = self._deployed[-1]
             if cluster is self._cluster:  # another one is gone by now, with all that was on it
                 remove_namespace(cluster, namespace)
-            self._journal.undone(entry)
+            self._means.journal.undone(entry)
             self._deployed.pop()
             removed += 1
         return removed
@@ -258,7 +251,7 @@ class Stage:
     def forget_workloads(self) -> None:
         """They go with their cluster, which is about to be deleted and has an entry of its own in the journal."""
         while self._deployed:
-            self._journal.undone(self._deployed.pop()[2])
+            self._means.journal.undone(self._deployed.pop()[2])
 
     def abandon(self) -> None:
         """The run was interrupted: a cluster of ours is to be deleted as it is, without waiting for anything."""
@@ -273,7 +266,7 @@ class Stage:
         finally:
             if self._turn is not None:
                 if self._turn.alone and not self.alone_again:
-                    self._pool.discard(self.cluster_kind)  # it would go on beside whoever is next
+                    self._means.pool.discard(self.cluster_kind)  # it would go on beside whoever is next
                 if not (self._turn.alone and self.alone_again):
                     self._turn.give_back()
 
@@ -297,7 +290,7 @@ class Stage:
         return all(n.ready == "True" for n in self.current.nodes())
 
     def _give_up(self, cluster: Cluster, why: str) -> None:
-        self._report(f"cluster {cluster.ref.name} is not used again: {why}")
+        self._means.report(f"cluster {cluster.ref.name} is not used again: {why}")
         if self.cluster_kind != EXISTING:
             self.forget_workloads()
-        self._pool.spoiled(self.cluster_kind)
+        self._means.pool.spoiled(self.cluster_kind)

@@ -29,6 +29,7 @@ from chaos.run.claim import claimed
 from chaos.run.deadline import beneath, is_nothing_else
 from chaos.run.incident import Replay
 from chaos.run.lab import Lab
+from chaos.run.means import Means
 from chaos.run.options import Options
 from chaos.run.pool import Pool, Wishes
 from chaos.run.profile import find as find_profile
@@ -86,6 +87,17 @@ class Run:
         self.journal = Journal(journals_dir() / f"{self.id}{'-' if worker else ''}{worker}.jsonl")
         self.pool = Pool(wishes, self.journal, self.id, self.report)
         self.turn = Turn(self.results.directory) if worker else None
+        self.means = Means(
+            self.id,
+            self.profile,
+            self.pool,
+            self.journal,
+            self.report,
+            images=asked.images,
+            storage_class=asked.storage_class,
+            upgrade_to=asked.upgrade_to,
+            turn=self.turn,
+        )
 
     def close(self) -> None:
         """Take the clusters down and let go of the journal."""
@@ -123,23 +135,12 @@ class Run:
         `is_suite`: a suite's function tells it, and is held to what its mark declares. The others: as in Lab.
         """
         return Lab(
-            story.incident,
-            this.control,
-            this.cluster,
-            self.profile,
-            needs=story.needs,
-            replay=story.variant,
-            pool=self.pool,
-            journal=self.journal,
-            run=self.id,
-            directory=self.results.directory / file_name(folder),
-            report=self.report,
-            images=self.options.images,
-            storage_class=self.options.storage_class,
-            upgrade_to=self.options.upgrade_to,
+            story,
+            this,
+            self.results.directory / file_name(folder),
+            self.means,
+            is_suite=is_suite,
             conform=conform,
-            turn=self.turn,
-            declared=story if is_suite else None,
             too_late=too_late,
         )
 
@@ -179,9 +180,9 @@ class Run:
                 for each in around:
                     stack.enter_context(each)
                 yield
-                told_s, specs = lab.duration_s, len(lab.specs)
+                told_s, specs = lab.duration_s, len(lab.conforming.results)
                 lab.conform_after()
-                if len(lab.specs) > specs:
+                if len(lab.conforming.results) > specs:
                     judged.specs_s = lab.duration_s - told_s
         except (LeftOutError, LacksAbilityError, pytest.skip.Exception) as error:
             self.results.skip(test, str(error))
@@ -208,7 +209,7 @@ class Run:
 
     def _conclude(self, lab: Lab, test: str, problem: str) -> Outcome:
         outcome = outcome_of(lab, test, problem)
-        self.results.add_specs([replace(each, test=test) for each in lab.specs])
+        self.results.add_specs([replace(each, test=test) for each in lab.conforming.results])
         self.results.add(outcome)
         self.report(f"=== {outcome.id}: {outcome.verdict}, {'passed' if outcome.passed else 'FAILED'}: {outcome.why}")
         return outcome

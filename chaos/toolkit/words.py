@@ -215,7 +215,7 @@ def no_container_restarted(workload: str = "web", only_where_containers_run: boo
 @said
 def still_conforms(before: bool = True) -> Invariant:
     """The specs are those of run_specs. before: false where they were only run after the harm."""
-    return conformance.still_conforms(SESSION.lab.spec_names, before=before)
+    return conformance.still_conforms(SESSION.lab.conforming.names, before=before)
 
 
 @said

@@ -61,7 +61,7 @@ def test_a_server_outlives_its_clock_going_back(lab: Lab) -> None:
     """
     cluster = lab.cluster(stateful_shape(lab.timers))
     assert isinstance(cluster, NodeNetwork)
-    affected = lab.given_image("mysql-clock")
+    affected = lab.means.images.get("mysql-clock", "")
     if not affected:
         lab.not_run(AFFECTED, NO_IMAGE)
         if lab.control == AFFECTED:

@@ -189,7 +189,7 @@ def test_a_lost_nodes_volume_waits_for_the_fence(lab: Lab) -> None:
 
 def shape(lab: Lab) -> Shape:
     """With a class of the user's any cluster of two workers will do; our own driver needs one that is made for it."""
-    if lab.storage_class:
+    if lab.means.storage_class:
         return Shape(workers=3, timers=lab.timers)
     if lab.cluster_kind == EXISTING:
         raise LacksAbilityError(
@@ -201,11 +201,11 @@ def shape(lab: Lab) -> Shape:
 @contextmanager
 def storage(lab: Lab) -> Iterator[str]:
     """The StorageClass of the volumes: the user's, or that of our own driver, which is there for the block's length."""
-    if lab.storage_class:
+    if lab.means.storage_class:
         if lab.control is not None:
             raise LacksAbilityError(f"the control {lab.control} is a fault of our own CSI driver, not of your class")
-        check_class(lab.current, lab.storage_class)
-        yield lab.storage_class
+        check_class(lab.current, lab.means.storage_class)
+        yield lab.means.storage_class
         return
     unfenced = lab.control == NO_FENCE
     driver = InstallRbdLock(
@@ -221,7 +221,7 @@ def storage(lab: Lab) -> Iterator[str]:
 def samplers(lab: Lab, writers: Sequence[Deployed]) -> tuple[Sampling, ...]:
     """What the workloads write, and who holds their volumes."""
     cluster, watch = lab.current, [watched(w) for w in writers]
-    shared = not lab.storage_class and isinstance(cluster, SharesFolder)
+    shared = not lab.means.storage_class and isinstance(cluster, SharesFolder)
     logs = SharedLogs(folder_of(cluster)) if shared and isinstance(cluster, SharesFolder) else PodLogs(cluster)
     return (lambda history: VolumeSamples(history, cluster, watch, logs),)
 

@@ -72,9 +72,9 @@ def test_a_cluster_is_upgraded_while_it_serves(lab: Lab) -> None:
     MUST serve, only pods of drained nodes MUST be evicted, each node MUST be Ready again in time with its new kubelet,
     pods that are asked for MUST run, and the upgrade MUST be resumed by running it again.
     """
-    versions = _versions(lab, lab.kubernetes)
+    versions = _versions(lab, lab.stage.kubernetes)
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
-    if cluster.kubernetes != lab.kubernetes:  # the user named a node image of another version
+    if cluster.kubernetes != lab.stage.kubernetes:  # the user named a node image of another version
         versions = _versions(lab, cluster.kubernetes)
     lab.use_up(f"{cluster.ref.name} is upgraded from {cluster.kubernetes} to {versions[-1]}", versions[-1])
     assert isinstance(cluster, NodeExec)
@@ -116,13 +116,13 @@ def _versions(lab: Lab, start: str) -> tuple[str, ...]:
     Raises LacksAbilityError where the user asked for none, or for nothing and none is built; OrdealError where the one
     that was asked for can't be reached.
     """
-    if lab.upgrade_to == NEVER:
+    if lab.means.upgrade_to == NEVER:
         raise LacksAbilityError(f"--ordeal-upgrade-to {NEVER}: no upgrade was asked for")
     built = [image.kubernetes for image in list_images() if not image.components]
     try:
-        return path(start, built, to=lab.upgrade_to, most=STEPS[lab.profile.name])
+        return path(start, built, to=lab.means.upgrade_to, most=STEPS[lab.profile.name])
     except OrdealError as error:
-        if lab.upgrade_to:
+        if lab.means.upgrade_to:
             raise
         raise LacksAbilityError(str(error)) from None
 

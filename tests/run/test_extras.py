@@ -21,13 +21,12 @@ from chaos.judge.catalogue import incidents
 from chaos.record.journal import Journal
 from chaos.report.close import close
 from chaos.run.incident import Replay
-from chaos.run.lab import Lab
 from chaos.run.obstacles import lacking_extra
-from chaos.run.profile import find as find_profile
 from chaos.run.stage import LacksAbilityError
 from chaos.run.suites import suites
 from tests.cli.test_cli import Home, refused
 from tests.report.made import outcome, results
+from tests.run.labs import a_lab
 
 ROOT = Path(__file__).resolve().parents[2]
 BINLOG = next(each for each in incidents() if each.id == "mysql-binlog")
@@ -90,19 +89,7 @@ class NoPool:
 @pytest.mark.usefixtures("bare")
 def test_a_replay_is_skipped_before_a_cluster_is_made_for_it(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.jsonl") as journal:
-        lab = Lab(
-            BINLOG,
-            None,
-            KIND,
-            find_profile("smoke"),
-            needs=(),
-            pool=NoPool(),  # type: ignore[arg-type]
-            journal=journal,
-            run="run",
-            directory=tmp_path,
-            report=lambda _: None,
-            declared=a_replay(),
-        )
+        lab = a_lab(tmp_path, a_replay(), on=KIND, pool=NoPool(), journal=journal)
         with pytest.raises(LacksAbilityError, match=r"mysql-binlog can't be replayed here: kind clusters .*\[kind\]"):
             lab.cluster(Shape())
 

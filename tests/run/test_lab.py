@@ -14,7 +14,6 @@ from chaos.clusters.shape import Shape, Timers
 from chaos.errors import OrdealError
 from chaos.harm.base import FaultError, inject
 from chaos.judge.base import Invariant, Verdict, held, judge, violated
-from chaos.judge.catalogue import Control, Incident
 from chaos.judge.pods import nothing_terminated
 from chaos.record import evidence
 from chaos.record.evidence import Piece
@@ -24,29 +23,18 @@ from chaos.record.records import NodeChange, Observation, Phase
 from chaos.run import lab as module
 from chaos.run.chance import hold_for_eviction
 from chaos.run.lab import Lab
-from chaos.run.profile import PROFILES
 from tests.harm.made_up import SHORT_S, Harm, raises
 from tests.judge.histories import pod
+from tests.run.labs import a_lab, story
 
 UNREACHABLE = "node.kubernetes.io/unreachable:NoExecute"
-BAD = Control("bad", "a known-bad one", breaks="kept", because="broken")
-INCIDENT = Incident("made-up", "", "", "", "", "", "", controls=(BAD,))
 
 
-def made(tmp_path: Path, control: str | None = None) -> tuple[Lab, History]:
+def made(
+    tmp_path: Path, control: str | None = None, pool: object = None, journal: object = None
+) -> tuple[Lab, History]:
     """A lab that records into a history in memory, and has no cluster."""
-    lab = Lab(
-        INCIDENT,
-        control,
-        SIMULATED,
-        PROFILES["smoke"],
-        needs=(),
-        pool=None,  # type: ignore[arg-type]
-        journal=None,  # type: ignore[arg-type]
-        run="run",
-        directory=tmp_path,
-        report=lambda _: None,
-    )
+    lab = a_lab(tmp_path, story(), control=control, is_suite=False, pool=pool, journal=journal)
     history = lab._history = History()
     return lab, history
 
@@ -75,8 +63,7 @@ def test_a_workload_that_does_not_become_ready_leaves_evidence_of_why(
         def deploy(self, cluster: object, run: str, namespace: str) -> NoReturn:
             raise OrdealError("it was not Ready")
 
-    lab, _ = made(tmp_path)
-    lab.stage._journal = SimpleNamespace(planned=lambda *_: None)  # type: ignore[assignment]
+    lab, _ = made(tmp_path, journal=SimpleNamespace(planned=lambda *_: None))
     lab.stage._cluster = SimpleNamespace(ref=ClusterRef("kind", "c", ""), nodes=lambda: [SimpleNamespace(name="n1")])
     taken: list[tuple[Sequence[str], str]] = []
 
@@ -96,13 +83,12 @@ def test_a_workload_that_does_not_become_ready_leaves_evidence_of_why(
 def test_a_cluster_whose_harm_stays_is_not_used_again_though_its_nodes_are_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Any, does: dict[str, Callable[[], Any]], is_spoiled: bool
 ) -> None:
-    lab, _ = made(tmp_path)
     spoiled: list[str] = []
-    lab.stage._pool = SimpleNamespace(spoiled=spoiled.append)  # type: ignore[assignment]
-    lab.stage._cluster = SimpleNamespace(ref=ClusterRef(SIMULATED, "c", ""), nodes=list)
     monkeypatch.setattr(module, "inject", partial(inject, landing_within_s=SHORT_S, undone_within_s=SHORT_S))
     monkeypatch.setattr(evidence, "collect", lambda *_, **__: ())
-    with Journal(tmp_path / "run.jsonl") as lab.journal:
+    with Journal(tmp_path / "run.jsonl") as journal:
+        lab, _ = made(tmp_path, pool=SimpleNamespace(spoiled=spoiled.append), journal=journal)
+        lab.stage._cluster = SimpleNamespace(ref=ClusterRef(SIMULATED, "c", ""), nodes=list)
         with pytest.raises(FaultError), how(lab, Harm(does)):
             pass
         lab.clean_up()

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +26,10 @@ from chaos.record.journal import Journal
 from chaos.run.incident import PLAIN, STATEFUL, Replay
 from chaos.run.lab import Lab
 from chaos.run.obstacles import lacking_specs, needed_for, obstacle, parts_of
-from chaos.run.profile import find as find_profile
 from chaos.run.stage import LacksAbilityError
 from chaos.run.suites import suites
 from tests.hosts.published import DIGEST, publish
+from tests.run.labs import a_lab
 
 LINK = next(each for each in incidents() if each.id == "bad-link")
 
@@ -120,30 +120,18 @@ class BesideSetup:
 
 
 @contextmanager
-def a_lab(
+def lab_of(
     folder: Path,
     on: str,
     pool: object,
     declared: Replay,
     turn: object = None,
     needs: tuple[type, ...] = (NodeNetwork,),
+    images: Mapping[str, str] | None = None,
 ) -> Iterator[Lab]:
     """The lab of a replay that needs nodes' networks, or what else is said, with such a pool."""
     with Journal(folder / "journal.jsonl") as journal:
-        yield Lab(
-            LINK,
-            None,
-            on,
-            find_profile("smoke"),
-            needs=needs,
-            pool=pool,  # type: ignore[arg-type]
-            journal=journal,
-            run="run",
-            directory=folder,
-            report=lambda _: None,
-            turn=turn,  # type: ignore[arg-type]
-            declared=declared,
-        )
+        yield a_lab(folder, replace(declared, needs=needs), on=on, pool=pool, journal=journal, turn=turn, images=images)
 
 
 class Theirs:
@@ -162,7 +150,7 @@ def test_on_a_kind_cluster_of_the_users_own_what_this_machine_lacks_counts_too(
         lacking(monkeypatch, ROOT, "this user is not root")
     else:
         monkeypatch.setattr(workload_images, "obstacle", lambda *_, **__: "AppArmor has a profile for mysqld")
-    with a_lab(tmp_path, EXISTING, Theirs(), a_replay(NodeNetwork, images=("mysql",))) as lab:
+    with lab_of(tmp_path, EXISTING, Theirs(), a_replay(NodeNetwork, images=("mysql",))) as lab:
         why = "this user is not root" if lacks == "root" else "runs mysql, and AppArmor has"
         with pytest.raises(LacksAbilityError, match=why):
             lab.cluster(Shape(timers=lab.timers))
@@ -180,9 +168,9 @@ def test_nodes_that_pull_themselves_are_told_no_tag_that_the_user_did_not_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, named: bool
 ) -> None:
     known = publish(tmp_path, monkeypatch)
-    with a_lab(tmp_path, EXISTING, Far(), a_replay(images=("redis", "ceph")), needs=()) as lab:
+    images = {"redis": "mine/redis:1"} if named else {}
+    with lab_of(tmp_path, EXISTING, Far(), a_replay(images=("redis", "ceph")), needs=(), images=images) as lab:
         if named:
-            lab.stage._images = {"redis": "mine/redis:1"}
             lab.cluster(Shape(timers=lab.timers))
             assert lab.image("redis") == "mine/redis:1"
             return
@@ -202,7 +190,7 @@ def test_a_replay_is_skipped_before_a_cluster_is_made_for_it(
     why = "this user is not root"
     lacking(monkeypatch, ROOT, "set-up is not over" if beside_setup else why)
     turn = BesideSetup(monkeypatch, why) if beside_setup else None
-    with a_lab(tmp_path, KIND, NoPool(), a_replay(NodeNetwork), turn) as lab:
+    with lab_of(tmp_path, KIND, NoPool(), a_replay(NodeNetwork), turn) as lab:
         why = r"needs root on this machine, and this user is not root; run it as"
         with pytest.raises(LacksAbilityError, match=why):
             lab.cluster(Shape())

@@ -4,24 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from chaos.clusters.base import SIMULATED
 from chaos.clusters.shape import Timers
 from chaos.errors import OrdealError
 from chaos.judge.availability import outage_at_most
 from chaos.judge.base import Invariant, held
-from chaos.judge.catalogue import Control, Incident
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
 from chaos.judge.nodes_ready import nodes_ready_again
 from chaos.judge.pods import nothing_terminated
 from chaos.record.history import History
 from chaos.record.records import NodeChange, Phase, SpecRun
 from chaos.record.registry import Record
-from chaos.run.incident import Replay
 from chaos.run.lab import Lab
 from chaos.run.profile import PROFILES
 from chaos.run.promised import REPLAY, WORKERS, Conditions, Judged, Register, exactly, judged, node_of, says
 from chaos.run.suites import suites
 from tests.judge.histories import fault, pod
+from tests.run.labs import a_lab, story
 
 NODES: list[Record] = [
     NodeChange(0.0, "cp", "listed", "True", control_plane=True),
@@ -145,22 +143,7 @@ def test_every_suite_declares_its_promises_in_every_variant() -> None:
 
 
 def lab(tmp_path: Path, promises: tuple[Judged, ...]) -> Lab:
-    bad = Control("bad", "a known-bad one", breaks="kept", because="broken")
-    incident = Incident("made-up", "", "", "", "", "", "", controls=(bad,))
-    return Lab(
-        incident,
-        None,
-        SIMULATED,
-        PROFILES["smoke"],
-        needs=(),
-        replay="small",
-        pool=None,  # type: ignore[arg-type]
-        journal=None,  # type: ignore[arg-type]
-        run="run",
-        directory=tmp_path,
-        report=lambda _: None,
-        declared=Replay(incident, (SIMULATED,), (), ("bad",), "small", promises=lambda _: promises),
-    )
+    return a_lab(tmp_path, story(promises))
 
 
 def test_a_suite_that_judges_by_something_else_is_told_what_to_change(tmp_path: Path) -> None:

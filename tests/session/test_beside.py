@@ -386,13 +386,13 @@ from chaos.basics.signals import held_back
 
 @incident("mass-termination", on=("kind",))
 def test_hangs(lab):
-    entry = lab.journal.planned(WORKLOAD, ClusterRef("simulated", "gone", "none"), {"namespace": "ordeal-web"})
+    entry = lab.means.journal.planned(WORKLOAD, ClusterRef("simulated", "gone", "none"), {"namespace": "ordeal-web"})
     lab.phase("hold")
     try:
         threading.Event().wait(60)
     finally:
         with held_back():
-            lab.journal.undone(entry)
+            lab.means.journal.undone(entry)
             Path("undone").touch()
 
 @incident("mass-termination", on=("kind",))

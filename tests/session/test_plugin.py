@@ -329,7 +329,7 @@ from chaos.record.journal import WORKLOAD
 
 @incident("mass-termination", on=("kind",))
 def test_never_ends(lab):
-    lab.journal.planned(WORKLOAD, ClusterRef("simulated", "gone", "none"), {"namespace": "ordeal-web"})
+    lab.means.journal.planned(WORKLOAD, ClusterRef("simulated", "gone", "none"), {"namespace": "ordeal-web"})
     os.kill(os.getppid(), signal.{signal})
     threading.Event().wait()
 """

@@ -26,11 +26,12 @@ from chaos.record.records import FaultStep, Phase, SpecRun
 from chaos.results.specs import SpecResult
 from chaos.run import conforming
 from chaos.run.conforming import SMALL_DISK, CantConformError, Conforming
+from chaos.run.incident import Replay
 from chaos.run.lab import CONFORMANCE, Lab
-from chaos.run.profile import PROFILES
 from chaos.run.promised import REPLAY
 from chaos.run.stage import LacksAbilityError
 from chaos.subjects.conforms.faults import ScaleToZero
+from tests.run.labs import a_lab
 
 SPEC = "[sig-apps] ReplicaSet should serve"
 EVERYTHING = Wish((BEFORE, DURING, AFTER), asked=True)
@@ -282,11 +283,8 @@ def test_nothing_is_checked_during_harm_unless_that_was_wished(made: Callable[[W
 @pytest.fixture
 def lab(tmp_path: Path, built: list[str]) -> Callable[..., Lab]:
     def make(wish: Wish | None, control: str | None = None) -> Lab:
-        nothing: Any = None
-        made = Lab(
-            incidents()[0], control, KIND, PROFILES["smoke"], needs=(), pool=nothing, journal=nothing, run="r",
-            directory=tmp_path / "replay", report=lambda _: None, conform=wish,
-        )  # fmt: skip
+        told = Replay(incidents()[0], (KIND,), (), (), "")
+        made = a_lab(tmp_path / "replay", told, on=KIND, control=control, is_suite=False, conform=wish)
         made.stage._cluster = _cluster()
         return made
 
@@ -302,15 +300,15 @@ def test_a_lab_judges_by_what_became_of_specs(lab: Callable[..., Lab]) -> None:
     (path,) = made.histories
     (begins,) = [phase.detail for phase in History.load(path).of(Phase) if phase.name == REPLAY]
     assert begins.endswith(", hardened, on kind, smoke")
-    assert [s.state for s in made.specs] == [FAILED]
-    assert made.spec_names == (SPEC,)
+    assert [s.state for s in made.conforming.results] == [FAILED]
+    assert made.conforming.names == (SPEC,)
     assert CONFORMANCE not in made.facts
 
 
 def test_around_a_control_and_without_a_wish_a_lab_runs_none(lab: Callable[..., Lab]) -> None:
     for made in (lab(EVERYTHING, incidents()[0].controls[0].id), lab(None), lab(Wish())):
         made.conform_after()
-        assert (made.findings, made.specs, made.facts, made.histories) == ([], (), {}, [])
+        assert (made.findings, made.conforming.results, made.facts, made.histories) == ([], (), {}, [])
 
 
 def test_a_lab_says_what_it_left_out(lab: Callable[..., Lab], built: list[str]) -> None:
@@ -325,7 +323,7 @@ def test_of_a_replay_that_runs_specs_itself_none_are_run_around_it(lab: Callable
     made, history = lab(DEFAULT), History()
     assert made.run_specs(BEFORE, history) == made.run_specs(AFTER, history) == (SPEC,)
     made.conform_after()
-    assert [s.round for s in made.specs] == [BEFORE, AFTER]
+    assert [s.round for s in made.conforming.results] == [BEFORE, AFTER]
     assert made.findings == []
 
 
