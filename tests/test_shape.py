@@ -1,8 +1,10 @@
-"""The shape of the house (docs/design.md): short files, few beside the rooms, and tests in rooms of the same names.
+"""The shape of the house (docs/design.md): short files, few beside the rooms, tests in rooms of the same names.
 
-Their order has import-linter.
+One name is one thing. The order of rooms has import-linter.
 """
 
+import ast
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,13 @@ def test_tests_are_in_rooms_of_the_same_names() -> None:
 
 def test_each_subject_has_its_tests() -> None:
     assert rooms(CHAOS / "subjects") == rooms(TESTS / "subjects")
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in CHAOS.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(path.relative_to(CHAOS).as_posix())
+    twice = [f"{name} is in {' and in '.join(found)}" for name, found in places.items() if len(found) > 1]
+    assert not twice, f"one name means two things, rename one: {'; '.join(twice)}"

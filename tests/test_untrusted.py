@@ -355,7 +355,7 @@ def test_records_of_another_shape_are_damaged(tmp_path: Path, monkeypatch: pytes
             record.read()
     home = tmp_path / "cluster"
     home.mkdir()
-    made = simulated_home.Record(
+    made = simulated_home.ClusterRecord(
         Shape(zones=(Zone("a", 3, (("x", 2),)),)), "1", "2", "3", simulated_home.Ports(*range(9))
     )
     simulated_home.write_record(home, made)
@@ -369,7 +369,7 @@ def test_records_of_another_shape_are_damaged(tmp_path: Path, monkeypatch: pytes
         process.write_bytes(line)
         assert simulated_processes.read(process) is None
     process.write_bytes(b"7 (\xff) S" + b" 0" * 18 + b" 5028765")
-    assert simulated_processes.read(process) == simulated_processes.Process(7, 5028765)
+    assert simulated_processes.read(process) == simulated_processes.OwnProcess(7, 5028765)
 
 
 def test_what_a_kind_cluster_was_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,12 +32,12 @@ def undo(
     ] = "",
 ) -> None:
     """Undo what runs that are over have left behind, on every cluster. Exits with 1 where something stays."""
-    from chaos.run.undo import Allowed, forget_entry, undo_all  # noqa: PLC0415
+    from chaos.run.undo import Permission, forget_entry, undo_all  # noqa: PLC0415
 
     if forget:
         forget_entry(forget, say)
         return
-    handled = undo_all(timestamped(), Allowed(existing=True, server=server, context=context))
+    handled = undo_all(timestamped(), Permission(existing=True, server=server, context=context))
     if not handled:
         say("nothing to undo")
         return

@@ -10,14 +10,14 @@ from chaos.basics.untrusted import json_file
 from chaos.conformance import images
 from chaos.conformance.images import SpecImage
 from chaos.conformance.listing import listing
-from chaos.conformance.program import BUNDLE, NAME, Program, find
+from chaos.conformance.program import BUNDLE, NAME, E2eProgram, find
 from chaos.hosts import engine
 from chaos.hosts.binaries import RECORD
 from chaos.hosts.places import cache_dir
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuiltProgram:
     """An e2e.test and what belongs to it. `images` is None where no engine answers that could be asked.
 
     `specs` it has, `conformant` of them the conformance programme asks for; `images_wanted` is how many images can be
@@ -34,7 +34,7 @@ class Built:
     images_wanted: int
 
 
-def list_built() -> tuple[Built, ...]:
+def list_built() -> tuple[BuiltProgram, ...]:
     """All of them, by version, as the recipes are now. Raises OrdealError, CommandError where one can't be asked."""
     asked = engine.find()
     there = images.list_images(asked) if asked is not None else None
@@ -55,7 +55,7 @@ def remove(version: str) -> tuple[str, ...]:
     return (*(str(folder) for folder in gone), *(each.tag for each in removed))
 
 
-def as_json(built: Built) -> Mapping[str, object]:
+def as_json(built: BuiltProgram) -> Mapping[str, object]:
     """For programs."""
     return {
         "kubernetes": built.kubernetes,
@@ -68,11 +68,11 @@ def as_json(built: Built) -> Mapping[str, object]:
     }
 
 
-def _of(program: Program, there: tuple[SpecImage, ...] | None) -> Built:
+def _of(program: E2eProgram, there: tuple[SpecImage, ...] | None) -> BuiltProgram:
     at = program.path.stat()
     known = listing(program)
     tags = set(images.tags(program).values())
-    return Built(
+    return BuiltProgram(
         program.version,
         program.path,
         datetime.fromtimestamp(at.st_mtime, UTC),

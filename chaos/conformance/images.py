@@ -19,7 +19,7 @@ from pathlib import Path
 from chaos.basics.progress import Report, silent
 from chaos.clusters.abilities import LoadsImages
 from chaos.clusters.base import Cluster
-from chaos.conformance.program import BUNDLE, Program, find, not_built, plain
+from chaos.conformance.program import BUNDLE, E2eProgram, find, not_built, plain
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, image_rootfs, pins, registry, workload_build, workload_images
 from chaos.hosts.command import run
@@ -27,10 +27,10 @@ from chaos.hosts.engine import Engine, require
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir, manifests_dir
 from chaos.hosts.workload_build import REPOSITORY
-from chaos.hosts.workload_recipes import Recipe
+from chaos.hosts.workload_recipes import ImageRecipe
 
 AGNHOST, BUSYBOX = "agnhost", "busybox"
-TOOLS = Recipe(
+TOOLS = ImageRecipe(
     "conformance-tools",
     "dig",
     (
@@ -79,7 +79,7 @@ class SpecImage:
 
 
 @cache  # each replay asks, and a start of e2e.test takes seconds
-def wanted(program: Program) -> tuple[str, ...]:
+def wanted(program: E2eProgram) -> tuple[str, ...]:
     """The images that this e2e.test may ask for, by their whole names. Raises CommandError."""
     said = run([str(program.path), "--list-images"], timeout_s=LIST_TIMEOUT_S).out
     return tuple(sorted({line.strip() for line in said.splitlines() if line.strip()}))
@@ -96,7 +96,7 @@ def short(upstream: str) -> str:
     return upstream.rpartition("/")[2].partition(":")[0].partition("@")[0]
 
 
-def build(program: Program, *, report: Report = silent, engine: Engine | None = None) -> dict[str, str]:
+def build(program: E2eProgram, *, report: Report = silent, engine: Engine | None = None) -> dict[str, str]:
     """Every image that can be made for this e2e.test, built unless the engine has it: upstream's name, and our tag.
 
     Raises OrdealError without an engine, root or room on disk; CommandError where a command fails.
@@ -105,13 +105,13 @@ def build(program: Program, *, report: Report = silent, engine: Engine | None = 
     return _build(program, makes(wanted(program)), report, engine)
 
 
-def tags(program: Program) -> dict[str, str]:
+def tags(program: E2eProgram) -> dict[str, str]:
     """Upstream's name and our tag of every image that can be made, whether it is there or not."""
     return {each: _tag(program, name) for each, name in makes(wanted(program)).items()}
 
 
 def provide(
-    cluster: Cluster, program: Program, *, only: Collection[str] | None = None, report: Report = silent
+    cluster: Cluster, program: E2eProgram, *, only: Collection[str] | None = None, report: Report = silent
 ) -> None:
     """Put the images, or `only` those of these Containerfiles, onto the nodes: upstream's where their digests are known
     (chaos.hosts.registry), else ours, built now where that is needed.
@@ -127,7 +127,7 @@ def provide(
     cluster.load_images_as(found)
 
 
-def obstacle(cluster: Cluster, program: Program, only: Collection[str]) -> str:
+def obstacle(cluster: Cluster, program: E2eProgram, only: Collection[str]) -> str:
     """Why what `provide` would put onto the nodes can't be had here, as far as that can be told beforehand; else ""."""
     why = workload_build.why_not_built(TOOLS) if isinstance(cluster, LoadsImages) else ""
     for each, name in makes(wanted(program)).items() if why else ():
@@ -175,7 +175,7 @@ def remove(version: str, engine: Engine | None = None) -> tuple[SpecImage, ...]:
     return gone
 
 
-def _had(program: Program, names: Mapping[str, str], report: Report) -> dict[str, str]:
+def _had(program: E2eProgram, names: Mapping[str, str], report: Report) -> dict[str, str]:
     """Of these the engine's names: ours where it is there, upstream's where its digest is known and it can be pulled,
     else ours, built now. `names` as `_build` has it.
     """
@@ -189,7 +189,7 @@ def _had(program: Program, names: Mapping[str, str], report: Report) -> dict[str
     return found | _build(program, ours, report, engine)
 
 
-def _build(program: Program, names: Mapping[str, str], report: Report, engine: Engine) -> dict[str, str]:
+def _build(program: E2eProgram, names: Mapping[str, str], report: Report, engine: Engine) -> dict[str, str]:
     """`names`: upstream's name, and the one of its Containerfile."""
     lacking = sorted({name for name in names.values() if not _there(engine, program, name)})
     if lacking:
@@ -206,7 +206,7 @@ def _build(program: Program, names: Mapping[str, str], report: Report, engine: E
     return {each: _tag(program, name) for each, name in names.items()}
 
 
-def _make(engine: Engine, program: Program, name: str, arguments: Mapping[str, str]) -> None:
+def _make(engine: Engine, program: E2eProgram, name: str, arguments: Mapping[str, str]) -> None:
     with tempfile.TemporaryDirectory(prefix=".building-", dir=_home(), ignore_cleanup_errors=True) as work:
         context = Path(work) / "context"
         context.mkdir()
@@ -238,18 +238,18 @@ def _busybox(engine: Engine, report: Report) -> str:
     return tag
 
 
-def _there(engine: Engine, program: Program, name: str) -> bool:
+def _there(engine: Engine, program: E2eProgram, name: str) -> bool:
     return registry.is_on_engine(engine, _tag(program, name))
 
 
-def _programs(program: Program, name: str) -> list[Path]:
+def _programs(program: E2eProgram, name: str) -> list[Path]:
     return [
         (binaries.build(bundle, program.version) if bundle == BUNDLE else binaries.build(bundle)).path(each)
         for bundle, each in PROGRAMS.get(name, ())
     ]
 
 
-def _tag(program: Program, name: str) -> str:
+def _tag(program: E2eProgram, name: str) -> str:
     digest = hashlib.sha256(f"{LAYOUT} {program.version} {TOOLS!r} {name}".encode())
     for path in sorted(_recipes().glob(f"{name}.*")):
         digest.update(b"\0" + path.read_bytes())

@@ -21,7 +21,7 @@ from chaos.basics.progress import Report as Say
 from chaos.basics.progress import silent
 from chaos.basics.untrusted import LISTING, json_file
 from chaos.conformance.ginkgo import SPEC, Asked, Host, Report
-from chaos.conformance.program import Program
+from chaos.conformance.program import E2eProgram
 from chaos.conformance.spec import Spec, id_of, spec
 from chaos.errors import OrdealError
 from chaos.hosts.lock import locked
@@ -34,7 +34,7 @@ _LOOK_S = 0.2
 _NOTHING = "^nothing has this name$"
 
 
-class Listed(msgspec.Struct, frozen=True):
+class NumberedSpec(msgspec.Struct, frozen=True):
     """A spec, and its number. Several specs have one number where upstream keeps them together, in that order."""
 
     text: str
@@ -47,7 +47,7 @@ class Listing(msgspec.Struct, frozen=True, dict=True):
     """All specs of an e2e.test, in its own order: those that may run side by side, then the serial ones."""
 
     version: str
-    listed: tuple[Listed, ...]
+    listed: tuple[NumberedSpec, ...]
 
     @cached_property
     def specs(self) -> tuple[Spec, ...]:
@@ -65,13 +65,13 @@ class Listing(msgspec.Struct, frozen=True, dict=True):
         return {each.text: each for each in self.specs}
 
     @cached_property
-    def _places(self) -> dict[str, Listed]:
-        places: dict[str, Listed] = {}
+    def _places(self) -> dict[str, NumberedSpec]:
+        places: dict[str, NumberedSpec] = {}
         for each in self.listed:
             places.setdefault(each.text, each)
         return places
 
-    def place(self, of: Spec) -> Listed:
+    def place(self, of: Spec) -> NumberedSpec:
         """Where e2e.test has it. Raises OrdealError where it has no such spec."""
         try:
             return self._places[of.text]
@@ -102,7 +102,7 @@ class Listing(msgspec.Struct, frozen=True, dict=True):
         )
 
 
-def listing(program: Program, *, report: Say = silent) -> Listing:
+def listing(program: E2eProgram, *, report: Say = silent) -> Listing:
     """The specs of an e2e.test. Raises OrdealError where it can't be asked, or has no spec."""
     path = _path(program)
     if (known := _read(path)) is not None:
@@ -139,7 +139,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "GINKGO_PARALLEL_PROTOCOL": "HTTP"}
 
 
-def _ask(program: Program) -> list[Listed]:
+def _ask(program: E2eProgram) -> list[NumberedSpec]:
     """Hand out every number. After the one that has no specs of its own the serial ones are reported."""
     host = Host()
     batches: list[list[Report]] = []
@@ -165,8 +165,12 @@ def _ask(program: Program) -> list[Listed]:
         raise OrdealError(f"{program.path} can't be asked for its specs; it said: {said or 'nothing'}")
     *side_by_side, serial = batches
     return [
-        *(Listed(r.text, r.labels, number, serial=False) for number, batch in enumerate(side_by_side) for r in batch),
-        *(Listed(r.text, r.labels, number, serial=True) for number, r in enumerate(serial)),
+        *(
+            NumberedSpec(r.text, r.labels, number, serial=False)
+            for number, batch in enumerate(side_by_side)
+            for r in batch
+        ),
+        *(NumberedSpec(r.text, r.labels, number, serial=True) for number, r in enumerate(serial)),
     ]
 
 
@@ -191,7 +195,7 @@ def _check_ids(made: Listing) -> None:
         raise OrdealError(f"two specs of e2e.test {made.version} have the same id: {', '.join(twice[:5])}")
 
 
-def _path(program: Program) -> Path:
+def _path(program: E2eProgram) -> Path:
     at = program.path.stat()
     digest = hashlib.sha256(f"{LAYOUT} {program.path.resolve()} {at.st_size} {at.st_mtime_ns}".encode()).hexdigest()[
         :12

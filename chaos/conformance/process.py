@@ -15,7 +15,7 @@ from chaos.basics.files import appended
 from chaos.basics.scrub import scrub_file
 from chaos.conformance.ginkgo import PAST_THE_LAST, SPEC, Asked, Host, Report
 from chaos.conformance.listing import Listing, arguments, environment
-from chaos.conformance.program import Program
+from chaos.conformance.program import E2eProgram
 from chaos.conformance.spec import Spec
 from chaos.errors import OrdealError
 from chaos.hosts.places import make_private
@@ -41,7 +41,7 @@ class NotStartedError(OrdealError):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class TestedCluster:
     """The cluster, and further flags of e2e.test."""
 
     kubeconfig: Path
@@ -49,12 +49,14 @@ class Target:
     flags: tuple[str, ...] = ()
 
 
-class Process:
+class ProgramProcess:
     """Started with the first spec that is asked for. To be used by one thread, which outlives it: the process is
     interrupted when that thread ends, also when this program is killed, and then takes away what it has made.
     """
 
-    def __init__(self, program: Program, listing: Listing, target: Target, work: Path, serial: Sequence[Spec]) -> None:
+    def __init__(
+        self, program: E2eProgram, listing: Listing, target: TestedCluster, work: Path, serial: Sequence[Spec]
+    ) -> None:
         """`work`: a folder of its own; its name is the one that the objects on the cluster say who made them.
 
         `serial`: the serial specs that it is to run, in the listing's order; empty for one that runs the others.

@@ -23,7 +23,7 @@ _VERSION = re.compile(r'^(?:.*GitVersion:"|)v(\d+\.\d+\.[^"\s]+)')
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class E2eProgram:
     """An e2e.test, the Kubernetes version that it tests, and the kubectl that it calls (None: the one in PATH)."""
 
     path: Path
@@ -31,16 +31,16 @@ class Program:
     kubectl: Path | None = None
 
 
-def find(version: str) -> Program | None:
+def find(version: str) -> E2eProgram | None:
     """The one that was built here, or taken from the published image; None where none was. Builds nothing."""
     wanted = bundles.normal_version(plain(version))
     made = binaries.built(BUNDLE, wanted)
     if made is not None:
-        return Program(made.path(NAME), wanted, _kubectl(wanted))
+        return E2eProgram(made.path(NAME), wanted, _kubectl(wanted))
     return _taken(wanted)
 
 
-def take(version: str, engine: Engine, *, report: Report = silent) -> Program | None:
+def take(version: str, engine: Engine, *, report: Report = silent) -> E2eProgram | None:
     """e2e.test out of the published image of exactly that version. It is kept.
 
     None where no registry has the image, or its digest is not known here: a program that anybody could have put under
@@ -61,19 +61,19 @@ def take(version: str, engine: Engine, *, report: Report = silent) -> Program | 
         registry.take_out(engine, image, IN_IMAGE, (KUBECTL, NAME), target)
         sums = {name: binaries.digest(target / name) for name in (KUBECTL, NAME)}
         place(target / RECORD, json.dumps({"image": image, "sha256": sums}, indent=1))  # last: it is whole now
-    return Program(target / NAME, wanted, target / KUBECTL)
+    return E2eProgram(target / NAME, wanted, target / KUBECTL)
 
 
-def build(version: str, *, report: Report = silent) -> Program:
+def build(version: str, *, report: Report = silent) -> E2eProgram:
     """Build e2e.test and the programs of its images, unless the cache has them. Raises as chaos.hosts.binaries.build.
 
     It takes minutes, and some gigabytes of memory while it links.
     """
     made = binaries.build(BUNDLE, version, report=report)
-    return Program(made.path(NAME), made.version, _kubectl(made.version))
+    return E2eProgram(made.path(NAME), made.version, _kubectl(made.version))
 
 
-def given(path: Path) -> Program:
+def given(path: Path) -> E2eProgram:
     """The user's own e2e.test. Raises OrdealError where the file is none."""
     try:
         said = run([str(path), "--version"], timeout_s=60.0).out
@@ -82,10 +82,10 @@ def given(path: Path) -> Program:
     found = _VERSION.search(said)
     if found is None:
         raise OrdealError(f"{path} is no e2e.test: asked for its version it says {said.strip()[:200]!r}.")
-    return Program(path, found[1], _kubectl(found[1]))
+    return E2eProgram(path, found[1], _kubectl(found[1]))
 
 
-def require(version: str) -> Program:
+def require(version: str) -> E2eProgram:
     """The one that was built here. Raises OrdealError with the command that builds it."""
     program = find(version)
     if program is None:
@@ -98,7 +98,7 @@ def not_built(version: str) -> str:
     return f"e2e.test of Kubernetes {version} is not built; `{APP} conformance build --kubernetes {version}` makes it"
 
 
-def check_version(program: Program, cluster: str, *, asked_for: bool = False) -> None:
+def check_version(program: E2eProgram, cluster: str, *, asked_for: bool = False) -> None:
     """Refuse an e2e.test of another version than the cluster's, unless the user asked for it. Raises OrdealError."""
     if asked_for or plain(program.version) == plain(cluster):
         return
@@ -123,7 +123,7 @@ def taken(version: str) -> Path:
     return cache_dir() / "conformance" / f"published-{version}"
 
 
-def _taken(version: str) -> Program | None:
+def _taken(version: str) -> E2eProgram | None:
     """The one that was taken out of the image that is known now. Raises OrdealError where it is not what was taken."""
     folder = taken(version)
     for each in (RECORD, KUBECTL, NAME):
@@ -136,7 +136,7 @@ def _taken(version: str) -> Program | None:
             binaries.check(folder / name, record["sha256"][name])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Program(folder / NAME, version, folder / KUBECTL)
+    return E2eProgram(folder / NAME, version, folder / KUBECTL)
 
 
 def _kubectl(version: str) -> Path | None:

@@ -9,7 +9,7 @@ from chaos.conformance import runner
 from chaos.conformance.listing import listing
 from chaos.conformance.outcome import SpecOutcome
 from chaos.conformance.podlogs import PodLogs
-from chaos.conformance.program import Program
+from chaos.conformance.program import E2eProgram
 from chaos.conformance.rows import row, state_of
 from chaos.conformance.spec import Spec, id_of
 from chaos.errors import OrdealError
@@ -63,7 +63,7 @@ def parse(option: str) -> Wish:
     return Wish(tuple(r for r in ROUNDS if r in named), asked=True)
 
 
-def chosen(program: Program, texts: Sequence[str] = FAST) -> tuple[Spec, ...]:
+def chosen(program: E2eProgram, texts: Sequence[str] = FAST) -> tuple[Spec, ...]:
     """The specs of those names (labels left out) that this e2e.test has, in that order. Raises OrdealError: none."""
     known = listing(program).by_id
     found = tuple(known[each] for text in texts if (each := id_of(text)) in known)
@@ -78,7 +78,7 @@ class Rounds:
     def __init__(
         self,
         cluster: Cluster,
-        program: Program,
+        program: E2eProgram,
         specs: Sequence[Spec],
         directory: Path,
         report: Callable[[str], None],

@@ -23,8 +23,8 @@ from chaos.conformance import leftovers
 from chaos.conformance.api_watch import ApiWatch
 from chaos.conformance.listing import Listing, listing
 from chaos.conformance.outcome import Reason, SpecOutcome, State
-from chaos.conformance.process import EndedError, NotStartedError, Process, Target
-from chaos.conformance.program import Program
+from chaos.conformance.process import EndedError, NotStartedError, ProgramProcess, TestedCluster
+from chaos.conformance.program import E2eProgram
 from chaos.conformance.spec import Spec
 from chaos.conformance.verdicts import outcome, unknown
 from chaos.errors import OrdealError
@@ -37,7 +37,7 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class RunnerSettings:
     """How specs are run: each spec's time, how many side by side, and how often one that failed is run again.
 
     `lock`: a file through which several programs that test one cluster keep serial specs alone.
@@ -51,7 +51,7 @@ class Settings:
 
 
 def run(
-    program: Program,
+    program: E2eProgram,
     specs: Sequence[Spec],
     kubeconfig: Path,
     on_outcome: OnOutcome,
@@ -70,7 +70,7 @@ def run(
     processes' own output. Raises OrdealError only for what is wrong before the first spec: a spec that e2e.test does
     not have, a kubeconfig that can't be read.
     """
-    settings = Settings(timeout_s, processes, flags=tuple(flags))
+    settings = RunnerSettings(timeout_s, processes, flags=tuple(flags))
     with Runner(program, listing(program), kubeconfig, on_outcome, workdir, settings, context=context) as runner:
         runner.submit(specs)
         return tuple(runner.outcome_of(spec) for spec in specs)
@@ -81,12 +81,12 @@ class Runner:
 
     def __init__(
         self,
-        program: Program,
+        program: E2eProgram,
         known: Listing,
         kubeconfig: Path,
         on_outcome: OnOutcome,
         workdir: Path,
-        settings: Settings,
+        settings: RunnerSettings,
         *,
         context: str = "",
         planned: Sequence[Spec] = (),
@@ -98,7 +98,7 @@ class Runner:
         """
         self._program, self._listing, self._on_outcome, self._work = program, known, on_outcome, workdir
         self._settings, self._report = settings, report
-        self._target = Target(kubeconfig, context, settings.flags)
+        self._target = TestedCluster(kubeconfig, context, settings.flags)
         self._planned = [s for s in known.in_order(planned) if known.serial(s)]
         self._watch = ApiWatch(kubeconfig, context)
         self._state = threading.Condition()
@@ -112,7 +112,7 @@ class Runner:
         self._gave_up = ""
         self._default_class: bool | None = None
         self._names = itertools.count(1)
-        self._live: set[Process] = set()
+        self._live: set[ProgramProcess] = set()
         self._threads = [
             threading.Thread(target=self._work_off, args=(n == 0,), name=f"e2e-{n}", daemon=True)
             for n in range(max(1, settings.processes))
@@ -163,7 +163,7 @@ class Runner:
     # --- each thread
 
     def _work_off(self, first: bool) -> None:
-        process: Process | None = None
+        process: ProgramProcess | None = None
         try:
             while (spec := self._next(first, idle=process is None)) is not None or process is not None:
                 if spec is None:  # nothing more for now: what it has made is taken away, and its memory given back
@@ -204,7 +204,7 @@ class Runner:
         """Whether more may come: then a process is kept."""
         return len(self._threads) == 1
 
-    def _take(self, spec: Spec, process: Process | None) -> Process | None:
+    def _take(self, spec: Spec, process: ProgramProcess | None) -> ProgramProcess | None:
         """Run a spec, in the process there is or in a new one; returns the process that can take the next."""
         serial = self._listing.serial(spec)
         if process is not None and not process.can_run(spec):
@@ -224,7 +224,9 @@ class Runner:
         self._tell(found)
         return process
 
-    def _again(self, spec: Spec, failed: SpecOutcome, process: Process | None) -> tuple[SpecOutcome, Process | None]:
+    def _again(
+        self, spec: Spec, failed: SpecOutcome, process: ProgramProcess | None
+    ) -> tuple[SpecOutcome, ProgramProcess | None]:
         """Run a failed spec again. One that passes then is flaky, and says what the first failure was."""
         last = failed
         for attempt in range(2, self._settings.retries + 2):
@@ -240,7 +242,7 @@ class Runner:
             last = replace(last, message=f"Passed at attempt {last.attempts}; the first said: {failed.message}")
         return last, process
 
-    def _run(self, spec: Spec, process: Process) -> tuple[dict[str, SpecOutcome], Process | None]:
+    def _run(self, spec: Spec, process: ProgramProcess) -> tuple[dict[str, SpecOutcome], ProgramProcess | None]:
         """Outcomes by spec id, and the process if it is still there."""
         if self._gave_up:
             return {spec.id: unknown(spec, Reason.NOT_STARTED, self._gave_up)}, process
@@ -271,7 +273,7 @@ class Runner:
         reason = Reason.API_AWAY if away_s else Reason.NOT_STARTED
         return unknown(spec, reason, f"{self._away(away_s)} {error}" if away_s else str(error))
 
-    def _ended(self, spec: Spec, error: EndedError, process: Process, began: float) -> SpecOutcome:
+    def _ended(self, spec: Spec, error: EndedError, process: ProgramProcess, began: float) -> SpecOutcome:
         """The process is gone: what it made is taken away from here."""
         until = time.monotonic()
         away_s = self._watch.away_s(began, until)
@@ -298,18 +300,18 @@ class Runner:
         span = f" for {away_s:.0f} s while it ran" if away_s else ""
         return f"The API server did not answer{span} ({self._watch.why})."
 
-    def _new(self, serial: Spec | None) -> Process:
+    def _new(self, serial: Spec | None) -> ProgramProcess:
         rest: Sequence[Spec] = ()
         if serial is not None:
             with self._state:
                 rest = self._planned[self._planned.index(serial) :]
         name = f"{int(time.time()) % 10**6:06d}-{next(self._names)}"
-        process = Process(self._program, self._listing, self._target, self._work / name, rest)
+        process = ProgramProcess(self._program, self._listing, self._target, self._work / name, rest)
         with self._state:
             self._live.add(process)
         return process
 
-    def _end(self, process: Process | None) -> None:
+    def _end(self, process: ProgramProcess | None) -> None:
         if process is not None:
             with self._state:
                 self._live.discard(process)
@@ -361,4 +363,4 @@ def has_default_class(kubeconfig: Path, context: str = "") -> bool:
     return any((i["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true" for i in items)
 
 
-__all__ = ["OrdealError", "Runner", "Settings", "has_default_class", "run"]
+__all__ = ["OrdealError", "Runner", "RunnerSettings", "has_default_class", "run"]

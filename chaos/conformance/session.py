@@ -17,9 +17,9 @@ from chaos.conformance import program as programs
 from chaos.conformance.listing import listing
 from chaos.conformance.outcome import Reason, SpecOutcome
 from chaos.conformance.podlogs import PodLogs, upstreams_namespaces
-from chaos.conformance.program import Program
+from chaos.conformance.program import E2eProgram
 from chaos.conformance.rows import OUTPUT, row
-from chaos.conformance.runner import TIMEOUT_S, Runner, Settings
+from chaos.conformance.runner import TIMEOUT_S, Runner, RunnerSettings
 from chaos.conformance.spec import Spec
 from chaos.conformance.verdicts import unknown
 from chaos.errors import OrdealError
@@ -48,7 +48,7 @@ class How:
     resume: str = ""
 
 
-class Session:
+class SpecSession:
     """Runs specs on one cluster. A context manager: at its end what runs is stopped, and what it made is gone."""
 
     def __init__(
@@ -154,7 +154,7 @@ class Session:
                 self._not_run(spec, f"e2e.test of Kubernetes {program.version} has no such spec")
         small = {s.id for s in specs} <= {s.id for s in choice.smoke()}
         images.provide(cluster, program, only=choice.smoke_images() if small else None, report=self._report)
-        settings = Settings(
+        settings = RunnerSettings(
             self._how.timeout_s,
             1 if self._one_by_one else self._how.processes,
             self._how.retries,
@@ -180,7 +180,7 @@ class Session:
             runner.submit(there)
         return self._stack.enter_context(runner)
 
-    def _program(self, cluster: Cluster) -> Program:
+    def _program(self, cluster: Cluster) -> E2eProgram:
         """e2e.test for this cluster. Raises OrdealError: none, or of another version."""
         if self._how.given is not None:
             found = programs.given(self._how.given)

@@ -32,7 +32,7 @@ LEAST_RATE, MOST_RATE = 8_000, 100_000_000_000  # bits per second
 class _Networked(Cluster, NodeNetwork, NodePower, Protocol): ...
 
 
-class Side(msgspec.Struct, frozen=True):
+class LinkEnd(msgspec.Struct, frozen=True):
     """One end of the link: its interface, with the queue length in packets that it had; the addresses, and ranges of
     pods' addresses, of those that it sends to.
     """
@@ -46,7 +46,7 @@ class Side(msgspec.Struct, frozen=True):
 class BadLinkPlan(msgspec.Struct, frozen=True):
     """All ends of the bad links, and what is done to each."""
 
-    sides: tuple[Side, ...]
+    sides: tuple[LinkEnd, ...]
     rate_bits_per_s: int
     loss: float
 
@@ -90,7 +90,7 @@ class BadLink:
             (self.one, self.others),
             *((other, (self.one,)) for other in self.others),
         ]
-        sides: list[Side] = []
+        sides: list[LinkEnd] = []
         for node, far in ends:
             addresses = {peer: cluster.addresses(peer) for peer in far}
             devices = {_device_to(cluster, node, of_peer[0]) for of_peer in addresses.values()}
@@ -106,7 +106,7 @@ class BadLink:
             if any(_chain(cluster, node, program) for program in PROGRAMS):
                 raise OrdealError(f"node {node} has a chain {CHAIN} already; `kube-ordeal undo` removes what is left")
             peers = tuple(each for peer in far for each in (*addresses[peer], *ranges.get(peer, ())))
-            sides.append(Side(node, device, peers, _queue_length(cluster, node, device)))
+            sides.append(LinkEnd(node, device, peers, _queue_length(cluster, node, device)))
         return BadLinkPlan(tuple(sides), self.rate_bits_per_s, self.loss)
 
     def apply(self, cluster: _Networked, saved: BadLinkPlan) -> None:
@@ -170,7 +170,7 @@ def _check(link: BadLink) -> None:
         raise OrdealError(f"a loss of {link.loss:g} is out of bounds: it is a part, from 0 to 1")
 
 
-def _throttle(cluster: NodeNetwork, side: Side, rate: int) -> None:
+def _throttle(cluster: NodeNetwork, side: LinkEnd, rate: int) -> None:
     """A root discipline that lets everything pass but what a filter puts into the one class."""
     node, device, major = side.node, side.device, HANDLE
     queue_bytes = max(LEAST_QUEUE_BYTES, round(rate / 8 * QUEUE_S))
@@ -190,7 +190,7 @@ def _throttle(cluster: NodeNetwork, side: Side, rate: int) -> None:
         )  # fmt: skip
 
 
-def _throttled(cluster: NodeNetwork, side: Side) -> bool:
+def _throttled(cluster: NodeNetwork, side: LinkEnd) -> bool:
     device = side.device
     if (_root_discipline(cluster, side.node, device) or {}).get("handle") != HANDLE:
         return False
@@ -199,7 +199,7 @@ def _throttled(cluster: NodeNetwork, side: Side) -> bool:
     return f"{HANDLE}1" in classes and filters.count("flowid") == len(side.peers)
 
 
-def _lose(cluster: NodeNetwork, side: Side, loss: float) -> None:
+def _lose(cluster: NodeNetwork, side: LinkEnd, loss: float) -> None:
     """In mangle's PREROUTING, which what is for the node and what is for its pods both pass, and each packet once."""
     chance = ("-m", "statistic", "--mode", "random", "--probability", f"{loss:.6f}") if loss < 1 else ()
     for program, peers in _families(side.peers):

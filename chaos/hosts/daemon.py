@@ -22,7 +22,7 @@ from chaos.hosts.command import LAST_LINES, run
 from chaos.hosts.engine import Engine
 from chaos.hosts.lock import locked
 from chaos.hosts.places import state_dir
-from chaos.hosts.record import Record
+from chaos.hosts.record import MachineRecord
 
 RUN_ROOT = Path("/run/kube-ordeal")
 PID_FILE = RUN_ROOT / "docker.pid"
@@ -106,7 +106,7 @@ def stop(report: Report = silent) -> None:
         if moved:
             record.forget()
         else:
-            record.change(lambda _: Record(cgroup=known.cgroup))
+            record.change(lambda _: MachineRecord(cgroup=known.cgroup))
 
 
 def _another_is_there(report: Report) -> bool:
@@ -224,7 +224,7 @@ def _write_runtime() -> Path:
     return path
 
 
-def _end(known: Record) -> None:
+def _end(known: MachineRecord) -> None:
     """End the daemon by its pid: SIGTERM, which also stops its containers, then SIGKILL."""
     if not known.runs:
         return

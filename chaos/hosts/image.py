@@ -21,7 +21,14 @@ from chaos.hosts.bundles import normal_version
 from chaos.hosts.engine import Engine, require
 from chaos.hosts.go import goarch
 from chaos.hosts.image_build import BUILDER, LABEL, build_image
-from chaos.hosts.image_programs import KUBERNETES_BUNDLES, OTHER_BUNDLES, Program, build_programs, by_name, swapped_in
+from chaos.hosts.image_programs import (
+    KUBERNETES_BUNDLES,
+    OTHER_BUNDLES,
+    NodeProgram,
+    build_programs,
+    by_name,
+    swapped_in,
+)
 from chaos.hosts.image_rootfs import make_rootfs, recipes
 from chaos.hosts.lock import locked
 from chaos.hosts.places import cache_dir
@@ -141,7 +148,7 @@ def _building() -> Path:
     return cache_dir() / "images"
 
 
-def _digest(programs: Mapping[str, Program]) -> str:
+def _digest(programs: Mapping[str, NodeProgram]) -> str:
     """Of every file of the recipe and every program; 12 hex digits."""
     digest = hashlib.sha256(f"{LAYOUT} {DEBIAN} {goarch()}".encode())
     for path in sorted(recipes().rglob("*")):

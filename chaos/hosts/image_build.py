@@ -11,7 +11,7 @@ from chaos.hosts import binaries
 from chaos.hosts.bundles import BUNDLES
 from chaos.hosts.command import pour, run
 from chaos.hosts.engine import Engine
-from chaos.hosts.image_programs import ON_NODE, Program
+from chaos.hosts.image_programs import ON_NODE, NodeProgram
 from chaos.hosts.image_rootfs import BUILD_TIMEOUT_S, recipes
 
 WORKLOAD_IMAGE = "localhost/kube-ordeal/busybox:1"  # sh, httpd, nc, wget (which has no -T: use timeout)
@@ -35,7 +35,7 @@ def build_image(
     version: str,
     tag: str,
     digest: str,
-    programs: Mapping[str, Program],
+    programs: Mapping[str, NodeProgram],
     swapped: Mapping[str, str],
     rootfs: Path,
     work: Path,
@@ -140,7 +140,7 @@ def _node_files(out: Path, version: str, names: Mapping[str, str]) -> None:
     (out / "kind/version").write_text(f"v{version}")
 
 
-def _link_programs(out: Path, wanted: Iterable[str], programs: Mapping[str, Program]) -> None:
+def _link_programs(out: Path, wanted: Iterable[str], programs: Mapping[str, NodeProgram]) -> None:
     out.mkdir(parents=True)
     for name in wanted:
         shutil.copyfile(programs[name].path, out / name)

@@ -20,7 +20,7 @@ ON_NODE = ("kubelet", "kubeadm", "kubectl")
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class NodeProgram:
     """A program that goes into a node image, and its SHA-256 in hex."""
 
     path: Path
@@ -32,7 +32,7 @@ def component_names() -> tuple[str, ...]:
     return tuple(name for bundle in (*KUBERNETES_BUNDLES, *OTHER_BUNDLES) for name in BUNDLES[bundle].commands)
 
 
-def build_programs(version: str, report: Report) -> dict[str, Program]:
+def build_programs(version: str, report: Report) -> dict[str, NodeProgram]:
     """What goes into the node image of a version, by the programs' names; built unless the cache has it.
 
     Raises OrdealError, CommandError as chaos.hosts.binaries.build does.
@@ -41,17 +41,17 @@ def build_programs(version: str, report: Report) -> dict[str, Program]:
     return by_name([*kubernetes, *(build(bundle, report=report) for bundle in OTHER_BUNDLES)])
 
 
-def by_name(there: Iterable[Binaries]) -> dict[str, Program]:
+def by_name(there: Iterable[Binaries]) -> dict[str, NodeProgram]:
     """The programs of these bundles by their names."""
-    return {name: Program(each.directory / name, sha) for each in there for name, sha in each.sha256.items()}
+    return {name: NodeProgram(each.directory / name, sha) for each in there for name, sha in each.sha256.items()}
 
 
-def swapped_in(components: Mapping[str, Path]) -> dict[str, Program]:
+def swapped_in(components: Mapping[str, Path]) -> dict[str, NodeProgram]:
     """What a user swaps in, by the programs' names. Raises OrdealError for what can't run on a node."""
     return {name: _checked(name, path) for name, path in components.items()}
 
 
-def _checked(name: str, path: Path) -> Program:
+def _checked(name: str, path: Path) -> NodeProgram:
     """A program that a user swaps in, if it can run on a node."""
     if name not in component_names():
         raise OrdealError(f"no component is named {name!r}; there are {', '.join(component_names())}.")
@@ -77,4 +77,4 @@ def _checked(name: str, path: Path) -> Program:
             f"build it with CGO_ENABLED=0."
         )
     with path.open("rb") as read:
-        return Program(path, hashlib.file_digest(read, "sha256").hexdigest())
+        return NodeProgram(path, hashlib.file_digest(read, "sha256").hexdigest())

@@ -31,14 +31,14 @@ def is_bound_on_itself(path: Path) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class MountUser:
     """A process, and what the kernel calls it."""
 
     pid: int
     name: str
 
 
-def users(devices: Collection[int]) -> list[Process]:
+def users(devices: Collection[int]) -> list[MountUser]:
     """The processes that keep one of these devices (numbers as of os.stat's st_rdev) mounted.
 
     Each has a file, a program or a folder of it open, or is in a mount namespace that has a copy of the mount
@@ -49,7 +49,7 @@ def users(devices: Collection[int]) -> list[Process]:
         with suppress(OSError):
             used = _opened(at) if _namespace(at) == own else _mounted(at)
             if not wanted.isdisjoint(used):
-                found.append(Process(int(at.name), (at / "comm").read_text().strip()))
+                found.append(MountUser(int(at.name), (at / "comm").read_text().strip()))
     return found
 
 

@@ -10,7 +10,7 @@ from chaos.hosts import packages, ranges, record
 from chaos.hosts.command import run
 from chaos.hosts.engine import Engine
 from chaos.hosts.ranges import NODE_RANGE_6, NODE_RANGES, POD_RANGE, SERVICE_RANGE
-from chaos.hosts.record import Record
+from chaos.hosts.record import MachineRecord
 
 WORST_METRIC = "4294967295"
 # Each containerd shim, kubelet and systemd takes inotify instances of the one user, root; the kernel's 128 are gone
@@ -67,7 +67,7 @@ def contain(wide: Sequence[str], report: Report = silent) -> None:
         report(f"{each} is kept on this machine by an unreachable route")
 
 
-def take_back(known: Record, report: Report = silent) -> None:
+def take_back(known: MachineRecord, report: Report = silent) -> None:
     """Remove the routes, and set the limits back, that are on record."""
     for route in known.routes:
         report(f"removing the route: unreachable {route}")
@@ -118,7 +118,7 @@ def _keep_route(route: str) -> None:
 
 
 def _keep_sysctl(name: str, before: str) -> None:
-    def with_it(known: Record) -> Record:
+    def with_it(known: MachineRecord) -> MachineRecord:
         here = known.of_this_boot()
         return replace(here, sysctls={name: before, **here.sysctls})
 

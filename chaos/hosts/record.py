@@ -17,7 +17,7 @@ from chaos.hosts.places import state_dir
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class MachineRecord:
     """What was started and changed. `started` is in clock ticks since boot (proc_pid_stat(5)).
 
     `packages`: Debian's, with those that they needed. `network`: a Docker network, of an earlier version's set-up.
@@ -40,28 +40,28 @@ class Record:
         """Whether the process runs: the same pid, started at the same tick of the same boot, not a zombie."""
         return self.pid > 0 and self.boot == boot() and start_ticks(self.pid) == self.started
 
-    def of_this_boot(self) -> "Record":
+    def of_this_boot(self) -> "MachineRecord":
         """The same without what ended with an earlier boot: the process, limits and forwarding."""
         now = boot()
         return self if self.boot == now else replace(self, boot=now, pid=0, started=0, sysctls={}, forwarding={})
 
 
-def read() -> Record:
+def read() -> MachineRecord:
     """What is on record; an empty record where nothing is.
 
     Raises OrdealError where the file is damaged, or others could have written it.
     """
     trusted.check(path(), state_dir())
     try:
-        kept = Record(**json_file(path()))
-        return msgspec.convert(asdict(kept), Record)
+        kept = MachineRecord(**json_file(path()))
+        return msgspec.convert(asdict(kept), MachineRecord)
     except FileNotFoundError:
-        return Record()
+        return MachineRecord()
     except (ValueError, TypeError) as error:
         raise OrdealError(f"{path()} is damaged ({error}); look what it says, then remove it.") from error
 
 
-def change(to: Callable[[Record], Record]) -> Record:
+def change(to: Callable[[MachineRecord], MachineRecord]) -> MachineRecord:
     """Make another record of what is on record, and have it on the disk before this returns; returns it."""
     with locked(state_dir() / ".record.lock"):
         changed = to(read())

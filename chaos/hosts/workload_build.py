@@ -21,7 +21,7 @@ from chaos.hosts.go import goarch
 from chaos.hosts.ownership import will_write
 from chaos.hosts.places import cache_dir, cache_path, manifests_dir
 from chaos.hosts.rootfs import DEBIAN, OPEN_UMASK, debootstrap
-from chaos.hosts.workload_recipes import Artifact, Recipe
+from chaos.hosts.workload_recipes import Artifact, ImageRecipe
 
 REPOSITORY = "localhost/kube-ordeal"
 BASE_REPOSITORY = "kube-ordeal/workload-base"
@@ -33,7 +33,7 @@ BUILD_TIMEOUT_S = 900.0
 TRY_TIMEOUT_S = 60.0
 
 
-def why_not_built(wanted: Recipe) -> str:
+def why_not_built(wanted: ImageRecipe) -> str:
     """Why an image of that recipe can't be built on this machine, in words; "" where nothing is known against it."""
     artifact = wanted.artifact
     if artifact is not None and artifact.architecture != goarch():
@@ -47,14 +47,14 @@ def why_not_built(wanted: Recipe) -> str:
     return "" if os.geteuid() == 0 else "building it takes root"
 
 
-def builders(wanted: Recipe) -> tuple[str, ...]:
+def builders(wanted: ImageRecipe) -> tuple[str, ...]:
     """Debian's packages that building an image of that recipe takes, and this machine lacks."""
     programs = {} if _base_folder().is_dir() else {"debootstrap": "debootstrap"}
     programs |= {"mvn": "maven"} if wanted.artifact is not None else {}
     return tuple(package for program, package in programs.items() if shutil.which(program) is None)
 
 
-def try_server(engine: Engine, wanted: Recipe, image: str) -> str:
+def try_server(engine: Engine, wanted: ImageRecipe, image: str) -> str:
     """Run the image's server with its version flag; returns what it said. Raises OrdealError where it lacks it."""
     argv = ["run", "--rm", "--network=none", f"--entrypoint={wanted.server}", image, wanted.version_flag]
     said = engine.docker(*argv, timeout_s=TRY_TIMEOUT_S, check=False)
@@ -76,7 +76,7 @@ def _recipes() -> Path:
     return manifests_dir() / "workload-images"
 
 
-def tag_of(wanted: Recipe) -> str:
+def tag_of(wanted: ImageRecipe) -> str:
     """The tag of the image that the recipe makes as it is now."""
     digest = hashlib.sha256(f"{LAYOUT} {DEBIAN} {goarch()} {wanted!r}".encode())
     for path in (_recipes() / "install-packages", _recipes() / f"{wanted.name}.Containerfile"):
@@ -122,7 +122,7 @@ def _write_archive(root: Path, archive: Path) -> None:
     run(["tar", "--numeric-owner", "-C", str(root), "-cf", str(archive), "."], timeout_s=BUILD_TIMEOUT_S)
 
 
-def build_image(engine: Engine, wanted: Recipe, base: Path, work: Path, report: Report) -> None:
+def build_image(engine: Engine, wanted: ImageRecipe, base: Path, work: Path, report: Report) -> None:
     """Build the image, try its server, and only then give it its tag."""
     context = work / "context"
     (context / "files").mkdir(parents=True)
@@ -153,7 +153,7 @@ def _import_base(engine: Engine, base: Path) -> str:
     return tag
 
 
-def _install(wanted: Recipe, base: Path, work: Path, layer: Path) -> None:
+def _install(wanted: ImageRecipe, base: Path, work: Path, layer: Path) -> None:
     """Install the packages over the base in namespaces that end with this process, and write the layer."""
     root, overlay = work / "root", work / "overlay"
     for folder in (root, overlay):

@@ -29,7 +29,7 @@ from chaos.hosts.workload_build import (
     try_server,
     why_not_built,
 )
-from chaos.hosts.workload_recipes import Recipe, recipe
+from chaos.hosts.workload_recipes import ImageRecipe, recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def ensure(name: str, *, report: Report = silent, engine: Engine | None = None) 
     return make(recipe(name), report=report, engine=engine)
 
 
-def make(wanted: Recipe, *, report: Report = silent, engine: Engine | None = None) -> WorkloadImage:
+def make(wanted: ImageRecipe, *, report: Report = silent, engine: Engine | None = None) -> WorkloadImage:
     """The image of any recipe, as `ensure` does it for those of RECIPES."""
     engine = engine or require()
     found = _inspect(engine, tag_of(wanted))
@@ -181,12 +181,12 @@ def obstacle(name: str, given: str = "", *, engine: Engine) -> str:
     return ", and ".join(each for each in (refused, why) if each) if given or why else ""
 
 
-def _published(wanted: Recipe) -> str:
+def _published(wanted: ImageRecipe) -> str:
     """The published image by its digest; "" where that is not known, or there is none for this architecture."""
     return registry.known(wanted.published) if goarch() in wanted.published_for else ""
 
 
-def _unknown(wanted: Recipe) -> str:
+def _unknown(wanted: ImageRecipe) -> str:
     """The clause for a published image that is not taken only because its digest is not known; else ""."""
     if not wanted.published or goarch() not in wanted.published_for or registry.known(wanted.published):
         return ""
@@ -199,7 +199,7 @@ def _offer(engine: Engine, image: str) -> registry.Offer:
     return registry.ask(engine, image)
 
 
-def _pull(engine: Engine, wanted: Recipe, image: str, report: Report) -> None:
+def _pull(engine: Engine, wanted: ImageRecipe, image: str, report: Report) -> None:
     registry.bring(engine, image, report, otherwise=f"leave {wanted.option} out")
     try_server(engine, wanted, image)
 

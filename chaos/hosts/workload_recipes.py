@@ -19,7 +19,7 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class ImageRecipe:
     """How a workload's image is made, and the published one that is used where its digest is known and it is in reach.
 
     `server` is a program that must be there, and end with 0 when called with `version_flag`. Its Containerfile is
@@ -46,10 +46,10 @@ class Recipe:
 # What the servers are linked with, and the library that gives one of them a clock of its own.
 _MYSQL_PACKAGES = ("libaio1", "libnuma1", "libfaketime")
 
-RECIPES: tuple[Recipe, ...] = (
-    Recipe("redis", "redis-server", ("redis-server", "redis-tools"), published="redis:7.2"),
-    Recipe("iperf3", "iperf3", ("iperf3",), published="networkstatic/iperf3:latest"),
-    Recipe(
+RECIPES: tuple[ImageRecipe, ...] = (
+    ImageRecipe("redis", "redis-server", ("redis-server", "redis-tools"), published="redis:7.2"),
+    ImageRecipe("iperf3", "iperf3", ("iperf3",), published="networkstatic/iperf3:latest"),
+    ImageRecipe(
         "mysql",
         "mysqld",
         _MYSQL_PACKAGES,
@@ -60,7 +60,7 @@ RECIPES: tuple[Recipe, ...] = (
             "a893e37643da168bab27c56878bede403d938ead1fc08b74bf85dad66be1f414",
         ),
     ),
-    Recipe(
+    ImageRecipe(
         "mysql57",
         "mysqld",
         _MYSQL_PACKAGES,
@@ -72,7 +72,7 @@ RECIPES: tuple[Recipe, ...] = (
             "cccdf44cfb8137dcd47bf4c1663e080a3e5a0d929549092e48c60634af614174",
         ),
     ),
-    Recipe(
+    ImageRecipe(
         "ceph",
         "ceph-mon",
         ("ceph-mon", "ceph-osd", "ceph-common"),
@@ -87,7 +87,7 @@ def names() -> tuple[str, ...]:
     return tuple(recipe.name for recipe in RECIPES)
 
 
-def recipe(name: str) -> Recipe:
+def recipe(name: str) -> ImageRecipe:
     """The recipe of that name. Raises OrdealError."""
     for each in RECIPES:
         if each.name == name:

@@ -54,7 +54,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class Listable:
     """What can be listed: its path up to its name; whether it is in namespaces, and in which others some are ours."""
 
     path: str
@@ -63,13 +63,13 @@ class Resource:
 
 
 RESOURCES = {
-    "nodes": Resource("/api/v1"),
-    "pods": Resource("/api/v1", namespaced=True, also=(DEFAULT,)),
-    "events": Resource("/api/v1", namespaced=True, also=(DEFAULT,)),  # there are those of nodes
-    "leases": Resource("/apis/coordination.k8s.io/v1", namespaced=True, also=(NODE_LEASES,)),
-    "persistentvolumes": Resource("/api/v1"),
-    "persistentvolumeclaims": Resource("/api/v1", namespaced=True, also=(DEFAULT,)),
-    "volumeattachments": Resource("/apis/storage.k8s.io/v1"),
+    "nodes": Listable("/api/v1"),
+    "pods": Listable("/api/v1", namespaced=True, also=(DEFAULT,)),
+    "events": Listable("/api/v1", namespaced=True, also=(DEFAULT,)),  # there are those of nodes
+    "leases": Listable("/apis/coordination.k8s.io/v1", namespaced=True, also=(NODE_LEASES,)),
+    "persistentvolumes": Listable("/api/v1"),
+    "persistentvolumeclaims": Listable("/api/v1", namespaced=True, also=(DEFAULT,)),
+    "volumeattachments": Listable("/apis/storage.k8s.io/v1"),
 }
 
 
@@ -108,7 +108,7 @@ def kept(get: Get, name: str, namespaces: Collection[str]) -> Kept:
     return Kept("\n".join([head, ",\n".join(lines), "]}", ""]), cut)
 
 
-def _items(get: Get, name: str, resource: Resource, namespaces: Collection[str]) -> Iterator[Any]:
+def _items(get: Get, name: str, resource: Listable, namespaces: Collection[str]) -> Iterator[Any]:
     if not resource.namespaced:
         yield from (item for item in _pages(get, f"{resource.path}/{name}") if _is_free_or_ours(item))
         return

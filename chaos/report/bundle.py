@@ -28,7 +28,7 @@ LEFT_OUT = "it was left out of the bundle by --no-evidence"
 SOURCES = (".py", ".json", ".yaml", ".html", ".css", ".js", ".j2")
 
 
-class Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ListedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file in the bundle."""
 
     sha256: str
@@ -48,7 +48,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created: str  # when the results were written last, UTC: the same run makes the same bundle
     chaos_sha256: str
     suites_sha256: str
-    files: dict[str, Listed]
+    files: dict[str, ListedFile]
     not_judged_again: str = ""
 
 
@@ -128,13 +128,13 @@ def digest(content: Content) -> str:
     return _listed(content).sha256
 
 
-def _listed(content: Content) -> Listed:
+def _listed(content: Content) -> ListedFile:
     sha256, size_bytes = hashlib.sha256(), 0
     with BytesIO(content) if isinstance(content, bytes) else content() as file:
         while chunk := file.read(CHUNK_BYTES):
             sha256.update(chunk)
             size_bytes += len(chunk)
-    return Listed(sha256.hexdigest(), size_bytes)
+    return ListedFile(sha256.hexdigest(), size_bytes)
 
 
 def _digest_of_sources(folder: Path) -> str:

@@ -22,7 +22,7 @@ LEAST = 2  # repeats of each side without which there is no spread
 Values = Sequence[float | None]
 
 
-class Status(StrEnum):
+class Change(StrEnum):
     """What became of a verdict or of a figure."""
 
     BETTER = "better"
@@ -54,7 +54,7 @@ class Difference:
     candidate: float | None
     p: float | None
     seen_from: float | None
-    status: Status
+    status: Change
 
 
 def differences(
@@ -89,17 +89,17 @@ class _Tested:
 def _difference(figure: Measured, worse: _Tested, better: _Tested, alpha: float) -> Difference:
     base, candidate = _there(figure.base), _there(figure.candidate)
     if not base or not candidate:
-        status = Status.CANT_TELL if base else Status.SAME
+        status = Change.CANT_TELL if base else Change.SAME
         return Difference(_mean(base), _mean(candidate), None, None, status)
     enough = min(len(base), len(candidate)) >= LEAST and 1 / comb(len(base) + len(candidate), len(base)) <= alpha
     if worse.relevant and worse.clear:
-        status = Status.REGRESSED
+        status = Change.REGRESSED
     elif worse.relevant:
-        status = Status.NOISE if enough else Status.CANT_TELL
+        status = Change.NOISE if enough else Change.CANT_TELL
     elif better.relevant and better.clear:
-        status = Status.BETTER
+        status = Change.BETTER
     else:
-        status = Status.SAME
+        status = Change.SAME
     return Difference(_mean(base), _mean(candidate), worse.p, worse.seen_from if enough else None, status)
 
 

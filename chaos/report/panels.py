@@ -69,7 +69,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PanelLine:
     """A line of the timeline as text."""
 
     at: float
@@ -85,5 +85,5 @@ class Timeline:
     began_wall: float
     faults: tuple[Window, ...]
     panels: tuple[Panel, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[PanelLine, ...]
     steps_left_out: int = 0

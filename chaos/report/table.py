@@ -10,7 +10,7 @@ from chaos.basics.visible import joined
 from chaos.results.results import Row
 
 
-class Judged(Protocol):
+class Entry(Protocol):
     """What a row is made of: an outcome of this run, or one read back from disk."""
 
     @property
@@ -48,7 +48,7 @@ def fact_table(name: str, rows: Sequence[Row]) -> Table:
     return table
 
 
-def verdict_table(outcomes: Iterable[Judged], title: str | None = None) -> Table:
+def verdict_table(outcomes: Iterable[Entry], title: str | None = None) -> Table:
     """One row a replay."""
     table = Table(title=None if title is None else cell(title))
     for column in ("incident", "on", "variant", "verdict", "passed", "s", "why"):

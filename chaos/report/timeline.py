@@ -47,8 +47,8 @@ from chaos.report.panels import (
     Bar,
     Mark,
     Panel,
+    PanelLine,
     Series,
-    Step,
     Timeline,
 )
 
@@ -114,7 +114,7 @@ def _faults(history: History, end: float) -> list[Bar]:
     return bars
 
 
-def _steps(history: History) -> list[Step]:
+def _steps(history: History) -> list[PanelLine]:
     def said(record: Record) -> tuple[str, str] | None:
         what = (f"{_name(record)} of {record.object}", record.told()) if is_told(record) else None
         match record:
@@ -132,7 +132,7 @@ def _steps(history: History) -> list[Step]:
         return what
 
     steps = [(record.at, *what) for record in history if (what := said(record)) is not None]
-    return [Step(at, what, _short(detail)) for at, what, detail in steps]
+    return [PanelLine(at, what, _short(detail)) for at, what, detail in steps]
 
 
 # --- objects and their states

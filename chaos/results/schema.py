@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.errors import OrdealError
-from chaos.results.shape import Shape
+from chaos.results.shape import SchemaShape
 
 SCHEMA = 4
 READABLE = (3, SCHEMA)  # 3 had no plan, no left_out, and no postmortem of an incident: nothing has another meaning
@@ -23,7 +23,7 @@ def check(content: object, where: Path) -> None:
             f"{' and '.join(map(str, READABLE))}: "
             "read them with the version of kube-ordeal that wrote them"
         )
-    wrong = Shape(json.loads(SCHEMA_PATH.read_text())).misfit(content)
+    wrong = SchemaShape(json.loads(SCHEMA_PATH.read_text())).misfit(content)
     if wrong is not None:
         at = wrong.at or "the top"
         raise OrdealError(f"the results at {where} are damaged at {at}: {_short(wrong.how)}; were they edited?")

@@ -31,7 +31,7 @@ class Misfit:
     how: str
 
 
-class Shape:
+class SchemaShape:
     """A schema, ready to judge by."""
 
     def __init__(self, schema: Schema) -> None:

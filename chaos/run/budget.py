@@ -97,7 +97,7 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BudgetPlan:
     """The chosen replays in the order in which they begin, when the run should be over, and what was left out."""
 
     budget_s: float
@@ -106,7 +106,7 @@ class Plan:
     expected_end_s: float
 
 
-def plan(candidates: Sequence[Candidate], costs: Costs, budget_s: float, *, now_s: float = 0.0) -> Plan:
+def plan(candidates: Sequence[Candidate], costs: Costs, budget_s: float, *, now_s: float = 0.0) -> BudgetPlan:
     """The plan; `candidates` in the order in which they would run. `now_s`: what of the budget is gone already.
 
     Raises OrdealError where not even the shortest pair should end in time.
@@ -149,7 +149,7 @@ def plan(candidates: Sequence[Candidate], costs: Costs, budget_s: float, *, now_
     table = _timetable(_in_order(candidates, chosen()), costs, now_s)
     turn_of = {c.test: n for n, pair in enumerate(turns) for c in pair}
     planned = [Planned(c, starts_s, ends_s, turn_of[c.test]) for c, starts_s, ends_s in table]
-    return Plan(
+    return BudgetPlan(
         budget_s,
         tuple(sorted(planned, key=lambda p: p.starts_s)),
         tuple(Left(c, why(c)) for c in candidates if c.test not in turn_of),
@@ -164,7 +164,7 @@ class Watch:
     does. Side by side a process knows of no other's progress, so each pair is looked at by itself.
     """
 
-    def __init__(self, made: Plan, costs: Costs) -> None:
+    def __init__(self, made: BudgetPlan, costs: Costs) -> None:
         self._budget_s, self._costs = made.budget_s, costs
         self._left = {each.replay.test: each for each in made.chosen}  # neither begun nor given up
         self._hardened = {p.replay.function for p in made.chosen if not p.replay.control}

@@ -19,7 +19,7 @@ from kubernetes import client as k8s
 from kubernetes.client import ApiClient, ApiException
 
 from chaos.clusters.base import EXISTING, ClusterRef
-from chaos.clusters.simulated.processes import Process
+from chaos.clusters.simulated.processes import OwnProcess
 from chaos.clusters.way.client import FAILURES, SYSTEM, Access, told
 from chaos.errors import OrdealError
 from chaos.hosts.places import journals_dir
@@ -64,7 +64,7 @@ def claimed(kubeconfig: Path, context: str, run: str, lost: Callable[[str], None
 
 def _this_process() -> str:
     """This process, so that others on this machine can tell whether it is over."""
-    me = Process.of(os.getpid())
+    me = OwnProcess.of(os.getpid())
     return f"{_boot()} {os.getpid()} {me.started if me else 0}"
 
 
@@ -72,7 +72,7 @@ def _is_over(said: str) -> bool:
     """Whether that process was on this machine, since it was started, and is not there any more."""
     match said.split():
         case [boot, pid, started] if boot == _boot() and pid.isdecimal() and started.isdecimal():
-            return Process(int(pid), int(started)).state() == "gone"
+            return OwnProcess(int(pid), int(started)).state() == "gone"
         case _:
             return False
 

@@ -164,7 +164,7 @@ class Conforming:
         return not self.not_run
 
 
-def _program(cluster: Cluster) -> program.Program:
+def _program(cluster: Cluster) -> program.E2eProgram:
     """The e2e.test of its version. Raises CantConformError where the cluster runs no pod, or that was not built."""
     if cluster.ref.kind == SIMULATED:
         raise CantConformError(RUN_NO_POD)
@@ -176,13 +176,13 @@ def _program(cluster: Cluster) -> program.Program:
     return _built(version)
 
 
-def _check_images(cluster: Cluster, found: program.Program) -> None:
+def _check_images(cluster: Cluster, found: program.E2eProgram) -> None:
     """Raises CantConformError where the images of the specs can't be had here."""
     if why := images.obstacle(cluster, found, AROUND):
         raise CantConformError(why)
 
 
-def _built(version: str) -> program.Program:
+def _built(version: str) -> program.E2eProgram:
     """The e2e.test of that version. Raises CantConformError where it was not built."""
     try:
         return program.require(version)

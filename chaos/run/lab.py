@@ -166,7 +166,7 @@ class Lab:
         """The image to run for a workload, on every node of the cluster: see Stage.image. Raises OrdealError."""
         return self.stage.image(name, given)
 
-    def mutant(self, name: str) -> mutants.Built:
+    def mutant(self, name: str) -> mutants.BuiltMutant:
         """The program of a mutant for the current cluster's version: see Stage.mutant. Raises OrdealError."""
         return self.stage.mutant(name)
 

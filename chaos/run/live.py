@@ -31,7 +31,7 @@ class Now:
     lasts_s: float | None = None
 
 
-class Watched(Protocol):
+class LiveReplay(Protocol):
     """A replay that goes on: a Lab."""
 
     @property
@@ -61,7 +61,7 @@ class View:
         return True
 
     @contextmanager
-    def of(self, name: str, watched: Watched, before_s: float | None = None) -> Iterator[None]:
+    def of(self, name: str, watched: LiveReplay, before_s: float | None = None) -> Iterator[None]:
         """Show a replay for the block's length; `before_s`: how long it took the last time."""
 
         def shown() -> Text:
@@ -93,7 +93,7 @@ class View:
 
 
 @contextmanager
-def _still(watched: Watched, out: TextIO) -> Iterator[None]:
+def _still(watched: LiveReplay, out: TextIO) -> Iterator[None]:
     """In a log: a long wait says what for, again and again."""
     over = threading.Event()
 
@@ -112,7 +112,7 @@ def _still(watched: Watched, out: TextIO) -> Iterator[None]:
         thread.join()
 
 
-def status(name: str, watched: Watched, before_s: float | None = None) -> list[str]:
+def status(name: str, watched: LiveReplay, before_s: float | None = None) -> list[str]:
     """The lines of the view: the replay, its phase, the nodes, each Service that is probed."""
     before = f" (last time {_span(before_s)})" if before_s else ""
     lines = [f"{name}: {_span(watched.duration_s)}{before}", f"  {_phase(watched.now)}"]

@@ -203,7 +203,7 @@ class Stage:
         self.image_facts[f"image {name}"] = f"{chosen}: {registry.told(engine.chosen(), chosen)}"
         return cluster.load_image(chosen)
 
-    def mutant(self, name: str) -> mutants.Built:
+    def mutant(self, name: str) -> mutants.BuiltMutant:
         """The program of a mutant for the current cluster's version, built now unless the cache has it.
 
         Raises OrdealError as chaos.hosts.mutants.build does, and where the suite function has not declared it.

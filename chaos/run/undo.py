@@ -34,7 +34,7 @@ class Undone:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class Permission:
     """What may be undone besides what was done to clusters that were made here.
 
     `existing`: what was done to any other cluster. `run`: all that this run itself did. `server`, `context`: where
@@ -65,7 +65,7 @@ def require_nothing_left(run: str, how_to_allow: str) -> None:
         )
 
 
-def undo_all(report: Callable[[str], None], allowed: Allowed) -> tuple[Undone, ...]:
+def undo_all(report: Callable[[str], None], allowed: Permission) -> tuple[Undone, ...]:
     """Undo all that is pending, allowed, and not of a live run, clusters first, newest first. What fails stays pending.
 
     What is not allowed is left as it is, and not among what is returned.
@@ -115,7 +115,7 @@ def forget_entry(name: str, report: Callable[[str], None]) -> None:
     raise OrdealError(f"nothing pending is named {name!r}; `kube-ordeal undo` names what could not be undone")
 
 
-def _undo(one: Pending, allowed: Allowed, *, with_its_cluster: bool) -> bool:
+def _undo(one: Pending, allowed: Permission, *, with_its_cluster: bool) -> bool:
     if with_its_cluster:  # a fault ends with the cluster that it was done to
         there = False
     else:
@@ -149,7 +149,7 @@ def _check_engine(one: Pending) -> None:
         )
 
 
-def _check_cluster(one: Pending, cluster: Cluster, allowed: Allowed) -> None:
+def _check_cluster(one: Pending, cluster: Cluster, allowed: Permission) -> None:
     """Raises OrdealError where the cluster that is reached is not the one that the entry is of."""
     was = one.cluster.identity
     if was is not None:
@@ -162,7 +162,7 @@ def _check_cluster(one: Pending, cluster: Cluster, allowed: Allowed) -> None:
         _check_old(one, allowed)
 
 
-def _check_old(one: Pending, allowed: Allowed) -> None:
+def _check_old(one: Pending, allowed: Permission) -> None:
     """An entry that does not say which cluster it is of is undone where the user says that it is this one."""
     chosen = read(Path(one.cluster.kubeconfig)).choose(one.cluster.context)
     leads = (chosen.cluster.server, chosen.context)
@@ -175,7 +175,7 @@ def _check_old(one: Pending, allowed: Allowed) -> None:
 
 
 @contextmanager
-def _held(one: Pending, allowed: Allowed) -> Iterator[None]:
+def _held(one: Pending, allowed: Permission) -> Iterator[None]:
     """The cluster is ours alone meanwhile, as it is a run's. Raises OrdealError where a run has it."""
     if one.cluster.kind != EXISTING:
         with pool.name_held(one.cluster.name):

@@ -39,7 +39,7 @@ from chaos.run.stage import LeftOutError
 from chaos.session import candidates, ending, planning, pytest_specs, showing, stopwatch, telling
 from chaos.session.ending import NO_RERUN
 from chaos.session.preparing import PREPARING, Preparing, prepare
-from chaos.session.run import Judged, Run, claim, settle, wish_of, wishes_of
+from chaos.session.run import Concluded, Run, claim, settle, wish_of, wishes_of
 from chaos.session.showing import IDLE, SHOWING
 from chaos.subjects.upgrade.kubeadm import NEVER
 
@@ -177,7 +177,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     finally:
         try:
             if config.pluginmanager.has_plugin("dsession"):
-                undo.undo_all(telling.reporter(config), undo.Allowed(run=run_id(config)))
+                undo.undo_all(telling.reporter(config), undo.Permission(run=run_id(config)))
         finally:
             if CLAIM in config.stash:
                 config.stash[CLAIM].close()
@@ -333,7 +333,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     run, shown = stash[RUN], stash[SHOWN]
     name, before_s = f"{lab_of_item.incident.id} [{case.of_item(pyfuncitem)}]", shown.before_s.get(pyfuncitem.nodeid)
     view, limit = shown.view.of(name, lab_of_item, before_s), in_time(pyfuncitem)
-    judged = Judged()
+    judged = Concluded()
     with run.judging(lab_of_item, pyfuncitem.nodeid, view, limit, judged=judged):
         yield
     lap.outcome, lap.specs_s = judged.outcome, judged.specs_s

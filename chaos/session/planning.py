@@ -18,7 +18,7 @@ from chaos.plugin import worker_input
 from chaos.results.results import Results
 from chaos.results.saved import LeftOut, PlannedReplay, SavedPlan, SavedRun
 from chaos.run import budget, durations
-from chaos.run.budget import Candidate, Plan, Watch, span
+from chaos.run.budget import BudgetPlan, Candidate, Watch, span
 from chaos.run.durations import Durations
 from chaos.run.incident import Load
 from chaos.run.options import options_of
@@ -31,7 +31,7 @@ TOO_SHORT_KEY = "kube_ordeal_too_short"
 COLLECTING_S = 10.0  # what processes side by side need to start and collect
 NOT_ON_TOUR = "not part of the tour"
 BUDGET = pytest.StashKey[Budget]()
-PLAN = pytest.StashKey[Plan]()
+PLAN = pytest.StashKey[BudgetPlan]()
 WATCH = pytest.StashKey[Watch]()
 LEFT_OUT = pytest.StashKey[list[LeftOut]]()
 TOO_SHORT = pytest.StashKey[str]()
@@ -214,7 +214,7 @@ def more_than_the_tour(saved: SavedRun, lanes: int) -> list[str]:
 # --- telling
 
 
-def _lines(made: Plan, config: pytest.Config) -> list[str]:
+def _lines(made: BudgetPlan, config: pytest.Config) -> list[str]:
     """The plan for a terminal: each replay with its beginning and length, the end, and what was left out, and why."""
     of = f"of {span(made.budget_s)}"
     left = f"; {len(made.left_out)} left out" if made.left_out else "; nothing is left out"
@@ -236,7 +236,7 @@ def _lines(made: Plan, config: pytest.Config) -> list[str]:
     return [*lines, last]
 
 
-def _grouped(made: Plan) -> Sequence[budget.Planned]:
+def _grouped(made: BudgetPlan) -> Sequence[budget.Planned]:
     """Specs, which come all or none, in one line."""
     specs = [p for p in made.chosen if not p.replay.incident]
     if not specs:
@@ -251,7 +251,7 @@ def _short(replay: Candidate) -> str:
     return replay.test.partition("::")[2] or replay.test
 
 
-def _saved(made: Plan) -> SavedPlan:
+def _saved(made: BudgetPlan) -> SavedPlan:
     replays = tuple(PlannedReplay(p.replay.test, round(p.starts_s, 1), round(p.ends_s, 1)) for p in made.chosen)
     return SavedPlan(made.budget_s, round(made.expected_end_s, 1), replays)
 

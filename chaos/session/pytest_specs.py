@@ -28,7 +28,7 @@ from chaos.run.options import Options, options_of
 from chaos.session import telling
 
 if TYPE_CHECKING:
-    from chaos.conformance.session import How, Session
+    from chaos.conformance.session import How, SpecSession
     from chaos.session.run import Run
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -118,7 +118,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 class Specs:
     """What the suite's function is given."""
 
-    def __init__(self, request: pytest.FixtureRequest, session: "Session | None", why_not: str) -> None:
+    def __init__(self, request: pytest.FixtureRequest, session: "SpecSession | None", why_not: str) -> None:
         self._request, self._session, self._why_not = request, session, why_not
 
     def check(self, spec: Spec | NotListed) -> None:
@@ -148,13 +148,13 @@ class Specs:
 
 
 @pytest.fixture
-def specs(request: pytest.FixtureRequest, _spec_session: "tuple[Session | None, str]") -> Specs:
+def specs(request: pytest.FixtureRequest, _spec_session: "tuple[SpecSession | None, str]") -> Specs:
     """What runs a spec; see Specs."""
     return Specs(request, *_spec_session)
 
 
 @pytest.fixture(scope="module")
-def _spec_session(request: pytest.FixtureRequest) -> "Iterator[tuple[Session | None, str]]":
+def _spec_session(request: pytest.FixtureRequest) -> "Iterator[tuple[SpecSession | None, str]]":
     """The specs of this run on one cluster. What they leave on it is waited for, or the cluster is given up."""
     asked = options_of(request.config)
     try:
@@ -164,7 +164,7 @@ def _spec_session(request: pytest.FixtureRequest) -> "Iterator[tuple[Session | N
     if why_not:
         yield None, why_not
         return
-    from chaos.conformance.session import Session  # noqa: PLC0415
+    from chaos.conformance.session import SpecSession  # noqa: PLC0415
 
     run: Run = request.getfixturevalue("ordeal_run")
     kind = EXISTING if asked.cluster == EXISTING else KIND
@@ -183,7 +183,7 @@ def _spec_session(request: pytest.FixtureRequest) -> "Iterator[tuple[Session | N
         return run.pool.acquire(kind, Shape(workers=2, timers=timers))
 
     try:
-        with Session(
+        with SpecSession(
             _how(asked),
             acquire,
             run.results,

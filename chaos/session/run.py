@@ -42,7 +42,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(slots=True)
-class Judged:
+class Concluded:
     """What became of a replay: its outcome, or why it can't be done here (`not_here`), or not be told (`unwritten`).
 
     `specs_s`: how long upstream's specs took after it, in seconds.
@@ -81,7 +81,7 @@ class Run:
         if wishes.kubeconfig is not None:
             existing.check(wishes.kubeconfig, wishes.context)  # no use in going on with one that can't be used
         undo.require_nothing_left(self.id, how_to_undo)
-        undo.undo_all(self.report, undo.Allowed(run=self.id))
+        undo.undo_all(self.report, undo.Permission(run=self.id))
         about = {"cluster": asked.cluster, "profile": self.profile.name, "kubernetes": wishes.kubernetes}
         self.results = Results(asked.results, self.id, {**about, **(facts or {})})
         self.journal = Journal(journals_dir() / f"{self.id}{'-' if worker else ''}{worker}.jsonl")
@@ -168,7 +168,9 @@ class Run:
             made.clean_up()
 
     @contextmanager
-    def judging(self, lab: Lab, test: str, *around: AbstractContextManager[object], judged: Judged) -> Iterator[None]:
+    def judging(
+        self, lab: Lab, test: str, *around: AbstractContextManager[object], judged: Concluded
+    ) -> Iterator[None]:
         """Around a suite's function: what it found, or its failure, becomes an outcome, in `judged` and in the results.
 
         `around` is entered inside. What is neither a finding nor a failure of the cluster, such as a mistake in the
@@ -223,7 +225,7 @@ def settle(
     """
     if left := undo.left_on_existing(run):
         if asked.undo or agreed(f"earlier runs have left behind: {', '.join(left)}. Undo it now?"):
-            undo.undo_all(report, undo.Allowed(existing=True, run=run))
+            undo.undo_all(report, undo.Permission(existing=True, run=run))
         undo.require_nothing_left(run, how_to_undo)
 
 

@@ -142,7 +142,10 @@ def _cgroup(m: Machine) -> Check:
         return Check("cgroup", Status.OK, "v2", "kubelets")
     if m.cgroup == "v1":
         return Check(
-            "cgroup", Status.OK, "v1: from Kubernetes 1.35 on kubelets are told to accept it (failCgroupV1)", "kubelets"
+            "cgroup",
+            Status.OK,
+            "v1: from Kubernetes 1.35 on kubelets are told to accept it (failCgroupV1)",
+            "kubelets",
         )
     return Check("cgroup", Status.MISSING, "no cgroup file system", "kubelets", "mount cgroup2 at /sys/fs/cgroup")
 

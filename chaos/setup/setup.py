@@ -32,7 +32,7 @@ from chaos.run import pool
 from chaos.setup import doctor, facts
 from chaos.setup.doctor import Status
 from chaos.setup.facts import Kubernetes, Machine
-from chaos.setup.steps import Lane, Step, kind_steps, perform, simulated_steps
+from chaos.setup.steps import Lane, SetupStep, kind_steps, perform, simulated_steps
 
 # The doctor's checks that set-up can't mend where they find something missing.
 NOT_MENDED = frozenset(
@@ -50,7 +50,7 @@ SHOWN = 6  # of packages that are removed, beside their number
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SetupPlan:
     """What set-up would do. `machine`: changes to the machine, in words; `cache`: what it would build or pull.
 
     `later`: what replays would change on the machine when one first needs it. `workloads`: the images of workloads are
@@ -78,7 +78,7 @@ def plan(
     workloads: bool = False,
     kind_image: str = "",
     report: Report = silent,
-) -> Plan:
+) -> SetupPlan:
     """What is missing for these Kubernetes versions; `kind_image`: the user's own node image, of the one version.
 
     Raises OrdealError where set-up could not mend it.
@@ -91,7 +91,7 @@ def plan(
     return planned(looked_at, target, workloads=workloads, kind_image=kind_image)
 
 
-def planned(machine: Machine, target: Target, *, workloads: bool = False, kind_image: str = "") -> Plan:
+def planned(machine: Machine, target: Target, *, workloads: bool = False, kind_image: str = "") -> SetupPlan:
     """The plan for a machine, with the user's node image where one is named.
 
     Raises OrdealError where it lacks what no set-up can give: disk, root, a capability.
@@ -105,7 +105,7 @@ def planned(machine: Machine, target: Target, *, workloads: bool = False, kind_i
         raise OrdealError("images of workloads are for kind clusters: leave --workloads out, or --for simulated.")
     if target.kind:
         _check_kind(machine)
-    made = Plan(
+    made = SetupPlan(
         target,
         tuple(each.version for each in machine.kubernetes),
         _machine_changes(machine, workloads=workloads) if target.kind else (),
@@ -122,7 +122,7 @@ def planned(machine: Machine, target: Target, *, workloads: bool = False, kind_i
     return made
 
 
-def carry_out(made: Plan, *, progress: bool = True) -> tuple[str, ...]:
+def carry_out(made: SetupPlan, *, progress: bool = True) -> tuple[str, ...]:
     """Do what is missing, step by step; returns what changed on the machine, in words. Raises OrdealError as `perform`.
 
     A step that fails or is interrupted leaves nothing half-made behind that the next run would trust.
@@ -334,15 +334,15 @@ def _bundles(target: Target) -> tuple[str, ...]:
 # --- doing
 
 
-def _steps(made: Plan) -> tuple[Step, ...]:
+def _steps(made: SetupPlan) -> tuple[SetupStep, ...]:
     """All steps: what simulated clusters run comes first, so that they can be used while the rest is made."""
     steps = [step for version in made.versions for step in simulated_steps(version)] if made.target.simulated else []
     if made.target.kind:
         steps += kind_steps(made.versions, kind_image=made.kind_image)
     if made.workloads:
         lacking = lambda: bool(facts.lacking_images(engine.find()))  # noqa: E731
-        steps.append(Step("images of workloads", lacking, _workload_images, Lane.ALONE))
-    first: dict[str, Step] = {}
+        steps.append(SetupStep("images of workloads", lacking, _workload_images, Lane.ALONE))
+    first: dict[str, SetupStep] = {}
     for step in steps:
         first.setdefault(step.title, step)
     return tuple(first.values())
@@ -354,7 +354,7 @@ def _workload_images(report: Report) -> None:
         workload_images.choose(name, report=report, engine=running)
 
 
-def _changes(before: record.Record, after: record.Record) -> tuple[str, ...]:
+def _changes(before: record.MachineRecord, after: record.MachineRecord) -> tuple[str, ...]:
     """What the record of changes has now and had not before."""
     installed = [each for each in after.packages if each not in before.packages]
     lines = [f"installed Debian's {', '.join(installed)}"] if installed else []

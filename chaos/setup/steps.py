@@ -56,7 +56,7 @@ class Lane(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SetupStep:
     """One thing that set-up does. `needed` only reads; `do` may be repeated and is told where to report progress.
 
     Both are called in the lane: `needed` of a step ALONE sees what the ones before it did.
@@ -75,7 +75,7 @@ class Step:
 
 def kind_steps(
     versions: Sequence[str] = (DEFAULT_KUBERNETES,), components: Mapping[str, Path] | None = None, kind_image: str = ""
-) -> tuple[Step, ...]:
+) -> tuple[SetupStep, ...]:
     """What a kind cluster of each of these Kubernetes versions needs: engine, host, programs, node images.
 
     `kind_image`: the user's own node image, of the one version. A published one is taken where its digest is known, a
@@ -93,25 +93,27 @@ def kind_steps(
         image_rootfs.make_rootfs(report)
 
     return (
-        Step("container engine", lambda: engine.find() is None, _engine, Lane.MACHINE),
-        Step("packages for faults", _faults_lack, _for_faults, Lane.MACHINE),
-        Step("limits and routes", _host_lacks, prepare, Lane.MACHINE),
-        Step("root file system", lambda: not image_rootfs.has_rootfs() and ours(), make_rootfs, Lane.MACHINE),
+        SetupStep("container engine", lambda: engine.find() is None, _engine, Lane.MACHINE),
+        SetupStep("packages for faults", _faults_lack, _for_faults, Lane.MACHINE),
+        SetupStep("limits and routes", _host_lacks, prepare, Lane.MACHINE),
+        SetupStep("root file system", lambda: not image_rootfs.has_rootfs() and ours(), make_rootfs, Lane.MACHINE),
         programs("kind"),
         *(programs(bundles.KUBERNETES, each.version, each.is_built_here) for each in images),
         *(programs(bundles.CONTROL_PLANE, each.version, each.is_built_here) for each in images),
         *(programs(bundle, None, ours) for bundle in image_programs.OTHER_BUNDLES),
-        *(Step(f"node image {each.version}", each.is_missing, each.make, Lane.ALONE) for each in images),
-        *(Step(f"kubectl {each.version}", each.lacks_kubectl, each.take_kubectl, Lane.ALONE) for each in images),
+        *(SetupStep(f"node image {each.version}", each.is_missing, each.make, Lane.ALONE) for each in images),
+        *(SetupStep(f"kubectl {each.version}", each.lacks_kubectl, each.take_kubectl, Lane.ALONE) for each in images),
     )
 
 
-def simulated_steps(version: str = DEFAULT_KUBERNETES) -> tuple[Step, ...]:
+def simulated_steps(version: str = DEFAULT_KUBERNETES) -> tuple[SetupStep, ...]:
     """What a simulated cluster of this Kubernetes version needs: programs only."""
     return (programs(bundles.CONTROL_PLANE, version), programs("etcd"), programs("kwok"))
 
 
-def perform(steps: Sequence[Step], console: Console | None = None, *, progress: bool = True) -> tuple[Step, ...]:
+def perform(
+    steps: Sequence[SetupStep], console: Console | None = None, *, progress: bool = True
+) -> tuple[SetupStep, ...]:
     """Do what is needed, showing each step with its elapsed time; what was done is returned, in the steps' order.
 
     `progress`: say again and again how far all of it is.
@@ -121,12 +123,12 @@ def perform(steps: Sequence[Step], console: Console | None = None, *, progress: 
     next call goes on from there.
     """
     console = console or Console(stderr=True)
-    done: list[Step] = []
-    at_work: list[Step] = []
+    done: list[SetupStep] = []
+    at_work: list[SetupStep] = []
     beside: list[Future[None]] = []
     with _Shown(console, _progress(steps) if progress else None) as shown, ThreadPoolExecutor(max_workers=1) as machine:
 
-        def do(step: Step) -> None:
+        def do(step: SetupStep) -> None:
             if any(each.done() and each.exception() is not None for each in beside):
                 return  # what the machine lacks is said at once, not after minutes of building for it
             if step.needed():
@@ -154,7 +156,7 @@ def perform(steps: Sequence[Step], console: Console | None = None, *, progress: 
     return tuple(step for step in steps if step in done)
 
 
-def programs(bundle: str, version: str | None = None, wanted: Callable[[], bool] | None = None) -> Step:
+def programs(bundle: str, version: str | None = None, wanted: Callable[[], bool] | None = None) -> SetupStep:
     """The step that builds a bundle; with `wanted`, only where that says so once all before it is done."""
 
     def needed() -> bool:
@@ -164,10 +166,10 @@ def programs(bundle: str, version: str | None = None, wanted: Callable[[], bool]
         binaries.build(bundle, version, report=report)
 
     title = f"{bundle} {version or bundles.BUNDLES[bundle].default}"
-    return Step(title, needed, do, Lane.COMPILE if wanted is None else Lane.ALONE)
+    return SetupStep(title, needed, do, Lane.COMPILE if wanted is None else Lane.ALONE)
 
 
-def _progress(steps: Sequence[Step]) -> Progress:
+def _progress(steps: Sequence[SetupStep]) -> Progress:
     """What is to be done, as far as it can be told now, with how long it took before."""
     progress, known = Progress(), durations.load()
     for step in steps:
@@ -212,7 +214,7 @@ class _Shown:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def do(self, step: Step) -> None:
+    def do(self, step: SetupStep) -> None:
         started = time.monotonic()
         if self._all is not None:
             self._all.begin(step.title)
@@ -247,7 +249,7 @@ class _Shown:
         finally:
             live.remove_task(task)
 
-    def waiting(self, at_work: Sequence[Step]) -> None:
+    def waiting(self, at_work: Sequence[SetupStep]) -> None:
         """Say what an interrupted set-up waits for: what installs is not cut, as a half-installed package is worse."""
         for step in at_work:
             if step.lane is Lane.MACHINE:

@@ -40,7 +40,7 @@ from chaos.run.incident import Replay
 from chaos.run.lab import Lab
 from chaos.run.stage import Workload
 from chaos.run.verdict import outcome_of
-from chaos.session.run import Judged, Run, claim, settle, wish_of
+from chaos.session.run import Concluded, Run, claim, settle, wish_of
 from chaos.toolkit.settings import OWN, Configuration, Settings, settings
 from chaos.workloads.web import Deployed
 
@@ -161,7 +161,7 @@ class Session:
         for step in (self.take_back_all, self.stop_recording, self.clean_up, run.close):
             self._tried(step)
         if run.journal.path.exists():  # something stayed; now that the journal is free, it is tried once more
-            self._tried(lambda: undo.undo_all(say, undo.Allowed(run=run.id)))
+            self._tried(lambda: undo.undo_all(say, undo.Permission(run=run.id)))
         self._tried(opened.claims.close)
         self.note(opened.lost)
         outcome = opened.outcome
@@ -192,7 +192,7 @@ class Session:
         options = replace(asked.options, cluster=this.cluster)
         opened = self._open = _Open(replace(asked, options=options))
         opened.test = f"suites/{suite.test}[{this}]"
-        run, judged = opened.run, Judged()
+        run, judged = opened.run, Concluded()
         try:
             with (
                 run.replaying(suite.replay, this, opened.test, conform=wish_of(options)) as lab,

@@ -18,7 +18,7 @@ ECHO = f"nc -ll -p {PORT} -e cat || nc -lk -p {PORT} -e cat"
 
 
 @dataclass(frozen=True, slots=True)
-class Echo:
+class EchoServer:
     """An echo server on one node behind a Service; its url is for the prober, echo://ADDRESS:PORT/."""
 
     node: str

@@ -17,7 +17,7 @@ from chaos.subjects.handles.promises import ECHO, existing_connections
 from chaos.subjects.identity.faults import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity
 from chaos.subjects.identity.promises import away_under_another_name, one_node_per_machine, ready_throughout
 from chaos.subjects.identity.sampler import NodeIdentities
-from chaos.workloads.pinned import Echo
+from chaos.workloads.pinned import EchoServer
 from chaos.workloads.web import Web
 
 NEEDS = (RunsContainers, NodeExec, NodeNetwork)
@@ -113,7 +113,7 @@ def _rename(lab: Lab, identity: str) -> tuple[History, tuple[str, ...], str]:
     # question here, not whether they are evicted (mass-termination).
     assert isinstance(cluster, NodeNetwork)
     assert isinstance(cluster, NodeExec)
-    echo = lab.deploy(Echo(worker))
+    echo = lab.deploy(EchoServer(worker))
     web = lab.deploy(Web(replicas=4, tolerate_for_ever=True, publish_not_ready=True))
 
     def keep_connections(history: History) -> ServiceProbes:

@@ -36,7 +36,7 @@ from chaos.subjects.handles.promises import (
 from chaos.subjects.handles.records import IN_USE, LIMIT, OPEN, TIME_WAIT, SaidTooMany
 from chaos.subjects.handles.sampler import HandleSamples, processes_of, what_the_logs_say
 from chaos.subjects.identity.promises import ready_throughout
-from chaos.workloads.pinned import Echo, Spare, ready_replicas, start_spare, stop_spare
+from chaos.workloads.pinned import EchoServer, Spare, ready_replicas, start_spare, stop_spare
 from chaos.workloads.web import Deployed, Web
 
 NEEDS = (RunsContainers, NodeExec, NodeNetwork)
@@ -93,7 +93,7 @@ def test_the_load_that_1024_handles_do_not_bear(lab: Lab) -> None:
     """
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     worker = next(n.name for n in cluster.nodes() if not n.control_plane)
-    web, echo, spare = lab.deploy(Web(replicas=4)), lab.deploy(Echo(worker)), lab.deploy(Spare(worker))
+    web, echo, spare = lab.deploy(Web(replicas=4)), lab.deploy(EchoServer(worker)), lab.deploy(Spare(worker))
     with ExitStack() as set_up:
         if lab.control == "limit-1024":
             set_up.enter_context(lab.configured(LowerHandleLimit(worker, "containerd", limit=POSTMORTEM_LIMIT)))
@@ -140,7 +140,7 @@ def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
     """
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     worker = next(n for n in cluster.nodes() if not n.control_plane)
-    web, echo, spare = lab.deploy(Web(replicas=4)), lab.deploy(Echo(worker.name)), lab.deploy(Spare(worker.name))
+    web, echo, spare = lab.deploy(Web(replicas=4)), lab.deploy(EchoServer(worker.name)), lab.deploy(Spare(worker.name))
     dns = dns_node(cluster)
     places = {"containerd": worker.name, "kubelet": worker.name}
     if lab.control is not None:

@@ -34,7 +34,7 @@ from chaos.subjects.volumes.promises import (
     same_data,
 )
 from chaos.subjects.volumes.records import LOG_READ, lines_of
-from chaos.subjects.volumes.sampler import PodLogs, SharedLogs, VolumeSamples
+from chaos.subjects.volumes.sampler import SharedLogs, VolumeSamples, WriterLogs
 from chaos.subjects.volumes.workload import (
     RECREATE,
     ROLLING_UPDATE,
@@ -222,7 +222,7 @@ def samplers(lab: Lab, writers: Sequence[Deployed]) -> tuple[Sampling, ...]:
     """What the workloads write, and who holds their volumes."""
     cluster, watch = lab.current, [watched(w) for w in writers]
     shared = not lab.means.storage_class and isinstance(cluster, SharesFolder)
-    logs = SharedLogs(folder_of(cluster)) if shared and isinstance(cluster, SharesFolder) else PodLogs(cluster)
+    logs = SharedLogs(folder_of(cluster)) if shared and isinstance(cluster, SharesFolder) else WriterLogs(cluster)
     return (lambda history: VolumeSamples(history, cluster, watch, logs),)
 
 

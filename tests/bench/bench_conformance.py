@@ -19,7 +19,7 @@ from chaos.clusters.shape import Shape
 from chaos.conformance import choice, images, runner
 from chaos.conformance.outcome import SpecOutcome
 from chaos.conformance.podlogs import PodLogs, upstreams_namespaces
-from chaos.conformance.program import Program, require
+from chaos.conformance.program import E2eProgram, require
 from chaos.conformance.spec import Spec
 from chaos.harm import load_all
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
@@ -52,7 +52,7 @@ def main(version: str, rounds: int) -> int:
             pool.close()
 
 
-def measure(program: Program, specs: tuple[Spec, ...], cluster: Cluster, work: Path, rounds: int) -> int:
+def measure(program: E2eProgram, specs: tuple[Spec, ...], cluster: Cluster, work: Path, rounds: int) -> int:
     """Each turn by its wall clock time, from the start of e2e.test to its end."""
     took: dict[str, list[float]] = {"alone": [], "ours": []}
     passed_all = True
@@ -70,7 +70,7 @@ def measure(program: Program, specs: tuple[Spec, ...], cluster: Cluster, work: P
     return 0 if ratio <= TO_REACH and passed_all else 1
 
 
-def alone(program: Program, specs: tuple[Spec, ...], cluster: Cluster, work: Path) -> int:
+def alone(program: E2eProgram, specs: tuple[Spec, ...], cluster: Cluster, work: Path) -> int:
     """e2e.test as anybody calls it; how many passed."""
     work.mkdir()
     focus = "|".join(f"{re.escape(spec.text)}$" for spec in specs)
@@ -92,7 +92,7 @@ def alone(program: Program, specs: tuple[Spec, ...], cluster: Cluster, work: Pat
     return int(found[1]) if found else 0
 
 
-def ours(program: Program, specs: tuple[Spec, ...], cluster: Cluster, work: Path) -> int:
+def ours(program: E2eProgram, specs: tuple[Spec, ...], cluster: Cluster, work: Path) -> int:
     """As pytest runs them, with the logs of their pods; how many passed."""
     outcomes: list[SpecOutcome] = []
     with PodLogs(cluster) as logs:

@@ -257,7 +257,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     mine = put_together(tmp_path)
     (mine.parent / "0123456789ab.yaml").write_text("of an earlier version")
     assert len(list(kubeconfig_files.folder().iterdir())) == 4
-    assert undo.undo_all(print, undo.Allowed()) == ()
+    assert undo.undo_all(print, undo.Permission()) == ()
     assert list(kubeconfig_files.folder().iterdir()) == [mine]
 
 

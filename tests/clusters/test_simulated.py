@@ -30,9 +30,9 @@ from chaos.clusters.base import ClusterRef
 from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.clusters.simulated.cluster import SimulatedCluster, _with_flags
 from chaos.clusters.simulated.home import (
+    ClusterRecord,
     Ports,
     Programs,
-    Record,
     _free_ports,
     bring_up,
     claim,
@@ -42,7 +42,7 @@ from chaos.clusters.simulated.home import (
     write_record,
 )
 from chaos.clusters.simulated.nodes import groups_of, lease_duration_s, manifest, parsed
-from chaos.clusters.simulated.processes import MARK, Process, adopt, kill, marked, read, start
+from chaos.clusters.simulated.processes import MARK, OwnProcess, adopt, kill, marked, read, start
 from chaos.errors import OrdealError
 from chaos.hosts.binaries import Binaries
 from chaos.hosts.command import CommandError
@@ -118,8 +118,10 @@ def test_leases_keep_kubernetes_proportion(grace_s: float, lease_s: int) -> None
 # --- the record
 
 
-def a_record(shape: Shape) -> Record:
-    return Record(shape=shape, kubernetes="1.34.4", etcd="3.6.16", kwok="0.8.0", ports=Ports(*range(10001, 10011)))
+def a_record(shape: Shape) -> ClusterRecord:
+    return ClusterRecord(
+        shape=shape, kubernetes="1.34.4", etcd="3.6.16", kwok="0.8.0", ports=Ports(*range(10001, 10011))
+    )
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -294,7 +296,7 @@ def test_flags_are_set_anew_and_others_kept() -> None:
 
 
 @pytest.fixture
-def sleeper(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
+def sleeper(tmp_path: Path) -> Iterator[tuple[OwnProcess, Path]]:
     """A process of ours that sleeps, and its record."""
     record = tmp_path / "record"
     process = start(record, ["sleep", "60"], log=tmp_path / "log", cwd=tmp_path, mark=str(tmp_path))
@@ -302,7 +304,7 @@ def sleeper(tmp_path: Path) -> Iterator[tuple[Process, Path]]:
     kill([process])
 
 
-def test_it_is_written_down_and_found_by_its_mark(sleeper: tuple[Process, Path], tmp_path: Path) -> None:
+def test_it_is_written_down_and_found_by_its_mark(sleeper: tuple[OwnProcess, Path], tmp_path: Path) -> None:
     process, record = sleeper
     assert read(record) == process
     assert marked(str(tmp_path)) == (process,)
@@ -310,7 +312,7 @@ def test_it_is_written_down_and_found_by_its_mark(sleeper: tuple[Process, Path],
     assert os.getsid(process.pid) == process.pid
 
 
-def test_it_is_stopped_and_goes_on(sleeper: tuple[Process, Path]) -> None:
+def test_it_is_stopped_and_goes_on(sleeper: tuple[OwnProcess, Path]) -> None:
     process, _ = sleeper
 
     def is_now(state: str) -> bool:
@@ -322,16 +324,16 @@ def test_it_is_stopped_and_goes_on(sleeper: tuple[Process, Path]) -> None:
     assert not process.send(signal.SIGCONT)
 
 
-def test_another_process_with_its_pid_is_left_alone(sleeper: tuple[Process, Path]) -> None:
+def test_another_process_with_its_pid_is_left_alone(sleeper: tuple[OwnProcess, Path]) -> None:
     process, _ = sleeper
-    stranger = Process(process.pid, process.started + 1)
+    stranger = OwnProcess(process.pid, process.started + 1)
     assert stranger.state() == "gone"
     assert not stranger.send(signal.SIGKILL)
     kill([stranger])
     assert process.state() == "running"
 
 
-def test_what_is_gone_is_killed_without_a_word(sleeper: tuple[Process, Path]) -> None:
+def test_what_is_gone_is_killed_without_a_word(sleeper: tuple[OwnProcess, Path]) -> None:
     process, record = sleeper
     kill([process])
     kill([process])

@@ -6,7 +6,7 @@ import pytest
 
 from chaos.conformance import choice, estimate
 from chaos.conformance.choice import CONFORMANT, EVERY, Wanted, chosen, markers, smoke
-from chaos.conformance.listing import Listed, Listing
+from chaos.conformance.listing import Listing, NumberedSpec
 from chaos.conformance.spec import Spec, id_of, spec
 from chaos.errors import OrdealError
 
@@ -28,7 +28,7 @@ def listing(texts: Sequence[str]) -> Listing:
     return Listing(
         "9.9.9",
         tuple(
-            Listed(text, ("Conformance",) if "[Conformance]" in text else (), n, "[Serial]" in text)
+            NumberedSpec(text, ("Conformance",) if "[Conformance]" in text else (), n, "[Serial]" in text)
             for n, text in enumerate(texts)
         ),
     )

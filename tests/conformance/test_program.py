@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chaos.conformance import program
-from chaos.conformance.program import Program, check_version
+from chaos.conformance.program import E2eProgram, check_version
 from chaos.errors import OrdealError
 from chaos.hosts import registry
 from chaos.hosts.command import CommandError
@@ -115,7 +115,7 @@ MARKED = (
 
 @pytest.mark.parametrize("cluster", MARKED)
 def test_a_vendors_mark_is_no_other_version(tmp_path: Path, cluster: str) -> None:
-    check_version(Program(Path("e2e.test"), "1.34.4"), cluster)
+    check_version(E2eProgram(Path("e2e.test"), "1.34.4"), cluster)
     assert program.find(cluster) is None
     program.take("1.34.4", an_engine(tmp_path, registry=True)[0])
     found = program.find(cluster)
@@ -127,11 +127,11 @@ def test_a_vendors_mark_is_no_other_version(tmp_path: Path, cluster: str) -> Non
 def test_a_release_before_the_release_is_another_version(own: str) -> None:
     assert program.plain(own) == own.removeprefix("v").partition("+")[0]
     with pytest.raises(OrdealError, match="what fails would say nothing"):
-        check_version(Program(Path("e2e.test"), "1.35.0"), own)
+        check_version(E2eProgram(Path("e2e.test"), "1.35.0"), own)
 
 
 def test_another_version_is_refused_unless_asked_for() -> None:
-    other = Program(Path("e2e.test"), "1.33.0")
+    other = E2eProgram(Path("e2e.test"), "1.33.0")
     with pytest.raises(
         OrdealError, match=r"of Kubernetes 1\.33\.0 and the cluster of v1\.34\.4.*--ordeal-conformance-version"
     ):

@@ -14,9 +14,9 @@ from chaos.clusters.way import kubeconfig, kubeconfig_files
 from chaos.conformance import api_watch, process
 from chaos.conformance.listing import Listing, listing
 from chaos.conformance.outcome import Reason, SpecOutcome, State
-from chaos.conformance.process import NotStartedError, Process, Target
-from chaos.conformance.program import Program, given
-from chaos.conformance.runner import Runner, Settings
+from chaos.conformance.process import NotStartedError, ProgramProcess, TestedCluster
+from chaos.conformance.program import E2eProgram, given
+from chaos.conformance.runner import Runner, RunnerSettings
 from chaos.conformance.spec import Spec
 from chaos.errors import OrdealError
 from tests.conformance import fake_e2e
@@ -30,11 +30,11 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
+def program(tmp_path: Path) -> E2eProgram:
     path = tmp_path / "e2e.test"
     path.write_text(f"#!{sys.executable} -S\n{Path(fake_e2e.__file__).read_text()}")
     path.chmod(0o755)
-    return Program(path, "9.9.9")
+    return E2eProgram(path, "9.9.9")
 
 
 class Api:
@@ -76,7 +76,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 def run(
-    program: Program, api: Api, tmp_path: Path, *words: str, **settings: float
+    program: E2eProgram, api: Api, tmp_path: Path, *words: str, **settings: float
 ) -> tuple[list[SpecOutcome], Listing]:
     """Run the specs whose names have one of the words; the outcomes in the order in which they came."""
     known = listing(program)
@@ -88,7 +88,7 @@ def run(
         api.kubeconfig,
         came.append,
         tmp_path / "work",
-        Settings(**{"timeout_s": 20.0, **settings}),  # type: ignore[arg-type]
+        RunnerSettings(**{"timeout_s": 20.0, **settings}),  # type: ignore[arg-type]
     ) as runner:
         runner.submit(specs)
         asked = [runner.outcome_of(spec) for spec in specs]
@@ -96,7 +96,7 @@ def run(
     return came, known
 
 
-def test_the_listing_has_every_spec_with_its_labels(program: Program) -> None:
+def test_the_listing_has_every_spec_with_its_labels(program: E2eProgram) -> None:
     known = listing(program)
     assert [s.text for s in known.specs] == [*(t for ts in fake_e2e.SPECS for t in ts), *fake_e2e.SERIAL]
     by_text = known.by_text
@@ -109,14 +109,16 @@ def test_the_listing_has_every_spec_with_its_labels(program: Program) -> None:
 
 
 def test_results_may_be_in_a_folder_that_is_named_from_here(
-    program: Program, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: E2eProgram, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     came, _ = run(program, api, Path(), "pass [")
     assert [o.state for o in came] == [State.PASSED]
 
 
-def test_a_crash_is_laid_to_the_spec_in_flight_and_the_rest_goes_on(program: Program, api: Api, tmp_path: Path) -> None:
+def test_a_crash_is_laid_to_the_spec_in_flight_and_the_rest_goes_on(
+    program: E2eProgram, api: Api, tmp_path: Path
+) -> None:
     came, _ = run(program, api, tmp_path, "pass [", "crash", "fail", "be one")
     by_name = {o.text.split(" should ")[1].removesuffix(" [Conformance]"): o for o in came}
     assert by_name["pass"].state is State.PASSED
@@ -134,7 +136,9 @@ def test_a_crash_is_laid_to_the_spec_in_flight_and_the_rest_goes_on(program: Pro
 
 
 @pytest.mark.timed
-def test_a_hang_is_laid_to_the_spec_in_flight_and_the_rest_goes_on(program: Program, api: Api, tmp_path: Path) -> None:
+def test_a_hang_is_laid_to_the_spec_in_flight_and_the_rest_goes_on(
+    program: E2eProgram, api: Api, tmp_path: Path
+) -> None:
     came, _ = run(program, api, tmp_path, "hang", "be one", timeout_s=1.5)
     hung, after = came
     assert (hung.state, hung.reason) == (State.UNKNOWN, Reason.HUNG)
@@ -142,13 +146,15 @@ def test_a_hang_is_laid_to_the_spec_in_flight_and_the_rest_goes_on(program: Prog
     assert after.state is State.PASSED
 
 
-def test_an_image_that_could_not_be_had_says_nothing_of_the_cluster(program: Program, api: Api, tmp_path: Path) -> None:
+def test_an_image_that_could_not_be_had_says_nothing_of_the_cluster(
+    program: E2eProgram, api: Api, tmp_path: Path
+) -> None:
     ((outcome),), _ = run(program, api, tmp_path, "lack")
     assert (outcome.state, outcome.reason) == (State.UNKNOWN, Reason.NO_IMAGE)
     assert "far/away:1" in outcome.message
 
 
-def test_passed_at_the_second_attempt_is_flaky(program: Program, api: Api, tmp_path: Path) -> None:
+def test_passed_at_the_second_attempt_is_flaky(program: E2eProgram, api: Api, tmp_path: Path) -> None:
     ((outcome),), _ = run(program, api, tmp_path, "once in two", retries=1)
     assert outcome.flaky
     assert not outcome.passed
@@ -157,7 +163,7 @@ def test_passed_at_the_second_attempt_is_flaky(program: Program, api: Api, tmp_p
 
 @pytest.mark.timed
 def test_a_failure_while_the_api_server_is_away_says_nothing_of_the_cluster(
-    program: Program, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: E2eProgram, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api_watch, "AWAY_FOR_S", 0.1)
     known = listing(program)
@@ -168,7 +174,7 @@ def test_a_failure_while_the_api_server_is_away_says_nothing_of_the_cluster(
         api.away = True
 
     specs = [known.specs[0], *(s for s in known.specs if "hang" in s.text)]
-    with Runner(program, known, api.kubeconfig, ended, tmp_path / "work", Settings(timeout_s=1.5)) as runner:
+    with Runner(program, known, api.kubeconfig, ended, tmp_path / "work", RunnerSettings(timeout_s=1.5)) as runner:
         runner.submit(specs)
         last = runner.outcome_of(specs[-1])
     assert came[0].passed
@@ -176,7 +182,7 @@ def test_a_failure_while_the_api_server_is_away_says_nothing_of_the_cluster(
     assert "The API server did not answer" in last.message
 
 
-def test_serial_specs_come_last_in_their_own_order(program: Program, api: Api, tmp_path: Path) -> None:
+def test_serial_specs_come_last_in_their_own_order(program: E2eProgram, api: Api, tmp_path: Path) -> None:
     came, known = run(program, api, tmp_path, "Serial", "pass [", "be t", processes=2)
     assert [known.serial(known.by_id[o.spec_id]) for o in came] == [False, False, True, True]
     assert [o.text for o in came[2:]] == fake_e2e.SERIAL
@@ -184,12 +190,12 @@ def test_serial_specs_come_last_in_their_own_order(program: Program, api: Api, t
 
 
 def test_a_program_that_does_not_start_is_given_up_and_nothing_is_called_passed(
-    api: Api, program: Program, tmp_path: Path
+    api: Api, program: E2eProgram, tmp_path: Path
 ) -> None:
     known = listing(program)
     program.path.write_text("#!/bin/sh\necho no cluster here\nexit 1\n")
     came: list[SpecOutcome] = []
-    with Runner(program, known, api.kubeconfig, came.append, tmp_path / "work", Settings()) as runner:
+    with Runner(program, known, api.kubeconfig, came.append, tmp_path / "work", RunnerSettings()) as runner:
         runner.submit(known.specs[:3])
         for spec in known.specs[:3]:
             runner.outcome_of(spec)
@@ -197,15 +203,15 @@ def test_a_program_that_does_not_start_is_given_up_and_nothing_is_called_passed(
     assert "no cluster here" in came[-1].message
 
 
-def test_a_spec_that_e2e_test_does_not_have_is_refused(program: Program, api: Api, tmp_path: Path) -> None:
+def test_a_spec_that_e2e_test_does_not_have_is_refused(program: E2eProgram, api: Api, tmp_path: Path) -> None:
     with (
-        Runner(program, listing(program), api.kubeconfig, lambda _: None, tmp_path, Settings()) as runner,
+        Runner(program, listing(program), api.kubeconfig, lambda _: None, tmp_path, RunnerSettings()) as runner,
         pytest.raises(OrdealError, match="has no spec"),
     ):
         runner.submit([Spec("x", "no such spec", (), "node")])
 
 
-def test_the_users_own_program_says_its_version(program: Program, tmp_path: Path) -> None:
+def test_the_users_own_program_says_its_version(program: E2eProgram, tmp_path: Path) -> None:
     assert given(program.path).version == "9.9.9"
     other = tmp_path / "other"
     other.write_text("#!/bin/sh\necho hello\n")
@@ -215,7 +221,7 @@ def test_the_users_own_program_says_its_version(program: Program, tmp_path: Path
 
 
 def test_e2e_test_is_handed_one_file_that_means_the_same_the_context_and_the_environment(
-    program: Program, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: E2eProgram, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
@@ -230,7 +236,7 @@ def test_e2e_test_is_handed_one_file_that_means_the_same_the_context_and_the_env
     script.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >{tmp_path}/argv\nenv >{tmp_path}/env\nexit 1\n")
     script.chmod(0o755)
     known = listing(program)
-    process = Process(Program(script, "9.9.9"), known, Target(path, context), tmp_path / "work", ())
+    process = ProgramProcess(E2eProgram(script, "9.9.9"), known, TestedCluster(path, context), tmp_path / "work", ())
     with pytest.raises(NotStartedError):
         process.run(known.specs[0], 10.0)
     argv = (tmp_path / "argv").read_text().splitlines()

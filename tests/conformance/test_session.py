@@ -8,7 +8,7 @@ import pytest
 
 from chaos.conformance.outcome import Reason, SpecOutcome, State
 from chaos.conformance.rows import row, state_of
-from chaos.conformance.session import How, Session, resumable, shown
+from chaos.conformance.session import How, SpecSession, resumable, shown
 from chaos.conformance.spec import spec
 from chaos.errors import OrdealError
 from chaos.judge.conformance import FAILED, FLAKY, LATE, LOST, NO_IMAGE, PASSED, SKIPPED
@@ -88,7 +88,7 @@ def test_a_spec_that_nobody_waits_for_any_more_is_lost_whatever_comes_later(tmp_
     def acquire() -> NoReturn:
         pytest.fail("nobody is to try again what took too long")
 
-    session = Session(How("1.34.4"), acquire, results, print, planned=planned, one_by_one=False, lock=None)
+    session = SpecSession(How("1.34.4"), acquire, results, print, planned=planned, one_by_one=False, lock=None)
     given_up = session.give_up(late, "timed out after 1 s")
     assert (given_up.state, given_up.message) == (LOST, "timed out after 1 s")
     session._logs = SimpleNamespace(take=lambda *_: ())  # type: ignore[assignment]

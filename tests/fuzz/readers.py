@@ -200,7 +200,7 @@ def took(data: bytes, folder: Path) -> object:
 def set_up(data: bytes, folder: Path) -> object:
     """What set-up has changed here."""
     _file(data, record.path())
-    return record.read() != record.Record()
+    return record.read() != record.MachineRecord()
 
 
 def simulated_cluster(data: bytes, folder: Path) -> object:

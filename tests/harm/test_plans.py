@@ -14,12 +14,12 @@ from chaos.clusters.existing import cluster as existing
 from chaos.clusters.identity import Identity, NodeIdentity
 from chaos.harm import load_all
 from chaos.harm.base import FaultError, fault, inject, plan_type, registered, undo_pending
-from chaos.harm.link import BadLinkPlan, Side
+from chaos.harm.link import BadLinkPlan, LinkEnd
 from chaos.hosts.places import journals_dir
 from chaos.record.history import History
 from chaos.record.journal import Journal, Pending, Saved, pending
 from chaos.record.records import FaultStep
-from chaos.run.undo import Allowed, undo_all
+from chaos.run.undo import Permission, undo_all
 
 load_all()
 STEPS = ("apply", "landed", "undo", "undone")
@@ -136,7 +136,7 @@ def test_undo_has_after_a_crash_what_was_planned(kind: str, path: Path, undone_w
 
 
 def test_the_nodes_in_a_plan_are_kept_as_the_machines_that_they_were(path: Path) -> None:
-    sides = (Side("w1", "eth0", ("w2", "10.0.0.0/24"), 0), Side("w3", "eth0", (), 0))
+    sides = (LinkEnd("w1", "eth0", ("w2", "10.0.0.0/24"), 0), LinkEnd("w3", "eth0", (), 0))
     found = leave(path, Stays("bad-link", BadLinkPlan(sides, 0, 1.0)), Target(MEANT))
     assert found.cluster.identity is not None
     assert [node.name for node in found.cluster.identity.nodes] == ["w1", "w2", "w3"]
@@ -205,7 +205,7 @@ def test_an_entry_that_is_no_plan_keeps_no_other_from_being_undone(
     with Journal(path) as journal:
         journal.planned("pause", target.ref, {"node": "w1"})
         journal.planned("pause", target.ref, {"node": None})
-    handled = undo_all(lambda _: None, Allowed(existing=True))
+    handled = undo_all(lambda _: None, Permission(existing=True))
     assert [one.error.partition(" (")[0] for one in handled] == [
         f"the entry 2 of the journal {path} is no plan of the fault pause",
         "",

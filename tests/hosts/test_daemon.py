@@ -14,7 +14,7 @@ from chaos.basics.waiting import eventually
 from chaos.errors import OrdealError
 from chaos.hosts import cgroups, daemon, engine, mounts, packages, preparations, ranges, record
 from chaos.hosts.command import CommandError, Output
-from chaos.hosts.record import Record
+from chaos.hosts.record import MachineRecord
 from tests.hosts.fake_docker import FakeDocker
 
 BOOT = record.boot()
@@ -43,16 +43,16 @@ def has_begun(process: "subprocess.Popen[bytes]") -> None:
     eventually(lambda: daemon._arguments(process.pid), within_s=10, what="the arguments of the process")
 
 
-def on_record(process: "subprocess.Popen[bytes]") -> Record:
-    return Record(pid=process.pid, started=record.start_ticks(process.pid) or 0, boot=BOOT)
+def on_record(process: "subprocess.Popen[bytes]") -> MachineRecord:
+    return MachineRecord(pid=process.pid, started=record.start_ticks(process.pid) or 0, boot=BOOT)
 
 
-def keep(known: Record) -> None:
+def keep(known: MachineRecord) -> None:
     record.change(lambda _: known)
 
 
 def test_the_record_is_read_back_as_it_was_written() -> None:
-    state = Record(
+    state = MachineRecord(
         7,
         8,
         BOOT,
@@ -62,7 +62,7 @@ def test_the_record_is_read_back_as_it_was_written() -> None:
         "kind",
         {"policy": "ACCEPT"},
     )
-    assert record.read() == Record()
+    assert record.read() == MachineRecord()
     keep(state)
     assert record.read() == state
 
@@ -291,7 +291,7 @@ def test_installing_needs_root_and_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(OrdealError, match="needs root; run the same command with sudo"):
         daemon.install_and_start()
-    assert record.read() == Record()
+    assert record.read() == MachineRecord()
 
 
 def test_a_range_within_a_wider_route_is_told_and_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +318,7 @@ def test_an_engine_of_another_state_folder_is_neither_ended_nor_started_again(
         try:
             has_begun(theirs)
             daemon.PID_FILE.write_text(str(theirs.pid))
-            keep(Record(routes=("10.244.0.0/16",)))
+            keep(MachineRecord(routes=("10.244.0.0/16",)))
             monkeypatch.setattr(preparations, "run", lambda *_, **__: Output(0, "", ""))
             daemon.stop()
             with pytest.raises(OrdealError, match="was started with another state folder than"):
@@ -390,15 +390,15 @@ def test_in_a_container_its_processes_make_room_for_the_engines(
         assert f"--data-root={engine.DATA_ROOT}" in (folder / "arguments").read_text()
         assert moved == [str(root)]  # on record before it was done
     assert moved[1:] == [f"back to {root}"]
-    assert record.read() == Record()
+    assert record.read() == MachineRecord()
 
 
-OF_A_START = Record(
+OF_A_START = MachineRecord(
     boot=BOOT, network="kind", forwarding={"policy": "DROP", "ip_forward": "0"}, packages=("docker.io",)
 )
 
 
-def what_stop_does(monkeypatch: pytest.MonkeyPatch, known: Record) -> tuple[list[str], list[str]]:
+def what_stop_does(monkeypatch: pytest.MonkeyPatch, known: MachineRecord) -> tuple[list[str], list[str]]:
     """Teardown with that on record: what it did to this machine's networks and packages, and what it said."""
     done: list[str] = []
     monkeypatch.setattr(daemon, "_remove_leftovers", lambda *_: done.append("leftovers"))
@@ -407,7 +407,7 @@ def what_stop_does(monkeypatch: pytest.MonkeyPatch, known: Record) -> tuple[list
     said: list[str] = []
     keep(known)
     daemon.stop(said.append)
-    assert record.read() == Record()
+    assert record.read() == MachineRecord()
     return done, said
 
 
@@ -452,7 +452,7 @@ def test_a_limit_is_set_back_only_while_it_is_as_it_was_set_here(
     monkeypatch.setattr(preparations, "sysctl_file", lambda name: tmp_path / name)
     (tmp_path / LIMIT).write_text(f"{now}\n")
     told: list[str] = []
-    preparations.take_back(Record(boot=boot, sysctls={LIMIT: "128"}), told.append)
+    preparations.take_back(MachineRecord(boot=boot, sysctls={LIMIT: "128"}), told.append)
     assert (tmp_path / LIMIT).read_text().strip() == after
     assert told == said
 
@@ -464,9 +464,9 @@ def test_a_limit_of_an_earlier_boot_goes_off_the_record_when_it_is_raised(
     monkeypatch.setattr(preparations, "sysctl_file", lambda name: tmp_path / name)
     for name in preparations.SYSCTLS:
         (tmp_path / name).write_text("256")
-    keep(Record(boot="another", sysctls={LIMIT: "128"}))
+    keep(MachineRecord(boot="another", sysctls={LIMIT: "128"}))
     preparations.prepare(engine.Engine(Path("/usr/bin/docker"), "27", ours=False))
-    assert record.read() == Record(boot=BOOT, sysctls=dict.fromkeys(preparations.SYSCTLS, "256"))
+    assert record.read() == MachineRecord(boot=BOOT, sysctls=dict.fromkeys(preparations.SYSCTLS, "256"))
 
 
 def test_a_cgroup_that_is_in_use_keeps_nothing_else_from_being_taken_back(
@@ -480,12 +480,12 @@ def test_a_cgroup_that_is_in_use_keeps_nothing_else_from_being_taken_back(
     monkeypatch.setattr(cgroups, "move_back", busy)
     monkeypatch.setattr(packages, "can_install", lambda: True)
     monkeypatch.setattr(packages, "remove", lambda names, *_: removed.extend(names))
-    keep(Record(cgroup=str(tmp_path), packages=("docker.io",)))
+    keep(MachineRecord(cgroup=str(tmp_path), packages=("docker.io",)))
     said: list[str] = []
     daemon.stop(said.append)
     assert removed == ["docker.io"]
     assert "(Device or resource busy): call teardown again later" in said[-1]
-    assert record.read() == Record(cgroup=str(tmp_path))
+    assert record.read() == MachineRecord(cgroup=str(tmp_path))
     monkeypatch.setattr(cgroups, "move_back", lambda _: None)
     daemon.stop()
-    assert record.read() == Record()
+    assert record.read() == MachineRecord()

@@ -13,7 +13,7 @@ import pytest
 from chaos.errors import OrdealError
 from chaos.hosts import engine, record
 from chaos.hosts.engine import Engine, Silence
-from chaos.hosts.record import Record
+from chaos.hosts.record import MachineRecord
 from tests.hosts.fake_docker import INFO, FakeDocker
 
 TOO_OLD = "Error response from daemon: client version 1.41 is too old. Minimum supported API version is 1.44, please"
@@ -226,7 +226,7 @@ def test_ours_is_the_one_on_our_data_of_this_machine(
     made = docker(info=f"echo '{json.dumps({**INFO, **of_this_machine, 'DockerRootDir': str(tmp_path / root)})}'")
     assert not engine.require().ours
     us = os.getpid()
-    record.change(lambda _: Record(pid=us, started=record.start_ticks(us) or 0, boot=record.boot()))
+    record.change(lambda _: MachineRecord(pid=us, started=record.start_ticks(us) or 0, boot=record.boot()))
     assert [engine.require().ours for _ in range(3)] == [ours] * 3
     calls = (made.folder / "calls").read_text().splitlines()
     assert len([each for each in calls if each.startswith("info")]) == 1
@@ -235,7 +235,7 @@ def test_ours_is_the_one_on_our_data_of_this_machine(
 def test_an_engine_that_does_not_say_whose_it_is_is_none_to_use(docker: Docker) -> None:
     docker(info=says("it hangs"))
     us = os.getpid()
-    record.change(lambda _: Record(pid=us, started=record.start_ticks(us) or 0, boot=record.boot()))
+    record.change(lambda _: MachineRecord(pid=us, started=record.start_ticks(us) or 0, boot=record.boot()))
     said = silence()
     assert said.taken
     assert "does not say whether it is the one started here" in said.why

@@ -65,13 +65,16 @@ def test_a_component_that_cannot_run_is_refused_with_the_reason(tmp_path: Path) 
 
 
 def test_the_digest_is_of_every_program_and_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs = {"kubelet": image_programs.Program(tmp_path, "aa"), "etcd": image_programs.Program(tmp_path, "bb")}
+    programs = {
+        "kubelet": image_programs.NodeProgram(tmp_path, "aa"),
+        "etcd": image_programs.NodeProgram(tmp_path, "bb"),
+    }
     copy = tmp_path / "node-image"
     shutil.copytree(RECIPE, copy)
     monkeypatch.setattr(image, "recipes", lambda: copy)
     before = image._digest(programs)
     assert image._digest(dict(reversed(programs.items()))) == before
-    assert image._digest(programs | {"kubelet": image_programs.Program(tmp_path, "cc")}) != before
+    assert image._digest(programs | {"kubelet": image_programs.NodeProgram(tmp_path, "cc")}) != before
     entrypoint = copy / "root/usr/local/bin/entrypoint"
     entrypoint.write_text(entrypoint.read_text() + "\n")
     assert image._digest(programs) != before

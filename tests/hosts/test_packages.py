@@ -7,7 +7,7 @@ import pytest
 
 from chaos.errors import OrdealError
 from chaos.hosts import packages, record
-from chaos.hosts.record import Record
+from chaos.hosts.record import MachineRecord
 
 NEW = """NOTE: This is only a simulation!
 Inst tini (0.19.0-1 Debian:12/stable [amd64])
@@ -48,7 +48,7 @@ def test_what_is_new_is_on_record_before_it_is_installed(apt: Apt, tmp_path: Pat
     copy = f"cp {record.path()} {tmp_path}/at-install"
     apt.install(f'case "$*" in *--simulate*) cat <<END\n{NEW}END\n;; *--no-remove*) {copy} ;; esac')
     packages.install(("docker.io",))
-    assert record.read() == Record(packages=("docker.io", "tini"))  # and not what was only brought up to date
+    assert record.read() == MachineRecord(packages=("docker.io", "tini"))  # and not what was only brought up to date
     assert '"tini"' in (tmp_path / "at-install").read_text()
     assert apt.calls == [
         "update -q",
@@ -60,17 +60,17 @@ def test_what_is_new_is_on_record_before_it_is_installed(apt: Apt, tmp_path: Pat
 def test_what_a_failed_install_did_not_bring_goes_off_the_record(apt: Apt) -> None:
     fails = f'case "$*" in *--simulate*) cat <<END\n{NEW}END\n;; *--no-remove*) exit 100 ;; esac'
     apt.install(fails, "echo 'tini iU '; echo 'docker.io un '")
-    record.change(lambda _: Record(packages=("maven",)))
+    record.change(lambda _: MachineRecord(packages=("maven",)))
     with pytest.raises(OrdealError, match="exited with 100"):
         packages.install(("docker.io",))
-    assert record.read() == Record(packages=("maven", "tini"))
+    assert record.read() == MachineRecord(packages=("maven", "tini"))
 
 
 def test_nothing_is_removed_for_a_package(apt: Apt) -> None:
     apt.install('case "$*" in *--simulate*) echo "Remv podman-docker [4.3.1]" ;; esac')
     with pytest.raises(OrdealError, match=r"to install docker\.io would remove podman-docker: nothing was done"):
         packages.install(("docker.io",))
-    assert record.read() == Record()
+    assert record.read() == MachineRecord()
     assert len(apt.calls) == 2
 
 

@@ -125,7 +125,7 @@ def planted(path: Path, text: str = "") -> Path:
 def of_a_cluster() -> Path:
     directory = home_of("c")
     directory.mkdir(parents=True)
-    written = simulated_home.Record(Shape(), "1.34.4", "3.6.16", "0.8.0", Ports(*range(10001, 10011)))
+    written = simulated_home.ClusterRecord(Shape(), "1.34.4", "3.6.16", "0.8.0", Ports(*range(10001, 10011)))
     write_record(directory, written)
     return directory
 
@@ -283,7 +283,7 @@ def test_only_settings_that_set_up_raises_are_set_back(tmp_path: Path, monkeypat
     victim = tmp_path / "victim"
     victim.write_text("None")  # as `now` would be of a name that is not known
     monkeypatch.setattr(preparations, "sysctl_file", lambda _: victim)
-    known = record.Record(boot=record.boot(), sysctls={"kernel.core_pattern": "|/tmp/x", str(victim): "x"})
+    known = record.MachineRecord(boot=record.boot(), sysctls={"kernel.core_pattern": "|/tmp/x", str(victim): "x"})
     said: list[str] = []
     preparations.take_back(known, said.append)
     assert victim.read_text() == "None"
@@ -295,7 +295,7 @@ def test_a_value_that_is_no_number_is_not_set_back(tmp_path: Path, monkeypatch: 
     setting = tmp_path / "setting"
     setting.write_text(str(value))
     monkeypatch.setattr(preparations, "sysctl_file", lambda _: setting)
-    preparations.take_back(record.Record(boot=record.boot(), sysctls={name: "|x"}), lambda _: None)
+    preparations.take_back(record.MachineRecord(boot=record.boot(), sysctls={name: "|x"}), lambda _: None)
     assert setting.read_text() == str(value)
-    preparations.take_back(record.Record(boot=record.boot(), sysctls={name: "128"}), lambda _: None)
+    preparations.take_back(record.MachineRecord(boot=record.boot(), sysctls={name: "128"}), lambda _: None)
     assert setting.read_text() == "128"

@@ -20,7 +20,7 @@ from chaos.hosts.command import CommandError, Output, run
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import manifests_dir
 from chaos.hosts.workload_images import choose, obstacle
-from chaos.hosts.workload_recipes import RECIPES, Artifact, Recipe, names, recipe
+from chaos.hosts.workload_recipes import RECIPES, Artifact, ImageRecipe, names, recipe
 from tests.hosts.published import DIGEST, publish
 
 REDIS = recipe("redis")
@@ -293,4 +293,4 @@ def test_a_profile_of_the_machines_mysqld_is_told_for_images_that_have_it_there(
 
 
 def test_a_recipe_names_its_option() -> None:
-    assert Recipe("mysql57", "mysqld", ("x",), "mysql:5.7").option == "--ordeal-mysql57-image"
+    assert ImageRecipe("mysql57", "mysqld", ("x",), "mysql:5.7").option == "--ordeal-mysql57-image"

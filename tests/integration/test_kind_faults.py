@@ -30,7 +30,7 @@ from chaos.record.history import History
 from chaos.record.journal import Journal
 from chaos.record.records import FaultStep
 from chaos.run.pool import Pool
-from chaos.run.undo import Allowed, forget_entry, undo_all
+from chaos.run.undo import Permission, forget_entry, undo_all
 from chaos.subjects.conforms.faults import CutPodRoutes, ScaleToZero
 from chaos.subjects.control_plane.faults import PinKubelets
 from chaos.subjects.eviction.faults import DropPriority, PlaceStaticPod
@@ -223,7 +223,7 @@ def test_an_api_server_that_only_says_it_is_the_cluster_reaches_none_of_its_node
         with Journal(journals_dir() / f"{run}.jsonl") as journal:
             for kind in faults:
                 journal.planned(kind, meant, {"node": kind_cluster.workers[0]})
-        handled = undo_all(print, Allowed(existing=True))
+        handled = undo_all(print, Permission(existing=True))
         assert len(handled) == len(faults)
         assert all("the UID of the namespace kube-system was" in each.error for each in handled)
         for number in range(1, len(faults) + 1):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from chaos.results.schema import SCHEMA_PATH
-from chaos.results.shape import Misfit, Schema, Shape
+from chaos.results.shape import Misfit, Schema, SchemaShape
 from tests.report.made import broken, outcome, results
 
 SCHEMA = json.loads(SCHEMA_PATH.read_text())
@@ -40,13 +40,13 @@ OBJECT = {"type": "object", "required": ["a"], "additionalProperties": False, "p
     ],
 )
 def test_each_word_is_kept_to(schema: Schema, fits: object, does_not: object, at: str, how: str) -> None:
-    assert Shape(schema).misfit(fits) is None
-    assert Shape(schema).misfit(does_not) == Misfit(at, how)
+    assert SchemaShape(schema).misfit(fits) is None
+    assert SchemaShape(schema).misfit(does_not) == Misfit(at, how)
 
 
 def test_a_word_that_is_not_known_is_refused() -> None:
     with pytest.raises(ValueError, match="maxItems"):
-        Shape({"items": {"properties": {"a": {"maxItems": 1}}}})
+        SchemaShape({"items": {"properties": {"a": {"maxItems": 1}}}})
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ ANYTHING = st.sampled_from(
 @given(st.data())
 def test_what_a_file_may_hold_is_judged_as_others_judge_it(content: str, data: st.DataObject) -> None:
     value = json.loads(content)
-    assert Shape(SCHEMA).misfit(value) is None
+    assert SchemaShape(SCHEMA).misfit(value) is None
     holder, key = data.draw(st.sampled_from(list(_places(value))))
     how = data.draw(st.sampled_from(["replace", "remove", "add"]))
     if how == "remove":
@@ -84,4 +84,4 @@ def test_what_a_file_may_hold_is_judged_as_others_judge_it(content: str, data: s
         holder[key] = data.draw(ANYTHING)
     else:
         holder["x"] = data.draw(ANYTHING)
-    assert (Shape(SCHEMA).misfit(value) is None) == Draft202012Validator(SCHEMA).is_valid(value)
+    assert (SchemaShape(SCHEMA).misfit(value) is None) == Draft202012Validator(SCHEMA).is_valid(value)

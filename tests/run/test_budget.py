@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.errors import OrdealError
-from chaos.run.budget import END_S, Candidate, Costs, Plan, Watch, parse, plan, span
+from chaos.run.budget import END_S, BudgetPlan, Candidate, Costs, Watch, parse, plan, span
 
 PLAIN = ("kind", "plain")
 
@@ -23,11 +23,11 @@ def pair(name: str, took_s: float = 10.0, **more: object) -> list[Candidate]:
     return [replay(name, "", took_s, **more), replay(name, "c", took_s, **more)]
 
 
-def names(made: Plan) -> list[str]:
+def names(made: BudgetPlan) -> list[str]:
     return [each.replay.test for each in made.chosen]
 
 
-def why(made: Plan) -> dict[str, str]:
+def why(made: BudgetPlan) -> dict[str, str]:
     return {each.replay.test: each.why for each in made.left_out}
 
 

@@ -84,7 +84,7 @@ def test_a_replay_of_specs_needs_their_program_of_the_clusters_version(
     told = "e2e.test of Kubernetes 1.34.4 is not built; `kube-ordeal conformance build --kubernetes 1.34.4` makes it"
     specs = replace(a_replay(), specs=True)
     assert [lacking_specs(each, "1.34.4") for each in (specs, a_replay())] == [told, ""]
-    monkeypatch.setattr(program, "find", lambda _: program.Program(tmp_path, "1.34.4", tmp_path))
+    monkeypatch.setattr(program, "find", lambda _: program.E2eProgram(tmp_path, "1.34.4", tmp_path))
     assert lacking_specs(specs, "1.34.4") == ""
 
 

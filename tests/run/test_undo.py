@@ -24,14 +24,14 @@ from chaos.hosts.places import journals_dir
 from chaos.record.history import History
 from chaos.record.journal import CLUSTER, WORKLOAD, Journal, pending
 from chaos.run import pool
-from chaos.run.undo import Allowed, Undone, forget_entry, left_on_existing, require_nothing_left, undo_all
+from chaos.run.undo import Permission, Undone, forget_entry, left_on_existing, require_nothing_left, undo_all
 from tests.fake_apiserver import FakeApiServer
 from tests.harm.made_up import SAVED, SHORT_S, Harm, Target, raises, send
 from tests.hosts.fake_docker import INFO, FakeDocker
 
 load_all()
 MEANT = Identity("u1", server="https://a:6443", nodes=(NodeIdentity("w1", "m1"),))
-TOLD = Allowed(existing=True)
+TOLD = Permission(existing=True)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def there(api: FakeApiServer, identity: Identity | None) -> ClusterRef:
     return ClusterRef(EXISTING, "theirs", str(api.kubeconfig), "fake", identity)
 
 
-def undone(allowed: Allowed = TOLD) -> tuple[Undone, ...]:
+def undone(allowed: Permission = TOLD) -> tuple[Undone, ...]:
     return undo_all(lambda _: None, allowed)
 
 
@@ -135,8 +135,8 @@ def test_on_the_cluster_that_it_was_done_to_it_is_undone_whatever_it_is_called_n
 def test_what_was_done_to_a_cluster_that_is_not_ours_stays_until_somebody_says_so(state: Path) -> None:
     with FakeApiServer(state) as api:
         leave("claim", there(api, Identity(api.uid, server=api.url)), holder="run x")
-        assert undone(Allowed()) == ()
-        assert undone(Allowed(run="20260101-000000-other")) == ()
+        assert undone(Permission()) == ()
+        assert undone(Permission(run="20260101-000000-other")) == ()
         assert left_on_existing("20260101-000000-other") == (f"claim on theirs ({api.url}) [20260101-000000-dead:1]",)
         with pytest.raises(OrdealError, match="have left on clusters that are not ours to make: claim on theirs"):
             require_nothing_left("now", "give --ordeal-undo")
@@ -150,7 +150,7 @@ def test_a_run_undoes_what_its_own_processes_left(state: Path, stem: str) -> Non
     with FakeApiServer(state) as api:
         leave("claim", there(api, Identity(api.uid)), stem, holder="run x")
         assert left_on_existing("20260101-000000-dead") == ()
-        assert [one.error for one in undone(Allowed(run="20260101-000000-dead"))] == [""]
+        assert [one.error for one in undone(Permission(run="20260101-000000-dead"))] == [""]
 
 
 def test_an_old_entry_needs_the_server_and_the_context(state: Path) -> None:
@@ -159,7 +159,7 @@ def test_an_old_entry_needs_the_server_and_the_context(state: Path) -> None:
         for allowed in (TOLD, replace(TOLD, server=api.url), replace(TOLD, server="https://b", context="fake")):
             (one,) = undone(allowed)
             assert f"`kube-ordeal undo --server {api.url} --context fake`" in one.error
-        (one,) = undone(Allowed(existing=True, server=api.url, context="fake"))
+        (one,) = undone(Permission(existing=True, server=api.url, context="fake"))
     assert not one.error
 
 
@@ -179,9 +179,9 @@ def test_an_entry_is_forgotten_by_its_name_alone(state: Path) -> None:
 def test_a_cluster_that_a_run_uses_is_not_undone_on() -> None:
     leave(CLUSTER, ClusterRef(SIMULATED, "kept", ""))
     with pool.name_held("kept"):
-        (one,) = undone(Allowed())
+        (one,) = undone(Permission())
         assert "another run uses the cluster kept now" in one.error
-    (one,) = undone(Allowed())
+    (one,) = undone(Permission())
     assert not one.error
 
 
@@ -214,7 +214,7 @@ def test_a_runs_own_claim_is_no_obstacle_to_undoing_what_its_processes_left(
         monkeypatch.setattr(pool, "attach", lambda ref: Target(ref, Identity(api.uid)))
         leave(Harm.kind, there(api, Identity(api.uid)), "20260101-000000-dead-gw1", **SAVED)
         api.lease = claimed_by("run dead")
-        assert [each.error for each in undone(Allowed(run="20260101-000000-dead"))] == [""]
+        assert [each.error for each in undone(Permission(run="20260101-000000-dead"))] == [""]
     assert harm.taken == ["undo", "undone"]
 
 
@@ -233,7 +233,7 @@ def test_on_another_container_engine_a_cluster_is_not_taken_for_gone(
     docker_client.install(info=info(now, root))
     identity = Identity("u1", engine="engine-1 /var/lib/docker", nodes=(NodeIdentity("c-worker", "", "aa" * 32),))
     leave("power-off", ClusterRef(KIND, "c", str(tmp_path / "k"), identity=identity), node="c-worker")
-    (one,) = undone(Allowed())
+    (one,) = undone(Permission())
     assert f"the cluster c was on the container engine engine-1 /var/lib/docker, and {now} {root} answers" in one.error
     assert pending(journals_dir())
 
@@ -252,7 +252,7 @@ def test_containers_that_took_the_names_of_a_clusters_nodes_are_left_alone(
     )
     identity = Identity("u1", engine="engine-1 /var/lib/docker", nodes=(NodeIdentity("c-worker", "", "aa" * 32),))
     leave(kind, ClusterRef(KIND, "c", str(config), identity=identity), node="c-worker")
-    (one,) = undone(Allowed())
+    (one,) = undone(Permission())
     assert "the node c-worker was the container aaaaaaaaaaaa, and is bbbbbbbbbbbb" in one.error
     assert pending(journals_dir())
     assert not [call for call in docker_client.calls if call.startswith(("rm", "start", "kill", "network"))]
@@ -320,7 +320,7 @@ def harm(monkeypatch: pytest.MonkeyPatch) -> Harm:
     return made
 
 
-def told(allowed: Allowed = TOLD) -> tuple[tuple[Undone, ...], list[str]]:
+def told(allowed: Permission = TOLD) -> tuple[tuple[Undone, ...], list[str]]:
     """What was handled, and what was said meanwhile."""
     said: list[str] = []
     return undo_all(said.append, allowed), said

@@ -248,7 +248,7 @@ def test_nothing_is_removed_below_which_something_is_mounted(monkeypatch: pytest
 
 def test_changes_are_what_the_record_has_now_and_had_not_before() -> None:
     changes: Callable[..., tuple[str, ...]] = setup._changes
-    before = record.Record(packages=("runc",), routes=("10.96.0.0/16",))
+    before = record.MachineRecord(packages=("runc",), routes=("10.96.0.0/16",))
     after = replace(before, pid=7, packages=("runc", "docker.io"), routes=("10.96.0.0/16", "10.244.0.0/16"))
     assert changes(before, before) == ()
     assert changes(before, after) == (

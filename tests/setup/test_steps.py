@@ -17,7 +17,7 @@ from chaos.hosts import engine, packages, parts, preparations, registry
 from chaos.hosts.command import run
 from chaos.hosts.registry import Offer
 from chaos.run import durations
-from chaos.setup.steps import Lane, Step, kind_steps, perform
+from chaos.setup.steps import Lane, SetupStep, kind_steps, perform
 from tests.hosts.fake_docker import FakeDocker
 from tests.hosts.published import DIGEST, publish
 
@@ -39,14 +39,14 @@ def meet(barrier: threading.Barrier) -> None:
     barrier.wait()
 
 
-def step(title: str, did: list[str], *, needed: bool = True, fails: Callable[[], object] | None = None) -> Step:
+def step(title: str, did: list[str], *, needed: bool = True, fails: Callable[[], object] | None = None) -> SetupStep:
     def do(report: Report) -> None:
         report(f"working on {title} [1/2]")
         if fails is not None:
             fails()
         did.append(title)
 
-    return Step(title, lambda: needed and title not in did, do)
+    return SetupStep(title, lambda: needed and title not in did, do)
 
 
 def test_what_is_needed_is_done_in_order_and_once() -> None:
@@ -99,9 +99,9 @@ def test_an_interrupt_says_what_is_waited_for() -> None:
         meet(met)
         raise KeyboardInterrupt
 
-    fetch = Step("fetch", lambda: True, install, Lane.MACHINE)
+    fetch = SetupStep("fetch", lambda: True, install, Lane.MACHINE)
     with pytest.raises(KeyboardInterrupt):
-        perform([fetch, Step("build", lambda: True, interrupt)], console)
+        perform([fetch, SetupStep("build", lambda: True, interrupt)], console)
     assert "interrupted: waiting for fetch, which is not cut" in out.getvalue()
     assert "done: fetch" in out.getvalue()
 
@@ -115,8 +115,8 @@ def test_a_terminal_is_given_one_line_a_step() -> None:
 
 
 def test_how_long_a_step_took_is_kept_whatever_its_version() -> None:
-    def step_of(title: str) -> Step:
-        return Step(title, lambda: True, lambda _: None)
+    def step_of(title: str) -> SetupStep:
+        return SetupStep(title, lambda: True, lambda _: None)
 
     perform([step_of("node image 1.34.4"), step_of("limits and routes")], plain()[0])
     perform([step_of("node image 1.36.3")], plain()[0])
@@ -134,15 +134,15 @@ def test_how_far_all_is_is_told_while_it_goes_on(monkeypatch: pytest.MonkeyPatch
     def wait(_: Report) -> None:
         eventually(lambda: "1 of 2 done | b (" in out.getvalue(), within_s=20, what="the line", every_s=0.01)
 
-    perform([Step("a", lambda: True, lambda _: None), Step("b", lambda: True, wait)], console)
+    perform([SetupStep("a", lambda: True, lambda _: None), SetupStep("b", lambda: True, wait)], console)
     assert "over in about" in out.getvalue()
 
 
 def test_what_is_fetched_goes_on_beside_what_is_compiled() -> None:
     met = threading.Barrier(2, timeout=60)  # passed only where both are under way at the same time
     console, out = plain()
-    fetch = Step("fetch", lambda: True, lambda _: meet(met), Lane.MACHINE)
-    build = Step("build", lambda: True, lambda _: meet(met))
+    fetch = SetupStep("fetch", lambda: True, lambda _: meet(met), Lane.MACHINE)
+    build = SetupStep("build", lambda: True, lambda _: meet(met))
     assert perform([fetch, build], console) == (fetch, build)
     assert {"done: fetch", "done: build"} == {
         line.split(" ", 1)[1].split(",")[0] for line in out.getvalue().splitlines() if "done" in line
@@ -161,8 +161,11 @@ def test_a_step_alone_sees_what_all_before_it_did() -> None:
         did.append("build")
         gate.set()
 
-    alone = Step("alone", lambda: "fetch" not in did, lambda _: did.append("alone"), Lane.ALONE)
-    perform([Step("fetch", lambda: True, fetch, Lane.MACHINE), Step("build", lambda: True, build), alone], plain()[0])
+    alone = SetupStep("alone", lambda: "fetch" not in did, lambda _: did.append("alone"), Lane.ALONE)
+    perform(
+        [SetupStep("fetch", lambda: True, fetch, Lane.MACHINE), SetupStep("build", lambda: True, build), alone],
+        plain()[0],
+    )
     assert did == ["build", "fetch"]
 
 
@@ -180,10 +183,10 @@ def test_steps_of_the_machine_keep_their_order_and_the_first_that_fails_ends_all
 
     steps = [
         step("a", did),
-        Step("engine", lambda: True, fail, Lane.MACHINE),
-        Step("build", lambda: True, build),
-        Step("rootfs", lambda: True, lambda _: did.append("rootfs"), Lane.MACHINE),
-        Step("image", lambda: True, lambda _: did.append("image"), Lane.ALONE),
+        SetupStep("engine", lambda: True, fail, Lane.MACHINE),
+        SetupStep("build", lambda: True, build),
+        SetupStep("rootfs", lambda: True, lambda _: did.append("rootfs"), Lane.MACHINE),
+        SetupStep("image", lambda: True, lambda _: did.append("image"), Lane.ALONE),
     ]
     with pytest.raises(OrdealError, match="failed at 'engine': no root"):
         perform(steps, plain()[0])
@@ -205,9 +208,9 @@ def test_a_build_that_fails_lets_what_is_beside_it_end_and_begins_nothing_more()
         raise OrdealError("does not compile")
 
     steps = [
-        Step("fetch", lambda: True, fetch, Lane.MACHINE),
-        Step("build", lambda: True, fail),
-        Step("more", lambda: True, lambda _: did.append("more")),
+        SetupStep("fetch", lambda: True, fetch, Lane.MACHINE),
+        SetupStep("build", lambda: True, fail),
+        SetupStep("more", lambda: True, lambda _: did.append("more")),
     ]
     with pytest.raises(OrdealError, match="failed at 'build': does not compile"):
         perform(steps, plain()[0])
@@ -217,7 +220,7 @@ def test_a_build_that_fails_lets_what_is_beside_it_end_and_begins_nothing_more()
 def test_two_lines_at_once_are_shown_in_a_terminal() -> None:
     met = threading.Barrier(2, timeout=60)
     out = io.StringIO()
-    steps = [Step(name, lambda: True, lambda _: meet(met), lane) for name, lane in LANES.items()]
+    steps = [SetupStep(name, lambda: True, lambda _: meet(met), lane) for name, lane in LANES.items()]
     perform(steps, Console(file=out, force_terminal=True, width=80))
     assert "done: fetch" in out.getvalue()
     assert "done: build" in out.getvalue()

@@ -21,7 +21,7 @@ from chaos.record.records import Blind, Sample
 from chaos.subjects.handles import sampler as handles
 from chaos.subjects.handles.records import IN_USE, LIMIT, OPEN, TIME_WAIT, DaemonProcesses, ProcessId
 from chaos.subjects.identity import sampler as identity
-from chaos.subjects.identity.records import ASKED, Machine, NodeIdentity
+from chaos.subjects.identity.records import ASKED, MachineIds, NodeMachine
 from chaos.subjects.pleg import sampler as pleg
 from chaos.subjects.pleg.records import LAST_SEEN_AGE, REPORTED_AGE, RelistStack
 
@@ -98,8 +98,8 @@ class TestIdentities:
             source.was_asked_again()
             there.remove("w1")
             source.was_asked_again()
-        machines = [Machine(machine_id=f"m-w{n}", address=f"10.0.0.{n}") for n in (1, 2)]
-        assert [(each.node, each.machine) for each in history.of(NodeIdentity)] == [
+        machines = [MachineIds(machine_id=f"m-w{n}", address=f"10.0.0.{n}") for n in (1, 2)]
+        assert [(each.node, each.machine) for each in history.of(NodeMachine)] == [
             ("w1", machines[0]), ("w2", machines[1]), ("w1", None),
         ]  # fmt: skip
         assert (values(history, ASKED)[0], values(history, ASKED)[-1]) == (2, 1)

@@ -32,8 +32,8 @@ from chaos.clusters.simulated.home import (
     LOOPBACK,
     SCHEDULER,
     SHORTCUTS,
+    ClusterRecord,
     Programs,
-    Record,
     bring_up,
     claim,
     home_of,
@@ -48,7 +48,7 @@ from chaos.clusters.simulated.home import (
 from chaos.clusters.simulated.nodes import (
     CONTROL_PLANE_GROUP,
     GROUP_LABEL,
-    Group,
+    NodeGroup,
     all_schedulable,
     create,
     groups_of,
@@ -57,7 +57,7 @@ from chaos.clusters.simulated.nodes import (
     ready_nodes,
     status,
 )
-from chaos.clusters.simulated.processes import Process
+from chaos.clusters.simulated.processes import OwnProcess
 from chaos.clusters.way import kubeconfig as kubeconfigs
 from chaos.clusters.way.client import Access, api_client
 from chaos.errors import OrdealError
@@ -141,7 +141,7 @@ class SimulatedCluster:
         self._ref = dataclasses.replace(self._ref, identity=self.identity())
 
     @cached_property
-    def _record(self) -> "Record":
+    def _record(self) -> "ClusterRecord":
         record = read_record(self._directory)
         if record is None:
             raise OrdealError(f"there is no simulated cluster {self._ref.name}: {self._directory} does not exist")
@@ -380,10 +380,10 @@ class SimulatedCluster:
 
     # --- inside: nodes
 
-    def _groups(self) -> tuple[Group, ...]:
+    def _groups(self) -> tuple[NodeGroup, ...]:
         return groups_of(self.shape)
 
-    def _group(self, name: str) -> Group:
+    def _group(self, name: str) -> NodeGroup:
         for group in self._groups():
             if group.name == name:
                 return group
@@ -391,13 +391,13 @@ class SimulatedCluster:
             f"cluster {self._ref.name} has no heartbeat group {name!r}: {', '.join(self.heartbeat_groups())}"
         )
 
-    def _kubelets(self, group: str) -> Process:
+    def _kubelets(self, group: str) -> OwnProcess:
         process = self._components.process(f"kwok-{self._group(group).name}")
         if process is None:
             raise OrdealError(f"no process was ever started for the heartbeats of {group}")
         return process
 
-    def _start_kubelets(self, group: Group, name: str = "", kubeconfig: Path | None = None) -> None:
+    def _start_kubelets(self, group: NodeGroup, name: str = "", kubeconfig: Path | None = None) -> None:
         """Start the process that sends the group's heartbeats, by default to the first API server."""
         self._components.start(
             name or f"kwok-{group.name}",

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from chaos.clusters.simulated.home import process_record, workdir
-from chaos.clusters.simulated.processes import Process, kill, read, start
+from chaos.clusters.simulated.processes import OwnProcess, kill, read, start
 from chaos.errors import OrdealError
 from chaos.hosts import trusted
 from chaos.hosts.places import state_path
@@ -24,7 +24,7 @@ class Components:
         """The folder with what they say."""
         return self.directory / "logs"
 
-    def process(self, name: str) -> Process | None:
+    def process(self, name: str) -> OwnProcess | None:
         """The process that was started last by that name; None where none ever was."""
         return read(process_record(self.directory, name))
 

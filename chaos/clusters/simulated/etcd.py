@@ -11,7 +11,7 @@ import msgspec
 import urllib3
 
 from chaos.basics.progress import silent
-from chaos.clusters.simulated.home import ETCD, ETCD_MEMBER, LOOPBACK, Programs, Record, keys_of, workdir
+from chaos.clusters.simulated.home import ETCD, ETCD_MEMBER, LOOPBACK, ClusterRecord, Programs, keys_of, workdir
 from chaos.errors import OrdealError
 from chaos.hosts.command import PRIVATE_UMASK, run
 
@@ -24,7 +24,7 @@ class Etcd:
 
     name: str
     directory: Path
-    record: Record
+    record: ClusterRecord
 
     def get(self, key: str) -> bytes:
         """The stored bytes; empty where there is no such key."""

@@ -59,7 +59,7 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ClusterRecord:
     """What is written down of a cluster before anything of it is started; `whole` once its nodes are Ready."""
 
     shape: Shape
@@ -146,13 +146,13 @@ def process_record(directory: Path, name: str) -> Path:
     return directory / "processes" / name
 
 
-def read_record(directory: Path) -> Record | None:
+def read_record(directory: Path) -> ClusterRecord | None:
     """None where there is no such directory. Raises OrdealError where there is one that we did not make."""
     if not directory.exists():
         return None
     try:
         trusted.check(directory / "cluster.json", state_path())
-        return msgspec.convert(json_file(directory / "cluster.json"), Record)
+        return msgspec.convert(json_file(directory / "cluster.json"), ClusterRecord)
     except (OSError, ValueError) as error:
         raise OrdealError(
             f"{directory} is there and is no simulated cluster of ours ({type(error).__name__}): move it away, "
@@ -160,12 +160,12 @@ def read_record(directory: Path) -> Record | None:
         ) from error
 
 
-def write_record(directory: Path, record: Record) -> None:
+def write_record(directory: Path, record: ClusterRecord) -> None:
     """Put the record into its directory."""
     place(directory / "cluster.json", json.dumps(asdict(record), indent=1))
 
 
-def claim(directory: Path, shape: Shape, programs: Programs) -> Record:
+def claim(directory: Path, shape: Shape, programs: Programs) -> ClusterRecord:
     """Make the directory, with the ports that are this cluster's from now on."""
     groups_of(shape)
     parent = directory.parent
@@ -175,7 +175,7 @@ def claim(directory: Path, shape: Shape, programs: Programs) -> Record:
             with suppress(OrdealError):  # somebody else's directory: what listens there shows as not free
                 found = read_record(other.parent)
                 taken.update(asdict(found.ports).values() if found else ())
-        record = Record(
+        record = ClusterRecord(
             shape=shape,
             kubernetes=programs.kubernetes.version,
             etcd=programs.etcd_bundle.version,
@@ -212,7 +212,7 @@ def _free_ports(count: int, taken: set[int]) -> list[int]:
     raise OrdealError(f"no {count} ports are free on {LOOPBACK} below {first_outgoing}")
 
 
-def bring_up(directory: Path, record: Record, programs: Programs, report: Callable[[str], None]) -> None:
+def bring_up(directory: Path, record: ClusterRecord, programs: Programs, report: Callable[[str], None]) -> None:
     """kwokctl makes the certificates and the kubeconfig, and starts the control plane."""
     report(f"starting a simulated control plane, Kubernetes {record.kubernetes}")
     config = directory / "kwokctl.yaml"
@@ -303,7 +303,7 @@ def _etcd_flags(directory: Path, ports: Ports) -> dict[str, dict[str, str]]:
     }
 
 
-def _kwokctl_configuration(directory: Path, record: Record, programs: Programs) -> dict[str, object]:
+def _kwokctl_configuration(directory: Path, record: ClusterRecord, programs: Programs) -> dict[str, object]:
     shape, ports = record.shape, record.ports
     of_etcd = _etcd_flags(directory, ports)
     flags = {

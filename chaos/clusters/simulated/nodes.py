@@ -34,14 +34,14 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class NodeGroup:
     """Nodes whose heartbeats one process sends."""
 
     name: str
     nodes: tuple[Placed, ...]
 
 
-def groups_of(shape: Shape) -> tuple[Group, ...]:
+def groups_of(shape: Shape) -> tuple[NodeGroup, ...]:
     """The heartbeat groups of a shape: each zone's (or the workers'), then the control plane's."""
     members: dict[str, list[Placed]] = {}
     for zone in shape.zones or (Zone("", shape.workers),):
@@ -55,7 +55,7 @@ def groups_of(shape: Shape) -> tuple[Group, ...]:
     if CONTROL_PLANE_GROUP in members:
         raise OrdealError(f"the heartbeat group {CONTROL_PLANE_GROUP} is the control plane's; give yours another name")
     members[CONTROL_PLANE_GROUP] = [Placed(CONTROL_PLANE_NODE, "")]
-    return tuple(Group(name, tuple(nodes)) for name, nodes in members.items())
+    return tuple(NodeGroup(name, tuple(nodes)) for name, nodes in members.items())
 
 
 def lease_duration_s(timers: Timers) -> int:
@@ -63,7 +63,7 @@ def lease_duration_s(timers: Timers) -> int:
     return max(4, int(timers.monitor_grace_s * 0.8))
 
 
-def manifest(group: Group, node: Placed) -> dict[str, object]:
+def manifest(group: NodeGroup, node: Placed) -> dict[str, object]:
     """The Node object of a group's node, to be POSTed; its kubelet makes it Ready."""
     system = {"os": "linux", "arch": go.goarch()}
     labels = {
@@ -109,7 +109,7 @@ def ready_nodes(client: ApiClient) -> int:
     return sum(1 for row in table["rows"] or () if row["cells"][status] == "Ready")
 
 
-def create(client: ApiClient, groups: Sequence[Group]) -> set[int]:
+def create(client: ApiClient, groups: Sequence[NodeGroup]) -> set[int]:
     """Make the nodes of those groups that are not there; returns the HTTP statuses by which some were refused.
 
     Raises OrdealError where no answer comes.

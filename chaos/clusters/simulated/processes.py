@@ -32,14 +32,14 @@ _BECOME = (
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class OwnProcess:
     """A process of ours: its pid, and its start time in clock ticks since boot (/proc/PID/stat, field 22)."""
 
     pid: int
     started: int
 
     @classmethod
-    def of(cls, pid: int) -> "Process | None":
+    def of(cls, pid: int) -> "OwnProcess | None":
         """The process that has this pid now; None where none has."""
         fields = _stat(pid)
         return None if fields is None else cls(fields.pid, fields.started)
@@ -70,7 +70,7 @@ class Process:
 
 def start(
     record: Path, argv: Sequence[str], *, log: Path, cwd: Path, mark: str, env: Mapping[str, str] | None = None
-) -> Process:
+) -> OwnProcess:
     """Start a program in a session of its own; `record` holds its pid and start time before it runs.
 
     It is no child of ours: it goes on when we end, and leaves no zombie. Raises CommandError where it can't start.
@@ -90,7 +90,7 @@ def start(
     return process
 
 
-def read(record: Path) -> Process | None:
+def read(record: Path) -> OwnProcess | None:
     """The process that a record names, alive or not; None where there is no record.
 
     Raises OrdealError where others could have written it: what it names is ended.
@@ -100,7 +100,7 @@ def read(record: Path) -> Process | None:
         fields = _parse(_line(record))
     except FileNotFoundError:
         return None
-    return None if fields is None else Process(fields.pid, fields.started)
+    return None if fields is None else OwnProcess(fields.pid, fields.started)
 
 
 def adopt(record: Path, pid: int, *, mark: str) -> bool:
@@ -115,13 +115,13 @@ def adopt(record: Path, pid: int, *, mark: str) -> bool:
     return ours
 
 
-def marked(mark: str) -> tuple[Process, ...]:
+def marked(mark: str) -> tuple[OwnProcess, ...]:
     """Every live process that carries the mark, however it was started."""
     found = []
     for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
         fields = _stat(pid)  # before its environment: a process that takes the pid later has another start time
         if fields is not None and fields.state not in "ZX" and _carries(pid, mark):
-            found.append(Process(fields.pid, fields.started))
+            found.append(OwnProcess(fields.pid, fields.started))
     return tuple(found)
 
 
@@ -132,7 +132,7 @@ def _carries(pid: int, mark: str) -> bool:
         return False
 
 
-def kill(processes: Iterable[Process]) -> None:
+def kill(processes: Iterable[OwnProcess]) -> None:
     """End processes without a word (SIGKILL), and wait until they are gone. Raises OrdealError where one stays."""
     handles: list[int] = []
     try:

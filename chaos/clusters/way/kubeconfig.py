@@ -35,7 +35,7 @@ class Extension(msgspec.Struct, frozen=True, omit_defaults=True):
     extension: Any = None
 
 
-class Cluster(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab"):
+class ClusterEntry(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab"):
     """How a cluster is reached; the names are the file's."""
 
     server: str = ""
@@ -103,7 +103,7 @@ class Context(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class _NamedCluster(msgspec.Struct, frozen=True):
     name: str = ""
-    cluster: Cluster = Cluster()
+    cluster: ClusterEntry = ClusterEntry()
 
 
 class _NamedUser(msgspec.Struct, frozen=True):
@@ -132,7 +132,7 @@ class Chosen:
     where: str
     context: str
     named: Context
-    cluster: Cluster
+    cluster: ClusterEntry
     user: User
 
     def wrong(self, what: str) -> OrdealError:
@@ -158,7 +158,7 @@ class Kubeconfig:
     where: str
     current_context: str
     contexts: Mapping[str, Context]
-    clusters: Mapping[str, Cluster]
+    clusters: Mapping[str, ClusterEntry]
     users: Mapping[str, User]
 
     @property
@@ -197,7 +197,7 @@ def read(*files: Path) -> Kubeconfig:
     """
     read_ones = [(file, _read(file)) for file in files]
     contexts: dict[str, Context] = {}
-    clusters: dict[str, Cluster] = {}
+    clusters: dict[str, ClusterEntry] = {}
     users: dict[str, User] = {}
     for file, one in read_ones:
         beside = file.absolute().parent
@@ -209,7 +209,7 @@ def read(*files: Path) -> Kubeconfig:
     return Kubeconfig(" and ".join(str(file) for file in files), current, contexts, clusters, users)
 
 
-def _wrong_cluster(cluster: Cluster) -> str:
+def _wrong_cluster(cluster: ClusterEntry) -> str:
     """What kubectl would refuse, as the end of a sentence."""
     try:
         secure = server_url(cluster.server).startswith("https://")
@@ -324,7 +324,7 @@ def _by_name(file: Path, what: str, named: Sequence[tuple[str, T]]) -> dict[str,
     return found
 
 
-def _cluster(cluster: Cluster, folder: Path) -> Cluster:
+def _cluster(cluster: ClusterEntry, folder: Path) -> ClusterEntry:
     return msgspec.structs.replace(cluster, certificate_authority=_in(folder, cluster.certificate_authority))
 
 

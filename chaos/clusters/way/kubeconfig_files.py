@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from chaos.basics.files import place
-from chaos.clusters.way.kubeconfig import Chosen, Cluster, Context, User, read
+from chaos.clusters.way.kubeconfig import Chosen, ClusterEntry, Context, User, read
 from chaos.errors import OrdealError
 from chaos.hosts import record
 from chaos.hosts.places import journals_dir, state_path
@@ -124,6 +124,6 @@ def _in_cluster(environment: Mapping[str, str]) -> Chosen | None:
         "the pod's service account",
         IN_CLUSTER,
         Context(IN_CLUSTER, IN_CLUSTER),
-        Cluster(server=server, certificate_authority=str(SERVICE_ACCOUNT / "ca.crt")),
+        ClusterEntry(server=server, certificate_authority=str(SERVICE_ACCOUNT / "ca.crt")),
         User(token_file=str(token)),
     )

@@ -3,7 +3,7 @@
 `known` says which there are; `build` makes the program of one of them.
 """
 
-from chaos.hosts.mutants.build import Built, build, built
+from chaos.hosts.mutants.build import BuiltMutant, build, built
 from chaos.hosts.mutants.known import MUTANTS, PLEG_SCALED_THRESHOLD_S, Mutant, Substitution, find
 
-__all__ = ["MUTANTS", "PLEG_SCALED_THRESHOLD_S", "Built", "Mutant", "Substitution", "build", "built", "find"]
+__all__ = ["MUTANTS", "PLEG_SCALED_THRESHOLD_S", "BuiltMutant", "Mutant", "Substitution", "build", "built", "find"]

@@ -29,7 +29,7 @@ RECORD = "build.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuiltMutant:
     """A mutant's program: where it is, and its SHA-256 in hex."""
 
     mutant: Mutant
@@ -44,7 +44,7 @@ class Built:
         return self.program
 
 
-def build(name: str, kubernetes: str | None = None, *, report: Report = silent) -> Built:
+def build(name: str, kubernetes: str | None = None, *, report: Report = silent) -> BuiltMutant:
     """The mutant's program for a Kubernetes version, built now unless the cache has it.
 
     Raises OrdealError for an unknown mutant or version, and where a substitution does not fit the version's source;
@@ -78,7 +78,7 @@ def build(name: str, kubernetes: str | None = None, *, report: Report = silent) 
     return ready
 
 
-def built(name: str, kubernetes: str | None = None) -> Built | None:
+def built(name: str, kubernetes: str | None = None) -> BuiltMutant | None:
     """The mutant's program if the cache has it; None otherwise, and where the version is neither pinned nor built."""
     mutant = find(name)
     version = _version(kubernetes)
@@ -172,7 +172,7 @@ def _compile(mutant: Mutant, version: str, tree: Path, work: Path, report: Repor
         os.fsync(write.fileno())
 
 
-def _read(mutant: Mutant, version: str, digest: str) -> Built | None:
+def _read(mutant: Mutant, version: str, digest: str) -> BuiltMutant | None:
     """What was built; None where it is missing or has another size than when it was built.
 
     Raises OrdealError where others could have written it.
@@ -185,6 +185,6 @@ def _read(mutant: Mutant, version: str, digest: str) -> Built | None:
         record = json_file(directory / RECORD)
         if program.stat().st_size != record["size_bytes"]:
             return None
-        return Built(mutant, version, program, str(record["sha256"]))
+        return BuiltMutant(mutant, version, program, str(record["sha256"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

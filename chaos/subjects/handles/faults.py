@@ -17,7 +17,7 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
-from chaos.subjects.handles.sampler import Process, processes_of
+from chaos.subjects.handles.sampler import DaemonProcess, processes_of
 from chaos.subjects.handles.units import FOR_S, HANDLES_MOST, no_unit, start_unit, stop_unit, unit_runs
 
 DAEMONS = ("containerd", "kubelet", "kube-proxy", "coredns")
@@ -355,7 +355,7 @@ class SocketStorm:
         return not unit_runs(cluster, saved.node, STORM)
 
 
-def _daemon(cluster: _Reached, node: str, daemon: str) -> tuple[Process, ...]:
+def _daemon(cluster: _Reached, node: str, daemon: str) -> tuple[DaemonProcess, ...]:
     # CoreDNS is a pod like others: where it runs on a control plane, it can be harmed without harm to that.
     ready_worker(cluster, node, f"{daemon} is not harmed there", or_control_plane=daemon == "coredns")
     if daemon not in DAEMONS:
@@ -366,7 +366,7 @@ def _daemon(cluster: _Reached, node: str, daemon: str) -> tuple[Process, ...]:
     return found
 
 
-def _now(cluster: _Reached, saved: LowerHandleLimitPlan) -> tuple[Process, ...]:
+def _now(cluster: _Reached, saved: LowerHandleLimitPlan) -> tuple[DaemonProcess, ...]:
     return processes_of(cluster, saved.node, [saved.daemon])
 
 

@@ -60,7 +60,7 @@ true
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class DaemonProcess:
     """A daemon's process: its start time in ticks tells it from a later one of the same pid."""
 
     daemon: str
@@ -71,7 +71,7 @@ class Process:
     hard: int
 
 
-def processes_of(cluster: NodeExec, node: str, daemons: Sequence[str]) -> tuple[Process, ...]:
+def processes_of(cluster: NodeExec, node: str, daemons: Sequence[str]) -> tuple[DaemonProcess, ...]:
     """The processes of these programs on the node, those in its containers too. Raises CommandError."""
     said = cluster.node_exec(node, ["sh", "-c", LISTING, "sh", *daemons], timeout_s=15)
     return _parsed(said.out)
@@ -123,12 +123,12 @@ class HandleSamples:
             self._history.add(Sample(at, TIME_WAIT, self._node, int(waiting[0])))
 
 
-def _parsed(listing: str) -> tuple[Process, ...]:
+def _parsed(listing: str) -> tuple[DaemonProcess, ...]:
     found = []
     for line in listing.splitlines():
         daemon, *numbers = line.split()
         if len(numbers) == 5:  # fewer where it ended while it was looked at
-            found.append(Process(daemon, *map(int, numbers)))
+            found.append(DaemonProcess(daemon, *map(int, numbers)))
     return tuple(found)
 
 

@@ -7,7 +7,7 @@ from chaos.judge.base import Invariant, Judgement, held, promise, unknown, viola
 from chaos.judge.sight import WHOLE, unseen
 from chaos.record.history import History
 from chaos.record.records import Blind, NodeChange, Sample
-from chaos.subjects.identity.records import ASKED, GAP_S, Machine, NodeIdentity
+from chaos.subjects.identity.records import ASKED, GAP_S, MachineIds, NodeMachine
 
 DUPLICATE, NOT_READY, STILL_READY = "duplicate", "not-ready", "still-ready"
 
@@ -24,10 +24,10 @@ def one_node_per_machine(*, gap_s: float = GAP_S) -> Invariant:
         asked = [s.at for s in history.of(Sample) if s.name == ASKED]
         if not asked:
             return unknown("nobody asked the Nodes which machine they stand for")
-        seen = history.of(NodeIdentity)
-        now: dict[str, Machine] = {}
+        seen = history.of(NodeMachine)
+        now: dict[str, MachineIds] = {}
         before: set[frozenset[str]] = set()
-        found: dict[frozenset[str], tuple[NodeIdentity, tuple[str, ...]]] = {}
+        found: dict[frozenset[str], tuple[NodeMachine, tuple[str, ...]]] = {}
         for each in seen:
             if each.machine is None:
                 now.pop(each.node, None)
@@ -55,7 +55,7 @@ def one_node_per_machine(*, gap_s: float = GAP_S) -> Invariant:
         gaps = [(a, b) for a, b in pairwise(asked) if b - a > gap_s]
         if gaps:
             a, b = gaps[0]
-            blind = [x for x in history.of(Blind) if x.source == NodeIdentity.kind and x.at <= b and x.until >= a]
+            blind = [x for x in history.of(Blind) if x.source == NodeMachine.kind and x.at <= b and x.until >= a]
             return unknown(f"the Nodes were not asked from {a:.1f} s to {b:.1f} s", blind)
         heard = {each.node for each in seen}
         unasked = [c for c in history.of(NodeChange) if c.name not in heard]

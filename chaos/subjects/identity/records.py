@@ -14,7 +14,7 @@ _GONE = "gone"
 NAMES = {"machine_id": "machine id", "system_uuid": "system UUID", "provider_id": "provider id", "address": "address"}
 
 
-class Machine(msgspec.Struct, frozen=True, omit_defaults=True, rename=NAMES):
+class MachineIds(msgspec.Struct, frozen=True, omit_defaults=True, rename=NAMES):
     """What a Node says of its machine; empty where it says nothing."""
 
     machine_id: str = ""
@@ -22,7 +22,7 @@ class Machine(msgspec.Struct, frozen=True, omit_defaults=True, rename=NAMES):
     provider_id: str = ""
     address: str = ""
 
-    def shared_with(self, other: "Machine") -> tuple[str, ...]:
+    def shared_with(self, other: "MachineIds") -> tuple[str, ...]:
         """What is the same in both, as one says it."""
         return tuple(
             name for field, name in NAMES.items() if (own := getattr(self, field)) and own == getattr(other, field)
@@ -30,14 +30,14 @@ class Machine(msgspec.Struct, frozen=True, omit_defaults=True, rename=NAMES):
 
 
 @record
-class NodeIdentity(msgspec.Struct, frozen=True, gc=False):
+class NodeMachine(msgspec.Struct, frozen=True, gc=False):
     """What a Node says of its machine from now on; None where the Node is gone."""
 
     kind: ClassVar[str] = "node-identity"
     version: ClassVar[int] = 1
     at: Seconds
     node: str
-    machine: Machine | None
+    machine: MachineIds | None
 
     @property
     def object(self) -> str:
@@ -47,5 +47,5 @@ class NodeIdentity(msgspec.Struct, frozen=True, gc=False):
         return _GONE if self.machine is None else msgspec.json.encode(self.machine).decode()
 
     @classmethod
-    def of_observation(cls, old: Observation) -> "NodeIdentity":
-        return cls(old.at, old.subject, None if old.seen == _GONE else msgspec.json.decode(old.seen, type=Machine))
+    def of_observation(cls, old: Observation) -> "NodeMachine":
+        return cls(old.at, old.subject, None if old.seen == _GONE else msgspec.json.decode(old.seen, type=MachineIds))

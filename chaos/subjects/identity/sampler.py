@@ -12,7 +12,7 @@ from chaos.clusters.way.client import raw_get
 from chaos.record.history import History
 from chaos.record.records import Sample
 from chaos.record.sampler import Gap, Sampler
-from chaos.subjects.identity.records import ASKED, GAP_S, Machine, NodeIdentity
+from chaos.subjects.identity.records import ASKED, GAP_S, MachineIds, NodeMachine
 
 EVERY_S = 0.5
 FIRST_WITHIN_S = 30.0
@@ -23,8 +23,8 @@ class NodeIdentities:
 
     def __init__(self, history: History, client: Callable[[], ApiClient]) -> None:
         self._history, self._client = history, client
-        self._known: dict[str, Machine] = {}
-        self._gap = Gap(history, NodeIdentity.kind, late_after_s=GAP_S)
+        self._known: dict[str, MachineIds] = {}
+        self._gap = Gap(history, NodeMachine.kind, late_after_s=GAP_S)
         self._sampling = ExitStack()
 
     def __enter__(self) -> Self:
@@ -44,19 +44,19 @@ class NodeIdentities:
         items: list[Any] = msgspec.json.decode(raw_get(client, "/api/v1/nodes"))["items"]
         seen = {item["metadata"]["name"]: _machine(item) for item in items}
         for name in self._known.keys() - seen.keys():
-            self._history.add(NodeIdentity(at, name, None))
+            self._history.add(NodeMachine(at, name, None))
         for name, machine in seen.items():
             if self._known.get(name) != machine:
-                self._history.add(NodeIdentity(at, name, machine))
+                self._history.add(NodeMachine(at, name, machine))
         self._known = seen
         self._gap.seen(at)
-        self._history.add(Sample(at, ASKED, NodeIdentity.kind, len(seen)))
+        self._history.add(Sample(at, ASKED, NodeMachine.kind, len(seen)))
 
 
-def _machine(node: Any) -> Machine:
+def _machine(node: Any) -> MachineIds:
     info = node["status"].get("nodeInfo") or {}
     addresses = [a["address"] for a in node["status"].get("addresses") or () if a["type"] == "InternalIP"]
-    return Machine(
+    return MachineIds(
         machine_id=info.get("machineID") or "",
         system_uuid=info.get("systemUUID") or "",
         provider_id=node["spec"].get("providerID") or "",

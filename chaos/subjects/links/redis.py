@@ -93,7 +93,7 @@ class Redis:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class RedisServer:
     """One server: its pod, the node that it is on, its address."""
 
     name: str
@@ -105,8 +105,8 @@ class Member:
 class Shard:
     """A master and its replica when the cluster was made, and a hash tag whose keys are theirs."""
 
-    master: Member
-    replica: Member
+    master: RedisServer
+    replica: RedisServer
     tag: str
 
 
@@ -122,15 +122,15 @@ class _Seen:
     slots: tuple[tuple[int, int], ...]
 
 
-def members(deployed: Deployed) -> tuple[Member, ...]:
+def members(deployed: Deployed) -> tuple[RedisServer, ...]:
     """The servers, by node, then by name."""
-    found = [Member(p.metadata.name, p.spec.node_name or "", p.status.pod_ip or "") for p in deployed.pods()]
+    found = [RedisServer(p.metadata.name, p.spec.node_name or "", p.status.pod_ip or "") for p in deployed.pods()]
     return tuple(sorted(found, key=lambda m: (m.node, m.name)))
 
 
 def form_cluster(deployed: Deployed) -> None:
     """Make masters of the first member on each node, and give each a replica on the next node. Raises OrdealError."""
-    by_node: dict[str, list[Member]] = {}
+    by_node: dict[str, list[RedisServer]] = {}
     for member in members(deployed):
         by_node.setdefault(member.node, []).append(member)
     placed = [found for found in by_node.values() if len(found) == 2]
@@ -145,7 +145,7 @@ def form_cluster(deployed: Deployed) -> None:
         identity = _cli(deployed, master, "cluster", "myid").strip()
         _cli(deployed, replica, "cluster", "meet", master.address, str(PORT))
 
-        def follows(identity: str = identity, replica: Member = replica) -> bool:
+        def follows(identity: str = identity, replica: RedisServer = replica) -> bool:
             return _cli(deployed, replica, "cluster", "replicate", identity).strip() == "OK"
 
         what = f"{replica.name} to know {master.name} and follow it"
@@ -268,7 +268,7 @@ def commands_processed(deployed: Deployed) -> int:
     return sum(int(value) for name, _, value in lines if name == "total_commands_processed")
 
 
-def _cli(deployed: Deployed, member: Member, *words: str, timeout_s: float = 20.0) -> str:
+def _cli(deployed: Deployed, member: RedisServer, *words: str, timeout_s: float = 20.0) -> str:
     """What redis-cli says in a member's pod. Raises CommandError where it fails."""
     with deployed.cluster.api() as client:
         return exec_in_pod(client, deployed.namespace, member.name, ["redis-cli", *words], timeout_s=timeout_s).out

@@ -11,7 +11,7 @@ from chaos.record.history import History
 from chaos.record.records import Observation, Sample, Writes
 from chaos.subjects.links.promises import CLUSTER
 from chaos.subjects.links.records import WHOLE, NotWhole
-from chaos.subjects.links.redis import PORT, Member, Shard, broken, members, shards
+from chaos.subjects.links.redis import PORT, RedisServer, Shard, broken, members, shards
 from chaos.workloads.web import Deployed
 from chaos.writers.client import Writing, ask
 from chaos.writers.ranges import numbers_in
@@ -70,7 +70,7 @@ class CheckedShards:
             read_back(self._history, self._deployed, self._shards)
 
 
-def addresses(there: list[Member]) -> list[list[object]]:
+def addresses(there: list[RedisServer]) -> list[list[object]]:
     """As the client wants them."""
     return [[m.address, PORT] for m in there]
 

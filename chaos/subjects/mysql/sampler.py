@@ -18,7 +18,7 @@ from chaos.subjects.mysql.records import OFFSET, RUNNING, NotFollowing
 from chaos.subjects.mysql.workload import (
     PORT,
     USER,
-    Member,
+    DatabaseMember,
     ask_member,
     behind,
     data_path,
@@ -59,7 +59,7 @@ class DiskSamples:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._sampling.close()
 
-    def _ask(self, answers: Answers, member: Member) -> None:
+    def _ask(self, answers: Answers, member: DatabaseMember) -> None:
         size_bytes = float(answers.ask(data_path(member, self._folder), within_s=20).split()[0])
         self._history.add(Sample(self._history.now(), DISK_USE, member.name, size_bytes))
 

@@ -190,7 +190,7 @@ class MySQL:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class DatabaseMember:
     """A member's pod as the API shows it now. `uid` is the pod's, which names its folder on the node."""
 
     name: str
@@ -200,10 +200,10 @@ class Member:
     ready: bool
 
 
-def members(deployed: Deployed) -> tuple[Member, ...]:
+def members(deployed: Deployed) -> tuple[DatabaseMember, ...]:
     """The members that have a pod, by name."""
     found = [
-        Member(
+        DatabaseMember(
             pod.metadata.name,
             pod.metadata.uid,
             pod.spec.node_name or "",
@@ -241,7 +241,7 @@ def ask_members(deployed: Deployed, statements: Sequence[str]) -> dict[str, list
     return ask_hosts(deployed.cluster, deployed.namespace, deployed.name, hosts, statements)
 
 
-def ask_member(deployed: Deployed, member: Member, statements: Sequence[str]) -> list[list[list[object]]]:
+def ask_member(deployed: Deployed, member: DatabaseMember, statements: Sequence[str]) -> list[list[list[object]]]:
     """Run the statements on one member; each one's rows. Raises OrdealError where it can't be asked."""
     hosts = {member.name: member.address}
     return ask_hosts(deployed.cluster, deployed.namespace, deployed.name, hosts, statements)[member.name]
@@ -340,7 +340,7 @@ def kind_of_replication(deployed: Deployed) -> str:
     return f"MySQL {version}, one source and two replicas, asynchronous, by GTIDs; {group}"
 
 
-def data_path(member: Member, storage: str = "") -> str:
+def data_path(member: DatabaseMember, storage: str = "") -> str:
     """Where the member's data is on its node; `storage`: the folder of its volume, where it has one."""
     return storage or f"/var/lib/kubelet/pods/{member.uid}/volumes/kubernetes.io~empty-dir/{DATA_VOLUME}"
 

@@ -38,7 +38,7 @@ _LINE = re.compile(r"(\d+) (\S+) (\S+) (\d+) ([\d.]+) (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchedVolume:
     """A workload that writes into a volume: its name, its namespace, its PersistentVolume's name."""
 
     workload: str
@@ -51,7 +51,7 @@ class Logs(Protocol):
 
     every_s: float
 
-    def read(self, watched: Watched, offset: int) -> tuple[int, bytes]:
+    def read(self, watched: WatchedVolume, offset: int) -> tuple[int, bytes]:
         """The size in bytes of the log now, and what is in it from the offset on. Raises OrdealError, OSError."""
         ...
 
@@ -71,7 +71,7 @@ class SharedLogs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def read(self, watched: Watched, offset: int) -> tuple[int, bytes]:
+    def read(self, watched: WatchedVolume, offset: int) -> tuple[int, bytes]:
         with (self._folder / watched.volume / "log").open("rb") as log:
             size = log.seek(0, 2)
             log.seek(min(offset, size))
@@ -81,7 +81,7 @@ class SharedLogs:
         return uptime_s - (time.clock_gettime(time.CLOCK_BOOTTIME) - history.now())
 
 
-class PodLogs:
+class WriterLogs:
     """Logs read through a pod that has the volume, which any cluster allows; the nodes' clocks must agree with ours.
 
     Where no container of the workload runs there is nobody who could write, nor anybody to read for us.
@@ -92,7 +92,7 @@ class PodLogs:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    def read(self, watched: Watched, offset: int) -> tuple[int, bytes]:
+    def read(self, watched: WatchedVolume, offset: int) -> tuple[int, bytes]:
         with self._cluster.api() as client:
             pods: Any = k8s.CoreV1Api(client).list_namespaced_pod(
                 watched.namespace, label_selector=f"{WORKLOAD_LABEL}={watched.workload}"
@@ -123,7 +123,7 @@ class VolumeSamples:
     While a log can't be read there is a Blind "written:WORKLOAD": complete where all was read later.
     """
 
-    def __init__(self, history: History, cluster: Cluster, watched: Sequence[Watched], logs: Logs) -> None:
+    def __init__(self, history: History, cluster: Cluster, watched: Sequence[WatchedVolume], logs: Logs) -> None:
         self._history, self._cluster, self._watched, self._logs = history, cluster, tuple(watched), logs
         self._with_locks = rbd_lock.serves(cluster)
         self._followers = {each.workload: _Follower(history, each, logs) for each in watched}
@@ -171,7 +171,7 @@ def _is_ready(pod: Any) -> bool:
 class _Follower:
     """Follows one log to its end, again and again."""
 
-    def __init__(self, history: History, watched: Watched, logs: Logs) -> None:
+    def __init__(self, history: History, watched: WatchedVolume, logs: Logs) -> None:
         self.lines = 0
         self._history, self._watched, self._logs = history, watched, logs
         self._offset, self._latest, self._said_at = 0, 0.0, float("-inf")
@@ -211,7 +211,9 @@ class _Follower:
         self.lines += 1
 
 
-def holders(cluster: Cluster, watched: Sequence[Watched], *, with_locks: bool) -> Mapping[str, tuple[Holder, ...]]:
+def holders(
+    cluster: Cluster, watched: Sequence[WatchedVolume], *, with_locks: bool
+) -> Mapping[str, tuple[Holder, ...]]:
     """Who holds the volume of each workload now, in order. Raises OrdealError, ApiException."""
     locks = rbd_lock.locks(cluster) if with_locks else {}
     with cluster.api() as client:

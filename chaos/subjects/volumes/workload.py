@@ -12,7 +12,7 @@ from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import is_ready
 from chaos.errors import OrdealError
-from chaos.subjects.volumes.sampler import Watched
+from chaos.subjects.volumes.sampler import WatchedVolume
 from chaos.workloads.base import create, creating, manifest
 from chaos.workloads.web import Deployed
 
@@ -83,13 +83,13 @@ def check_class(cluster: Cluster, name: str) -> None:
         )
 
 
-def watched(deployed: Deployed) -> Watched:
+def watched(deployed: Deployed) -> WatchedVolume:
     """The workload with its PersistentVolume. Raises OrdealError where its claim is not bound."""
     with deployed.cluster.api() as client:
         claim: Any = k8s.CoreV1Api(client).read_namespaced_persistent_volume_claim(CLAIM, deployed.namespace)
     if not claim.spec.volume_name:
         raise OrdealError(f"the claim {CLAIM} of {deployed.name} has no volume")
-    return Watched(deployed.name, deployed.namespace, str(claim.spec.volume_name))
+    return WatchedVolume(deployed.name, deployed.namespace, str(claim.spec.volume_name))
 
 
 def writing_on(deployed: Deployed) -> str:

@@ -11,7 +11,7 @@ from chaos.clusters.base import ClusterRef, Node
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
 from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit, SocketStorm
-from chaos.subjects.handles.sampler import Process
+from chaos.subjects.handles.sampler import DaemonProcess
 from tests.harm.journalled import through_the_journal
 
 WORKER = Node("worker", control_plane=False, ready="True", address="172.18.0.3", zone="", taints=())
@@ -22,7 +22,7 @@ class FakeNode:
 
     ref = ClusterRef("fake", "fake", "")
 
-    def __init__(self, *processes: Process) -> None:
+    def __init__(self, *processes: DaemonProcess) -> None:
         self.processes = {p.pid: p for p in processes}
         self.there = [WORKER, replace(WORKER, name="control-plane", control_plane=True, address="172.18.0.2")]
         self.said: list[Sequence[str]] = []
@@ -51,13 +51,13 @@ class FakeNode:
         return Output(0, "", "")
 
 
-CONTAINERD = Process("containerd", 131, 500, 40, 20000, 20000)
+CONTAINERD = DaemonProcess("containerd", 131, 500, 40, 20000, 20000)
 
 
 @pytest.fixture
 def node() -> Any:
     made = FakeNode(
-        CONTAINERD, Process("coredns", 7, 50, 13, 20000, 20000), Process("coredns", 8, 51, 15, 20000, 20000)
+        CONTAINERD, DaemonProcess("coredns", 7, 50, 13, 20000, 20000), DaemonProcess("coredns", 8, 51, 15, 20000, 20000)
     )
     assert isinstance(made, NodeExec)
     return made
@@ -95,7 +95,7 @@ def test_undo_leaves_another_process_of_the_same_pid_alone(node: Any) -> None:
     harm = LowerHandleLimit("worker", "containerd", limit=1024)
     saved = planned(harm, node)
     harm.apply(node, saved)
-    node.processes[131] = Process("containerd", 131, 90_000, 30, 4096, 4096)
+    node.processes[131] = DaemonProcess("containerd", 131, 90_000, 30, 4096, 4096)
     harm.undo(node, saved)
     assert harm.undone(node, saved)
     assert node.processes[131].soft == 4096

@@ -4,18 +4,18 @@ from chaos.judge.base import Verdict, judge
 from chaos.record.records import Blind, NodeChange, Sample
 from chaos.record.registry import Record
 from chaos.subjects.identity.promises import away_under_another_name, one_node_per_machine, ready_throughout
-from chaos.subjects.identity.records import ASKED, Machine, NodeIdentity
+from chaos.subjects.identity.records import ASKED, MachineIds, NodeMachine
 from tests.judge.histories import fault, history, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
 
 
-def says(at: float, node: str, machine: str, address: str, provider: str = "") -> NodeIdentity:
-    return NodeIdentity(at, node, Machine(machine, machine, provider, address))
+def says(at: float, node: str, machine: str, address: str, provider: str = "") -> NodeMachine:
+    return NodeMachine(at, node, MachineIds(machine, machine, provider, address))
 
 
 def asked(until: float, every_s: float = 0.5) -> list[Record]:
-    return [Sample(round(i * every_s, 3), ASKED, NodeIdentity.kind, 2.0) for i in range(int(until / every_s) + 1)]
+    return [Sample(round(i * every_s, 3), ASKED, NodeMachine.kind, 2.0) for i in range(int(until / every_s) + 1)]
 
 
 def node(at: float, name: str, ready: str = "True", change: str = "modified") -> NodeChange:
@@ -49,11 +49,11 @@ def test_one_identifier_is_enough() -> None:
 
 
 def test_a_node_that_took_the_place_of_one_that_is_gone_is_no_duplicate() -> None:
-    assert of_machines(NodeIdentity(4.0, "a", None), says(5.0, "c", "m1", "10.0.0.1")) is HELD
+    assert of_machines(NodeMachine(4.0, "a", None), says(5.0, "c", "m1", "10.0.0.1")) is HELD
 
 
 def test_a_duplicate_that_went_again_still_counts() -> None:
-    assert of_machines(says(5.0, "c", "m1", "10.0.0.1"), NodeIdentity(6.0, "c", None)) is VIOLATED
+    assert of_machines(says(5.0, "c", "m1", "10.0.0.1"), NodeMachine(6.0, "c", None)) is VIOLATED
 
 
 def test_copied_machines_that_were_alike_before_do_not_count() -> None:

@@ -17,9 +17,9 @@ from chaos.subjects.volumes import pool as rbd_lock
 from chaos.subjects.volumes import sampler as volumes
 from chaos.subjects.volumes.pool import Lock
 from chaos.subjects.volumes.records import LOG_READ, HeldBy, Holder, Torn, Written, lines_of
-from chaos.subjects.volumes.sampler import PodLogs, SharedLogs, VolumeSamples, Watched
+from chaos.subjects.volumes.sampler import SharedLogs, VolumeSamples, WatchedVolume, WriterLogs
 
-WATCHED = Watched("recreate", "ns", "pvc-1")
+WATCHED = WatchedVolume("recreate", "ns", "pvc-1")
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_holders_are_recorded_when_they_change(log: Path, holders: dict[str, tup
 
 
 class Cluster:
-    """What PodLogs asks: the pods that are there, and a log that is read in one of them."""
+    """What WriterLogs asks: the pods that are there, and a log that is read in one of them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *pods: Any) -> None:
         self.log, self.asked = b"", list[str]()
@@ -154,27 +154,27 @@ class TestThroughAPod:
         cluster: Any = Cluster(monkeypatch, pod("a"))
         cluster.log = line(1).encode() + line(2).encode()
         first = len(line(1))
-        assert PodLogs(cluster).read(WATCHED, first) == (len(cluster.log), cluster.log[first:])
+        assert WriterLogs(cluster).read(WATCHED, first) == (len(cluster.log), cluster.log[first:])
 
     def test_one_that_is_ready_is_asked_and_none_of_a_node_that_is_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lost, going = pod("lost", ready=False, created=9), pod("going", going=True, created=9)
         cluster: Any = Cluster(monkeypatch, lost, pod("here"), going, pod("waits", runs=False, created=9))
-        PodLogs(cluster).read(WATCHED, 0)
+        WriterLogs(cluster).read(WATCHED, 0)
         assert cluster.asked == ["here"]
 
     def test_where_none_runs_nobody_writes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         cluster: Any = Cluster(monkeypatch, pod("waits", runs=False))
-        assert PodLogs(cluster).read(WATCHED, 42) == (42, b"")
+        assert WriterLogs(cluster).read(WATCHED, 42) == (42, b"")
 
     @pytest.mark.usefixtures("holders")
     def test_whatever_goes_wrong_is_a_gap_and_is_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         cluster: Any = Cluster(monkeypatch, pod("a"))
         cluster.log = line(1).encode()
-        logs, history = PodLogs(cluster), History()
+        logs, history = WriterLogs(cluster), History()
         monkeypatch.setattr(logs, "every_s", 0.01)
         refused, asked = [False], logs.read
 
-        def read(watched: Watched, offset: int) -> tuple[int, bytes]:
+        def read(watched: WatchedVolume, offset: int) -> tuple[int, bytes]:
             if refused[0]:
                 refused[0] = False
                 raise ValueError("the API server is away")
