@@ -153,7 +153,9 @@ def inject(
     """
     lacking = missing(cluster, harm.needs)
     if lacking:
-        raise FaultError(f"{harm.kind} needs a cluster with {', '.join(lacking)}; {cluster.ref.kind} has it not")
+        raise FaultError(
+            f"{harm.kind} needs a cluster with {', '.join(lacking)}; a {cluster.ref.kind} cluster does not have it"
+        )
     now = _same(cluster)
     saved = harm.plan(cluster)
     written = _written(harm, saved)

@@ -112,7 +112,7 @@ class Recorder:
         goals: dict[str, int] = {}
         for stream in self._streams:
             try:
-                goals[stream.source] = stream.aim()
+                goals[stream.source] = stream.begin_catch_up()
             except Exception:  # noqa: BLE001  (it does not answer: asking for the next resource would only take time)
                 break
 
@@ -125,7 +125,7 @@ class Recorder:
         for stream in self._streams:
             goal = goals.get(stream.source)
             seen = goal is not None and stream.reached(goal)
-            stream.at_ease()
+            stream.end_catch_up()
             all_seen = all_seen and seen
             self._history.add(Sample(asked, IN_SYNC, stream.source, float(seen)))
         return all_seen
@@ -145,10 +145,10 @@ class Recorder:
                     continue  # it refused, so it is there
                 self._connection.drop_idle()
                 for stream in self._streams:
-                    stream.doubt(sent, f"the API server does not answer: {brief(error)}")
+                    stream.not_answered(sent, f"the API server does not answer: {brief(error)}")
             else:
                 for stream in self._streams:
-                    stream.reassure(sent)
+                    stream.answered(sent)
 
     def _end(self) -> None:
         self._stop.set()

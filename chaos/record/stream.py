@@ -89,17 +89,17 @@ class Stream:
             self._must_list = True
         self._cut(why)
 
-    def reassure(self, at: float) -> None:
+    def answered(self, at: float) -> None:
         """The API server answered a question that was sent `at`."""
         if self._answer is not None:
             self._heard = max(self._heard, at)
 
-    def doubt(self, since: float, why: str) -> None:
+    def not_answered(self, since: float, why: str) -> None:
         """The API server did not answer what was sent at `since`; nothing heard since then: break off."""
         if self._heard < since:
             self._cut(why)
 
-    def aim(self) -> int:
+    def begin_catch_up(self) -> int:
         """The version that shows, once it is reached, that nothing until now is missing; asked by a consistent read.
 
         From here on bookmarks are asked for often. Where there are none, the goal is the newest version of any object.
@@ -118,7 +118,7 @@ class Stream:
         with self._lock:
             return not self._must_list and self._blind_since is None and int(self._position or 0) >= goal
 
-    def at_ease(self) -> None:
+    def end_catch_up(self) -> None:
         self._goal = 0
 
     @property

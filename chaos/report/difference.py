@@ -14,7 +14,7 @@ ALPHA = 0.02
 ALPHA_WELCH = 0.05
 RELEVANT = 0.20  # a part of the base's mean
 RESAMPLES = (
-    9_999  # up to 7 repeats of each (3,432 ways to divide them) every way is tried, beyond that this many by lot
+    9_999  # up to 7 repeats of each (3,432 ways to divide them) every way is tried, beyond that this many at random
 )
 SEED = 20181029
 LEAST = 2  # repeats of each side without which there is no spread
@@ -27,7 +27,7 @@ class Change(StrEnum):
 
     BETTER = "better"
     SAME = "same"
-    NOISE = "noise"  # it looks worse by what would matter, but so do divisions of the repeats by lot
+    NOISE = "noise"  # it looks worse by what would matter, but so do random divisions of the repeats
     CANT_TELL = "can't tell"
     REGRESSED = "regressed"
 
@@ -46,7 +46,7 @@ class Measured:
 class Difference:
     """What is known about a figure. Means are over the repeats that have it.
 
-    `p`: how often a division of the same repeats by lot shows, in any figure, a change so clear. `seen_from`: the
+    `p`: how often a random division of the same repeats shows, in any figure, a change so clear. `seen_from`: the
     change that would have been called a regression, in the figure's unit; None where no change would have been.
     """
 

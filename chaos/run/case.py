@@ -92,5 +92,5 @@ def why_not(replay: Replay, choice: str) -> str:
     provider = PROVIDERS.get(choice)
     lacking = [need.__name__ for need in replay.needs if provider is not None and not issubclass(provider, need)]
     if lacking:
-        return f"{replay.incident.id} needs {', '.join(lacking)}, which {choice} clusters have not"
+        return f"{replay.incident.id} needs {', '.join(lacking)}, which {choice} clusters do not have"
     return f"this replay of {replay.incident.id} is made for {' and '.join(replay.on)} clusters"

@@ -108,15 +108,15 @@ class Lab:
         """The cluster in use. Raises OrdealError before the suite asked for one."""
         return self.stage.current
 
-    def use_up(self, why: str, version: str) -> None:
-        """As Stage.use_up; `version` is the Kubernetes version that the cluster has then.
+    def change_for_good(self, why: str, version: str) -> None:
+        """As Stage.change_for_good; `version` is the Kubernetes version that the cluster has then.
 
         Raises LacksAbilityError for an existing cluster; CantConformError where specs are to be run after it, and there
         is no e2e.test of that version.
         """
         self.stage.refuse_existing(why)
         self.conforming.check(version)
-        self.stage.use_up(why)
+        self.stage.change_for_good(why)
 
     @contextmanager
     def apart(self, tag: str) -> Iterator["Lab"]:
@@ -132,7 +132,7 @@ class Lab:
         finally:
             self.histories.extend(lab.histories)
             self.evidence.extend(lab.evidence)
-            lab.stage.forget_workloads()
+            lab.stage.leave_workloads_to_their_cluster()
             pool.close()
 
     @property
@@ -255,7 +255,7 @@ class Lab:
             with inject(fault, self.current, self.means.journal, history, not_landed=not_landed) as saved:
                 yield saved
         except NotUndoneError as error:
-            self.stage.spoil(str(error))
+            self.stage.do_not_reuse(str(error))
             raise
 
     def take_evidence(self, of: str, *, since_wall: float, nodes: Sequence[str] = ()) -> None:

@@ -74,7 +74,7 @@ class Pool:
             return held.cluster
         began = time.monotonic()
         for other in list(self._held):  # of any kind: an idle control plane takes a third of a core from the next
-            self.discard(other)
+            self.take_down(other)
         if kind_of == EXISTING:
             cluster = self._existing(shape)
             self._held[kind_of] = _Held(cluster, shape, None, None)
@@ -93,10 +93,10 @@ class Pool:
         """Whether the user named the node image: then it says which version its clusters have."""
         return bool(self._wishes.kind_image)
 
-    def use_up(self, kind_of: str) -> None:
+    def change_for_good(self, kind_of: str) -> None:
         """The cluster of that kind is about to become another one for good: journalled as one to delete, kept or not.
 
-        Whoever does that discards it at the end; where they are killed before, what they leave is taken down.
+        Whoever does that takes it down at the end; where they are killed before, what they leave is taken down.
         """
         held = self._held[kind_of]
         if held.entry is None and kind_of != EXISTING:
@@ -108,7 +108,7 @@ class Pool:
         wishes = replace(self._wishes, name=f"{self._wishes.name or 'ordeal'}-{tag}", keep=False)
         return Pool(wishes, self._journal, self._run, lambda _: None)
 
-    def discard(self, kind_of: str) -> None:
+    def take_down(self, kind_of: str) -> None:
         """Take down the cluster of that kind, if there is one and it is not to be kept."""
         held = self._held.pop(kind_of, None)
         if held is None:
@@ -126,21 +126,21 @@ class Pool:
         """Somebody else has the machine alone: take down the clusters that are idle here, but for those to be kept."""
         for kind_of, held in list(self._held.items()):
             if held.entry is not None:
-                self.discard(kind_of)
+                self.take_down(kind_of)
 
-    def spoiled(self, kind_of: str) -> None:
+    def do_not_reuse(self, kind_of: str) -> None:
         """The cluster did not come back to what it was: no other incident may meet it."""
         held = self._held.get(kind_of)
         if held is not None and held.entry is None and self._wishes.keep and kind_of != EXISTING:
             # A kept cluster is only worth keeping while it is sound. Journalled: a deletion can be cut short too.
             held.entry = self._journal.planned(CLUSTER, held.cluster.ref, {})
-        self.discard(kind_of)
+        self.take_down(kind_of)
 
     def close(self) -> None:
         """Take down all that is ours and not to be kept. Every one is tried; the first error is raised at the end."""
         with ExitStack() as stack:
             for kind_of in list(self._held):
-                stack.callback(self.discard, kind_of)
+                stack.callback(self.take_down, kind_of)
 
     def _new(self, kind_of: str, shape: Shape) -> _Held:
         self._made += 1

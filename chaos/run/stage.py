@@ -70,7 +70,7 @@ class Stage:
         self._turn = means.turn
         self._cluster: Cluster | None = None
         self._deployed: list[tuple[Cluster, str, int]] = []  # with its namespace and its entry in the journal
-        self._abandoned, self._spoiled = False, ""
+        self._interrupted, self._not_again = False, ""
 
     def cluster(self, shape: Shape) -> Cluster:
         """The cluster of that shape, made where there is none. Raises OrdealError, LacksAbilityError."""
@@ -81,7 +81,9 @@ class Stage:
             self._cluster = self._means.pool.acquire(self.cluster_kind, shape)
         lacking = missing(self._cluster, self._story.needs)
         if lacking:
-            raise LacksAbilityError(f"{self._story.incident.id} needs {', '.join(lacking)}, which this cluster has not")
+            raise LacksAbilityError(
+                f"{self._story.incident.id} needs {', '.join(lacking)}, which this cluster does not have"
+            )
         containers = self.cluster_kind == EXISTING and isinstance(self._cluster, NodePower)  # of this machine
         if self._declared is not None and containers:
             why = lacking_part(self._declared, made=False) or lacking_image(self._declared, self._means.images)
@@ -152,24 +154,24 @@ class Stage:
         """The version of the clusters that are made, as the user asked for it."""
         return self._means.pool.kubernetes
 
-    def use_up(self, why: str) -> None:
+    def change_for_good(self, why: str) -> None:
         """This replay makes another cluster of the current one, and nothing can take that back. `why` says by what.
 
         So it is journalled as one to delete, also where it was to be kept, and goes at the replay's end. Raises
-        LacksAbilityError for an existing cluster: it is not ours to use up.
+        LacksAbilityError for an existing cluster: it is not ours to change for good.
         """
         self.refuse_existing(why)
-        self._means.pool.use_up(self.cluster_kind)
-        self.spoil(why)
+        self._means.pool.change_for_good(self.cluster_kind)
+        self.do_not_reuse(why)
 
     def refuse_existing(self, why: str) -> None:
-        """Raises LacksAbilityError for an existing cluster: it is not ours to use up."""
+        """Raises LacksAbilityError for an existing cluster: it is not ours to change for good."""
         if self.cluster_kind == EXISTING:
             raise LacksAbilityError(f"{why}, which can't be taken back: it takes a cluster of its own")
 
-    def spoil(self, why: str) -> None:
+    def do_not_reuse(self, why: str) -> None:
         """No other replay may have this cluster, if it is ours to delete: it goes when this one is over."""
-        self._spoiled = self._spoiled or why
+        self._not_again = self._not_again or why
 
     def deploy(self, workload: Workload) -> Deployed:
         """Put a workload on the cluster and wait until it is Ready. It is removed after the replay.
@@ -248,14 +250,14 @@ class Stage:
             raise
         self.remove_workloads()
 
-    def forget_workloads(self) -> None:
+    def leave_workloads_to_their_cluster(self) -> None:
         """They go with their cluster, which is about to be deleted and has an entry of its own in the journal."""
         while self._deployed:
             self._means.journal.undone(self._deployed.pop()[2])
 
-    def abandon(self) -> None:
+    def interrupted(self) -> None:
         """The run was interrupted: a cluster of ours is to be deleted as it is, without waiting for anything."""
-        self._abandoned = True
+        self._interrupted = True
 
     def clean_up(self, left: str) -> None:
         """Remove what was deployed; a cluster that is not sound afterwards is not used again. `left`: what upstream's
@@ -266,7 +268,7 @@ class Stage:
         finally:
             if self._turn is not None:
                 if self._turn.alone and not self.alone_again:
-                    self._means.pool.discard(self.cluster_kind)  # it would go on beside whoever is next
+                    self._means.pool.take_down(self.cluster_kind)  # it would go on beside whoever is next
                 if not (self._turn.alone and self.alone_again):
                     self._turn.give_back()
 
@@ -275,7 +277,7 @@ class Stage:
         if cluster is None:
             return
         ours = self.cluster_kind != EXISTING
-        why = ("the run was interrupted" if self._abandoned else self._spoiled) if ours else ""
+        why = ("the run was interrupted" if self._interrupted else self._not_again) if ours else ""
         if why or left:
             self._give_up(cluster, why or left)
             return
@@ -292,5 +294,5 @@ class Stage:
     def _give_up(self, cluster: Cluster, why: str) -> None:
         self._means.report(f"cluster {cluster.ref.name} is not used again: {why}")
         if self.cluster_kind != EXISTING:
-            self.forget_workloads()
-        self._means.pool.spoiled(self.cluster_kind)
+            self.leave_workloads_to_their_cluster()
+        self._means.pool.do_not_reuse(self.cluster_kind)

@@ -194,10 +194,10 @@ def _spec_session(request: pytest.FixtureRequest) -> "Iterator[tuple[SpecSession
         ) as session:
             yield session, ""
         if request.session.exitstatus == pytest.ExitCode.INTERRUPTED:
-            run.pool.spoiled(kind)  # a cluster of ours goes as it is, without waiting for anything
+            run.pool.do_not_reuse(kind)  # a cluster of ours goes as it is, without waiting for anything
         elif not session.clean:
             run.report("what specs made did not go from the cluster")
-            run.pool.spoiled(kind)
+            run.pool.do_not_reuse(kind)
     finally:
         if run.turn is not None:
             run.turn.give_back()

@@ -193,7 +193,7 @@ class Run:
         except FAILURES as error:
             problem = told(error)
         except KeyboardInterrupt as error:
-            lab.stage.abandon()
+            lab.stage.interrupted()
             stays = "".join(f"; {each}" for each in beneath(error) if isinstance(each, FaultError))
             if not is_nothing_else(error):
                 judged.outcome = self._conclude(lab, test, f"the run was interrupted{stays}")

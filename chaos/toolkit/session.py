@@ -166,7 +166,7 @@ class Session:
         self.note(opened.lost)
         outcome = opened.outcome
         if outcome is not None:
-            outcome = told = self._unless_spoiled(outcome)
+            outcome = told = self._unless_failed(outcome)
             self._tried(lambda: run.results.add(told, instead=True))  # that of a replay is there already
         elif opened.lab is not None:
             self._tried(lambda: run.results.skip(opened.test, "nothing was to be judged"))
@@ -344,7 +344,7 @@ class Session:
             self.note(f"the verdict was asked for while {', '.join(self.in_place)} was in place")
         if opened is not None and opened.lab is not None:
             opened.outcome = self._concluded()
-        return None if opened is None or opened.outcome is None else self._unless_spoiled(opened.outcome)
+        return None if opened is None or opened.outcome is None else self._unless_failed(opened.outcome)
 
     def clean_up(self) -> None:
         """Remove workloads, and delete the cluster that was made for this run, unless it is to be kept and is sound.
@@ -366,7 +366,7 @@ class Session:
             if options.keep_cluster:
                 stack.callback(lab.clean_up)
             else:
-                lab.stage.forget_workloads()  # they go with their cluster
+                lab.stage.leave_workloads_to_their_cluster()  # they go with their cluster
 
     @property
     def _opened(self) -> _Open:
@@ -377,7 +377,7 @@ class Session:
     def _concluded(self) -> Outcome:
         return outcome_of(self.lab, self._opened.test, self.problem)
 
-    def _unless_spoiled(self, outcome: Outcome) -> Outcome:
+    def _unless_failed(self, outcome: Outcome) -> Outcome:
         if not self.problem or (outcome.verdict is Verdict.UNKNOWN and self._opened.lab is None):
             return outcome  # as it is: of a replay that is unknown the outcome tells why
         return replace(outcome, verdict=Verdict.UNKNOWN, passed=False, why=self.problem)

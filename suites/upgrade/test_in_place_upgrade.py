@@ -76,7 +76,7 @@ def test_a_cluster_is_upgraded_while_it_serves(lab: Lab) -> None:
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     if cluster.kubernetes != lab.stage.kubernetes:  # the user named a node image of another version
         versions = _versions(lab, cluster.kubernetes)
-    lab.use_up(f"{cluster.ref.name} is upgraded from {cluster.kubernetes} to {versions[-1]}", versions[-1])
+    lab.change_for_good(f"{cluster.ref.name} is upgraded from {cluster.kubernetes} to {versions[-1]}", versions[-1])
     assert isinstance(cluster, NodeExec)
     assert isinstance(cluster, BringsVersions)
     lab.fact("upgrade", " -> ".join((cluster.kubernetes, *versions)))

@@ -86,7 +86,7 @@ def main(rounds: int) -> None:
 
 def by_us(pool: Pool, said: list[tuple[float, str]]) -> Made:
     """A new cluster from the pool, every node Ready and CoreDNS serving. It stays until the next one is made."""
-    pool.discard(KIND)
+    pool.take_down(KIND)
     said.clear()
     began = time.monotonic()
     pool.acquire(KIND, SHAPE)
@@ -97,7 +97,7 @@ def by_us(pool: Pool, said: list[tuple[float, str]]) -> Made:
 
 def by_kind(pool: Pool, journal: Journal) -> Made:
     """The same cluster by `kind create cluster --wait`, of the same image and config; it is deleted again."""
-    pool.discard(KIND)
+    pool.take_down(KIND)
     setup = ready.kind_setup(DEFAULT_KUBERNETES)
     name = f"bench-by-kind-{uuid.uuid4().hex[:4]}"
     home = home_of(name)

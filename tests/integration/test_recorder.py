@@ -25,7 +25,7 @@ def cluster(pool: Pool) -> Iterator[SimulatedCluster]:
     made = pool.acquire(SIMULATED, Shape(workers=0, zones=(Zone("a", 50),)))
     assert isinstance(made, SimulatedCluster)
     yield made
-    pool.discard(SIMULATED)
+    pool.take_down(SIMULATED)
 
 
 def listed(cluster: SimulatedCluster, resource: str) -> dict[str, str]:

@@ -209,7 +209,7 @@ def test_the_oldest_packages_that_are_allowed_do(index: Path, tmp_path: Path) ->
         where = ("--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(api.kubeconfig))
         said = oldest.run("kube-ordeal", "run", "suites/node/test_pleg_churn.py", *where, "--ordeal-no-controls", "-rs")
     assert "the cluster is that of the context" in said
-    assert "which this cluster has not" in said
+    assert "which this cluster does not have" in said
 
 
 def test_pipx_installs_on_the_newest_python(by_pipx: Environment) -> None:

@@ -149,7 +149,7 @@ class Forged:
         return next(each for each in self.replays if each["test"] == RECORDED[name].nodeid)
 
     def any_replay(self, *, hardened: bool | None = None, findings: int = 1) -> dict[str, Any]:
-        """One of them, by lot, with at least so many findings."""
+        """One of them, at random, with at least so many findings."""
         fits = [r for r in self.replays if len(r["invariants"]) >= findings]
         return self.random.choice([r for r in fits if hardened is None or (r["variant"] == "hardened") is hardened])
 

@@ -400,7 +400,7 @@ def test_no_mutation_is_verified(seed: int, bundle: Path, tmp_path: Path) -> Non
 
 
 def _with_argument(forged: Forged, *kinds: type) -> dict[str, Any]:
-    """A finding with an argument of one of those types, by lot, of a replay that is hardened."""
+    """A finding with an argument of one of those types, at random, of a replay that is hardened."""
     findings = [f for r in forged.replays if r["variant"] == "hardened" for f in r["invariants"]]
     return forged.random.choice([f for f in findings if any(isinstance(v, kinds) for v in f["arguments"].values())])
 

@@ -87,7 +87,7 @@ def test_a_cluster_whose_harm_stays_is_not_used_again_though_its_nodes_are_ready
     monkeypatch.setattr(module, "inject", partial(inject, landing_within_s=SHORT_S, undone_within_s=SHORT_S))
     monkeypatch.setattr(evidence, "collect", lambda *_, **__: ())
     with Journal(tmp_path / "run.jsonl") as journal:
-        lab, _ = made(tmp_path, pool=SimpleNamespace(spoiled=spoiled.append), journal=journal)
+        lab, _ = made(tmp_path, pool=SimpleNamespace(do_not_reuse=spoiled.append), journal=journal)
         lab.stage._cluster = SimpleNamespace(ref=ClusterRef(SIMULATED, "c", ""), nodes=list)
         with pytest.raises(FaultError), how(lab, Harm(does)):
             pass

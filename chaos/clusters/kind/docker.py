@@ -230,7 +230,7 @@ def unpause(name: str) -> None:
 def free_address(name: str) -> str:
     """An IPv4 address of the container's network that no container has, from the end of its range.
 
-    Raises OrdealError where the engine takes no wishes in this network: it was made without a subnet of its own.
+    Raises OrdealError where no address can be chosen in this network: it was made without a subnet of its own.
     """
     container = inspect(name)
     network = container.network
