@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
-from chaos.judge.nodes import tainted_s
 from chaos.judge.sight import Span, names, never_landed, unseen
+from chaos.judge.taint_rates import tainted_s
 from chaos.record.history import History, Window
 from chaos.record.records import ClusterEvent, NodeChange, PodChange
 

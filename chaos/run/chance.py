@@ -7,8 +7,8 @@ that takes depends on what happened to the cluster before (Timers.eviction_deadl
 from collections.abc import Sequence
 
 from chaos.clusters.shape import Timers
-from chaos.judge.nodes import tainted_s
 from chaos.judge.pods import nothing_terminated
+from chaos.judge.taint_rates import tainted_s
 from chaos.record.history import History, Window
 from chaos.run.lab import Lab
 

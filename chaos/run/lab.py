@@ -26,13 +26,13 @@ from chaos.record.recorder import Recorder
 from chaos.record.records import FaultStep, Observation, Phase
 from chaos.results.results import Row
 from chaos.run.case import Case
-from chaos.run.conforming import CantConformError, Conforming
 from chaos.run.incident import Replay
 from chaos.run.judging import Judging
 from chaos.run.live import Now
 from chaos.run.means import Means
 from chaos.run.profile import Profile
 from chaos.run.promised import Conditions, Register, beginning
+from chaos.run.specs_around import CantRunSpecsError, SpecsAround
 from chaos.run.stage import LacksAbilityError, Stage, Workload
 from chaos.run.steady import probes_of, start_on_workers, wait_steady
 from chaos.workloads.web import Deployed
@@ -86,7 +86,7 @@ class Lab:
             cluster=this.cluster,
             profile=means.profile.name,
         )
-        self.conforming = Conforming(wish, directory, means.report, self._beginning)
+        self.specs = SpecsAround(wish, directory, means.report, self._beginning)
         self._history: History | None = None
         self._recorder: Recorder | None = None
         self._began = time.monotonic()
@@ -111,11 +111,11 @@ class Lab:
     def change_for_good(self, why: str, version: str) -> None:
         """As Stage.change_for_good; `version` is the Kubernetes version that the cluster has then.
 
-        Raises LacksAbilityError for an existing cluster; CantConformError where specs are to be run after it, and there
-        is no e2e.test of that version.
+        Raises LacksAbilityError for an existing cluster; CantRunSpecsError where specs are to be run after it, and
+        there is no e2e.test of that version.
         """
         self.stage.refuse_existing(why)
-        self.conforming.check(version)
+        self.specs.check(version)
         self.stage.change_for_good(why)
 
     @contextmanager
@@ -240,7 +240,7 @@ class Lab:
         history = self._history
         nodes = tuple(nodes) or tuple(n.name for n in self.current.nodes())
         since_wall = time.time()
-        with self.conforming.during(fault, self.current, history, self.deploy):
+        with self.specs.during(fault, self.current, history, self.deploy):
             self.phase("fault", fault.kind)
             why = partial(self._evidence_of_failure, fault.kind, since_wall, nodes)
             with self._injected(fault, history, why) as saved:
@@ -404,39 +404,39 @@ class Lab:
         Raises LacksAbilityError where they can't be run here, OrdealError for what is wrong before the first spec.
         """
         self.phase("conform", when)
-        self.conforming.wish = Wish()
+        self.specs.wish = Wish()
         try:
-            return self.conforming.run(self.current, when, history)
-        except CantConformError as error:
+            return self.specs.run(self.current, when, history)
+        except CantRunSpecsError as error:
             raise LacksAbilityError(str(error)) from error
 
     def conform_after(self) -> None:
         """The story is told: run the specs that were wished after it, and judge by them. Raises OrdealError where the
         suite's mark declares a promise that was not judged.
         """
-        conforming = self.conforming
+        specs = self.specs
         if self.stage.used is None:
-            conforming.not_run = conforming.not_run or "the replay leaves no cluster to run them on"
+            specs.not_run = specs.not_run or "the replay leaves no cluster to run them on"
         self._conform(AFTER)
-        for history, invariant in conforming.judged_by():
+        for history, invariant in specs.judged_by():
             self.expect(history, invariant)
-        path = conforming.close()
+        path = specs.close()
         if path is not None:
             self.histories.append(path)
-        if conforming.not_run and conforming.wish.rounds:
-            self.fact(CONFORMANCE, f"{NOT_RUN}{conforming.not_run}")
+        if specs.not_run and specs.wish.rounds:
+            self.fact(CONFORMANCE, f"{NOT_RUN}{specs.not_run}")
         self._judging.check_complete()
 
     def _conform(self, when: str) -> None:
-        if self.conforming.due(when):
+        if self.specs.due(when):
             self.phase("conform", when)
-            self.conforming.around(self.current, when)
+            self.specs.around(self.current, when)
 
     # --- the end
 
     def clean_up(self) -> None:
         """Remove what was deployed; a cluster that is not sound afterwards is not used again."""
-        self.stage.clean_up(self.conforming.left)
+        self.stage.clean_up(self.specs.left)
 
     @property
     def duration_s(self) -> float:

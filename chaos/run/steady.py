@@ -8,7 +8,7 @@ from chaos.record.history import History
 from chaos.record.probing import ServiceProbes, steady
 from chaos.record.records import Observation, Sample
 from chaos.run.stage import LacksAbilityError
-from chaos.workloads.starter import start_pod
+from chaos.workloads.probe_pod import start_pod
 from chaos.workloads.web import Deployed
 
 STEADY_WITHIN_S = 300.0  # ends by what is seen, and is as long as the slowest machine needs

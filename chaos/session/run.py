@@ -182,9 +182,9 @@ class Run:
                 for each in around:
                     stack.enter_context(each)
                 yield
-                told_s, specs = lab.duration_s, len(lab.conforming.results)
+                told_s, specs = lab.duration_s, len(lab.specs.results)
                 lab.conform_after()
-                if len(lab.conforming.results) > specs:
+                if len(lab.specs.results) > specs:
                     judged.specs_s = lab.duration_s - told_s
         except (LeftOutError, LacksAbilityError, pytest.skip.Exception) as error:
             self.results.skip(test, str(error))
@@ -211,7 +211,7 @@ class Run:
 
     def _conclude(self, lab: Lab, test: str, problem: str) -> Outcome:
         outcome = outcome_of(lab, test, problem)
-        self.results.add_specs([replace(each, test=test) for each in lab.conforming.results])
+        self.results.add_specs([replace(each, test=test) for each in lab.specs.results])
         self.results.add(outcome)
         self.report(f"=== {outcome.id}: {outcome.verdict}, {'passed' if outcome.passed else 'FAILED'}: {outcome.why}")
         return outcome

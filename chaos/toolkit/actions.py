@@ -233,7 +233,7 @@ def run_specs(when: str = AFTER) -> dict[str, str]:
     if when not in {BEFORE, AFTER}:
         raise OrdealError(f"specs can be run {BEFORE} or {AFTER} the harm, not {when!r}")
     SESSION.lab.run_specs(when, SESSION.history)
-    return {each.spec: each.state for each in SESSION.lab.conforming.results if each.round == when}
+    return {each.spec: each.state for each in SESSION.lab.specs.results if each.round == when}
 
 
 # --- what is measured beside, until stop_recording

@@ -13,9 +13,9 @@ from chaos.errors import OrdealError
 from chaos.harm.heartbeats import StopHeartbeats
 from chaos.harm.program import SwapProgram
 from chaos.hosts import mutants
-from chaos.judge import conformance, data, nodes, pods
+from chaos.judge import conformance, data, pods, taint_rates
 from chaos.judge.base import Invariant
-from chaos.judge.nodes import ZoneState
+from chaos.judge.taint_rates import ZoneState
 from chaos.subjects.control_plane.faults import PinKubelets
 from chaos.subjects.handles.faults import PORTS, SocketStorm
 from chaos.subjects.identity import promises as identity
@@ -215,7 +215,7 @@ def no_container_restarted(workload: str = "web", only_where_containers_run: boo
 @said
 def still_conforms(before: bool = True) -> Invariant:
     """The specs are those of run_specs. before: false where they were only run after the harm."""
-    return conformance.still_conforms(SESSION.lab.conforming.names, before=before)
+    return conformance.still_conforms(SESSION.lab.specs.names, before=before)
 
 
 @said
@@ -241,13 +241,13 @@ def disk_use_bounded(limit_bytes: int, members: Sequence[str] = ("mysql-0", "mys
 @said
 def taints_within_rate(zone: str, state: ZoneState) -> Invariant:
     """state: normal, large-partial, small-partial, full, all-full. Judged while heartbeats were stopped."""
-    return nodes.taints_within_rate(zone, state, documented=_documented(), fault=StopHeartbeats.kind)
+    return taint_rates.taints_within_rate(zone, state, documented=_documented(), fault=StopHeartbeats.kind)
 
 
 @said
 def terminations_within_rate(zone: str, state: ZoneState) -> Invariant:
     """state: normal, large-partial, small-partial, full, all-full. Judged while heartbeats were stopped."""
-    return nodes.terminations_within_rate(zone, state, documented=_documented(), fault=StopHeartbeats.kind)
+    return taint_rates.terminations_within_rate(zone, state, documented=_documented(), fault=StopHeartbeats.kind)
 
 
 @said
@@ -255,7 +255,7 @@ def taints_taken_back(within_periods: int = 3) -> Invariant:
     """The time is so many of the node monitor's periods. Judged while heartbeats were stopped."""
     documented = _documented()
     within_s = within_periods * documented.monitor_period_s
-    return nodes.taints_taken_back(documented=documented, within_s=within_s, fault=StopHeartbeats.kind)
+    return taint_rates.taints_taken_back(documented=documented, within_s=within_s, fault=StopHeartbeats.kind)
 
 
 def _documented() -> Timers:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from chaos.clusters.abilities import Heartbeats
 from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.harm.heartbeats import StopHeartbeats
-from chaos.judge.nodes import ZoneState, taints_taken_back, taints_within_rate, terminations_within_rate
 from chaos.judge.pods import nothing_terminated
+from chaos.judge.taint_rates import ZoneState, taints_taken_back, taints_within_rate, terminations_within_rate
 from chaos.run.chance import hold_for_eviction
 from chaos.run.incident import HARDENED, Load, incident
 from chaos.run.lab import Lab

@@ -18,8 +18,8 @@ from chaos.harm.heartbeats import StopHeartbeats
 from chaos.hosts import mutants
 from chaos.judge import base
 from chaos.judge.base import Verdict
-from chaos.judge.nodes import ZoneState, taints_taken_back, taints_within_rate
 from chaos.judge.pods import nothing_terminated
+from chaos.judge.taint_rates import ZoneState, taints_taken_back, taints_within_rate
 from chaos.record.history import History
 from chaos.record.records import NodeChange
 from chaos.run.incident import HARDENED, Load, incident

@@ -8,9 +8,9 @@ import pytest
 from chaos.basics.found import load
 from chaos.clusters.shape import Timers
 from chaos.errors import OrdealError
-from chaos.judge import availability, heartbeats, nodes, nodes_ready, pods, start
+from chaos.judge import availability, heartbeats, nodes_ready, pods, start, taint_rates
 from chaos.judge.base import Invariant, Recipe, judge, made_again, promise, promises
-from chaos.judge.nodes import ZoneState
+from chaos.judge.taint_rates import ZoneState
 from chaos.record.history import History, Window
 from chaos.subjects.eviction import promises as eviction
 from chaos.subjects.handles import promises as handles
@@ -35,8 +35,8 @@ EXAMPLES: list[Callable[[], Invariant]] = [
     lambda: heartbeats.kubelets_report_again(("a",), within_s=60),
     identity.one_node_per_machine,
     lambda: mutants.mutants_killed(["m"], ["twin"]),
-    lambda: nodes.taints_within_rate("a", ZoneState.NORMAL, documented=Timers(toleration_s=4)),
-    lambda: nodes.taints_taken_back(documented=Timers(), within_s=5),
+    lambda: taint_rates.taints_within_rate("a", ZoneState.NORMAL, documented=Timers(toleration_s=4)),
+    lambda: taint_rates.taints_taken_back(documented=Timers(), within_s=5),
     lambda: nodes_ready.nodes_ready_again(("a",), within_s=90),
     lambda: pleg.pleg_recovers("a", within_s=60.0),
     lambda: pods.nothing_terminated("web", window=Window(0.0, 3.5)),

@@ -7,7 +7,7 @@ import pytest
 
 from chaos.clusters.shape import Timers
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.judge.nodes import ZoneState, rate_of, taints_taken_back, taints_within_rate, terminations_within_rate
+from chaos.judge.taint_rates import ZoneState, rate_of, taints_taken_back, taints_within_rate, terminations_within_rate
 from chaos.record.history import History
 from chaos.record.records import Blind, NodeChange
 from chaos.record.registry import Record

@@ -24,11 +24,11 @@ from chaos.judge.conformance import AFTER, BEFORE, DURING, FAILED, PASSED
 from chaos.record.history import History
 from chaos.record.records import FaultStep, Phase, SpecRun
 from chaos.results.specs import SpecResult
-from chaos.run import conforming
-from chaos.run.conforming import SMALL_DISK, CantConformError, Conforming
+from chaos.run import specs_around
 from chaos.run.incident import Replay
 from chaos.run.lab import CONFORMANCE, Lab
 from chaos.run.promised import REPLAY
+from chaos.run.specs_around import SMALL_DISK, CantRunSpecsError, SpecsAround
 from chaos.run.stage import LacksAbilityError
 from chaos.subjects.conforms.faults import ScaleToZero
 from tests.run.labs import a_lab
@@ -81,23 +81,23 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The versions of which an e2e.test was built."""
     versions = ["1.34.4"]
     FakeRounds.states = {}
-    monkeypatch.setattr(conforming, "server_version", lambda _: _cluster().kubernetes)
+    monkeypatch.setattr(specs_around, "server_version", lambda _: _cluster().kubernetes)
     monkeypatch.setattr(program, "find", lambda v: SimpleNamespace(version=v) if v in versions else None)
     monkeypatch.setattr(images, "provide", lambda *_, **__: None)
     monkeypatch.setattr(images, "agnhost", lambda *_, **__: "agnhost")
-    monkeypatch.setattr(conforming, "chosen", lambda _: ())
-    monkeypatch.setattr(conforming, "Rounds", FakeRounds)
+    monkeypatch.setattr(specs_around, "chosen", lambda _: ())
+    monkeypatch.setattr(specs_around, "Rounds", FakeRounds)
     monkeypatch.setattr(during, "Checks", FakeChecks)
-    monkeypatch.setattr(conforming, "upstreams_namespaces", lambda _: ())
+    monkeypatch.setattr(specs_around, "upstreams_namespaces", lambda _: ())
     return versions
 
 
 @pytest.fixture
-def made(tmp_path: Path, built: list[str]) -> Iterator[Callable[[Wish], Conforming]]:
-    each: list[Conforming] = []
+def made(tmp_path: Path, built: list[str]) -> Iterator[Callable[[Wish], SpecsAround]]:
+    each: list[SpecsAround] = []
 
-    def make(wish: Wish) -> Conforming:
-        each.append(Conforming(wish, tmp_path / "replay", lambda _: None))
+    def make(wish: Wish) -> SpecsAround:
+        each.append(SpecsAround(wish, tmp_path / "replay", lambda _: None))
         return each[-1]
 
     yield make
@@ -105,7 +105,7 @@ def made(tmp_path: Path, built: list[str]) -> Iterator[Callable[[Wish], Conformi
         one.close()
 
 
-def test_specs_are_run_once_a_round_and_judged_together(made: Callable[[Wish], Conforming]) -> None:
+def test_specs_are_run_once_a_round_and_judged_together(made: Callable[[Wish], SpecsAround]) -> None:
     c = made(EVERYTHING)
     assert c.judged_by() == ()
     assert [c.around(_cluster(), BEFORE), c.around(_cluster(), BEFORE), c.around(_cluster(), AFTER)] == [
@@ -124,12 +124,12 @@ def test_specs_are_run_once_a_round_and_judged_together(made: Callable[[Wish], C
 
 
 def test_a_cluster_that_was_upgraded_is_tested_by_the_specs_of_its_new_version(
-    made: Callable[[Wish], Conforming], built: list[str], monkeypatch: pytest.MonkeyPatch
+    made: Callable[[Wish], SpecsAround], built: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     c = made(Wish((BEFORE, AFTER), asked=True))
     assert c.around(_cluster(), BEFORE)
-    monkeypatch.setattr(conforming, "server_version", lambda _: "v1.35.4")
-    with pytest.raises(CantConformError, match=r"conformance build --kubernetes 1\.35\.4"):
+    monkeypatch.setattr(specs_around, "server_version", lambda _: "v1.35.4")
+    with pytest.raises(CantRunSpecsError, match=r"conformance build --kubernetes 1\.35\.4"):
         c.around(_cluster(), AFTER)
     built.append("1.35.4")
     c.not_run = ""
@@ -139,27 +139,27 @@ def test_a_cluster_that_was_upgraded_is_tested_by_the_specs_of_its_new_version(
     assert invariant.judge(history).verdict is Verdict.HELD
 
 
-def test_specs_of_a_version_to_come_are_missed_at_once(made: Callable[[Wish], Conforming]) -> None:
-    with pytest.raises(CantConformError, match=r"conformance build --kubernetes 1\.35\.4"):
+def test_specs_of_a_version_to_come_are_missed_at_once(made: Callable[[Wish], SpecsAround]) -> None:
+    with pytest.raises(CantRunSpecsError, match=r"conformance build --kubernetes 1\.35\.4"):
         made(EVERYTHING).check("1.35.4")
     made(EVERYTHING).check("1.34.4")
     made(DEFAULT).check("1.35.4")  # nobody asked for them: they are left out, and that is told
 
 
 def test_an_api_server_that_does_not_answer_is_left_to_the_specs(
-    made: Callable[[Wish], Conforming], monkeypatch: pytest.MonkeyPatch
+    made: Callable[[Wish], SpecsAround], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(_: object) -> str:
         raise OrdealError("the cluster does not answer")
 
-    monkeypatch.setattr(conforming, "server_version", away)
+    monkeypatch.setattr(specs_around, "server_version", away)
     c = made(DEFAULT)
     assert c.around(_cluster(), AFTER)
     assert [r.kubernetes for r in c.results] == ["1.34.4"]
 
 
 @pytest.mark.parametrize(("wish", "reason"), [(EVERYTHING, "no-longer-conforms"), (DEFAULT, "does-not-conform")])
-def test_what_fails_after_harm_violates(made: Callable[[Wish], Conforming], wish: Wish, reason: str) -> None:
+def test_what_fails_after_harm_violates(made: Callable[[Wish], SpecsAround], wish: Wish, reason: str) -> None:
     c = made(wish)
     FakeRounds.states = {AFTER: FAILED}
     c.around(_cluster(), BEFORE)
@@ -170,15 +170,15 @@ def test_what_fails_after_harm_violates(made: Callable[[Wish], Conforming], wish
 
 
 def test_a_round_that_ended_with_an_error_is_not_run_again_and_not_forgotten(
-    made: Callable[[Wish], Conforming], monkeypatch: pytest.MonkeyPatch
+    made: Callable[[Wish], SpecsAround], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     c = made(DEFAULT)
 
     def refuse(*_: object) -> None:
-        raise CantConformError("the kubeconfig can't be read")
+        raise CantRunSpecsError("the kubeconfig can't be read")
 
     monkeypatch.setattr(FakeRounds, "run", refuse)
-    with pytest.raises(CantConformError):
+    with pytest.raises(CantRunSpecsError):
         c.around(_cluster(), AFTER)
     assert not c.around(_cluster(), AFTER)
     ((history, invariant),) = c.judged_by()
@@ -187,15 +187,15 @@ def test_a_round_that_ended_with_an_error_is_not_run_again_and_not_forgotten(
 
 @pytest.mark.parametrize("when", [BEFORE, AFTER])
 def test_what_specs_leave_behind_keeps_harm_away_and_the_cluster_from_the_next_replay(
-    made: Callable[[Wish], Conforming], monkeypatch: pytest.MonkeyPatch, when: str
+    made: Callable[[Wish], SpecsAround], monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     ended: list[tuple[str, int]] = []
     core = SimpleNamespace(
         delete_collection_namespaced_pod=lambda space, grace_period_seconds: ended.append((space, grace_period_seconds))
     )
     monkeypatch.setattr(k8s, "CoreV1Api", lambda _: core)
-    monkeypatch.setattr(conforming, "upstreams_namespaces", lambda _: ("pods-1234",))
-    monkeypatch.setattr(conforming, "GONE_WITHIN_S", 0.0)
+    monkeypatch.setattr(specs_around, "upstreams_namespaces", lambda _: ("pods-1234",))
+    monkeypatch.setattr(specs_around, "GONE_WITHIN_S", 0.0)
     c = made(EVERYTHING)
     with pytest.raises(WaitedInVainError) if when == BEFORE else nullcontext():
         c.around(_cluster(), when)
@@ -204,44 +204,44 @@ def test_what_specs_leave_behind_keeps_harm_away_and_the_cluster_from_the_next_r
     assert [r.round for r in c.results] == [when]
 
 
-def test_without_a_wish_nothing_is_run_or_said(made: Callable[[Wish], Conforming]) -> None:
+def test_without_a_wish_nothing_is_run_or_said(made: Callable[[Wish], SpecsAround]) -> None:
     c = made(Wish())
     assert not c.around(_cluster(), AFTER)
     assert (c.not_run, c.judged_by(), c.results, c.close()) == ("", (), (), None)
 
 
 def test_an_e2e_test_that_is_not_built_is_said_and_an_error_only_where_it_was_asked_for(
-    made: Callable[[Wish], Conforming], built: list[str]
+    made: Callable[[Wish], SpecsAround], built: list[str]
 ) -> None:
     built.clear()
     c = made(DEFAULT)
     assert not c.around(_cluster(), AFTER)
     assert "conformance build --kubernetes 1.34.4" in c.not_run
     assert c.judged_by() == ()
-    with pytest.raises(CantConformError, match=r"conformance build --kubernetes 1\.34\.4"):
+    with pytest.raises(CantRunSpecsError, match=r"conformance build --kubernetes 1\.34\.4"):
         made(EVERYTHING).around(_cluster(), BEFORE)
 
 
 def test_images_that_cannot_be_had_are_said_and_an_error_only_where_specs_were_asked_for(
-    made: Callable[[Wish], Conforming], monkeypatch: pytest.MonkeyPatch
+    made: Callable[[Wish], SpecsAround], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images, "obstacle", lambda *_: "agnhost can't be had")
     c = made(DEFAULT)
     assert not c.around(_cluster(), AFTER)
     assert c.not_run == "agnhost can't be had"
-    with pytest.raises(CantConformError, match=r"^agnhost can't be had$"):
+    with pytest.raises(CantRunSpecsError, match=r"^agnhost can't be had$"):
         made(EVERYTHING).around(_cluster(), BEFORE)
 
 
 @pytest.mark.parametrize("wish", [DEFAULT, EVERYTHING])
-def test_simulated_nodes_run_no_pod(made: Callable[[Wish], Conforming], wish: Wish) -> None:
+def test_simulated_nodes_run_no_pod(made: Callable[[Wish], SpecsAround], wish: Wish) -> None:
     c = made(wish)
     assert not c.around(_cluster(SIMULATED), AFTER)
     assert "simulated" in c.not_run
 
 
 def test_a_file_system_that_the_next_replay_measures_is_left_alone_unless_asked(
-    made: Callable[[Wish], Conforming],
+    made: Callable[[Wish], SpecsAround],
 ) -> None:
     small = replace(Shape(), imagefs_bytes=3 * 1024**3)
     c = made(DEFAULT)
@@ -252,7 +252,7 @@ def test_a_file_system_that_the_next_replay_measures_is_left_alone_unless_asked(
 
 @pytest.mark.parametrize(("harm", "checked"), [(PowerOff("cp"), True), (PowerOff("w1"), False), (ScaleToZero(), False)])
 def test_during_harm_it_is_checked_what_is_documented(
-    made: Callable[[Wish], Conforming], harm: Fault[Any], checked: bool
+    made: Callable[[Wish], SpecsAround], harm: Fault[Any], checked: bool
 ) -> None:
     c, history, deployed = made(EVERYTHING), History.of_records([]), list[object]()
 
@@ -272,7 +272,7 @@ def test_during_harm_it_is_checked_what_is_documented(
     assert [i.judge(h).verdict for h, i in found] == [Verdict.HELD] * checked
 
 
-def test_nothing_is_checked_during_harm_unless_that_was_wished(made: Callable[[Wish], Conforming]) -> None:
+def test_nothing_is_checked_during_harm_unless_that_was_wished(made: Callable[[Wish], SpecsAround]) -> None:
     c, cluster = made(DEFAULT), _cluster()
     cluster.nodes = None  # an API server that is away is not asked
     with c.during(PowerOff("cp"), cluster, History(), lambda _: None):  # type: ignore[arg-type,return-value]
@@ -300,15 +300,15 @@ def test_a_lab_judges_by_what_became_of_specs(lab: Callable[..., Lab]) -> None:
     (path,) = made.histories
     (begins,) = [phase.detail for phase in History.load(path).of(Phase) if phase.name == REPLAY]
     assert begins.endswith(", hardened, on kind, smoke")
-    assert [s.state for s in made.conforming.results] == [FAILED]
-    assert made.conforming.names == (SPEC,)
+    assert [s.state for s in made.specs.results] == [FAILED]
+    assert made.specs.names == (SPEC,)
     assert CONFORMANCE not in made.facts
 
 
 def test_around_a_control_and_without_a_wish_a_lab_runs_none(lab: Callable[..., Lab]) -> None:
     for made in (lab(EVERYTHING, incidents()[0].controls[0].id), lab(None), lab(Wish())):
         made.conform_after()
-        assert (made.findings, made.conforming.results, made.facts, made.histories) == ([], (), {}, [])
+        assert (made.findings, made.specs.results, made.facts, made.histories) == ([], (), {}, [])
 
 
 def test_a_lab_says_what_it_left_out(lab: Callable[..., Lab], built: list[str]) -> None:
@@ -323,7 +323,7 @@ def test_of_a_replay_that_runs_specs_itself_none_are_run_around_it(lab: Callable
     made, history = lab(DEFAULT), History()
     assert made.run_specs(BEFORE, history) == made.run_specs(AFTER, history) == (SPEC,)
     made.conform_after()
-    assert [s.round for s in made.conforming.results] == [BEFORE, AFTER]
+    assert [s.round for s in made.specs.results] == [BEFORE, AFTER]
     assert made.findings == []
 
 

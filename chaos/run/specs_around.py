@@ -27,11 +27,11 @@ RUN_NO_POD = "the nodes of this cluster are simulated and run no pod"
 SMALL_DISK = "a node has a small file system of its own for images, whose use the next replay measures"
 
 
-class CantConformError(OrdealError):
+class CantRunSpecsError(OrdealError):
     """Specs can't be run here: the cluster runs no pods, or e2e.test of its version is not there."""
 
 
-class Conforming:
+class SpecsAround:
     """Runs what was wished around one replay, and knows what the histories are to be judged by."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Conforming:
         """Run the specs now, by the e2e.test of the version that the cluster has now, into a history.
 
         Returns their names.
-        Raises CantConformError where that can't be done here, OrdealError for what is wrong before the first spec.
+        Raises CantRunSpecsError where that can't be done here, OrdealError for what is wrong before the first spec.
         """
         found = _program(cluster)
         images.provide(cluster, found, only=AROUND, report=self._report)
@@ -74,7 +74,7 @@ class Conforming:
         return self.names
 
     def check(self, version: str) -> None:
-        """The cluster will have that version after the harm. Raises CantConformError where specs were asked for then,
+        """The cluster will have that version after the harm. Raises CantRunSpecsError where specs were asked for then,
         and there is no e2e.test of it.
         """
         if self.wish.asked and AFTER in self.wish.rounds:
@@ -148,7 +148,7 @@ class Conforming:
                 raise
 
     def _may(self, cluster: Cluster) -> bool:
-        """Whether specs can be run here. Raises CantConformError where they can't and were asked for."""
+        """Whether specs can be run here. Raises CantRunSpecsError where they can't and were asked for."""
         if self.not_run:
             return False
         simulated = cluster.ref.kind == SIMULATED
@@ -157,7 +157,7 @@ class Conforming:
             return False
         try:
             _check_images(cluster, _program(cluster))
-        except CantConformError as error:
+        except CantRunSpecsError as error:
             self.not_run = str(error)
             if self.wish.asked and not simulated:
                 raise
@@ -165,9 +165,9 @@ class Conforming:
 
 
 def _program(cluster: Cluster) -> program.E2eProgram:
-    """The e2e.test of its version. Raises CantConformError where the cluster runs no pod, or that was not built."""
+    """The e2e.test of its version. Raises CantRunSpecsError where the cluster runs no pod, or that was not built."""
     if cluster.ref.kind == SIMULATED:
-        raise CantConformError(RUN_NO_POD)
+        raise CantRunSpecsError(RUN_NO_POD)
     try:
         with cluster.api() as client:
             version = program.plain(server_version(client))
@@ -177,17 +177,17 @@ def _program(cluster: Cluster) -> program.E2eProgram:
 
 
 def _check_images(cluster: Cluster, found: program.E2eProgram) -> None:
-    """Raises CantConformError where the images of the specs can't be had here."""
+    """Raises CantRunSpecsError where the images of the specs can't be had here."""
     if why := images.obstacle(cluster, found, AROUND):
-        raise CantConformError(why)
+        raise CantRunSpecsError(why)
 
 
 def _built(version: str) -> program.E2eProgram:
-    """The e2e.test of that version. Raises CantConformError where it was not built."""
+    """The e2e.test of that version. Raises CantRunSpecsError where it was not built."""
     try:
         return program.require(version)
     except OrdealError as error:
-        raise CantConformError(str(error)) from error
+        raise CantRunSpecsError(str(error)) from error
 
 
 def _gone(cluster: Cluster) -> bool:
