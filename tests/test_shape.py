@@ -4,8 +4,11 @@ One name is one thing. The order of rooms has import-linter.
 """
 
 import ast
+import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -64,3 +67,50 @@ def test_a_class_has_a_name_of_its_own() -> None:
                 places[node.name].append(path.relative_to(CHAOS).as_posix())
     twice = [f"{name} is in {' and in '.join(found)}" for name, found in places.items() if len(found) > 1]
     assert not twice, f"one name means two things, rename one: {'; '.join(twice)}"
+
+
+def is_protocol(node: ast.ClassDef) -> bool:
+    return any("Protocol" in ast.unparse(base) for base in node.bases)
+
+
+def told_of(tree: ast.Module) -> set[str]:
+    """The methods that the protocols of a file describe, each at itself or in the docstring of its protocol."""
+    protocols = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and is_protocol(node)]
+    described = {each.name for node in protocols for each in node.body if is_public(each) and ast.get_docstring(each)}
+    return described.union(*(re.findall(r"`(\w+)\(", ast.get_docstring(node) or "") for node in protocols))
+
+
+def is_public(node: ast.AST) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_")
+
+
+def untold(tree: ast.Module, described: set[str]) -> Iterator[str]:
+    """What is public, has no docstring, and does not do what a protocol says."""
+    for node in filter(is_public, tree.body):
+        if not ast.get_docstring(node):
+            yield node.name
+        if isinstance(node, ast.ClassDef) and "asyncio.DatagramProtocol" not in map(ast.unparse, node.bases):
+            for method in filter(is_public, node.body):
+                if not ast.get_docstring(method) and method.name not in described:
+                    yield f"{node.name}.{method.name}"
+
+
+def test_what_is_public_says_what_it_does() -> None:
+    """What implements a protocol is described there, once."""
+    trees = {path: ast.parse(path.read_text()) for path in CHAOS.rglob("*.py")}
+    described = set().union(*map(told_of, trees.values()))
+    assert {"plan", "undone", "node_exec", "of_observation"} <= described
+    silent = [f"{path.relative_to(CHAOS)}: {name}" for path, tree in trees.items() for name in untold(tree, described)]
+    assert not silent, f"a docstring lacks: {', '.join(silent)}"
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("def a(): ...\n", ["a"]),
+        ("class A:\n  '''A.'''\n  def plan(self): ...\n  def b(self): ...\n", ["A.b"]),
+        ("def _a(): ...\n", []),
+    ],
+)
+def test_what_says_nothing_is_seen(code: str, found: list[str]) -> None:
+    assert list(untold(ast.parse(code), {"plan"})) == found

@@ -54,6 +54,7 @@ def target(arguments: list[str]) -> tuple[str, bool] | None:
 
 
 def main() -> None:
+    """Take out of the bundle what this machine can not give, and become runc."""
     found = target(sys.argv[1:])
     if found is not None:
         path, whole = found

@@ -48,6 +48,7 @@ class Stretch:
 
     @property
     def length_s(self) -> float:
+        """How long it lasted, in seconds."""
         return self.end - self.start
 
 

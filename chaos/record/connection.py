@@ -17,6 +17,7 @@ class Connection:
         self._client: ApiClient | None = None
 
     def client(self) -> ApiClient:
+        """The client to use now. A connection that a dead server leaves is closed within seconds."""
         with self._lock:
             if self._client is None:
                 self._client = self._make()
@@ -31,6 +32,7 @@ class Connection:
             return self._client
 
     def change(self, make: Callable[[], ApiClient]) -> None:
+        """Go on with another way to make a client; the one there was is closed."""
         with self._lock:
             old, self._client, self._make = self._client, None, make
         if old is not None:
@@ -47,4 +49,5 @@ class Connection:
                 self._client.rest_client.pool_manager.clear()
 
     def close(self) -> None:
+        """Close the client; it is made anew where it is asked for again."""
         self.change(self._make)

@@ -47,6 +47,7 @@ class Window:
 
     @property
     def length_s(self) -> float:
+        """How long it is, in seconds."""
         return self.end - self.start
 
 

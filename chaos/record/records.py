@@ -237,10 +237,12 @@ class Writes(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def count(self) -> int:
+        """How many writes there were."""
         return self.last - self.first + 1
 
     @property
     def until(self) -> float:
+        """When it was over, in seconds since the history began."""
         return self.at + self.took_s
 
 
@@ -295,6 +297,7 @@ class SpecRun(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def until(self) -> float:
+        """When it was over, in seconds since the history began."""
         return self.at + self.took_s
 
 

@@ -69,14 +69,17 @@ class Stream:
         self._failures = 0  # since the stream last ran
 
     def start(self) -> None:
+        """List, and then watch, in a thread of its own."""
         self._heard = self._history.now()
         self._thread.start()
 
     def stop(self) -> None:
+        """Ask the thread to end."""
         self._stopped.set()
         self._cut("")
 
     def join(self) -> None:
+        """Wait until the thread has ended, for a bounded time."""
         if self._thread.ident is not None:
             self._thread.join(JOIN_WITHIN_S)
 
@@ -115,10 +118,12 @@ class Stream:
         return goal
 
     def reached(self, goal: int) -> bool:
+        """Whether nothing until that version is missing."""
         with self._lock:
             return not self._must_list and self._blind_since is None and int(self._position or 0) >= goal
 
     def end_catch_up(self) -> None:
+        """Bookmarks may be rare again."""
         self._goal = 0
 
     @property

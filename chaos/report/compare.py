@@ -86,6 +86,7 @@ class FigureRow:
 
     @property
     def status(self) -> Change:
+        """What became of the figure."""
         return self.difference.status
 
 

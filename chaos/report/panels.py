@@ -65,6 +65,7 @@ class Panel:
 
     @property
     def lanes(self) -> tuple[str, ...]:
+        """The names of the lanes, in the order in which they are first used."""
         return tuple(dict.fromkeys([*(bar.lane for bar in self.bars), *(mark.lane for mark in self.marks)]))
 
 

@@ -80,6 +80,7 @@ def is_alone_again(item: pytest.Item, after: pytest.Item | None) -> bool:
 
 
 def kinds(replay: Replay, choice: str) -> list[str]:
+    """The kinds of cluster on which a replay is run, by what the user chose; none where it is not made for that."""
     if choice == AUTO:
         return sorted(replay.on, key=ORDER.index)
     if choice == EXISTING:

@@ -35,11 +35,19 @@ class LiveReplay(Protocol):
     """A replay that goes on: a Lab."""
 
     @property
-    def now(self) -> Now: ...
+    def now(self) -> Now:
+        """What goes on."""
+        ...
+
     @property
-    def recording(self) -> History | None: ...
+    def recording(self) -> History | None:
+        """What is being recorded; None where nothing is."""
+        ...
+
     @property
-    def duration_s(self) -> float: ...
+    def duration_s(self) -> float:
+        """Seconds since the replay began."""
+        ...
 
 
 class View:

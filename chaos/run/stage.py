@@ -35,7 +35,10 @@ class Workload(Protocol):
     """Something that can be put on a cluster."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is called; its namespace's name has it."""
+        ...
+
     def deploy(self, cluster: Cluster, run: str, namespace: str) -> Deployed:
         """Put it into a namespace of its own, and wait until it is Ready. Raises OrdealError."""
         ...

@@ -63,6 +63,7 @@ class Writer(threading.Thread):
         self._body_bytes = int(settings.get("body_bytes", 0))
 
     def run(self) -> None:
+        """Write until the end is asked for; each write is told of by `Batches`."""
         batches = Batches(self.name)
         clients, per_s = int(self._settings["clients"]), float(self._settings.get("per_s", 0.0))
         every_s = clients / per_s if per_s else 0.0

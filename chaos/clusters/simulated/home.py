@@ -89,14 +89,17 @@ class Programs:
 
     @property
     def kwok(self) -> Path:
+        """The program that plays the kubelets."""
         return self.kwok_bundle.path("kwok")
 
     @property
     def etcdctl(self) -> Path:
+        """etcd's client."""
         return self.etcd_bundle.path("etcdctl")
 
     @property
     def etcdutl(self) -> Path:
+        """The program that restores etcd's snapshots."""
         return self.etcd_bundle.path("etcdutl")
 
 

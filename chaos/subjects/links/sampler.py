@@ -55,6 +55,7 @@ class Link:
 
     @property
     def subject(self) -> str:
+        """What its figures are called by: LAYER/NODE/NODE."""
         return f"{self.layer}/{self.one}/{self.other}"
 
 
@@ -87,6 +88,7 @@ class Outlier:
 
     @property
     def pair(self) -> frozenset[str]:
+        """The two nodes, whichever of them measured."""
         return frozenset((self.link.one, self.link.other))
 
 

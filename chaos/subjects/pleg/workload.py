@@ -42,6 +42,7 @@ class Churn:
         return Deployed(self.name, namespace, "", self.replicas, cluster)
 
     def manifest(self, cluster: Cluster) -> Any:
+        """The Deployment, which has no pod yet, as the API takes it."""
         labels = {WORKLOAD_LABEL: self.name}
         here = {"key": "metadata.name", "operator": "In", "values": [self.node]}
         container = {

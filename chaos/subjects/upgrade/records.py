@@ -50,6 +50,7 @@ class ApplyEnded(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def succeeded(self) -> bool:
+        """Whether kubeadm ended well."""
         return not self.words
 
     def told(self) -> str:
