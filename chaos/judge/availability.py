@@ -12,6 +12,8 @@ from chaos.record.history import History, Window
 from chaos.record.records import Blind, Probe
 
 GAP_S = 0.5
+ECHO = "echo"  # the target of the probes that keep one connection (chaos.workloads.pinned)
+BROKEN = "broken"
 
 
 @promise
@@ -61,6 +63,36 @@ class _Outage:
     @property
     def end(self) -> float:
         return self.start + self.length_s
+
+
+@promise
+def existing_connections(
+    limit_s: float, *, nodes: Sequence[str], target: str = ECHO, gap_s: float = GAP_S
+) -> Invariant:
+    """A connection that was there before stayed the same one, and was never silent for longer than `limit_s` seconds.
+
+    Reasons: "broken" where another connection took its place, "outage".
+    """
+
+    def judge(history: History) -> Judgement:
+        ports: dict[str, list[Probe]] = {}
+        for probe in history.of(Probe):
+            if probe.target == target and probe.node in nodes and probe.ok:
+                ports.setdefault(probe.node, []).append(probe)
+        for node, probes in ports.items():
+            other = [p for p in probes if p.answered_by != probes[0].answered_by]
+            restarts = [b for b in history.of(Blind) if b.source == f"probe:{node}"]
+            if other and restarts:
+                return unknown(f"the prober on {node} was away, and its connection with it", restarts)
+            if other:
+                return violated(
+                    f"the connection from {node} to {target} broke before {other[0].at:.1f} s and was made anew",
+                    [probes[0], other[0]],
+                    reason=BROKEN,
+                )
+        return outage_at_most(limit_s, nodes=nodes, target=target, gap_s=gap_s).judge(history)
+
+    return Invariant("existing-connections", judge)
 
 
 def _availability(

@@ -1,4 +1,4 @@
-"""Nodes are Ready again after a fault was undone."""
+"""Nodes stay Ready, or are Ready again after a fault was undone."""
 
 from collections.abc import Sequence
 
@@ -101,3 +101,26 @@ def _since(changes: Sequence[NodeChange]) -> float:
             break
         start = change.at
     return start
+
+
+@promise
+def ready_throughout(nodes: Sequence[str]) -> Invariant:
+    """Each node was Ready from the beginning of the recording to its end. Reason: "not-ready"."""
+
+    def judge(history: History) -> Judgement:
+        changes = [c for c in history.of(NodeChange) if c.name in nodes]
+        never = sorted(set(nodes) - {c.name for c in changes})
+        if never or not nodes:
+            return unknown(f"node {', '.join(never)} was never seen" if never else "no node was named")
+        away = [c for c in changes if c.ready != "True" or c.change == "deleted"]
+        if away:
+            back = [c.at for c in changes if c.name == away[0].name and c.at > away[0].at and c.ready == "True"]
+            until = f"{back[0] - away[0].at:.1f} s long" if back else "to the end"
+            state = "was deleted" if away[0].change == "deleted" else f"was Ready {away[0].ready}"
+            sentence = f"{away[0].name} {state} at {away[0].at:.1f} s, {until}"
+            return violated(sentence, away, reason=NOT_READY, first_s=round(away[0].at, 3))
+        return unseen(history, "nodes", WHOLE) or held(
+            f"{', '.join(nodes)} stayed Ready from the beginning to the end", nodes=len(nodes)
+        )
+
+    return Invariant("ready-throughout", judge)

@@ -4,8 +4,8 @@ from contextlib import ExitStack
 
 from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
 from chaos.clusters.shape import Shape, Timers
-from chaos.judge.availability import outage_at_most
-from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
+from chaos.judge.availability import ECHO, existing_connections, outage_at_most
+from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again, ready_throughout
 from chaos.judge.pods import no_container_restarted, nothing_terminated
 from chaos.judge.start import new_pods_start
 from chaos.record.history import History
@@ -13,9 +13,8 @@ from chaos.record.probing import ServiceProbes
 from chaos.run.incident import HARDENED, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import WORKERS, Conditions, Judged, judged, node_of, says
-from chaos.subjects.handles.promises import ECHO, existing_connections
 from chaos.subjects.identity.faults import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity
-from chaos.subjects.identity.promises import away_under_another_name, one_node_per_machine, ready_throughout
+from chaos.subjects.identity.promises import away_under_another_name, one_node_per_machine
 from chaos.subjects.identity.sampler import NodeIdentities
 from chaos.workloads.pinned import EchoServer
 from chaos.workloads.web import Web

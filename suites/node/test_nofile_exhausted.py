@@ -10,7 +10,8 @@ from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
 from chaos.harm.base import Fault
-from chaos.judge.availability import outage_at_most
+from chaos.judge.availability import ECHO, existing_connections, outage_at_most
+from chaos.judge.nodes_ready import ready_throughout
 from chaos.judge.start import new_pods_start
 from chaos.record.history import History, Window
 from chaos.record.probing import ServiceProbes
@@ -23,11 +24,9 @@ from chaos.subjects.handles.dns import dns_node, dns_ready, dns_url
 from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit, SocketStorm
 from chaos.subjects.handles.promises import (
     DNS,
-    ECHO,
     REFUSED_S,
     daemons_not_restarted,
     dns_answers,
-    existing_connections,
     failure_shows,
     handle_limit_not_reached,
     pods_start,
@@ -35,7 +34,6 @@ from chaos.subjects.handles.promises import (
 )
 from chaos.subjects.handles.records import IN_USE, LIMIT, OPEN, TIME_WAIT, SaidTooMany
 from chaos.subjects.handles.sampler import HandleSamples, processes_of, what_the_logs_say
-from chaos.subjects.identity.promises import ready_throughout
 from chaos.workloads.pinned import EchoServer, Spare, ready_replicas, start_spare, stop_spare
 from chaos.workloads.web import Deployed, Web
 

@@ -43,3 +43,10 @@ def history(*records: Record | Iterable[Record]) -> History:
     for record in records:
         flat.extend(record if isinstance(record, list | tuple) else [record])  # type: ignore[list-item]
     return History.of_records(flat)
+
+
+def asks(target: str, pattern: str, by: str = "port 1", start: float = 0.0, node: str = "worker") -> list[Record]:
+    return [
+        Probe(round(start + i * 0.2, 3), node, target, mark == "+", 0.01, answered_by=by if mark == "+" else "")
+        for i, mark in enumerate(pattern)
+    ]

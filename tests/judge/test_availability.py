@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.judge.availability import answered_throughout, outage_at_most
+from chaos.judge.availability import answered_throughout, existing_connections, outage_at_most
 from chaos.judge.base import Finding, Verdict, judge
 from chaos.record.history import Window
 from chaos.record.records import Blind
-from tests.judge.histories import fault, history, probes
+from tests.judge.histories import asks, fault, history, probes
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
 
@@ -143,3 +143,23 @@ def test_a_known_outage_is_measured_to_within_one_interval(before: int, down: in
     finding = within(1000.0, probes(pattern))
     assert finding.verdict is HELD
     assert abs(int(finding.figures["longest_outage_ms"]) - 1000 * (back - gone)) <= 101
+
+
+def test_an_existing_connection_that_lives() -> None:
+    assert judge(existing_connections(1.0, nodes=("worker",)), history(asks("echo", "+++--+++"))).verdict is HELD
+
+
+def test_a_connection_that_was_made_anew_is_broken() -> None:
+    records = [*asks("echo", "++++"), *asks("echo", "++++", "port 2", 0.8)]
+    finding = judge(existing_connections(1.0, nodes=("worker",)), history(records))
+    assert (finding.verdict, finding.reason) == (VIOLATED, "broken")
+    finding = judge(
+        existing_connections(1.0, nodes=("worker",)),
+        history(records, Blind(0.6, "probe:worker", 0.8, "the prober ended")),
+    )
+    assert finding.verdict is UNKNOWN
+
+
+def test_a_connection_that_is_silent_too_long() -> None:
+    finding = judge(existing_connections(1.0, nodes=("worker",)), history(asks("echo", "++" + "-" * 10 + "++")))
+    assert (finding.verdict, finding.reason) == (VIOLATED, "outage")

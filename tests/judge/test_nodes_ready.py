@@ -1,7 +1,7 @@
 """Nodes that are Ready again, late, or not at all."""
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.judge.nodes_ready import nodes_ready_again
+from chaos.judge.nodes_ready import nodes_ready_again, ready_throughout
 from chaos.record.records import Blind, NodeChange
 from tests.judge.histories import could_not_see_the_end, fault, history, saw_the_end
 
@@ -69,3 +69,15 @@ def test_late_only_because_nobody_could_see_is_unknown() -> None:
     blind = Blind(25, "watch:nodes", 31, "frozen", complete=True)
     assert judged(*AROUND, node(10, "Unknown"), node(31.2, "True"), blind, saw_the_end()).verdict is UNKNOWN
     assert judged(*AROUND, node(10, "Unknown"), node(45, "True"), blind, saw_the_end()).verdict is VIOLATED
+
+
+def test_ready_throughout() -> None:
+    seen = [node(0, "True", "listed", "a"), node(3, "True", name="a"), node(4, "Unknown", name="b")]
+    assert judge(ready_throughout(("a",)), history(seen, saw_the_end())).verdict is HELD
+    finding = judge(ready_throughout(("a",)), history(seen, node(5, "Unknown", name="a"), saw_the_end()))
+    assert (finding.verdict, finding.reason) == (VIOLATED, "not-ready")
+    assert judge(ready_throughout(("a",)), history(seen, node(5, "True", "deleted", "a"))).verdict is VIOLATED
+    assert judge(ready_throughout(("a",)), history(seen)).verdict is UNKNOWN
+    blind = Blind(2.0, "watch:nodes", 6.0, "away")
+    assert judge(ready_throughout(("a",)), history(seen, blind, saw_the_end())).verdict is UNKNOWN
+    assert judge(ready_throughout(("z",)), history(seen, saw_the_end())).verdict is UNKNOWN

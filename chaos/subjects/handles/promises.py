@@ -7,12 +7,12 @@ from chaos.judge.availability import GAP_S, outage_at_most
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, unseen
 from chaos.record.history import History, Window
-from chaos.record.records import Blind, ClusterEvent, FaultStep, PodChange, Probe, Sample
+from chaos.record.records import Blind, ClusterEvent, FaultStep, PodChange, Sample
 from chaos.subjects.handles.records import LIMIT, OPEN, SAMPLE_GAP_S, TOO_MANY, DaemonProcesses, SaidTooMany
 
-TOO_MANY_OPEN_FILES, NO_START, BROKEN, SILENT = "too-many-open-files", "no-start", "broken", "silent"
+TOO_MANY_OPEN_FILES, NO_START, SILENT = "too-many-open-files", "no-start", "silent"
 RESTARTED, REACHED, LATE = "restarted", "reached", "late"
-DNS, ECHO = "dns", "echo"  # the targets of the probes that these invariants are about
+DNS = "dns"  # the target of the probes that ask for a name
 # A limit counts as reached where two handles are left: a daemon that is refused lets go of one and tries again.
 SLACK = 2
 # A pod that was refused, and is not Ready so much later, was kept by that: sandboxes are tried again sooner.
@@ -112,36 +112,6 @@ def pods_start_after_release(workload: str, *, fault: str, within_s: float) -> I
 def dns_answers(limit_s: float, *, nodes: Sequence[str], target: str = DNS, gap_s: float = GAP_S) -> Invariant:
     """DNS was never away for longer than `limit_s` seconds, asked from the nodes' own networks. Reason: "outage"."""
     return Invariant("dns-answers", outage_at_most(limit_s, nodes=nodes, target=target, gap_s=gap_s).judge)
-
-
-@promise
-def existing_connections(
-    limit_s: float, *, nodes: Sequence[str], target: str = ECHO, gap_s: float = GAP_S
-) -> Invariant:
-    """A connection that was there before stayed the same one, and was never silent for longer than `limit_s` seconds.
-
-    Reasons: "broken" where another connection took its place, "outage".
-    """
-
-    def judge(history: History) -> Judgement:
-        ports: dict[str, list[Probe]] = {}
-        for probe in history.of(Probe):
-            if probe.target == target and probe.node in nodes and probe.ok:
-                ports.setdefault(probe.node, []).append(probe)
-        for node, probes in ports.items():
-            other = [p for p in probes if p.answered_by != probes[0].answered_by]
-            restarts = [b for b in history.of(Blind) if b.source == f"probe:{node}"]
-            if other and restarts:
-                return unknown(f"the prober on {node} was away, and its connection with it", restarts)
-            if other:
-                return violated(
-                    f"the connection from {node} to {target} broke before {other[0].at:.1f} s and was made anew",
-                    [probes[0], other[0]],
-                    reason=BROKEN,
-                )
-        return outage_at_most(limit_s, nodes=nodes, target=target, gap_s=gap_s).judge(history)
-
-    return Invariant("existing-connections", judge)
 
 
 @promise

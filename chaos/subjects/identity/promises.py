@@ -1,6 +1,5 @@
 """One machine is one Node, and a Node that is renamed stays, or becomes again, what it was."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
@@ -9,7 +8,7 @@ from chaos.record.history import History
 from chaos.record.records import Blind, NodeChange, Sample
 from chaos.subjects.identity.records import ASKED, GAP_S, MachineIds, NodeMachine
 
-DUPLICATE, NOT_READY, STILL_READY = "duplicate", "not-ready", "still-ready"
+DUPLICATE, STILL_READY = "duplicate", "still-ready"
 
 
 @promise
@@ -70,29 +69,6 @@ def one_node_per_machine(*, gap_s: float = GAP_S) -> Invariant:
         )
 
     return Invariant("one-node-per-machine", judge)
-
-
-@promise
-def ready_throughout(nodes: Sequence[str]) -> Invariant:
-    """Each node was Ready from the beginning of the recording to its end. Reason: "not-ready"."""
-
-    def judge(history: History) -> Judgement:
-        changes = [c for c in history.of(NodeChange) if c.name in nodes]
-        never = sorted(set(nodes) - {c.name for c in changes})
-        if never or not nodes:
-            return unknown(f"node {', '.join(never)} was never seen" if never else "no node was named")
-        away = [c for c in changes if c.ready != "True" or c.change == "deleted"]
-        if away:
-            back = [c.at for c in changes if c.name == away[0].name and c.at > away[0].at and c.ready == "True"]
-            until = f"{back[0] - away[0].at:.1f} s long" if back else "to the end"
-            state = "was deleted" if away[0].change == "deleted" else f"was Ready {away[0].ready}"
-            sentence = f"{away[0].name} {state} at {away[0].at:.1f} s, {until}"
-            return violated(sentence, away, reason=NOT_READY, first_s=round(away[0].at, 3))
-        return unseen(history, "nodes", WHOLE) or held(
-            f"{', '.join(nodes)} stayed Ready from the beginning to the end", nodes=len(nodes)
-        )
-
-    return Invariant("ready-throughout", judge)
 
 
 @promise

@@ -1,19 +1,18 @@
 """Handles run out: pods that do not start, connections that live on, daemons that say so."""
 
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.record.records import Blind, ClusterEvent, PodChange, Probe, Sample
+from chaos.record.records import Blind, ClusterEvent, PodChange, Sample
 from chaos.record.registry import Record
 from chaos.subjects.handles.promises import (
     daemons_not_restarted,
     dns_answers,
-    existing_connections,
     failure_shows,
     handle_limit_not_reached,
     pods_start,
     pods_start_after_release,
 )
 from chaos.subjects.handles.records import LIMIT, OPEN, DaemonProcesses, ProcessId, SaidTooMany
-from tests.judge.histories import could_not_see_the_end, fault, history, pod, saw_the_end
+from tests.judge.histories import asks, could_not_see_the_end, fault, history, pod, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
 EAT = "eat-handles"
@@ -116,39 +115,12 @@ def test_without_a_pod_that_had_to_wait_nothing_is_shown() -> None:
 # --- DNS and connections
 
 
-def asks(target: str, pattern: str, by: str = "port 1", start: float = 0.0, node: str = "worker") -> list[Record]:
-    return [
-        Probe(round(start + i * 0.2, 3), node, target, mark == "+", 0.01, answered_by=by if mark == "+" else "")
-        for i, mark in enumerate(pattern)
-    ]
-
-
 def test_dns_is_judged_apart_from_other_probes() -> None:
     others = asks("web", "-" * 20)
     assert judge(dns_answers(1.0, nodes=("worker",)), history(others, asks("dns", "+" * 20))).verdict is HELD
     down = asks("dns", "+++" + "-" * 10 + "+++")
     assert judge(dns_answers(1.0, nodes=("worker",)), history(down)).verdict is VIOLATED
     assert judge(dns_answers(1.0, nodes=("worker",)), history(others)).verdict is UNKNOWN
-
-
-def test_an_existing_connection_that_lives() -> None:
-    assert judge(existing_connections(1.0, nodes=("worker",)), history(asks("echo", "+++--+++"))).verdict is HELD
-
-
-def test_a_connection_that_was_made_anew_is_broken() -> None:
-    records = [*asks("echo", "++++"), *asks("echo", "++++", "port 2", 0.8)]
-    finding = judge(existing_connections(1.0, nodes=("worker",)), history(records))
-    assert (finding.verdict, finding.reason) == (VIOLATED, "broken")
-    finding = judge(
-        existing_connections(1.0, nodes=("worker",)),
-        history(records, Blind(0.6, "probe:worker", 0.8, "the prober ended")),
-    )
-    assert finding.verdict is UNKNOWN
-
-
-def test_a_connection_that_is_silent_too_long() -> None:
-    finding = judge(existing_connections(1.0, nodes=("worker",)), history(asks("echo", "++" + "-" * 10 + "++")))
-    assert (finding.verdict, finding.reason) == (VIOLATED, "outage")
 
 
 # --- daemons

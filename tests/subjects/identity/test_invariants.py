@@ -1,9 +1,9 @@
 """One machine is one Node; a renamed node stays Ready, or shows that it is away."""
 
 from chaos.judge.base import Verdict, judge
-from chaos.record.records import Blind, NodeChange, Sample
+from chaos.record.records import NodeChange, Sample
 from chaos.record.registry import Record
-from chaos.subjects.identity.promises import away_under_another_name, one_node_per_machine, ready_throughout
+from chaos.subjects.identity.promises import away_under_another_name, one_node_per_machine
 from chaos.subjects.identity.records import ASKED, MachineIds, NodeMachine
 from tests.judge.histories import fault, history, saw_the_end
 
@@ -74,18 +74,6 @@ def test_a_node_that_nobody_could_ask_is_unknown() -> None:
 
 def test_nobody_asked_is_unknown() -> None:
     assert judge(one_node_per_machine(), history(saw_the_end(30.0))).verdict is UNKNOWN
-
-
-def test_ready_throughout() -> None:
-    seen = [node(0.0, "a", change="listed"), node(3.0, "a"), node(4.0, "b", "Unknown")]
-    assert judge(ready_throughout(("a",)), history(seen, saw_the_end())).verdict is HELD
-    finding = judge(ready_throughout(("a",)), history(seen, node(5.0, "a", "Unknown"), saw_the_end()))
-    assert (finding.verdict, finding.reason) == (VIOLATED, "not-ready")
-    assert judge(ready_throughout(("a",)), history(seen, node(5.0, "a", change="deleted"))).verdict is VIOLATED
-    assert judge(ready_throughout(("a",)), history(seen)).verdict is UNKNOWN
-    blind = Blind(2.0, "watch:nodes", 6.0, "away")
-    assert judge(ready_throughout(("a",)), history(seen, blind, saw_the_end())).verdict is UNKNOWN
-    assert judge(ready_throughout(("z",)), history(seen, saw_the_end())).verdict is UNKNOWN
 
 
 def away(*records: Record, undone: float = 30.0) -> Verdict:
