@@ -42,8 +42,8 @@ run-all: $(STAMP) ## replay every incident, with all controls, profile smoke
 
 test: lint unit integration ## lint, unit tests, then integration tests on real clusters
 
-unit: $(STAMP) ## unit tests: no cluster, no root, under a minute
-	$(BIN)/pytest tests -m "not integration and not timed" -n 2 --timeout 120 $(ARGS)
+unit: $(STAMP) ## unit tests: no cluster, no engine, no root
+	$(BIN)/pytest tests -m "not integration and not timed" -n 3 --timeout 120 $(ARGS)
 	$(BIN)/pytest tests -m "timed" --timeout 120 $(ARGS)
 
 fuzz: $(STAMP) ## feed each reader of others' files with anything, 10 minutes each (ARGS="--jobs 2 --seconds 60 results")
