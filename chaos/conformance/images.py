@@ -250,7 +250,7 @@ def _programs(program: E2eProgram, name: str) -> list[Path]:
 
 
 def _tag(program: E2eProgram, name: str) -> str:
-    digest = hashlib.sha256(f"{LAYOUT} {program.version} {TOOLS!r} {name}".encode())
+    digest = hashlib.sha256(f"{LAYOUT} {program.version} {TOOLS.described} {name}".encode())
     for path in sorted(_recipes().glob(f"{name}.*")):
         digest.update(b"\0" + path.read_bytes())
     if name in ON_AGNHOST:

@@ -78,7 +78,7 @@ def _recipes() -> Path:
 
 def tag_of(wanted: ImageRecipe) -> str:
     """The tag of the image that the recipe makes as it is now."""
-    digest = hashlib.sha256(f"{LAYOUT} {DEBIAN} {goarch()} {wanted!r}".encode())
+    digest = hashlib.sha256(f"{LAYOUT} {DEBIAN} {goarch()} {wanted.described}".encode())
     for path in (_recipes() / "install-packages", _recipes() / f"{wanted.name}.Containerfile"):
         digest.update(b"\0" + path.read_bytes())
     for bundle in wanted.bundles:

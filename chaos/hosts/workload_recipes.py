@@ -38,6 +38,13 @@ class ImageRecipe:
     published_for: tuple[str, ...] = field(default=("amd64", "arm64"), repr=False)  # architectures, by Go's names
 
     @property
+    def described(self) -> str:
+        """All that decides about the image, as tags are made of it. The words are those of the first version: with other
+        ones every image would be built anew.
+        """
+        return f"Recipe{repr(self).removeprefix(type(self).__name__)}"
+
+    @property
     def option(self) -> str:
         """The pytest option by which a user names another image."""
         return f"--ordeal-{self.name}-image"

@@ -75,7 +75,9 @@ def test_what_cannot_be_asked_at_once_whether_it_landed_is_asked_again(journal: 
 
 def test_a_cluster_that_lacks_an_ability_is_not_touched(journal: Journal) -> None:
     run = Run(Harm(needs=(NodePower,)), journal)
-    with pytest.raises(FaultError, match=r"^made-up needs a cluster with NodePower; a kind cluster does not have it$"):
+    with pytest.raises(
+        FaultError, match=r"^made-up needs a cluster with NodePower; clusters of the kind kind do not have it$"
+    ):
         run()
     assert (run.harm.taken, run.steps, run.left) == ([], [], [])
 

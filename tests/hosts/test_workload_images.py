@@ -63,6 +63,16 @@ class FakeEngine:
         return ["true"] if argv[-1] in self.registry else ["sh", "-c", "echo 'manifest unknown' >&2; exit 1"]
 
 
+def test_what_a_tag_is_made_of_stays_what_it_was() -> None:
+    """Whatever its class is called: another text would build all images anew on every machine."""
+    made = (
+        "Recipe(name='redis', server='redis-server', packages=('redis-server', 'redis-tools'), "
+        "published='redis:7.2', artifact=None, version_flag='--version', bundles=())"
+    )
+    assert REDIS.described == made
+    assert "artifact=Artifact(" in recipe("mysql").described
+
+
 def test_ours_is_taken_before_a_registry_is_asked() -> None:
     ours = workload_build.tag_of(REDIS)
     engine: Any = FakeEngine({ours: "redis"}, registry=(PULLED,))
