@@ -3,7 +3,7 @@
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -54,11 +54,12 @@ def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     )
 
 
-@pytest.fixture(autouse=True)
-def nobodys_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A unit test that asks for a container engine finds none, as on a bare machine, whatever runs on this one."""
-    if request.node.get_closest_marker("integration") is None:
-        monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A unit test, with its fixtures of any scope, finds no container engine, whatever runs on this machine."""
+    nowhere = {} if item.get_closest_marker("integration") else {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    with mock.patch.dict(os.environ, nowhere):
+        return (yield)
 
 
 @pytest.fixture

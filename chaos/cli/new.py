@@ -15,7 +15,7 @@ from chaos.errors import OrdealError
 from chaos.hosts.places import APP, beside
 
 SKELETON = Path(__file__).with_name("skeleton")
-SUITE = "suite.py"
+SUITE, TEST = "suite.py", "test_promises.py"
 TO_WRITE = "TO WRITE"  # with which each text of the skeleton begins; a test refuses it in what is there
 LONGEST = 30
 _ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -58,10 +58,12 @@ def write_incident(root: Path, name: str, subject: str) -> tuple[Path, ...]:
     _check_names(name, subject)
     function = name.replace("-", "_")
     home, suite = root / "chaos" / "subjects" / subject, root / "suites" / subject / f"test_{function}.py"
-    _check_free(root, name, home, suite)
+    tests = root / "tests" / "subjects" / subject
+    _check_free(root, name, home, suite, tests)
     says = {"id": name, "function": function, "subject": subject}
     templates = {each.name.removesuffix(".txt"): each.read_text() for each in sorted(SKELETON.glob("*.txt"))}
-    files = {(suite if file == SUITE else home / file): text for file, text in templates.items()}
+    places = {SUITE: suite, TEST: tests / TEST}
+    files = {places.get(file, home / file): text for file, text in templates.items()} | {tests / "__init__.py": ""}
     try:
         with ExitStack() as back:
             for path, text in files.items():
@@ -90,7 +92,7 @@ def _check_names(name: str, subject: str) -> None:
         )
 
 
-def _check_free(root: Path, name: str, home: Path, suite: Path) -> None:
+def _check_free(root: Path, name: str, home: Path, suite: Path, tests: Path) -> None:
     from chaos.harm import load_all  # noqa: PLC0415
     from chaos.harm.base import registered  # noqa: PLC0415
     from chaos.judge.catalogue import incidents  # noqa: PLC0415
@@ -106,6 +108,8 @@ def _check_free(root: Path, name: str, home: Path, suite: Path) -> None:
         raise OrdealError(
             f"{home.relative_to(root)} is there already: add to its incident.py by hand, or name another by --subject"
         )
+    if tests.exists():
+        raise OrdealError(f"{tests.relative_to(root)} is there already: name another subject by --subject")
     # pytest imports suites by the names of their files alone.
     there = sorted((root / "suites").rglob(suite.name))
     if there:

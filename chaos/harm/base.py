@@ -154,7 +154,8 @@ def inject(
     lacking = missing(cluster, harm.needs)
     if lacking:
         raise FaultError(
-            f"{harm.kind} needs a cluster with {', '.join(lacking)}; clusters of the kind {cluster.ref.kind} do not have it"
+            f"{harm.kind} needs a cluster with {', '.join(lacking)}; "
+            f"clusters of the kind {cluster.ref.kind} do not have it"
         )
     now = _same(cluster)
     saved = harm.plan(cluster)

@@ -39,8 +39,8 @@ class ImageRecipe:
 
     @property
     def described(self) -> str:
-        """All that decides about the image, as tags are made of it. The words are those of the first version: with other
-        ones every image would be built anew.
+        """All that decides about the image, as tags are made of it. The words are those of the first version: with
+        other ones every image would be built anew.
         """
         return f"Recipe{repr(self).removeprefix(type(self).__name__)}"
 

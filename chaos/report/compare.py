@@ -11,7 +11,7 @@ from scipy.stats import fisher_exact
 from chaos.errors import OrdealError
 from chaos.judge.base import Verdict
 from chaos.report.allowed import Allowed, AllowList
-from chaos.report.difference import ALPHA, LEAST, RELEVANT, Change, Difference, Measured, Values, differences
+from chaos.report.difference import ALPHA, LEAST, RELEVANT, Difference, Measured, Shift, Values, differences
 from chaos.results import saved
 from chaos.results.saved import SavedFinding, SavedOutcome, SavedRun
 
@@ -66,7 +66,7 @@ class VerdictRow:
     invariant: str
     base: Mapping[str, int]
     candidate: Mapping[str, int]
-    status: Change
+    status: Shift
     why: str = ""
     allowed: Allowed | None = None
 
@@ -85,7 +85,7 @@ class FigureRow:
     allowed: Allowed | None = None
 
     @property
-    def status(self) -> Change:
+    def status(self) -> Shift:
         """What became of the figure."""
         return self.difference.status
 
@@ -121,19 +121,19 @@ class Comparison:
     unmatched: tuple[Allowed, ...] = ()
 
     @property
-    def answer(self) -> Change:
+    def answer(self) -> Shift:
         """Regressed if anything is, else can't tell if anything can't be told, else better or the same."""
         rows: list[VerdictRow | FigureRow] = [*self.verdicts, *self.figures]
         there = {row.status for row in rows if row.allowed is None}
-        for status in (Change.REGRESSED, Change.CANT_TELL, Change.BETTER):
+        for status in (Shift.REGRESSED, Shift.CANT_TELL, Shift.BETTER):
             if status in there:
                 return status
-        return Change.SAME
+        return Shift.SAME
 
     @property
     def exit_code(self) -> int:
         """0: better or equal, 1: regressed, 2: can't tell."""
-        return {Change.REGRESSED: 1, Change.CANT_TELL: 2}.get(self.answer, 0)
+        return {Shift.REGRESSED: 1, Shift.CANT_TELL: 2}.get(self.answer, 0)
 
 
 def load_side(root: Path, given: str) -> Side:
@@ -219,10 +219,10 @@ def _verdict_rows(key: Key, before: Repeats, after: Repeats, alpha: float) -> li
     names = dict.fromkeys(f.invariant for o in (*base, *candidate) for f in o.findings)
     for name in names:
         was, now = _findings(base, name), _findings(candidate, name)
-        if not candidate or not base or (not now and rows[0].status is Change.CANT_TELL):
+        if not candidate or not base or (not now and rows[0].status is Shift.CANT_TELL):
             continue  # the replay's own row says it
         row = _row(key, name, [f.verdict for f in was], [f.verdict for f in now], alpha, [f.sentence for f in now])
-        if row.status is not Change.SAME:
+        if row.status is not Shift.SAME:
             rows.append(row)
     return rows
 
@@ -232,48 +232,48 @@ def _row(
 ) -> VerdictRow:
     status, why = _judge(base, candidate, alpha)
     worst = next((s for v, s in zip(candidate, sentences, strict=True) if v == _worst(candidate)), "")
-    if status in {Change.REGRESSED, Change.CANT_TELL} and worst and _worst(candidate) != HELD:
+    if status in {Shift.REGRESSED, Shift.CANT_TELL} and worst and _worst(candidate) != HELD:
         why = f"{why}: {worst}"
     return VerdictRow(key, invariant, _count(base), _count(candidate), status, why)
 
 
-def _judge(base: Sequence[str], candidate: Sequence[str], alpha: float) -> tuple[Change, str]:
+def _judge(base: Sequence[str], candidate: Sequence[str], alpha: float) -> tuple[Shift, str]:
     if not candidate:
-        return Change.CANT_TELL, "the candidate has not replayed or judged it"
+        return Shift.CANT_TELL, "the candidate has not replayed or judged it"
     if not base:
         known = all(v == HELD for v in candidate)
-        return (Change.SAME, "new") if known else (Change.CANT_TELL, "the base has not replayed or judged it")
+        return (Shift.SAME, "new") if known else (Shift.CANT_TELL, "the base has not replayed or judged it")
     was, now = base.count(VIOLATED), candidate.count(VIOLATED)
     if now * len(base) > was * len(candidate):
         return _judge_violated(base, candidate, alpha)
     if UNKNOWN in candidate:
-        return Change.CANT_TELL, "unknown in the candidate"
+        return Shift.CANT_TELL, "unknown in the candidate"
     if not now and (was or UNKNOWN in base):
-        return Change.BETTER, "held in the candidate, not always in the base"
-    return Change.SAME, "violated in both" if now else ""
+        return Shift.BETTER, "held in the candidate, not always in the base"
+    return Shift.SAME, "violated in both" if now else ""
 
 
-def _judge_violated(base: Sequence[str], candidate: Sequence[str], alpha: float) -> tuple[Change, str]:
+def _judge_violated(base: Sequence[str], candidate: Sequence[str], alpha: float) -> tuple[Shift, str]:
     """The candidate is violated more often: never before is a regression, before too is one for Fisher to tell."""
     was, now = base.count(VIOLATED), candidate.count(VIOLATED)
     if not was:
         if HELD in base:
-            return Change.REGRESSED, "held in the base, violated in the candidate"
-        return Change.CANT_TELL, "unknown in the base, violated in the candidate"
+            return Shift.REGRESSED, "held in the base, violated in the candidate"
+        return Shift.CANT_TELL, "unknown in the base, violated in the candidate"
     p = _fisher(was, len(base), now, len(candidate))
     often = f"violated in {was} of {len(base)} repeats of the base, {now} of {len(candidate)} of the candidate"
-    return (Change.REGRESSED if p <= alpha else Change.CANT_TELL), f"{often} (Fisher's exact test: p = {p:.3f})"
+    return (Shift.REGRESSED if p <= alpha else Shift.CANT_TELL), f"{often} (Fisher's exact test: p = {p:.3f})"
 
 
 def _control_row(key: Key, base: Sequence[SavedOutcome], candidate: Sequence[SavedOutcome]) -> VerdictRow:
     """A control proves that its check can fail. Where it no longer does, what the check says is worth nothing."""
     was, now = [PROVEN if o.passed else UNPROVEN for o in base], [PROVEN if o.passed else UNPROVEN for o in candidate]
     if PROVEN in now or (not now and PROVEN not in was):
-        status, why = Change.SAME, ""
+        status, why = Shift.SAME, ""
     elif not now:
-        status, why = Change.CANT_TELL, "the candidate has not replayed it: its check is not proven able to fail"
+        status, why = Shift.CANT_TELL, "the candidate has not replayed it: its check is not proven able to fail"
     else:
-        status, why = Change.CANT_TELL, f"the check is not proven able to fail in the candidate: {candidate[0].why}"
+        status, why = Shift.CANT_TELL, f"the check is not proven able to fail in the candidate: {candidate[0].why}"
     return VerdictRow(key, "", _count(was), _count(now), status, why)
 
 
@@ -357,7 +357,7 @@ def compared(finding: SavedFinding) -> dict[str, tuple[Unit, float]]:
 
 
 def _allowed(row: VerdictRow | FigureRow, allow: AllowList, used: set[Allowed]) -> Allowed | None:
-    if row.status not in {Change.REGRESSED, Change.CANT_TELL}:
+    if row.status not in {Shift.REGRESSED, Shift.CANT_TELL}:
         return None
     for entry in allow.entries:
         if _matches(entry, row):

@@ -22,7 +22,7 @@ LEAST = 2  # repeats of each side without which there is no spread
 Values = Sequence[float | None]
 
 
-class Change(StrEnum):
+class Shift(StrEnum):
     """What became of a verdict or of a figure."""
 
     BETTER = "better"
@@ -54,7 +54,7 @@ class Difference:
     candidate: float | None
     p: float | None
     seen_from: float | None
-    status: Change
+    status: Shift
 
 
 def differences(
@@ -89,17 +89,17 @@ class _Tested:
 def _difference(figure: Measured, worse: _Tested, better: _Tested, alpha: float) -> Difference:
     base, candidate = _there(figure.base), _there(figure.candidate)
     if not base or not candidate:
-        status = Change.CANT_TELL if base else Change.SAME
+        status = Shift.CANT_TELL if base else Shift.SAME
         return Difference(_mean(base), _mean(candidate), None, None, status)
     enough = min(len(base), len(candidate)) >= LEAST and 1 / comb(len(base) + len(candidate), len(base)) <= alpha
     if worse.relevant and worse.clear:
-        status = Change.REGRESSED
+        status = Shift.REGRESSED
     elif worse.relevant:
-        status = Change.NOISE if enough else Change.CANT_TELL
+        status = Shift.NOISE if enough else Shift.CANT_TELL
     elif better.relevant and better.clear:
-        status = Change.BETTER
+        status = Shift.BETTER
     else:
-        status = Change.SAME
+        status = Shift.SAME
     return Difference(_mean(base), _mean(candidate), worse.p, worse.seen_from if enough else None, status)
 
 

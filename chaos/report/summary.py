@@ -10,23 +10,23 @@ from rich.text import Text
 from chaos.basics.visible import line
 from chaos.report.allowed import Allowed
 from chaos.report.compare import Comparison, FigureRow, Key, Unit, VerdictRow
-from chaos.report.difference import Change
+from chaos.report.difference import Shift
 from chaos.report.markdown import escaped, folded, pipe_table
 from chaos.report.table import cell
 
 SCHEMA = 1
 COLOURS = {
-    Change.REGRESSED: "bold red",
-    Change.CANT_TELL: "yellow",
-    Change.NOISE: "dim",
-    Change.BETTER: "green",
-    Change.SAME: "",
+    Shift.REGRESSED: "bold red",
+    Shift.CANT_TELL: "yellow",
+    Shift.NOISE: "dim",
+    Shift.BETTER: "green",
+    Shift.SAME: "",
 }
 HEADLINES = {
-    Change.REGRESSED: "regressed",
-    Change.CANT_TELL: "can't tell",
-    Change.BETTER: "better",
-    Change.SAME: "no worse",
+    Shift.REGRESSED: "regressed",
+    Shift.CANT_TELL: "can't tell",
+    Shift.BETTER: "better",
+    Shift.SAME: "no worse",
 }
 _ORDER = list(COLOURS)
 R = TypeVar("R", VerdictRow, FigureRow)
@@ -37,9 +37,9 @@ def answer(c: Comparison) -> str:
     counted = [row for row in _all(c) if row.allowed is None]
     parts = []
     for status, said in (
-        (Change.REGRESSED, "regressed"),
-        (Change.CANT_TELL, "can't be told"),
-        (Change.BETTER, "better"),
+        (Shift.REGRESSED, "regressed"),
+        (Shift.CANT_TELL, "can't be told"),
+        (Shift.BETTER, "better"),
     ):
         verdicts = sum(row.status is status for row in counted if isinstance(row, VerdictRow))
         figures = sum(row.status is status for row in counted if isinstance(row, FigureRow))
@@ -58,16 +58,16 @@ def markdown(c: Comparison) -> str:
         f"{escaped(str(c.candidate))} against {escaped(str(c.base))}. {escaped(answer(c))}.",
         "",
     ]
-    verdicts = [row for row in c.verdicts if row.status is not Change.SAME]
+    verdicts = [row for row in c.verdicts if row.status is not Shift.SAME]
     if verdicts:
         lines += pipe_table(VERDICT_COLUMNS, [_verdict_cells(r) for r in _sorted(verdicts)])
-    figures = [row for row in c.figures if row.status is not Change.SAME]
+    figures = [row for row in c.figures if row.status is not Shift.SAME]
     if figures:
         lines += pipe_table(FIGURE_COLUMNS, [_figure_cells(r) for r in _sorted(figures)])
-    same = [[str(r.key), *_of(r.base), *_of(r.candidate)] for r in c.verdicts if r.status is Change.SAME]
+    same = [[str(r.key), *_of(r.base), *_of(r.candidate)] for r in c.verdicts if r.status is Shift.SAME]
     if same:
         lines += folded("The same verdict", pipe_table(("replay", "base", "candidate"), same))
-    alike = [_figure_cells(r) for r in c.figures if r.status is Change.SAME]
+    alike = [_figure_cells(r) for r in c.figures if r.status is Shift.SAME]
     if alike:
         lines += folded("Figures that are no worse", pipe_table(FIGURE_COLUMNS, alike))
     lines += [f"- {escaped(sentence)}" for sentence in _sentences(c)]

@@ -53,7 +53,7 @@ def specs_key(kubernetes: str) -> str:
 
 
 def build_key(what: str) -> str:
-    """Building something: "mutant NAME", "image NAME", or a step of set-up (chaos.setup.steps.Step.what)."""
+    """Building something: "mutant NAME", "image NAME", or a step of set-up (chaos.setup.steps.SetupStep.what)."""
     return f"build {what}"
 
 

@@ -302,7 +302,7 @@ def _took_before_s(root: Path) -> dict[str, float]:
 
 @pytest.fixture
 def lab(request: pytest.FixtureRequest, ordeal_run: Run) -> Iterator[Lab]:
-    """The lab of one replay; see chaos.lab.Lab."""
+    """The lab of one replay; see chaos.run.lab.Lab."""
     replay, this, node = replay_of(request.function), case.of_item(request.node), request.node
     if replay is None or this is None:
         pytest.fail("the fixture `lab` is for functions marked with @incident", pytrace=False)

@@ -18,7 +18,7 @@ from tests.lesson import copy_checkout, ruff_says
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A checkout with nothing in it."""
-    for folder in ("chaos/subjects", "suites"):
+    for folder in ("chaos/subjects", "suites", "tests/subjects"):
         (tmp_path / folder).mkdir(parents=True)
     return tmp_path
 
@@ -43,14 +43,16 @@ def test_a_new_incident_is_found_with_its_suite_and_its_control(tmp_path: Path) 
         return done.stdout
 
     told = ordeal("new", "incident", "wild-fire", "--subject", "heat").splitlines()
-    assert told[:5] == [
+    assert told[:7] == [
         "chaos/subjects/heat/__init__.py",
         "chaos/subjects/heat/faults.py",
         "chaos/subjects/heat/incident.py",
         "chaos/subjects/heat/promises.py",
         "suites/heat/test_wild_fire.py",
+        "tests/subjects/heat/test_promises.py",
+        "tests/subjects/heat/__init__.py",
     ]
-    assert {(copy / name).stat().st_mode & 0o777 for name in told[:5]} == {0o666 & ~_umask()}
+    assert {(copy / name).stat().st_mode & 0o777 for name in told[:7]} == {0o666 & ~_umask()}
     listed = {each["id"]: each for each in json.loads(ordeal("list", "--json"))}
     assert listed.keys() == {each.id for each in incidents()} | {"wild-fire"}
     (suite,) = listed["wild-fire"]["suites"]
@@ -73,7 +75,7 @@ def test_what_is_written_is_as_ruff_wants_it_whatever_the_name(tmp_path: Path) -
 
 def test_each_file_says_what_is_to_be_written_in_it() -> None:
     templates = list(SKELETON.iterdir())
-    assert len(templates) == 5
+    assert len(templates) == 6
     assert [each.name for each in templates if TO_WRITE not in each.read_text()] == []
 
 

@@ -29,7 +29,7 @@ def test_each_step_prints_what_the_page_shows(tmp_path: Path) -> None:
         for name, text in step.files.items():
             (copy / name).write_text(text)
         _compare(step, *_run(step.commands, copy, environment))
-    typed = "mypy chaos/subjects/quota suites/quota tests/test_quota.py tests/integration/test_quota.py"
+    typed = "mypy chaos/subjects/quota suites/quota tests/subjects/quota tests/integration/test_quota.py"
     assert _run(typed, copy, environment)[0] == 0
     assert _run("kube-ordeal undo", copy, environment)[1] == ["nothing to undo"]
 

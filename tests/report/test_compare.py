@@ -16,7 +16,7 @@ from chaos.errors import OrdealError
 from chaos.judge.base import Figure, Finding, Verdict
 from chaos.report import allowed, summary
 from chaos.report.compare import Comparison, FigureRow, VerdictRow, compare, compared, load_side
-from chaos.report.difference import Change
+from chaos.report.difference import Shift
 from chaos.results.results import Outcome
 from chaos.results.saved import SavedFinding
 from tests.report.made import CONTROL, INCIDENT, broken, finding, outcome, results
@@ -53,24 +53,22 @@ def of(
 @pytest.mark.parametrize(
     ("base", "candidate", "answer", "exit_code"),
     [
-        ([HELD], [HELD], Change.SAME, 0),
-        ([HELD], [VIOLATED], Change.REGRESSED, 1),
-        ([HELD], [UNKNOWN], Change.CANT_TELL, 2),
-        ([VIOLATED], [HELD], Change.BETTER, 0),
-        ([UNKNOWN], [HELD], Change.BETTER, 0),
-        ([UNKNOWN], [VIOLATED], Change.CANT_TELL, 2),
-        ([VIOLATED], [VIOLATED], Change.SAME, 0),
-        ([VIOLATED], [UNKNOWN], Change.CANT_TELL, 2),
-        ([HELD] * 5, [HELD] * 4 + [VIOLATED], Change.REGRESSED, 1),
-        ([HELD] * 5, [HELD] * 4 + [UNKNOWN], Change.CANT_TELL, 2),
-        ([HELD] * 4 + [VIOLATED], [HELD] * 3 + [VIOLATED] * 2, Change.CANT_TELL, 2),
-        ([HELD] * 7 + [VIOLATED], [VIOLATED] * 8, Change.REGRESSED, 1),
-        ([HELD] * 4 + [VIOLATED], [HELD] * 4 + [VIOLATED], Change.SAME, 0),
+        ([HELD], [HELD], Shift.SAME, 0),
+        ([HELD], [VIOLATED], Shift.REGRESSED, 1),
+        ([HELD], [UNKNOWN], Shift.CANT_TELL, 2),
+        ([VIOLATED], [HELD], Shift.BETTER, 0),
+        ([UNKNOWN], [HELD], Shift.BETTER, 0),
+        ([UNKNOWN], [VIOLATED], Shift.CANT_TELL, 2),
+        ([VIOLATED], [VIOLATED], Shift.SAME, 0),
+        ([VIOLATED], [UNKNOWN], Shift.CANT_TELL, 2),
+        ([HELD] * 5, [HELD] * 4 + [VIOLATED], Shift.REGRESSED, 1),
+        ([HELD] * 5, [HELD] * 4 + [UNKNOWN], Shift.CANT_TELL, 2),
+        ([HELD] * 4 + [VIOLATED], [HELD] * 3 + [VIOLATED] * 2, Shift.CANT_TELL, 2),
+        ([HELD] * 7 + [VIOLATED], [VIOLATED] * 8, Shift.REGRESSED, 1),
+        ([HELD] * 4 + [VIOLATED], [HELD] * 4 + [VIOLATED], Shift.SAME, 0),
     ],
 )
-def test_verdicts(
-    tmp_path: Path, base: list[Verdict], candidate: list[Verdict], answer: Change, exit_code: int
-) -> None:
+def test_verdicts(tmp_path: Path, base: list[Verdict], candidate: list[Verdict], answer: Shift, exit_code: int) -> None:
     found = of(tmp_path, [[judged(v)] for v in base], [[judged(v)] for v in candidate])
     assert (found.answer, found.exit_code) == (answer, exit_code)
 
@@ -80,8 +78,8 @@ def test_an_invariant_that_broke_in_a_replay_that_was_violated_before_is_a_regre
         return outcome(broken(), finding(second, name="outage-at-most-2s", reason="outage"), passed=False)
 
     found = of(tmp_path, [[both(HELD)]], [[both(VIOLATED)]])
-    assert found.answer is Change.REGRESSED
-    assert [r.invariant for r in found.verdicts if r.status is Change.REGRESSED] == ["outage-at-most-2s"]
+    assert found.answer is Shift.REGRESSED
+    assert [r.invariant for r in found.verdicts if r.status is Shift.REGRESSED] == ["outage-at-most-2s"]
 
 
 def test_a_control_that_no_longer_proves_its_check_cant_tell(tmp_path: Path) -> None:
@@ -128,15 +126,15 @@ TEN = (10.0, 10.3, 9.8, 10.1, 9.6)
 def test_a_slower_recovery_is_a_regression_with_repeats_and_cant_be_told_without(tmp_path: Path) -> None:
     slower = [v * 1.3 for v in TEN]
     found = of(tmp_path / "5", recoveries(*TEN), recoveries(*slower))
-    assert (found.answer, found.exit_code) == (Change.REGRESSED, 1)
-    assert [(r.figure, r.status) for r in found.figures] == [("recovered_s", Change.REGRESSED)]
+    assert (found.answer, found.exit_code) == (Shift.REGRESSED, 1)
+    assert [(r.figure, r.status) for r in found.figures] == [("recovered_s", Shift.REGRESSED)]
     assert of(tmp_path / "1", recoveries(10), recoveries(13)).exit_code == 2
     assert of(tmp_path / "same", recoveries(*TEN), recoveries(*reversed(TEN))).exit_code == 0
 
 
 def test_repeats_may_be_replays_of_one_run(tmp_path: Path) -> None:
     base, candidate = ([judged(HELD, recovered_s=v * slower) for v in TEN] for slower in (1.0, 1.4))
-    assert of(tmp_path, [base], [candidate]).answer is Change.REGRESSED
+    assert of(tmp_path, [base], [candidate]).answer is Shift.REGRESSED
 
 
 def test_figures_of_controls_are_not_compared(tmp_path: Path) -> None:
@@ -179,7 +177,7 @@ def test_an_allowed_verdict_does_not_count_until_it_expires(tmp_path: Path) -> N
     worse = [[judged(HELD)]], [[judged(VIOLATED)]]
     found = of(tmp_path / "1", *worse, allow=ENTRY)
     assert found.exit_code == 0
-    assert all(r.allowed is not None for r in found.verdicts if r.status is Change.REGRESSED)
+    assert all(r.allowed is not None for r in found.verdicts if r.status is Shift.REGRESSED)
     late = of(tmp_path / "2", *worse, allow=ENTRY.replace("-15", "-14"))
     assert late.exit_code == 1
     assert "has expired and does not count" in summary.markdown(late)

@@ -25,7 +25,7 @@ from chaos.judge.catalogue import incidents
 from chaos.record.journal import Journal
 from chaos.run.incident import PLAIN, STATEFUL, Replay
 from chaos.run.lab import Lab
-from chaos.run.obstacles import lacking_specs, needed_for, obstacle, parts_of
+from chaos.run.obstacles import lacking_image, lacking_specs, needed_for, obstacle, parts_of
 from chaos.run.stage import LacksAbilityError
 from chaos.run.suites import suites
 from tests.hosts.published import DIGEST, publish
@@ -117,6 +117,11 @@ class BesideSetup:
 
     def take(self, *_: object, **__: object) -> None:
         pytest.fail("its turn was taken")
+
+
+def test_a_replay_that_runs_no_image_asks_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "chosen", lambda: pytest.fail("it was asked"))
+    assert lacking_image(a_replay(), {}) == ""
 
 
 @contextmanager
