@@ -19,9 +19,10 @@ from pathlib import Path
 from chaos.basics.progress import Report, silent
 from chaos.clusters.abilities import LoadsImages
 from chaos.clusters.base import Cluster
-from chaos.conformance.program import BUNDLE, E2eProgram, find, not_built, plain
+from chaos.conformance.program import BUNDLE, E2eProgram, find, not_built
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, image_rootfs, pins, registry, workload_build, workload_images
+from chaos.hosts.bundles import plain
 from chaos.hosts.command import run
 from chaos.hosts.engine import Engine, require
 from chaos.hosts.lock import locked

@@ -41,7 +41,7 @@ class NotStartedError(OrdealError):
 
 
 @dataclass(frozen=True, slots=True)
-class TestedCluster:
+class ClusterUnderTest:
     """The cluster, and further flags of e2e.test."""
 
     kubeconfig: Path
@@ -55,7 +55,7 @@ class ProgramProcess:
     """
 
     def __init__(
-        self, program: E2eProgram, listing: Listing, target: TestedCluster, work: Path, serial: Sequence[Spec]
+        self, program: E2eProgram, listing: Listing, target: ClusterUnderTest, work: Path, serial: Sequence[Spec]
     ) -> None:
         """`work`: a folder of its own; its name is the one that the objects on the cluster say who made them.
 

@@ -10,6 +10,7 @@ from chaos.basics.progress import Report, silent
 from chaos.basics.untrusted import json_file
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, bundles, kubectl, registry, trusted
+from chaos.hosts.bundles import plain
 from chaos.hosts.command import CommandError, run
 from chaos.hosts.engine import Engine
 from chaos.hosts.places import APP, cache_dir, cache_path
@@ -18,7 +19,6 @@ BUNDLE, NAME = "conformance", "e2e.test"
 PUBLISHED = "registry.k8s.io/conformance"  # upstream's image of the same programs
 RECORD = "taken.json"
 IN_IMAGE, KUBECTL = "/usr/local/bin", "kubectl"
-_PLAIN = re.compile(r"v?(\d+\.\d+\.\d+(?:-(?:alpha|beta|rc)\.\d+)?)(?![\w])")
 _VERSION = re.compile(r'^(?:.*GitVersion:"|)v(\d+\.\d+\.[^"\s]+)')
 
 
@@ -93,6 +93,11 @@ def require(version: str) -> E2eProgram:
     return program
 
 
+def lacking(version: str) -> str:
+    """Why specs can't be run on clusters of that version; "" where they can."""
+    return "" if find(version) is not None else not_built(version)
+
+
 def not_built(version: str) -> str:
     """The sentence that says so."""
     return f"e2e.test of Kubernetes {version} is not built; `{APP} conformance build --kubernetes {version}` makes it"
@@ -107,15 +112,6 @@ def check_version(program: E2eProgram, cluster: str, *, asked_for: bool = False)
         f"nothing of the cluster. Build that of {plain(cluster)}, or ask for this one with "
         f"--ordeal-conformance-version {program.version}."
     )
-
-
-def plain(version: str) -> str:
-    """`v1.34.4+k3s1`, `v1.34.4-eks-a737599` and `v1.34.4-gke.1234` as `1.34.4`: a vendor's mark aside.
-
-    `1.35.0-rc.1` is one of upstream's own, and stays.
-    """
-    found = _PLAIN.match(version.strip())
-    return found[1] if found else version.strip().removeprefix("v")
 
 
 def taken(version: str) -> Path:

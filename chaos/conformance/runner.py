@@ -23,7 +23,7 @@ from chaos.conformance import leftovers
 from chaos.conformance.api_watch import ApiWatch
 from chaos.conformance.listing import Listing, listing
 from chaos.conformance.outcome import Reason, SpecOutcome, State
-from chaos.conformance.process import EndedError, NotStartedError, ProgramProcess, TestedCluster
+from chaos.conformance.process import ClusterUnderTest, EndedError, NotStartedError, ProgramProcess
 from chaos.conformance.program import E2eProgram
 from chaos.conformance.spec import Spec
 from chaos.conformance.verdicts import outcome, unknown
@@ -98,7 +98,7 @@ class Runner:
         """
         self._program, self._listing, self._on_outcome, self._work = program, known, on_outcome, workdir
         self._settings, self._report = settings, report
-        self._target = TestedCluster(kubeconfig, context, settings.flags)
+        self._target = ClusterUnderTest(kubeconfig, context, settings.flags)
         self._planned = [s for s in known.in_order(planned) if known.serial(s)]
         self._watch = ApiWatch(kubeconfig, context)
         self._state = threading.Condition()

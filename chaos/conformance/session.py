@@ -23,6 +23,7 @@ from chaos.conformance.runner import TIMEOUT_S, Runner, RunnerSettings
 from chaos.conformance.spec import Spec
 from chaos.conformance.verdicts import unknown
 from chaos.errors import OrdealError
+from chaos.hosts.bundles import plain
 from chaos.judge.conformance import LOST
 from chaos.results.results import Results
 from chaos.results.saved import SavedRun, load
@@ -185,7 +186,7 @@ class SpecSession:
         if self._how.given is not None:
             found = programs.given(self._how.given)
         else:
-            found = programs.require(self._how.version or programs.plain(cluster.kubernetes))
+            found = programs.require(self._how.version or plain(cluster.kubernetes))
         programs.check_version(found, cluster.kubernetes, asked_for=self._how.version == found.version)
         return found
 

@@ -16,6 +16,7 @@ SMALL = (
     "small"  # the graph of the programs around Kubernetes; its version is that of the Kubernetes whose modules it has
 )
 STAGING = "k8s.io/kubernetes"
+_PLAIN = re.compile(r"v?(\d+\.\d+\.\d+(?:-(?:alpha|beta|rc)\.\d+)?)(?![\w])")
 _VERSION = re.compile(r"\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?")
 
 
@@ -195,6 +196,15 @@ def normal_version(text: str) -> str:
     if not _VERSION.fullmatch(bare):
         raise OrdealError(f"{text!r} is not a version; write it like {DEFAULT_KUBERNETES}.")
     return bare
+
+
+def plain(version: str) -> str:
+    """`v1.34.4+k3s1`, `v1.34.4-eks-a737599` and `v1.34.4-gke.1234` as `1.34.4`: a vendor's mark aside.
+
+    `1.35.0-rc.1` is one of upstream's own, and stays.
+    """
+    found = _PLAIN.match(version.strip())
+    return found[1] if found else version.strip().removeprefix("v")
 
 
 def find_bundle(name: str) -> Bundle:

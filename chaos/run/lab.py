@@ -11,7 +11,6 @@ from pathlib import Path
 from chaos.basics.waiting import WaitedInVainError, eventually, hold
 from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape, Timers
-from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError
 from chaos.harm.base import Fault, NotUndoneError, Plan, inject
 from chaos.hosts import mutants
@@ -25,14 +24,13 @@ from chaos.record.leases import LeaseSamples
 from chaos.record.recorder import Recorder
 from chaos.record.records import FaultStep, Observation, Phase
 from chaos.results.results import Row
+from chaos.run.around import CantRunSpecsError, Hook, Nothing
 from chaos.run.case import Case
 from chaos.run.incident import Replay
 from chaos.run.judging import Judging
 from chaos.run.live import Now
 from chaos.run.means import Means
-from chaos.run.profile import Profile
 from chaos.run.promised import Conditions, Register, beginning
-from chaos.run.specs_around import CantRunSpecsError, SpecsAround
 from chaos.run.stage import LacksAbilityError, Stage, Workload
 from chaos.run.steady import probes_of, start_on_workers, wait_steady
 from chaos.workloads.web import Deployed
@@ -55,18 +53,19 @@ class Lab:
         means: Means,
         *,
         is_suite: bool = True,
-        conform: Wish | None = None,
+        around: Hook = Nothing,
         too_late: Callable[[], str] = str,
     ) -> None:
         """`directory`: its own, for what it records and collects.
 
         `is_suite`: a suite's function tells the story, and is held to what its mark declares; Chaos Toolkit's has none.
-        `conform`: when upstream's specs are run around it; around a control, which is known to be bad, they never are.
+        `around`: what goes on around it, such as upstream's specs.
         `too_late`: asked after it waited for its turn: why it is left out after all; empty where it goes on.
         """
         self.incident, self.replay = story.incident, story.variant
         self.cluster_kind, self.control = this.cluster, this.control
-        self.means = means
+        self.means, self.profile = means, means.profile
+        self.conditions = Conditions(this.control, this.cluster, means.profile)
         self.findings: list[Finding] = []
         self.facts: dict[str, Figure] = {}
         self.not_run_controls: dict[str, str] = {}
@@ -75,18 +74,24 @@ class Lab:
         self.evidence: list[Piece] = []
         self._story, self._this, self._directory = story, this, directory
         declared = story if is_suite else None
-        self.stage = Stage(
-            story, this, means, timers=self.timers, declared=declared, too_late=too_late, phase=self.phase
-        )
-        wish = conform if conform is not None and this.control is None else Wish()
         self._beginning = beginning(
             story.incident.id,
             story.variant,
             control=this.control or "",
             cluster=this.cluster,
-            profile=means.profile.name,
+            profile=self.profile.name,
         )
-        self.specs = SpecsAround(wish, directory, means.report, self._beginning)
+        self.specs = around(directory, self._beginning)
+        self.stage = Stage(
+            story,
+            this,
+            means,
+            timers=self.timers,
+            declared=declared,
+            too_late=too_late,
+            phase=self.phase,
+            lacking_specs=self.specs.lacking,
+        )
         self._history: History | None = None
         self._recorder: Recorder | None = None
         self._began = time.monotonic()
@@ -134,16 +139,6 @@ class Lab:
             self.evidence.extend(lab.evidence)
             lab.stage.leave_workloads_to_their_cluster()
             pool.close()
-
-    @property
-    def profile(self) -> Profile:
-        """How long, and how much, a replay of this run is."""
-        return self.means.profile
-
-    @property
-    def conditions(self) -> Conditions:
-        """What this replay's promises may depend on."""
-        return Conditions(self.control, self.cluster_kind, self.profile)
 
     @property
     def timers(self) -> Timers:
@@ -404,9 +399,8 @@ class Lab:
         Raises LacksAbilityError where they can't be run here, OrdealError for what is wrong before the first spec.
         """
         self.phase("conform", when)
-        self.specs.wish = Wish()
         try:
-            return self.specs.run(self.current, when, history)
+            return self.specs.in_story(self.current, when, history)
         except CantRunSpecsError as error:
             raise LacksAbilityError(str(error)) from error
 
@@ -423,7 +417,7 @@ class Lab:
         path = specs.close()
         if path is not None:
             self.histories.append(path)
-        if specs.not_run and specs.wish.rounds:
+        if specs.not_run and specs.wished:
             self.fact(CONFORMANCE, f"{NOT_RUN}{specs.not_run}")
         self._judging.check_complete()
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 
 from chaos.clusters.abilities import ControlPlaneSwap, NodeNetwork, NodePower, OwnFileSystems
 from chaos.clusters.base import KIND
-from chaos.conformance import program
 from chaos.hosts import engine, extras, workload_images
 from chaos.hosts.parts import NODE_NETWORKS, OWN_FILE_SYSTEMS, ROOT, Part
 from chaos.run.incident import DENSE, STATEFUL, Replay
@@ -75,11 +74,6 @@ def lacking_name(replay: Replay, given: Mapping[str, str]) -> str:
         if not given.get(name) and (why := workload_images.not_for_nodes(name)):
             return f"{replay.incident.id} runs {name}, and {why}"
     return ""
-
-
-def lacking_specs(replay: Replay, version: str) -> str:
-    """Why a replay that runs upstream's specs can't on clusters of that version; "" where it can, or runs none."""
-    return program.not_built(version) if replay.specs and program.find(version) is None else ""
 
 
 def needed_for(part: Part, replays: Iterable[Replay]) -> tuple[str, ...]:

@@ -9,14 +9,14 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.abilities import LoadsImages, NodePower, missing
 from chaos.clusters.base import EXISTING, KIND, Cluster
 from chaos.clusters.shape import Shape, Timers
-from chaos.conformance.program import plain
 from chaos.errors import OrdealError
 from chaos.hosts import engine, mutants, registry, workload_images
+from chaos.hosts.bundles import plain
 from chaos.record.journal import WORKLOAD
 from chaos.run.case import Case
 from chaos.run.incident import HARDENED, Load, Replay
 from chaos.run.means import Means
-from chaos.run.obstacles import lacking_extra, lacking_image, lacking_name, lacking_part, lacking_specs, obstacle
+from chaos.run.obstacles import lacking_extra, lacking_image, lacking_name, lacking_part, obstacle
 from chaos.workloads.base import pulled_by_nodes
 from chaos.workloads.web import Deployed, remove_namespace
 
@@ -63,13 +63,17 @@ class Stage:
         declared: Replay | None,
         too_late: Callable[[], str],
         phase: Tell,
+        lacking_specs: Callable[[str], str],
     ) -> None:
-        """`declared`: the story, where a suite's function tells it. The others are as in Lab."""
+        """`declared`: the story, where a suite's function tells it. `lacking_specs`: as Around.lacking. The others are
+        as in Lab.
+        """
         self.cluster_kind = this.cluster
         self.alone_again = False  # the next replay of this process wants the machine, and a cluster like this one
         self.image_facts: dict[str, str] = {}  # what the engine, or the nodes, say of the workloads' images
         self._story, self._variant, self._means = story, this.control or HARDENED, means
         self._timers, self._declared, self._too_late, self._phase = timers, declared, too_late, phase
+        self._lacking_specs = lacking_specs
         self._turn = means.turn
         self._cluster: Cluster | None = None
         self._deployed: list[tuple[Cluster, str, int]] = []  # with its namespace and its entry in the journal
@@ -130,7 +134,8 @@ class Stage:
             raise LacksAbilityError(why)
         if self.cluster_kind != KIND:
             return
-        if not self._means.pool.image_is_given and (why := lacking_specs(self._declared, plain(self.kubernetes))):
+        known = not self._means.pool.image_is_given  # a given image does not tell its version
+        if self._declared.specs and known and (why := self._lacking_specs(plain(self.kubernetes))):
             raise LacksAbilityError(why)
         if why := obstacle(self._declared, self._means.images):
             raise LacksAbilityError(why)

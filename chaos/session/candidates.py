@@ -18,7 +18,7 @@ from chaos.run.budget import Candidate, Costs
 from chaos.run.case import is_on_tour, of_item, replay_of_item
 from chaos.run.durations import Durations
 from chaos.run.incident import HARDENED, Load
-from chaos.run.obstacles import lacking_extra, lacking_part, lacking_specs
+from chaos.run.obstacles import lacking_extra, lacking_part
 from chaos.run.options import Options
 from chaos.run.suites import replays
 from chaos.session.pytest_specs import is_spec
@@ -69,7 +69,7 @@ def candidate(item: pytest.Item, asked: Options, given: Budget) -> Candidate | N
     version = normal_version(asked.kubernetes)
     if lacking_extra(replay, this.cluster):
         return None
-    if this.cluster == KIND and not asked.kind_image and lacking_specs(replay, version):
+    if this.cluster == KIND and not asked.kind_image and replay.specs and program.lacking(version):
         return None
     if this.cluster == KIND and not asked.setup and lacking_part(replay):
         return None

@@ -17,6 +17,7 @@ from chaos.conformance import choice
 from chaos.conformance.spec import Spec
 from chaos.errors import OrdealError
 from chaos.hosts import extras
+from chaos.hosts.bundles import plain
 from chaos.judge.conformance import SKIPPED
 from chaos.plugin import run_id, worker_input
 from chaos.results.saved import load
@@ -264,7 +265,6 @@ def _cluster_version(asked: Options) -> str:
         return asked.kubernetes.removeprefix("v")
     from chaos.clusters.way import kubeconfig_files  # noqa: PLC0415
     from chaos.clusters.way.client import api_client, server_version  # noqa: PLC0415
-    from chaos.conformance.program import plain  # noqa: PLC0415
 
     with api_client(*kubeconfig_files.find(asked.kubeconfig, asked.context)) as client:
         return plain(server_version(client))

@@ -14,6 +14,7 @@ from chaos.clusters.existing import cluster as existing
 from chaos.clusters.way import kubeconfig_files
 from chaos.clusters.way.client import FAILURES, told
 from chaos.conformance import program, rounds
+from chaos.conformance.around import around
 from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError
 from chaos.harm import load_all
@@ -39,6 +40,7 @@ from chaos.run.verdict import outcome_of
 from chaos.setup import room
 
 Report = Callable[[str], None]
+NOT_WISHED = Wish()
 
 
 @dataclass(slots=True)
@@ -127,12 +129,13 @@ class Run:
         folder: str,
         *,
         is_suite: bool = True,
-        conform: Wish | None = None,
+        conform: Wish = NOT_WISHED,
         too_late: Callable[[], str] = str,
     ) -> Lab:
         """The lab of one story, which keeps what it finds in `folder` of the results.
 
-        `is_suite`: a suite's function tells it, and is held to what its mark declares. The others: as in Lab.
+        `is_suite`: a suite's function tells it, and is held to what its mark declares. `conform`: when upstream's specs
+        are run around it, but around a control. `too_late`: as in Lab.
         """
         return Lab(
             story,
@@ -140,7 +143,7 @@ class Run:
             self.results.directory / file_name(folder),
             self.means,
             is_suite=is_suite,
-            conform=conform,
+            around=around(conform, self.report, control=this.control),
             too_late=too_late,
         )
 

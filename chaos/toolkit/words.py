@@ -8,11 +8,11 @@ from typing import Any
 
 from chaos.clusters.abilities import EtcdBehind, Heartbeats, RunsContainers
 from chaos.clusters.shape import Timers
-from chaos.conformance.program import plain
 from chaos.errors import OrdealError
 from chaos.harm.heartbeats import StopHeartbeats
 from chaos.harm.program import SwapProgram
 from chaos.hosts import mutants
+from chaos.hosts.bundles import plain
 from chaos.judge import conformance, data, pods, taint_rates
 from chaos.judge.base import Invariant
 from chaos.judge.taint_rates import ZoneState

@@ -14,7 +14,7 @@ from chaos.clusters.way import kubeconfig, kubeconfig_files
 from chaos.conformance import api_watch, process
 from chaos.conformance.listing import Listing, listing
 from chaos.conformance.outcome import Reason, SpecOutcome, State
-from chaos.conformance.process import NotStartedError, ProgramProcess, TestedCluster
+from chaos.conformance.process import ClusterUnderTest, NotStartedError, ProgramProcess
 from chaos.conformance.program import E2eProgram, given
 from chaos.conformance.runner import Runner, RunnerSettings
 from chaos.conformance.spec import Spec
@@ -236,7 +236,7 @@ def test_e2e_test_is_handed_one_file_that_means_the_same_the_context_and_the_env
     script.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >{tmp_path}/argv\nenv >{tmp_path}/env\nexit 1\n")
     script.chmod(0o755)
     known = listing(program)
-    process = ProgramProcess(E2eProgram(script, "9.9.9"), known, TestedCluster(path, context), tmp_path / "work", ())
+    process = ProgramProcess(E2eProgram(script, "9.9.9"), known, ClusterUnderTest(path, context), tmp_path / "work", ())
     with pytest.raises(NotStartedError):
         process.run(known.specs[0], 10.0)
     argv = (tmp_path / "argv").read_text().splitlines()

@@ -24,6 +24,7 @@ from chaos.clusters.way import credentials, kubeconfig, podexec
 from chaos.conformance import estimate, listing, program
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, bundles, ownership, record, registry
+from chaos.hosts.bundles import plain
 from chaos.hosts.mutants import MUTANTS
 from chaos.hosts.mutants.build import _read as read_mutant
 from chaos.hosts.mutants.build import _target as folder_of_mutant
@@ -90,7 +91,7 @@ def results(data: bytes, folder: Path) -> object:
     prune.prune(folder, 0, dry_run=True)
     packed = bundle.pack(run, folder / "packed.zip", product.template(), evidence=False)
     for version in cncf.versions(run)[:1]:
-        bundles.normal_version(program.plain(version))
+        bundles.normal_version(plain(version))
         cncf.submit(run, version, [each.spec for each in run.own_specs], product.template(), folder / "cncf")
     return packed
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from chaos.clusters.base import SIMULATED
-from chaos.conformance.rounds import Wish
 from chaos.judge.catalogue import Control, Incident
+from chaos.run.around import Hook, Nothing
 from chaos.run.case import Case
 from chaos.run.incident import Replay
 from chaos.run.lab import Lab
@@ -34,8 +34,8 @@ def a_lab(
     journal: Any = None,
     turn: Any = None,
     images: Mapping[str, str] | None = None,
-    conform: Wish | None = None,
+    around: Hook = Nothing,
 ) -> Lab:
     """`pool`, `journal` and `turn`: what stands for them; None where the test comes to none of them."""
     means = Means("run", PROFILES["smoke"], pool, journal, lambda _: None, images=images or {}, turn=turn)
-    return Lab(told, Case(on, control), folder, means, is_suite=is_suite, conform=conform)
+    return Lab(told, Case(on, control), folder, means, is_suite=is_suite, around=around)

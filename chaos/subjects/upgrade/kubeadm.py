@@ -15,9 +15,8 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.abilities import BringsVersions, NodeExec
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import is_ready, server_version
-from chaos.conformance.program import plain
 from chaos.errors import OrdealError
-from chaos.hosts.bundles import normal_version
+from chaos.hosts.bundles import normal_version, plain
 from chaos.hosts.image import kind_config_patches
 from chaos.record.history import History
 from chaos.subjects.upgrade.records import ApplyBegun, ApplyEnded, ControlPlaneVersion, KubeletReplaced, ManifestPlaced

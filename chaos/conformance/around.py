@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from chaos.conformance.podlogs import upstreams_namespaces
 from chaos.conformance.rounds import Rounds, Wish, chosen
 from chaos.errors import OrdealError
 from chaos.harm.base import Fault
+from chaos.hosts.bundles import plain
 from chaos.judge.base import Invariant
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
 from chaos.record.history import History
 from chaos.record.records import Phase
 from chaos.results.specs import SpecResult
+from chaos.run.around import CantRunSpecsError, Hook
 
 AROUND = (images.AGNHOST, images.BUSYBOX)  # what the specs around a replay run
 GONE_WITHIN_S = 120.0  # what specs have made: upstream deletes its namespaces and does not wait
@@ -27,18 +30,17 @@ RUN_NO_POD = "the nodes of this cluster are simulated and run no pod"
 SMALL_DISK = "a node has a small file system of its own for images, whose use the next replay measures"
 
 
-class CantRunSpecsError(OrdealError):
-    """Specs can't be run here: the cluster runs no pods, or e2e.test of its version is not there."""
+def around(wish: Wish, report: Callable[[str], None], *, control: str | None = None) -> Hook:
+    """Specs around a replay, as they were wished; around a control, which is known to be bad, none are run."""
+    return partial(SpecsAround, Wish() if control else wish, report)
 
 
 class SpecsAround:
     """Runs what was wished around one replay, and knows what the histories are to be judged by."""
 
-    def __init__(
-        self, wish: Wish, directory: Path, report: Callable[[str], None], beginning: Phase | None = None
-    ) -> None:
+    def __init__(self, wish: Wish, report: Callable[[str], None], directory: Path, beginning: Phase) -> None:
         """`directory`: the replay's own, below the run's folder. `beginning`: of a recording of the specs' own."""
-        self.wish = wish
+        self._wish = wish
         self.not_run = ""  # why not, where they were wished and could not be run
         self.left = ""  # what specs have made and did not go from the cluster
         self._directory, self._report, self._beginning = directory, report, beginning
@@ -47,6 +49,11 @@ class SpecsAround:
         self._own: History | None = None
         self._during: list[tuple[during.Checks, str, History]] = []
         self._checks: during.Checks | None = None
+
+    @property
+    def wished(self) -> bool:
+        """Whether any round was wished."""
+        return bool(self._wish.rounds)
 
     @property
     def results(self) -> tuple[SpecResult, ...]:
@@ -73,16 +80,25 @@ class SpecsAround:
         self._wait_until_gone(cluster, when)
         return self.names
 
+    def lacking(self, version: str) -> str:
+        """Why none can be run on clusters of that version; "" where they can."""
+        return program.lacking(version)
+
+    def in_story(self, cluster: Cluster, when: str, history: History) -> tuple[str, ...]:
+        """The story runs them itself, and then none are run around it. Raises as `run` does."""
+        self._wish = Wish()
+        return self.run(cluster, when, history)
+
     def check(self, version: str) -> None:
         """The cluster will have that version after the harm. Raises CantRunSpecsError where specs were asked for then,
         and there is no e2e.test of it.
         """
-        if self.wish.asked and AFTER in self.wish.rounds:
+        if self._wish.asked and AFTER in self._wish.rounds:
             _built(version)
 
     def due(self, when: str) -> bool:
         """Whether that round was wished, and nothing is known yet of why it could not be run."""
-        return when in self.wish.rounds and when not in self._done and not self.not_run
+        return when in self._wish.rounds and when not in self._done and not self.not_run
 
     def around(self, cluster: Cluster, when: str) -> bool:
         """Run the specs now, where that was wished and was not done yet, into a history of their own.
@@ -94,8 +110,7 @@ class SpecsAround:
             return False
         if self._own is None:
             self._own = History(self._directory / "history" / "conformance.jsonl")
-            if self._beginning is not None:
-                self._own.add(self._beginning)
+            self._own.add(self._beginning)
         self._done.append(when)
         self.run(cluster, when, self._own)
         return True
@@ -110,7 +125,7 @@ class SpecsAround:
         API server need not answer now.
         """
         documented = ""
-        if DURING in self.wish.rounds and (self._checks is not None or self._may(cluster)):
+        if DURING in self._wish.rounds and (self._checks is not None or self._may(cluster)):
             documented = during.documented(harm, names or [n.name for n in cluster.nodes() if n.control_plane])
         if not documented:
             yield
@@ -152,14 +167,14 @@ class SpecsAround:
         if self.not_run:
             return False
         simulated = cluster.ref.kind == SIMULATED
-        if not simulated and cluster.shape.imagefs_bytes and not self.wish.asked:
+        if not simulated and cluster.shape.imagefs_bytes and not self._wish.asked:
             self.not_run = SMALL_DISK
             return False
         try:
             _check_images(cluster, _program(cluster))
         except CantRunSpecsError as error:
             self.not_run = str(error)
-            if self.wish.asked and not simulated:
+            if self._wish.asked and not simulated:
                 raise
         return not self.not_run
 
@@ -170,9 +185,9 @@ def _program(cluster: Cluster) -> program.E2eProgram:
         raise CantRunSpecsError(RUN_NO_POD)
     try:
         with cluster.api() as client:
-            version = program.plain(server_version(client))
+            version = plain(server_version(client))
     except OrdealError:  # it does not answer: what is run will say so
-        version = program.plain(cluster.kubernetes)
+        version = plain(cluster.kubernetes)
     return _built(version)
 
 

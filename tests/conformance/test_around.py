@@ -13,7 +13,8 @@ from kubernetes import client as k8s
 from chaos.basics.waiting import WaitedInVainError
 from chaos.clusters.base import KIND, SIMULATED, ClusterRef, Node
 from chaos.clusters.shape import Shape
-from chaos.conformance import during, images, program
+from chaos.conformance import around, during, images, program
+from chaos.conformance.around import SMALL_DISK, SpecsAround
 from chaos.conformance.rounds import DEFAULT, Wish
 from chaos.errors import OrdealError
 from chaos.harm.base import Fault
@@ -24,11 +25,10 @@ from chaos.judge.conformance import AFTER, BEFORE, DURING, FAILED, PASSED
 from chaos.record.history import History
 from chaos.record.records import FaultStep, Phase, SpecRun
 from chaos.results.specs import SpecResult
-from chaos.run import specs_around
+from chaos.run.around import CantRunSpecsError
 from chaos.run.incident import Replay
 from chaos.run.lab import CONFORMANCE, Lab
 from chaos.run.promised import REPLAY
-from chaos.run.specs_around import SMALL_DISK, CantRunSpecsError, SpecsAround
 from chaos.run.stage import LacksAbilityError
 from chaos.subjects.conforms.faults import ScaleToZero
 from tests.run.labs import a_lab
@@ -81,14 +81,14 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The versions of which an e2e.test was built."""
     versions = ["1.34.4"]
     FakeRounds.states = {}
-    monkeypatch.setattr(specs_around, "server_version", lambda _: _cluster().kubernetes)
+    monkeypatch.setattr(around, "server_version", lambda _: _cluster().kubernetes)
     monkeypatch.setattr(program, "find", lambda v: SimpleNamespace(version=v) if v in versions else None)
     monkeypatch.setattr(images, "provide", lambda *_, **__: None)
     monkeypatch.setattr(images, "agnhost", lambda *_, **__: "agnhost")
-    monkeypatch.setattr(specs_around, "chosen", lambda _: ())
-    monkeypatch.setattr(specs_around, "Rounds", FakeRounds)
+    monkeypatch.setattr(around, "chosen", lambda _: ())
+    monkeypatch.setattr(around, "Rounds", FakeRounds)
     monkeypatch.setattr(during, "Checks", FakeChecks)
-    monkeypatch.setattr(specs_around, "upstreams_namespaces", lambda _: ())
+    monkeypatch.setattr(around, "upstreams_namespaces", lambda _: ())
     return versions
 
 
@@ -97,7 +97,7 @@ def made(tmp_path: Path, built: list[str]) -> Iterator[Callable[[Wish], SpecsAro
     each: list[SpecsAround] = []
 
     def make(wish: Wish) -> SpecsAround:
-        each.append(SpecsAround(wish, tmp_path / "replay", lambda _: None))
+        each.append(SpecsAround(wish, lambda _: None, tmp_path / "replay", Phase(0.0, REPLAY, "made-up")))
         return each[-1]
 
     yield make
@@ -120,7 +120,7 @@ def test_specs_are_run_once_a_round_and_judged_together(made: Callable[[Wish], S
     assert [r.round for r in c.results] == [BEFORE, AFTER]
     path = c.close()
     assert path is not None
-    assert len(History.load(path)) == 2
+    assert len(History.load(path)) == 3
 
 
 def test_a_cluster_that_was_upgraded_is_tested_by_the_specs_of_its_new_version(
@@ -128,7 +128,7 @@ def test_a_cluster_that_was_upgraded_is_tested_by_the_specs_of_its_new_version(
 ) -> None:
     c = made(Wish((BEFORE, AFTER), asked=True))
     assert c.around(_cluster(), BEFORE)
-    monkeypatch.setattr(specs_around, "server_version", lambda _: "v1.35.4")
+    monkeypatch.setattr(around, "server_version", lambda _: "v1.35.4")
     with pytest.raises(CantRunSpecsError, match=r"conformance build --kubernetes 1\.35\.4"):
         c.around(_cluster(), AFTER)
     built.append("1.35.4")
@@ -152,7 +152,7 @@ def test_an_api_server_that_does_not_answer_is_left_to_the_specs(
     def away(_: object) -> str:
         raise OrdealError("the cluster does not answer")
 
-    monkeypatch.setattr(specs_around, "server_version", away)
+    monkeypatch.setattr(around, "server_version", away)
     c = made(DEFAULT)
     assert c.around(_cluster(), AFTER)
     assert [r.kubernetes for r in c.results] == ["1.34.4"]
@@ -194,8 +194,8 @@ def test_what_specs_leave_behind_keeps_harm_away_and_the_cluster_from_the_next_r
         delete_collection_namespaced_pod=lambda space, grace_period_seconds: ended.append((space, grace_period_seconds))
     )
     monkeypatch.setattr(k8s, "CoreV1Api", lambda _: core)
-    monkeypatch.setattr(specs_around, "upstreams_namespaces", lambda _: ("pods-1234",))
-    monkeypatch.setattr(specs_around, "GONE_WITHIN_S", 0.0)
+    monkeypatch.setattr(around, "upstreams_namespaces", lambda _: ("pods-1234",))
+    monkeypatch.setattr(around, "GONE_WITHIN_S", 0.0)
     c = made(EVERYTHING)
     with pytest.raises(WaitedInVainError) if when == BEFORE else nullcontext():
         c.around(_cluster(), when)
@@ -282,9 +282,10 @@ def test_nothing_is_checked_during_harm_unless_that_was_wished(made: Callable[[W
 
 @pytest.fixture
 def lab(tmp_path: Path, built: list[str]) -> Callable[..., Lab]:
-    def make(wish: Wish | None, control: str | None = None) -> Lab:
+    def make(wish: Wish, control: str | None = None) -> Lab:
         told = Replay(incidents()[0], (KIND,), (), (), "")
-        made = a_lab(tmp_path / "replay", told, on=KIND, control=control, is_suite=False, conform=wish)
+        hook = around.around(wish, lambda _: None, control=control)
+        made = a_lab(tmp_path / "replay", told, on=KIND, control=control, is_suite=False, around=hook)
         made.stage._cluster = _cluster()
         return made
 
@@ -306,7 +307,7 @@ def test_a_lab_judges_by_what_became_of_specs(lab: Callable[..., Lab]) -> None:
 
 
 def test_around_a_control_and_without_a_wish_a_lab_runs_none(lab: Callable[..., Lab]) -> None:
-    for made in (lab(EVERYTHING, incidents()[0].controls[0].id), lab(None), lab(Wish())):
+    for made in (lab(EVERYTHING, incidents()[0].controls[0].id), lab(Wish())):
         made.conform_after()
         assert (made.findings, made.specs.results, made.facts, made.histories) == ([], (), {}, [])
 
