@@ -33,6 +33,7 @@ settings.load_profile("noisy")
 # An API server that dies resets connections before their TLS handshake; ssl.SSLSocket._create then leaves the socket
 # (which has no remote address any more) to the garbage collector.
 LEFT_SOCKET = r"Exception ignored in. <ssl.SSLSocket fd=\d+, family=\d+, type=1, proto=\d+, laddr=\('[0-9.]+', \d+\)>"
+HERE, NOWHERE = Path(__file__).parent, "unix:///nowhere/docker.sock"
 FILTERS = ("error", f"ignore:{LEFT_SOCKET}:pytest.PytestUnraisableExceptionWarning")
 
 
@@ -57,9 +58,17 @@ def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """A unit test, with its fixtures of any scope, finds no container engine, whatever runs on this machine."""
-    nowhere = {} if item.get_closest_marker("integration") else {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
-    with mock.patch.dict(os.environ, nowhere):
+    with pytest.MonkeyPatch.context() as patch:
+        if item.path.is_relative_to(HERE) and item.get_closest_marker("integration") is None:
+            patch.setenv("DOCKER_HOST", NOWHERE)
         return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """The last one closes what integration tests of the same run have: that takes the engine."""
+    if nextitem is None and os.environ.get("DOCKER_HOST") == NOWHERE:
+        del os.environ["DOCKER_HOST"]
 
 
 @pytest.fixture

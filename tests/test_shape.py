@@ -60,10 +60,10 @@ def test_tests_are_in_rooms_of_the_same_names() -> None:
     assert not none, f"chaos/{min(none)} has no tests: they belong in tests/{min(none)}"
 
 
-def test_a_subject_with_faults_or_promises_has_tests() -> None:
-    """One that has neither, only an incident of what is there, has nothing that a unit test could try."""
+def test_a_subject_with_something_of_its_own_has_tests() -> None:
+    """One that is only an incident of what is there has nothing that a unit test could try."""
     subjects = CHAOS / "subjects"
-    own = {path.parent.name for name in ("faults", "promises") for path in subjects.glob(f"*/{name}.py")}
+    own = {path.parent.name for path in subjects.glob("*/*.py") if path.stem not in {"__init__", "incident"}}
     none = own - with_tests(TESTS / "subjects")
     assert not none, f"chaos/subjects/{min(none)} has no tests: they belong in tests/subjects/{min(none)}"
     elsewhere = rooms(TESTS / "subjects") - rooms(subjects)
@@ -131,10 +131,11 @@ def test_what_is_public_says_what_it_does() -> None:
     ("code", "found"),
     [
         ("def a(): ...\n", ["a"]),
-        ("class A:\n  '''A.'''\n  def plan(self): ...\n  def b(self): ...\n", ["A.b"]),
+        ("class A:\n  'A.'\n  kind: str\n  def plan(self): ...\n  def b(self): ...\n", ["A.b"]),
+        ("class A:\n  'It has no kind.'\n  def plan(self): ...\n", ["A.plan"]),
         ("def _a(): ...\n", []),
     ],
 )
 def test_what_says_nothing_is_seen(code: str, found: list[str]) -> None:
-    protocol = ast.parse('class P(Protocol):\n  "P."\n  def plan(self):\n    "Plan."\n')
+    protocol = ast.parse('class P(Protocol):\n  "P."\n  kind: str\n  def plan(self):\n    "Plan."\n')
     assert list(untold(ast.parse(code), list(described(protocol)))) == found

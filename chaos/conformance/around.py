@@ -22,7 +22,7 @@ from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, stil
 from chaos.record.history import History
 from chaos.record.records import Phase
 from chaos.results.specs import SpecResult
-from chaos.run.around import CantRunSpecsError, Hook
+from chaos.run.hook import CantRunSpecsError, Hook
 
 AROUND = (images.AGNHOST, images.BUSYBOX)  # what the specs around a replay run
 GONE_WITHIN_S = 120.0  # what specs have made: upstream deletes its namespaces and does not wait
@@ -30,7 +30,7 @@ RUN_NO_POD = "the nodes of this cluster are simulated and run no pod"
 SMALL_DISK = "a node has a small file system of its own for images, whose use the next replay measures"
 
 
-def around(wish: Wish, report: Callable[[str], None], *, control: str | None = None) -> Hook:
+def hook(wish: Wish, report: Callable[[str], None], *, control: str | None = None) -> Hook:
     """Specs around a replay, as they were wished; around a control, which is known to be bad, none are run."""
     return partial(SpecsAround, Wish() if control else wish, report)
 

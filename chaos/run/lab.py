@@ -24,8 +24,8 @@ from chaos.record.leases import LeaseSamples
 from chaos.record.recorder import Recorder
 from chaos.record.records import FaultStep, Observation, Phase
 from chaos.results.results import Row
-from chaos.run.around import CantRunSpecsError, Hook, Nothing
 from chaos.run.case import Case
+from chaos.run.hook import CantRunSpecsError, Hook, Nothing
 from chaos.run.incident import Replay
 from chaos.run.judging import Judging
 from chaos.run.live import Now
@@ -127,7 +127,8 @@ class Lab:
     def apart(self, tag: str) -> Iterator["Lab"]:
         """A lab with a cluster of its own, to be used in a thread of its own; deleted at the block's end.
 
-        What is recorded and collected there is kept with this replay; its findings are the caller's to use.
+        What is recorded and collected there is kept with this replay; its findings are the caller's to use. No specs
+        are run there.
         """
         pool = self.means.pool.apart(tag)
         means = replace(self.means, pool=pool, report=lambda _: None, turn=None)

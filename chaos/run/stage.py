@@ -134,7 +134,7 @@ class Stage:
             raise LacksAbilityError(why)
         if self.cluster_kind != KIND:
             return
-        known = not self._means.pool.image_is_given  # a given image does not tell its version
+        known = not self._means.pool.image_is_given  # a given image has a version of its own
         if self._declared.specs and known and (why := self._lacking_specs(plain(self.kubernetes))):
             raise LacksAbilityError(why)
         if why := obstacle(self._declared, self._means.images):

@@ -13,8 +13,7 @@ from chaos.clusters.base import EXISTING, KIND
 from chaos.clusters.existing import cluster as existing
 from chaos.clusters.way import kubeconfig_files
 from chaos.clusters.way.client import FAILURES, told
-from chaos.conformance import program, rounds
-from chaos.conformance.around import around
+from chaos.conformance import around, program, rounds
 from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError
 from chaos.harm import load_all
@@ -143,7 +142,7 @@ class Run:
             self.results.directory / file_name(folder),
             self.means,
             is_suite=is_suite,
-            around=around(conform, self.report, control=this.control),
+            around=around.hook(conform, self.report, control=this.control),
             too_late=too_late,
         )
 

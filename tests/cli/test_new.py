@@ -53,6 +53,9 @@ def test_a_new_incident_is_found_with_its_suite_and_its_control(tmp_path: Path) 
         "tests/subjects/heat/__init__.py",
     ]
     assert {(copy / name).stat().st_mode & 0o777 for name in told[:7]} == {0o666 & ~_umask()}
+    own_tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/subjects/heat"]
+    done = subprocess.run(own_tests, cwd=copy, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert "3 passed" in done.stdout, done.stdout
     listed = {each["id"]: each for each in json.loads(ordeal("list", "--json"))}
     assert listed.keys() == {each.id for each in incidents()} | {"wild-fire"}
     (suite,) = listed["wild-fire"]["suites"]
@@ -114,13 +117,13 @@ def test_what_is_there_is_left_alone(root: Path) -> None:
     assert files(root) == before == sorted(str(path.relative_to(root)) for path in written)
 
 
-@pytest.mark.parametrize("place", ["suites/heat", "suites/heat/test_wild_fire.py"])
+@pytest.mark.parametrize("place", ["suites/heat", "suites/heat/test_wild_fire.py", "tests/subjects/heat"])
 def test_where_a_file_cant_be_written_none_is(root: Path, place: str) -> None:
-    """The suite comes last: what was written before it goes again. A link that leads nowhere is in the way."""
+    """Its tests come last: what was written before them goes again. A link that leads nowhere is in the way."""
     (root / place).parent.mkdir(exist_ok=True)
     (root / place).symlink_to("nowhere") if place.endswith("heat") else (root / place).mkdir()
     before = folders(root)
-    with pytest.raises(OrdealError, match=r"suites/heat.*already|suites/heat.*can't be written \(File exists\)"):
+    with pytest.raises(OrdealError, match=r"s/heat.*already|s/heat.*can't be written \(File exists\)"):
         write_incident(root, "wild-fire", "heat")
     assert files(root) == []
     assert folders(root) == before

@@ -25,7 +25,7 @@ from chaos.judge.conformance import AFTER, BEFORE, DURING, FAILED, PASSED
 from chaos.record.history import History
 from chaos.record.records import FaultStep, Phase, SpecRun
 from chaos.results.specs import SpecResult
-from chaos.run.around import CantRunSpecsError
+from chaos.run.hook import CantRunSpecsError
 from chaos.run.incident import Replay
 from chaos.run.lab import CONFORMANCE, Lab
 from chaos.run.promised import REPLAY
@@ -284,7 +284,7 @@ def test_nothing_is_checked_during_harm_unless_that_was_wished(made: Callable[[W
 def lab(tmp_path: Path, built: list[str]) -> Callable[..., Lab]:
     def make(wish: Wish, control: str | None = None) -> Lab:
         told = Replay(incidents()[0], (KIND,), (), (), "")
-        hook = around.around(wish, lambda _: None, control=control)
+        hook = around.hook(wish, lambda _: None, control=control)
         made = a_lab(tmp_path / "replay", told, on=KIND, control=control, is_suite=False, around=hook)
         made.stage._cluster = _cluster()
         return made

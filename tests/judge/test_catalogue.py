@@ -40,7 +40,7 @@ def test_an_incident_says_all_that_a_reader_needs(each: Incident) -> None:
 
 def test_nothing_is_left_to_write() -> None:
     """`kube-ordeal new incident` marks what its writer has to say."""
-    for folder in (ROOT / "chaos" / "subjects", suites_dir()):
+    for folder in (ROOT / "chaos" / "subjects", ROOT / "tests" / "subjects", suites_dir()):
         for path in folder.rglob("*.py"):
             assert TO_WRITE not in path.read_text(), f"{path} still says {TO_WRITE}: say what it is, in your own words"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from chaos.clusters.base import SIMULATED
 from chaos.judge.catalogue import Control, Incident
-from chaos.run.around import Hook, Nothing
 from chaos.run.case import Case
+from chaos.run.hook import Hook, Nothing
 from chaos.run.incident import Replay
 from chaos.run.lab import Lab
 from chaos.run.means import Means

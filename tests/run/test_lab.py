@@ -23,6 +23,7 @@ from chaos.record.records import NodeChange, Observation, Phase
 from chaos.run import lab as module
 from chaos.run.chance import hold_for_eviction
 from chaos.run.lab import Lab
+from chaos.run.stage import LacksAbilityError
 from tests.harm.made_up import SHORT_S, Harm, raises
 from tests.judge.histories import pod
 from tests.run.labs import a_lab, story
@@ -145,6 +146,13 @@ def test_a_control_holds_until_it_is_violated_for_its_own_reason(tmp_path: Path)
     assert not lab.hold_until_shown(other, within_s=0.05)
     assert lab.hold_until_shown(Invariant("beside", lambda _: violated("no", reason="another")), within_s=60)
     assert not lab.hold_until_shown(Invariant("kept", lambda _: held("yes")), within_s=0.05)
+
+
+def test_where_nothing_hooks_in_no_specs_can_be_run(tmp_path: Path) -> None:
+    lab, history = made(tmp_path)
+    lab.stage._cluster = SimpleNamespace(ref=ClusterRef(SIMULATED, "c", ""))
+    with pytest.raises(LacksAbilityError, match="no specs can be run by this lab"):
+        lab.run_specs("before", history)
 
 
 def test_nothing_is_judged_where_nothing_is_recorded(tmp_path: Path) -> None:

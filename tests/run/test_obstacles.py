@@ -16,6 +16,7 @@ from chaos.clusters.existing.cluster import ExistingCluster
 from chaos.clusters.kind.cluster import KindCluster
 from chaos.clusters.shape import Shape
 from chaos.conformance import program
+from chaos.errors import OrdealError
 from chaos.harm.link import BadLink
 from chaos.harm.network import CutOff
 from chaos.hosts import engine, parts, workload_images
@@ -23,6 +24,7 @@ from chaos.hosts.parts import FIREWALL, LOSS, NODE_NETWORKS, OWN_FILE_SYSTEMS, R
 from chaos.hosts.places import suites_dir
 from chaos.judge.catalogue import incidents
 from chaos.record.journal import Journal
+from chaos.run.hook import Nothing
 from chaos.run.incident import PLAIN, STATEFUL, Replay
 from chaos.run.lab import Lab
 from chaos.run.obstacles import lacking_image, needed_for, obstacle, parts_of
@@ -85,6 +87,43 @@ def test_a_replay_of_specs_needs_their_program_of_the_clusters_version(
     assert program.lacking("1.34.4") == told
     monkeypatch.setattr(program, "find", lambda _: program.E2eProgram(tmp_path, "1.34.4", tmp_path))
     assert program.lacking("1.34.4") == ""
+
+
+class Lacks(Nothing):
+    """Specs that can't be run on clusters of any version."""
+
+    def lacking(self, version: str) -> str:
+        return f"there are none of {version}"
+
+
+class Given:
+    """A pool of clusters with a node image of the user's, or without."""
+
+    kubernetes = "1.34.4"
+
+    def __init__(self, *, image: bool) -> None:
+        self.image_is_given = image
+
+    def acquire(self, *_: object) -> None:
+        raise OrdealError("a cluster is made")
+
+
+@pytest.mark.usefixtures("chosen")
+@pytest.mark.parametrize(
+    ("specs", "image", "says"),
+    [
+        (True, False, "there are none of 1.34.4"),
+        (False, False, "a cluster is made"),
+        (True, True, "a cluster is made"),
+    ],
+)
+def test_only_a_replay_of_specs_is_kept_away_and_not_where_the_image_is_the_users(
+    tmp_path: Path, *, specs: bool, image: bool, says: str
+) -> None:
+    told = replace(a_replay(), specs=specs)
+    lab = a_lab(tmp_path, told, on=KIND, pool=Given(image=image), around=Lacks)
+    with pytest.raises(OrdealError, match=says):
+        lab.cluster(Shape(timers=lab.timers))
 
 
 def test_every_suite_that_runs_specs_says_so() -> None:
