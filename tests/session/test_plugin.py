@@ -704,7 +704,7 @@ def left_on(api: FakeApiServer) -> None:
         journal.planned("claim", ref, {"holder": "run dead"})
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2"), ("--ordeal-cluster", "simulated")])
+@pytest.mark.parametrize("options", [(), ("-n", "1"), ("--ordeal-cluster", "simulated")])
 def test_what_earlier_runs_left_on_a_cluster_that_is_not_ours_ends_the_run(
     options: tuple[str, ...], pytester: pytest.Pytester, tmp_path: Path
 ) -> None:
@@ -735,7 +735,7 @@ def test_a_run_that_is_told_to_undo_does_so_and_has_the_cluster_for_itself(
     assert not [path for path in journals_dir().iterdir() if path.stat().st_size]
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")])
+@pytest.mark.parametrize("options", [(), ("-n", "1")])
 def test_a_cluster_that_another_run_has_is_refused(
     options: tuple[str, ...], pytester: pytest.Pytester, tmp_path: Path
 ) -> None:
