@@ -70,12 +70,22 @@ def test_a_subject_with_something_of_its_own_has_tests() -> None:
     assert not elsewhere, f"tests/subjects/{min(elsewhere)} is of no subject"
 
 
-def test_a_class_has_a_name_of_its_own() -> None:
+def is_public(node: ast.AST) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_")
+
+
+@pytest.fixture(scope="module")
+def trees() -> dict[str, ast.Module]:
+    """Each file of the package, by its path in it."""
+    return {path.relative_to(CHAOS).as_posix(): ast.parse(path.read_text()) for path in CHAOS.rglob("*.py")}
+
+
+def test_a_class_has_a_name_of_its_own(trees: dict[str, ast.Module]) -> None:
     places: dict[str, list[str]] = defaultdict(list)
-    for path in CHAOS.rglob("*.py"):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places[node.name].append(path.relative_to(CHAOS).as_posix())
+    for path, tree in trees.items():
+        for node in filter(is_public, tree.body):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(path)
     twice = [f"{name} is in {' and in '.join(found)}" for name, found in places.items() if len(found) > 1]
     assert not twice, f"one name means two things, rename one: {'; '.join(twice)}"
 
@@ -102,10 +112,6 @@ def members_of(node: ast.ClassDef) -> frozenset[str]:
     return frozenset(fields.union(each.name for each in node.body if is_public(each)))
 
 
-def is_public(node: ast.AST) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_")
-
-
 def untold(tree: ast.Module, protocols: Sequence[Described]) -> Iterator[str]:
     """What is public, has no docstring, and does not do what a protocol says that its class has all of."""
     for node in filter(is_public, tree.body):
@@ -119,11 +125,10 @@ def untold(tree: ast.Module, protocols: Sequence[Described]) -> Iterator[str]:
                     yield f"{node.name}.{method.name}"
 
 
-def test_what_is_public_says_what_it_does() -> None:
+def test_what_is_public_says_what_it_does(trees: dict[str, ast.Module]) -> None:
     """What implements a protocol is described there, once."""
-    trees = {path: ast.parse(path.read_text()) for path in CHAOS.rglob("*.py")}
     protocols = [each for tree in trees.values() for each in described(tree)]
-    silent = [f"{path.relative_to(CHAOS)}: {name}" for path, tree in trees.items() for name in untold(tree, protocols)]
+    silent = [f"{path}: {name}" for path, tree in trees.items() for name in untold(tree, protocols)]
     assert not silent, f"a docstring lacks: {', '.join(silent)}"
 
 
