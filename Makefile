@@ -27,7 +27,7 @@ NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 # Versions that are only passed by, in an upgrade in place.
 UPGRADE_BY ?= 1.35.4
 
-.PHONY: help run run-all test unit fuzz integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice nightly replay-full conformance-full readme experiments docs lint format lock setup wheel clean
+.PHONY: help run run-all test unit fuzz integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice bench-interrupted nightly replay-full conformance-full readme experiments docs lint format lock setup wheel clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ bench-tests: setup ## `make test` ten times in a row: all green? (ARGS="--times 
 
 bench-twice: $(STAMP) ## build every program a second time, elsewhere: the same bytes? (ARGS="etcd kwok")
 	$(BIN)/python -m tests.bench.twice $(ARGS)
+
+bench-interrupted: $(STAMP) ## break set-up off in each of its steps, in each way: sound? (ARGS="--yes --way SIGKILL")
+	$(BIN)/python -m tests.bench.interrupted $(ARGS)
 
 nightly: $(STAMP) ## every integration test, then every incident and conformance spec, over several Kubernetes versions
 	@failed=""; $(MAKE) integration-all ARGS= || failed=" (integration tests)"; \

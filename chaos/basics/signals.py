@@ -1,6 +1,9 @@
 """Signals that end a program, or a test, taken like Ctrl-C: what was begun is taken back."""
 
+import errno
+import os
 import signal
+import termios
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,9 +15,33 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)  # asked to end; the terminal was close
 
 def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (a signal's handler is called with both)
     """A handler. Those that come after the first one are ignored: they would cut short what is being taken back."""
+    _leave_closed_terminal()
     for each in ENDING:
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _leave_closed_terminal() -> None:
+    """Where standard input and output are a terminal that was closed, let them lead nowhere.
+
+    Each write to one fails (EIO), and what is told while something is taken back would cut that short.
+    """
+    closed = [number for number in range(3) if _is_closed_terminal(number)]
+    if not closed:
+        return
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in closed:
+        os.dup2(nowhere, number)
+    if nowhere not in closed:
+        os.close(nowhere)
+
+
+def _is_closed_terminal(descriptor: int) -> bool:
+    try:
+        termios.tcgetattr(descriptor)
+    except termios.error as error:
+        return bool(error.args[0] == errno.EIO)  # ENOTTY: a file, a pipe, or what led nowhere before
+    return False
 
 
 class Handlers:

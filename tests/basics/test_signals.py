@@ -1,9 +1,12 @@
 """Signals that end a program, sent to children."""
 
+import os
+import pty
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +42,36 @@ def test_they_are_taken_like_ctrl_c(number: int) -> None:
 
 def test_one_that_is_ignored_stays_so() -> None:
     assert child(signal.SIGHUP, "signal.signal(signal.SIGHUP, signal.SIG_IGN)") == ""
+
+
+IN_A_TERMINAL = """
+import fcntl, sys, termios
+from chaos.basics.signals import as_interrupts
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+told = open(sys.argv[1], "w")
+try:
+    with as_interrupts():
+        print("ready", flush=True)
+        for line in iter(sys.stdin.readline, None):
+            pass
+except KeyboardInterrupt:
+    print("this leads nowhere", flush=True)
+    print("nor this", file=sys.stderr, flush=True)
+    print("taken back", file=told, flush=True)
+"""
+
+
+def test_what_is_told_to_a_terminal_that_was_closed_cuts_nothing_short(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    argv = [sys.executable, "-c", IN_A_TERMINAL, str(tmp_path / "told")]
+    started = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    try:
+        said = os.read(ours, 100)
+    finally:
+        os.close(ours)
+    assert started.wait(20) == 0, said
+    assert (tmp_path / "told").read_text() == "taken back\n"
 
 
 HELD_BACK = """
