@@ -5,7 +5,8 @@ A fault knows how to harm and how to put back. Safety is here, once, for all of 
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
 import msgspec
@@ -17,6 +18,7 @@ from chaos.clusters.base import EXISTING, Cluster, ClusterRef
 from chaos.clusters.identity import Identity, named_in, require_same
 from chaos.clusters.way.client import told
 from chaos.errors import OrdealError
+from chaos.harm.lasting import looked_at
 from chaos.record.history import History
 from chaos.record.journal import Journal, Pending, Saved, adopt
 from chaos.record.records import FaultStep
@@ -57,6 +59,10 @@ class Fault(Protocol[Plan]):
     the kernel, the runtime or the API, never our own call. `undo` works from `saved` alone, from outside the fault's
     reach, and may be repeated; it must also be right where the harm was planned and never done. `undone` asks again,
     after undo.
+
+    `lasts` says whether the harm is still there. It is asked each second from a thread of its own while it is meant to
+    last, and right before undo, so it has to be cheap; where it says no, what is judged of that time is unknown. Harm
+    that ends by itself on purpose says None.
     """
 
     kind: ClassVar[str]
@@ -72,6 +78,11 @@ class Fault(Protocol[Plan]):
 
     def landed(self, cluster: Any, saved: Plan) -> bool:
         """Asked again and again until it is true. What it raises counts as no."""
+        ...
+
+    @staticmethod
+    def lasts(cluster: Any, saved: Plan) -> bool | None:
+        """What it raises counts as not seen."""
         ...
 
     @staticmethod
@@ -94,9 +105,14 @@ def fault(cls: type[F]) -> type[F]:
 
     A class variable `counterpart` names what takes it back, in the words of who writes an experiment.
 
-    Raises FaultError where nothing says what its plan is, ValueError where the kind is another's.
+    Raises FaultError where nothing says what its plan is, or whether it lasts; ValueError where the kind is another's.
     """
     plan_type(cls)
+    if not callable(getattr(cls, "lasts", None)):
+        raise FaultError(
+            f"the fault {cls.kind!r} in {_file_of(cls)} does not say whether its harm is still there: give "
+            f"{cls.__name__} a staticmethod lasts(cluster, saved), with None for harm that ends by itself on purpose"
+        )
     if cls.kind in _REGISTRY:
         raise ValueError(f"two faults are called {cls.kind!r}")
     _REGISTRY[cls.kind] = cls
@@ -139,8 +155,11 @@ def inject(
     landing_within_s: float = LANDING_WITHIN_S,
     undone_within_s: float = UNDONE_WITHIN_S,
     not_landed: Callable[[], None] = lambda: None,
+    watched: bool = True,
 ) -> Iterator[Plan]:
     """Do the harm for the length of the block. Yields what was saved for undo.
+
+    `watched`: it is looked at whether it lasts, and the history says what was seen.
 
     `not_landed` is called where it did not land, before anything is undone: that would take with it what tells why.
 
@@ -168,7 +187,9 @@ def inject(
             entry = journal.planned(harm.kind, ref, written)
             history.add(FaultStep(history.now(), harm.kind, "planned"))
         _land(harm, cluster, saved, history, landing_within_s, not_landed)
-        yield saved
+        lasts = partial(harm.lasts, cluster, saved)
+        with looked_at(lasts, harm.kind, entry, history) if watched else nullcontext():
+            yield saved
     except KeyboardInterrupt as interrupt:
         ending = interrupt
         raise

@@ -66,6 +66,10 @@ class ReplaceControlPlane:
             return _leader(client) not in {"", saved.leader}
 
     @staticmethod
+    def lasts(cluster: _Swappable, saved: ReplaceControlPlanePlan) -> bool:
+        return not cluster.first_control_plane_running() and cluster.second_control_plane_running()
+
+    @staticmethod
     def undo(cluster: _Swappable, saved: ReplaceControlPlanePlan) -> None:
         cluster.stop_second_control_plane()
         cluster.start_first_control_plane()
@@ -98,6 +102,10 @@ class StopControllerManager:
         cluster.stop_controller_manager()
 
     def landed(self, cluster: _Switchable, saved: StopControllerManagerPlan) -> bool:
+        return not cluster.controller_manager_running()
+
+    @staticmethod
+    def lasts(cluster: _Switchable, saved: StopControllerManagerPlan) -> bool:
         return not cluster.controller_manager_running()
 
     @staticmethod

@@ -54,6 +54,10 @@ class StopHeartbeats:
         return all(intervals > MISSED for intervals in _since_renewal(cluster, saved.groups))
 
     @staticmethod
+    def lasts(cluster: _Beating, saved: StopHeartbeatsPlan) -> bool:
+        return all(cluster.heartbeats_stopped(group) for group in saved.groups)
+
+    @staticmethod
     def undo(cluster: _Beating, saved: StopHeartbeatsPlan) -> None:
         for group in saved.groups:
             cluster.resume_heartbeats(group)

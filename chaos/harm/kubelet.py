@@ -79,6 +79,10 @@ class SetKubeletConfig:
         return _shows(running_config(cluster, saved.node), self.changes)
 
     @staticmethod
+    def lasts(cluster: _Shell, saved: SetKubeletConfigPlan) -> bool:
+        return cluster.node_exec(saved.node, ["base64", "-w", "0", CONFIG]).out == saved.after
+
+    @staticmethod
     def undo(cluster: _Shell, saved: SetKubeletConfigPlan) -> None:
         if not _is_as_before(cluster, saved):
             _write(cluster, saved, saved.before)

@@ -117,15 +117,18 @@ class BadLink:
                 _lose(cluster, side, self.loss)
 
     def landed(self, cluster: _Networked, saved: BadLinkPlan) -> bool:
-        """What the kernel has: the class with its rate and a filter for each peer, the rules in the chain."""
+        return BadLink.lasts(cluster, saved)
+
+    @staticmethod
+    def lasts(cluster: _Networked, saved: BadLinkPlan) -> bool:
+        """What the kernel has: the class with its rate and a filter for each peer, the rules in the chain, and the way
+        into it.
+        """
         for side in saved.sides:
-            if self.rate_bits_per_s and not _throttled(cluster, side):
+            if saved.rate_bits_per_s and not _throttled(cluster, side):
                 return False
-            if self.loss:
-                for program, peers in _families(side.peers):
-                    rules = _chain(cluster, side.node, program)
-                    if sum("--probability" in r or r.endswith("-j DROP") for r in rules) != len(peers):
-                        return False
+            if saved.loss and not all(_loses(cluster, side, *family) for family in _families(side.peers)):
+                return False
         return True
 
     @staticmethod
@@ -207,6 +210,12 @@ def _lose(cluster: NodeNetwork, side: LinkEnd, loss: float) -> None:
         for peer in peers:
             _tables(cluster, side.node, program, "-A", CHAIN, "-s", peer, *chance, "-j", "DROP")
         _tables(cluster, side.node, program, "-I", "PREROUTING", "1", "-i", side.device, "-j", CHAIN)
+
+
+def _loses(cluster: NodeNetwork, side: LinkEnd, program: str, peers: Sequence[str]) -> bool:
+    rules = _tables(cluster, side.node, program, "-S").out.splitlines()
+    ours = [rule for rule in rules if rule.startswith(f"-A {CHAIN} ") and rule.endswith("-j DROP")]
+    return len(ours) == len(peers) and f"-A PREROUTING -i {side.device} -j {CHAIN}" in rules
 
 
 def _tables(cluster: NodeNetwork, node: str, program: str, *rule: str, check: bool = True) -> Output:

@@ -17,6 +17,7 @@ from chaos.hosts.command import run
 
 CHAIN = "KUBE-ORDEAL-CUT"
 LEASES = "kube-node-lease"
+HOOKS = ("INPUT", "OUTPUT", "FORWARD")
 # The kubelet renews after a quarter of the lease's duration (nodeLeaseRenewIntervalFraction in
 # pkg/kubelet/kubelet.go); a lease older than a little more than two renewals was not renewed.
 STALE_AFTER_FRACTION = 0.6
@@ -65,7 +66,7 @@ class CutOff:
                 for address in of_family:
                     _iptables(cluster, node, program, "-A", CHAIN, "-s", address, "-j", "DROP")
                     _iptables(cluster, node, program, "-A", CHAIN, "-d", address, "-j", "DROP")
-                for hook in ("INPUT", "OUTPUT", "FORWARD"):
+                for hook in HOOKS:
                     _iptables(cluster, node, program, "-I", hook, "1", "-j", CHAIN)
 
     def landed(self, cluster: _Networked, saved: CutOffPlan) -> bool:
@@ -74,12 +75,17 @@ class CutOff:
         )
 
     @staticmethod
+    def lasts(cluster: _Networked, saved: CutOffPlan) -> bool:
+        """The rules, and the ways into them. A node without power is cut off, too."""
+        return all(_is_cut(cluster, node, saved) or cluster.power(node).state == "off" for node in saved.nodes)
+
+    @staticmethod
     def undo(cluster: _Networked, saved: CutOffPlan) -> None:
         for node in saved.nodes:
             if cluster.power(node).state == "off":
                 continue  # its namespace, and the rules in it, went with its power
             for program in ("iptables", "ip6tables"):
-                for hook in ("INPUT", "OUTPUT", "FORWARD"):
+                for hook in HOOKS:
                     while _iptables(cluster, node, program, "-D", hook, "-j", CHAIN, check=False):
                         pass
                 _iptables(cluster, node, program, "-F", CHAIN, check=False)
@@ -93,6 +99,16 @@ class CutOff:
 def _iptables(cluster: NodeNetwork, node: str, program: str, *rule: str, check: bool = True) -> bool:
     argv = cluster.in_network_of(node, [program, "-w", "5", *rule])
     return run(argv, timeout_s=15, check=check).code == 0
+
+
+def _is_cut(cluster: NodeNetwork, node: str, saved: CutOffPlan) -> bool:
+    for program, of_family in _families(saved.addresses):
+        said = run(cluster.in_network_of(node, [program, "-w", "5", "-S"]), timeout_s=15, check=False)
+        rules = said.out.splitlines()
+        ours = [rule for rule in rules if rule.startswith(f"-A {CHAIN} ") and rule.endswith("-j DROP")]
+        if len(ours) != 2 * len(of_family) or not all(f"-A {hook} -j {CHAIN}" in rules for hook in HOOKS):
+            return False
+    return True
 
 
 def _rules(cluster: NodeNetwork, node: str) -> bool:

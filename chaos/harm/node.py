@@ -54,6 +54,10 @@ class PowerOff:
         return cluster.power(saved.node).state == "off"
 
     @staticmethod
+    def lasts(cluster: _Powered, saved: PowerOffPlan) -> bool:
+        return cluster.power(saved.node).state == "off"
+
+    @staticmethod
     def undo(cluster: _Powered, saved: PowerOffPlan) -> None:
         # Also one that runs: a crash can have come between the cut of its network and that of its power.
         # Its old address is asked for by name: the engine would give it any that is free.
@@ -90,6 +94,10 @@ class Pause:
         cluster.pause(saved.node)
 
     def landed(self, cluster: _Powered, saved: PausePlan) -> bool:
+        return cluster.power(saved.node).state == "paused"
+
+    @staticmethod
+    def lasts(cluster: _Powered, saved: PausePlan) -> bool:
         return cluster.power(saved.node).state == "paused"
 
     @staticmethod

@@ -74,6 +74,17 @@ class SwapProgram:
         return _running(cluster, saved) == saved.sha256
 
     @staticmethod
+    def lasts(cluster: _Node, saved: SwapProgramPlan) -> bool:
+        """It is mounted there, and what runs was started from it. A program that does not run is about to be."""
+        node, at, put = saved.node, saved.at, saved.put
+        if not any(root.endswith(put) for root in _mounted(cluster, node, at)):
+            return False
+        which = "stat -Lc %d:%i"
+        ask = f"pid=$(systemctl show --property MainPID --value {saved.unit}); {which} {put}; {which} /proc/$pid/exe"
+        ours, *running = cluster.node_exec(node, ["sh", "-c", ask], check=False).out.split()
+        return running in ([], [ours])
+
+    @staticmethod
     def undo(cluster: _Node, saved: SwapProgramPlan) -> None:
         node, unit, at, put = saved.node, saved.unit, saved.at, saved.put
         if any(root.endswith(put) for root in _mounted(cluster, node, at)):

@@ -13,6 +13,7 @@ import msgspec
 
 from chaos.basics.scrub import scrub
 from chaos.errors import OrdealError
+from chaos.judge.lasting import lapses
 from chaos.record.history import History, UnreadError
 from chaos.record.registry import Record
 
@@ -154,9 +155,12 @@ def unknown(sentence: str, proof: Sequence[Record] = ()) -> Judgement:
 
 
 def judge(invariant: Invariant, history: History) -> Finding:
-    """Judge a history. A judge that crashes has shown nothing: unknown, with what it raised."""
+    """Judge a history. A judge that crashes has shown nothing: unknown, with what it raised.
+
+    What was held under harm that did not last was not tried: unknown. What was violated under it stays so.
+    """
     try:
-        j = invariant.judge(history)
+        j = _as_harmed(invariant.judge(history), history)
     except UnreadError as error:
         j = unknown(str(error))
     except Exception as error:  # noqa: BLE001  (any crash of a checker must become a verdict, not an abort)
@@ -164,6 +168,12 @@ def judge(invariant: Invariant, history: History) -> Finding:
         return Finding(invariant.name, Verdict.UNKNOWN, crashed, "crashed", recipe=invariant.recipe)
     said = scrub(j.sentence)
     return Finding(invariant.name, j.verdict, said, j.reason, j.figures, j.proof, invariant.recipe, history.path)
+
+
+def _as_harmed(j: Judgement, history: History) -> Judgement:
+    if j.verdict is not Verdict.HELD:
+        return j
+    return next((unknown(f"{sentence} (else: {j.sentence})", looks) for sentence, looks in lapses(history)), j)
 
 
 def overall(findings: Sequence[Finding]) -> Verdict:

@@ -4,7 +4,7 @@ A record is one thing that was seen, `at` seconds after its history began, on th
 sees is a record of the subject's own, in its `records.py`; `chaos.record.registry` says what a record has to have.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final, Literal
 
 import msgspec
 
@@ -166,6 +166,33 @@ class FaultStep(msgspec.Struct, frozen=True, gc=False):
     fault: str
     step: str
     detail: str = ""
+
+    @property
+    def object(self) -> str:
+        return self.fault
+
+
+# What a look at harm says.
+THERE: Final = "there"
+GONE: Final = "gone"
+UNSEEN: Final = "unseen"
+
+
+@record
+class HarmLook(msgspec.Struct, frozen=True, gc=False):
+    """A look at harm that is meant to last, answered `at`: it was there, gone, or nobody could see it, and `why`.
+
+    `injection` tells harm of one kind apart: the number of its entry in the run's journal.
+    """
+
+    kind: ClassVar[str] = "harm-look"
+    version: ClassVar[int] = 1
+    said: ClassVar[str] = "why"
+    at: Seconds
+    fault: str
+    injection: Count
+    seen: Literal["there", "gone", "unseen"]
+    why: str = ""
 
     @property
     def object(self) -> str:

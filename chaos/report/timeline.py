@@ -15,6 +15,7 @@ from chaos.record.records import (
     Blind,
     ClusterEvent,
     FaultStep,
+    HarmLook,
     NodeChange,
     Observation,
     Phase,
@@ -122,6 +123,8 @@ def _steps(history: History) -> list[PanelLine]:
                 what = f"phase {record.name}", record.detail
             case FaultStep():
                 what = f"fault {record.fault} {record.step}", record.detail
+            case HarmLook(seen="gone"):
+                what = f"fault {record.fault} gone", record.why
             case Blind():
                 what = f"{record.source} not seen for {record.until - record.at:.1f} s", record.why
             case Stored():

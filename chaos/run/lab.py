@@ -183,7 +183,7 @@ class Lab:
         """
         self.phase("configure", change.kind)
         why = partial(self._evidence_of_failure, change.kind, time.time())
-        with self._injected(change, History(), why) as saved:
+        with self._injected(change, History(), why, watched=False) as saved:
             yield saved
 
     @contextmanager
@@ -245,10 +245,13 @@ class Lab:
                 self.phase("heal", fault.kind)
 
     @contextmanager
-    def _injected(self, fault: Fault[Plan], history: History, not_landed: Callable[[], None]) -> Iterator[Plan]:
+    def _injected(
+        self, fault: Fault[Plan], history: History, not_landed: Callable[[], None], *, watched: bool = True
+    ) -> Iterator[Plan]:
         """A cluster whose harm stays is no other replay's, also where its nodes are Ready."""
         try:
-            with inject(fault, self.current, self.means.journal, history, not_landed=not_landed) as saved:
+            cluster, journal = self.current, self.means.journal
+            with inject(fault, cluster, journal, history, not_landed=not_landed, watched=watched) as saved:
                 yield saved
         except NotUndoneError as error:
             self.stage.do_not_reuse(str(error))

@@ -305,7 +305,7 @@ class Session:
         stack = ExitStack()  # kept before it is entered: whatever interrupts this, what was done is found again
         opened.faults.setdefault(fault.kind, []).append(stack)
         # Without a recording the experiment measures by its own means; our invariants would find nothing to judge.
-        unrecorded = inject(fault, cluster, opened.run.journal, History())
+        unrecorded = inject(fault, cluster, opened.run.journal, History(), watched=False)
         try:
             return stack.enter_context(unrecorded if opened.recording is None else self.lab.inject(fault))
         except Exception:

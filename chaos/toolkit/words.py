@@ -17,7 +17,8 @@ from chaos.judge import conformance, data, pods, taint_rates
 from chaos.judge.base import Invariant
 from chaos.judge.taint_rates import ZoneState
 from chaos.subjects.control_plane.faults import PinKubelets
-from chaos.subjects.handles.faults import PORTS, SocketStorm
+from chaos.subjects.handles.faults import PORTS
+from chaos.subjects.handles.storm import SocketStorm
 from chaos.subjects.identity import promises as identity
 from chaos.subjects.identity.faults import RenameNode
 from chaos.subjects.links import promises as links

@@ -21,7 +21,7 @@ from chaos.run.incident import incident
 from chaos.run.lab import Lab, Sampling
 from chaos.run.promised import Conditions, Judged, Seen, judged, node_of, nodes_of, says
 from chaos.subjects.handles.dns import dns_node, dns_ready, dns_url
-from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit, SocketStorm
+from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit
 from chaos.subjects.handles.promises import (
     DNS,
     REFUSED_S,
@@ -34,6 +34,7 @@ from chaos.subjects.handles.promises import (
 )
 from chaos.subjects.handles.records import IN_USE, LIMIT, OPEN, TIME_WAIT, SaidTooMany
 from chaos.subjects.handles.sampler import HandleSamples, processes_of, what_the_logs_say
+from chaos.subjects.handles.storm import SocketStorm
 from chaos.workloads.pinned import EchoServer, Spare, ready_replicas, start_spare, stop_spare
 from chaos.workloads.web import Deployed, Web
 

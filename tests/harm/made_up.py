@@ -71,6 +71,9 @@ class Harm:
     def landed(self, _: object, saved: MadeUp) -> bool:
         return bool(self.step("landed", answer=True))
 
+    def lasts(self, _: object, saved: MadeUp) -> bool | None:
+        return self.does["lasts"]() if "lasts" in self.does else None
+
     def undo(self, _: object, saved: MadeUp) -> None:
         assert saved == PLAN, "undo works from what was saved"
         self.step("undo")
@@ -113,6 +116,7 @@ class Run:
     history: History = field(default_factory=History)
     landing_within_s: float = SHORT_S
     undone_within_s: float = SHORT_S
+    watched: bool = True
 
     def __call__(self) -> None:
         harm: Any = self.harm  # what it is of a fault is what `inject` needs
@@ -124,6 +128,7 @@ class Run:
             landing_within_s=self.landing_within_s,
             undone_within_s=self.undone_within_s,
             not_landed=lambda: self.harm.step("evidence"),
+            watched=self.watched,
         ) as saved:
             assert saved == PLAN
             self.harm.step("block")

@@ -22,7 +22,7 @@ from chaos.record.records import FaultStep
 from chaos.run.undo import Permission, undo_all
 
 load_all()
-STEPS = ("apply", "landed", "undo", "undone")
+STEPS = ("apply", "landed", "lasts", "undo", "undone")
 RUN = "20260101-000000-dead"
 MEANT = Identity("u1", server="https://a:6443", nodes=tuple(NodeIdentity(f"w{n}", f"m{n}") for n in range(4)))
 
@@ -55,6 +55,9 @@ class Stays:
 
     def landed(self, _: object, saved: object) -> bool:
         return True
+
+    def lasts(self, _: object, saved: object) -> bool | None:
+        return None
 
     def undo(self, _: object, saved: object) -> None:
         pass

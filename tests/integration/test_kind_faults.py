@@ -28,7 +28,6 @@ from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
 from chaos.record.history import History
 from chaos.record.journal import Journal
-from chaos.record.records import FaultStep
 from chaos.run.pool import Pool
 from chaos.run.undo import Permission, forget_entry, undo_all
 from chaos.subjects.conforms.faults import CutPodRoutes, ScaleToZero
@@ -38,7 +37,7 @@ from chaos.subjects.preflight.faults import LeakKernelMemory, LeaveFiles
 from tests.comparing import settled as still
 from tests.comparing import wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo
-from tests.integration.harm import fault_of
+from tests.integration.harm import done_and_undone, fault_of
 from tests.integration.impostor import impostor_of
 from tests.integration.picture import unsound, wait_in_touch
 from tests.moments import Moments
@@ -149,10 +148,8 @@ AWAY = {PowerOff.kind, Pause.kind, BadLink.kind, CutOff.kind, SetKubeletConfig.k
 def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, kind: str) -> None:
     before = settled(kind_cluster)
     harm = fault_of(kind, faults_of(kind_cluster)[kind])
-    history = History()
-    with inject(harm, kind_cluster, journal, history):
+    with done_and_undone(harm, kind_cluster, journal):
         during = picture(kind_cluster) if kind in {CutOff.kind, BadLink.kind, CutPodRoutes.kind} else None
-    assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
     if during is not None:
         assert during.rules != before.rules
     as_before(kind_cluster, before, kind)

@@ -25,8 +25,8 @@ from chaos.harm.link import BadLink
 from chaos.hosts.command import run
 from chaos.record.history import History
 from chaos.record.journal import Journal
-from chaos.record.records import FaultStep
 from tests.comparing import differences
+from tests.integration.harm import done_and_undone
 
 pytestmark = pytest.mark.integration
 SEND = """
@@ -181,10 +181,8 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 def test_a_cut_is_between_the_two_and_nobody_else(namespaces: Namespaces, journal: Journal) -> None:
     before = namespaces.picture()
-    history = History()
-    with inject(BadLink("a", ("b", "c"), loss=1.0), namespaces, journal, history):  # type: ignore[arg-type]
+    with done_and_undone(BadLink("a", ("b", "c"), loss=1.0), namespaces, journal):  # type: ignore[arg-type]
         assert [namespaces.ask(source, to, 1)[0] for source, to in ("ab", "ba", "ca", "bc", "cb")] == [0, 0, 0, 1, 1]
-    assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
     assert differences(before, namespaces.picture()) == ""
     assert namespaces.ask("a", "b", 5)[0] == 5
 
@@ -199,7 +197,7 @@ def test_a_loss_is_about_as_large_as_asked_for(namespaces: Namespaces, journal: 
 def test_a_throttle_is_both_ways_and_its_limit_holds(namespaces: Namespaces, journal: Journal) -> None:
     before = namespaces.picture()
     # 142 bytes on the wire, 100 times: 113,600 bit each way, so more than a second at 80 kbit/s less the 4 kB burst
-    with inject(BadLink("a", ("b",), rate_bits_per_s=80_000), namespaces, journal, History()):  # type: ignore[arg-type]
+    with done_and_undone(BadLink("a", ("b",), rate_bits_per_s=80_000), namespaces, journal):  # type: ignore[arg-type]
         back, slow_s = namespaces.ask("b", "a", 100)
         _, beside_s = namespaces.ask("b", "c", 100)
         assert back == 100

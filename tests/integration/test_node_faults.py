@@ -10,12 +10,13 @@ from chaos.errors import OrdealError
 from chaos.harm.base import inject, registered
 from chaos.record.history import History
 from chaos.record.journal import Journal
-from chaos.record.records import FaultStep
-from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit, SocketStorm
+from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit
 from chaos.subjects.handles.sampler import processes_of
+from chaos.subjects.handles.storm import SocketStorm
 from chaos.subjects.identity.faults import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity
 from tests.comparing import wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo
+from tests.integration.harm import done_and_undone
 from tests.integration.picture import Picture, picture, picture_of_still, wait_in_touch
 from tests.moments import Moments
 
@@ -58,10 +59,8 @@ def as_before(cluster: KindCluster, before: Picture, kind: str) -> None:
 def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, case: str) -> None:
     before = picture_of_still(kind_cluster)
     kind, given = cases(kind_cluster)[case]
-    history = History()
-    with inject(registered()[kind](**given), kind_cluster, journal, history):
+    with done_and_undone(registered()[kind](**given), kind_cluster, journal):
         pass
-    assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
     as_before(kind_cluster, before, kind)
 
 

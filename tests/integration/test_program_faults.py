@@ -11,17 +11,16 @@ import pytest
 from chaos.basics.waiting import eventually
 from chaos.clusters.kind.cluster import KindCluster
 from chaos.errors import OrdealError
-from chaos.harm.base import inject, registered
+from chaos.harm.base import registered
 from chaos.harm.program import SwapProgram
 from chaos.hosts import mutants
-from chaos.record.history import History
 from chaos.record.journal import Journal
-from chaos.record.records import FaultStep
 from chaos.subjects.pleg.faults import DeletePods, StallRuntime
 from chaos.subjects.pleg.workload import Churn, check_room, pods_left, scale
 from chaos.workloads.web import Deployed, remove_namespace
 from tests.comparing import differences, settled, wait_as_before
 from tests.integration.crash import at_random_moments, kill_and_undo
+from tests.integration.harm import done_and_undone
 from tests.integration.picture import Picture, picture, unsound
 from tests.moments import Moments
 
@@ -67,11 +66,9 @@ def as_before(cluster: KindCluster, before: Picture, churn: Deployed, kind: str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, churn: Deployed, kind: str) -> None:
     before = settled(lambda: look(kind_cluster, kind), lambda now: unsound(now.ready, now.taints))
-    history = History()
-    with inject(registered()[kind](**given(kind_cluster, kind)), kind_cluster, journal, history):
+    with done_and_undone(registered()[kind](**given(kind_cluster, kind)), kind_cluster, journal):
         harmed = kind == DeletePods.kind or differences(before, look(kind_cluster, kind))
     assert harmed
-    assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
     as_before(kind_cluster, before, churn, kind)
 
 

@@ -33,14 +33,13 @@ from chaos.harm.heartbeats import StopHeartbeats
 from chaos.hosts import mutants
 from chaos.record.history import History
 from chaos.record.journal import Journal
-from chaos.record.records import FaultStep
 from chaos.run.pool import Pool
 from chaos.subjects.watch_cache.faults import EditEtcdBehind, RestoreSnapshot
 from chaos.subjects.zones.faults import SwapComponent
 from tests.comparing import differences, settled, wait_as_before
 from tests.fake_apiserver import PKI
 from tests.integration.crash import ROOT, at_random_moments, kill_and_undo
-from tests.integration.harm import fault_of
+from tests.integration.harm import done_and_undone, fault_of
 from tests.integration.picture import unsound
 from tests.moments import Moments
 
@@ -286,13 +285,11 @@ SimulatedCluster.create({name!r}, Shape())
 def test_lands_and_is_undone(cluster: SimulatedCluster, journal: Journal, kind: str) -> None:
     before = settled(lambda: picture(cluster), lambda now: unsound(now.ready, now.taints))
     harm = fault_of(kind, faults_of(cluster)[kind])
-    history = History()
-    with inject(harm, cluster, journal, history):
+    with done_and_undone(harm, cluster, journal):
         harmed = kind == ReplaceControlPlane.kind or eventually(
             lambda: _is_harmed(cluster, before), within_s=30, what="the harm to show"
         )
     assert harmed
-    assert [s.step for s in history.of(FaultStep)] == ["planned", "applied", "landed", "undoing", "undone"]
     wait_as_before(lambda: picture(cluster), before)
 
 

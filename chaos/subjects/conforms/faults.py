@@ -64,6 +64,10 @@ class CutPodRoutes:
             _ip(cluster, saved.node, each, "rule", "add", "pref", PREFERENCE, "to", each, "unreachable")
 
     def landed(self, cluster: _Networked, saved: CutPodRoutesPlan) -> bool:
+        return CutPodRoutes.lasts(cluster, saved)
+
+    @staticmethod
+    def lasts(cluster: _Networked, saved: CutPodRoutesPlan) -> bool:
         """The kernel finds no way to any of the ranges."""
         asked = [_ip(cluster, saved.node, r, "route", "get", r.partition("/")[0], check=False) for r in saved.ranges]
         return all("unreachable" in answer.err for answer in asked)
@@ -137,6 +141,10 @@ class ScaleToZero:
         with cluster.api() as client:
             pods: Any = k8s.CoreV1Api(client).list_namespaced_pod(saved.namespace, label_selector=selector)
         return not pods.items
+
+    @staticmethod
+    def lasts(cluster: Cluster, saved: ScaleToZeroPlan) -> bool:
+        return bool(_read(cluster, saved.namespace, saved.name).spec.replicas == 0)
 
     @staticmethod
     def undo(cluster: Cluster, saved: ScaleToZeroPlan) -> None:

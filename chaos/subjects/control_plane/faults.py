@@ -66,6 +66,10 @@ class PinKubelets:
         )
 
     @staticmethod
+    def lasts(cluster: _Reachable, saved: PinKubeletsPlan) -> bool:
+        return all(_server(cluster, node) == saved.pinned for node in saved.servers)
+
+    @staticmethod
     def undo(cluster: _Reachable, saved: PinKubeletsPlan) -> None:
         for node, server in saved.servers.items():
             if _server(cluster, node) != server:

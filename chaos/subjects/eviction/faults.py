@@ -76,6 +76,10 @@ class PlaceStaticPod:
         return mirror is not None and is_ready(mirror.status)
 
     @staticmethod
+    def lasts(cluster: _Shell, saved: PlaceStaticPodPlan) -> bool:
+        return cluster.node_exec(saved.node, ["test", "-e", saved.path], check=False).code == 0
+
+    @staticmethod
     def undo(cluster: _Shell, saved: PlaceStaticPodPlan) -> None:
         cluster.node_exec(saved.node, ["rm", "-f", saved.path, f"{MANIFESTS}/.kube-ordeal"])
 
@@ -137,6 +141,11 @@ class DropPriority:
 
     def landed(self, cluster: Cluster, saved: DropPriorityPlan) -> bool:
         return _all_pods_have(cluster, saved, None)
+
+    @staticmethod
+    def lasts(cluster: Cluster, saved: DropPriorityPlan) -> bool:
+        template: Any = _read(cluster, saved.namespace, saved.name).spec.template.spec
+        return not template.priority_class_name
 
     @staticmethod
     def undo(cluster: Cluster, saved: DropPriorityPlan) -> None:

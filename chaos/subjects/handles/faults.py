@@ -1,9 +1,8 @@
-"""Faults of file handles: a daemon's soft limit is lowered, handles are eaten, sockets are left in TIME_WAIT.
+"""Faults of file handles: a daemon's soft limit is lowered, handles are eaten.
 
 No hard limit is ever touched: a soft one can be put back to what it was, a hard one only with more rights.
 """
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -23,11 +22,10 @@ from chaos.subjects.handles.units import FOR_S, HANDLES_MOST, no_unit, start_uni
 DAEMONS = ("containerd", "kubelet", "kube-proxy", "coredns")
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 PORTS = {"kubelet": 10250, "kube-proxy": 10256, "coredns": 9153}  # each one's TCP port for health or metrics
-CONNECTIONS_MOST = 28_000  # a range of ephemeral ports has 28,232
 LEAST = 64  # below it a daemon may not even run the program that would tell of it
 NAMESPACE = "default"
 POD = "kube-ordeal-eat-handles"
-EATER, STORM = "kube-ordeal-eat-handles", "kube-ordeal-socket-storm"  # systemd units on the node
+EATER = "kube-ordeal-eat-handles"  # a systemd unit on the node, for each target
 
 # Holds so many connections to one target open, and makes those anew that the other side ends. A connection that waits
 # in the listener's backlog counts as made: the daemon takes it as soon as it has a handle for it.
@@ -46,19 +44,6 @@ while (1) {
     while ($held->count < $count) { my $socket = $class->new(@new) or last; $held->add($socket); }
     select undef, undef, undef, 0.1;
 }
-"""
-
-# Makes so many connections one after the other and ends each itself, so that its port stays in TIME_WAIT for 60 s.
-STORMING = r"""
-use IO::Socket::INET;
-my ($target, $count) = @ARGV;
-my $made = 0;
-my $end = time + 60;
-while ($made < $count && time < $end) {
-    my $socket = IO::Socket::INET->new(PeerAddr => $target, Timeout => 2);
-    if ($socket) { close $socket; $made++; } else { select undef, undef, undef, 0.05; }
-}
-sleep 600;
 """
 
 # Whether somebody still takes connections there: any byte will do (a TLS port answers plain HTTP with an error).
@@ -133,13 +118,6 @@ class EatHandlesPlan(msgspec.Struct, frozen=True):
     processes: tuple[tuple[int, int], ...] = ()
 
 
-class SocketStormPlan(msgspec.Struct, frozen=True):
-    """`opens`: how many connections were ever opened from the node's own network."""
-
-    node: str
-    opens: int
-
-
 @fault
 @dataclass(frozen=True, slots=True)
 class LowerHandleLimit:
@@ -182,6 +160,10 @@ class LowerHandleLimit:
             _prlimit(cluster, saved.node, p.pid, saved.limit)
 
     def landed(self, cluster: _Reached, saved: LowerHandleLimitPlan) -> bool:
+        return LowerHandleLimit.lasts(cluster, saved)
+
+    @staticmethod
+    def lasts(cluster: _Reached, saved: LowerHandleLimitPlan) -> bool:
         """The kernel shows the soft limit for each of the processes, and the hard one as it was."""
         now = {(p.pid, p.start): (p.soft, p.hard) for p in _now(cluster, saved)}
         return all(now.get((p.pid, p.start)) == (saved.limit, p.hard) for p in saved.processes)
@@ -278,6 +260,13 @@ class EatHandles:
         return bool(found) and all(p.open >= min(p.soft - 2, wanted) for p in found)
 
     @staticmethod
+    def lasts(cluster: _Reached, saved: EatHandlesPlan) -> bool:
+        """What eats them runs."""
+        if saved.of:
+            return all(unit_runs(cluster, saved.node, f"{EATER}-{number}") for number in range(len(saved.targets)))
+        return cluster.node_exec(saved.node, ["pgrep", "-f", EATING_PROCESS], check=False).code == 0
+
+    @staticmethod
     def undo(cluster: _Reached, saved: EatHandlesPlan) -> None:
         node = saved.node
         for number in range(len(saved.targets)):
@@ -302,57 +291,6 @@ class EatHandles:
         with cluster.api() as client:
             there = _pod(client, POD) is not None
         return not there and cluster.node_exec(node, ["pgrep", "-f", EATING_PROCESS], check=False).code != 0
-
-
-@fault
-@dataclass(frozen=True, slots=True)
-class SocketStorm:
-    """Make so many short connections from a node to `target`, "ADDRESS:PORT" of a pod or a node of this cluster.
-
-    Each leaves its port in the node's network in TIME_WAIT. It has landed when the kernel counts them. Undo ends what
-    connects; the sockets go by themselves after 60 s (TCP_TIMEWAIT_LEN in include/net/tcp.h).
-    """
-
-    kind: ClassVar[str] = "socket-storm"
-    counterpart: ClassVar[str] = "end_socket_storm"
-    needs: ClassVar[tuple[type, ...]] = (NodeExec,)
-    node: str
-    target: str
-    connections: int = 3000
-
-    def plan(self, cluster: _Reached) -> SocketStormPlan:
-        ready_worker(cluster, self.node, "there is no storm there")
-        if not 1 <= self.connections <= CONNECTIONS_MOST:
-            raise OrdealError(f"a storm can have 1 to {CONNECTIONS_MOST} connections, not {self.connections}")
-        address, _, port = self.target.rpartition(":")
-        if not port.isdigit() or not _is_address(address):
-            raise OrdealError(f"the storm's target is {self.target!r}; it must be ADDRESS:PORT, such as 10.244.1.2:80")
-        if address not in _own_addresses(cluster):
-            raise OrdealError(f"{address} is no address of a pod or node of {cluster.ref.name}: a storm stays inside")
-        no_unit(cluster, self.node, STORM)
-        most = int(cluster.node_exec(self.node, ["cat", "/proc/sys/net/ipv4/tcp_max_tw_buckets"]).out)
-        if most < self.connections:
-            raise OrdealError(
-                f"the kernel of {self.node} keeps at most {most} sockets in TIME_WAIT (net.ipv4.tcp_max_tw_buckets), "
-                f"fewer than {self.connections}: ask for fewer connections"
-            )
-        return SocketStormPlan(self.node, _active_opens(cluster, self.node))
-
-    def apply(self, cluster: _Reached, saved: SocketStormPlan) -> None:
-        start_unit(cluster, self.node, STORM, STORMING, self.target, self.connections)
-
-    def landed(self, cluster: _Reached, saved: SocketStormPlan) -> bool:
-        """The kernel has opened as many connections since, and at least nine in ten are in TIME_WAIT at once."""
-        opened = _active_opens(cluster, self.node) - saved.opens
-        return opened >= self.connections and _time_wait(cluster, self.node) >= 0.9 * self.connections
-
-    @staticmethod
-    def undo(cluster: _Reached, saved: SocketStormPlan) -> None:
-        stop_unit(cluster, saved.node, STORM)
-
-    @staticmethod
-    def undone(cluster: _Reached, saved: SocketStormPlan) -> bool:
-        return not unit_runs(cluster, saved.node, STORM)
 
 
 def _daemon(cluster: _Reached, node: str, daemon: str) -> tuple[DaemonProcess, ...]:
@@ -390,31 +328,6 @@ def _targets(cluster: _Reached, node: str, daemon: str) -> Iterator[str]:
     else:
         address = next(n.address for n in cluster.nodes() if n.name == node)
         yield f"{address}:{PORTS[daemon]}"
-
-
-def _own_addresses(cluster: _Reached) -> set[str]:
-    with cluster.api() as client:
-        pods: Any = k8s.CoreV1Api(client).list_pod_for_all_namespaces().items
-    return {n.address for n in cluster.nodes()} | {pod.status.pod_ip for pod in pods if pod.status.pod_ip}
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _time_wait(cluster: NodeExec, node: str) -> int:
-    said = cluster.node_exec(node, ["sed", "-n", r"s/^TCP:.* tw \([0-9]*\) .*/\1/p", "/proc/net/sockstat"]).out.strip()
-    return int(said or 0)
-
-
-def _active_opens(cluster: NodeExec, node: str) -> int:
-    """Connections that were ever opened from the node's own network (Tcp: ActiveOpens in /proc/net/snmp)."""
-    names, values = cluster.node_exec(node, ["grep", "^Tcp:", "/proc/net/snmp"]).out.strip().splitlines()
-    return int(dict(zip(names.split(), values.split(), strict=True))["ActiveOpens"])
 
 
 def _answers(cluster: NodeExec, node: str, target: str) -> bool:

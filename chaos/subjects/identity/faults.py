@@ -125,6 +125,10 @@ class RenameNode:
         return _hostnames(cluster, node)[0] == saved.name and kubelet_of(cluster, node).id != saved.kubelet
 
     @staticmethod
+    def lasts(cluster: _Reached, saved: RenameNodePlan) -> bool:
+        return _hostnames(cluster, saved.node)[0] == saved.name
+
+    @staticmethod
     def undo(cluster: _Reached, saved: RenameNodePlan) -> None:
         node, before = saved.node, (saved.hostname, saved.written)
         if _marked(cluster, node, RenameNode.kind) or _hostnames(cluster, node) != before:
@@ -209,6 +213,10 @@ class SetKubeletIdentity:
         wanted = "--hostname-override=" if self.identity == PINNED else f"--kubeconfig={ANY_NAME_CONF}"
         node = saved.node
         return any(a.startswith(wanted) for a in kubelet_of(cluster, node).arguments) and reports(cluster, node)
+
+    @staticmethod
+    def lasts(cluster: _Reached, saved: SetKubeletIdentityPlan) -> bool:
+        return _read(cluster, saved.node, saved.file) != saved.text
 
     @staticmethod
     def undo(cluster: _Reached, saved: SetKubeletIdentityPlan) -> None:

@@ -104,6 +104,11 @@ class ProvideVolumes:
         )
 
     @staticmethod
+    def lasts(cluster: _WithVolumes, saved: ProvideVolumesPlan) -> bool:
+        with cluster.api() as client:
+            return len(_volumes(client, saved.name)) == len(saved.nodes) and _found(client, saved.name)
+
+    @staticmethod
     def undo(cluster: _WithVolumes, saved: ProvideVolumesPlan) -> None:
         name = saved.name
         with cluster.api() as client:
@@ -278,6 +283,12 @@ class TurnClock:
 
     def landed(self, cluster: _Reachable, saved: TurnClockPlan) -> bool:
         return abs(_offset_s(cluster, saved) - saved.offset_s) < OFF_BY_S
+
+    @staticmethod
+    def lasts(cluster: _Reachable, saved: TurnClockPlan) -> bool:
+        """By the file, which a server that starts again writes anew."""
+        said = cluster.node_exec(saved.node, ["cat", saved.path], check=False)
+        return said.code == 0 and said.out.strip() == f"{saved.offset_s:+g}"
 
     @staticmethod
     def undo(cluster: _Reachable, saved: TurnClockPlan) -> None:

@@ -59,6 +59,10 @@ class DeletePods:
         return all(there.get(uid, True) for uid in saved.uids)
 
     @staticmethod
+    def lasts(cluster: Cluster, saved: DeletePodsPlan) -> None:
+        """No: once they are deleted it is over."""
+
+    @staticmethod
     def undo(cluster: Cluster, saved: DeletePodsPlan) -> None:
         """Nothing: deleted pods don't come back, and their replacements are the controller's work."""
 
@@ -115,6 +119,10 @@ class StallRuntime:
         cluster.node_exec(saved.node, ["kill", "-STOP", str(saved.pid)])
 
     def landed(self, cluster: _Node, saved: StallRuntimePlan) -> bool:
+        return _now(cluster, saved) == _STOPPED
+
+    @staticmethod
+    def lasts(cluster: _Node, saved: StallRuntimePlan) -> bool:
         return _now(cluster, saved) == _STOPPED
 
     @staticmethod

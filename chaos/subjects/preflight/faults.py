@@ -68,6 +68,10 @@ class LeakKernelMemory:
         return len(_leaked(cluster, saved)) >= saved.sets
 
     @staticmethod
+    def lasts(cluster: _Executing, saved: LeakKernelMemoryPlan) -> bool:
+        return len(_leaked(cluster, saved)) >= saved.sets
+
+    @staticmethod
     def undo(cluster: _Executing, saved: LeakKernelMemoryPlan) -> None:
         leaked = _leaked(cluster, saved)
         if leaked:
@@ -110,6 +114,10 @@ class LeaveFiles:
         cluster.node_exec(saved.node, argv, timeout_s=60)
 
     def landed(self, cluster: _Executing, saved: LeaveFilesPlan) -> bool:
+        return _size_of_leftover(cluster, saved.node) >= saved.size_bytes
+
+    @staticmethod
+    def lasts(cluster: _Executing, saved: LeaveFilesPlan) -> bool:
         return _size_of_leftover(cluster, saved.node) >= saved.size_bytes
 
     @staticmethod

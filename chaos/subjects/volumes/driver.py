@@ -121,6 +121,11 @@ class InstallRbdLock:
         return not _lacking(cluster)
 
     @staticmethod
+    def lasts(cluster: _Shared, saved: InstallRbdLockPlan) -> bool:
+        with cluster.api() as client:
+            return DRIVER in {d.metadata.name for d in k8s.StorageV1Api(client).list_csi_driver().items if d.metadata}
+
+    @staticmethod
     def undo(cluster: _Shared, saved: InstallRbdLockPlan) -> None:
         """First our pods and their volumes, while there is a driver to give them back; then it; then the folder."""
         for namespace in _users(cluster):

@@ -66,6 +66,10 @@ class UpdateElsewhere:
         return all(f.status.observed_generation == f.metadata.generation > before[e] for e, f in found.items())
 
     @staticmethod
+    def lasts(cluster: Cluster, saved: UpdateElsewherePlan) -> None:
+        """No: it is over when the new pods run."""
+
+    @staticmethod
     def undo(cluster: Cluster, saved: UpdateElsewherePlan) -> None:
         """Nothing: see the class."""
 
@@ -120,6 +124,10 @@ class DrainNode:
         return _cordoned(cluster, node) and not _pods_on(cluster, node)
 
     @staticmethod
+    def lasts(cluster: Cluster, saved: DrainNodePlan) -> bool:
+        return _cordoned(cluster, saved.node)
+
+    @staticmethod
     def undo(cluster: Cluster, saved: DrainNodePlan) -> None:
         _cordon(cluster, saved.node, on=False)
 
@@ -166,6 +174,10 @@ class MarkOutOfService:
         _taint(cluster, saved.node, on=True)
 
     def landed(self, cluster: Cluster, saved: MarkOutOfServicePlan) -> bool:
+        return _tainted(cluster, saved.node)
+
+    @staticmethod
+    def lasts(cluster: Cluster, saved: MarkOutOfServicePlan) -> bool:
         return _tainted(cluster, saved.node)
 
     @staticmethod

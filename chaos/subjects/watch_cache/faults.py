@@ -66,6 +66,10 @@ class EditEtcdBehind:
         return cluster.etcd_get(saved.key) == saved.edited
 
     @staticmethod
+    def lasts(cluster: _Opened, saved: EditEtcdBehindPlan) -> bool:
+        return cluster.etcd_get(saved.key) == saved.edited
+
+    @staticmethod
     def undo(cluster: _Opened, saved: EditEtcdBehindPlan) -> None:
         # What somebody wrote since then is not ours to take back.
         if cluster.etcd_get(saved.key) == saved.edited:
@@ -107,6 +111,10 @@ class RestoreSnapshot:
         cluster.etcd_restore(saved.snapshot, bump_revision=self.bump_revision)
 
     def landed(self, cluster: _Opened, saved: RestoreSnapshotPlan) -> bool:
+        return not _as_before(cluster, saved)
+
+    @staticmethod
+    def lasts(cluster: _Opened, saved: RestoreSnapshotPlan) -> bool:
         return not _as_before(cluster, saved)
 
     @staticmethod

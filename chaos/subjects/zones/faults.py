@@ -58,6 +58,10 @@ class SwapComponent:
         return _runs(cluster, saved.component, saved.path)
 
     @staticmethod
+    def lasts(cluster: _Swappable, saved: SwapComponentPlan) -> bool:
+        return cluster.running_program(saved.component) == saved.path
+
+    @staticmethod
     def undo(cluster: _Swappable, saved: SwapComponentPlan) -> None:
         cluster.use_program(saved.component, None)
 

@@ -10,8 +10,9 @@ from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import ClusterRef, Node
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
-from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit, SocketStorm
+from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit
 from chaos.subjects.handles.sampler import DaemonProcess
+from chaos.subjects.handles.storm import SocketStorm
 from tests.harm.journalled import through_the_journal
 
 WORKER = Node("worker", control_plane=False, ready="True", address="172.18.0.3", zone="", taints=())

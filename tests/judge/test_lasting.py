@@ -1,0 +1,72 @@
+"""Held only under harm that lasted: what was gone, or not seen to be there, makes it unknown; violated stays so."""
+
+import pytest
+
+from chaos.judge.base import Invariant, Judgement, Verdict, held, judge, violated
+from chaos.judge.lasting import UNSEEN_AT_MOST_S
+from chaos.record.history import History
+from chaos.record.records import GONE, THERE, UNSEEN, FaultStep, HarmLook
+
+LATE = UNSEEN_AT_MOST_S + 1
+LANDED = FaultStep(0.5, "cut-off", "landed")
+
+
+def look(at: float, seen: str = THERE, why: str = "", injection: int = 1) -> HarmLook:
+    return HarmLook(at, "cut-off", injection, seen, why)  # type: ignore[arg-type]
+
+
+def judged(*records: HarmLook | FaultStep, by: Judgement | None = None) -> tuple[Verdict, str]:
+    history = History.of_records([LANDED, *records])
+    found = judge(Invariant("nothing-terminated", lambda _: by or held("no pod was terminated")), history)
+    return found.verdict, found.sentence
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        (),  # nobody looked: a history of before, or harm that ends by itself
+        (look(1),),
+        tuple(look(at) for at in range(1, 60)),
+        (look(1), look(2, UNSEEN, "docker does not answer"), look(3)),
+        (look(1), look(UNSEEN_AT_MOST_S)),
+        (look(1), look(2), look(50, injection=2), look(51, injection=2)),
+    ],
+)
+def test_harm_that_lasted_changes_nothing(looks: tuple[HarmLook, ...]) -> None:
+    assert judged(*looks) == (Verdict.HELD, "no pod was terminated")
+
+
+def test_harm_that_was_gone_makes_what_was_held_unknown_with_the_moment() -> None:
+    assert judged(look(1), look(2), look(4.96, GONE), look(6)) == (
+        Verdict.UNKNOWN,
+        "the harm of cut-off did not last: it was gone at 5.0 s (else: no pod was terminated)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("looks", "sentence"),
+    [
+        ((look(1), look(1 + LATE)), "nobody saw from 1.0 to 17.0 s whether the harm of cut-off lasted"),
+        (
+            (look(1), look(9, UNSEEN, "docker hangs"), look(1 + LATE, UNSEEN)),
+            "nobody saw from 1.0 to 17.0 s whether the harm of cut-off lasted: docker hangs",
+        ),
+        (
+            (look(1, UNSEEN, "docker is gone"), look(1 + LATE)),
+            "nobody saw from 1.0 to 17.0 s whether the harm of cut-off lasted",
+        ),
+    ],
+    ids=["a look came late", "none came any more", "none came before"],
+)
+def test_a_time_in_which_nobody_saw_it_makes_it_unknown(looks: tuple[HarmLook, ...], sentence: str) -> None:
+    assert judged(*looks) == (Verdict.UNKNOWN, f"{sentence} (else: no pod was terminated)")
+
+
+def test_one_harm_of_a_kind_does_not_stand_in_for_another() -> None:
+    looks = [*(look(at) for at in range(1, 60)), look(1, injection=2), look(59, injection=2)]
+    assert judged(*looks)[0] is Verdict.UNKNOWN
+
+
+def test_what_was_violated_stays_so() -> None:
+    broken = violated("2 pods were terminated", reason="taint-eviction")
+    assert judged(look(1), look(2, GONE), by=broken) == (Verdict.VIOLATED, "2 pods were terminated")
