@@ -157,7 +157,7 @@ def unknown(sentence: str, proof: Sequence[Record] = ()) -> Judgement:
 def judge(invariant: Invariant, history: History) -> Finding:
     """Judge a history. A judge that crashes has shown nothing: unknown, with what it raised.
 
-    What was held under harm that did not last was not tried: unknown. What was violated under it stays so.
+    Harm that did not last tried nothing: what was not violated under it is unknown, with the moment.
     """
     try:
         j = _as_harmed(invariant.judge(history), history)
@@ -171,7 +171,7 @@ def judge(invariant: Invariant, history: History) -> Finding:
 
 
 def _as_harmed(j: Judgement, history: History) -> Judgement:
-    if j.verdict is not Verdict.HELD:
+    if j.verdict is Verdict.VIOLATED:
         return j
     return next((unknown(f"{sentence} (else: {j.sentence})", looks) for sentence, looks in lapses(history)), j)
 

@@ -11,6 +11,11 @@ from chaos.record.records import GONE, THERE, HarmLook
 UNSEEN_AT_MOST_S = 15.0
 
 
+def is_gone(history: History) -> bool:
+    """Whether harm that was to last was seen not to be there any more."""
+    return any(look.seen == GONE for look in history.of(HarmLook))
+
+
 def lapses(history: History) -> Iterator[tuple[str, tuple[HarmLook, ...]]]:
     """Each time that harm was not there, or not seen to be: a sentence, and the looks that show it.
 

@@ -17,6 +17,7 @@ from chaos.hosts import mutants
 from chaos.judge.base import Figure, Finding, Invariant, Verdict, judge
 from chaos.judge.conformance import AFTER, BEFORE
 from chaos.judge.heartbeats import reporting
+from chaos.judge.lasting import is_gone
 from chaos.record import evidence
 from chaos.record.evidence import Piece
 from chaos.record.history import History
@@ -291,16 +292,19 @@ class Lab:
     def hold_until(self, condition: Callable[[], bool], *, within_s: float, because: str, every_s: float = 0.5) -> bool:
         """Let the fault last until `condition` is seen, at most `within_s` seconds. `because` finishes "until ...".
 
-        Where it is not seen this returns False and the history says so: invariants judge it.
+        Where it is not seen, or the harm is gone before, this returns False and the history says so.
         """
         self.phase("hold", f"until {because}, at most {within_s:g} s", lasts_s=within_s)
+
+        def now() -> str:
+            return "seen" if condition() else "the harm is gone" if is_gone(self._history or History()) else ""
+
         try:
-            eventually(condition, within_s=within_s, what=f"this to be seen: {because}", every_s=every_s)
+            came = eventually(now, within_s=within_s, what=f"this to be seen: {because}", every_s=every_s)
         except WaitedInVainError as error:
-            self._observe("hold", because, str(error))
-            return False
-        self._observe("hold", because, "seen")
-        return True
+            came = str(error)
+        self._observe("hold", because, came)
+        return came == "seen"
 
     def hold_until_shown(self, invariant: Invariant, *, within_s: float) -> bool:
         """Let a control's fault last until it has shown what it is there for: the invariant is violated by now, for the

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaos.judge.base import Invariant, Judgement, Verdict, held, judge, violated
+from chaos.judge.base import Invariant, Judgement, Verdict, held, judge, unknown, violated
 from chaos.judge.lasting import UNSEEN_AT_MOST_S
 from chaos.record.history import History
 from chaos.record.records import GONE, THERE, UNSEEN, FaultStep, HarmLook
@@ -65,6 +65,14 @@ def test_a_time_in_which_nobody_saw_it_makes_it_unknown(looks: tuple[HarmLook, .
 def test_one_harm_of_a_kind_does_not_stand_in_for_another() -> None:
     looks = [*(look(at) for at in range(1, 60)), look(1, injection=2), look(59, injection=2)]
     assert judged(*looks)[0] is Verdict.UNKNOWN
+
+
+def test_what_was_unknown_says_first_that_the_harm_was_gone() -> None:
+    said = judged(look(1), look(2, GONE), by=unknown("nothing was tainted"))
+    assert said == (
+        Verdict.UNKNOWN,
+        "the harm of cut-off did not last: it was gone at 2.0 s (else: nothing was tainted)",
+    )
 
 
 def test_what_was_violated_stays_so() -> None:

@@ -19,7 +19,7 @@ from chaos.record import evidence
 from chaos.record.evidence import Piece
 from chaos.record.history import History
 from chaos.record.journal import Journal
-from chaos.record.records import NodeChange, Observation, Phase
+from chaos.record.records import HarmLook, NodeChange, Observation, Phase
 from chaos.run import lab as module
 from chaos.run.chance import hold_for_eviction
 from chaos.run.lab import Lab
@@ -133,6 +133,14 @@ def test_a_hold_in_vain_is_no_error_and_is_told(tmp_path: Path) -> None:
     lab, history = made(tmp_path)
     assert not lab.hold_until(lambda: False, within_s=0.05, because="it is seen", every_s=0.01)
     assert "waited 0.05 s for this to be seen: it is seen, in vain" in said(history, "hold")[0]
+
+
+def test_a_hold_ends_when_the_harm_is_gone(tmp_path: Path) -> None:
+    lab, history = made(tmp_path)
+    history.add(HarmLook(0.0, "cut-off", 1, "there"))
+    history.add(HarmLook(1.0, "cut-off", 1, "gone"))
+    assert not lab.hold_until(lambda: False, within_s=60, because="it is seen", every_s=0.01)
+    assert said(history, "hold") == ["the harm is gone"]
 
 
 def test_a_control_holds_until_it_is_violated_for_its_own_reason(tmp_path: Path) -> None:
