@@ -25,6 +25,14 @@ def test_a_hold_that_ended_before_the_chance_was_there_is_unknown() -> None:
     assert "the longest was 1.7 s on worker-1" in finding.sentence
 
 
+def test_harm_that_somebody_took_back_is_unknown_also_where_nobody_looked() -> None:
+    """No record of it says so: no node was ever NotReady."""
+    promise = nothing_terminated("web", fault="stop-heartbeats", tolerated_s=TIMERS.toleration_s)
+    finding = judged("lapsed-heartbeats.jsonl", promise)
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "none was at all" in finding.sentence
+
+
 def test_a_disk_that_is_on_its_way_to_a_plateau_is_not_growing() -> None:
     finding = judged("disk-use-settles.jsonl", disk_use_bounded(MEMBERS, limit_bytes=800 << 20))
     assert finding.verdict is Verdict.HELD
