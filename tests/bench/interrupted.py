@@ -59,7 +59,7 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A set-up that was broken off in a step. `problems`: what was not as it must be, a sentence each."""
+    """A set-up that was broken off in a step, or in several. `problems`: what was not as it must be, a sentence each."""
 
     way: Way
     step: str
@@ -108,27 +108,31 @@ class Setups:
         self.run("teardown", "--yes", "--cache")
 
     def break_off(self, way: Way, tried: set[str]) -> Broken | str:
-        """Begin a set-up, and end it in the first step that is not among those `tried`. What it said where it ended by
-        itself before that.
+        """Begin a set-up, and end it in the first step that is not among those `tried`; at once where one more begins
+        meanwhile, so that none is over before it was broken off. What it said where it ended by itself before that.
         """
         with _started([*COMMAND, "setup", "--yes", *self._options], self.env, way) as (process, lines):
-            said, step, delay_s, timer = [], "", 0.0, None
+            said: list[str] = []
+            steps: list[str] = []
+            delay_s = self._rng.uniform(0.0, LONGEST_DELAY_S)
+            timer = Timer(delay_s, _end, (way, process, lines))
             for text in lines:
                 said.append(text)
-                fresh = [title for title in begun(way, text) if title not in tried]
-                if fresh and not step:
-                    step, delay_s = fresh[0], self._rng.uniform(0.0, LONGEST_DELAY_S)
-                    timer = Timer(delay_s, _end, (way, process, lines))
+                fresh = [title for title in begun(way, text) if title not in {*tried, *steps}]
+                if fresh and not steps:
                     timer.start()
-            if timer is not None:
+                elif fresh and timer.is_alive():
+                    timer.cancel()
+                    _end(way, process, lines)
+                steps += fresh
+            if steps:
                 timer.join()
             code = process.wait(ENDS_WITHIN_S)
         heard = "".join(said)
-        if not step or code == 0:  # it was over before its end came
-            tried.add(step)
+        tried.update(steps)
+        if not steps or code == 0:  # it was over before its end came
             return heard
-        tried.add(step)
-        return Broken(way, step, delay_s, code, problems_of(way, code, heard, list(self._left())))
+        return Broken(way, ", ".join(steps), delay_s, code, problems_of(way, code, heard, list(self._left())))
 
     def _left(self) -> Iterator[str]:
         """Processes with our places in their environment that do not go, but for the engine's."""
@@ -241,6 +245,8 @@ def main() -> int:
     given = asked.parse_args()
     if not given.yes or engine.find() is not None:
         asked.error("it installs and removes a container engine: let none be there (`kube-ordeal teardown`), and --yes")
+    for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        signal.signal(number, default)  # in the background of a shell they are ignored, and by all that is started, too
     seed = random.randrange(10**6) if given.seed is None else given.seed
     print(f"seed {seed}", flush=True)
     wrong: list[str] = []
