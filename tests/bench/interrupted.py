@@ -59,7 +59,7 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A set-up that was broken off in a step, or in several. `problems`: what was not as it must be, a sentence each."""
+    """A set-up that was broken off in one step or more. `problems`: what was not as it must be, a sentence each."""
 
     way: Way
     step: str

@@ -60,10 +60,9 @@ class UpdateElsewhere:
                     apps.patch_namespaced_deployment(name, namespace, change)
 
     def landed(self, cluster: Cluster, saved: UpdateElsewherePlan) -> bool:
-        """Each controller has seen the new template."""
+        """Each has its new template; what its controller makes of it is for invariants to judge."""
         before = saved.generations
-        found = {each: _find(cluster, each) for each in before}
-        return all(f.status.observed_generation == f.metadata.generation > before[e] for e, f in found.items())
+        return all(_find(cluster, each).metadata.generation > before[each] for each in before)
 
     @staticmethod
     def lasts(cluster: Cluster, saved: UpdateElsewherePlan) -> None:
@@ -79,9 +78,10 @@ class UpdateElsewhere:
 
 
 class DrainNodePlan(msgspec.Struct, frozen=True):
-    """The node that is drained."""
+    """The node that is drained, and the UIDs of our pods on it; none where an older version planned it."""
 
     node: str
+    uids: tuple[str, ...] = ()
 
 
 @fault
@@ -103,9 +103,10 @@ class DrainNode:
             spec: Any = k8s.CoreV1Api(client).read_node(self.node).spec
         if spec.unschedulable:
             raise OrdealError(f"node {self.node} is cordoned already: uncordon it, or name another one")
-        if not _pods_on(cluster, self.node):
+        pods = _pods_on(cluster, self.node)
+        if not pods:
             raise OrdealError(f"node {self.node} runs no pod of ours, so its drain would move nothing")
-        return DrainNodePlan(self.node)
+        return DrainNodePlan(self.node, tuple(pod.metadata.uid for pod in pods))
 
     def apply(self, cluster: Cluster, saved: DrainNodePlan) -> None:
         node = saved.node
@@ -119,9 +120,9 @@ class DrainNode:
                 )
 
     def landed(self, cluster: Cluster, saved: DrainNodePlan) -> bool:
-        """The node takes no pods, and each of ours that is still on it is on its way out."""
-        node = saved.node
-        return _cordoned(cluster, node) and not _pods_on(cluster, node)
+        """The node is cordoned, and each of ours that was on it is gone or on its way out."""
+        stay = {pod.metadata.uid for pod in _pods_on(cluster, saved.node)} & set(saved.uids)
+        return _cordoned(cluster, saved.node) and not stay
 
     @staticmethod
     def lasts(cluster: Cluster, saved: DrainNodePlan) -> bool:
