@@ -102,7 +102,7 @@ class StopControllerManager:
         cluster.stop_controller_manager()
 
     def landed(self, cluster: _Switchable, saved: StopControllerManagerPlan) -> bool:
-        return not cluster.controller_manager_running()
+        return StopControllerManager.lasts(cluster, saved)
 
     @staticmethod
     def lasts(cluster: _Switchable, saved: StopControllerManagerPlan) -> bool:

@@ -8,6 +8,7 @@ where the pod network is plain routes, pods' packets bear no node's address).
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -17,6 +18,7 @@ from chaos.clusters.abilities import NodeNetwork, NodePower
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
+from chaos.harm.target import holds_or_off
 from chaos.hosts import parts
 from chaos.hosts.command import Output, run
 
@@ -122,14 +124,9 @@ class BadLink:
     @staticmethod
     def lasts(cluster: _Networked, saved: BadLinkPlan) -> bool:
         """What the kernel has: the class with its rate and a filter for each peer, the rules in the chain, and the way
-        into it.
+        into it. With a node that has no power there is no link at all.
         """
-        for side in saved.sides:
-            if saved.rate_bits_per_s and not _throttled(cluster, side):
-                return False
-            if saved.loss and not all(_loses(cluster, side, *family) for family in _families(side.peers)):
-                return False
-        return True
+        return all(holds_or_off(cluster, side.node, partial(_is_bad, cluster, side, saved)) for side in saved.sides)
 
     @staticmethod
     def undo(cluster: _Networked, saved: BadLinkPlan) -> None:
@@ -193,13 +190,23 @@ def _throttle(cluster: NodeNetwork, side: LinkEnd, rate: int) -> None:
         )  # fmt: skip
 
 
-def _throttled(cluster: NodeNetwork, side: LinkEnd) -> bool:
+def _is_bad(cluster: NodeNetwork, side: LinkEnd, saved: BadLinkPlan) -> bool:
+    """In one command, since it is asked each second."""
     device = side.device
-    if (_root_discipline(cluster, side.node, device) or {}).get("handle") != HANDLE:
+    programs = [program for program, _ in _families(side.peers)] if saved.loss else []
+    asked = [f"tc {what} show dev {device}" for what in ("qdisc", "class", "filter") if saved.rate_bits_per_s]
+    asked += [f"{program} -w 5 -t mangle -S" for program in programs]
+    said = _in(cluster, side.node, "sh", "-ec", "; ".join(asked)).out
+    rules = said.splitlines()
+    if saved.rate_bits_per_s and not (
+        f"qdisc htb {HANDLE} root" in said
+        and f"class htb {HANDLE}1 " in said
+        and said.count(f"flowid {HANDLE}1") == len(side.peers)
+    ):
         return False
-    classes = _in(cluster, side.node, "tc", "class", "show", "dev", device).out
-    filters = _in(cluster, side.node, "tc", "filter", "show", "dev", device).out
-    return f"{HANDLE}1" in classes and filters.count("flowid") == len(side.peers)
+    drops = [rule for rule in rules if rule.startswith(f"-A {CHAIN} ") and rule.endswith("-j DROP")]
+    ways_in = rules.count(f"-A PREROUTING -i {device} -j {CHAIN}")
+    return not saved.loss or (len(drops) == len(side.peers) and ways_in == len(programs))
 
 
 def _lose(cluster: NodeNetwork, side: LinkEnd, loss: float) -> None:
@@ -210,12 +217,6 @@ def _lose(cluster: NodeNetwork, side: LinkEnd, loss: float) -> None:
         for peer in peers:
             _tables(cluster, side.node, program, "-A", CHAIN, "-s", peer, *chance, "-j", "DROP")
         _tables(cluster, side.node, program, "-I", "PREROUTING", "1", "-i", side.device, "-j", CHAIN)
-
-
-def _loses(cluster: NodeNetwork, side: LinkEnd, program: str, peers: Sequence[str]) -> bool:
-    rules = _tables(cluster, side.node, program, "-S").out.splitlines()
-    ours = [rule for rule in rules if rule.startswith(f"-A {CHAIN} ") and rule.endswith("-j DROP")]
-    return len(ours) == len(peers) and f"-A PREROUTING -i {side.device} -j {CHAIN}" in rules
 
 
 def _tables(cluster: NodeNetwork, node: str, program: str, *rule: str, check: bool = True) -> Output:

@@ -51,7 +51,7 @@ class PowerOff:
         cluster.power_off(saved.node)
 
     def landed(self, cluster: _Powered, saved: PowerOffPlan) -> bool:
-        return cluster.power(saved.node).state == "off"
+        return PowerOff.lasts(cluster, saved)
 
     @staticmethod
     def lasts(cluster: _Powered, saved: PowerOffPlan) -> bool:
@@ -94,7 +94,7 @@ class Pause:
         cluster.pause(saved.node)
 
     def landed(self, cluster: _Powered, saved: PausePlan) -> bool:
-        return cluster.power(saved.node).state == "paused"
+        return Pause.lasts(cluster, saved)
 
     @staticmethod
     def lasts(cluster: _Powered, saved: PausePlan) -> bool:

@@ -1,5 +1,8 @@
-"""The node that a fault is meant for, looked at before any harm."""
+"""The node that a fault is meant for, looked at before any harm, and while it lasts."""
 
+from collections.abc import Callable
+
+from chaos.clusters.abilities import NodePower
 from chaos.clusters.base import Cluster, Node
 from chaos.errors import OrdealError
 
@@ -19,3 +22,15 @@ def ready_worker(cluster: Cluster, name: str, so: str, *, or_control_plane: bool
     if node.ready != "True":
         raise OrdealError(f"node {name} is not Ready before the fault (Ready is {node.ready}), so {so}")
     return node
+
+
+def holds_or_off(cluster: NodePower, node: str, holds: Callable[[], bool]) -> bool:
+    """What `holds` says of a node, or true where it can't be asked since the node has no power: no packet comes through
+    then, either. Raises what it raises of a node that has.
+    """
+    try:
+        return holds()
+    except OrdealError:
+        if cluster.power(node).state == "off":
+            return True
+        raise

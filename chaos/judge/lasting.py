@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from chaos.record.history import History
-from chaos.record.records import GONE, THERE, HarmLook
+from chaos.record.records import GONE, THERE, FaultStep, HarmLook
 
 # A look comes each second, and takes its time on a busy machine. What lapses and comes back in between is not seen.
 UNSEEN_AT_MOST_S = 15.0
 
 
 def is_gone(history: History) -> bool:
-    """Whether harm that was to last was seen not to be there any more."""
-    return any(look.seen == GONE for look in history.of(HarmLook))
+    """Whether harm that is to last now was seen not to be there any more."""
+    undoing = {step.fault: step.at for step in history.of(FaultStep) if step.step == "undoing"}
+    return any(look.seen == GONE and look.at > undoing.get(look.fault, 0.0) for look in history.of(HarmLook))
 
 
 def lapses(history: History) -> Iterator[tuple[str, tuple[HarmLook, ...]]]:
@@ -29,13 +30,11 @@ def lapses(history: History) -> Iterator[tuple[str, tuple[HarmLook, ...]]]:
         if gone is not None:
             yield f"the harm of {fault} did not last: it was gone at {gone.at:.1f} s", (gone,)
             continue
-        there = [look.at for look in looks if look.seen == THERE]
-        for since, until in pairwise([looks[0].at, *there, looks[-1].at]):
-            if until - since > UNSEEN_AT_MOST_S:
-                missed = [look for look in looks if since < look.at <= until and look.seen != THERE]
-                why = next((f": {look.why}" for look in missed if look.why), "")
-                yield (
-                    f"nobody saw from {since:.1f} to {until:.1f} s whether the harm of {fault} lasted{why}",
-                    (*missed,),
-                )
+        there = [looks[0], *(look for look in looks if look.seen == THERE), looks[-1]]
+        for before, after in pairwise(there):
+            if after.at - before.at > UNSEEN_AT_MOST_S:
+                around = tuple(look for look in looks if before.at <= look.at <= after.at)
+                why = next((f": {look.why}" for look in around if look.why), "")
+                when = f"from {before.at:.1f} to {after.at:.1f} s"
+                yield f"nobody saw {when} whether the harm of {fault} lasted{why}", around
                 break

@@ -69,13 +69,12 @@ class Sampler:
         every_s: float,
         gaps: Sequence[Gap] = (),
         once_more: bool = False,
-        ends_within_s: float = ENDS_WITHIN_S,
     ) -> None:
         """`name`: the thread's. `every_s`: from an answer to the next question. `once_more`: also when the block ends,
-        for what has to be known until then. `ends_within_s`: a question that hangs is left so long after the block.
+        for what has to be known until then.
         """
         self._ask, self._every_s = ask, every_s
-        self._gaps, self._once_more, self._ends_within_s = tuple(gaps), once_more, ends_within_s
+        self._gaps, self._once_more = tuple(gaps), once_more
         self._all_seen, self._stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -111,10 +110,10 @@ class Sampler:
         if all(gap.seen_at is not None for gap in self._gaps):
             self._all_seen.set()
 
-    def end(self, within_s: float | None = None) -> None:
+    def end(self, within_s: float = ENDS_WITHIN_S) -> None:
         """Ask no more, and write down what was missed until now; a question that hangs is left after that time."""
         self._stopped.set()
-        self._thread.join(self._ends_within_s if within_s is None else within_s)
+        self._thread.join(within_s)
         if self._thread.is_alive():
             self._miss("the last question had no answer when it was over")
         for gap in self._gaps:

@@ -295,12 +295,11 @@ class Lab:
         Where it is not seen, or the harm is gone before, this returns False and the history says so.
         """
         self.phase("hold", f"until {because}, at most {within_s:g} s", lasts_s=within_s)
-
-        def now() -> str:
-            return "seen" if condition() else "the harm is gone" if is_gone(self._history or History()) else ""
-
+        gone = partial(is_gone, self._history) if self._history is not None else bool
+        what = f"this to be seen: {because}"
         try:
-            came = eventually(now, within_s=within_s, what=f"this to be seen: {because}", every_s=every_s)
+            eventually(lambda: gone() or condition(), within_s=within_s, what=what, every_s=every_s)
+            came = "the harm is gone" if gone() else "seen"
         except WaitedInVainError as error:
             came = str(error)
         self._observe("hold", because, came)

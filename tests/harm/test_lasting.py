@@ -45,16 +45,38 @@ def test_harm_that_lasts_is_seen_at_once_all_the_time_and_right_before_it_is_und
     assert steps["landed"] <= looks[0].at <= looks[-1].at <= steps["undoing"]
 
 
-def test_harm_that_is_gone_is_told(journal: Journal) -> None:
+def answers(given: str) -> Callable[[], bool]:
+    """What the looks find, one after the other: + there, - gone, ! a command that was killed; later ones there."""
+    left = list(given)
+
+    def lasts() -> bool:
+        answer = left.pop(0) if left else "+"
+        if answer == "!":
+            raise OSError("killed")
+        return answer == "+"
+
+    return lasts
+
+
+def test_harm_that_is_gone_is_told_once_and_not_looked_at_any_more(journal: Journal) -> None:
     run = Run(Harm(), journal)
-    there = [True, True]
-    run.harm.does = {"lasts": lambda: bool(there and there.pop()), "block": looked(run, 3)}
+    run.harm.does = {"lasts": answers("++--"), "block": looked(run, 3)}
     run()
-    assert seen(run)[:3] == [THERE, THERE, GONE]
+    assert seen(run) == [THERE, THERE, GONE]
+
+
+def test_gone_is_what_two_looks_say(journal: Journal) -> None:
+    """One that says so alone may have been a command that was killed."""
+    run = Run(Harm(), journal)
+    run.harm.does = {"lasts": answers("+-+-!"), "block": looked(run, 4)}
+    run()
+    looks = run.history.of(HarmLook)
+    assert [look.seen for look in looks[:4]] == [THERE, UNSEEN, UNSEEN, THERE]
+    assert [look.why for look in looks[1:3]] == ["one look found it gone, and the next one there", "killed"]
 
 
 def test_a_look_that_fails_has_seen_nothing(journal: Journal) -> None:
-    run = Run(Harm({"lasts": raises(OSError("docker does not answer"))}), journal)
+    run = Run(Harm({"lasts": raises(OSError("docker does not answer\nits last lines"))}), journal)
     run()
     assert {(look.seen, look.why) for look in run.history.of(HarmLook)} == {(UNSEEN, "docker does not answer")}
 
@@ -73,24 +95,58 @@ def test_nobody_looks_where_that_is_not_wanted(journal: Journal) -> None:
     assert seen(run) == []
 
 
-def test_a_look_that_hangs_does_not_keep_the_harm_from_being_undone(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lasting, "ANSWERS_WITHIN_S", 0.01)
-    answer, hangs = threading.Event(), threading.Event()
+class Hanging:
+    """A look that goes well once; the next one hangs until it is let go, and then says what is told."""
 
-    def lasts() -> bool:
-        if not seen(run):
+    def __init__(self) -> None:
+        self.hangs, self.goes_on, self.asked = threading.Event(), threading.Event(), 0
+
+    def __call__(self) -> bool:
+        self.asked += 1
+        if self.asked == 1:
             return True
-        hangs.set()
-        return answer.wait(LONG_S)
+        self.hangs.set()
+        self.goes_on.wait(LONG_S)
+        return False
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    monkeypatch.setattr(lasting, "ANSWERS_WITHIN_S", 0.01)
+    look = Hanging()
+    yield look
+    look.goes_on.set()
+
+
+def ended(name: str = "harm-lasts") -> bool:
+    return not any(each.name == name for each in threading.enumerate())
+
+
+def test_a_look_that_hangs_does_not_keep_the_harm_from_being_undone_and_says_nothing_later(
+    journal: Journal, hanging: Hanging
+) -> None:
+    run = Run(Harm(), journal)
+    run.harm.does = {"lasts": hanging, "block": lambda: hanging.hangs.wait(LONG_S)}
+    run()
+    assert run.steps[-1] == "undone"
+    hanging.goes_on.set()
+    eventually(ended, within_s=LONG_S, what="the look to be over", every_s=0.001)
+    last = run.history.of(HarmLook)[-1]
+    assert (seen(run), last.why) == ([THERE, UNSEEN], "the last look had no answer")
+
+
+def test_where_the_story_breaks_nobody_waits_for_a_look(
+    journal: Journal, hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lasting, "ANSWERS_WITHIN_S", LONG_S)
+
+    def break_off() -> None:
+        hanging.hangs.wait(LONG_S)
+        raise KeyboardInterrupt
 
     run = Run(Harm(), journal)
-    run.harm.does = {"lasts": lasts, "block": lambda: hangs.wait(LONG_S)}
-    try:
+    run.harm.does = {"lasts": hanging, "block": break_off}
+    with pytest.raises(KeyboardInterrupt):
         run()
-        assert run.steps[-1] == "undone"
-        last = run.history.of(HarmLook)[-1]
-        assert (last.seen, last.why) == (UNSEEN, "the last look had no answer")
-    finally:
-        answer.set()
+    assert not hanging.goes_on.is_set()
+    assert (run.steps[-1], seen(run)) == ("undone", [THERE])

@@ -258,6 +258,21 @@ class Planless:
     kind = "made-up"
 
 
+class Believed:
+    """A fault of before: nobody can ask whether its harm is still there."""
+
+    kind = "made-up"
+
+    def plan(self, _: object) -> Frozen:
+        return Frozen("w1")
+
+
+def test_a_fault_that_does_not_say_whether_it_lasts_is_not_registered() -> None:
+    sentence = f"^the fault 'made-up' in {__file__} does not say whether its harm is still there: give Believed "
+    with pytest.raises(FaultError, match=sentence):
+        fault(Believed)  # type: ignore[type-var]
+
+
 @pytest.mark.parametrize("cls", [Silent, Untyped, NoStruct, Changeable, Unresolved, Planless])
 def test_a_fault_whose_plan_is_no_frozen_struct_is_not_registered(cls: Any) -> None:
     sentence = f"^the fault 'made-up' in {__file__} has no plan that can be read back from a journal: "

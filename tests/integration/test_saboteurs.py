@@ -29,16 +29,8 @@ def test_each_saboteur_is_known() -> None:
     [pytest.param(each, marks=pytest.mark.nightly(LONG[each]) if each in LONG else ()) for each in SABOTEURS],
 )
 def test_a_hardened_replay_is_unknown_for_what_the_saboteur_did(saboteur: str, tmp_path: Path) -> None:
-    argv = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "tests.saboteurs",
-        "suites/control_plane/test_mass_termination_simulated.py",
-    ]
-    argv += ["--ordeal-cluster", "simulated", "-k", "small and hardened", "--ordeal-cluster-name", "sabotaged"]
-    argv += ["--ordeal-results", str(tmp_path)]
+    argv = [sys.executable, "-m", "pytest", "-p", "tests.saboteurs", SUITE, "-k", "small and hardened"]
+    argv += ["--ordeal-cluster", "simulated", "--ordeal-cluster-name", "sabotaged", "--ordeal-results", str(tmp_path)]
     env = {**os.environ, NAMED_BY: saboteur}
     done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 1, done.stdout[-6000:] + done.stderr[-2000:]

@@ -3,7 +3,7 @@
 import pytest
 
 from chaos.judge.base import Invariant, Judgement, Verdict, held, judge, unknown, violated
-from chaos.judge.lasting import UNSEEN_AT_MOST_S
+from chaos.judge.lasting import UNSEEN_AT_MOST_S, is_gone, lapses
 from chaos.record.history import History
 from chaos.record.records import GONE, THERE, UNSEEN, FaultStep, HarmLook
 
@@ -53,13 +53,18 @@ def test_harm_that_was_gone_makes_what_was_held_unknown_with_the_moment() -> Non
         ),
         (
             (look(1, UNSEEN, "docker is gone"), look(1 + LATE)),
-            "nobody saw from 1.0 to 17.0 s whether the harm of cut-off lasted",
+            "nobody saw from 1.0 to 17.0 s whether the harm of cut-off lasted: docker is gone",
         ),
     ],
     ids=["a look came late", "none came any more", "none came before"],
 )
 def test_a_time_in_which_nobody_saw_it_makes_it_unknown(looks: tuple[HarmLook, ...], sentence: str) -> None:
     assert judged(*looks) == (Verdict.UNKNOWN, f"{sentence} (else: no pod was terminated)")
+
+
+def test_the_looks_around_the_time_in_which_nobody_saw_it_are_its_proof() -> None:
+    looks = [look(1), look(2), look(2 + LATE), look(3 + LATE)]
+    assert [around for _, around in lapses(History.of_records(looks))] == [tuple(looks[1:3])]
 
 
 def test_one_harm_of_a_kind_does_not_stand_in_for_another() -> None:
@@ -73,6 +78,13 @@ def test_what_was_unknown_says_first_that_the_harm_was_gone() -> None:
         Verdict.UNKNOWN,
         "the harm of cut-off did not last: it was gone at 2.0 s (else: nothing was tainted)",
     )
+
+
+def test_harm_that_is_to_last_now_is_not_the_one_before() -> None:
+    undone = FaultStep(3, "cut-off", "undoing")
+    assert is_gone(History.of_records([LANDED, look(2, GONE)]))
+    assert not is_gone(History.of_records([LANDED, look(2, GONE), undone, look(5, injection=2)]))
+    assert is_gone(History.of_records([LANDED, look(2, GONE), undone, look(5, GONE, injection=2)]))
 
 
 def test_what_was_violated_stays_so() -> None:

@@ -77,7 +77,7 @@ class PlaceStaticPod:
 
     @staticmethod
     def lasts(cluster: _Shell, saved: PlaceStaticPodPlan) -> bool:
-        return cluster.node_exec(saved.node, ["test", "-e", saved.path], check=False).code == 0
+        return bool(cluster.node_exec(saved.node, ["sh", "-c", f"[ ! -e {saved.path} ] || echo there"]).out)
 
     @staticmethod
     def undo(cluster: _Shell, saved: PlaceStaticPodPlan) -> None:

@@ -264,7 +264,7 @@ class EatHandles:
         """What eats them runs."""
         if saved.of:
             return all(unit_runs(cluster, saved.node, f"{EATER}-{number}") for number in range(len(saved.targets)))
-        return cluster.node_exec(saved.node, ["pgrep", "-f", EATING_PROCESS], check=False).code == 0
+        return bool(cluster.node_exec(saved.node, ["sh", "-c", f"pgrep -f '{EATING_PROCESS}' || true"]).out)
 
     @staticmethod
     def undo(cluster: _Reached, saved: EatHandlesPlan) -> None:

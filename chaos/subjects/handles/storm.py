@@ -85,7 +85,7 @@ class SocketStorm:
 
     @staticmethod
     def lasts(cluster: _Reached, saved: SocketStormPlan) -> None:
-        """No: the sockets go by themselves."""
+        """Nobody looks: the sockets go by themselves."""
 
     @staticmethod
     def undo(cluster: _Reached, saved: SocketStormPlan) -> None:

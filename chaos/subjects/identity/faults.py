@@ -216,7 +216,8 @@ class SetKubeletIdentity:
 
     @staticmethod
     def lasts(cluster: _Reached, saved: SetKubeletIdentityPlan) -> bool:
-        return _read(cluster, saved.node, saved.file) != saved.text
+        text = _read(cluster, saved.node, saved.file) or ""
+        return "--hostname-override=" in text or ANY_NAME_CONF in text
 
     @staticmethod
     def undo(cluster: _Reached, saved: SetKubeletIdentityPlan) -> None:

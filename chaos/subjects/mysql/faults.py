@@ -287,8 +287,7 @@ class TurnClock:
     @staticmethod
     def lasts(cluster: _Reachable, saved: TurnClockPlan) -> bool:
         """By the file, which a server that starts again writes anew."""
-        said = cluster.node_exec(saved.node, ["cat", saved.path], check=False)
-        return said.code == 0 and said.out.strip() == f"{saved.offset_s:+g}"
+        return cluster.node_exec(saved.node, ["cat", saved.path]).out.strip() == f"{saved.offset_s:+g}"
 
     @staticmethod
     def undo(cluster: _Reachable, saved: TurnClockPlan) -> None:

@@ -60,7 +60,7 @@ class DeletePods:
 
     @staticmethod
     def lasts(cluster: Cluster, saved: DeletePodsPlan) -> None:
-        """No: once they are deleted it is over."""
+        """Nobody looks: once they are deleted it is over."""
 
     @staticmethod
     def undo(cluster: Cluster, saved: DeletePodsPlan) -> None:
@@ -119,7 +119,7 @@ class StallRuntime:
         cluster.node_exec(saved.node, ["kill", "-STOP", str(saved.pid)])
 
     def landed(self, cluster: _Node, saved: StallRuntimePlan) -> bool:
-        return _now(cluster, saved) == _STOPPED
+        return StallRuntime.lasts(cluster, saved)
 
     @staticmethod
     def lasts(cluster: _Node, saved: StallRuntimePlan) -> bool:

@@ -65,7 +65,7 @@ class LeakKernelMemory:
         cluster.node_exec(saved.node, ["sh", "-ec", make], timeout_s=120)
 
     def landed(self, cluster: _Executing, saved: LeakKernelMemoryPlan) -> bool:
-        return len(_leaked(cluster, saved)) >= saved.sets
+        return LeakKernelMemory.lasts(cluster, saved)
 
     @staticmethod
     def lasts(cluster: _Executing, saved: LeakKernelMemoryPlan) -> bool:
@@ -114,7 +114,7 @@ class LeaveFiles:
         cluster.node_exec(saved.node, argv, timeout_s=60)
 
     def landed(self, cluster: _Executing, saved: LeaveFilesPlan) -> bool:
-        return _size_of_leftover(cluster, saved.node) >= saved.size_bytes
+        return LeaveFiles.lasts(cluster, saved)
 
     @staticmethod
     def lasts(cluster: _Executing, saved: LeaveFilesPlan) -> bool:

@@ -123,7 +123,12 @@ class InstallRbdLock:
     @staticmethod
     def lasts(cluster: _Shared, saved: InstallRbdLockPlan) -> bool:
         with cluster.api() as client:
-            return DRIVER in {d.metadata.name for d in k8s.StorageV1Api(client).list_csi_driver().items if d.metadata}
+            try:
+                return bool(k8s.StorageV1Api(client).read_csi_driver(DRIVER))
+            except ApiException as error:
+                if error.status == 404:
+                    return False
+                raise
 
     @staticmethod
     def undo(cluster: _Shared, saved: InstallRbdLockPlan) -> None:

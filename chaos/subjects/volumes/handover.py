@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 from kubernetes import client as k8s
+from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
@@ -66,7 +67,7 @@ class UpdateElsewhere:
 
     @staticmethod
     def lasts(cluster: Cluster, saved: UpdateElsewherePlan) -> None:
-        """No: it is over when the new pods run."""
+        """Nobody looks: it is over when the new pods run."""
 
     @staticmethod
     def undo(cluster: Cluster, saved: UpdateElsewherePlan) -> None:
@@ -175,7 +176,7 @@ class MarkOutOfService:
         _taint(cluster, saved.node, on=True)
 
     def landed(self, cluster: Cluster, saved: MarkOutOfServicePlan) -> bool:
-        return _tainted(cluster, saved.node)
+        return MarkOutOfService.lasts(cluster, saved)
 
     @staticmethod
     def lasts(cluster: Cluster, saved: MarkOutOfServicePlan) -> bool:
@@ -251,5 +252,11 @@ def _taint(cluster: Cluster, node: str, *, on: bool) -> None:
 
 
 def _tainted(cluster: Cluster, node: str) -> bool:
-    found = next((n for n in cluster.nodes() if n.name == node), None)
-    return found is not None and any(taint.startswith(f"{OUT_OF_SERVICE}:") for taint in found.taints)
+    with cluster.api() as client:
+        try:
+            spec: Any = k8s.CoreV1Api(client).read_node(node).spec
+        except ApiException as error:
+            if error.status == 404:
+                return False
+            raise
+    return any(taint.key == OUT_OF_SERVICE for taint in spec.taints or ())

@@ -63,7 +63,7 @@ class EditEtcdBehind:
         cluster.etcd_put(saved.key, saved.edited)
 
     def landed(self, cluster: _Opened, saved: EditEtcdBehindPlan) -> bool:
-        return cluster.etcd_get(saved.key) == saved.edited
+        return EditEtcdBehind.lasts(cluster, saved)
 
     @staticmethod
     def lasts(cluster: _Opened, saved: EditEtcdBehindPlan) -> bool:
@@ -111,7 +111,7 @@ class RestoreSnapshot:
         cluster.etcd_restore(saved.snapshot, bump_revision=self.bump_revision)
 
     def landed(self, cluster: _Opened, saved: RestoreSnapshotPlan) -> bool:
-        return not _as_before(cluster, saved)
+        return RestoreSnapshot.lasts(cluster, saved)
 
     @staticmethod
     def lasts(cluster: _Opened, saved: RestoreSnapshotPlan) -> bool:
