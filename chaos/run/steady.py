@@ -1,17 +1,20 @@
 """The steady state: a workload answers from every node before any harm, and every node starts pods after it."""
 
-from chaos.basics.waiting import eventually
+from collections.abc import Iterator, Sequence
+
+from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.abilities import NodeNetwork
 from chaos.clusters.base import Cluster
 from chaos.judge.start import NOT_STARTED, STARTED
 from chaos.record.history import History
 from chaos.record.probing import ServiceProbes, steady
-from chaos.record.records import Observation, Sample
+from chaos.record.records import Observation, Probe, Sample
 from chaos.run.stage import LacksAbilityError
 from chaos.workloads.probe_pod import start_pod
 from chaos.workloads.web import Deployed
 
 STEADY_WITHIN_S = 300.0  # ends by what is seen, and is as long as the slowest machine needs
+LAST_PROBES = 20
 
 
 def probes_of(cluster: Cluster, probe: Deployed, history: History) -> ServiceProbes:
@@ -23,7 +26,8 @@ def probes_of(cluster: Cluster, probe: Deployed, history: History) -> ServicePro
 
 
 def wait_steady(cluster: Cluster, probe: Deployed) -> None:
-    """Wait until the Service answers from every node, several times in a row. Raises WaitedInVainError.
+    """Wait until the Service answers from every node, several times in a row. Raises WaitedInVainError with the nodes
+    from which it does not, and how their probes fail.
 
     Ready replicas are not enough: a kube-proxy whose API server was away hears of a new Service up to a minute
     late (client-go's reflector backs off). Without this its first minute would look like an outage by the fault.
@@ -32,7 +36,21 @@ def wait_steady(cluster: Cluster, probe: Deployed) -> None:
     with probes_of(cluster, probe, history):
         nodes = [n.name for n in cluster.nodes() if not n.control_plane]
         what = f"{probe.name} to answer every node before any fault"
-        eventually(lambda: steady(history, nodes), within_s=STEADY_WITHIN_S, what=what)
+        try:
+            eventually(lambda: steady(history, nodes), within_s=STEADY_WITHIN_S, what=what)
+        except WaitedInVainError as error:
+            raise WaitedInVainError(f"{error}; {'; '.join(unsteady(history, nodes))}") from error
+
+
+def unsteady(history: History, nodes: Sequence[str]) -> Iterator[str]:
+    """For each node from which not all is answered, how many of its last probes were, and why the last one was not."""
+    for node in nodes:
+        last = [probe for probe in history.of(Probe) if probe.node == node][-LAST_PROBES:]
+        failed = [probe for probe in last if not probe.ok]
+        if failed:
+            yield f"from {node} {len(failed)} of the last {len(last)} probes were not answered: {failed[-1].error}"
+        elif not last:
+            yield f"from {node} no probe came back"
 
 
 def start_on_workers(cluster: Cluster, history: History, within_s: float) -> None:
