@@ -102,6 +102,7 @@ class Lab:
         self._judging = Judging(
             story, self._beginning, register, self.findings, self.histories, directory, means.report
         )
+        self.broken = self._judging.broken
 
     # --- the cluster
 

@@ -11,7 +11,8 @@ from inspect import signature
 
 from chaos.clusters.base import KIND, SIMULATED
 from chaos.clusters.shape import Timers
-from chaos.judge.base import Invariant, Recipe, as_json
+from chaos.errors import OrdealError
+from chaos.judge.base import Invariant, Recipe, as_json, made_again
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
 from chaos.record.history import History
 from chaos.record.records import FaultStep, NodeChange, Phase, PodChange, SpecRun
@@ -38,10 +39,13 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An argument that only a recording knows. `what` it is; `fits`: whether a value is what the recording has."""
+    """An argument that only a recording knows. `what` it is; `fits`: whether a value is what the recording has; `read`
+    it of one, where that can be done. It may raise LookupError, ValueError or StopIteration.
+    """
 
     what: str
     fits: Callable[[History, object], bool]
+    read: Callable[[History], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,14 @@ class Promise:
     def fits(self, recipe: Recipe, history: History) -> bool:
         """Whether that is how it was made, for this recording."""
         return recipe.promise == self.name and _fits(self.arguments, dict(recipe.arguments), history)
+
+    def made(self, history: History) -> Invariant | None:
+        """It, for this recording; None where it is not made of it, or an argument can't be read of it."""
+        try:
+            arguments = {name: _read(value, history) for name, value in self.arguments.items()}
+            return made_again(Recipe(self.name, arguments)) if self.where(history) else None
+        except (LookupError, ValueError, StopIteration, OrdealError):
+            return None
 
     def __str__(self) -> str:
         return _call(self.name, self.arguments)
@@ -97,20 +109,21 @@ def exactly(what: str, read: Callable[[History], object]) -> Seen:
         except (LookupError, ValueError, StopIteration):  # a recording in which it is not to be found
             return False
 
-    return Seen(what, fits)
+    return Seen(what, fits, read)
 
 
 def all_of(what: str, read: Callable[[History], Sequence[str]]) -> Seen:
     """All of the names that are read of the recording, in any order, each once."""
-    return Seen(what, lambda history, value: isinstance(value, list) and _sorted(value) == sorted(read(history)))
+    return Seen(what, lambda history, value: isinstance(value, list) and _sorted(value) == sorted(read(history)), read)
 
 
 def node_of(workload: str) -> Seen:
     """The node that a workload was put on."""
-    return Seen(
-        f"the node of {workload}",
-        lambda history, value: value in [p.node for p in history.of(PodChange) if p.workload == workload and p.node],
-    )
+
+    def nodes(history: History) -> list[str]:
+        return [p.node for p in history.of(PodChange) if p.workload == workload and p.node]
+
+    return Seen(f"the node of {workload}", lambda history, value: value in nodes(history), lambda h: nodes(h)[0])
 
 
 def nodes_of(history: History) -> list[str]:
@@ -164,6 +177,16 @@ class Register:
             recording.done.add(recipe.promise)
             return ""
         return self._why_not(recording, recipe)
+
+    def unjudged(self, path: str, history: History) -> Iterator[Invariant]:
+        """What a recording would have been judged by that the story did not come to: it has no more harm than declared.
+
+        Nothing, where several of those that are declared would do.
+        """
+        landed = _landed(history)
+        fit = [each for each in self._left if landed <= each.harm and path not in self._recordings]
+        for each in fit if len(fit) == 1 else [each for each in fit if each.harm == landed][:1]:
+            yield from (made for promise in each.by if (made := promise.made(history)) is not None)
 
     def lacking(self) -> Iterator[str]:
         """What is declared, and was not taken."""
@@ -260,6 +283,16 @@ def _fits(declared: object, claimed: object, history: History) -> bool:
     if isinstance(declared, list) and isinstance(claimed, list):
         return len(declared) == len(claimed) and all(map(_fits, declared, claimed, [history] * len(declared)))
     return declared == claimed and isinstance(declared, bool) == isinstance(claimed, bool)
+
+
+def _read(declared: object, history: History) -> object:
+    if isinstance(declared, Seen):
+        if declared.read is None:
+            raise LookupError(declared.what)
+        return as_json(declared.read(history))
+    if isinstance(declared, dict):
+        return {key: _read(each, history) for key, each in declared.items()}
+    return [_read(each, history) for each in declared] if isinstance(declared, list) else declared
 
 
 def _call(name: str, arguments: Mapping[str, object]) -> str:

@@ -16,8 +16,9 @@ from chaos.record.records import NodeChange, Phase, SpecRun
 from chaos.record.registry import Record
 from chaos.run.lab import Lab
 from chaos.run.profile import PROFILES
-from chaos.run.promised import REPLAY, WORKERS, Conditions, Judged, Register, exactly, judged, node_of, says
+from chaos.run.promised import REPLAY, WORKERS, Conditions, Judged, Register, Seen, exactly, judged, node_of, says
 from chaos.run.suites import suites
+from chaos.run.verdict import outcome_of
 from tests.judge.histories import fault, pod
 from tests.run.labs import a_lab, story
 
@@ -171,3 +172,50 @@ def test_what_is_kept_of_a_history_in_memory_says_of_which_replay_it_is(tmp_path
     (path,) = made.histories
     said = [phase.detail for phase in History.load(path).of(Phase) if phase.name == REPLAY]
     assert said == ["made-up (small), hardened, on simulated, smoke"]
+
+
+# --- a story that fails before it has judged
+
+
+BROKEN = [*CUT, pod(1.5, "a", "modified", node="w1", deleting=True, reason="DeletionByTaintManager")]
+
+
+def failed(tmp_path: Path, promises: tuple[Judged, ...], *recordings: list[Record]) -> list[str]:
+    """What the verdict says beside the problem, of recordings of a story that did not come to judge them."""
+    made = lab(tmp_path, promises)
+    for records in recordings:
+        made._judging._keep(History.of_records(records))
+    why = outcome_of(made, "test_x", "the fault fill did not land").why
+    first, *more = why.split("; before that ")
+    assert first == "the fault fill did not land"
+    return more
+
+
+def test_what_was_broken_before_a_later_step_failed_is_said(tmp_path: Path) -> None:
+    both = judged(says(nothing_terminated, "web"), says(nodes_ready_again, WORKERS, within_s=120.0), harm=(Cut, Fill))
+    (said,) = failed(tmp_path, both, BROKEN)
+    assert said.startswith("nothing-terminated was violated: 1 of 1 pods of web")
+
+
+def test_what_was_not_broken_by_then_is_not_said(tmp_path: Path) -> None:
+    assert failed(tmp_path, judged(says(nothing_terminated, "web"), harm=(Cut, Fill)), CUT) == []
+
+
+def test_a_recording_with_other_harm_than_declared_is_not_judged(tmp_path: Path) -> None:
+    assert failed(tmp_path, judged(says(nothing_terminated, "web"), harm=(Fill,)), BROKEN) == []
+
+
+def test_of_several_declared_recordings_it_is_the_one_with_its_harm(tmp_path: Path) -> None:
+    of_fill = judged(says(outage_at_most, 2.0), harm=(Cut, Fill))
+    assert len(failed(tmp_path, (*of_fill, *judged(says(nothing_terminated, "web"), harm=(Cut,))), BROKEN)) == 1
+    assert failed(tmp_path / "b", (*of_fill, *judged(says(nothing_terminated, "web"), harm=(Fill,))), BROKEN) == []
+
+
+def test_what_a_recording_does_not_tell_is_not_judged(tmp_path: Path) -> None:
+    unread = exactly("what is not there", lambda _: next(iter(())))
+    assert failed(tmp_path, judged(says(nothing_terminated, unread), harm=(Cut,)), BROKEN) == []
+    somewhere = judged(says(nothing_terminated, "web"), says(outage_at_most, 2.0, nodes=(ANY,)), harm=(Cut,))
+    assert len(failed(tmp_path / "b", somewhere, BROKEN)) == 1
+
+
+ANY = Seen("any node", lambda *_: True)
