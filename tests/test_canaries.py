@@ -24,7 +24,7 @@ from chaos.conformance.rows import row
 from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError, Output
 from chaos.judge import base, load_all
-from chaos.judge.base import Invariant, Judgement, Recipe, judge, violated
+from chaos.judge.base import Finding, Invariant, Judgement, Recipe, Verdict, judge, violated
 from chaos.judge.catalogue import find
 from chaos.record import evidence, objects
 from chaos.record.evidence import Piece
@@ -163,6 +163,7 @@ def test_nothing_that_a_run_writes_has_a_secret(
         stage=SimpleNamespace(used=cluster, image_facts={"image redis": SAID}),
         profile=SimpleNamespace(name="smoke"), duration_s=1.0, replay="", facts={"said": SAID, "password": CANARY},
         tables={"t": [{"said": SAID, "token": CANARY}]}, histories=[history.path], evidence=pieces,
+        broken=lambda: [Finding("kept", Verdict.VIOLATED, SAID)],
     )  # fmt: skip
     results.begin("t", "mass-termination", cluster="existing", profile="smoke")
     results.add(outcome_of(lab, "t", f"the fault did not land: {SAID}"))

@@ -180,7 +180,14 @@ class MarkOutOfService:
 
     @staticmethod
     def lasts(cluster: Cluster, saved: MarkOutOfServicePlan) -> bool:
-        return _tainted(cluster, saved.node)
+        with cluster.api() as client:
+            try:
+                spec: Any = k8s.CoreV1Api(client).read_node(saved.node).spec
+            except ApiException as error:
+                if error.status == 404:
+                    return False
+                raise
+        return any(taint.key == OUT_OF_SERVICE for taint in spec.taints or ())
 
     @staticmethod
     def undo(cluster: Cluster, saved: MarkOutOfServicePlan) -> None:
@@ -252,11 +259,5 @@ def _taint(cluster: Cluster, node: str, *, on: bool) -> None:
 
 
 def _tainted(cluster: Cluster, node: str) -> bool:
-    with cluster.api() as client:
-        try:
-            spec: Any = k8s.CoreV1Api(client).read_node(node).spec
-        except ApiException as error:
-            if error.status == 404:
-                return False
-            raise
-    return any(taint.key == OUT_OF_SERVICE for taint in spec.taints or ())
+    found = next((n for n in cluster.nodes() if n.name == node), None)
+    return found is not None and any(taint.startswith(f"{OUT_OF_SERVICE}:") for taint in found.taints)
