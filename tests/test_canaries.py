@@ -163,7 +163,7 @@ def test_nothing_that_a_run_writes_has_a_secret(
         stage=SimpleNamespace(used=cluster, image_facts={"image redis": SAID}),
         profile=SimpleNamespace(name="smoke"), duration_s=1.0, replay="", facts={"said": SAID, "password": CANARY},
         tables={"t": [{"said": SAID, "token": CANARY}]}, histories=[history.path], evidence=pieces,
-        broken=lambda: [Finding("kept", Verdict.VIOLATED, SAID)],
+        broken=[Finding("kept", Verdict.VIOLATED, SAID)],
     )  # fmt: skip
     results.begin("t", "mass-termination", cluster="existing", profile="smoke")
     results.add(outcome_of(lab, "t", f"the fault did not land: {SAID}"))

@@ -27,14 +27,13 @@ def looked_at(lasts: Callable[[], bool | None], fault: str, injection: int, hist
     history.add(first)
     looks = _Looks(lambda: _asked(lasts, fault, injection, history), history)
     looks.over = first.seen == GONE
-    looks.start()
     try:
+        looks.start()
         yield
-    except BaseException:
+        if not looks.end(ANSWERS_WITHIN_S):
+            history.add(HarmLook(history.now(), fault, injection, UNSEEN, "the last look had no answer"))
+    finally:
         looks.leave()
-        raise
-    if not looks.end(ANSWERS_WITHIN_S):
-        history.add(HarmLook(history.now(), fault, injection, UNSEEN, "the last look had no answer"))
 
 
 class _Looks(threading.Thread):
@@ -55,7 +54,6 @@ class _Looks(threading.Thread):
         """Look once more; whether that was answered in time."""
         self._last.set()
         self.join(within_s)
-        self.leave()
         return not self.is_alive()
 
     def leave(self) -> None:

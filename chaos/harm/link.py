@@ -123,8 +123,9 @@ class BadLink:
 
     @staticmethod
     def lasts(cluster: _Networked, saved: BadLinkPlan) -> bool:
-        """What the kernel has: the class with its rate and a filter for each peer, the rules in the chain, and the way
-        into it. With a node that has no power there is no link at all.
+        """What the kernel has: the class and a filter for each peer, the rules in the chain, and the way into it.
+
+        With a node that has no power there is no link at all.
         """
         return all(holds_or_off(cluster, side.node, partial(_is_bad, cluster, side, saved)) for side in saved.sides)
 

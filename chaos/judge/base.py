@@ -80,6 +80,7 @@ class Invariant:
 
 
 _PROMISES: dict[str, Callable[..., Invariant]] = {}
+_FOR_GOOD: set[str] = set()
 
 
 def promise(make: Callable[P, Invariant]) -> Callable[P, Invariant]:
@@ -96,6 +97,17 @@ def promise(make: Callable[P, Invariant]) -> Callable[P, Invariant]:
         return replace(make(*args, **kwargs), recipe=Recipe(name, given))
 
     return made
+
+
+def for_good(make: Callable[P, Invariant]) -> Callable[P, Invariant]:
+    """Mark a promise that stays broken whatever comes after: it may be judged of a recording that ended too early."""
+    _FOR_GOOD.add(make.__name__)
+    return make
+
+
+def stays_broken(invariant: Invariant) -> bool:
+    """Whether its promise is marked so."""
+    return invariant.recipe is not None and invariant.recipe.promise in _FOR_GOOD
 
 
 def as_json(value: object) -> object:
@@ -173,7 +185,7 @@ def judge(invariant: Invariant, history: History) -> Finding:
 def _as_harmed(j: Judgement, history: History) -> Judgement:
     if j.verdict is Verdict.VIOLATED:
         return j
-    return next((unknown(f"{sentence} (else: {j.sentence})", looks) for sentence, looks in lapses(history)), j)
+    return next((unknown(f"{sentence} (under it: {j.sentence})", looks) for sentence, looks in lapses(history)), j)
 
 
 def overall(findings: Sequence[Finding]) -> Verdict:

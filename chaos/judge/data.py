@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from chaos.errors import OrdealError
-from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
 from chaos.judge.pods import EVICTED
 from chaos.judge.sight import Span, names, never_landed, unseen
 from chaos.record.history import History, Window
@@ -214,6 +214,7 @@ def disk_use_bounded(
 
 
 @promise
+@for_good
 def no_member_evicted(workload: str) -> Invariant:
     """No pod of the workload was evicted by its kubelet, by its status or by an event. Reason: "evicted".
 

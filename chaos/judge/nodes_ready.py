@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Figure, Invariant, Judgement, for_good, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, overlapping, unseen
 from chaos.record.history import History
 from chaos.record.records import NodeChange
@@ -104,6 +104,7 @@ def _since(changes: Sequence[NodeChange]) -> float:
 
 
 @promise
+@for_good
 def ready_throughout(nodes: Sequence[str]) -> Invariant:
     """Each node was Ready from the beginning of the recording to its end. Reason: "not-ready"."""
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
 from chaos.judge.sight import Span, names, never_landed, unseen
 from chaos.judge.taint_rates import tainted_s
 from chaos.record.history import History, Window
@@ -20,6 +20,7 @@ RESTARTED, STOPPED, REPLACED = "restarted", "stopped", "replaced"
 
 
 @promise
+@for_good
 def nothing_terminated(
     workload: str, *, window: Window | None = None, fault: str | None = None, tolerated_s: float | None = None
 ) -> Invariant:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from chaos.clusters.shape import Timers
-from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Figure, Invariant, Judgement, for_good, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, Span, names, never_landed, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import NodeChange, PodChange
@@ -53,6 +53,7 @@ class Stretch:
 
 
 @promise
+@for_good
 def taints_within_rate(
     zone: str, state: ZoneState, *, documented: Timers, at_least_s: float = 20.0, fault: str | None = None
 ) -> Invariant:
@@ -66,6 +67,7 @@ def taints_within_rate(
 
 
 @promise
+@for_good
 def terminations_within_rate(
     zone: str, state: ZoneState, *, documented: Timers, at_least_s: float = 20.0, fault: str | None = None
 ) -> Invariant:

@@ -1,11 +1,11 @@
 """What a replay is judged by: each finding kept with its history, and compared with what the suite's mark declares."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from chaos.errors import OrdealError
-from chaos.judge.base import Finding, Invariant, Verdict, judge
+from chaos.judge.base import Finding, Invariant, Verdict, judge, stays_broken
 from chaos.record.history import History
 from chaos.record.records import Phase
 from chaos.run.incident import Replay
@@ -44,19 +44,14 @@ class Judging:
         if self._register is not None:
             self._check(*self._register.lacking())
 
-    def broken(self) -> Iterator[Finding]:
-        """What is violated in recordings that the story did not come to judge, and a record shows it: whatever came
-        after, that was broken.
-        """
-        if self._register is None:
-            return
-        for path in self._histories:
-            try:
-                history = History.load(path)
-            except (OrdealError, OSError):  # the disk was full, say: nothing is to be told of it
-                continue
-            findings = [judge(invariant, history) for invariant in self._register.unjudged(str(path), history)]
-            yield from (each for each in findings if each.verdict is Verdict.VIOLATED and each.proof)
+    def broken(self, history: History) -> list[Finding]:
+        """What is violated in a recording that ended because the story failed, and stays so whatever had come after."""
+        try:
+            made = [each for each in self._register.unjudged(history) if stays_broken(each)] if self._register else []
+            found = [judge(each, history) for each in made]
+        except Exception:  # noqa: BLE001  (what reads a recording was written for whole ones; the story's error counts)
+            return []
+        return [each for each in found if each.verdict is Verdict.VIOLATED]
 
     def next_path(self) -> Path:
         """Where the next recording is kept."""

@@ -17,7 +17,6 @@ from chaos.hosts import mutants
 from chaos.judge.base import Figure, Finding, Invariant, Verdict, judge
 from chaos.judge.conformance import AFTER, BEFORE
 from chaos.judge.heartbeats import reporting
-from chaos.judge.lasting import is_gone
 from chaos.record import evidence
 from chaos.record.evidence import Piece
 from chaos.record.history import History
@@ -26,6 +25,7 @@ from chaos.record.recorder import Recorder
 from chaos.record.records import FaultStep, Observation, Phase
 from chaos.results.results import Row
 from chaos.run.case import Case
+from chaos.run.holding import SEEN, how_it_ended
 from chaos.run.hook import CantRunSpecsError, Hook, Nothing
 from chaos.run.incident import Replay
 from chaos.run.judging import Judging
@@ -68,6 +68,7 @@ class Lab:
         self.means, self.profile = means, means.profile
         self.conditions = Conditions(this.control, this.cluster, means.profile)
         self.findings: list[Finding] = []
+        self.broken: list[Finding] = []  # in a recording that the story did not come to judge
         self.facts: dict[str, Figure] = {}
         self.not_run_controls: dict[str, str] = {}
         self.tables: dict[str, Sequence[Row]] = {}
@@ -102,7 +103,6 @@ class Lab:
         self._judging = Judging(
             story, self._beginning, register, self.findings, self.histories, directory, means.report
         )
-        self.broken = self._judging.broken
 
     # --- the cluster
 
@@ -213,6 +213,9 @@ class Lab:
                 for sampler in samplers:
                     also.enter_context(sampler(history))
                 yield history
+        except Exception:
+            self.broken += self._judging.broken(history)
+            raise
         finally:
             history.close()
             self._history = None
@@ -296,15 +299,9 @@ class Lab:
         Where it is not seen, or the harm is gone before, this returns False and the history says so.
         """
         self.phase("hold", f"until {because}, at most {within_s:g} s", lasts_s=within_s)
-        gone = partial(is_gone, self._history) if self._history is not None else bool
-        what = f"this to be seen: {because}"
-        try:
-            eventually(lambda: gone() or condition(), within_s=within_s, what=what, every_s=every_s)
-            came = "the harm is gone" if gone() else "seen"
-        except WaitedInVainError as error:
-            came = str(error)
+        came = how_it_ended(condition, self._history, within_s=within_s, because=because, every_s=every_s)
         self._observe("hold", because, came)
-        return came == "seen"
+        return came == SEEN
 
     def hold_until_shown(self, invariant: Invariant, *, within_s: float) -> bool:
         """Let a control's fault last until it has shown what it is there for: the invariant is violated by now, for the

@@ -123,7 +123,11 @@ def node_of(workload: str) -> Seen:
     def nodes(history: History) -> list[str]:
         return [p.node for p in history.of(PodChange) if p.workload == workload and p.node]
 
-    return Seen(f"the node of {workload}", lambda history, value: value in nodes(history), lambda h: nodes(h)[0])
+    def the_only(history: History) -> str:
+        (node,) = set(nodes(history))
+        return node
+
+    return Seen(f"the node of {workload}", lambda history, value: value in nodes(history), the_only)
 
 
 def nodes_of(history: History) -> list[str]:
@@ -178,15 +182,15 @@ class Register:
             return ""
         return self._why_not(recording, recipe)
 
-    def unjudged(self, path: str, history: History) -> Iterator[Invariant]:
-        """What a recording would have been judged by that the story did not come to: it has no more harm than declared.
-
-        Nothing, where several of those that are declared would do.
+    def unjudged(self, history: History) -> Iterator[Invariant]:
+        """By what a recording that ended early would have been judged. Nothing, where that is not certain: several that
+        are declared have the harm that landed in it, and perhaps more.
         """
         landed = _landed(history)
-        fit = [each for each in self._left if landed <= each.harm and path not in self._recordings]
-        for each in fit if len(fit) == 1 else [each for each in fit if each.harm == landed][:1]:
-            yield from (made for promise in each.by if (made := promise.made(history)) is not None)
+        fit = [each for each in self._left if landed <= each.harm]
+        for promise in fit[0].by if len(fit) == 1 else ():
+            if (made := promise.made(history)) is not None:
+                yield made
 
     def lacking(self) -> Iterator[str]:
         """What is declared, and was not taken."""

@@ -14,7 +14,7 @@ from chaos.workloads.probe_pod import start_pod
 from chaos.workloads.web import Deployed
 
 STEADY_WITHIN_S = 300.0  # ends by what is seen, and is as long as the slowest machine needs
-LAST_PROBES = 20
+LATELY_S = 10.0
 
 
 def probes_of(cluster: Cluster, probe: Deployed, history: History) -> ServiceProbes:
@@ -39,18 +39,18 @@ def wait_steady(cluster: Cluster, probe: Deployed) -> None:
         try:
             eventually(lambda: steady(history, nodes), within_s=STEADY_WITHIN_S, what=what)
         except WaitedInVainError as error:
-            raise WaitedInVainError(f"{error}; {'; '.join(unsteady(history, nodes))}") from error
+            raise WaitedInVainError("; ".join([str(error), *unsteady(history, nodes)])) from error
 
 
 def unsteady(history: History, nodes: Sequence[str]) -> Iterator[str]:
-    """For each node from which not all is answered, how many of its last probes were, and why the last one was not."""
+    """For each node from which not all is answered, how much of late was not, and why the last probe was not."""
     for node in nodes:
-        last = [probe for probe in history.of(Probe) if probe.node == node][-LAST_PROBES:]
+        last = [p for p in history.of(Probe) if p.node == node and p.at > history.now() - LATELY_S]
         failed = [probe for probe in last if not probe.ok]
         if failed:
             yield f"from {node} {len(failed)} of the last {len(last)} probes were not answered: {failed[-1].error}"
         elif not last:
-            yield f"from {node} no probe came back"
+            yield f"from {node} no probe came back in the last {LATELY_S:g} s"
 
 
 def start_on_workers(cluster: Cluster, history: History, within_s: float) -> None:

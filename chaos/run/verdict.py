@@ -45,7 +45,8 @@ def outcome_of(lab: Lab, test: str, problem: str) -> Outcome:
     """What came out of a replay, for the results. Asks the cluster for its facts while it is still there."""
     verdict, passed, why = verdict_of(lab.incident, lab.control, lab.findings, problem)
     if problem:
-        why += "".join(f"; before that {f.invariant} was violated: {f.sentence}" for f in lab.broken())
+        violated = [f for f in (*lab.findings, *lab.broken) if f.verdict is Verdict.VIOLATED]
+        why += "".join(f"; what was recorded violates {f.invariant}: {f.sentence}" for f in violated)
     why += "".join(f"; control not run: {control} ({reason})" for control, reason in lab.not_run_controls.items())
     cluster = lab.stage.used
     try:

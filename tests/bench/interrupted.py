@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from io import FileIO
 from pathlib import Path
-from threading import Event, Timer
+from threading import Event, Lock, Timer
 
 import psutil
 
@@ -118,15 +118,20 @@ class Setups:
             said: list[str] = []
             steps: list[str] = []
             delay_s = self._rng.uniform(0.0, LONGEST_DELAY_S)
-            timer = Timer(delay_s, _end, (way, process, lines))
+            first = Lock()
+
+            def end() -> None:
+                if first.acquire(blocking=False):
+                    _end(way, process, lines)
+
+            timer = Timer(delay_s, end)
             for text in lines:
                 said.append(text)
                 fresh = [title for title in begun(way, text) if title not in {*tried, *steps}]
                 if fresh and not steps:
                     timer.start()
-                elif fresh and timer.is_alive():
-                    timer.cancel()
-                    _end(way, process, lines)
+                elif fresh:
+                    end()
                 steps += fresh
             if steps:
                 timer.join()

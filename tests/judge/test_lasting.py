@@ -28,7 +28,7 @@ def judged(*records: HarmLook | FaultStep, by: Judgement | None = None) -> tuple
         (look(1),),
         tuple(look(at) for at in range(1, 60)),
         (look(1), look(2, UNSEEN, "docker does not answer"), look(3)),
-        (look(1), look(UNSEEN_AT_MOST_S)),
+        (look(1), look(1 + UNSEEN_AT_MOST_S)),
         (look(1), look(2), look(50, injection=2), look(51, injection=2)),
     ],
 )
@@ -39,7 +39,7 @@ def test_harm_that_lasted_changes_nothing(looks: tuple[HarmLook, ...]) -> None:
 def test_harm_that_was_gone_makes_what_was_held_unknown_with_the_moment() -> None:
     assert judged(look(1), look(2), look(4.96, GONE), look(6)) == (
         Verdict.UNKNOWN,
-        "the harm of cut-off did not last: it was gone at 5.0 s (else: no pod was terminated)",
+        "the harm of cut-off did not last: it was gone at 5.0 s (under it: no pod was terminated)",
     )
 
 
@@ -59,7 +59,7 @@ def test_harm_that_was_gone_makes_what_was_held_unknown_with_the_moment() -> Non
     ids=["a look came late", "none came any more", "none came before"],
 )
 def test_a_time_in_which_nobody_saw_it_makes_it_unknown(looks: tuple[HarmLook, ...], sentence: str) -> None:
-    assert judged(*looks) == (Verdict.UNKNOWN, f"{sentence} (else: no pod was terminated)")
+    assert judged(*looks) == (Verdict.UNKNOWN, f"{sentence} (under it: no pod was terminated)")
 
 
 def test_the_looks_around_the_time_in_which_nobody_saw_it_are_its_proof() -> None:
@@ -76,7 +76,7 @@ def test_what_was_unknown_says_first_that_the_harm_was_gone() -> None:
     said = judged(look(1), look(2, GONE), by=unknown("nothing was tainted"))
     assert said == (
         Verdict.UNKNOWN,
-        "the harm of cut-off did not last: it was gone at 2.0 s (else: nothing was tainted)",
+        "the harm of cut-off did not last: it was gone at 2.0 s (under it: nothing was tainted)",
     )
 
 

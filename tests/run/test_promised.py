@@ -7,7 +7,7 @@ import pytest
 from chaos.clusters.shape import Timers
 from chaos.errors import OrdealError
 from chaos.judge.availability import outage_at_most
-from chaos.judge.base import Invariant, held
+from chaos.judge.base import Invariant, Verdict, held, judge
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
 from chaos.judge.nodes_ready import nodes_ready_again
 from chaos.judge.pods import nothing_terminated
@@ -178,44 +178,49 @@ def test_what_is_kept_of_a_history_in_memory_says_of_which_replay_it_is(tmp_path
 
 
 BROKEN = [*CUT, pod(1.5, "a", "modified", node="w1", deleting=True, reason="DeletionByTaintManager")]
+GONE = "what was recorded violates nothing-terminated: 1 of 1 pods of web"
 
 
-def failed(tmp_path: Path, promises: tuple[Judged, ...], *recordings: list[Record]) -> list[str]:
-    """What the verdict says beside the problem, of recordings of a story that did not come to judge them."""
+def failed(promises: tuple[Judged, ...], records: list[Record], tmp_path: Path) -> list[str]:
+    """What the verdict says beside the problem, of a recording that ended with it."""
     made = lab(tmp_path, promises)
-    for records in recordings:
-        made._judging._keep(History.of_records(records))
-    why = outcome_of(made, "test_x", "the fault fill did not land").why
-    first, *more = why.split("; before that ")
+    made.broken += made._judging.broken(History.of_records(records))
+    first, *more = outcome_of(made, "test_x", "the fault fill did not land").why.split("; ")
     assert first == "the fault fill did not land"
     return more
 
 
-def test_what_was_broken_before_a_later_step_failed_is_said(tmp_path: Path) -> None:
+def test_what_was_broken_when_the_story_failed_is_said_and_what_may_still_have_come_is_not(tmp_path: Path) -> None:
+    away = NodeChange(1.2, "w1", "modified", "Unknown")
     both = judged(says(nothing_terminated, "web"), says(nodes_ready_again, WORKERS, within_s=120.0), harm=(Cut, Fill))
-    (said,) = failed(tmp_path, both, BROKEN)
-    assert said.startswith("nothing-terminated was violated: 1 of 1 pods of web")
+    late = judge(nodes_ready_again(["w1", "w2"], within_s=120.0), History.of_records([*BROKEN, away]))
+    assert late.verdict is Verdict.VIOLATED, "as it would be of a whole recording"
+    (said,) = failed(both, [*BROKEN, away], tmp_path)
+    assert said.startswith(GONE)
 
 
-def test_what_was_not_broken_by_then_is_not_said(tmp_path: Path) -> None:
-    assert failed(tmp_path, judged(says(nothing_terminated, "web"), harm=(Cut, Fill)), CUT) == []
+def test_what_was_judged_before_is_said_too(tmp_path: Path) -> None:
+    made = lab(tmp_path, judged(says(nothing_terminated, "web"), harm=(Cut,)))
+    made.expect(History.of_records(BROKEN), nothing_terminated("web"))
+    assert f"; {GONE}" in outcome_of(made, "test_x", "the fault fill did not land").why
 
 
-def test_a_recording_with_other_harm_than_declared_is_not_judged(tmp_path: Path) -> None:
-    assert failed(tmp_path, judged(says(nothing_terminated, "web"), harm=(Fill,)), BROKEN) == []
+def test_what_was_not_broken_is_not_said(tmp_path: Path) -> None:
+    assert failed(judged(says(nothing_terminated, "web"), harm=(Cut, Fill)), CUT, tmp_path) == []
 
 
-def test_of_several_declared_recordings_it_is_the_one_with_its_harm(tmp_path: Path) -> None:
-    of_fill = judged(says(outage_at_most, 2.0), harm=(Cut, Fill))
-    assert len(failed(tmp_path, (*of_fill, *judged(says(nothing_terminated, "web"), harm=(Cut,))), BROKEN)) == 1
-    assert failed(tmp_path / "b", (*of_fill, *judged(says(nothing_terminated, "web"), harm=(Fill,))), BROKEN) == []
-
-
-def test_what_a_recording_does_not_tell_is_not_judged(tmp_path: Path) -> None:
-    unread = exactly("what is not there", lambda _: next(iter(())))
-    assert failed(tmp_path, judged(says(nothing_terminated, unread), harm=(Cut,)), BROKEN) == []
-    somewhere = judged(says(nothing_terminated, "web"), says(outage_at_most, 2.0, nodes=(ANY,)), harm=(Cut,))
-    assert len(failed(tmp_path / "b", somewhere, BROKEN)) == 1
-
-
-ANY = Seen("any node", lambda *_: True)
+@pytest.mark.parametrize(
+    "promises",
+    [
+        judged(says(nothing_terminated, "web"), harm=(Fill,)),
+        (*judged(says(nothing_terminated, "web"), harm=(Cut,)), *judged(says(outage_at_most, 2.0), harm=(Cut, Fill))),
+        judged(says(nothing_terminated, exactly("what is not there", lambda _: next(iter(())))), harm=(Cut,)),
+        judged(says(nothing_terminated, Seen("what nobody reads", lambda *_: True)), harm=(Cut,)),
+        judged(says(nothing_terminated, exactly("what fails", lambda _: 1 // 0)), harm=(Cut,)),
+    ],
+    ids=["other harm", "two that fit", "not there", "not read", "a reader that fails"],
+)
+def test_where_it_is_not_certain_by_what_it_would_have_been_judged_nothing_is_said(
+    promises: tuple[Judged, ...], tmp_path: Path
+) -> None:
+    assert failed(promises, BROKEN, tmp_path) == []

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
 from chaos.judge.pods import DELETED, EVICTED, EVICTED_REASONS, FAILED, RESTARTED
 from chaos.judge.sight import WHOLE, Span, names, never_landed, overlapping, unseen
 from chaos.record.history import History, Window
@@ -22,6 +22,7 @@ NOT_REPORTED, LATE, STAYS, NONE_EVICTED, NOT_BY_USE, NOT_RUNNING = (
 
 
 @promise
+@for_good
 def critical_pods_stay(node: str, fault: str, *, namespaces: Sequence[str] = CRITICAL_NAMESPACES) -> Invariant:
     """While the fault lasted, no pod of the system's namespaces on the node was evicted, deleted, failed or restarted.
 

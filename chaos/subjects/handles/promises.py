@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from chaos.judge.availability import GAP_S, outage_at_most
-from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import Blind, ClusterEvent, FaultStep, PodChange, Sample
@@ -139,6 +139,7 @@ def failure_shows(daemons: Mapping[str, str]) -> Invariant:
 
 
 @promise
+@for_good
 def daemons_not_restarted(daemons: Mapping[str, str]) -> Invariant:
     """The daemons' processes after the last fault are those of the beginning. Reason: "restarted".
 

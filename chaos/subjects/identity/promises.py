@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, unseen
 from chaos.record.history import History
 from chaos.record.records import Blind, NodeChange, Sample
@@ -12,6 +12,7 @@ DUPLICATE, STILL_READY = "duplicate", "still-ready"
 
 
 @promise
+@for_good
 def one_node_per_machine(*, gap_s: float = GAP_S) -> Invariant:
     """At no time was a Node there that shows the machine id, system UUID, provider id or address of another one.
 

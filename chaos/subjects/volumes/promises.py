@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import Blind, ClusterEvent, FaultStep, PodChange, Sample
@@ -22,6 +22,7 @@ TICK_S = 0.05  # what a clock that counts hundredths may be off, twice, and a li
 
 
 @promise
+@for_good
 def at_most_one_writer(workloads: Sequence[str]) -> Invariant:
     """In what each workload wrote into its volume nobody wrote between two lines of another, nor in another's lease.
 
