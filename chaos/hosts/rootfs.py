@@ -15,6 +15,8 @@ FREE_BYTES_NEEDED = 2 * 1024**3  # the tree, the packages it is unpacked from, a
 TIMEOUT_S = 900.0
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 OPEN_UMASK = 0o022  # of what everybody in an image can read, whatever this process's own is
+# For what runs inside a root file system: another folder of the user's is not there, and packages' scripts fail.
+INSIDE = {"TMPDIR": "/tmp"}  # noqa: S108  (a folder of that root file system)
 
 
 def debootstrap(root: Path, packages: Sequence[str], report: Report) -> None:
@@ -38,7 +40,7 @@ def debootstrap(root: Path, packages: Sequence[str], report: Report) -> None:
         ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "slave", "--pid", "--fork",
          "--kill-child", "debootstrap", "--variant=minbase",
          "--force-check-gpg", f"--keyring={KEYRING}", *include, DEBIAN, str(root)],
-        timeout_s=TIMEOUT_S, umask=OPEN_UMASK,
+        timeout_s=TIMEOUT_S, umask=OPEN_UMASK, env=INSIDE,
     )  # fmt: skip
     strip(root)
 

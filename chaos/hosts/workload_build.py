@@ -20,7 +20,7 @@ from chaos.hosts.engine import Engine
 from chaos.hosts.go import goarch
 from chaos.hosts.ownership import will_write
 from chaos.hosts.places import cache_dir, cache_path, manifests_dir
-from chaos.hosts.rootfs import DEBIAN, OPEN_UMASK, debootstrap
+from chaos.hosts.rootfs import DEBIAN, INSIDE, OPEN_UMASK, debootstrap
 from chaos.hosts.workload_recipes import Artifact, ImageRecipe
 
 REPOSITORY = "localhost/kube-ordeal"
@@ -166,7 +166,7 @@ def _install(wanted: ImageRecipe, base: Path, work: Path, layer: Path) -> None:
     ]  # fmt: skip
     script = _recipes() / "install-packages"
     arguments = [str(root), str(overlay), str(layer), program, *wanted.packages]
-    run([*isolated, "sh", str(script), *arguments], timeout_s=BUILD_TIMEOUT_S, umask=OPEN_UMASK)
+    run([*isolated, "sh", str(script), *arguments], timeout_s=BUILD_TIMEOUT_S, umask=OPEN_UMASK, env=INSIDE)
 
 
 def _unpack(artifact: Artifact, work: Path, out: Path, report: Report) -> None:

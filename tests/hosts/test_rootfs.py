@@ -33,13 +33,14 @@ def test_what_is_made_in_it_can_be_read_by_all(tmp_path: Path) -> None:
     assert (tmp_path / "etc/machine-id").stat().st_mode & 0o777 == 0o644
 
 
-def test_debootstrap_has_a_umask_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debootstrap_has_a_umask_and_a_tmpdir_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, object] = {}
 
     def run(argv: list[str], **options: object) -> Output:
         given.update(options, program=argv[argv.index("--kill-child") + 1])
         return Output(0, "", "")
 
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # which is not there inside the root file system
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(rootfs, "run", run)
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/sbin/debootstrap")
@@ -47,6 +48,7 @@ def test_debootstrap_has_a_umask_of_its_own(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(rootfs, "strip", lambda _: None)
     rootfs.debootstrap(tmp_path / "root", (), lambda _: None)
     assert (given["program"], given["umask"]) == ("debootstrap", 0o022)
+    assert given["env"] == {"TMPDIR": "/tmp"}
 
 
 def test_what_debian_has_not_signed_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -304,3 +304,20 @@ def test_a_profile_of_the_machines_mysqld_is_told_for_images_that_have_it_there(
 
 def test_a_recipe_names_its_option() -> None:
     assert ImageRecipe("mysql57", "mysqld", ("x",), "mysql:5.7").option == "--ordeal-mysql57-image"
+
+
+def test_packages_are_installed_with_a_temporary_folder_that_is_there_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scripts of packages make temporary files where TMPDIR says, which is the user's."""
+    ran: dict[str, Any] = {}
+
+    def ran_with(argv: list[str], **options: Any) -> Output:
+        ran.update({argv[0]: options})
+        return Output(0, "", "")
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(workload_build, "run", ran_with)
+    (tmp_path / "work").mkdir()
+    workload_build._install(recipe("redis"), tmp_path / "base.tar", tmp_path / "work", tmp_path / "layer.tar")
+    assert ran["setpriv"]["env"] == {"TMPDIR": "/tmp"}
