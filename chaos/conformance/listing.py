@@ -134,9 +134,9 @@ def arguments(host: Host, focus: Iterable[str]) -> list[str]:
     ]
 
 
-def environment() -> dict[str, str]:
-    """What the process inherits."""
-    return {**os.environ, "GINKGO_PARALLEL_PROTOCOL": "HTTP"}
+def environment(temporary: Path) -> dict[str, str]:
+    """What the process inherits. `temporary`: a folder for what each e2e.test makes when it starts, and leaves."""
+    return {**os.environ, "GINKGO_PARALLEL_PROTOCOL": "HTTP", "TMPDIR": str(temporary)}
 
 
 def _ask(program: E2eProgram) -> list[NumberedSpec]:
@@ -146,7 +146,7 @@ def _ask(program: E2eProgram) -> list[NumberedSpec]:
     with tempfile.TemporaryDirectory() as work, (Path(work) / "output").open("w+") as output:
         process = subprocess.Popen(
             [str(program.path), *arguments(host, [_NOTHING]), "--provider=skeleton"],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=work, env=environment(),
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=work, env=environment(Path(work)),
         )  # fmt: skip
         try:
             for event in _events(host, process):

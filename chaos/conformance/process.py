@@ -5,6 +5,7 @@ import queue
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -67,6 +68,8 @@ class ProgramProcess:
         self._at = -1  # of the serial specs, the last one begun
         self._host: Host | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        # Not below `work`: specs make sockets in it, whose paths have to be short.
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def manager(self) -> str:
@@ -130,11 +133,13 @@ class ProgramProcess:
         program = self._work / self.manager
         program.unlink(missing_ok=True)
         program.symlink_to(self._program.path.resolve())
+        self._temporary = tempfile.TemporaryDirectory(prefix="e2e-", ignore_cleanup_errors=True)
+        surroundings = environment(Path(self._temporary.name))
         with appended(self.output) as output:
             process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "INT", str(program), *self._arguments(host)],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                cwd=self._work, env=environment(), start_new_session=True,  # a Ctrl-C in the terminal is for us
+                cwd=self._work, env=surroundings, start_new_session=True,  # a Ctrl-C in the terminal is for us
             )  # fmt: skip
         self._host, self._process = host, process
         said: list[str] = []
@@ -233,6 +238,9 @@ class ProgramProcess:
             self._host.close()
         with suppress(OSError):
             scrub_file(self.output)
+        if self._temporary is not None:
+            self._temporary.cleanup()
+        self._temporary = None
         self._host = self._process = None
         self._at = -1
 

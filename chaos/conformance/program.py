@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,8 @@ def build(version: str, *, report: Report = silent) -> E2eProgram:
 def given(path: Path) -> E2eProgram:
     """The user's own e2e.test. Raises OrdealError where the file is none."""
     try:
-        said = run([str(path), "--version"], timeout_s=60.0).out
+        with tempfile.TemporaryDirectory() as temporary:  # each start of it leaves something among the temporary files
+            said = run([str(path), "--version"], timeout_s=60.0, env={"TMPDIR": temporary}).out
     except CommandError as error:
         raise OrdealError(f"{path} is no e2e.test that runs here.\n{error}") from error
     found = _VERSION.search(said)
