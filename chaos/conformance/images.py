@@ -19,8 +19,7 @@ from pathlib import Path
 from chaos.basics.progress import Report, silent
 from chaos.clusters.abilities import LoadsImages
 from chaos.clusters.base import Cluster
-from chaos.conformance.listing import environment
-from chaos.conformance.program import BUNDLE, E2eProgram, find, not_built
+from chaos.conformance.program import BUNDLE, E2eProgram, ask, find, not_built
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, image_rootfs, pins, registry, workload_build, workload_images
 from chaos.hosts.bundles import plain
@@ -83,8 +82,7 @@ class SpecImage:
 @cache  # each replay asks, and a start of e2e.test takes seconds
 def wanted(program: E2eProgram) -> tuple[str, ...]:
     """The images that this e2e.test may ask for, by their whole names. Raises CommandError."""
-    with tempfile.TemporaryDirectory() as temporary:
-        said = run([str(program.path), "--list-images"], timeout_s=LIST_TIMEOUT_S, env=environment(Path(temporary))).out
+    said = ask(program.path, "--list-images", timeout_s=LIST_TIMEOUT_S)
     return tuple(sorted({line.strip() for line in said.splitlines() if line.strip()}))
 
 

@@ -74,11 +74,19 @@ def build(version: str, *, report: Report = silent) -> E2eProgram:
     return E2eProgram(made.path(NAME), made.version, _kubectl(made.version))
 
 
+def ask(path: Path, option: str, *, timeout_s: float) -> str:
+    """What an e2e.test says to an option; what each start of it leaves among the temporary files is taken away.
+
+    Raises CommandError.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        return run([str(path), option], timeout_s=timeout_s, env={"TMPDIR": temporary}).out
+
+
 def given(path: Path) -> E2eProgram:
     """The user's own e2e.test. Raises OrdealError where the file is none."""
     try:
-        with tempfile.TemporaryDirectory() as temporary:  # each start of it leaves something among the temporary files
-            said = run([str(path), "--version"], timeout_s=60.0, env={"TMPDIR": temporary}).out
+        said = ask(path, "--version", timeout_s=60.0)
     except CommandError as error:
         raise OrdealError(f"{path} is no e2e.test that runs here.\n{error}") from error
     found = _VERSION.search(said)

@@ -36,9 +36,9 @@ from chaos.hosts import binaries, engine, go
 from chaos.hosts.bundles import BUNDLES
 from chaos.hosts.places import CACHE_HOME, STATE_HOME
 from tests.bench.told import aligned
+from tests.bench.twice import GO_CACHE, elsewhere
 
 COMMAND = (sys.executable, "-m", "chaos.cli.app")
-GO_CACHE = "GOCACHE"
 LONGEST_DELAY_S = 1.5
 LONGEST_S = 3600.0  # a set-up of which nothing was there; one that hangs is killed, which its exit code tells
 LOOKS_EVERY_S = 0.1
@@ -97,12 +97,12 @@ class Setups:
         self.env = {**os.environ, CACHE_HOME: str(folder / "cache"), STATE_HOME: str(folder / "state")}
         self.env |= {GO_CACHE: _go_build_cache(), "PYTHONUNBUFFERED": "1", "COLUMNS": "200", "TERM": "xterm"}
 
-    def run(self, *command: str, ok: Sequence[int] = (0,)) -> str:
+    def run(self, *command: str) -> str:
         """Run a command of ours to its end. Raises OrdealError where it fails."""
         done = subprocess.run(
             [*COMMAND, *command], env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
-        if done.returncode not in ok:
+        if done.returncode:
             raise OrdealError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout + done.stderr
 
@@ -232,24 +232,16 @@ def _go_build_cache() -> str:
     return go.go(["env", GO_CACHE], cwd=Path(__file__).parent, timeout_s=60.0).out.strip()
 
 
-def changed(cache: Path) -> list[str]:
-    """Programs of a cache that are not what was built, a sentence each; all of them are read."""
-    found = []
-    before, os.environ[CACHE_HOME] = os.environ.get(CACHE_HOME), str(cache)
-    try:
-        for bundle in BUNDLES:
-            there = binaries.built(bundle)
-            if there is None:
-                continue
-            for program, sha256 in there.sha256.items():
-                if binaries.digest(there.directory / program) != sha256:
-                    found.append(f"{bundle}: {program} is not what was built")
-    finally:
-        if before is None:
-            del os.environ[CACHE_HOME]
-        else:
-            os.environ[CACHE_HOME] = before
-    return found
+def changed(folder: Path) -> list[str]:
+    """Programs of the cache below a folder that are not what was built, a sentence each; all of them are read."""
+    with elsewhere(folder):
+        built = [each for each in map(binaries.built, BUNDLES) if each is not None]
+        return [
+            f"{each.bundle}: {program} is not what was built"
+            for each in built
+            for program, sha256 in each.sha256.items()
+            if binaries.digest(each.directory / program) != sha256
+        ]
 
 
 def main() -> int:
@@ -282,7 +274,7 @@ def main() -> int:
                 said = setups.run("setup", "--yes", "--for", given.target)
                 if "nothing is missing" not in said:
                     wrong.append(f"{way}: a set-up after one that ended found something missing")
-                wrong += [f"{way}: {each}" for each in changed(Path(temporary, "cache"))]
+                wrong += [f"{way}: {each}" for each in changed(Path(temporary))]
                 setups.bare()
             except OrdealError as error:
                 wrong.append(f"{way}: {error}")
