@@ -45,15 +45,14 @@ def test_one_that_is_ignored_stays_so() -> None:
 
 
 IN_A_TERMINAL = """
-import fcntl, sys, termios
+import fcntl, signal, sys, termios
 from chaos.basics.signals import as_interrupts
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 told = open(sys.argv[1], "w")
 try:
     with as_interrupts():
         print("ready", flush=True)
-        for line in iter(sys.stdin.readline, None):
-            pass
+        signal.pause()  # a read would fail where the terminal is gone before the signal is here
 except KeyboardInterrupt:
     print("this leads nowhere", flush=True)
     print("nor this", file=sys.stderr, flush=True)
