@@ -50,6 +50,8 @@ class FakeApiServer:
         self.gone_as_event = False  # 410 as an ERROR event in a stream of status 200, as older servers do
         self.refuse = 0  # answer every request with this status
         self.hanging = threading.Event()
+        self.shakes_hands = threading.Event()  # cleared, it takes connections and says nothing, as a busy server does
+        self.shakes_hands.set()
         self.page_size = 0  # a smaller page than the client asks for
         self.requests: list[str] = []
         self.asked: list[Asked] = []
@@ -104,6 +106,7 @@ class FakeApiServer:
         with self.changed:
             self._closed = True
             self.hanging.clear()
+            self.shakes_hands.set()
             self.changed.notify_all()
         self.cut()
         self._server.shutdown()
@@ -178,6 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         with self.api.changed:
             self.api._open.add(self.connection)
+        self.api.shakes_hands.wait()
 
     def finish(self) -> None:
         with self.api.changed:

@@ -4,6 +4,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos.clusters.way import credentials, podexec
+from chaos.clusters.way import credentials, podexec, transport
 from chaos.clusters.way.client import api_client, raw_get, read_nodes, server_version, transport_of
 from chaos.clusters.way.podexec import exec_in_pod, exit_code
 from chaos.errors import OrdealError
@@ -135,6 +136,21 @@ def test_a_proxy_leads_to_the_server_for_requests_and_for_commands_in_pods(
     assert set(proxy.asked) == {named}
     assert len(proxy.asked) == 2
     assert set(proxy.as_whom) == ({"me:p@ss"} if how.get("socks") else {"Basic bWU6cEBzcw=="})
+
+
+def test_a_server_that_has_taken_the_connection_has_time_for_its_part_of_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that made two clusters, 3 s were not enough, and a replay was unknown before it began."""
+    monkeypatch.setattr(transport, "CONNECT_TIMEOUT_S", 0.05)
+    with FakeApiServer(tmp_path, tls=True) as api, api.client() as client:
+        api.shakes_hands.clear()
+        threading.Timer(0.5, api.shakes_hands.set).start()
+        assert server_version(client) == "1.34.4"
+        api.shakes_hands.clear()
+        monkeypatch.setattr(transport, "HANDSHAKE_TIMEOUT_S", 0.05)
+        with api.client() as another, pytest.raises(OrdealError, match="does not answer"):
+            server_version(another)
 
 
 def test_a_proxy_is_shown_the_same_certificate_as_the_server(tmp_path: Path) -> None:

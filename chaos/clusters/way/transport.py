@@ -23,7 +23,9 @@ from chaos.clusters.way.proxies import Proxy
 from chaos.errors import OrdealError
 from chaos.hosts import extras
 
-CONNECT_TIMEOUT_S = 3.0
+# A server that is dead, or cut off, takes no connection. One that has taken it is only slow, however long its part of
+# TLS takes: on a machine with two cores that made two clusters, more than 3 s.
+CONNECT_TIMEOUT_S, HANDSHAKE_TIMEOUT_S = 3.0, 20.0
 READ_TIMEOUT_S = 20.0
 CONNECTIONS = 32  # that are kept open
 UNAUTHORIZED = 401
@@ -186,6 +188,7 @@ def _manager(chosen: Chosen, tls: ssl.SSLContext | None, proxy: Proxy | None) ->
         how |= {"ssl_context": tls, "cert_reqs": tls.verify_mode}
         how |= {"server_hostname": chosen.cluster.tls_server_name} if chosen.cluster.tls_server_name else {}
     manager = urllib3.PoolManager(**how) if proxy is None else _through(proxy, tls, how)
+    manager.pool_classes_by_scheme = _patient(manager.pool_classes_by_scheme)
     if chosen.cluster.insecure_skip_tls_verify:
         manager.pool_classes_by_scheme = _unverified(manager.pool_classes_by_scheme)
     return manager
@@ -203,6 +206,20 @@ def _through(proxy: Proxy, tls: ssl.SSLContext | None, how: dict[str, Any]) -> u
     # Go meets the proxy with the same trust, and shows it the same certificate, as the server.
     trust = tls if proxy.url.scheme == "https" else None
     return urllib3.ProxyManager(proxy.url.geturl(), proxy_headers=headers, proxy_ssl_context=trust, **how)
+
+
+def _patient(classes: dict[str, Any]) -> dict[str, Any]:
+    """Pools whose connections have more time for TLS than to be taken; urllib3 has one limit for both."""
+    kind: type[HTTPSConnectionPool] = classes["https"]
+    connection_of: Any = kind.ConnectionCls
+
+    class Patient(connection_of):  # type: ignore[misc]
+        def _new_conn(self) -> Any:
+            taken = super()._new_conn()
+            taken.settimeout(HANDSHAKE_TIMEOUT_S)
+            return taken
+
+    return {**classes, "https": type("PatientPool", (kind,), {"ConnectionCls": Patient})}
 
 
 def _unverified(classes: dict[str, Any]) -> dict[str, Any]:
