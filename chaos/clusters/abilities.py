@@ -167,6 +167,29 @@ class NodeNetwork(Protocol):
         ...
 
 
+class Arming(Protocol):
+    """What nodes will take back by themselves when the run is silent. It is renewed until one of these is called."""
+
+    def disarm(self) -> None:
+        """It is undone. Raises OrdealError where a node can't be told."""
+        ...
+
+    def leave(self) -> None:
+        """It is not undone from here: from now on nobody renews it."""
+        ...
+
+
+@runtime_checkable
+class ArmsNodes(Protocol):
+    """Nodes take back by themselves what was done to them, once the run that did it is silent for too long."""
+
+    def arm(self, fault: str, saved: Mapping[str, object]) -> Arming:
+        """Before harm is done: each node that the plan names has it on its disk when this returns. `saved`: the plan as
+        the journal keeps it. Raises OrdealError where a node can't be told, or could not undo it.
+        """
+        ...
+
+
 @runtime_checkable
 class Heartbeats(Protocol):
     """Kubelets whose heartbeats can be stopped and resumed, by group (a zone). Simulated nodes only."""
@@ -330,6 +353,7 @@ ABILITIES: tuple[type, ...] = (
     BringsVersions,
     NodePower,
     NodeNetwork,
+    ArmsNodes,
     Heartbeats,
     ControlPlaneSwap,
     ComponentSwap,

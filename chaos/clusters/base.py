@@ -18,7 +18,8 @@ KIND, SIMULATED, EXISTING = "kind", "simulated", "existing"
 class ClusterRef:
     """Enough to find a cluster again after a crash, and to know that it is the same; kept in the journal as JSON.
 
-    `identity`: None for one that is being made, and in journals of older versions.
+    `identity`: None for one that is being made, and in journals of older versions. `agent`: where this machine keeps
+    what it knows of the agents on its nodes; "" where it has none.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class ClusterRef:
     kubeconfig: str
     context: str = ""
     identity: Identity | None = None
+    agent: str = ""
 
     def narrowed(self, nodes: Collection[str] = ()) -> "ClusterRef":
         """As the journal keeps it of something that is done to these nodes."""

@@ -13,7 +13,7 @@ import msgspec
 
 from chaos.basics.signals import held_back
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.abilities import missing
+from chaos.clusters.abilities import Arming, ArmsNodes, missing
 from chaos.clusters.base import EXISTING, Cluster, ClusterRef
 from chaos.clusters.identity import Identity, named_in, require_same
 from chaos.clusters.way.client import told
@@ -181,11 +181,14 @@ def inject(
     written = _written(harm, saved)
     ref = _narrowed(cluster.ref, now, written)
     entry: int | None = None
+    arming: Arming | None = None
     ending: KeyboardInterrupt | None = None
     try:
         with held_back():  # no signal may come between what is on disk and what is known of it here
             entry = journal.planned(harm.kind, ref, written)
             history.add(FaultStep(history.now(), harm.kind, "planned"))
+        if isinstance(cluster, ArmsNodes):
+            arming = cluster.arm(harm.kind, written)
         _land(harm, cluster, saved, history, landing_within_s, not_landed)
         lasts = partial(harm.lasts, cluster, saved)
         with looked_at(lasts, harm.kind, entry, history) if watched else nullcontext():
@@ -198,7 +201,11 @@ def inject(
             try:
                 with held_back():
                     _take_back(harm, cluster, journal, history, entry, saved, within_s=undone_within_s)
+                    if arming is not None:
+                        arming.disarm()
             except OrdealError as error:
+                if arming is not None:
+                    arming.leave()
                 if ending is not None:  # what stays is in the journal, and the run ends all the same
                     raise ending from error
                 raise

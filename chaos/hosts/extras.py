@@ -8,7 +8,8 @@ import importlib.util
 from chaos.errors import OrdealError
 from chaos.hosts.places import APP
 
-KIND, REPORT, GATE, TOOLKIT, DATABASES, SOCKS = "kind", "report", "gate", "toolkit", "databases", "socks"
+KIND, REPORT, GATE, TOOLKIT = "kind", "report", "gate", "toolkit"
+DATABASES, SOCKS, AGENT = "databases", "socks", "agent"
 # The modules of each, as pyproject.toml has their distributions.
 MODULES: dict[str, tuple[str, ...]] = {
     KIND: ("pytest_kind",),
@@ -17,6 +18,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     TOOLKIT: ("chaoslib", "chaostoolkit"),
     DATABASES: ("pymysql",),
     SOCKS: ("socks",),
+    AGENT: ("cryptography",),
 }
 SERVES: dict[str, str] = {
     KIND: "kind clusters",
@@ -25,6 +27,7 @@ SERVES: dict[str, str] = {
     TOOLKIT: "incidents as Chaos Toolkit's experiments",
     DATABASES: "replays with MySQL",
     SOCKS: "clusters behind a SOCKS proxy",
+    AGENT: "harming nodes that somebody else made",
 }
 
 

@@ -34,6 +34,7 @@ JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
 Saved = Mapping[str, JSON]  # as it is on disk; whose it is has a struct for it
 
 WORKLOAD = "workload"  # the kind of the entry that stands for a workload we deployed; its undo deletes its namespace
+AGENT = "agent"  # the kind of the entry that stands for agents on its nodes; its undo takes them away
 CLUSTER = "cluster"  # the kind of the entry that stands for a cluster we made; its undo deletes the cluster
 
 

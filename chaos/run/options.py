@@ -143,6 +143,12 @@ OPTIONS = (
         "ROUNDS",
     ),
     Option("busybox-image", "image of the workloads (default: what the nodes hold)", "IMAGE"),
+    Option(
+        "agent-image",
+        "harm the nodes of an existing cluster through an agent of this image, that they can pull or have "
+        "(`kube-ordeal image build --agent` builds it)",
+        "IMAGE",
+    ),
     Option("cluster-name", "how the names of clusters that are made begin (default: ordeal)", "NAME"),
     Option("keep-cluster", "keep clusters for the next run of the same shape", switch=True),
     Option("kind-image", "your own node image for kind clusters", "IMAGE"),
@@ -198,6 +204,7 @@ class Options:
     upgrade_to: str
     conform: str
     busybox_image: str
+    agent_image: str
     cluster_name: str
     keep_cluster: bool
     kind_image: str
@@ -279,6 +286,7 @@ def chosen(given: Callable[[str], object]) -> Options:
         upgrade_to=text("upgrade-to"),
         conform=text("conform"),
         busybox_image=text("busybox-image"),
+        agent_image=text("agent-image"),
         cluster_name=text("cluster-name"),
         keep_cluster=bool(given("keep-cluster")),
         kind_image=text("kind-image"),

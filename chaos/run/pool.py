@@ -23,6 +23,7 @@ from chaos.errors import OrdealError
 from chaos.hosts import engine
 from chaos.hosts.places import state_dir
 from chaos.record.journal import CLUSTER, Journal
+from chaos.run.agents import RunAgents
 
 # What the user's part of a cluster's name may be. Ours comes after it, and kind's "-control-plane" after that: a node's
 # name is its host name, of which Linux takes 64 characters and DNS 63.
@@ -44,6 +45,7 @@ class Wishes:
     kind_bin: Path | None = None
     kubectl_bin: Path | None = None
     busybox_image: str = ""
+    agent_image: str = ""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,9 @@ class Pool:
         """`run` is the run's id; its last four characters are in the name of each cluster."""
         self._wishes, self._journal, self._run, self._report = wishes, journal, run, report
         self._held: dict[str, _Held] = {}
+        self._agents: RunAgents | None = None
+        if wishes.kubeconfig is not None and wishes.agent_image:
+            self._agents = RunAgents(wishes.kubeconfig, wishes.context, wishes.agent_image, journal, run, report)
         self._made = 0
         self.waited_s = 0.0  # in all, for clusters to be made in the place of others
 
@@ -139,6 +144,8 @@ class Pool:
     def close(self) -> None:
         """Take down all that is ours and not to be kept. Every one is tried; the first error is raised at the end."""
         with ExitStack() as stack:
+            if self._agents is not None:
+                stack.callback(self._agents.take_away)
             for kind_of in list(self._held):
                 stack.callback(self.take_down, kind_of)
 
@@ -208,6 +215,8 @@ class Pool:
     def _existing(self, shape: Shape) -> Cluster:
         if self._wishes.kubeconfig is None:
             raise OrdealError("no existing cluster was named; --ordeal-kubeconfig FILE names one")
+        if self._agents is not None:
+            return self._agents.cluster(shape, self._wishes.busybox_image)
         return existing.attach(self._wishes.kubeconfig, self._wishes.context, shape, self._wishes.busybox_image)
 
 

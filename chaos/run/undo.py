@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.clusters.agent.cluster import AgentCluster
 from chaos.clusters.base import EXISTING, KIND, Cluster
 from chaos.clusters.identity import named_in, require_same
 from chaos.clusters.kind import docker
@@ -19,7 +20,7 @@ from chaos.errors import OrdealError
 from chaos.harm import load_all
 from chaos.harm.base import undo_pending
 from chaos.hosts.places import journals_dir
-from chaos.record.journal import CLUSTER, WORKLOAD, Pending, adopt, pending
+from chaos.record.journal import AGENT, CLUSTER, WORKLOAD, Pending, adopt, pending
 from chaos.run import pool
 from chaos.run.claim import CLAIM, Claim, give_back
 from chaos.workloads.web import remove_namespace
@@ -72,7 +73,8 @@ def undo_all(report: Callable[[str], None], allowed: Permission) -> tuple[Undone
     """
     load_all()
     found = [each for each in pending(journals_dir()) if allowed.covers(each)]
-    found.sort(key=lambda each: each.kind != CLUSTER)  # what was done to a cluster goes with it, where it does go
+    # What was done to a cluster goes with it, where it does go; agents are needed for whatever else there is.
+    found.sort(key=lambda each: (each.kind != CLUSTER, each.kind == AGENT))
     gone: list[Pending] = []
     handled: list[Undone] = []
     for one in found:
@@ -124,7 +126,7 @@ def _undo(one: Pending, allowed: Permission, *, with_its_cluster: bool) -> bool:
     cluster = pool.attach(one.cluster) if there else None
     if cluster is not None:
         _check_cluster(one, cluster, allowed)
-        if one.kind not in {WORKLOAD, CLUSTER, CLAIM}:
+        if one.kind not in {WORKLOAD, CLUSTER, CLAIM, AGENT}:
             return undo_pending(one, cluster)
     with adopt(one.path) as journal:
         if journal is None:
@@ -133,6 +135,9 @@ def _undo(one: Pending, allowed: Permission, *, with_its_cluster: bool) -> bool:
             (cluster or pool.attach(one.cluster)).delete()
         elif one.kind == CLAIM and cluster is not None:
             give_back(cluster.api, str(one.saved["holder"]))
+        elif one.kind == AGENT:
+            if isinstance(cluster, AgentCluster):
+                cluster.take_agents_away()
         elif cluster is not None:
             remove_namespace(cluster, str(one.saved["namespace"]))
         journal.undone(one.entry)

@@ -255,6 +255,7 @@ def wishes_of(asked: Options) -> Wishes:
         kind_bin=asked.kind_bin and asked.kind_bin.absolute(),
         kubectl_bin=asked.kubectl_bin and asked.kubectl_bin.absolute(),
         busybox_image=asked.busybox_image,
+        agent_image=asked.agent_image,
     )
 
 

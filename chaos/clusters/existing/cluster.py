@@ -14,6 +14,7 @@ from typing import Any
 from kubernetes.client import ApiClient
 from urllib3.exceptions import HTTPError
 
+from chaos.clusters.agent import cluster as agent
 from chaos.clusters.base import EXISTING, Cluster, ClusterRef, Images, Node
 from chaos.clusters.existing import rights
 from chaos.clusters.identity import Identity
@@ -108,13 +109,21 @@ def attach(kubeconfig: Path, context: str, shape: Shape, busybox_image: str = ""
     return ExistingCluster(ref, shape, Images(busybox_image or registry.busybox()))
 
 
+def attach_by_api(kubeconfig: Path, context: str, shape: Shape, busybox_image: str = "") -> ExistingCluster:
+    """The same, with nothing but what its API server gives, also where this machine's engine has its nodes."""
+    seen = Access(kubeconfig, context).identity()
+    ref = ClusterRef(EXISTING, context or "current-context", str(kubeconfig), context, seen)
+    return ExistingCluster(ref, shape, Images(busybox_image or registry.busybox()))
+
+
 def attach_again(ref: ClusterRef, shape: Shape) -> Cluster:
     """The cluster of a reference, as it was then: with the abilities that it had, also where its API server is away."""
     if ref.identity is None:
         return attach(Path(ref.kubeconfig), ref.context, shape)
     if ref.identity.engine:
         return KindCluster(ref, shape, images_of(ref), tools=None)
-    return ExistingCluster(ref, shape, Images(registry.known(registry.BUSYBOX)))
+    plain = ExistingCluster(ref, shape, Images(registry.known(registry.BUSYBOX)))
+    return agent.again(plain, Path(ref.agent)) if ref.agent else plain
 
 
 @dataclass(frozen=True, slots=True)

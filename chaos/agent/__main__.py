@@ -1,0 +1,69 @@
+"""`python -m chaos.agent install|attend|serve FOLDER`: the two containers of the agent's pod, and what outlives it."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+
+from chaos.agent import home, server
+from chaos.agent.home import Home
+from chaos.basics.waiting import eventually
+from chaos.clusters.agent import keys
+from chaos.clusters.agent.deployment import MOUNTED, TOLD, Installed
+from chaos.errors import OrdealError
+
+STARTS_WITHIN_S = 60.0
+LOOK_EVERY_S = 5.0
+
+
+def install() -> None:
+    """Put the agent onto the node and start it there; its port and certificate are the container's last message."""
+    run, node, address = (home.environment(each) for each in ("RUN", "NODE_NAME", "NODE_ADDRESS"))
+    folder = MOUNTED / run
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    certificate = keys.make(folder, f"kube-ordeal agent of {node}")
+    try:
+        port = msgspec.json.decode((folder / home.CONFIG).read_bytes(), type=Home).port
+    except OSError:
+        port = server.free_port(address)
+    this = Home(run, node, address, port, home.environment("RUNNER_CERTIFICATE"))
+    home.copy_root(this, MOUNTED)
+    (folder / home.CONFIG).write_bytes(msgspec.json.encode(this))
+    home.start(this)
+    eventually(lambda: server.listening(address, port), within_s=STARTS_WITHIN_S, what="the agent to answer")
+    TOLD.write_bytes(msgspec.json.encode(Installed(port, certificate)))
+
+
+def attend() -> None:
+    """Start the agent again where it does not run though its folder is there, until the pod is taken away."""
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    this = msgspec.json.decode((MOUNTED / home.environment("RUN") / home.CONFIG).read_bytes(), type=Home)
+    while not over.wait(LOOK_EVERY_S):
+        if (MOUNTED / this.run / home.WHOLE).exists() and not home.is_running(this):
+            home.start(this)
+
+
+def main(arguments: list[str]) -> int:
+    """The command. What it can't do is one line, and 2."""
+    try:
+        match arguments:
+            case ["install"]:
+                install()
+            case ["attend"]:
+                attend()
+            case ["serve", folder]:
+                server.serve(Path(folder))
+            case _:
+                sys.stderr.write("say install, attend, or serve FOLDER\n")
+                return 2
+    except OrdealError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

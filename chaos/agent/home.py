@@ -1,0 +1,135 @@
+"""Where an agent lives on a node: its folder there, its unit, and how both come and go.
+
+The folder has the agent's root file system, its key, what it was told, and its journal. It is the same path for the
+agent itself, whose root it has elsewhere, and for the node.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from chaos.agent import programs
+from chaos.basics.files import place
+from chaos.clusters.agent import protocol
+from chaos.errors import OrdealError
+from chaos.hosts.command import CommandError
+
+FOLDERS = Path("/var/lib/kube-ordeal")  # on the node
+ROOT, CONFIG, WHOLE = "root", "agent.json", "whole"
+UNITS = "/etc/systemd/system"
+SKIPPED = ("dev", "proc", "sys", "run", "tmp", "var/lib/kube-ordeal")  # of the image: the node's own are bound there
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """One run's agent on one node. `runner`: the certificate of the run."""
+
+    run: str
+    node: str
+    address: str
+    port: int
+    runner: str
+
+    @property
+    def folder(self) -> Path:
+        """Its folder."""
+        return FOLDERS / self.run
+
+    @property
+    def unit(self) -> str:
+        """The name of its unit."""
+        return f"kube-ordeal-agent-{self.run}.service"
+
+    @classmethod
+    def read(cls, folder: Path) -> "Home":
+        """Raises OrdealError where it was never written whole."""
+        path = folder / CONFIG
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise OrdealError(f"{path} does not say what the agent is to be: {error}") from error
+
+    def write(self) -> None:
+        """Raises OSError."""
+        place(self.folder / CONFIG, msgspec.json.encode(self).decode())
+
+    def unit_text(self) -> str:
+        """It comes back when it is killed, and after a reboot; and it is none of the processes of the agent's pod."""
+        root = self.folder / ROOT
+        return (
+            "[Unit]\n"
+            f"Description=kube-ordeal: takes back on this node what the run {self.run} does not\n"
+            "DefaultDependencies=no\nAfter=local-fs.target network.target\n\n"
+            "[Service]\n"
+            f"ExecStart=/usr/bin/python3 -m chaos.agent serve {self.folder}\n"
+            f"RootDirectory={root}\nMountAPIVFS=yes\nBindPaths={self.folder} /run\n"
+            f"Environment=XDG_STATE_HOME={self.folder} HOME=/root PYTHONPATH=/opt/kube-ordeal "
+            "PYTHONDONTWRITEBYTECODE=1\n"
+            "KillMode=control-group\nRestart=on-failure\nRestartSec=0.2\nOOMScoreAdjust=-999\nLimitNOFILE=65536\n"
+            "TasksMax=infinity\n\n"
+            "[Install]\nWantedBy=multi-user.target\n"
+        )
+
+
+def copy_root(home: Home, mounted: Path) -> None:
+    """Put the agent's image onto the node's disk, unless it is there whole. `mounted`: where this container has the
+    node's folder FOLDERS. Raises OSError, CommandError.
+    """
+    folder = mounted / home.run
+    if (folder / WHOLE).exists():
+        return
+    shutil.rmtree(folder / ROOT, ignore_errors=True)
+    (folder / ROOT).mkdir(parents=True)
+    excluded = [f"--exclude=./{each}/*" for each in SKIPPED]
+    copied = programs.execute(
+        protocol.Execute(
+            ("sh", "-ec", 'tar --one-file-system -C / -cf - "$@" . | tar -C "$0" -xf -', str(folder / ROOT), *excluded),
+            inside=False,
+            timeout_s=300,
+        )
+    )
+    if copied.code != 0:
+        raise CommandError(["tar"], f"exited with {copied.code}", copied.err.decode(errors="replace"))
+    (folder / ROOT / home.folder.relative_to("/")).mkdir(parents=True, exist_ok=True)
+    (folder / WHOLE).touch()
+
+
+def start(home: Home) -> None:
+    """Let the node's systemd run it, now and after each boot. Raises OrdealError where there is none, CommandError."""
+    if not on_node("command -v systemctl >/dev/null && [ -d /run/systemd/system ]", check=False):
+        raise OrdealError(
+            f"node {home.node} has no systemd, which keeps the agent alive: such nodes can't be harmed yet"
+        )
+    script = f'cat > "{UNITS}/{home.unit}"; systemctl daemon-reload; systemctl enable --now "{home.unit}"'
+    on_node(script, stdin=home.unit_text())
+
+
+def take_away(home: Home) -> None:
+    """Take the agent's unit and folder off the node; the process that calls it ends right after."""
+    rest = f'rm -f "{UNITS}/{home.unit}"; systemctl daemon-reload'
+    on_node(f'systemctl disable "{home.unit}"; {rest}; rm -rf "{home.folder}"; rmdir "{FOLDERS}"', check=False)
+
+
+def on_node(script: str, *, stdin: str = "", check: bool = True) -> bool:
+    """A shell's script on the node itself; whether it ended well. With `check` raises CommandError where it did not."""
+    argv = ("sh", "-ec" if check else "-c", script)
+    said = programs.execute(protocol.Execute(argv, inside=True, timeout_s=60, stdin=stdin.encode()))
+    if check and said.code != 0:
+        raise CommandError(argv, f"exited with {said.code}", said.err.decode(errors="replace"))
+    return said.code == 0
+
+
+def is_running(home: Home) -> bool:
+    """Whether systemd says that it runs."""
+    return on_node(f'systemctl is-active --quiet "{home.unit}"', check=False)
+
+
+def environment(name: str) -> str:
+    """What the DaemonSet tells. Raises OrdealError where it does not."""
+    value = os.environ.get(name, "")
+    if not value:
+        raise OrdealError(f"the agent is started without {name}: it is for manifests/agent/agent.yaml to start it")
+    return value

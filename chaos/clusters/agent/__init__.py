@@ -1,0 +1,1 @@
+"""Nodes that somebody else made, reached by an agent on each of them."""

@@ -1,0 +1,160 @@
+"""A cluster that somebody else made, with an agent on each node that may be harmed: what the engine is to kind."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client as k8s
+from kubernetes.client import ApiClient
+
+import chaos
+from chaos.basics.progress import Report, silent
+from chaos.clusters.agent import protocol, remote
+from chaos.clusters.agent.channel import read_back
+from chaos.clusters.agent.crew import Armed, Crew
+from chaos.clusters.agent.deployment import Agents, deploy, remove
+from chaos.clusters.base import Cluster, ClusterRef, Images, Node
+from chaos.clusters.identity import Identity
+from chaos.clusters.shape import Shape
+from chaos.errors import OrdealError
+from chaos.hosts.command import CommandError, Output
+
+MARGIN_S = 10.0  # longer than a command may take, before its answer is given up
+PACKAGE = Path(chaos.__path__[0]).resolve()
+PACKAGE_THERE, PYTHON_THERE = "/opt/kube-ordeal/chaos", "python3"
+
+
+class AgentCluster:
+    """What the API gives is the existing cluster's; what is done on nodes goes to their agents."""
+
+    def __init__(self, cluster: Cluster, crew: Crew) -> None:
+        self._cluster, self._crew = cluster, crew
+        self._ref = replace(cluster.ref, agent=str(crew.agents.folder))
+
+    @property
+    def ref(self) -> ClusterRef:
+        return self._ref
+
+    @property
+    def shape(self) -> Shape:
+        return self._cluster.shape
+
+    @property
+    def kubernetes(self) -> str:
+        return self._cluster.kubernetes
+
+    @property
+    def images(self) -> Images:
+        return self._cluster.images
+
+    def api(self) -> ApiClient:
+        return self._cluster.api()
+
+    def nodes(self) -> tuple[Node, ...]:
+        return self._cluster.nodes()
+
+    def identity(self) -> Identity:
+        return self._cluster.identity()
+
+    def identify(self) -> None:
+        self._cluster.identify()
+        self._ref = replace(self._ref, identity=self._cluster.ref.identity)
+
+    def facts(self) -> Mapping[str, str]:
+        return {
+            **self._cluster.facts(),
+            "node agent": self._crew.agents.image,
+            "nodes with an agent": str(len(self._crew.channels)),
+        }
+
+    def delete(self) -> None:
+        """Does nothing: the cluster is not ours."""
+
+    def take_agents_away(self) -> None:
+        """Off the nodes, and out of the API; and what this machine keeps of them. Raises OrdealError, ApiException."""
+        self._crew.dismiss()
+        self._crew.close()
+        remove(self._crew.agents, self.api)
+        shutil.rmtree(self._crew.agents.folder, ignore_errors=True)
+
+    # --- RunsContainers
+
+    def container_runtime(self, node: str) -> str:
+        with self.api() as client:
+            status: Any = k8s.CoreV1Api(client).read_node(node).status
+        return str(status.node_info.container_runtime_version)
+
+    # --- NodeExec
+
+    def node_exec(
+        self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
+    ) -> Output:
+        given = None if stdin is None else stdin.encode()
+        asked = protocol.Execute(tuple(argv), inside=True, timeout_s=timeout_s, stdin=given)
+        said = self._crew.channel(node).ask(asked, protocol.Ended, within_s=timeout_s + MARGIN_S)
+        out, err = said.out.decode(errors="replace"), said.err.decode(errors="replace")
+        if said.late:
+            raise CommandError(argv, f"did not end within {timeout_s:g} s on {node}", err or out)
+        if check and said.code != 0:
+            raise CommandError(argv, f"exited with {said.code} on {node}", err.strip() or out)
+        return Output(said.code, out, err)
+
+    # --- NodeProcesses
+
+    def on_node(self, node: str, argv: Sequence[str]) -> list[str]:
+        return self._relay(node, remote.INSIDE, argv)
+
+    # --- NodeNetwork
+
+    def in_network_of(self, node: str, argv: Sequence[str]) -> list[str]:
+        return self._relay(node, remote.BESIDE, [_there(each) for each in argv])
+
+    def addresses(self, node: str) -> tuple[str, ...]:
+        found = {each.name: each.address for each in self.nodes()}
+        if node not in found:
+            raise OrdealError(f"{node} is none of the nodes of {self.ref.name}")
+        return (found[node],)
+
+    # --- ArmsNodes
+
+    def arm(self, fault: str, saved: Mapping[str, object]) -> Armed:
+        return self._crew.arm(fault, saved)
+
+    # --- inside
+
+    def _relay(self, node: str, where: str, argv: Sequence[str]) -> list[str]:
+        self._crew.channel(node)
+        command = [sys.executable, "-m", remote.__name__, str(self._crew.agents.folder), node, where, *argv]
+        return ["env", f"PYTHONPATH={PACKAGE.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}", *command]
+
+
+def put(cluster: Cluster, agents: Agents, report: Report) -> Crew:
+    """Agents on all of the cluster's nodes, put there now. Raises OrdealError."""
+    deploy(agents, cluster.api, [each.name for each in cluster.nodes()], report)
+    return Crew(agents)
+
+
+def again(cluster: Cluster, folder: Path, report: Report = silent) -> AgentCluster:
+    """The cluster after a crash: with the agents that are there still, else new ones. Raises OrdealError."""
+    agents = Agents(folder.name, read_back(folder).image, folder)
+    crew = Crew(agents)
+    try:
+        crew.require()
+    except OrdealError:
+        crew.close()
+        crew = put(cluster, agents, report)
+    crew.keep()
+    return AgentCluster(cluster, crew)
+
+
+def _there(argument: str) -> str:
+    """An argument that is this Python, or a file of this package, as the agent has it."""
+    if argument == sys.executable:
+        return PYTHON_THERE
+    path = Path(argument)
+    is_ours = path.is_absolute() and path.is_relative_to(PACKAGE)
+    return f"{PACKAGE_THERE}/{path.relative_to(PACKAGE)}" if is_ours else argument

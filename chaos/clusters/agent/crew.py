@@ -1,0 +1,131 @@
+"""All agents of a run: the way to each, and the word that the run still lives, which each hears again and again."""
+
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+
+import msgspec
+
+from chaos.basics.waiting import WaitedInVainError, eventually
+from chaos.clusters.agent import protocol
+from chaos.clusters.agent.channel import Channel, UnreachedError, read_back
+from chaos.clusters.agent.deployment import Agents
+from chaos.clusters.agent.narrowing import narrowed
+from chaos.clusters.identity import named_in
+from chaos.errors import OrdealError
+
+WITHIN_S = 30.0  # a node takes back by itself what is not renewed for so long
+RENEW_EVERY_S = 5.0
+HELLO_WITHIN_S = 5.0
+GONE_WITHIN_S = 30.0
+
+
+class Crew:
+    """Close it at the end. An agent that hears nothing more takes back what it has, and leaves its node."""
+
+    def __init__(self, agents: Agents) -> None:
+        """Raises OrdealError where it is not known where they are."""
+        self.agents = agents
+        addresses = read_back(agents.folder).nodes
+        self.channels = {node: Channel(agents.folder, node, each) for node, each in addresses.items()}
+        self._armed: dict[str, set[int]] = {node: set() for node in addresses}
+        self._lock, self._over = threading.Lock(), threading.Event()
+
+    def channel(self, node: str) -> Channel:
+        """The way to a node. Raises OrdealError where no agent is there."""
+        found = self.channels.get(node)
+        if found is None:
+            raise OrdealError(f"there is no node agent on {node}, so nothing can be done there")
+        return found
+
+    def require(self) -> None:
+        """Raise OrdealError where one gives no answer, or is of another version."""
+        for node, channel in self.channels.items():
+            said = channel.ask(protocol.Hello(), protocol.Me, within_s=HELLO_WITHIN_S)
+            if said.version != protocol.VERSION:
+                raise OrdealError(
+                    f"the agent of node {node} speaks version {said.version} of the protocol and this is "
+                    f"{protocol.VERSION}: build its image anew with `kube-ordeal image build --agent`"
+                )
+
+    def keep(self) -> None:
+        """Let each hear of the run from now on, in a thread of its own: one that is cut off keeps no other waiting."""
+        for node in self.channels:
+            threading.Thread(target=self._renew, args=(node,), name=f"renew-{node}", daemon=True).start()
+
+    def arm(self, fault: str, saved: Mapping[str, object]) -> "Armed":
+        """Each node that the plan names has its part of it. Raises OrdealError where one can't be told."""
+        there, entries = tuple(self.channels), dict[str, int]()
+        for node in sorted(named_in(saved, there)):
+            plan = msgspec.json.encode(narrowed(saved, node, there))
+            number = self.channel(node).ask(protocol.Arm(fault, plan, WITHIN_S), protocol.Number).value
+            entries[node] = number
+            with self._lock:
+                self._armed[node].add(number)
+        return Armed(self, entries)
+
+    def forget(self, node: str, entry: int) -> None:
+        """Renew it no more."""
+        with self._lock:
+            self._armed[node].discard(entry)
+
+    def dismiss(self) -> None:
+        """Let each leave its node, and wait until it has. One that is not reached, or has yet to take something back,
+        leaves by itself when it hears nothing more.
+        """
+        self._over.set()
+        for node, channel in self.channels.items():
+            try:
+                channel.ask(protocol.Leave(), protocol.Done)
+            except OrdealError:
+                continue
+            with suppress(WaitedInVainError):
+                eventually(partial(_is_silent, channel), within_s=GONE_WITHIN_S, what=f"the agent to leave {node}")
+
+    def close(self) -> None:
+        """Say nothing more to them."""
+        self._over.set()
+        for each in self.channels.values():
+            each.close()
+
+    def _renew(self, node: str) -> None:
+        while not self._over.wait(RENEW_EVERY_S):
+            with self._lock:
+                entries = tuple(sorted(self._armed[node]))
+            with suppress(OrdealError):  # the way there is what some faults cut; the node has its deadline
+                self.channels[node].ask(protocol.Renew(WITHIN_S, entries), protocol.Done, within_s=RENEW_EVERY_S)
+
+
+def _is_silent(channel: Channel) -> bool:
+    try:
+        channel.ask(protocol.Hello(), protocol.Me, within_s=HELLO_WITHIN_S)
+    except UnreachedError:
+        return True
+    return False
+
+
+class Armed:
+    """What nodes will take back by themselves, each by its entry's number there."""
+
+    def __init__(self, crew: Crew, entries: Mapping[str, int]) -> None:
+        self._crew, self._entries = crew, entries
+
+    def disarm(self) -> None:
+        """It is undone: the nodes have nothing to take back any more. One that is not reached for as long as its
+        deadline is has taken it back by itself, which does no harm.
+        """
+        for node, entry in self._entries.items():
+            self._crew.forget(node, entry)
+            what = f"the agent of {node} to be told that nothing is to be undone"
+            with suppress(WaitedInVainError):
+                eventually(partial(self._disarm, node, entry), within_s=WITHIN_S + HELLO_WITHIN_S, what=what)
+
+    def leave(self) -> None:
+        """Renew no more: what was not undone from here, the nodes take back."""
+        for node, entry in self._entries.items():
+            self._crew.forget(node, entry)
+
+    def _disarm(self, node: str, entry: int) -> bool:
+        self._crew.channel(node).ask(protocol.Disarm(entry), protocol.Done)
+        return True
