@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+OTHERS = (signal.SIGALRM, signal.SIGUSR1)  # a limit that is reached; an owner who stops the harm
 ENDING = (signal.SIGTERM, signal.SIGHUP)  # asked to end; the terminal was closed
 
 
@@ -67,7 +68,7 @@ class Handlers:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Hold Ctrl-C, the signals of ENDING and SIGALRM back while something is put right; they come at the block's end,
+    """Hold Ctrl-C and the signals of ENDING and OTHERS back while something is put right; they come at the block's end,
     each once, Ctrl-C last.
 
     Handlers alone would not keep Ctrl-C from programs that are run meanwhile, and a mask alone does not keep it from
@@ -80,7 +81,7 @@ def held_back() -> Iterator[None]:
     came: list[int] = []
     before = {
         number: signal.signal(number, lambda number, _: came.append(number))
-        for number in (signal.SIGINT, *ENDING, signal.SIGALRM)
+        for number in (signal.SIGINT, *ENDING, *OTHERS)
         if signal.getsignal(number) not in {signal.SIG_IGN, None}
     }
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDING})

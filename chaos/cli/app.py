@@ -13,7 +13,19 @@ from typer.core import TyperGroup
 
 from chaos.basics.signals import as_interrupts
 from chaos.basics.system import write_escapes
-from chaos.cli import bundle, comparison, conformance, images, incidents, machine, mutants, new, replays, results
+from chaos.cli import (
+    bundle,
+    comparison,
+    conformance,
+    guarding,
+    images,
+    incidents,
+    machine,
+    mutants,
+    new,
+    replays,
+    results,
+)
 from chaos.cli.output import INTERRUPTED, USER_ERROR, say, say_error
 from chaos.errors import OrdealError
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
@@ -71,6 +83,7 @@ app.command(
 )(replays.run_suites)
 app.command("list")(incidents.list_incidents)
 app.command()(replays.undo)
+app.command()(guarding.halt)
 app.command()(results.report)
 app.command()(comparison.compare)
 app.command()(comparison.gate)
@@ -78,6 +91,7 @@ app.command()(bundle.bundle)
 app.command()(bundle.verify)
 app.command()(incidents.explain)
 app.command()(version)
+app.add_typer(guarding.guard, name="guard")
 app.add_typer(images.images, name="image")
 app.add_typer(mutants.mutated, name="mutant")
 app.add_typer(results.kept, name="results")

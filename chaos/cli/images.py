@@ -46,8 +46,18 @@ def image_build(
     workloads: Annotated[
         bool, typer.Option("--workloads", help="Build the images of the servers that workloads run, instead.")
     ] = False,
+    agent: Annotated[
+        bool, typer.Option("--agent", help="Build the image of the agent for nodes that somebody else made, instead.")
+    ] = False,
 ) -> None:
     """Build the node image of a Kubernetes version, or the workloads' images, unless it is there; prints its tag."""
+    if agent:
+        from chaos.hosts import agent_image  # noqa: PLC0415
+
+        if component or workloads or names:
+            raise typer.BadParameter("--agent builds one image; leave the others out")
+        say(agent_image.ensure(timestamped()))
+        return
     from chaos.hosts import image, workload_images, workload_recipes  # noqa: PLC0415
 
     if workloads:

@@ -5,7 +5,7 @@ A fault knows how to harm and how to put back. Safety is here, once, for all of 
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
@@ -156,12 +156,15 @@ def inject(
     undone_within_s: float = UNDONE_WITHIN_S,
     not_landed: Callable[[], None] = lambda: None,
     watched: bool = True,
+    consent: Callable[[str, Saved], AbstractContextManager[None]] = lambda *_: nullcontext(),
 ) -> Iterator[Plan]:
     """Do the harm for the length of the block. Yields what was saved for undo.
 
     `watched`: it is looked at whether it lasts, and the history says what was seen.
 
-    `not_landed` is called where it did not land, before anything is undone: that would take with it what tells why.
+    `consent` is asked with the fault's kind and its plan, and is around all that is done: what it raises, nothing is
+    done. `not_landed` is called where it did not land, before anything is undone: that would take with it what tells
+    why.
 
     Raises FaultError where the cluster lacks an ability, the plan could not be read back from the journal, or the fault
     did not land within `landing_within_s`; NotUndoneError where it was not undone within `undone_within_s`; OrdealError
@@ -183,32 +186,33 @@ def inject(
     entry: int | None = None
     arming: Arming | None = None
     ending: KeyboardInterrupt | None = None
-    try:
-        with held_back():  # no signal may come between what is on disk and what is known of it here
-            entry = journal.planned(harm.kind, ref, written)
-            history.add(FaultStep(history.now(), harm.kind, "planned"))
-        if isinstance(cluster, ArmsNodes):
-            arming = cluster.arm(harm.kind, written)
-        _land(harm, cluster, saved, history, landing_within_s, not_landed)
-        lasts = partial(harm.lasts, cluster, saved)
-        with looked_at(lasts, harm.kind, entry, history) if watched else nullcontext():
-            yield saved
-    except KeyboardInterrupt as interrupt:
-        ending = interrupt
-        raise
-    finally:
-        if entry is not None:
-            try:
-                with held_back():
-                    _take_back(harm, cluster, journal, history, entry, saved, within_s=undone_within_s)
+    with consent(harm.kind, written):
+        try:
+            with held_back():  # no signal may come between what is on disk and what is known of it here
+                entry = journal.planned(harm.kind, ref, written)
+                history.add(FaultStep(history.now(), harm.kind, "planned"))
+            if isinstance(cluster, ArmsNodes):
+                arming = cluster.arm(harm.kind, written)
+            _land(harm, cluster, saved, history, landing_within_s, not_landed)
+            lasts = partial(harm.lasts, cluster, saved)
+            with looked_at(lasts, harm.kind, entry, history) if watched else nullcontext():
+                yield saved
+        except KeyboardInterrupt as interrupt:
+            ending = interrupt
+            raise
+        finally:
+            if entry is not None:
+                try:
+                    with held_back():
+                        _take_back(harm, cluster, journal, history, entry, saved, within_s=undone_within_s)
+                        if arming is not None:
+                            arming.disarm()
+                except OrdealError as error:
                     if arming is not None:
-                        arming.disarm()
-            except OrdealError as error:
-                if arming is not None:
-                    arming.leave()
-                if ending is not None:  # what stays is in the journal, and the run ends all the same
-                    raise ending from error
-                raise
+                        arming.leave()
+                    if ending is not None:  # what stays is in the journal, and the run ends all the same
+                        raise ending from error
+                    raise
 
 
 def undo_pending(found: Pending, cluster: Cluster, within_s: float = UNDONE_WITHIN_S) -> bool:

@@ -16,8 +16,17 @@ class RunAgents:
     """Journalled, so that a run that is killed leaves none of them for good."""
 
     def __init__(
-        self, kubeconfig: Path, context: str, image: str, journal: Journal, run: str, report: Callable[[str], None]
+        self,
+        kubeconfig: Path,
+        context: str,
+        image: str,
+        journal: Journal,
+        run: str,
+        report: Callable[[str], None],
+        allowed: Callable[[], frozenset[str] | None],
     ) -> None:
+        """`allowed`: the nodes that get one; None for all."""
+        self._allowed = allowed
         self._kubeconfig, self._context = kubeconfig, context
         self._image, self._journal, self._run, self._report = image, journal, run, report
         self._entry: int | None = None
@@ -29,7 +38,9 @@ class RunAgents:
         if self._crew is None:
             agents = Agents(self._run, self._image, folder_of(self._run))
             self._entry = self._journal.planned(AGENT, replace(there.ref, agent=str(agents.folder)), {})
-            self._crew = put(there, agents, self._report)
+            allowed = self._allowed()
+            nodes = [each.name for each in there.nodes() if allowed is None or each.name in allowed]
+            self._crew = put(there, agents, nodes, self._report)
             self._crew.keep()
         return AgentCluster(there, self._crew)
 

@@ -26,6 +26,7 @@ from chaos.hosts.places import journals_dir
 from chaos.record.journal import Journal
 
 NAME = "kube-ordeal"
+HARMED = "kube-ordeal/harmed"  # annotation: the nodes that are harmed now, and how, as `harmed` writes it
 PROCESS = "kube-ordeal/process"  # annotation: boot id, process id, and its start in ticks after boot
 # Longer than any fault keeps the API server away, and than two machines' clocks differ.
 LASTS_S, RENEWED_EVERY_S = 600, 30.0
@@ -164,11 +165,15 @@ class Claim:
 
     def _lease(self, there: Any) -> dict[str, Any]:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        metadata: dict[str, Any] = {"name": NAME, "annotations": {PROCESS: _this_process()}}
+        others = (there.metadata.annotations or {}) if there is not None and self._is_mine(there) else {}
+        metadata: dict[str, Any] = {"name": NAME, "annotations": {**others, PROCESS: _this_process()}}
         if there is not None:
             metadata["resourceVersion"] = there.metadata.resource_version
         spec = {"holderIdentity": self.holder, "leaseDurationSeconds": LASTS_S, "acquireTime": now, "renewTime": now}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+    def _is_mine(self, there: Any) -> bool:
+        return bool(there.spec.holder_identity == self.holder)
 
     def _renew(self) -> None:
         while not self._stopped.wait(RENEWED_EVERY_S):

@@ -256,7 +256,10 @@ class Lab:
         """A cluster whose harm stays is no other replay's, also where its nodes are Ready."""
         try:
             cluster, journal = self.current, self.means.journal
-            with inject(fault, cluster, journal, history, not_landed=not_landed, watched=watched) as saved:
+            consent = partial(self.means.consents.harming, self.incident.id)
+            with inject(
+                fault, cluster, journal, history, not_landed=not_landed, watched=watched, consent=consent
+            ) as saved:
                 yield saved
         except NotUndoneError as error:
             self.stage.do_not_reuse(str(error))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from chaos.record.journal import Journal
+from chaos.run.guard import Anything, Consents
 from chaos.run.pool import Pool
 from chaos.run.profile import Profile
 from chaos.run.turn import Turn
@@ -13,7 +14,7 @@ from chaos.run.turn import Turn
 class Means:
     """`run`: its id. `report` says a line of what goes on. `images` are those that the user named, by the workload's
     name; so are `storage_class` and `upgrade_to`. `turn` is this process's share of the machine, where other processes
-    of the run replay at the same time.
+    of the run replay at the same time. `consents`: who is asked before harm is done.
     """
 
     run: str
@@ -25,3 +26,4 @@ class Means:
     storage_class: str = ""
     upgrade_to: str = ""
     turn: Turn | None = None
+    consents: Consents = field(default_factory=Anything)

@@ -59,13 +59,24 @@ class _Held:
 class Pool:
     """Holds one cluster at a time, and those that are to be kept: two would share this machine's cores."""
 
-    def __init__(self, wishes: Wishes, journal: Journal, run: str, report: Callable[[str], None]) -> None:
-        """`run` is the run's id; its last four characters are in the name of each cluster."""
+    def __init__(
+        self,
+        wishes: Wishes,
+        journal: Journal,
+        run: str,
+        report: Callable[[str], None],
+        *,
+        allowed: Callable[[], frozenset[str] | None] = lambda: None,
+    ) -> None:
+        """`run` is the run's id; its last four characters are in the name of each cluster. `allowed`: the nodes of an
+        existing cluster that may be harmed, None where all may.
+        """
         self._wishes, self._journal, self._run, self._report = wishes, journal, run, report
         self._held: dict[str, _Held] = {}
         self._agents: RunAgents | None = None
         if wishes.kubeconfig is not None and wishes.agent_image:
-            self._agents = RunAgents(wishes.kubeconfig, wishes.context, wishes.agent_image, journal, run, report)
+            where = (wishes.kubeconfig, wishes.context)
+            self._agents = RunAgents(*where, wishes.agent_image, journal, run, report, allowed)
         self._made = 0
         self.waited_s = 0.0  # in all, for clusters to be made in the place of others
 

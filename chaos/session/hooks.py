@@ -161,11 +161,16 @@ def _claim(session: pytest.Session, asked: Options) -> None:
     config = session.config
 
     def lost(to: str) -> None:
-        runner = config.pluginmanager.getplugin("dsession") or session
-        runner.shouldstop = line(f"the cluster was claimed by {to} in the middle")
+        _end_soon(session, f"the cluster was claimed by {to} in the middle")
 
     config.stash[CLAIM] = ExitStack()
     config.stash[CLAIM].enter_context(claim(asked, run_id(config), lost))
+
+
+def _end_soon(session: pytest.Session, why: str) -> None:
+    """After the replay that goes on now no other one begins."""
+    runner = session.config.pluginmanager.getplugin("dsession") or session
+    runner.shouldstop = line(why)
 
 
 @pytest.hookimpl(tryfirst=True)  # before those who write to a terminal that may be closed
@@ -282,11 +287,14 @@ def _begun(request: pytest.FixtureRequest) -> Run:
         telling.reporter(config, always=True)(f"the cluster is that of {where}")
     facts = {"controls": "yes" if asked.controls else "no"}
     report = telling.reporter(config, view)
-    run = Run(asked, run_id(config), report, how_to_undo=HOW_TO_UNDO, worker=worker, facts=facts)
+    stopped = partial(_end_soon, request.session)
+    run = Run(asked, run_id(config), report, how_to_undo=HOW_TO_UNDO, stopped=stopped, worker=worker, facts=facts)
     planning.note(config, run.results)
     watch = stopwatch.Stopwatch(wishes.kubernetes, run.profile.name, run.waited_s)
     config.stash[SHOWN] = _Shown(view, watch, before_s)
     cases = [found for item in request.session.items if (found := case.of_item(item)) is not None]
+    if cases:
+        run.require_consent()
     silent = worker not in {"", "gw0"}  # one of them says it
     run.require_room({each.cluster for each in cases}, len(cases), (lambda _: None) if silent else report)
     return run

@@ -12,7 +12,7 @@ from chaos.basics.files import file_name
 from chaos.clusters.base import EXISTING, KIND
 from chaos.clusters.existing import cluster as existing
 from chaos.clusters.way import kubeconfig_files
-from chaos.clusters.way.client import FAILURES, told
+from chaos.clusters.way.client import FAILURES, Access, told
 from chaos.conformance import around, program, rounds
 from chaos.conformance.rounds import Wish
 from chaos.errors import OrdealError
@@ -27,6 +27,7 @@ from chaos.run import undo
 from chaos.run.case import AUTO, Case
 from chaos.run.claim import claimed
 from chaos.run.deadline import beneath, is_nothing_else
+from chaos.run.guard import Anything, Consents, Guard, RefusedError
 from chaos.run.incident import Replay
 from chaos.run.lab import Lab
 from chaos.run.means import Means
@@ -65,11 +66,13 @@ class Run:
         report: Report,
         *,
         how_to_undo: str,
+        stopped: Callable[[str], None] = lambda _: None,
         worker: str = "",
         facts: Mapping[str, str] | None = None,
     ) -> None:
         """`worker`: which of several processes of the run this is; its clusters are its own. `facts`: what else the
         results say of it. `how_to_undo`: how a user allows it to undo what was left on an existing cluster.
+        `stopped`: told why where the owner of an existing cluster ends all harm.
 
         Raises OrdealError where the machine, or the cluster that was named, does not allow for it.
         """
@@ -81,12 +84,15 @@ class Run:
             wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
         if wishes.kubeconfig is not None:
             existing.check(wishes.kubeconfig, wishes.context)  # no use in going on with one that can't be used
+        consents: Consents = Anything()
+        if wishes.kubeconfig is not None:
+            consents = Guard(Access(wishes.kubeconfig, wishes.context).client, stopped)
         undo.require_nothing_left(self.id, how_to_undo)
         undo.undo_all(self.report, undo.Permission(run=self.id))
         about = {"cluster": asked.cluster, "profile": self.profile.name, "kubernetes": wishes.kubernetes}
         self.results = Results(asked.results, self.id, {**about, **(facts or {})})
         self.journal = Journal(journals_dir() / f"{self.id}{'-' if worker else ''}{worker}.jsonl")
-        self.pool = Pool(wishes, self.journal, self.id, self.report)
+        self.pool = Pool(wishes, self.journal, self.id, self.report, allowed=consents.allowed)
         self.turn = Turn(self.results.directory) if worker else None
         self.means = Means(
             self.id,
@@ -98,6 +104,7 @@ class Run:
             storage_class=asked.storage_class,
             upgrade_to=asked.upgrade_to,
             turn=self.turn,
+            consents=consents,
         )
 
     def close(self) -> None:
@@ -113,6 +120,14 @@ class Run:
         """Raise OrdealError where the disks have no room for so many replays; the run is closed then."""
         try:
             room.check(room.look(self.options.results, clusters, replays), report)
+        except BaseException:
+            self.close()
+            raise
+
+    def require_consent(self) -> None:
+        """Raise OrdealError where the owner of an existing cluster lets nothing be harmed now; the run is closed."""
+        try:
+            self.means.consents.require()
         except BaseException:
             self.close()
             raise
@@ -188,7 +203,7 @@ class Run:
                 lab.conform_after()
                 if len(lab.specs.results) > specs:
                     judged.specs_s = lab.duration_s - told_s
-        except (LeftOutError, LacksAbilityError, pytest.skip.Exception) as error:
+        except (LeftOutError, LacksAbilityError, RefusedError, pytest.skip.Exception) as error:
             self.results.skip(test, str(error))
             judged.not_here = error
             return

@@ -88,6 +88,7 @@ class _Open:
             settle(asked.options, run, say, HOW_TO_UNDO)
             claims.enter_context(claim(asked.options, run, self._note_loss))
             self.run = Run(asked.options, run, say, how_to_undo=HOW_TO_UNDO, facts={"by": "chaos run"})
+            self.run.require_consent()
             self.run.require_room({asked.options.cluster}, 1, say)
             close_log()
             self.claims = claims.pop_all()

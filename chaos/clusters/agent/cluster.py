@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -132,21 +132,22 @@ class AgentCluster:
         return ["env", f"PYTHONPATH={PACKAGE.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}", *command]
 
 
-def put(cluster: Cluster, agents: Agents, report: Report) -> Crew:
-    """Agents on all of the cluster's nodes, put there now. Raises OrdealError."""
-    deploy(agents, cluster.api, [each.name for each in cluster.nodes()], report)
+def put(cluster: Cluster, agents: Agents, nodes: Collection[str], report: Report) -> Crew:
+    """Agents on these of the cluster's nodes, put there now. Raises OrdealError."""
+    deploy(agents, cluster.api, nodes, report)
     return Crew(agents)
 
 
 def again(cluster: Cluster, folder: Path, report: Report = silent) -> AgentCluster:
     """The cluster after a crash: with the agents that are there still, else new ones. Raises OrdealError."""
-    agents = Agents(folder.name, read_back(folder).image, folder)
+    known = read_back(folder)
+    agents = Agents(folder.name, known.image, folder)
     crew = Crew(agents)
     try:
         crew.require()
     except OrdealError:
         crew.close()
-        crew = put(cluster, agents, report)
+        crew = put(cluster, agents, known.nodes, report)
     crew.keep()
     return AgentCluster(cluster, crew)
 

@@ -65,8 +65,8 @@ def deploy(
 ) -> None:
     """Put an agent onto each of the nodes, and wait until each has said where it listens.
 
-    Those that are there already, as after a crash of their run, are put there anew. Raises OrdealError where one does not
-    come, with what its node says of it.
+    Those that are there already, as after a crash of their run, are put there anew. Raises OrdealError where one does
+    not come, with what its node says of it.
     """
     need(AGENT)
     report(f"putting the node agent onto {len(nodes)} nodes")
