@@ -24,6 +24,8 @@ from kubernetes.client import ApiClient
 from chaos.clusters.way.client import api_client
 
 RESOURCES = ("nodes", "pods", "events")
+GUARD = "/api/v1/namespaces/kube-system/configmaps/kube-ordeal-guard"
+GONE = {"kind": "Status", "code": 404, "message": "not found"}
 PKI = Path(__file__).parent / "pki"  # certificates, made by the script in it
 
 
@@ -62,6 +64,7 @@ class FakeApiServer:
         self.forbidden: set[tuple[str, str]] = set()  # verbs and resources that the user may not
         self.uid = "11111111-2222-3333-4444-555555555555"  # of the namespace kube-system
         self.lease: dict[str, Any] | None = None  # the one that there is
+        self.guard: dict[str, str] | None = None  # what the one ConfigMap says, where it is there
         self.runs: dict[str, tuple[str, str, int]] = {}  # commands in pods: what they print, say and exit with
         self.ends_with: bytes | None = None  # a command's last word, instead of the Status of its exit code
         self.bookmarks = True
@@ -226,9 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._watch(url.path.rsplit("/", 1)[-1], query)
         elif url.path == "/api/v1/namespaces/kube-system":
             self._answer(200, {"kind": "Namespace", "metadata": {"name": "kube-system", "uid": api.uid}})
-        elif "/leases/" in url.path:
-            gone = {"kind": "Status", "code": 404, "message": "not found"}
-            self._answer(200 if api.lease else 404, api.lease or gone)
+        elif url.path == GUARD or "/leases/" in url.path:
+            self._answer_held(url.path)
         else:
             *_, scope, resource = url.path.rsplit("/", 2)
             self._list(resource, query, scope if "/namespaces/" in url.path else "")
@@ -246,8 +248,39 @@ class _Handler(BaseHTTPRequestHandler):
             self.api.lease = given
         self._answer(200, given)
 
+    def _answer_held(self, path: str) -> None:
+        """The ConfigMap or the Lease, whichever is at that path."""
+        metadata = {"name": GUARD.rsplit("/", 1)[-1], "namespace": "kube-system"}
+        guard = None if self.api.guard is None else {"kind": "ConfigMap", "metadata": metadata, "data": self.api.guard}
+        found = guard if path == GUARD else self.api.lease
+        self._answer(200 if found else 404, found or GONE)
+
+    def _given(self) -> Any:
+        return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+
     def do_PUT(self) -> None:
-        self._put_lease(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        given = self._given()
+        if self.path != GUARD:
+            self._put_lease(given)
+            return
+        self.api.guard = given["data"]
+        self._answer_held(GUARD)
+
+    def do_PATCH(self) -> None:
+        """What a merge adds to the data of the ConfigMap, or to the annotations of the Lease."""
+        api, given = self.api, self._given()
+        if api.refuse:
+            self._answer(api.refuse, {"kind": "Status", "code": api.refuse, "message": "refused"})
+            return
+        with api.changed:
+            if self.path == GUARD and api.guard is not None:
+                api.guard = {**api.guard, **given["data"]}
+            elif self.path != GUARD and api.lease is not None:
+                api.version += 1
+                metadata = {**api.lease["metadata"], "resourceVersion": str(api.version)}
+                metadata["annotations"] = {**metadata.get("annotations", {}), **given["metadata"]["annotations"]}
+                api.lease = {**api.lease, "metadata": metadata}
+        self._answer_held(self.path)
 
     def _list(self, resource: str, query: dict[str, str], namespace: str) -> None:
         with self.api.changed:
@@ -297,14 +330,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._end()
 
     def do_POST(self) -> None:
-        """A SelfSubjectAccessReview, and the Lease of a claim; nothing else is made here."""
+        """A SelfSubjectAccessReview, the Lease of a claim, and the guard; nothing else is made here."""
         api = self.api
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = self._given()
         with api.changed:
             api.requests.append(self.path)
             self._note()
         if self.path.endswith("/leases"):
             self._put_lease(asked)
+            return
+        if self.path == GUARD.rsplit("/", 1)[0]:
+            self._create_guard(asked)
             return
         if not self.path.endswith("/selfsubjectaccessreviews"):
             self._answer(404, {"kind": "Status", "code": 404, "message": "not here"})
@@ -312,6 +348,14 @@ class _Handler(BaseHTTPRequestHandler):
         of = asked["spec"]["resourceAttributes"]
         allowed = (of["verb"], of["resource"]) not in api.forbidden
         self._answer(201, {**asked, "status": {"allowed": allowed}})
+
+    def _create_guard(self, asked: dict[str, Any]) -> None:
+        status = self.api.refuse or (409 if self.api.guard is not None else 0)
+        if status:
+            self._answer(status, {"kind": "Status", "code": status, "message": "refused"})
+            return
+        self.api.guard = asked["data"]
+        self._answer_held(GUARD)
 
     def do_DELETE(self) -> None:
         """Only the Lease may be deleted here, and what says so is no Status: something in front of the server."""

@@ -17,6 +17,7 @@ from chaos.agent import programs
 from chaos.agent.armed import Armory, boot_id
 from chaos.agent.home import Home, take_away
 from chaos.agent.programs import Programs
+from chaos.basics.visible import line
 from chaos.clusters.agent import keys, protocol
 from chaos.errors import OrdealError
 
@@ -131,7 +132,7 @@ def serve(folder: Path) -> None:
 
 
 def _report(text: str) -> None:
-    sys.stderr.write(f"kube-ordeal agent: {text}\n")
+    sys.stderr.write(f"kube-ordeal agent: {line(text)}\n")
     sys.stderr.flush()
 
 

@@ -191,6 +191,15 @@ class ArmsNodes(Protocol):
 
 
 @runtime_checkable
+class ReachesNodes(Protocol):
+    """Of its nodes only some can be harmed, or looked at from inside."""
+
+    def reached(self) -> frozenset[str]:
+        """Their names."""
+        ...
+
+
+@runtime_checkable
 class Heartbeats(Protocol):
     """Kubelets whose heartbeats can be stopped and resumed, by group (a zone). Simulated nodes only."""
 
@@ -354,6 +363,7 @@ ABILITIES: tuple[type, ...] = (
     NodePower,
     NodeNetwork,
     ArmsNodes,
+    ReachesNodes,
     Heartbeats,
     ControlPlaneSwap,
     ComponentSwap,

@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 from kubernetes import client as k8s
 
-from chaos.clusters.abilities import NodeNetwork, NodePower
+from chaos.clusters.abilities import NodeNetwork
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
-from chaos.harm.target import holds_or_off
+from chaos.harm.target import holds_or_off, is_off
 from chaos.hosts import parts
 from chaos.hosts.command import Output, run
 
@@ -31,7 +31,7 @@ LEAST_QUEUE_BYTES = 131_072  # two segments as the sender hands them over before
 LEAST_RATE, MOST_RATE = 8_000, 100_000_000_000  # bits per second
 
 
-class _Networked(Cluster, NodeNetwork, NodePower, Protocol): ...
+class _Networked(Cluster, NodeNetwork, Protocol): ...
 
 
 class LinkEnd(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class BadLink:
 
     kind: ClassVar[str] = "bad-link"
     counterpart: ClassVar[str] = "mend_link"
-    needs: ClassVar[tuple[type, ...]] = (NodeNetwork, NodePower)
+    needs: ClassVar[tuple[type, ...]] = (NodeNetwork,)
     one: str
     others: tuple[str, ...]
     rate_bits_per_s: int = 0
@@ -133,7 +133,7 @@ class BadLink:
     def undo(cluster: _Networked, saved: BadLinkPlan) -> None:
         for side in saved.sides:
             node, device = side.node, side.device
-            if cluster.power(node).state == "off":
+            if is_off(cluster, node):
                 continue  # its namespace, and all of this in it, went with its power
             if (_root_discipline(cluster, node, device) or {}).get("handle") == HANDLE:
                 _in(cluster, node, "tc", "qdisc", "del", "dev", device, "root")
@@ -150,7 +150,7 @@ class BadLink:
     def undone(cluster: _Networked, saved: BadLinkPlan) -> bool:
         for side in saved.sides:
             node = side.node
-            if cluster.power(node).state != "running":
+            if is_off(cluster, node):
                 continue
             if (_root_discipline(cluster, node, side.device) or {}).get("handle") == HANDLE:
                 return False

@@ -9,11 +9,11 @@ from typing import ClassVar, Protocol
 import msgspec
 from kubernetes import client as k8s
 
-from chaos.clusters.abilities import NodeNetwork, NodePower
+from chaos.clusters.abilities import NodeNetwork
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
-from chaos.harm.target import holds_or_off
+from chaos.harm.target import holds_or_off, is_off
 from chaos.hosts import parts
 from chaos.hosts.command import run
 
@@ -25,7 +25,7 @@ HOOKS = ("INPUT", "OUTPUT", "FORWARD")
 STALE_AFTER_FRACTION = 0.6
 
 
-class _Networked(Cluster, NodeNetwork, NodePower, Protocol): ...
+class _Networked(Cluster, NodeNetwork, Protocol): ...
 
 
 class CutOffPlan(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ class CutOff:
 
     kind: ClassVar[str] = "cut-off"
     counterpart: ClassVar[str] = "reconnect"
-    needs: ClassVar[tuple[type, ...]] = (NodeNetwork, NodePower)
+    needs: ClassVar[tuple[type, ...]] = (NodeNetwork,)
     nodes: tuple[str, ...]
     peers: tuple[str, ...]
 
@@ -84,7 +84,7 @@ class CutOff:
     @staticmethod
     def undo(cluster: _Networked, saved: CutOffPlan) -> None:
         for node in saved.nodes:
-            if cluster.power(node).state == "off":
+            if is_off(cluster, node):
                 continue  # its namespace, and the rules in it, went with its power
             for program in ("iptables", "ip6tables"):
                 for hook in HOOKS:
@@ -95,7 +95,7 @@ class CutOff:
 
     @staticmethod
     def undone(cluster: _Networked, saved: CutOffPlan) -> bool:
-        return not any(cluster.power(node).state == "running" and _rules(cluster, node) for node in saved.nodes)
+        return not any(not is_off(cluster, node) and _rules(cluster, node) for node in saved.nodes)
 
 
 def _iptables(cluster: NodeNetwork, node: str, program: str, *rule: str, check: bool = True) -> bool:

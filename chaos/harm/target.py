@@ -24,13 +24,18 @@ def ready_worker(cluster: Cluster, name: str, so: str, *, or_control_plane: bool
     return node
 
 
-def holds_or_off(cluster: NodePower, node: str, holds: Callable[[], bool]) -> bool:
+def is_off(cluster: object, node: str) -> bool:
+    """Whether a node has no power, where that can be asked; where it can't, nobody could have taken it away."""
+    return isinstance(cluster, NodePower) and cluster.power(node).state == "off"
+
+
+def holds_or_off(cluster: object, node: str, holds: Callable[[], bool]) -> bool:
     """What `holds` says of a node, or true where it can't be asked since the node has no power: no packet comes through
     then, either. Raises what it raises of a node that has.
     """
     try:
         return holds()
     except OrdealError:
-        if cluster.power(node).state == "off":
+        if is_off(cluster, node):
             return True
         raise

@@ -9,6 +9,7 @@ from chaos.judge.start import NOT_STARTED, STARTED
 from chaos.record.history import History
 from chaos.record.probing import ServiceProbes, steady
 from chaos.record.records import Observation, Probe, Sample
+from chaos.run.fit import fit_workers
 from chaos.run.stage import LacksAbilityError
 from chaos.workloads.probe_pod import start_pod
 from chaos.workloads.web import Deployed
@@ -21,7 +22,7 @@ def probes_of(cluster: Cluster, probe: Deployed, history: History) -> ServicePro
     """Probes of a workload's Service from every worker. Raises LacksAbilityError."""
     if not isinstance(cluster, NodeNetwork):
         raise LacksAbilityError(f"probing {probe.name} from every node needs NodeNetwork")
-    nodes = tuple(n.name for n in cluster.nodes() if not n.control_plane)
+    nodes = tuple(n.name for n in fit_workers(cluster))
     return ServiceProbes(cluster, history, target=probe.name, url=probe.url, nodes=nodes)
 
 
@@ -34,7 +35,7 @@ def wait_steady(cluster: Cluster, probe: Deployed) -> None:
     """
     history = History()
     with probes_of(cluster, probe, history):
-        nodes = [n.name for n in cluster.nodes() if not n.control_plane]
+        nodes = [n.name for n in fit_workers(cluster)]
         what = f"{probe.name} to answer every node before any fault"
         try:
             eventually(lambda: steady(history, nodes), within_s=STEADY_WITHIN_S, what=what)

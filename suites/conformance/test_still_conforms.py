@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from chaos.clusters.abilities import NodeNetwork, RunsContainers
 from chaos.clusters.shape import Shape
 from chaos.judge.conformance import AFTER, BEFORE, still_conforms
+from chaos.run.fit import fit_workers
 from chaos.run.incident import Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says, specs_of
@@ -33,7 +34,7 @@ def test_what_conformed_before_conforms_after(lab: Lab) -> None:
     upstream's specs that passed before MUST pass after. In a control one of the two is still so when they are run.
     """
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
-    worker = next(n.name for n in cluster.nodes() if not n.control_plane)
+    worker = fit_workers(cluster)[0].name
     with lab.record() as history:
         specs = lab.run_specs(BEFORE, history)
         with ExitStack() as harmed:

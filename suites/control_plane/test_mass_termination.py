@@ -1,6 +1,6 @@
 """mass-termination on real kubelets: the containers must go on serving through the cut, and after it."""
 
-from chaos.clusters.abilities import NodeNetwork, NodePower, RunsContainers
+from chaos.clusters.abilities import NodeNetwork, RunsContainers
 from chaos.clusters.shape import Shape
 from chaos.harm.network import CutOff
 from chaos.hosts.parts import FIREWALL
@@ -8,6 +8,7 @@ from chaos.judge.availability import outage_at_most
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.judge.pods import no_container_restarted, nothing_terminated
 from chaos.run.chance import hold_for_eviction
+from chaos.run.fit import fit_workers
 from chaos.run.incident import incident
 from chaos.run.lab import Lab
 from chaos.run.promised import WORKERS, Conditions, Judged, judged, says
@@ -27,7 +28,7 @@ def promises(told: Conditions) -> tuple[Judged, ...]:
 @incident(
     "mass-termination",
     on=("kind",),
-    needs=(RunsContainers, NodeNetwork, NodePower),
+    needs=(RunsContainers, NodeNetwork),
     host=(FIREWALL,),
     controls=("default-tolerations",),
     promises=promises,
@@ -37,7 +38,7 @@ def test_nodes_that_lose_the_apiserver_keep_their_pods(lab: Lab) -> None:
     terminate their pods, no container MUST restart when the network returns, and the Service MUST answer throughout.
     """
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
-    workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
+    workers = tuple(n.name for n in fit_workers(cluster))
     control_plane = tuple(n.name for n in cluster.nodes() if n.control_plane)
     web = lab.deploy(Web(replicas=6, tolerate_for_ever=lab.control is None, publish_not_ready=True))
     with lab.record(probe=web) as history:

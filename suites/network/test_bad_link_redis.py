@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from chaos.clusters.abilities import NodeNetwork, NodePower, RunsContainers
+from chaos.clusters.abilities import NodeNetwork, RunsContainers
 from chaos.clusters.base import KIND
 from chaos.clusters.shape import Shape, stateful_shape
 from chaos.harm.link import BadLink
@@ -75,7 +75,7 @@ def _client(which: int, history: History) -> str:
 @incident(
     "bad-link",
     on=("kind",),
-    needs=(RunsContainers, NodeNetwork, NodePower),
+    needs=(RunsContainers, NodeNetwork),
     host=(FIREWALL, LOSS, THROTTLING),
     controls=("unconfirmed",),
     variant="under a Redis cluster",

@@ -10,6 +10,7 @@ from chaos.judge.pods import no_container_restarted, nothing_terminated
 from chaos.judge.start import new_pods_start
 from chaos.record.history import History
 from chaos.record.probing import ServiceProbes
+from chaos.run.fit import fit_workers
 from chaos.run.incident import HARDENED, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import WORKERS, Conditions, Judged, judged, node_of, says
@@ -106,8 +107,9 @@ def test_a_kubelet_may_register_no_name_but_its_own(lab: Lab) -> None:
 def _rename(lab: Lab, identity: str) -> tuple[History, tuple[str, ...], str]:
     """The story. Returns what was seen, the workers (the renamed one first), the web workload's name."""
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
-    workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
-    worker, address = workers[0], next(n.address for n in cluster.nodes() if not n.control_plane)
+    fit = fit_workers(cluster, least=2)
+    workers = tuple(n.name for n in fit)
+    worker, address = workers[0], fit[0].address
     # Both keep the pods of a node that is not Ready where they are, and in their Service: whether they serve is the
     # question here, not whether they are evicted (mass-termination).
     assert isinstance(cluster, NodeNetwork)

@@ -17,6 +17,7 @@ from chaos.record.history import History, Window
 from chaos.record.probing import ServiceProbes
 from chaos.record.records import NodeChange, Probe, Sample
 from chaos.results.results import Row
+from chaos.run.fit import fit_workers
 from chaos.run.incident import incident
 from chaos.run.lab import Lab, Sampling
 from chaos.run.promised import Conditions, Judged, Seen, judged, node_of, nodes_of, says
@@ -91,7 +92,7 @@ def test_the_load_that_1024_handles_do_not_bear(lab: Lab) -> None:
     existing and new connections MUST live.
     """
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
-    worker = next(n.name for n in cluster.nodes() if not n.control_plane)
+    worker = fit_workers(cluster)[0].name
     web, echo, spare = lab.deploy(Web(replicas=4)), lab.deploy(EchoServer(worker)), lab.deploy(Spare(worker))
     with ExitStack() as set_up:
         if lab.control == "limit-1024":
@@ -138,7 +139,7 @@ def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
     CoreDNS takes no connection of the kubelet's readiness probe, so that the DNS Service soon has no endpoints.
     """
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
-    worker = next(n for n in cluster.nodes() if not n.control_plane)
+    worker = fit_workers(cluster)[0]
     web, echo, spare = lab.deploy(Web(replicas=4)), lab.deploy(EchoServer(worker.name)), lab.deploy(Spare(worker.name))
     dns = dns_node(cluster)
     places = {"containerd": worker.name, "kubelet": worker.name}

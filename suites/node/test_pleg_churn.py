@@ -16,6 +16,7 @@ from chaos.hosts.mutants import PLEG_SCALED_THRESHOLD_S
 from chaos.record.history import History
 from chaos.record.records import Sample
 from chaos.report.mutants import killed_row
+from chaos.run.fit import fit_workers
 from chaos.run.incident import DENSE, HARDENED, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.profile import Profile
@@ -164,7 +165,7 @@ def _node(lab: Lab) -> tuple[Cluster, str]:
 
 
 def _last_worker(cluster: Cluster) -> str:
-    return max(n.name for n in cluster.nodes() if not n.control_plane)
+    return fit_workers(cluster)[-1].name
 
 
 def _churn(lab: Lab, cluster: Cluster, node: str, pods: int, rounds: int, *, limit_s: float) -> History:

@@ -2,11 +2,12 @@
 
 from contextlib import nullcontext
 
-from chaos.clusters.abilities import NodeNetwork, NodePower, RunsContainers
+from chaos.clusters.abilities import NodeNetwork, RunsContainers
 from chaos.clusters.base import KIND
 from chaos.clusters.shape import Shape, stateful_shape
 from chaos.harm.link import BadLink
 from chaos.hosts.parts import FIREWALL, LOSS, THROTTLING
+from chaos.run.fit import fit_workers
 from chaos.run.incident import STATEFUL, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, exactly, judged, says, workers_of
@@ -34,7 +35,7 @@ def promises_of_one_bad(told: Conditions) -> tuple[Judged, ...]:
 @incident(
     "bad-link",
     on=("kind",),
-    needs=(RunsContainers, NodeNetwork, NodePower),
+    needs=(RunsContainers, NodeNetwork),
     host=(THROTTLING,),
     controls=("bad-pair",),
     shape=STATEFUL,
@@ -57,7 +58,7 @@ def test_the_links_between_nodes_are_alike(lab: Lab) -> None:
 @incident(
     "bad-link",
     on=("kind",),
-    needs=(RunsContainers, NodeNetwork, NodePower),
+    needs=(RunsContainers, NodeNetwork),
     host=(FIREWALL, LOSS, THROTTLING),
     controls=("loose-limit",),
     variant="one pair is bad",
@@ -86,5 +87,5 @@ def shape_of(lab: Lab) -> Shape:
 
 def two_workers(lab: Lab) -> tuple[str, str]:
     """The link that is made bad: between the last two workers, by name. The others can be told from it."""
-    names = sorted(n.name for n in lab.current.nodes() if not n.control_plane)
-    return names[-2], names[-1]
+    *_, one, other = fit_workers(lab.current, least=2)
+    return one.name, other.name

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from chaos.clusters.abilities import NodeExec, RunsContainers
 from chaos.clusters.shape import Shape
 from chaos.record import nodefacts
+from chaos.run.fit import fit_workers
 from chaos.run.incident import Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
@@ -30,7 +31,7 @@ def test_containers_leave_no_kernel_memory_behind(lab: Lab) -> None:
     """Pods' kernel memory MUST NOT be limited, and 200 container starts MUST NOT leave kernel memory behind."""
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     assert isinstance(cluster, NodeExec)
-    node = min(n.name for n in cluster.nodes() if not n.control_plane)
+    node = fit_workers(cluster)[0].name
     with lab.record() as history:
         nodefacts.read_all(cluster, history)
         nodefacts.measure(cluster, node, history)

@@ -8,6 +8,7 @@ from chaos.record import nodefacts
 from chaos.record.history import History
 from chaos.record.records import Observation, Sample, Unreadable
 from chaos.results.results import Row
+from chaos.run.fit import fit_workers
 from chaos.run.incident import incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
@@ -39,7 +40,7 @@ def test_nodes_are_made_of_what_the_incidents_were_not(lab: Lab) -> None:
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     with lab.record() as history, ExitStack() as configured:
         if lab.control == "low-handle-limit":
-            node = min(n.name for n in cluster.nodes() if not n.control_plane)
+            node = fit_workers(cluster)[0].name
             configured.enter_context(lab.configured(LowerHandleLimit(node, "containerd", limit=POST_MORTEM_LIMIT)))
         nodefacts.read_all(cluster, history)
     lab.table("nodes", nodes_table(history))

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -117,6 +118,7 @@ class Run:
     landing_within_s: float = SHORT_S
     undone_within_s: float = SHORT_S
     watched: bool = True
+    consent: Callable[..., AbstractContextManager[None]] = lambda *_: nullcontext()
 
     def __call__(self) -> None:
         harm: Any = self.harm  # what it is of a fault is what `inject` needs
@@ -129,6 +131,7 @@ class Run:
             undone_within_s=self.undone_within_s,
             not_landed=lambda: self.harm.step("evidence"),
             watched=self.watched,
+            consent=self.consent,
         ) as saved:
             assert saved == PLAN
             self.harm.step("block")

@@ -119,6 +119,11 @@ class AgentCluster:
             raise OrdealError(f"{node} is none of the nodes of {self.ref.name}")
         return (found[node],)
 
+    # --- ReachesNodes
+
+    def reached(self) -> frozenset[str]:
+        return frozenset(self._crew.channels)
+
     # --- ArmsNodes
 
     def arm(self, fault: str, saved: Mapping[str, object]) -> Armed:

@@ -1,0 +1,36 @@
+"""The workers that a replay can use: on a cluster that somebody else made not every node is."""
+
+from chaos.clusters.abilities import ReachesNodes
+from chaos.clusters.base import EXISTING, Cluster, Node
+from chaos.run.stage import LacksAbilityError
+
+KEEPS_PODS_AWAY = (":NoSchedule", ":NoExecute")
+
+
+def fit_workers(cluster: Cluster, least: int = 1) -> tuple[Node, ...]:
+    """Those that are Ready, take pods without a toleration, and may be harmed, by name. Of a cluster that was made here
+    all are meant, and one that is not Ready is for promises to judge.
+
+    Raises LacksAbilityError where there are fewer than `least`, with what is the matter with each other one.
+    """
+    workers = sorted((each for each in cluster.nodes() if not each.control_plane), key=lambda each: each.name)
+    unfit = {each.name: why for each in workers if (why := _why_unfit(cluster, each))}
+    found = tuple(each for each in workers if each.name not in unfit)
+    if len(found) < least:
+        others = "; ".join(f"{name} {why}" for name, why in unfit.items()) or "there is no other worker"
+        raise LacksAbilityError(
+            f"it needs {least} workers that are Ready, take pods and may be harmed; there are {len(found)}: {others}"
+        )
+    return found
+
+
+def _why_unfit(cluster: Cluster, node: Node) -> str:
+    if cluster.ref.kind != EXISTING:
+        return ""
+    if node.ready != "True":
+        return f"is not Ready (Ready is {node.ready})"
+    if closed := next((each for each in node.taints if each.endswith(KEEPS_PODS_AWAY)), ""):
+        return f"has the taint {closed}"
+    if isinstance(cluster, ReachesNodes) and node.name not in cluster.reached():
+        return "has no node agent: the guard does not allow it to be harmed"
+    return ""

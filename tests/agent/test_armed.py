@@ -1,0 +1,307 @@
+"""What a node takes back by itself: what nobody renews, also after a restart, a reboot and a kill; and nothing else."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from chaos.agent import armed
+from chaos.agent.armed import Armory, boot_id
+from chaos.basics.waiting import eventually
+from chaos.clusters.agent import protocol
+from chaos.errors import OrdealError
+from chaos.harm import base
+from chaos.hosts.places import journals_dir
+from chaos.record.journal import Pending
+from chaos.record.journal import _pending_in as pending_in
+from tests.agent.made_up import LONG_S, WITHIN_S, InFolder, harm, undone_in
+
+ROOT = Path(__file__).parents[2]
+
+
+class Clock:
+    """It stands until a test turns it."""
+
+    now = 1000.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(armed, "now_s", lambda: made.now)
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the harm is, of a fault that an agent knows; its journal is elsewhere."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setitem(base._REGISTRY, InFolder.kind, InFolder)
+    monkeypatch.setattr(armed, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(armed, "AGAIN_AFTER_S", 0.01)
+    made = tmp_path / "harm"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def reported() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def starts(folder: Path, clock: Clock, reported: list[str]) -> Iterator[Callable[[], Armory]]:
+    """Start an agent's armory, after the one before it has ended."""
+    made = list[Armory]()
+
+    def start() -> Armory:
+        if made:
+            made.pop().close()
+        made.append(Armory("w1", reported.append))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def node(starts: Callable[[], Armory]) -> Armory:
+    return starts()
+
+
+def left() -> list[Pending]:
+    path = journals_dir() / armed.JOURNAL
+    return pending_in(path) if path.exists() else []
+
+
+def wait_until_lapsed(node: Armory, *entries: int) -> None:
+    eventually(lambda: node.lapsed() == entries, within_s=LONG_S, what=f"{entries} to lapse", every_s=0.01)
+
+
+def wait_until_told(node: Armory, why: str) -> None:
+    eventually(lambda: [e.error for e in node.armed()] == [why], within_s=LONG_S, what=why, every_s=0.01)
+
+
+# --- deadlines
+
+
+def test_what_nobody_renews_is_undone(node: Armory, folder: Path, clock: Clock, reported: list[str]) -> None:
+    assert node.arm(harm(folder, 7)) == 1
+    assert node.armed() == (protocol.Armed(1, InFolder.kind, WITHIN_S),)
+    assert [(each.kind, each.entry) for each in left()] == [(InFolder.kind, 1)], "on disk before it is done"
+    clock.now += WITHIN_S
+    wait_until_lapsed(node, 1)
+    assert undone_in(folder) == [7]
+    assert node.armed() == ()
+    eventually(lambda: not left(), within_s=LONG_S, what="the journal to say so")
+    assert reported == [f"undone by the node itself: {InFolder.kind}"]
+
+
+def test_what_is_renewed_stays_and_what_is_not_named_lapses(node: Armory, folder: Path, clock: Clock) -> None:
+    """The newest would be undone first."""
+    forgotten, renewed = node.arm(harm(folder, 1)), node.arm(harm(folder, 2))
+    clock.now += WITHIN_S - 1
+    node.renew(protocol.Renew(WITHIN_S, (renewed, 99)))
+    clock.now += 1
+    wait_until_lapsed(node, forgotten)
+    assert node.armed() == (protocol.Armed(renewed, InFolder.kind, WITHIN_S - 1),)
+    assert undone_in(folder) == [1]
+
+
+def test_the_newest_is_undone_first(node: Armory, folder: Path, clock: Clock) -> None:
+    for number in range(4):
+        node.arm(harm(folder, number, WITHIN_S - number))
+    clock.now += WITHIN_S
+    wait_until_lapsed(node, 4, 3, 2, 1)
+    assert undone_in(folder) == [3, 2, 1, 0]
+
+
+def test_what_is_disarmed_is_never_undone(node: Armory, folder: Path, clock: Clock) -> None:
+    late, early = node.arm(harm(folder, 1)), node.arm(harm(folder, 2))
+    node.disarm(early)
+    node.disarm(early)
+    assert [each.entry for each in node.armed()] == [late]
+    assert [each.entry for each in left()] == [late]
+    clock.now += WITHIN_S
+    wait_until_lapsed(node, late)
+    assert undone_in(folder) == [1]
+
+
+def test_a_number_that_is_not_armed_is_no_error(node: Armory) -> None:
+    node.disarm(7)
+    node.renew(protocol.Renew(WITHIN_S, (7,)))
+    assert (node.armed(), node.lapsed(), left()) == ((), (), [])
+
+
+# --- an undo that fails
+
+
+def test_an_undo_that_fails_is_told_and_tried_again(
+    node: Armory, folder: Path, clock: Clock, reported: list[str]
+) -> None:
+    (folder / "broken").write_text("no such device")
+    node.arm(harm(folder, 1))
+    clock.now += WITHIN_S + 2
+    wait_until_told(node, "no such device")
+    assert node.armed() == (protocol.Armed(1, InFolder.kind, -2.0, "no such device"),)
+    eventually(lambda: [e.last_error for e in left()] == ["no such device"], within_s=LONG_S, what="the journal")
+    (folder / "broken").unlink()
+    wait_until_lapsed(node, 1)
+    assert undone_in(folder) == [1]
+    assert reported == [
+        f"{InFolder.kind} is not undone by the node itself yet: no such device",
+        f"undone by the node itself: {InFolder.kind}",
+    ], "each once, however often it is tried"
+
+
+def test_the_reason_of_the_last_try_is_told(node: Armory, folder: Path, clock: Clock) -> None:
+    (folder / "broken").write_text("no such device")
+    node.arm(harm(folder, 1))
+    clock.now += WITHIN_S
+    wait_until_told(node, "no such device")
+    (folder / "unseen").touch()
+    (folder / "broken").unlink()
+    wait_until_told(node, "it is not undone yet")
+    (folder / "unseen").unlink()
+    wait_until_lapsed(node, 1)
+
+
+def test_one_that_cannot_be_undone_keeps_no_other_from_it(node: Armory, folder: Path, clock: Clock) -> None:
+    other = folder / "other"
+    other.mkdir()
+    (folder / "broken").write_text("no such device")
+    node.arm(harm(other, 1))
+    node.arm(harm(folder, 2))
+    clock.now += WITHIN_S
+    wait_until_lapsed(node, 1)
+    assert undone_in(other) == [1]
+    assert [each.entry for each in node.armed()] == [2]
+
+
+def test_what_is_being_undone_can_not_be_renewed(node: Armory, folder: Path, clock: Clock) -> None:
+    """It may be undone in part."""
+    (folder / "broken").write_text("no such device")
+    number = node.arm(harm(folder, 1))
+    clock.now += WITHIN_S
+    wait_until_told(node, "no such device")
+    node.renew(protocol.Renew(WITHIN_S, (number,)))
+    assert node.armed()[0].left_s == 0
+    (folder / "broken").unlink()
+    wait_until_lapsed(node, number)
+
+
+# --- an agent that comes after another one
+
+
+def test_after_a_restart_a_run_has_time_to_renew(starts: Callable[[], Armory], folder: Path, clock: Clock) -> None:
+    for number in (1, 2):
+        starts().arm(harm(folder, number))
+    node = starts()
+    assert [(each.entry, each.left_s) for each in sorted(node.armed(), key=lambda one: one.entry)] == [
+        (1, armed.AFTER_START_S),
+        (2, armed.AFTER_START_S),
+    ]
+    node.renew(protocol.Renew(WITHIN_S, (2,)))
+    clock.now += armed.AFTER_START_S
+    wait_until_lapsed(node, 1)
+    assert node.armed() == (protocol.Armed(2, InFolder.kind, WITHIN_S - armed.AFTER_START_S),)
+    assert undone_in(folder) == [1]
+
+
+def test_after_a_reboot_all_is_undone_at_once(
+    starts: Callable[[], Armory], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert boot_id()
+    node = starts()
+    for number in (1, 2):
+        node.arm(harm(folder, number))
+    monkeypatch.setattr(armed, "boot_id", lambda: "another one")
+    node = starts()
+    wait_until_lapsed(node, 2, 1)
+    assert undone_in(folder) == [2, 1]
+
+
+def test_what_was_disarmed_or_undone_is_not_taken_up(
+    starts: Callable[[], Armory], folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = starts()
+    node.disarm(node.arm(harm(folder, 1)))
+    node.arm(harm(folder, 2))
+    clock.now += WITHIN_S
+    wait_until_lapsed(node, 2)
+    monkeypatch.setattr(armed, "boot_id", lambda: "another one")
+    node = starts()
+    assert (node.armed(), node.lapsed(), undone_in(folder)) == ((), (), [2])
+
+
+def test_what_is_left_when_it_ends_stays_armed_with_the_last_error(
+    starts: Callable[[], Armory], folder: Path, clock: Clock
+) -> None:
+    (folder / "broken").write_text("no such device")
+    node = starts()
+    node.arm(harm(folder, 1))
+    clock.now += WITHIN_S
+    eventually(lambda: [e.last_error for e in left()] == ["no such device"], within_s=LONG_S, what="the journal")
+    node = starts()
+    assert node.armed() == (protocol.Armed(1, InFolder.kind, armed.AFTER_START_S, "no such device"),)
+
+
+def test_an_entry_that_was_cut_off_was_never_done(starts: Callable[[], Armory], folder: Path) -> None:
+    """And what comes next does not go on in it."""
+    node = starts()
+    for number in (1, 2):
+        node.arm(harm(folder, number))
+    node.close()
+    path = journals_dir() / armed.JOURNAL
+    path.write_bytes(path.read_bytes()[:-10])
+    node = starts()
+    assert [each.entry for each in node.armed()] == [1]
+    assert node.arm(harm(folder, 3)) == 2
+    assert [each.saved["plan"]["number"] for each in left()] == [1, 3]  # type: ignore[index,call-overload]
+
+
+def test_what_a_killed_agent_had_armed_is_taken_up(
+    folder: Path, starts: Callable[[], Armory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = [sys.executable, "-m", "tests.agent.made_up", str(folder)]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert [child.stdout.readline() for _ in range(2)] == ["1\n", "2\n"]
+        child.kill()
+    assert child.returncode == -signal.SIGKILL
+    node = starts()
+    assert {each.entry for each in node.armed()} == {1, 2}
+    assert undone_in(folder) == []
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("fault", "plan", "sentence"),
+    [
+        (
+            "there-is-none",
+            b"{}",
+            r"^this agent knows no fault 'there-is-none': its image is of another version than the run$",
+        ),
+        (
+            InFolder.kind,
+            b'{"folder": 1, "number": 1}',
+            rf"^that is no plan of the fault {InFolder.kind}: Expected `str`, got `int` - at `\$\.folder`$",
+        ),
+        (
+            InFolder.kind,
+            b'{"number": 1}',
+            rf"^that is no plan of the fault {InFolder.kind}: Object missing required field `folder`$",
+        ),
+    ],
+)
+def test_what_could_not_be_undone_here_is_refused(node: Armory, fault: str, plan: bytes, sentence: str) -> None:
+    with pytest.raises(OrdealError, match=sentence):
+        node.arm(protocol.Arm(fault, plan, WITHIN_S))
+    assert (node.armed(), left()) == ((), [])
