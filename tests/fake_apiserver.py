@@ -64,7 +64,8 @@ class FakeApiServer:
         self.forbidden: set[tuple[str, str]] = set()  # verbs and resources that the user may not
         self.uid = "11111111-2222-3333-4444-555555555555"  # of the namespace kube-system
         self.lease: dict[str, Any] | None = None  # the one that there is
-        self.guard: dict[str, str] | None = None  # what the one ConfigMap says, where it is there
+        # What the one ConfigMap says, None where it is not there: here the owner allows everything.
+        self.guard: dict[str, str] | None = {"guard": "{nodes: '', control_plane: true, most_nodes: 100%}"}
         self.runs: dict[str, tuple[str, str, int]] = {}  # commands in pods: what they print, say and exit with
         self.ends_with: bytes | None = None  # a command's last word, instead of the Status of its exit code
         self.bookmarks = True

@@ -9,6 +9,7 @@ import msgspec
 
 from chaos.agent import home, server
 from chaos.agent.home import Home
+from chaos.basics.files import place
 from chaos.basics.waiting import eventually
 from chaos.clusters.agent import keys
 from chaos.clusters.agent.deployment import MOUNTED, TOLD, Installed
@@ -30,7 +31,7 @@ def install() -> None:
         port = server.free_port(address)
     this = Home(run, node, address, port, home.environment("RUNNER_CERTIFICATE"))
     home.copy_root(this, MOUNTED)
-    (folder / home.CONFIG).write_bytes(msgspec.json.encode(this))
+    place(folder / home.CONFIG, msgspec.json.encode(this).decode())
     home.start(this)
     eventually(lambda: server.listening(address, port), within_s=STARTS_WITHIN_S, what="the agent to answer")
     TOLD.write_bytes(msgspec.json.encode(Installed(port, certificate)))
@@ -40,10 +41,12 @@ def attend() -> None:
     """Start the agent again where it does not run though its folder is there, until the pod is taken away."""
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
-    this = msgspec.json.decode((MOUNTED / home.environment("RUN") / home.CONFIG).read_bytes(), type=Home)
+    folder = MOUNTED / home.environment("RUN")
     while not over.wait(LOOK_EVERY_S):
-        if (MOUNTED / this.run / home.WHOLE).exists() and not home.is_running(this):
-            home.start(this)
+        if (folder / home.WHOLE).exists():  # else it has left the node
+            this = msgspec.json.decode((folder / home.CONFIG).read_bytes(), type=Home)
+            if not home.is_running(this):
+                home.start(this)
 
 
 def main(arguments: list[str]) -> int:
@@ -55,11 +58,11 @@ def main(arguments: list[str]) -> int:
             case ["attend"]:
                 attend()
             case ["serve", folder]:
-                server.serve(Path(folder))
+                return server.serve(Path(folder))
             case _:
                 sys.stderr.write("say install, attend, or serve FOLDER\n")
                 return 2
-    except OrdealError as error:
+    except (OrdealError, OSError, msgspec.MsgspecError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0

@@ -15,6 +15,11 @@ from chaos.hosts.command import CommandError, Output
 if TYPE_CHECKING:  # it takes half of the memory that an agent has, and no agent talks to an API server
     from kubernetes.client import ApiClient
 
+
+class NoApiError(OrdealError):
+    """The agent of a node does not talk to the API server."""
+
+
 AGENT = "agent"  # the kind of cluster that an agent's own journal names
 
 
@@ -41,7 +46,7 @@ class ThisNode:
         return Images("")
 
     def api(self) -> "ApiClient":
-        raise OrdealError(
+        raise NoApiError(
             f"the agent of node {self._name} does not talk to the API server: what is left there is undone by "
             f"`kube-ordeal undo`, where the run was"
         )

@@ -12,13 +12,13 @@ from pathlib import Path
 import msgspec
 
 from chaos.agent import programs
-from chaos.basics.files import place
 from chaos.clusters.agent import protocol
 from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError
 
 FOLDERS = Path("/var/lib/kube-ordeal")  # on the node
 ROOT, CONFIG, WHOLE = "root", "agent.json", "whole"
+LEFT = 7  # the exit code of an agent that has left: its unit is not started again
 UNITS = "/etc/systemd/system"
 SKIPPED = ("dev", "proc", "sys", "run", "tmp", "var/lib/kube-ordeal")  # of the image: the node's own are bound there
 
@@ -43,6 +43,11 @@ class Home:
         """The name of its unit."""
         return f"kube-ordeal-agent-{self.run}.service"
 
+    @property
+    def memory(self) -> Path:
+        """A folder of it in memory, which a reboot empties."""
+        return Path("/run") / f"kube-ordeal-{self.run}"
+
     @classmethod
     def read(cls, folder: Path) -> "Home":
         """Raises OrdealError where it was never written whole."""
@@ -52,23 +57,19 @@ class Home:
         except (OSError, msgspec.MsgspecError) as error:
             raise OrdealError(f"{path} does not say what the agent is to be: {error}") from error
 
-    def write(self) -> None:
-        """Raises OSError."""
-        place(self.folder / CONFIG, msgspec.json.encode(self).decode())
-
     def unit_text(self) -> str:
         """It comes back when it is killed, and after a reboot; and it is none of the processes of the agent's pod."""
         root = self.folder / ROOT
         return (
             "[Unit]\n"
             f"Description=kube-ordeal: takes back on this node what the run {self.run} does not\n"
-            "DefaultDependencies=no\nAfter=local-fs.target network.target\n\n"
+            "DefaultDependencies=no\nAfter=local-fs.target\nStartLimitIntervalSec=0\n\n"
             "[Service]\n"
             f"ExecStart=/usr/bin/python3 -m chaos.agent serve {self.folder}\n"
             f"RootDirectory={root}\nMountAPIVFS=yes\nBindPaths={self.folder} /run\n"
             f"Environment=XDG_STATE_HOME={self.folder} HOME=/root PYTHONPATH=/opt/kube-ordeal "
             "PYTHONDONTWRITEBYTECODE=1\n"
-            "KillMode=control-group\nRestart=on-failure\nRestartSec=0.2\nOOMScoreAdjust=-999\nLimitNOFILE=65536\n"
+            f"KillMode=control-group\nRestart=always\nRestartPreventExitStatus={LEFT}\nRestartSec=0.2\nOOMScoreAdjust=-999\nLimitNOFILE=65536\n"
             "TasksMax=infinity\n\n"
             "[Install]\nWantedBy=multi-user.target\n"
         )
@@ -94,6 +95,7 @@ def copy_root(home: Home, mounted: Path) -> None:
     if copied.code != 0:
         raise CommandError(["tar"], f"exited with {copied.code}", copied.err.decode(errors="replace"))
     (folder / ROOT / home.folder.relative_to("/")).mkdir(parents=True, exist_ok=True)
+    os.sync()  # before it is called whole: after a cut of the power the agent has to be there
     (folder / WHOLE).touch()
 
 
@@ -105,12 +107,16 @@ def start(home: Home) -> None:
         )
     script = f'cat > "{UNITS}/{home.unit}"; systemctl daemon-reload; systemctl enable --now "{home.unit}"'
     on_node(script, stdin=home.unit_text())
+    os.sync()
 
 
 def take_away(home: Home) -> None:
     """Take the agent's unit and folder off the node; the process that calls it ends right after."""
     rest = f'rm -f "{UNITS}/{home.unit}"; systemctl daemon-reload'
-    on_node(f'systemctl disable "{home.unit}"; {rest}; rm -rf "{home.folder}"; rmdir "{FOLDERS}"', check=False)
+    on_node(
+        f'systemctl disable "{home.unit}"; {rest}; rm -rf "{home.folder}" "{home.memory}"; rmdir "{FOLDERS}"',
+        check=False,
+    )
 
 
 def on_node(script: str, *, stdin: str = "", check: bool = True) -> bool:

@@ -1,7 +1,7 @@
 """Programs that the agent runs for a run: to their end, or on and on with what they say kept until it is read."""
 
-import itertools
 import os
+import secrets
 import signal
 import subprocess
 import threading
@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import IO
 
 from chaos.clusters.agent import protocol
 from chaos.errors import OrdealError
@@ -18,7 +19,7 @@ ENTER = ("nsenter", "--target", "1", "--mount", "--uts", "--ipc", "--net", "--pi
 PATH_INSIDE = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 UNREAD_S = 120.0  # so long a way may be cut without losing what a program says
 MOST_KEPT = 64 << 20  # bytes that one program said and nobody has read
-LOOK_EVERY_S = 5.0
+LOOK_EVERY_S, DIES_WITHIN_S = 5.0, 5.0
 
 
 def argv_of(argv: Sequence[str], *, inside: bool) -> list[str]:
@@ -28,23 +29,22 @@ def argv_of(argv: Sequence[str], *, inside: bool) -> list[str]:
 
 def execute(asked: protocol.Execute) -> protocol.Ended:
     """Run it to its end, or end it when it is late. Raises OrdealError where it can't be started."""
-    with _started(
-        argv_of(asked.argv, inside=asked.inside), inside=asked.inside, reads=asked.stdin is not None
-    ) as child:
-        try:
-            out, err = child.communicate(asked.stdin, timeout=asked.timeout_s)
-        except subprocess.TimeoutExpired:
-            _kill(child)
-            out, err = child.communicate()
-            return protocol.Ended(-signal.SIGKILL, out, err, late=True)
-        return protocol.Ended(child.returncode, out, err)
+    argv, reads = argv_of(asked.argv, inside=asked.inside), asked.stdin is not None
+    child = _started(argv, inside=asked.inside, reads=reads)
+    try:
+        out, err = child.communicate(asked.stdin, timeout=asked.timeout_s)
+    except subprocess.TimeoutExpired:
+        _kill(child)
+        out, err = _rest_of(child)
+        return protocol.Ended(-signal.SIGKILL, out, err, late=True)
+    return protocol.Ended(child.returncode, out, err)
 
 
-class Programs:
+class StartedPrograms:
     """Those that go on, by number."""
 
     def __init__(self) -> None:
-        self._numbers, self._lock = itertools.count(1), threading.Lock()
+        self._lock = threading.Lock()
         self._running: dict[int, _Running] = {}
         self._looks = threading.Thread(target=self._end_unread, name="unread", daemon=True)
         self._looks.start()
@@ -53,7 +53,7 @@ class Programs:
         """Returns its number. Raises OrdealError where it can't be started."""
         child = _started(argv_of(asked.argv, inside=asked.inside), inside=asked.inside, reads=True)
         with self._lock:
-            number = next(self._numbers)
+            number = secrets.randbits(48)  # no other one ever has it, also not after a start
             self._running[number] = _Running(child)
         return number
 
@@ -118,11 +118,11 @@ class _Running:
         self._changed = threading.Condition()
         self._fed, self._feeding = 0, threading.Lock()
         self._asked_at = time.monotonic()
-        self._out, self._err = _Said(), _Said()
+        self._out, self._err, self._is_over = _Said(), _Said(), False
         assert child.stdout is not None
         assert child.stderr is not None
-        for handle, said in ((child.stdout.fileno(), self._out), (child.stderr.fileno(), self._err)):
-            threading.Thread(target=self._keep, args=(handle, said), daemon=True).start()
+        for pipe, said in ((child.stdout, self._out), (child.stderr, self._err)):
+            threading.Thread(target=self._keep, args=(pipe, said), daemon=True).start()
 
     def unread_s(self) -> float:
         return time.monotonic() - self._asked_at
@@ -142,6 +142,7 @@ class _Running:
         with self._changed:
             self._changed.wait_for(lambda: self._news(asked), asked.wait_s)
             out, err = self._out.after(asked.out), self._err.after(asked.err)
+            self._changed.notify_all()  # there may be room again
             over = self._out.ended_at(asked.out) and self._err.ended_at(asked.err)
         self._asked_at = time.monotonic()
         return protocol.Chunk(out, err, self._child.wait() if over else None)
@@ -152,20 +153,23 @@ class _Running:
 
     def end(self) -> None:
         _kill(self._child)
-        self._child.wait()
-        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+        with suppress(subprocess.TimeoutExpired):  # one in a call that can't be ended
+            self._child.wait(DIES_WITHIN_S)
+        if self._child.stdin is not None:
+            with suppress(OSError):
+                self._child.stdin.close()
 
-    def _keep(self, handle: int, said: _Said) -> None:
-        """A program that says more than is kept has to wait until it is read, as with a pipe."""
-        with suppress(OSError):
-            while data := os.read(handle, 1 << 16):
+    def _keep(self, pipe: IO[bytes], said: _Said) -> None:
+        """A program that says more than is kept has to wait until it is read, as with a pipe. Closes the pipe."""
+        with suppress(OSError), pipe:
+            while not self._is_over and (data := os.read(pipe.fileno(), 1 << 16)):
                 with self._changed:
                     said.kept += data
                     self._changed.notify_all()
-                    self._changed.wait_for(lambda: len(said.kept) < MOST_KEPT)
+                    self._changed.wait_for(lambda: len(said.kept) < MOST_KEPT or self._is_over)
         with self._changed:
             said.over = True
             self._changed.notify_all()
@@ -184,6 +188,20 @@ def _started(argv: Sequence[str], *, inside: bool, reads: bool) -> "subprocess.P
         )
     except OSError as error:
         raise OrdealError(f"{argv[0]} could not be started: {error.strerror}") from error
+
+
+def _rest_of(child: "subprocess.Popen[bytes]") -> tuple[bytes, bytes]:
+    """What a program that was ended has said. One in a call that can't be ended, or whose heir has its pipes, keeps
+    nobody waiting for it: the way back may be next.
+    """
+    try:
+        return child.communicate(timeout=DIES_WITHIN_S)
+    except subprocess.TimeoutExpired as error:
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            if pipe is not None:
+                pipe.close()
+        child.poll()
+        return error.stdout or b"", error.stderr or b""
 
 
 def _kill(child: "subprocess.Popen[bytes]") -> None:

@@ -18,9 +18,9 @@ from chaos.clusters.abilities import NodeNetwork
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
-from chaos.harm.target import holds_or_off, is_off
+from chaos.harm.target import holds_or_off, inside, is_off
 from chaos.hosts import parts
-from chaos.hosts.command import Output, run
+from chaos.hosts.command import Output
 
 CHAIN = "KUBE-ORDEAL-LOSS"
 PROGRAMS = ("iptables", "ip6tables")
@@ -260,7 +260,7 @@ def _pod_ranges(cluster: Cluster) -> dict[str, tuple[str, ...]]:
 
 
 def _in(cluster: NodeNetwork, node: str, *argv: str, check: bool = True) -> Output:
-    return run(cluster.in_network_of(node, list(argv)), timeout_s=15, check=check)
+    return inside(cluster, node, argv, check=check)
 
 
 def _program(address: str) -> str:

@@ -13,7 +13,7 @@ from chaos.clusters.abilities import NodeNetwork
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
-from chaos.harm.target import holds_or_off, is_off
+from chaos.harm.target import holds_or_off, inside, is_off
 from chaos.hosts import parts
 from chaos.hosts.command import run
 
@@ -99,8 +99,7 @@ class CutOff:
 
 
 def _iptables(cluster: NodeNetwork, node: str, program: str, *rule: str, check: bool = True) -> bool:
-    argv = cluster.in_network_of(node, [program, "-w", "5", *rule])
-    return run(argv, timeout_s=15, check=check).code == 0
+    return inside(cluster, node, [program, "-w", "5", *rule], check=check).code == 0
 
 
 def _is_cut(cluster: NodeNetwork, node: str, saved: CutOffPlan) -> bool:

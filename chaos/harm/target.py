@@ -1,10 +1,13 @@
 """The node that a fault is meant for, looked at before any harm, and while it lasts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from chaos.clusters.abilities import NodePower
+from chaos.clusters.abilities import NodeNetwork, NodePower
 from chaos.clusters.base import Cluster, Node
 from chaos.errors import OrdealError
+from chaos.hosts.command import CommandError, Output, run
+
+NOT_THERE = 125  # the exit code of what leads to a node and does not get there, as docker has it
 
 
 def ready_worker(cluster: Cluster, name: str, so: str, *, or_control_plane: bool = False) -> Node:
@@ -22,6 +25,17 @@ def ready_worker(cluster: Cluster, name: str, so: str, *, or_control_plane: bool
     if node.ready != "True":
         raise OrdealError(f"node {name} is not Ready before the fault (Ready is {node.ready}), so {so}")
     return node
+
+
+def inside(cluster: NodeNetwork, node: str, argv: Sequence[str], *, check: bool) -> Output:
+    """A program in a node's network. Raises CommandError where it fails and `check` says so, and always where it could
+    not be started there: that says nothing of what was asked.
+    """
+    command = cluster.in_network_of(node, argv)
+    said = run(command, timeout_s=15, check=check)
+    if said.code == NOT_THERE:
+        raise CommandError(command, "could not be started on the node", said.err)
+    return said
 
 
 def is_off(cluster: object, node: str) -> bool:

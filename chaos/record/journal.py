@@ -114,6 +114,10 @@ class Journal:
         told = scrub(error).encode(errors="backslashreplace").decode()
         self._append({"entry": entry, "state": "failed", "error": told, "wall": time.time()})
 
+    def pending(self) -> tuple[Pending, ...]:
+        """What is not undone yet. Raises OrdealError where it is damaged."""
+        return tuple(_pending_in(self.path))
+
     def close(self) -> None:
         """Let go of the lock; a journal with nothing pending is removed."""
         if self._file.closed:

@@ -26,7 +26,7 @@ from chaos.hosts.places import journals_dir
 from chaos.record.journal import Journal
 
 NAME = "kube-ordeal"
-HARMED = "kube-ordeal/harmed"  # annotation: the nodes that are harmed now, and how, as `harmed` writes it
+HARMED = "kube-ordeal/harmed"  # annotation: the names of the nodes that are harmed now, joined by commas
 PROCESS = "kube-ordeal/process"  # annotation: boot id, process id, and its start in ticks after boot
 # Longer than any fault keeps the API server away, and than two machines' clocks differ.
 LASTS_S, RENEWED_EVERY_S = 600, 30.0

@@ -7,6 +7,7 @@ which it was done; what was recorded by then is unknown.
 import json
 import signal
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from kubernetes import client as k8s
 from kubernetes.client import ApiClient, ApiException
 from urllib3.exceptions import HTTPError
 
+from chaos.basics.signals import held_back
+from chaos.basics.untrusted import json_of
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.identity import named_in
 from chaos.clusters.way.client import CONTROL_PLANE_LABEL, FAILURES, SYSTEM, is_ready, raw_get, told
@@ -30,7 +33,9 @@ from chaos.run.deadline import TimedOutError
 from chaos.run.policy import Condition, Consent, NodeToHarm, Policy
 
 LOOK_EVERY_S = 1.0
-ANSWER_WITHIN_S, ENDS_WITHIN_S = 5.0, 10.0
+ANSWER_WITHIN_S, ENDS_WITHIN_S, ASKED_WITHIN_S = 5.0, 10.0, 20.0
+MOST_BYTES, CHUNK_BYTES = 1 << 20, 1 << 14
+UNAUTHORIZED, FORBIDDEN = 401, 403
 NOT_FOUND, EXISTS = 404, 409
 STOP = signal.SIGUSR1  # what the watch wakes the main thread with
 
@@ -84,7 +89,7 @@ class Guard:
         """`stopped` is told why, from a thread, once harm has to end: nothing more is to be begun."""
         self._connect, self._stopped = connect, stopped
         self._harmed: dict[int, frozenset[str]] = {}
-        self._why = ""
+        self._lock, self._why = threading.Lock(), ""
 
     def require(self) -> None:
         """Raise OrdealError where nothing may be harmed now."""
@@ -95,7 +100,7 @@ class Guard:
     def allowed(self) -> frozenset[str] | None:
         """As Consents says."""
         self.require()
-        with self._connect() as client:
+        with _asked(self._connect) as client:
             policy_now = _consent(client).policy
             return frozenset(
                 each.name for each in _nodes(client) if policy_now is not None and not policy_now.refuses(each)
@@ -104,28 +109,28 @@ class Guard:
     @contextmanager
     def harming(self, incident: str, fault: str, saved: object) -> Iterator[None]:
         """As Consents says."""
+        if not _is_main():
+            raise OrdealError(f"{fault} is not done: on an existing cluster harm is done from the main thread alone")
         mine = self._permitted(incident, fault, saved)
-        key = object()
-        is_first = not self._harmed
-        self._harmed[id(key)] = mine
-        self._tell()
-        over = threading.Event()
-        watch = threading.Thread(target=self._watch, args=(over,), name="guard", daemon=True)
-        before = signal.signal(STOP, self._end) if is_first and _is_main() else None
+        key, watch = object(), _Watch(self._connect, self._stop)
+        before = signal.signal(STOP, self._end)
         try:
-            if is_first:
-                watch.start()
+            self._harmed[id(key)] = mine
+            self._tell()
+            watch.start()
             yield
         finally:
-            over.set()
-            del self._harmed[id(key)]
-            self._tell()
-            if before is not None:
-                watch.join(ANSWER_WITHIN_S)
+            try:
+                with held_back():
+                    watch.end()
+                    self._harmed.pop(id(key), None)
+                    self._tell()
+                    self._why = self._why if self._harmed else ""
+            finally:
                 signal.signal(STOP, before)
 
     def _permitted(self, incident: str, fault: str, saved: object) -> frozenset[str]:
-        with self._connect() as client:
+        with _asked(self._connect) as client:
             consent = _consent(client)
             nodes = {each.name: each for each in _nodes(client)}
             named = named_in(saved, set(nodes))
@@ -138,7 +143,7 @@ class Guard:
                 of=len(nodes),
                 at=datetime.now(UTC),
             )
-            ends = consent.stops(datetime.now(UTC)) or _broken(client, consent.policy)
+        ends = consent.stops(datetime.now(UTC)) or _broken(self._connect, consent.policy)
         if ends:
             raise OrdealError(f"{fault} is not done: {ends}")
         if why:
@@ -151,34 +156,77 @@ class Guard:
         with suppress(*FAILURES), self._connect() as client:
             k8s.CoordinationV1Api(client).patch_namespaced_lease(LEASE, SYSTEM, body, _request_timeout=ANSWER_WITHIN_S)
 
-    def _watch(self, over: threading.Event) -> None:
-        """Where the API server does not answer, it may be what the harm took away: that alone ends nothing."""
-        while not over.wait(LOOK_EVERY_S):
-            try:
-                with self._connect() as client:
-                    consent = _consent(client)
-                    why = consent.stops(datetime.now(UTC)) or _broken(client, consent.policy)
-            except (ApiException, HTTPError):
-                continue
-            except OrdealError as error:
-                why = str(error)
-            if why and not over.is_set():
-                self._why = why
-                self._stopped(why)
-                signal.pthread_kill(threading.main_thread().ident or 0, STOP)
+    def _stop(self, why: str) -> None:
+        with self._lock:
+            if self._why:  # of harm in harm each one looks, and one stop is enough
                 return
+            self._why = why
+        self._stopped(why)
+        signal.pthread_kill(threading.main_thread().ident or 0, STOP)
 
     def _end(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  (a handler is called with both)
         raise StoppedError(f"stopped: {self._why}")
 
 
+class _Watch:
+    """Looks at the owner's word and at the owner's conditions, each in a thread of its own, and stops once.
+
+    Where the API server does not answer, it may be what the harm took away: that alone ends nothing, and conditions
+    that need no API server are asked all the same.
+    """
+
+    def __init__(self, connect: Callable[[], ApiClient], stop: Callable[[str], None]) -> None:
+        self._connect, self._stop = connect, stop
+        self._over, self._lock = threading.Event(), threading.Lock()
+        self._policy: Policy | None = None
+        self._asked_at = time.monotonic()
+
+    def start(self) -> None:
+        for target in (self._look, self._ask):
+            threading.Thread(target=target, name=f"guard{target.__name__}", daemon=True).start()
+
+    def end(self) -> None:
+        """Nothing is stopped from now on."""
+        with self._lock:
+            self._over.set()
+
+    def _look(self) -> None:
+        while not self._over.wait(LOOK_EVERY_S):
+            why = self._seen()
+            late_s = time.monotonic() - self._asked_at
+            if not why and self._policy is not None and self._policy.stop and late_s > ASKED_WITHIN_S:
+                why = f"the guard's conditions were not answered for {late_s:.0f} s"
+            self._stop_if(why)
+
+    def _seen(self) -> str:
+        try:
+            with self._connect() as client:
+                consent = _consent(client)
+        except HTTPError:
+            return ""
+        except ApiException as error:
+            return f"the guard can't be read: {told(error)}" if error.status in {UNAUTHORIZED, FORBIDDEN} else ""
+        except Exception as error:  # noqa: BLE001  (whatever it is: a guard that nobody understands allows nothing)
+            return str(error) or repr(error)
+        self._policy = consent.policy
+        return consent.stops(datetime.now(UTC))
+
+    def _ask(self) -> None:
+        while not self._over.wait(LOOK_EVERY_S):
+            self._stop_if(_broken(self._connect, self._policy))
+            self._asked_at = time.monotonic()
+
+    def _stop_if(self, why: str) -> None:
+        with self._lock:
+            if why and not self._over.is_set():
+                self._over.set()
+                self._stop(why)
+
+
 def read(connect: Callable[[], ApiClient]) -> Consent:
     """What the owner says now. Raises OrdealError where that can't be read."""
-    with connect() as client:
-        try:
-            return _consent(client)
-        except (ApiException, HTTPError) as error:
-            raise OrdealError(f"the cluster's guard can't be read: {told(error)}") from error
+    with _asked(connect) as client:
+        return _consent(client)
 
 
 def write(connect: Callable[[], ApiClient], wanted: Policy, *, replace: bool) -> None:
@@ -188,6 +236,8 @@ def write(connect: Callable[[], ApiClient], wanted: Policy, *, replace: bool) ->
         core = k8s.CoreV1Api(client)
         try:
             core.create_namespaced_config_map(SYSTEM, body)
+        except HTTPError as error:
+            raise OrdealError(f"the guard can't be written: {told(error)}") from error
         except ApiException as error:
             if error.status != EXISTS:
                 raise OrdealError(f"the guard can't be written: {told(error)}") from error
@@ -196,7 +246,9 @@ def write(connect: Callable[[], ApiClient], wanted: Policy, *, replace: bool) ->
                     f"the cluster has a guard already: `kubectl --namespace {SYSTEM} edit configmap {policy.NAME}`, or "
                     f"give --replace"
                 ) from error
-            core.replace_namespaced_config_map(policy.NAME, SYSTEM, body)
+            with _asked(connect) as again:
+                body["data"][policy.HALT] = "true" if _consent(again).halted else "false"  # a halt outlives it
+                k8s.CoreV1Api(again).replace_namespaced_config_map(policy.NAME, SYSTEM, body)
 
 
 def halt(connect: Callable[[], ApiClient], *, on: bool) -> None:
@@ -240,15 +292,28 @@ def _harmed(connect: Callable[[], ApiClient]) -> frozenset[str] | None:
     return frozenset(filter(None, (lease.metadata.annotations or {}).get(HARMED, "").split(",")))
 
 
+@contextmanager
+def _asked(connect: Callable[[], ApiClient]) -> Iterator[ApiClient]:
+    """A client; what a request comes to is an OrdealError."""
+    with connect() as client:
+        try:
+            yield client
+        except (ApiException, HTTPError) as error:
+            raise OrdealError(f"the cluster's guard can't be read: {told(error)}") from error
+
+
 def _consent(client: ApiClient) -> Consent:
     """Raises ApiException, HTTPError; OrdealError for a guard that can't be read."""
     try:
-        found = json.loads(raw_get(client, f"/api/v1/namespaces/{SYSTEM}/configmaps/{policy.NAME}", ANSWER_WITHIN_S))
+        found = json_of(raw_get(client, f"/api/v1/namespaces/{SYSTEM}/configmaps/{policy.NAME}", ANSWER_WITHIN_S))
+        data = found.get("data") or {}
     except ApiException as error:
         if error.status == NOT_FOUND:
             return Consent(None)
         raise
-    return policy.consent_of(found.get("data") or {})
+    except (ValueError, AttributeError) as error:
+        raise OrdealError(f"the guard can't be read: what answers is no API server ({error})") from error
+    return policy.consent_of(data)
 
 
 def _nodes(client: ApiClient) -> list[NodeToHarm]:
@@ -269,12 +334,17 @@ def _namespaces(saved: object) -> frozenset[str]:
     return frozenset()
 
 
-def _broken(client: ApiClient, wanted: Policy | None) -> str:
-    """Which of the owner's conditions ends all harm now, and how; "" where none does. One that can't be asked does."""
+def _broken(connect: Callable[[], ApiClient], wanted: Policy | None) -> str:
+    """Which of the owner's conditions ends all harm now, and how; "" where none does. One that can't be asked does, but
+    for what only an API server knows while that does not answer.
+    """
     for each in wanted.stop if wanted is not None else ():
         try:
-            why = _ends(client, each)
-        except (*FAILURES, OSError, ValueError, KeyError, TypeError) as error:
+            with connect() as client:
+                why = _ends(client, each)
+        except HTTPError as error:
+            why = "" if isinstance(each, policy.PodsReady) else f"it can't be asked: {told(error)}"
+        except Exception as error:  # noqa: BLE001  (as it says above)
             why = f"it can't be asked: {told(error)}"
         if why:
             return f"the guard's condition {_named(each)} ends all harm: {why}"
@@ -284,21 +354,32 @@ def _broken(client: ApiClient, wanted: Policy | None) -> str:
 def _ends(client: ApiClient, condition: Condition) -> str:
     match condition:
         case policy.Url():
-            status = _fetched(condition.url).status
+            status, _ = _fetched(condition.url)
             return "" if 200 <= status < 300 else f"HTTP {status}"
         case policy.Query():
             url = f"{condition.url.rstrip('/')}/api/v1/query?{urlencode({'query': condition.query})}"
-            found = json.loads(_fetched(url).data)["data"]["result"]
+            found = json_of(_fetched(url)[1])["data"]["result"]
             return f"it finds {json.dumps(found)[:200]}" if found else ""
         case policy.PodsReady():
-            pods: list[Any] = k8s.CoreV1Api(client).list_namespaced_pod(condition.namespace).items
+            core = k8s.CoreV1Api(client)
+            core.read_namespace(condition.namespace)  # of one that is not there no pod is not Ready
+            pods: list[Any] = core.list_namespaced_pod(condition.namespace).items
             not_ready = [p.metadata.name for p in pods if p.status.phase != "Succeeded" and not is_ready(p.status)]
             return f"not Ready: {', '.join(not_ready[:5])}" if not_ready else ""
 
 
-def _fetched(url: str) -> urllib3.BaseHTTPResponse:
+def _fetched(url: str) -> tuple[int, bytes]:
+    """Status and body. Raises HTTPError, also where it is long, or takes long."""
+    until = time.monotonic() + ANSWER_WITHIN_S
     with urllib3.PoolManager(retries=False, timeout=ANSWER_WITHIN_S) as pool:
-        return pool.request("GET", url)
+        answer = pool.request("GET", url, preload_content=False)
+        body = b""
+        for piece in answer.stream(CHUNK_BYTES):
+            body += piece
+            if len(body) > MOST_BYTES or time.monotonic() > until:
+                answer.close()
+                raise HTTPError(f"more than {MOST_BYTES} bytes, or than {ANSWER_WITHIN_S:g} s")
+        return answer.status, body
 
 
 def _named(condition: Condition) -> str:

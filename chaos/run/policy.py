@@ -20,7 +20,7 @@ NAME, POLICY, HALT = "kube-ordeal-guard", "guard", "halt"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WINDOW = re.compile(r"(?P<from>\w{3})(?:-(?P<to>\w{3}))? (?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d)(?: (?P<zone>\S+))?")
 _PERCENT = re.compile(r"(\d{1,3})%")
-_TERM = re.compile(r"(?P<key>[^=!]+?)\s*(?P<how>=|==|!=)\s*(?P<value>[^=!]*)")
+_TERM = re.compile(r"(?P<key>[\w./-]+)\s*(?P<how>==|=|!=)\s*(?P<value>[\w.-]*)")
 
 
 class Url(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="url", tag_field="kind"):
@@ -117,9 +117,12 @@ class Consent:
         )
         if whys:
             return whys[0]
-        together, most = {*harmed, *(each.name for each in nodes)}, _most(self.policy.most_nodes, of)
+        if not nodes and not namespaces and not self.policy.control_plane:
+            return f"{fault} names no node and no namespace: it is the control plane's, which the guard does not allow"
+        together, most = sorted({*harmed, *(each.name for each in nodes)}), _most(self.policy.most_nodes, of)
         if nodes and len(together) > most:
-            return f"the guard allows {most} nodes at once, and {', '.join(sorted(together))} would be {len(together)}"
+            them = "1 node" if most == 1 else f"{most} nodes"
+            return f"the guard allows {them} at once, and {', '.join(together)} would be {len(together)}"
         return ""
 
     def stops(self, at: datetime) -> str:
@@ -171,6 +174,8 @@ def _any(patterns: Collection[str], name: str) -> bool:
 def _terms(selector: str) -> list[tuple[str, str, str]]:
     """Key, operator and value of each; an operator of "" asks only whether the label is there."""
     found = []
+    if selector and not selector.replace(",", "").strip():
+        raise OrdealError(f"the guard's selector {selector!r} names nothing; an empty one is every node")
     for each in filter(None, (term.strip() for term in selector.split(","))):
         parts = _TERM.fullmatch(each)
         if parts is None and not re.fullmatch(r"[\w./-]+", each):
@@ -223,7 +228,7 @@ def _window(text: str) -> _Window:
         last = DAYS.index((parts["to"] or parts["from"]).lower())
         begin, end = (time.fromisoformat(parts[each]) for each in ("begin", "end"))
         zone = ZoneInfo(parts["zone"] or "UTC")
-    except (ValueError, ZoneInfoNotFoundError) as error:
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
         raise OrdealError(
             f"the guard's window {text!r} can't be read ({error}): write it as mon-fri 09:00-17:00 Europe/Berlin"
         ) from error

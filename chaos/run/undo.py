@@ -6,10 +6,10 @@ leftovers are nothing that this one was started for.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chaos.clusters.agent.cluster import AgentCluster
+from chaos.clusters.agent.cluster import take_off
 from chaos.clusters.base import EXISTING, KIND, Cluster
 from chaos.clusters.identity import named_in, require_same
 from chaos.clusters.kind import docker
@@ -123,7 +123,8 @@ def _undo(one: Pending, allowed: Permission, *, with_its_cluster: bool) -> bool:
     else:
         _check_engine(one)
         there = pool.exists(one.cluster)
-    cluster = pool.attach(one.cluster) if there else None
+    ref = replace(one.cluster, agent="") if one.kind == AGENT else one.cluster  # none is put there to be taken away
+    cluster = pool.attach(ref) if there else None
     if cluster is not None:
         _check_cluster(one, cluster, allowed)
         if one.kind not in {WORKLOAD, CLUSTER, CLAIM, AGENT}:
@@ -135,13 +136,20 @@ def _undo(one: Pending, allowed: Permission, *, with_its_cluster: bool) -> bool:
             (cluster or pool.attach(one.cluster)).delete()
         elif one.kind == CLAIM and cluster is not None:
             give_back(cluster.api, str(one.saved["holder"]))
-        elif one.kind == AGENT:
-            if isinstance(cluster, AgentCluster):
-                cluster.take_agents_away()
+        elif one.kind == AGENT and cluster is not None:
+            _refuse_while_needed(one)
+            take_off(cluster, Path(one.cluster.agent))
         elif cluster is not None:
             remove_namespace(cluster, str(one.saved["namespace"]))
         journal.undone(one.entry)
     return True
+
+
+def _refuse_while_needed(one: Pending) -> None:
+    """Agents stay where they are the way back. Raises OrdealError."""
+    needs = [each for each in pending(journals_dir()) if each.cluster.agent == one.cluster.agent and each.kind != AGENT]
+    if needs:
+        raise OrdealError(f"they are the way back of {', '.join(_named(each) for each in needs)}")
 
 
 def _check_engine(one: Pending) -> None:

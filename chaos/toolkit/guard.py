@@ -21,8 +21,9 @@ from typing import Any
 from chaos.basics.scrub import scrubbed
 from chaos.basics.visible import visible
 from chaos.judge.base import Verdict
+from chaos.toolkit.log import say
 from chaos.toolkit.reported import reported
-from chaos.toolkit.session import SESSION, say
+from chaos.toolkit.session import SESSION
 
 __all__ = ["after_activity_control", "after_experiment_control"]
 

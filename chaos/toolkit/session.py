@@ -7,8 +7,6 @@ process is in it: that is in the journal on disk, and the next start undoes it f
 """
 
 import atexit
-import logging
-import os
 import signal
 import threading
 import uuid
@@ -16,14 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, ParamSpec, TypeVar
 
-from chaos.basics.files import PRIVATE
-from chaos.basics.scrub import scrub
-from chaos.basics.visible import line, lines
 from chaos.clusters.base import EXISTING, Cluster, Node
 from chaos.clusters.shape import Shape
 from chaos.clusters.way import kubeconfig_files
@@ -41,6 +36,7 @@ from chaos.run.lab import Lab
 from chaos.run.stage import Workload
 from chaos.run.verdict import outcome_of
 from chaos.session.run import Concluded, Run, claim, settle, wish_of
+from chaos.toolkit.log import close_log, logger, say
 from chaos.toolkit.settings import OWN, Configuration, Settings, settings
 from chaos.workloads.web import Deployed
 
@@ -49,33 +45,6 @@ R = TypeVar("R")
 
 HARDENED = "hardened"
 HOW_TO_UNDO = "say `undo: true` in the configuration"
-logger = logging.getLogger("chaostoolkit")  # so that our lines stand among Chaos Toolkit's own
-
-
-def say(told: str) -> None:
-    """A line among them, whatever is in it."""
-    logger.info("%s", line(told))
-
-
-def shown(record: logging.LogRecord) -> bool:
-    """A filter for Chaos Toolkit's log: what clusters and programs said is visible in it, without secrets.
-
-    Chaos Toolkit itself writes there what activities raise, with tracebacks.
-    """
-    record.msg, record.args = lines(scrub(record.getMessage())), ()
-    if record.exc_info and not record.exc_text:
-        record.exc_text = lines(scrub(logging.Formatter().formatException(record.exc_info)))
-    return True
-
-
-logger.addFilter(shown)
-
-
-def close_log() -> None:
-    """Let only their owner read the files of that log: Chaos Toolkit made them before anything of ours was there."""
-    for handler in logger.handlers:
-        if isinstance(handler, logging.FileHandler) and handler.stream is not None:
-            os.fchmod(handler.stream.fileno(), PRIVATE)
 
 
 class _Open:
@@ -87,7 +56,8 @@ class _Open:
         with ExitStack() as claims:
             settle(asked.options, run, say, HOW_TO_UNDO)
             claims.enter_context(claim(asked.options, run, self._note_loss))
-            self.run = Run(asked.options, run, say, how_to_undo=HOW_TO_UNDO, facts={"by": "chaos run"})
+            how = {"how_to_undo": HOW_TO_UNDO}
+            self.run = Run(asked.options, run, say, **how, stopped=self._note_stop, facts={"by": "chaos run"})
             self.run.require_consent()
             self.run.require_room({asked.options.cluster}, 1, say)
             close_log()
@@ -112,6 +82,9 @@ class _Open:
         profile = self.run.profile.name
         self.run.results.begin(self.test, incident.id, cluster=this.cluster, profile=profile, control=control)
         return self.run.lab(story, this, incident.id, is_suite=False)
+
+    def _note_stop(self, why: str) -> None:
+        self.lost = f"stopped: {why}"
 
     def _note_loss(self, to: str) -> None:
         self.lost = f"the cluster was claimed by {to} in the middle"
@@ -306,7 +279,8 @@ class Session:
         stack = ExitStack()  # kept before it is entered: whatever interrupts this, what was done is found again
         opened.faults.setdefault(fault.kind, []).append(stack)
         # Without a recording the experiment measures by its own means; our invariants would find nothing to judge.
-        unrecorded = inject(fault, cluster, opened.run.journal, History(), watched=False)
+        consent = partial(opened.run.means.consents.harming, opened.asked.incident.id)
+        unrecorded = inject(fault, cluster, opened.run.journal, History(), watched=False, consent=consent)
         try:
             return stack.enter_context(unrecorded if opened.recording is None else self.lab.inject(fault))
         except Exception:
@@ -387,7 +361,7 @@ class Session:
         try:
             step()
         except Exception as error:  # noqa: BLE001  (the other steps must be tried too; the problem is in the outcome)
-            logger.error("%s", error)  # noqa: TRY400  (a sentence, no traceback)
+            logger.error("%s", error)
             self.note(str(error))
 
 

@@ -3,7 +3,7 @@
 import signal
 import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -23,8 +23,11 @@ class Folder(msgspec.Struct, frozen=True):
 
 
 class InFolder:
-    """The harm N is there as long as the file "undone" in its folder has no line N. A file "broken" there keeps it
-    from being undone, and says why; a file "unseen" keeps that from being seen.
+    """The harm N is there as long as the file "undone" in its folder has no line N.
+
+    Other files there stand in its way. "broken": it is not undone, for the reason that the file holds; "unseen": that
+    it is undone is not seen; "slow", a pipe: it is undone when the pipe's writer has ended; "api": the last of it is
+    for the API server to undo.
     """
 
     kind: ClassVar[str] = "made-up-in-folder"
@@ -44,12 +47,16 @@ class InFolder:
         return None
 
     @staticmethod
-    def undo(_: object, saved: Folder) -> None:
+    def undo(cluster: Any, saved: Folder) -> None:
         folder = Path(saved.folder)
         if (folder / "broken").exists():
             raise OSError((folder / "broken").read_text())
         with (folder / "undone").open("a") as file:
             file.write(f"{saved.number}\n")
+        if (folder / "slow").exists():
+            (folder / "slow").read_bytes()
+        if (folder / "api").exists():
+            cluster.api()
 
     @staticmethod
     def undone(_: object, saved: Folder) -> bool:
@@ -69,7 +76,7 @@ def harm(folder: Path, number: int, within_s: float = WITHIN_S) -> protocol.Arm:
 
 if __name__ == "__main__":
     fault(InFolder)
-    armory = Armory("w1", lambda _: None)
+    armory = Armory("w1", Path(sys.argv[1]), lambda _: None)
     for each in (1, 2):
         print(armory.arm(harm(Path(sys.argv[1]), each)), flush=True)
     signal.pause()

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from chaos.agent.armed import Armory
 from chaos.agent.home import Home
-from chaos.agent.programs import Programs
+from chaos.agent.programs import StartedPrograms
 from chaos.agent.server import Agent, _Server
 from chaos.clusters.agent import keys
 from chaos.clusters.agent.channel import Address, Channel, Known, write_down
@@ -47,7 +47,7 @@ class Serving:
         self._own, self._certificate = key_of(folder, "agent")
         self._run_certificate = certificate
         self._channels = list[Channel]()
-        self.armory = Armory(NODE, lambda _: None)
+        self.armory = Armory(NODE, folder, lambda _: None)
         self.agent = self._new_agent()
         self._listen(0)
         write_down(self.folder, Known("image", {NODE: self.address}))
@@ -103,7 +103,7 @@ class Serving:
 
     def _new_agent(self) -> Agent:
         home = Home(RUN, NODE, self._host, 0, self._run_certificate)
-        return Agent(home, self.armory, Programs(), time.monotonic(), threading.Event())
+        return Agent(home, self.armory, StartedPrograms(), time.monotonic(), threading.Event())
 
     def _listen(self, port: int) -> None:
         home = self.agent.home

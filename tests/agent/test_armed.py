@@ -1,21 +1,25 @@
 """What a node takes back by itself: what nobody renews, also after a restart, a reboot and a kill; and nothing else."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chaos.agent import armed
 from chaos.agent.armed import Armory, boot_id
+from chaos.agent.here import ThisNode
 from chaos.basics.waiting import eventually
 from chaos.clusters.agent import protocol
 from chaos.errors import OrdealError
 from chaos.harm import base
 from chaos.hosts.places import journals_dir
-from chaos.record.journal import Pending
+from chaos.record.journal import Journal, Pending, Saved
 from chaos.record.journal import _pending_in as pending_in
 from tests.agent.made_up import LONG_S, WITHIN_S, InFolder, harm, undone_in
 
@@ -53,14 +57,22 @@ def reported() -> list[str]:
 
 
 @pytest.fixture
-def starts(folder: Path, clock: Clock, reported: list[str]) -> Iterator[Callable[[], Armory]]:
+def memory(tmp_path: Path) -> Path:
+    """What a reboot empties."""
+    made = tmp_path / "memory"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def starts(folder: Path, memory: Path, clock: Clock, reported: list[str]) -> Iterator[Callable[[], Armory]]:
     """Start an agent's armory, after the one before it has ended."""
     made = list[Armory]()
 
     def start() -> Armory:
         if made:
             made.pop().close()
-        made.append(Armory("w1", reported.append))
+        made.append(Armory("w1", memory, reported.append))
         return made[-1]
 
     yield start
@@ -73,9 +85,19 @@ def node(starts: Callable[[], Armory]) -> Armory:
     return starts()
 
 
-def left() -> list[Pending]:
+def pending_now() -> list[Pending]:
     path = journals_dir() / armed.JOURNAL
     return pending_in(path) if path.exists() else []
+
+
+def left() -> list[Any]:
+    """The numbers of the harms that are in the journal."""
+    plans: list[Any] = [each.saved["plan"] for each in pending_now()]
+    return [each["number"] for each in plans]
+
+
+def errors() -> list[str]:
+    return [each.last_error for each in pending_now()]
 
 
 def wait_until_lapsed(node: Armory, *entries: int) -> None:
@@ -90,11 +112,11 @@ def wait_until_told(node: Armory, why: str) -> None:
 
 
 def test_what_nobody_renews_is_undone(node: Armory, folder: Path, clock: Clock, reported: list[str]) -> None:
-    assert node.arm(harm(folder, 7)) == 1
-    assert node.armed() == (protocol.Armed(1, InFolder.kind, WITHIN_S),)
-    assert [(each.kind, each.entry) for each in left()] == [(InFolder.kind, 1)], "on disk before it is done"
+    number = node.arm(harm(folder, 7))
+    assert node.armed() == (protocol.ArmedEntry(number, InFolder.kind, WITHIN_S),)
+    assert left() == [7], "on disk before it is done"
     clock.now += WITHIN_S
-    wait_until_lapsed(node, 1)
+    wait_until_lapsed(node, number)
     assert undone_in(folder) == [7]
     assert node.armed() == ()
     eventually(lambda: not left(), within_s=LONG_S, what="the journal to say so")
@@ -105,18 +127,18 @@ def test_what_is_renewed_stays_and_what_is_not_named_lapses(node: Armory, folder
     """The newest would be undone first."""
     forgotten, renewed = node.arm(harm(folder, 1)), node.arm(harm(folder, 2))
     clock.now += WITHIN_S - 1
-    node.renew(protocol.Renew(WITHIN_S, (renewed, 99)))
+    assert node.renew(protocol.Renew(WITHIN_S, (renewed, 99))) == (99,)
     clock.now += 1
     wait_until_lapsed(node, forgotten)
-    assert node.armed() == (protocol.Armed(renewed, InFolder.kind, WITHIN_S - 1),)
+    assert node.armed() == (protocol.ArmedEntry(renewed, InFolder.kind, WITHIN_S - 1),)
     assert undone_in(folder) == [1]
+    assert node.renew(protocol.Renew(WITHIN_S, (forgotten, renewed))) == (forgotten,)
 
 
 def test_the_newest_is_undone_first(node: Armory, folder: Path, clock: Clock) -> None:
-    for number in range(4):
-        node.arm(harm(folder, number, WITHIN_S - number))
+    numbers = [node.arm(harm(folder, number, WITHIN_S - number)) for number in range(4)]
     clock.now += WITHIN_S
-    wait_until_lapsed(node, 4, 3, 2, 1)
+    wait_until_lapsed(node, *reversed(numbers))
     assert undone_in(folder) == [3, 2, 1, 0]
 
 
@@ -125,7 +147,7 @@ def test_what_is_disarmed_is_never_undone(node: Armory, folder: Path, clock: Clo
     node.disarm(early)
     node.disarm(early)
     assert [each.entry for each in node.armed()] == [late]
-    assert [each.entry for each in left()] == [late]
+    assert left() == [1]
     clock.now += WITHIN_S
     wait_until_lapsed(node, late)
     assert undone_in(folder) == [1]
@@ -133,7 +155,7 @@ def test_what_is_disarmed_is_never_undone(node: Armory, folder: Path, clock: Clo
 
 def test_a_number_that_is_not_armed_is_no_error(node: Armory) -> None:
     node.disarm(7)
-    node.renew(protocol.Renew(WITHIN_S, (7,)))
+    assert node.renew(protocol.Renew(WITHIN_S, (7,))) == (7,)
     assert (node.armed(), node.lapsed(), left()) == ((), (), [])
 
 
@@ -144,13 +166,13 @@ def test_an_undo_that_fails_is_told_and_tried_again(
     node: Armory, folder: Path, clock: Clock, reported: list[str]
 ) -> None:
     (folder / "broken").write_text("no such device")
-    node.arm(harm(folder, 1))
+    number = node.arm(harm(folder, 1))
     clock.now += WITHIN_S + 2
     wait_until_told(node, "no such device")
-    assert node.armed() == (protocol.Armed(1, InFolder.kind, -2.0, "no such device"),)
-    eventually(lambda: [e.last_error for e in left()] == ["no such device"], within_s=LONG_S, what="the journal")
+    assert node.armed() == (protocol.ArmedEntry(number, InFolder.kind, -2.0, "no such device"),)
+    eventually(lambda: errors() == ["no such device"], within_s=LONG_S, what="the journal")
     (folder / "broken").unlink()
-    wait_until_lapsed(node, 1)
+    wait_until_lapsed(node, number)
     assert undone_in(folder) == [1]
     assert reported == [
         f"{InFolder.kind} is not undone by the node itself yet: no such device",
@@ -160,26 +182,50 @@ def test_an_undo_that_fails_is_told_and_tried_again(
 
 def test_the_reason_of_the_last_try_is_told(node: Armory, folder: Path, clock: Clock) -> None:
     (folder / "broken").write_text("no such device")
-    node.arm(harm(folder, 1))
+    number = node.arm(harm(folder, 1))
     clock.now += WITHIN_S
     wait_until_told(node, "no such device")
     (folder / "unseen").touch()
     (folder / "broken").unlink()
     wait_until_told(node, "it is not undone yet")
     (folder / "unseen").unlink()
-    wait_until_lapsed(node, 1)
+    wait_until_lapsed(node, number)
 
 
 def test_one_that_cannot_be_undone_keeps_no_other_from_it(node: Armory, folder: Path, clock: Clock) -> None:
     other = folder / "other"
     other.mkdir()
     (folder / "broken").write_text("no such device")
-    node.arm(harm(other, 1))
-    node.arm(harm(folder, 2))
+    good, broken = node.arm(harm(other, 1)), node.arm(harm(folder, 2))
     clock.now += WITHIN_S
-    wait_until_lapsed(node, 1)
+    wait_until_lapsed(node, good)
     assert undone_in(other) == [1]
-    assert [each.entry for each in node.armed()] == [2]
+    assert [each.entry for each in node.armed()] == [broken]
+
+
+def test_what_only_the_api_server_could_undo_is_left_to_the_run(node: Armory, folder: Path, clock: Clock) -> None:
+    (folder / "api").touch()
+    number = node.arm(harm(folder, 1))
+    clock.now += WITHIN_S
+    wait_until_lapsed(node, number)
+    assert undone_in(folder) == [1]
+
+
+def test_what_is_being_undone_is_waited_for(node: Armory, folder: Path, clock: Clock) -> None:
+    """What comes next, the end of the harm or new harm of its kind, may be at the same place."""
+    os.mkfifo(folder / "slow")
+    first = node.arm(harm(folder, 1))
+    clock.now += WITHIN_S
+    with ThreadPoolExecutor(2) as waits:
+        with (folder / "slow").open("wb"):  # when it is open, the undo has begun
+            assert node.renew(protocol.Renew(WITHIN_S, (first,))) == (first,)
+            disarmed, second = waits.submit(node.disarm, first), waits.submit(node.arm, harm(folder, 2))
+            assert not disarmed.done()
+            assert not second.done()
+        disarmed.result()
+        number = second.result()
+        assert [each.entry for each in node.armed()] == [number]
+    assert node.lapsed() == (first,)
 
 
 def test_what_is_being_undone_can_not_be_renewed(node: Armory, folder: Path, clock: Clock) -> None:
@@ -188,7 +234,7 @@ def test_what_is_being_undone_can_not_be_renewed(node: Armory, folder: Path, clo
     number = node.arm(harm(folder, 1))
     clock.now += WITHIN_S
     wait_until_told(node, "no such device")
-    node.renew(protocol.Renew(WITHIN_S, (number,)))
+    assert node.renew(protocol.Renew(WITHIN_S, (number,))) == (number,)
     assert node.armed()[0].left_s == 0
     (folder / "broken").unlink()
     wait_until_lapsed(node, number)
@@ -197,19 +243,37 @@ def test_what_is_being_undone_can_not_be_renewed(node: Armory, folder: Path, clo
 # --- an agent that comes after another one
 
 
-def test_after_a_restart_a_run_has_time_to_renew(starts: Callable[[], Armory], folder: Path, clock: Clock) -> None:
-    for number in (1, 2):
-        starts().arm(harm(folder, number))
+def by_harm(node: Armory) -> dict[int, protocol.ArmedEntry]:
+    """What is armed, the oldest first, by when it was."""
+    return dict(enumerate(node.armed(), start=1))
+
+
+def test_after_a_restart_the_deadline_is_what_it_was(starts: Callable[[], Armory], folder: Path, clock: Clock) -> None:
     node = starts()
-    assert [(each.entry, each.left_s) for each in sorted(node.armed(), key=lambda one: one.entry)] == [
-        (1, armed.AFTER_START_S),
-        (2, armed.AFTER_START_S),
-    ]
-    node.renew(protocol.Renew(WITHIN_S, (2,)))
-    clock.now += armed.AFTER_START_S
-    wait_until_lapsed(node, 1)
-    assert node.armed() == (protocol.Armed(2, InFolder.kind, WITHIN_S - armed.AFTER_START_S),)
+    for number in (1, 2):
+        node.arm(harm(folder, number, WITHIN_S * number))
+    clock.now += WITHIN_S - 1
+    node = starts()
+    found = by_harm(node)
+    assert [each.left_s for each in found.values()] == [1.0, WITHIN_S + 1]
+    clock.now += 1
+    wait_until_lapsed(node, found[1].entry)
     assert undone_in(folder) == [1]
+    assert [each.entry for each in node.armed()] == [found[2].entry]
+
+
+def test_after_a_restart_what_was_renewed_has_the_time_that_it_was_given(
+    starts: Callable[[], Armory], folder: Path, clock: Clock
+) -> None:
+    node = starts()
+    number = node.arm(harm(folder, 1))
+    for _ in range(10):
+        clock.now += WITHIN_S - 1
+        assert node.renew(protocol.Renew(WITHIN_S, (number,))) == ()
+    clock.now += 1
+    node = starts()
+    assert [each.left_s for each in node.armed()] == [WITHIN_S - 1]
+    assert undone_in(folder) == []
 
 
 def test_after_a_reboot_all_is_undone_at_once(
@@ -217,12 +281,12 @@ def test_after_a_reboot_all_is_undone_at_once(
 ) -> None:
     assert boot_id()
     node = starts()
-    for number in (1, 2):
-        node.arm(harm(folder, number))
+    numbers = [node.arm(harm(folder, number)) for number in (1, 2)]
+    node.renew(protocol.Renew(WITHIN_S, tuple(numbers)))
     monkeypatch.setattr(armed, "boot_id", lambda: "another one")
     node = starts()
-    wait_until_lapsed(node, 2, 1)
-    assert undone_in(folder) == [2, 1]
+    eventually(lambda: undone_in(folder) == [2, 1] and not node.armed(), within_s=LONG_S, what="both to be undone")
+    assert len(node.lapsed()) == 2
 
 
 def test_what_was_disarmed_or_undone_is_not_taken_up(
@@ -230,12 +294,23 @@ def test_what_was_disarmed_or_undone_is_not_taken_up(
 ) -> None:
     node = starts()
     node.disarm(node.arm(harm(folder, 1)))
-    node.arm(harm(folder, 2))
+    number = node.arm(harm(folder, 2))
     clock.now += WITHIN_S
-    wait_until_lapsed(node, 2)
+    wait_until_lapsed(node, number)
     monkeypatch.setattr(armed, "boot_id", lambda: "another one")
     node = starts()
     assert (node.armed(), node.lapsed(), undone_in(folder)) == ((), (), [2])
+
+
+def test_a_number_is_never_another_ones(starts: Callable[[], Armory], folder: Path) -> None:
+    """A run that is told nothing of a start disarms by the number that it was given before."""
+    node = starts()
+    was = node.arm(harm(folder, 1))
+    node.disarm(was)
+    node = starts()
+    node.arm(harm(folder, 2))
+    node.disarm(was)
+    assert (len(node.armed()), left()) == (1, [2])
 
 
 def test_what_is_left_when_it_ends_stays_armed_with_the_last_error(
@@ -245,9 +320,8 @@ def test_what_is_left_when_it_ends_stays_armed_with_the_last_error(
     node = starts()
     node.arm(harm(folder, 1))
     clock.now += WITHIN_S
-    eventually(lambda: [e.last_error for e in left()] == ["no such device"], within_s=LONG_S, what="the journal")
-    node = starts()
-    assert node.armed() == (protocol.Armed(1, InFolder.kind, armed.AFTER_START_S, "no such device"),)
+    eventually(lambda: errors() == ["no such device"], within_s=LONG_S, what="the journal")
+    assert [each.error for each in starts().armed()] == ["no such device"]
 
 
 def test_an_entry_that_was_cut_off_was_never_done(starts: Callable[[], Armory], folder: Path) -> None:
@@ -259,23 +333,44 @@ def test_an_entry_that_was_cut_off_was_never_done(starts: Callable[[], Armory], 
     path = journals_dir() / armed.JOURNAL
     path.write_bytes(path.read_bytes()[:-10])
     node = starts()
-    assert [each.entry for each in node.armed()] == [1]
-    assert node.arm(harm(folder, 3)) == 2
-    assert [each.saved["plan"]["number"] for each in left()] == [1, 3]  # type: ignore[index,call-overload]
+    assert (len(node.armed()), left()) == (1, [1])
+    node.arm(harm(folder, 3))
+    assert left() == [1, 3]
+    assert len(starts().armed()) == 2
 
 
-def test_what_a_killed_agent_had_armed_is_taken_up(
-    folder: Path, starts: Callable[[], Armory], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_killed_agent_had_armed_is_taken_up(folder: Path, starts: Callable[[], Armory], clock: Clock) -> None:
     argv = [sys.executable, "-m", "tests.agent.made_up", str(folder)]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        assert [child.stdout.readline() for _ in range(2)] == ["1\n", "2\n"]
+        assert all(child.stdout.readline().strip().isdecimal() for _ in range(2))
         child.kill()
     assert child.returncode == -signal.SIGKILL
+    clock.now = 0.0  # whatever this machine's is, it is later
     node = starts()
-    assert {each.entry for each in node.armed()} == {1, 2}
-    assert undone_in(folder) == []
+    assert (len(node.armed()), left(), undone_in(folder)) == (2, [1, 2], [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "saved", "told"),
+    [
+        ("there-is-none", {"plan": {}, "boot": "b", "deadline_s": 1.0}, "this agent knows no fault 'there-is-none': "),
+        (InFolder.kind, {"plan": {"number": 1}, "boot": "b", "deadline_s": 1.0}, "that is no plan of the fault "),
+        (InFolder.kind, {"number": 1}, "the entry 1 of "),
+    ],
+)
+def test_an_entry_that_cannot_be_read_is_told_and_stays_and_keeps_no_other_from_being_undone(
+    starts: Callable[[], Armory], folder: Path, clock: Clock, reported: list[str], kind: str, saved: Saved, told: str
+) -> None:
+    with Journal(journals_dir() / armed.JOURNAL) as journal:
+        journal.planned(kind, ThisNode("w1").ref, saved)
+    node = starts()
+    assert [each.startswith(told) for each in reported] == [True]
+    assert node.armed() == ()
+    number = node.arm(harm(folder, 1))
+    clock.now += WITHIN_S
+    wait_until_lapsed(node, number)
+    assert [each.saved for each in pending_now()] == [saved]
 
 
 # --- what is refused
@@ -305,3 +400,18 @@ def test_what_could_not_be_undone_here_is_refused(node: Armory, fault: str, plan
     with pytest.raises(OrdealError, match=sentence):
         node.arm(protocol.Arm(fault, plan, WITHIN_S))
     assert (node.armed(), left()) == ((), [])
+
+
+def test_an_agent_that_leaves_arms_nothing_more_and_one_with_something_armed_does_not_leave(
+    node: Armory, folder: Path
+) -> None:
+    number = node.arm(harm(folder, 1))
+    assert not node.close_if_empty()
+    node.arm(harm(folder, 2))
+    for each in node.armed():
+        node.disarm(each.entry)
+    assert number not in {each.entry for each in node.armed()}
+    assert node.close_if_empty()
+    with pytest.raises(OrdealError, match=r"^the agent is leaving its node$"):
+        node.arm(harm(folder, 3))
+    assert left() == []

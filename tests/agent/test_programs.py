@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chaos.agent import programs
-from chaos.agent.programs import Programs, argv_of, execute
+from chaos.agent.programs import StartedPrograms, argv_of, execute
 from chaos.basics.waiting import eventually
 from chaos.clusters.agent import protocol
 from chaos.clusters.agent.protocol import Chunk, Ended, Feed, Read
@@ -95,21 +95,21 @@ def test_one_of_the_nodes_own_is_found_in_the_nodes_folders(monkeypatch: pytest.
 
 
 @pytest.fixture
-def there() -> Iterator[Programs]:
-    made = Programs()
+def there() -> Iterator[StartedPrograms]:
+    made = StartedPrograms()
     yield made
     made.end_all()
 
 
-def start(there: Programs, script: str) -> int:
+def start(there: StartedPrograms, script: str) -> int:
     return there.start(protocol.Start(shell(script), inside=False))
 
 
-def read(there: Programs, number: int, out: int = 0, err: int = 0, wait_s: float = LONG_S) -> Chunk:
+def read(there: StartedPrograms, number: int, out: int = 0, err: int = 0, wait_s: float = LONG_S) -> Chunk:
     return there.read(Read(number, out, err, wait_s))
 
 
-def read_all(there: Programs, number: int) -> tuple[bytes, bytes, int]:
+def read_all(there: StartedPrograms, number: int) -> tuple[bytes, bytes, int]:
     out = err = b""
     while True:
         chunk = read(there, number, len(out), len(err))
@@ -118,7 +118,7 @@ def read_all(there: Programs, number: int) -> tuple[bytes, bytes, int]:
             return out, err, chunk.code
 
 
-def read_until(there: Programs, number: int, out: bytes, err: bytes = b"", at: tuple[int, int] = (0, 0)) -> None:
+def read_until(there: StartedPrograms, number: int, out: bytes, err: bytes = b"", at: tuple[int, int] = (0, 0)) -> None:
     """The same positions again and again, until all of that is there."""
     eventually(
         lambda: read(there, number, *at) == Chunk(out, err), within_s=LONG_S, what=f"{out!r} and {err!r}", every_s=0.01
@@ -133,12 +133,12 @@ def is_gone(number: int) -> bool:
     return False
 
 
-def test_a_program_is_read_to_its_end(there: Programs) -> None:
+def test_a_program_is_read_to_its_end(there: StartedPrograms) -> None:
     number = start(there, "echo out; echo err >&2; exit 3")
     assert read_all(there, number) == (b"out\n", b"err\n", 3)
 
 
-def test_programs_do_not_get_mixed_up(there: Programs) -> None:
+def test_programs_do_not_get_mixed_up(there: StartedPrograms) -> None:
     first, second = start(there, "cat; echo first"), start(there, "cat; echo second")
     for number, given in ((second, b"2 "), (first, b"1 ")):
         there.feed(Feed(number, 0, given, closed=True))
@@ -146,7 +146,7 @@ def test_programs_do_not_get_mixed_up(there: Programs) -> None:
     assert read_all(there, second) == (b"2 second\n", b"", 0)
 
 
-def test_what_is_read_again_is_said_again(there: Programs) -> None:
+def test_what_is_read_again_is_said_again(there: StartedPrograms) -> None:
     """The answer may have been lost on its way."""
     number = start(there, "printf abc; printf de >&2; cat >/dev/null; printf fg")
     read_until(there, number, b"abc", b"de")
@@ -157,7 +157,7 @@ def test_what_is_read_again_is_said_again(there: Programs) -> None:
     assert read(there, number, 5, 2) == Chunk(b"", b"", 0)
 
 
-def test_what_the_reader_has_is_not_kept(there: Programs) -> None:
+def test_what_the_reader_has_is_not_kept(there: StartedPrograms) -> None:
     number = start(there, "printf abc; cat")
     read_until(there, number, b"abc")
     assert read(there, number, 2) == Chunk(b"c", b"")
@@ -165,7 +165,7 @@ def test_what_the_reader_has_is_not_kept(there: Programs) -> None:
         read(there, number, 1)
 
 
-def test_a_read_waits_for_something_new_and_no_longer_than_asked(there: Programs) -> None:
+def test_a_read_waits_for_something_new_and_no_longer_than_asked(there: StartedPrograms) -> None:
     number = start(there, "cat")
     assert read(there, number, wait_s=0.01) == Chunk(b"", b"")
     there.feed(Feed(number, 0, b"a"))
@@ -173,14 +173,14 @@ def test_a_read_waits_for_something_new_and_no_longer_than_asked(there: Programs
     assert read(there, number, out=1, wait_s=0.01) == Chunk(b"", b"")
 
 
-def test_the_exit_code_is_told_when_all_is_read(there: Programs) -> None:
+def test_the_exit_code_is_told_when_all_is_read(there: StartedPrograms) -> None:
     number = start(there, "printf a; printf b >&2; exit 7")
     read_until(there, number, b"a", b"b")
     assert read(there, number, 1, 0) == Chunk(b"", b"b")
     assert [read(there, number, 1, 1) for _ in range(2)] == [Chunk(b"", b"", 7)] * 2
 
 
-def test_more_than_a_chunk_comes_in_chunks(there: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_a_chunk_comes_in_chunks(there: StartedPrograms, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "MOST_CHUNK", 10)
     number = start(there, "printf 0123456789abcdefghijKLMNO; exit 1")
     read_until(there, number, b"0123456789")
@@ -195,14 +195,23 @@ def test_more_than_a_chunk_comes_in_chunks(there: Programs, monkeypatch: pytest.
     assert [each.code for each in chunks] == [None] * (len(chunks) - 1) + [1]
 
 
-def test_nothing_of_much_is_lost(there: Programs) -> None:
+def test_one_that_says_more_than_is_kept_waits_until_it_is_read(
+    there: StartedPrograms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "MOST_KEPT", 1000)
+    monkeypatch.setattr(protocol, "MOST_CHUNK", 10_000)
+    number = start(there, "seq 1 100000")
+    assert read_all(there, number) == ("".join(f"{each}\n" for each in range(1, 100_001)).encode(), b"", 0)
+
+
+def test_nothing_of_much_is_lost(there: StartedPrograms) -> None:
     number = start(there, "seq 1 400000; seq 1 400000 >&2")
     told = "".join(f"{each}\n" for each in range(1, 400_001)).encode()
     assert len(told) > 2 * protocol.MOST_CHUNK
     assert read_all(there, number) == (told, told, 0)
 
 
-def test_what_is_fed_again_is_fed_once(there: Programs) -> None:
+def test_what_is_fed_again_is_fed_once(there: StartedPrograms) -> None:
     number = start(there, "cat; echo the end")
     for _ in range(2):
         there.feed(Feed(number, 0, b"abc"))
@@ -213,14 +222,14 @@ def test_what_is_fed_again_is_fed_once(there: Programs) -> None:
     assert read_all(there, number) == (b"abcdthe end\n", b"", 0)
 
 
-def test_one_that_reads_no_more_takes_what_it_is_fed(there: Programs) -> None:
+def test_one_that_reads_no_more_takes_what_it_is_fed(there: StartedPrograms) -> None:
     number = start(there, "exec <&-; echo closed; exec sleep 1000")
     read_until(there, number, b"closed\n")
     there.feed(Feed(number, 0, b"abc"))
     there.feed(Feed(number, 3, b"", closed=True))
 
 
-def test_one_that_was_ended_is_gone_and_forgotten(there: Programs) -> None:
+def test_one_that_was_ended_is_gone_and_forgotten(there: StartedPrograms) -> None:
     number = start(there, "echo $$; exec sleep 1000")
     pid = int(read(there, number).out)
     there.end(number)
@@ -230,13 +239,13 @@ def test_one_that_was_ended_is_gone_and_forgotten(there: Programs) -> None:
         read(there, number)
 
 
-def test_all_are_ended(there: Programs) -> None:
+def test_all_are_ended(there: StartedPrograms) -> None:
     pids = [int(read(there, start(there, "echo $$; exec sleep 1000")).out) for _ in range(3)]
     there.end_all()
     assert all(map(is_gone, pids))
 
 
-def test_a_number_that_nobody_has_is_a_sentence(there: Programs) -> None:
+def test_a_number_that_nobody_has_is_a_sentence(there: StartedPrograms) -> None:
     sentence = r"^no program has the number 7 here: the agent was started anew, or it was ended$"
     with pytest.raises(OrdealError, match=sentence):
         read(there, 7)
@@ -245,14 +254,14 @@ def test_a_number_that_nobody_has_is_a_sentence(there: Programs) -> None:
     there.end(7)
 
 
-def test_one_that_cannot_be_started_has_no_number(there: Programs) -> None:
+def test_one_that_cannot_be_started_has_no_number(there: StartedPrograms) -> None:
     with pytest.raises(OrdealError, match=r"^/there/is/none could not be started: No such file or directory$"):
         there.start(protocol.Start(("/there/is/none",), inside=False))
 
 
 def test_one_that_nobody_reads_is_ended_and_one_that_is_read_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "LOOK_EVERY_S", 0.01)
-    there = Programs()
+    there = StartedPrograms()
     try:
         numbers = [start(there, "echo $$; exec sleep 1000") for _ in range(2)]
         unread, is_read = (int(read(there, each).out) for each in numbers)

@@ -226,7 +226,7 @@ def test_what_takes_long_keeps_no_other_thread_waiting(node: Serving, channel: C
 
 def test_what_is_armed_is_shown_renewed_and_disarmed(channel: Channel, tmp_path: Path) -> None:
     number = channel.ask(harm(tmp_path, 1), Number).value
-    channel.ask(Renew(10 * WITHIN_S, (number,)), Done)
+    assert channel.ask(Renew(10 * WITHIN_S, (number, 7)), Done) == Done((7,))
     (shown,) = hello(channel).armed
     assert (shown.entry, shown.fault, shown.error) == (number, InFolder.kind, "")
     assert shown.left_s > WITHIN_S
@@ -238,7 +238,7 @@ def test_what_is_armed_is_shown_renewed_and_disarmed(channel: Channel, tmp_path:
 def test_it_stays_as_long_as_something_is_armed(node: Serving, channel: Channel, tmp_path: Path) -> None:
     number = channel.ask(harm(tmp_path, 1), Number).value
     with pytest.raises(
-        OrdealError, match=rf"^the agent of node {NODE}: {InFolder.kind} is armed, so this agent stays$"
+        OrdealError, match=rf"^the agent of node {NODE}: it has something to take back yet, so it stays$"
     ):
         channel.ask(Leave(), Done)
     assert not node.agent.leaving.is_set()
@@ -250,15 +250,45 @@ def test_it_stays_as_long_as_something_is_armed(node: Serving, channel: Channel,
 # --- a way that is cut
 
 
-def test_a_connection_that_broke_between_two_requests_is_made_anew(node: Serving, channel: Channel) -> None:
+def test_a_connection_that_broke_is_told_once_and_made_anew(node: Serving, channel: Channel) -> None:
+    """What was asked is not sent again by itself: it may have been obeyed."""
     for _ in range(3):
         assert hello(channel).node == NODE
         node.cut()
+        with pytest.raises(UnreachedError, match="gives no answer"):
+            hello(channel)
     assert node.connections == 3
 
 
-def test_where_nobody_listens_there_is_no_answer_until_somebody_does(node: Serving, channel: Channel) -> None:
+def test_what_was_obeyed_before_the_way_was_cut_is_not_done_twice(
+    node: Serving, channel: Channel, tmp_path: Path
+) -> None:
+    pipe, ran = tmp_path / "pipe", tmp_path / "ran"
+    os.mkfifo(pipe)
     hello(channel)
+    with ThreadPoolExecutor(1) as another:
+        hello_there = another.submit(hello, channel)
+        assert hello_there.result().node == NODE
+        asked = another.submit(run, channel, "sh", "-c", f"echo it ran >> {ran}; cat {pipe}")
+        with pipe.open("wb"):  # when it is open, the program runs
+            node.cut()
+            with pytest.raises(UnreachedError):
+                asked.result()
+    assert hello(node.channel()).node == NODE
+    assert ran.read_text() == "it ran\n"
+
+
+def test_a_connection_that_the_agent_may_have_ended_is_not_used(
+    node: Serving, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hello(channel)
+    node.cut()
+    monkeypatch.setattr("chaos.clusters.agent.channel.FRESH_S", 0.0)
+    assert hello(channel).node == NODE
+    assert node.connections == 2
+
+
+def test_where_nobody_listens_there_is_no_answer_until_somebody_does(node: Serving, channel: Channel) -> None:
     node.go_away()
     for _ in range(2):
         with pytest.raises(UnreachedError, match=r"gives no answer: .*Connection refused"):
@@ -298,8 +328,7 @@ def relay(node: Serving, *argv: str) -> "Iterator[subprocess.Popen[bytes]]":
 
 def test_output_and_exit_code_are_the_programs(node: Serving) -> None:
     assert relayed(node, "sh", "-c", "echo out; echo err >&2; exit 7") == (7, b"out\n", b"err\n")
-    with pytest.raises(OrdealError, match="no program has the number 1 here"):
-        node.agent.programs.read(Read(1, 0, 0, LONG_S))
+    assert not node.agent.programs._running, "and it is forgotten"
 
 
 def test_a_signal_that_ends_the_program_is_told_as_a_shell_does(node: Serving) -> None:
@@ -388,4 +417,4 @@ def test_an_agent_that_was_started_anew_knows_its_programs_no_more(node: Serving
         assert child.stdout.readline() == b"begun\n"
         node.start_anew()
         assert child.wait(LONG_S) == 125
-        assert child.stderr.read().startswith(b"the agent of node w1: no program has the number 1 here: the agent was")
+        assert child.stderr.read().startswith(b"the agent of node w1: no program has the number ")

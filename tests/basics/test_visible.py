@@ -15,7 +15,7 @@ from chaos.basics.progress import Progress
 from chaos.basics.visible import line, lines, visible
 from chaos.errors import OrdealError
 from chaos.session import telling
-from chaos.toolkit.session import say
+from chaos.toolkit.log import say
 from tests.nasty import NASTY, acts
 
 pytest_plugins = ["pytester"]
@@ -155,7 +155,7 @@ WRITERS = {
     "cli.results.report", "cli.images.image_list", "cli.images._print_node_images", "cli.mutants.mutant_list",
     "cli.conformance.conformance_list", "cli.machine._print_checks", "cli.comparison._compare",  # tables
     "__main__.main",  # a sentence of ours
-    "agent.server._report", "agent.__main__.main", "clusters.agent.remote.main",  # a visible line; errors' own sentences
+    "agent.server._report", "agent.__main__.main", "clusters.agent.remote.main",  # visible sentences
     "basics.progress.write", "basics.progress.show", "basics.progress.clear",  # a terminal's file, and Progress.line
 }  # fmt: skip
 # They speak to a program of ours at the other end, in JSON.

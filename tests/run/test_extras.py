@@ -130,7 +130,7 @@ def test_commands_refuse_what_takes_an_extra(home: Home) -> None:
     by_title = {each["title"]: each for each in said["checks"]}
     assert by_title["extra [kind]"]["status"] == "missing"
     assert by_title["extra [kind]"]["mend"] == "pip install 'kube-ordeal[kind]'"
-    assert by_title["other extras"]["mend"] == "pip install 'kube-ordeal[report,gate,toolkit,databases,socks]'"
+    assert by_title["other extras"]["mend"] == "pip install 'kube-ordeal[report,gate,toolkit,databases,socks,agent]'"
 
 
 def test_nothing_of_an_extra_or_of_kubernetes_api_is_imported_before_it_is_used() -> None:

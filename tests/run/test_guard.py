@@ -84,6 +84,11 @@ def asks(api: FakeApiServer) -> list[str]:
     return [each for each in api.requests if each.endswith("/configmaps/kube-ordeal-guard")]
 
 
+def watches() -> list[str]:
+    """The threads that look."""
+    return [each.name for each in threading.enumerate() if each.name == "guard"]
+
+
 def harm_until_stopped(guarding: Guard, then: Callable[[], None]) -> str:
     """Harm w1, let that happen, and wait to be stopped. Returns with which words."""
 
@@ -141,8 +146,8 @@ def test_the_nodes_that_may_be_harmed_are_those_that_the_policy_names(api: FakeA
     [
         (Policy(nodes="name=w2"), SAVED, "w1 does not have that"),
         (EVERY, {"nodes": ["cp1"]}, "cp1 is one"),
-        (EVERY, {"of": {"w1": 1, "w2": 2}}, "the guard allows 1 nodes at once, and w1, w2 would be 2"),
-        (Policy(nodes="", most_nodes="25%"), ["w1", "w2"], "the guard allows 1 nodes at once"),
+        (EVERY, {"of": {"w1": 1, "w2": 2}}, "the guard allows 1 node at once, and w1, w2 would be 2"),
+        (Policy(nodes="", most_nodes="25%"), ["w1", "w2"], "the guard allows 1 node at once"),
         (EVERY, {"pods": [{"namespace": "shop", "name": "p"}]}, "does not name the namespace shop"),
         (Policy(nodes="", incidents=("zone-*",)), SAVED, "does not name the incident mass"),
         (Policy(nodes="", faults=("drain",)), SAVED, "does not name the fault kill"),
@@ -439,7 +444,7 @@ def test_the_watch_lasts_until_the_outer_harm_is_over(api: FakeApiServer, guardi
 def test_nobody_looks_once_the_harm_is_over(api: FakeApiServer, guarding: Guard, told: list[str]) -> None:
     with guarding.harming("mass", "kill", SAVED):
         pass
-    assert not [each for each in threading.enumerate() if each.name == "guard"]
+    assert not watches()
     halted(api)
     assert not told
 
@@ -473,7 +478,7 @@ def test_a_story_that_breaks_leaves_no_watch_and_no_handler(api: FakeApiServer, 
         raise broke
     assert left.value is broke
     assert harmed(api) == ""
-    assert not [each for each in threading.enumerate() if each.name == "guard"]
+    assert not watches()
 
 
 # --- what the Lease says

@@ -45,8 +45,16 @@ def asked(
     halted: bool = False,
 ) -> str:
     """What is said of a fault `kill` of the incident `mass`."""
-    consent = Consent(policy, halted)
+    consent, namespaces = Consent(policy, halted), namespaces or (() if nodes else ("ordeal-mass",))
     return consent.refuses("mass", "kill", nodes, namespaces, harmed=harmed, of=of, at=at)
+
+
+def test_harm_that_names_no_node_and_no_namespace_is_the_control_planes() -> None:
+    consent = Consent(Policy(nodes=""))
+    refused = consent.refuses("mass", "replace-control-plane", (), (), harmed=(), of=3, at=MONDAY)
+    assert "it is the control plane's, which the guard does not allow" in refused
+    allowed = Consent(Policy(nodes="", control_plane=True))
+    assert not allowed.refuses("mass", "replace-control-plane", (), (), harmed=(), of=3, at=MONDAY)
 
 
 # --- nodes
@@ -242,7 +250,7 @@ def test_a_shipped_guard_allows_one_node_that_is_labelled_for_it() -> None:
     labels = {"kube-ordeal/allowed": "true"}
     first, second = (NodeToHarm(name, labels, control_plane=False) for name in ("w1", "w2"))
     assert asked(Policy(), first, namespaces=["ordeal-web"]) == ""
-    assert asked(Policy(), first, second) == "the guard allows 1 nodes at once, and w1, w2 would be 2"
+    assert asked(Policy(), first, second) == "the guard allows 1 node at once, and w1, w2 would be 2"
     assert asked(Policy(), node()) != ""
 
 
@@ -310,10 +318,11 @@ def test_a_halt_does_not_hide_that_a_guard_cannot_be_read() -> None:
 
 
 NAMES = st.from_regex(r"[a-z]([a-z0-9./-]{0,10}[a-z0-9])?", fullmatch=True)
+VALUES = st.from_regex(r"[a-z]([a-z0-9._-]{0,10}[a-z0-9])?", fullmatch=True)
 PATTERNS = st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12), max_size=3).map(
     lambda found: tuple(each for each in found if each != "<<")  # which YAML gives a meaning, and no name has
 )
-TERMS = st.one_of(NAMES, st.builds("{}{}{}".format, NAMES, st.sampled_from(["=", "==", "!="]), NAMES | st.just("")))
+TERMS = st.one_of(NAMES, st.builds("{}{}{}".format, NAMES, st.sampled_from(["=", "==", "!="]), VALUES | st.just("")))
 TIMES = st.tuples(st.times(), st.times()).map(sorted).filter(lambda both: both[0].minute != both[1].minute)
 CONDITIONS = st.one_of(
     st.builds(Url, st.text("abc:/?&=#%'\" ")),

@@ -8,6 +8,7 @@ import pytest
 from chaos.basics.waiting import eventually
 from chaos.clusters.existing import cluster as existing
 from chaos.harm import base
+from chaos.run.guard import Anything
 from chaos.session import run
 from chaos.toolkit.session import SESSION
 from tests.toolkit.fakes import FakeCluster
@@ -24,6 +25,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClu
     monkeypatch.setattr(existing, "attach_again", lambda *_: fake)
     monkeypatch.setattr(existing, "check", lambda *_: None)
     monkeypatch.setattr(run, "claimed", lambda *_: nullcontext())
+    monkeypatch.setattr(run, "Guard", lambda *_: Anything())
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     (tmp_path / "kubeconfig").write_text(
         "{current-context: a, contexts: [{name: a, context: {cluster: a}}],"

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,7 +16,8 @@ from chaos.basics.files import place
 from chaos.clusters.agent import keys, protocol
 from chaos.errors import OrdealError
 
-CONNECT_WITHIN_S, ANSWER_WITHIN_S = 3.0, 20.0
+CONNECT_WITHIN_S, HANDSHAKE_WITHIN_S, ANSWER_WITHIN_S = 3.0, 10.0, 20.0  # a machine may be slow, and not away
+FRESH_S = 30.0  # an agent ends a connection that is silent for a minute
 KNOWN = "agents.json"  # in the folder of a run's agents, beside its key
 
 T = TypeVar("T", bound=protocol.Me | protocol.Ended | protocol.Number | protocol.Chunk | protocol.Done)
@@ -41,34 +43,38 @@ class Channel:
         """`folder` has the run's key. Nothing is sent yet."""
         self._folder, self._node, self._address = folder, node, address
         self._mine = threading.local()
-        self._all: list[ssl.SSLSocket] = []
+        self._lock, self._all = threading.Lock(), set[ssl.SSLSocket]()
 
     def ask(self, request: protocol.Request, of: type[T], within_s: float = ANSWER_WITHIN_S) -> T:
-        """The answer. Raises UnreachedError where none comes in time, also after a second try where the connection
-        that was kept is broken; OrdealError with what the agent refuses.
+        """The answer. A request is sent once: one that got no answer may have been obeyed.
+
+        Raises UnreachedError where none comes in time; OrdealError with what the agent refuses.
         """
-        kept: ssl.SSLSocket | None = getattr(self._mine, "connection", None)
-        if kept is not None:
-            with suppress(OSError, EOFError):
-                return self._answer(kept, request, of, within_s)
-            self._drop(kept)
         try:
-            return self._answer(self._connected(), request, of, within_s)
-        except (OSError, EOFError) as error:
-            self._drop(getattr(self._mine, "connection", None))
+            return self._answer(self._kept() or self._connected(), request, of, within_s)
+        except (OSError, EOFError, ValueError) as error:
+            self._drop()
             at = f"{self._address.host}, port {self._address.port}"
             why = str(error) or type(error).__name__
             raise UnreachedError(f"the agent of node {self._node} ({at}) gives no answer: {why}") from error
+        except OrdealError:
+            raise
+        except BaseException:  # an interrupt: what comes now on this connection is the answer to this request
+            self._drop()
+            raise
 
     def close(self) -> None:
         """End the connections of all threads."""
-        for each in self._all:
+        with self._lock:
+            connections = tuple(self._all)
+        for each in connections:
             with suppress(OSError):
                 each.close()
 
     def _answer(self, connection: ssl.SSLSocket, request: protocol.Request, of: type[T], within_s: float) -> T:
         connection.settimeout(within_s)
         protocol.send(connection, request)
+        self._mine.used_at = time.monotonic()
         try:
             answer = protocol.receive(connection, of | protocol.Refused)
         except (msgspec.MsgspecError, ValueError) as error:
@@ -84,19 +90,31 @@ class Channel:
         context = keys.client(self._folder, self._address.certificate)
         plain = socket.create_connection((self._address.host, self._address.port), CONNECT_WITHIN_S)
         try:
+            plain.settimeout(HANDSHAKE_WITHIN_S)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             made = context.wrap_socket(plain)
         except BaseException:
             plain.close()
             raise
         self._mine.connection = made
-        self._all.append(made)
+        with self._lock:
+            self._all.add(made)
         return made
 
-    def _drop(self, connection: ssl.SSLSocket | None) -> None:
+    def _kept(self) -> ssl.SSLSocket | None:
+        """This thread's connection, unless the agent may have ended it by now, as it does with one that is silent."""
+        kept: ssl.SSLSocket | None = getattr(self._mine, "connection", None)
+        if kept is not None and time.monotonic() - self._mine.used_at > FRESH_S:
+            self._drop()
+            return None
+        return kept
+
+    def _drop(self) -> None:
+        connection: ssl.SSLSocket | None = getattr(self._mine, "connection", None)
         self._mine.connection = None
         if connection is not None:
-            self._all.remove(connection)
+            with self._lock:
+                self._all.discard(connection)
             with suppress(OSError):
                 connection.close()
 

@@ -1,9 +1,9 @@
 """A cluster that somebody else made, with an agent on each node that may be harmed: what the engine is to kind."""
 
-import os
 import shutil
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from chaos.clusters.base import Cluster, ClusterRef, Images, Node
 from chaos.clusters.identity import Identity
 from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
-from chaos.hosts.command import CommandError, Output
+from chaos.hosts.command import CommandError, Output, run
 
 MARGIN_S = 10.0  # longer than a command may take, before its answer is given up
 PACKAGE = Path(chaos.__path__[0]).resolve()
@@ -74,13 +74,6 @@ class AgentCluster:
     def delete(self) -> None:
         """Does nothing: the cluster is not ours."""
 
-    def take_agents_away(self) -> None:
-        """Off the nodes, and out of the API; and what this machine keeps of them. Raises OrdealError, ApiException."""
-        self._crew.dismiss()
-        self._crew.close()
-        remove(self._crew.agents, self.api)
-        shutil.rmtree(self._crew.agents.folder, ignore_errors=True)
-
     # --- RunsContainers
 
     def container_runtime(self, node: str) -> str:
@@ -94,6 +87,8 @@ class AgentCluster:
         self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
     ) -> Output:
         given = None if stdin is None else stdin.encode()
+        if given is not None and len(given) > protocol.MOST_CHUNK:
+            return run(self._relay(node, remote.INSIDE, argv), timeout_s=timeout_s, check=check, stdin=stdin)
         asked = protocol.Execute(tuple(argv), inside=True, timeout_s=timeout_s, stdin=given)
         said = self._crew.channel(node).ask(asked, protocol.Ended, within_s=timeout_s + MARGIN_S)
         out, err = said.out.decode(errors="replace"), said.err.decode(errors="replace")
@@ -133,14 +128,31 @@ class AgentCluster:
 
     def _relay(self, node: str, where: str, argv: Sequence[str]) -> list[str]:
         self._crew.channel(node)
-        command = [sys.executable, "-m", remote.__name__, str(self._crew.agents.folder), node, where, *argv]
-        return ["env", f"PYTHONPATH={PACKAGE.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}", *command]
+        command = [sys.executable, "-P", "-m", remote.__name__, str(self._crew.agents.folder), node, where, *argv]
+        return ["env", f"PYTHONPATH={PACKAGE.parent}", *command]
 
 
 def put(cluster: Cluster, agents: Agents, nodes: Collection[str], report: Report) -> Crew:
     """Agents on these of the cluster's nodes, put there now. Raises OrdealError."""
     deploy(agents, cluster.api, nodes, report)
-    return Crew(agents)
+    crew = Crew(agents)
+    crew.require()
+    return crew
+
+
+def take_off(cluster: Cluster, folder: Path) -> None:
+    """Agents that were put onto a cluster, also those of a run that was killed while it did so: off its nodes, as far
+    as they answer, and out of its API; and what this machine keeps of them.
+
+    Raises OrdealError, ApiException, HTTPError.
+    """
+    agents = Agents(folder.name, "", folder)
+    with suppress(OrdealError):  # it is not known where they are: they leave when they hear nothing
+        crew = Crew(agents)
+        crew.dismiss()
+        crew.close()
+    remove(agents, cluster.api)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def again(cluster: Cluster, folder: Path, report: Report = silent) -> AgentCluster:

@@ -17,7 +17,7 @@ from chaos.errors import OrdealError
 
 WITHIN_S = 30.0  # a node takes back by itself what is not renewed for so long
 RENEW_EVERY_S = 5.0
-HELLO_WITHIN_S = 5.0
+HELLO_WITHIN_S, ARMED_WITHIN_S = 5.0, 60.0  # the first one that is armed has an agent load all faults
 GONE_WITHIN_S = 30.0
 
 
@@ -40,9 +40,11 @@ class Crew:
         return found
 
     def require(self) -> None:
-        """Raise OrdealError where one gives no answer, or is of another version."""
+        """Raise OrdealError where one gives no answer, is another one than is meant, or of another version."""
         for node, channel in self.channels.items():
             said = channel.ask(protocol.Hello(), protocol.Me, within_s=HELLO_WITHIN_S)
+            if (said.run, said.node) != (self.agents.run, node):
+                raise OrdealError(f"what answers for node {node} says that it is {said.node}, of the run {said.run}")
             if said.version != protocol.VERSION:
                 raise OrdealError(
                     f"the agent of node {node} speaks version {said.version} of the protocol and this is "
@@ -56,14 +58,21 @@ class Crew:
 
     def arm(self, fault: str, saved: Mapping[str, object]) -> "Armed":
         """Each node that the plan names has its part of it. Raises OrdealError where one can't be told."""
-        there, entries = tuple(self.channels), dict[str, int]()
-        for node in sorted(named_in(saved, there)):
-            plan = msgspec.json.encode(narrowed(saved, node, there))
-            number = self.channel(node).ask(protocol.Arm(fault, plan, WITHIN_S), protocol.Number).value
-            entries[node] = number
-            with self._lock:
-                self._armed[node].add(number)
-        return Armed(self, entries)
+        there, armed = tuple(self.channels), Armed(self)
+        only = saved.get("node")  # others that such a plan names give something, and nothing is done to them
+        try:
+            for node in sorted(named_in(saved, there)):
+                if only in {None, node}:
+                    plan = msgspec.json.encode(narrowed(saved, node, there))
+                    asked = protocol.Arm(fault, plan, WITHIN_S)
+                    number = self.channel(node).ask(asked, protocol.Number, within_s=ARMED_WITHIN_S).value
+                    armed.entries[node] = number
+                    with self._lock:
+                        self._armed[node].add(number)
+        except BaseException:
+            armed.leave()  # it is known to nobody but the nodes, and lapses there before anything was done
+            raise
+        return armed
 
     def forget(self, node: str, entry: int) -> None:
         """Renew it no more."""
@@ -108,14 +117,14 @@ def _is_silent(channel: Channel) -> bool:
 class Armed:
     """What nodes will take back by themselves, each by its entry's number there."""
 
-    def __init__(self, crew: Crew, entries: Mapping[str, int]) -> None:
-        self._crew, self._entries = crew, entries
+    def __init__(self, crew: Crew) -> None:
+        self._crew, self.entries = crew, dict[str, int]()
 
     def disarm(self) -> None:
         """It is undone: the nodes have nothing to take back any more. One that is not reached for as long as its
         deadline is has taken it back by itself, which does no harm.
         """
-        for node, entry in self._entries.items():
+        for node, entry in self.entries.items():
             self._crew.forget(node, entry)
             what = f"the agent of {node} to be told that nothing is to be undone"
             with suppress(WaitedInVainError):
@@ -123,7 +132,7 @@ class Armed:
 
     def leave(self) -> None:
         """Renew no more: what was not undone from here, the nodes take back."""
-        for node, entry in self._entries.items():
+        for node, entry in self.entries.items():
             self._crew.forget(node, entry)
 
     def _disarm(self, node: str, entry: int) -> bool:

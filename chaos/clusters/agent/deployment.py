@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import yaml
@@ -37,7 +37,7 @@ NOT_FOUND, EXISTS = 404, 409
 class Installed(msgspec.Struct, frozen=True):
     """The last message of the container that puts an agent onto a node: what is public of it."""
 
-    port: int
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     certificate: str
 
 
@@ -69,6 +69,8 @@ def deploy(
     not come, with what its node says of it.
     """
     need(AGENT)
+    if not nodes:
+        raise OrdealError("the guard allows no node to be harmed (`kube-ordeal guard show`), so no agent is put there")
     report(f"putting the node agent onto {len(nodes)} nodes")
     certificate = keys.make(private(agents.folder), f"kube-ordeal run {agents.run}")
     time = uuid.uuid4().hex
@@ -138,7 +140,12 @@ def _wait(client: ApiClient, agents: Agents, nodes: Collection[str], time: str) 
         for pod in pods:
             if pod.metadata.deletion_timestamp or (pod.metadata.annotations or {}).get(TIME) != time:
                 continue
-            if (said := _said(pod)) is not None:
+            try:
+                said = _said(pod)
+            except OrdealError as error:
+                hopeless.append(str(error))
+                break
+            if said is not None:
                 found[pod.spec.node_name] = Address(pod.status.host_ip, said.port, said.certificate)
             elif why := _wont_come(pod):
                 hopeless.append(why)

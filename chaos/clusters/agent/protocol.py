@@ -93,7 +93,7 @@ class Leave(msgspec.Struct, frozen=True, tag=True):
 Request = Hello | Execute | Start | Feed | Read | End | Arm | Renew | Disarm | Leave
 
 
-class Armed(msgspec.Struct, frozen=True):
+class ArmedEntry(msgspec.Struct, frozen=True):
     """What an agent is to undo. `left_s`: until it does, below 0 where it has begun; `error`: why it could not yet."""
 
     entry: int
@@ -113,7 +113,7 @@ class Me(msgspec.Struct, frozen=True, tag=True):
     node: str
     boot: str
     monotonic_s: float
-    armed: tuple[Armed, ...]
+    armed: tuple[ArmedEntry, ...]
     lapsed: tuple[int, ...]
 
 
@@ -141,7 +141,9 @@ class Chunk(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """It is done."""
+    """It is done. `lapsed`: of what Renew named, what is not armed any more."""
+
+    lapsed: tuple[int, ...] = ()
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
