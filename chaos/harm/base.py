@@ -58,7 +58,8 @@ class Fault(Protocol[Plan]):
     the journal. A field that is new has a default, so that entries of older versions are still undone. `landed` asks
     the kernel, the runtime or the API, never our own call. `undo` works from `saved` alone, from outside the fault's
     reach, and may be repeated; it must also be right where the harm was planned and never done. `undone` asks again,
-    after undo. What needs the API server comes last in both: a node that undoes by itself stops before it.
+    after undo. What needs the API server keeps nothing of the node's own from being done: a node
+    that undoes by itself has none, and what it can't do there raises.
 
     `lasts` says whether the harm is still there. It is asked each second from a thread of its own while it is meant to
     last, and right before undo, so it has to be cheap; where it says no, what is judged of that time is unknown. Harm

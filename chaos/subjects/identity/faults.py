@@ -138,13 +138,15 @@ class RenameNode:
             _restore_cni(cluster, saved)
             _sh(cluster, node, f"systemctl start kubelet; {_unmark(RenameNode.kind)}")
         _restore_cni(cluster, saved)
-        for route in _routes_to_itself(cluster, node):
-            _sh(cluster, node, f"ip route del {route}")
-        with cluster.api() as client:
-            if _is_duplicate(client, saved):
-                k8s.CoreV1Api(client).delete_node(saved.name)
-            if not _node_there(client, saved.name):
-                _forget_node(client, saved.name)
+        try:
+            with cluster.api() as client:
+                if _is_duplicate(client, saved):
+                    k8s.CoreV1Api(client).delete_node(saved.name)
+                if not _node_there(client, saved.name):
+                    _forget_node(client, saved.name)
+        finally:  # also where it is the node that undoes, which has no API server
+            for route in _routes_to_itself(cluster, node):
+                _sh(cluster, node, f"ip route del {route}")
 
     @staticmethod
     def undone(cluster: _Reached, saved: RenameNodePlan) -> bool:
