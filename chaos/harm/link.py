@@ -18,7 +18,7 @@ from chaos.clusters.abilities import NodeNetwork
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
-from chaos.harm.target import holds_or_off, inside, is_off
+from chaos.harm.target import check_parts, holds_or_off, inside, is_off
 from chaos.hosts import parts
 from chaos.hosts.command import Output
 
@@ -73,7 +73,8 @@ class BadLink:
 
     def plan(self, cluster: _Networked) -> BadLinkPlan:
         _check(self)
-        parts.check(
+        check_parts(
+            cluster,
             *([parts.THROTTLING] if self.rate_bits_per_s else []),
             *([parts.FIREWALL] if self.loss else []),
             *([parts.LOSS] if 0 < self.loss < 1 else []),

@@ -13,7 +13,7 @@ from chaos.clusters.abilities import NodeNetwork
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
-from chaos.harm.target import holds_or_off, inside, is_off
+from chaos.harm.target import check_parts, holds_or_off, inside, is_off
 from chaos.hosts import parts
 from chaos.hosts.command import run
 
@@ -51,7 +51,7 @@ class CutOff:
     peers: tuple[str, ...]
 
     def plan(self, cluster: _Networked) -> CutOffPlan:
-        parts.check(parts.FIREWALL)
+        check_parts(cluster, parts.FIREWALL)
         known = {n.name: n for n in cluster.nodes()}
         for name in (*self.nodes, *self.peers):
             if name not in known:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from chaos.clusters.abilities import NodeNetwork, NodePower
+from chaos.clusters.abilities import ArmsNodes, NodeNetwork, NodePower
 from chaos.clusters.base import Cluster, Node
 from chaos.errors import OrdealError
+from chaos.hosts import parts
 from chaos.hosts.command import CommandError, Output, run
 
 NOT_THERE = 125  # the exit code of what leads to a node and does not get there, as docker has it
@@ -36,6 +37,14 @@ def inside(cluster: NodeNetwork, node: str, argv: Sequence[str], *, check: bool)
     if said.code == NOT_THERE:
         raise CommandError(command, "could not be started on the node", said.err)
     return said
+
+
+def check_parts(cluster: object, *wanted: parts.Part) -> None:
+    """Raise OrdealError where this machine lacks a part of the kernel, or a program, that is used in a node's network.
+    An agent has its own, and the node's kernel.
+    """
+    if not isinstance(cluster, ArmsNodes):
+        parts.check(*wanted)
 
 
 def is_off(cluster: object, node: str) -> bool:
