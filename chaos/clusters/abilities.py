@@ -167,6 +167,23 @@ class NodeNetwork(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A node's CLOCK_MONOTONIC is so far ahead of this machine's, give or take the error, in seconds."""
+
+    ahead_s: float
+    error_s: float
+
+
+@runtime_checkable
+class NodeClocks(Protocol):
+    """Nodes have monotonic clocks of their own; elsewhere they share this machine's kernel, and its clock."""
+
+    def clock(self, node: str) -> Clock:
+        """Asked now: a node that was restarted has begun anew. Raises OrdealError."""
+        ...
+
+
 class Arming(Protocol):
     """What nodes will take back by themselves when the run is silent. It is renewed until one of these is called."""
 
@@ -362,6 +379,7 @@ ABILITIES: tuple[type, ...] = (
     BringsVersions,
     NodePower,
     NodeNetwork,
+    NodeClocks,
     ArmsNodes,
     ReachesNodes,
     Heartbeats,

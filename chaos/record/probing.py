@@ -13,7 +13,7 @@ from typing import Annotated, Self
 import msgspec
 
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.abilities import NodeNetwork
+from chaos.clusters.abilities import NodeClocks, NodeNetwork
 from chaos.errors import OrdealError
 from chaos.hosts.command import run
 from chaos.record import prober
@@ -115,6 +115,7 @@ class _Prober:
         self._blind_since: float | None = None
         self._noted_at = 0.0  # when it was seen that nothing comes
         self._namespace = ""
+        self._ahead_s = 0.0  # the clock that the prober reads, of this machine's
         self._looked_at = 0.0
         self._answered_at = 0.0
 
@@ -150,6 +151,7 @@ class _Prober:
     def _probe_until_it_ends(self) -> None:
         """Start the prober in the node's network and read it until it ends, is silent, or its namespace is no more."""
         self._namespace = self._namespace_now()
+        self._ahead_s = self._cluster.clock(self.node).ahead_s if isinstance(self._cluster, NodeClocks) else 0.0
         child = subprocess.Popen(
             self._cluster.in_network_of(self.node, self._argv),
             stdin=subprocess.PIPE,
@@ -197,7 +199,7 @@ class _Prober:
 
     def _take(self, line: bytes) -> None:
         said = msgspec.json.decode(line, type=_Said)
-        at = said.start - self._history.began
+        at = said.start - self._ahead_s - self._history.began
         self._history.add(
             Probe(at, self.node, self._target, said.ok, said.took_s, answered_by=said.by, error=said.error)
         )

@@ -15,6 +15,8 @@ from chaos.agent import server
 from chaos.agent.armed import boot_id
 from chaos.clusters.agent import keys, protocol, remote
 from chaos.clusters.agent.channel import Channel, UnreachedError
+from chaos.clusters.agent.crew import Crew
+from chaos.clusters.agent.deployment import Agents
 from chaos.clusters.agent.protocol import (
     Chunk,
     Disarm,
@@ -418,3 +420,13 @@ def test_an_agent_that_was_started_anew_knows_its_programs_no_more(node: Serving
         node.start_anew()
         assert child.wait(LONG_S) == 125
         assert child.stderr.read().startswith(b"the agent of node w1: no program has the number ")
+
+
+def test_a_nodes_clock_is_known_to_half_an_exchange(node: Serving) -> None:
+    """Here both are one clock: what it is ahead by is within the error, which is less than any exchange took."""
+    crew = Crew(Agents(RUN, "image", node.folder))
+    try:
+        clock = crew.clock(NODE)
+    finally:
+        crew.close()
+    assert abs(clock.ahead_s) <= clock.error_s

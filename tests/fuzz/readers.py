@@ -8,15 +8,19 @@ import collections.abc
 import gc
 import inspect
 import json
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
+import msgspec
+
 from chaos.basics import scrub, visible
+from chaos.clusters.agent import protocol
 from chaos.clusters.kind.home import IDENTITY, home_of, made_here
 from chaos.clusters.simulated import home as simulated_home
 from chaos.clusters.simulated import processes as simulated_processes
@@ -52,7 +56,8 @@ from chaos.report.table import verdict_table
 from chaos.report.timeline import timeline
 from chaos.results import junit, saved
 from chaos.results.saved import SavedRun
-from chaos.run import durations, suites
+from chaos.run import durations, policy, suites
+from chaos.run.policy import Consent, NodeToHarm
 from chaos.subjects.pleg import sampler
 from tests.fuzz.outside import nothing_written_outside
 
@@ -293,6 +298,28 @@ def texts(data: bytes, folder: Path) -> object:
     return shown != text
 
 
+def owners_guard(data: bytes, folder: Path) -> object:
+    """What the owner of a cluster allows, and a question that comes to it."""
+    found = policy.read(data.decode(errors="replace"))
+    node = NodeToHarm("w1", {"kube-ordeal/allowed": "true"}, control_plane=False)
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    Consent(found).refuses("mass-termination", "cut-off", [node], ["ordeal-web"], harmed=(), of=3, at=at)
+    return found
+
+
+def agents_words(data: bytes, folder: Path) -> object:
+    """What a run says to an agent, and an agent to a run: whoever has the key may say anything."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(5)
+        theirs.sendall(data[:100_000])
+        theirs.shutdown(socket.SHUT_WR)
+        try:
+            return protocol.receive(ours, protocol.Request | protocol.Answer)
+        except (OSError, EOFError, ValueError, msgspec.MsgspecError) as error:
+            raise OrdealError(f"no message: {error!r}") from error
+
+
 READERS: Mapping[str, Callable[[bytes, Path], object]] = {
     "results": results,
     "page": page,
@@ -317,6 +344,8 @@ READERS: Mapping[str, Callable[[bytes, Path], object]] = {
     "prober": prober,
     "kubelet": kubelet,
     "ended": ended,
+    "guard": owners_guard,
+    "agent": agents_words,
     "text": texts,
 }
 

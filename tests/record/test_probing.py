@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from chaos.basics.waiting import eventually
+from chaos.clusters.abilities import Clock
 from chaos.errors import OrdealError
 from chaos.record.history import History
 from chaos.record.probing import ServiceProbes, steady
@@ -293,6 +294,20 @@ def test_monotonic_time_is_shared_with_the_prober(server: Server) -> None:
     with probing(history, server.url):
         soon(lambda: history.of(Probe), "a probe")
     assert all(999 < p.at < 2000 for p in history.of(Probe))
+
+
+class OtherMachines(HostNetwork):
+    """Nodes whose monotonic clock is behind this machine's by a thousand seconds, as theirs would be that say so."""
+
+    def clock(self, node: str) -> Clock:
+        return Clock(-1000.0, 0.001)
+
+
+def test_times_of_another_machines_clock_are_this_ones_in_the_history(server: Server) -> None:
+    history = History()
+    with probing(history, server.url, cluster=OtherMachines()):
+        soon(lambda: history.of(Probe), "a probe")
+    assert all(1000 <= p.at < 2000 for p in history.of(Probe)), "the prober here reads this machine's clock"
 
 
 def test_steady_is_ten_answers_in_a_row_from_every_node() -> None:

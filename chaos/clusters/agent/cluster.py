@@ -13,6 +13,7 @@ from kubernetes.client import ApiClient
 
 import chaos
 from chaos.basics.progress import Report, silent
+from chaos.clusters.abilities import Clock
 from chaos.clusters.agent import protocol, remote
 from chaos.clusters.agent.channel import read_back
 from chaos.clusters.agent.crew import Armed, Crew
@@ -118,6 +119,11 @@ class AgentCluster:
 
     def reached(self) -> frozenset[str]:
         return frozenset(self._crew.channels)
+
+    # --- NodeClocks
+
+    def clock(self, node: str) -> Clock:
+        return self._crew.clock(node)
 
     # --- ArmsNodes
 

@@ -1,6 +1,7 @@
 """All agents of a run: the way to each, and the word that the run still lives, which each hears again and again."""
 
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -8,6 +9,7 @@ from functools import partial
 import msgspec
 
 from chaos.basics.waiting import WaitedInVainError, eventually
+from chaos.clusters.abilities import Clock
 from chaos.clusters.agent import protocol
 from chaos.clusters.agent.channel import Channel, UnreachedError, read_back
 from chaos.clusters.agent.deployment import Agents
@@ -19,6 +21,7 @@ WITHIN_S = 30.0  # a node takes back by itself what is not renewed for so long
 RENEW_EVERY_S = 5.0
 HELLO_WITHIN_S, ARMED_WITHIN_S = 5.0, 60.0  # the first one that is armed has an agent load all faults
 GONE_WITHIN_S = 30.0
+EXCHANGES = 5  # by which a clock is read
 
 
 class Crew:
@@ -73,6 +76,16 @@ class Crew:
             armed.leave()  # it is known to nobody but the nodes, and lapses there before anything was done
             raise
         return armed
+
+    def clock(self, node: str) -> Clock:
+        """By the quickest of some exchanges: the node read its clock somewhere in it. Raises OrdealError."""
+        channel, found = self.channel(node), list[Clock]()
+        for _ in range(EXCHANGES):
+            asked_at = time.monotonic()
+            said = channel.ask(protocol.Hello(), protocol.Me, within_s=HELLO_WITHIN_S)
+            half_s = (time.monotonic() - asked_at) / 2
+            found.append(Clock(said.monotonic_s - asked_at - half_s, half_s))
+        return min(found, key=lambda each: each.error_s)
 
     def forget(self, node: str, entry: int) -> None:
         """Renew it no more."""
