@@ -243,13 +243,13 @@ USES = {CutOff: {FIREWALL}, BadLink: {FIREWALL, LOSS, THROTTLING}}
 
 
 def test_a_suite_says_what_its_faults_use_of_the_machine() -> None:
-    """A fault that tries a part before it harms (chaos.hosts.parts.check) is one of USES, and its suites name it."""
+    """A fault that tries a part before it harms (chaos.harm.target.check_parts) is one of USES, and its suites name it."""
     tried = {
         name
         for module in list(sys.modules.values())
         if isinstance(module, ModuleType) and module.__name__.startswith(("chaos.harm.", "chaos.subjects."))
         for name, each in vars(module).items()
-        if inspect.isclass(each) and hasattr(each, "plan") and "parts.check" in inspect.getsource(each)
+        if inspect.isclass(each) and hasattr(each, "plan") and "check_parts(" in inspect.getsource(each)
     }
     assert tried == {each.__name__ for each in USES}
     marked: dict[str, set[parts.Part]] = {}
