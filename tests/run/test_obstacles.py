@@ -243,7 +243,7 @@ USES = {CutOff: {FIREWALL}, BadLink: {FIREWALL, LOSS, THROTTLING}}
 
 
 def test_a_suite_says_what_its_faults_use_of_the_machine() -> None:
-    """A fault that tries a part before it harms (chaos.harm.target.check_parts) is one of USES, and its suites name it."""
+    """A fault that tries a part before it harms (harm.target.check_parts) is one of USES, and its suites name it."""
     tried = {
         name
         for module in list(sys.modules.values())
