@@ -48,6 +48,7 @@ class _Kept(msgspec.Struct, frozen=True):
     plan: dict[str, Any]
     boot: str
     deadline_s: float
+    number: int
 
 
 @dataclass(slots=True)
@@ -102,8 +103,8 @@ class Armory:
             # What is being undone may be the same file: nothing new is done under its hands.
             self._changed.wait_for(lambda: not any(each.is_being_undone for each in self._entries.values()))
             deadline_s = now_s() + asked.within_s
-            kept = msgspec.to_builtins(_Kept(plan, boot_id(), deadline_s))
             number = secrets.randbits(48)
+            kept = msgspec.to_builtins(_Kept(plan, boot_id(), deadline_s, number))
             in_journal = self._journal.planned(asked.fault, self._here.ref, kept)
             self._entries[number] = _Entry(number, in_journal, asked.fault, read, deadline_s)
         return number
@@ -169,7 +170,7 @@ class Armory:
         except msgspec.ValidationError as error:
             raise OrdealError(f"the entry {left.entry} of {left.path} is none of an agent's ({error})") from error
         deadline_s = max(kept.deadline_s, self._renewed_until()) if kept.boot == boot_id() else 0.0
-        number, plan = secrets.randbits(48), _plan(left.kind, kept.plan)
+        number, plan = kept.number, _plan(left.kind, kept.plan)
         self._entries[number] = _Entry(number, left.entry, left.kind, plan, deadline_s, left.last_error)
 
     def _renewed_until(self) -> float:

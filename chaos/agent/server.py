@@ -24,6 +24,7 @@ from chaos.errors import OrdealError
 
 HANDSHAKE_WITHIN_S = 20.0  # a node that is harmed may be slow
 SILENT_S = 60.0  # a connection on which nobody asks is ended; who asks again makes a new one
+FIRST_WORD_S = 300.0
 UNRENEWED_S = 60.0  # so long after the last word of a run, with nothing armed, the agent takes itself off the node
 LOOK_EVERY_S = 1.0
 MOST_SHAKING = 100  # connections whose handshake goes on
@@ -133,7 +134,8 @@ def serve(folder: Path) -> int:
     """
     home = Home.read(folder)
     armory = Armory(home.node, home.memory, _report)
-    agent = Agent(home, armory, StartedPrograms(), time.monotonic(), threading.Event())
+    # The run says its first word when the slowest node has its agent.
+    agent = Agent(home, armory, StartedPrograms(), time.monotonic() + FIRST_WORD_S, threading.Event())
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     threading.Thread(target=_listen, args=(agent, ended), daemon=True).start()

@@ -1,5 +1,6 @@
 """Commands of a cluster's owner: what may be harmed there, and the end of all harm."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,12 +98,16 @@ def halt(
     from chaos.run import guard as guards  # noqa: PLC0415
 
     access = _access(kubeconfig, context)
-    guards.halt(access.client, on=not off)
     if off:
+        guards.halt(access.client, on=False)
         say("harm is allowed again, as the guard says")
         return
+    before: frozenset[str] | None = frozenset()
+    with suppress(OrdealError):  # so that what is undone at once is told, too; the halt does not wait for it
+        before = guards.harmed(access.client)
+    guards.halt(access.client, on=True)
     say("halted: no harm is begun")
-    for line in guards.ended(access.client):
+    for line in guards.ended(access.client, before):
         say(line)
 
 

@@ -191,6 +191,10 @@ class Arming(Protocol):
         """It is undone. Raises OrdealError where a node can't be told."""
         ...
 
+    def require(self) -> None:
+        """Raise OrdealError where a node has taken it back already."""
+        ...
+
     def leave(self) -> None:
         """It is not undone from here: from now on nobody renews it."""
         ...

@@ -198,6 +198,8 @@ def inject(
             lasts = partial(harm.lasts, cluster, saved)
             with looked_at(lasts, harm.kind, entry, history) if watched else nullcontext():
                 yield saved
+                if arming is not None:
+                    arming.require()
         except KeyboardInterrupt as interrupt:
             ending = interrupt
             raise

@@ -37,9 +37,13 @@ class RunAgents:
     def cluster(self, shape: Shape, busybox_image: str) -> AgentCluster:
         """The cluster with agents on its nodes, put there where they lack. Raises OrdealError."""
         there = attach_by_api(self._kubeconfig, self._context, shape, busybox_image)
+        if self._crew is not None and not self._crew.answers():
+            self._crew.close()  # some have heard nothing for too long, and left
+            self._crew = None
         if self._crew is None:
             allowed = self._allowed()
-            nodes = [each.name for each in there.nodes() if allowed is None or each.name in allowed]
+            ready = (each.name for each in there.nodes() if each.ready == "True")  # on others none would come
+            nodes = [name for name in ready if allowed is None or name in allowed]
             agents = Agents(self._run, self._image, folder_of(self._run))
             if self._entry is None:
                 self._entry = self._journal.planned(AGENT, replace(there.ref, agent=str(agents.folder)), {})

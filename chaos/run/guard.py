@@ -26,10 +26,11 @@ from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.identity import named_in
 from chaos.clusters.way.client import CONTROL_PLANE_LABEL, FAILURES, SYSTEM, is_ready, raw_get, told
 from chaos.errors import OrdealError
+from chaos.harm.base import NotUndoneError
 from chaos.run import policy
 from chaos.run.claim import HARMED
 from chaos.run.claim import NAME as LEASE
-from chaos.run.deadline import TimedOutError
+from chaos.run.deadline import TimedOutError, beneath
 from chaos.run.policy import Condition, Consent, NodeToHarm, Policy
 
 LOOK_EVERY_S = 1.0
@@ -88,7 +89,9 @@ class Guard:
     def __init__(self, connect: Callable[[], ApiClient], stopped: Callable[[str], None] = lambda _: None) -> None:
         """`stopped` is told why, from a thread, once harm has to end: nothing more is to be begun."""
         self._connect, self._stopped = connect, stopped
-        self._harmed: dict[int, frozenset[str]] = {}
+        self._harmed: dict[object, frozenset[str]] = {}
+        self._still: frozenset[str] = frozenset()  # what could not be undone
+        self._before: Any = signal.SIG_DFL
         self._lock, self._why = threading.Lock(), ""
 
     def require(self) -> None:
@@ -111,25 +114,35 @@ class Guard:
         """As Consents says."""
         if not _is_main():
             raise OrdealError(f"{fault} is not done: on an existing cluster harm is done from the main thread alone")
-        mine = self._permitted(incident, fault, saved)
-        key, watch = object(), _Watch(self._connect, self._stop)
-        before = signal.signal(STOP, self._end)
+        mine, wanted = self._permitted(incident, fault, saved)
+        key, watch = object(), _Watch(self._connect, self._stop, wanted)
+        if not self._harmed:
+            self._before = signal.signal(STOP, self._end)
         try:
-            self._harmed[id(key)] = mine
+            self._harmed[key] = mine
             self._tell()
             watch.start()
             yield
+        except BaseException as error:
+            if any(isinstance(each, NotUndoneError) for each in beneath(error)):
+                self._stopped(str(error))  # what stays harmed counts, and nothing more is begun there
+                self._still = self._still | mine
+            raise
         finally:
             try:
                 with held_back():
                     watch.end()
-                    self._harmed.pop(id(key), None)
+                    self._harmed.pop(key, None)
                     self._tell()
                     self._why = self._why if self._harmed else ""
             finally:
-                signal.signal(STOP, before)
+                if not self._harmed:
+                    signal.signal(STOP, self._before)
 
-    def _permitted(self, incident: str, fault: str, saved: object) -> frozenset[str]:
+    def _now(self) -> frozenset[str]:
+        return self._still.union(*self._harmed.values())
+
+    def _permitted(self, incident: str, fault: str, saved: object) -> tuple[frozenset[str], Policy | None]:
         with _asked(self._connect) as client:
             consent = _consent(client)
             nodes = {each.name: each for each in _nodes(client)}
@@ -139,20 +152,21 @@ class Guard:
                 fault,
                 [nodes[each] for each in sorted(named)],
                 _namespaces(saved),
-                harmed=frozenset().union(*self._harmed.values()),
+                harmed=self._now(),
                 of=len(nodes),
                 at=datetime.now(UTC),
             )
         ends = consent.stops(datetime.now(UTC)) or _broken(self._connect, consent.policy)
         if ends:
+            self._stopped(ends)
             raise OrdealError(f"{fault} is not done: {ends}")
         if why:
             raise RefusedError(f"{fault} is not done: {why}")
-        return named
+        return named, consent.policy
 
     def _tell(self) -> None:
         """Let whoever halts know which nodes are harmed. Where the API server is away, nobody can be told."""
-        body: Any = {"metadata": {"annotations": {HARMED: ",".join(sorted(frozenset().union(*self._harmed.values())))}}}
+        body: Any = {"metadata": {"annotations": {HARMED: ",".join(sorted(self._now()))}}}
         with suppress(*FAILURES), self._connect() as client:
             k8s.CoordinationV1Api(client).patch_namespaced_lease(LEASE, SYSTEM, body, _request_timeout=ANSWER_WITHIN_S)
 
@@ -175,10 +189,11 @@ class _Watch:
     that need no API server are asked all the same.
     """
 
-    def __init__(self, connect: Callable[[], ApiClient], stop: Callable[[str], None]) -> None:
+    def __init__(self, connect: Callable[[], ApiClient], stop: Callable[[str], None], wanted: Policy | None) -> None:
+        """`wanted`: the policy as it was when harm was allowed, for as long as none can be read."""
         self._connect, self._stop = connect, stop
         self._over, self._lock = threading.Event(), threading.Lock()
-        self._policy: Policy | None = None
+        self._policy = wanted
         self._asked_at = time.monotonic()
 
     def start(self) -> None:
@@ -246,9 +261,10 @@ def write(connect: Callable[[], ApiClient], wanted: Policy, *, replace: bool) ->
                     f"the cluster has a guard already: `kubectl --namespace {SYSTEM} edit configmap {policy.NAME}`, or "
                     f"give --replace"
                 ) from error
-            with _asked(connect) as again:
-                body["data"][policy.HALT] = "true" if _consent(again).halted else "false"  # a halt outlives it
-                k8s.CoreV1Api(again).replace_namespaced_config_map(policy.NAME, SYSTEM, body)
+            try:  # what is patched in leaves a halt as it is
+                core.patch_namespaced_config_map(policy.NAME, SYSTEM, {"data": body["data"]})
+            except (ApiException, HTTPError) as other:
+                raise OrdealError(f"the guard can't be written: {told(other)}") from other
 
 
 def halt(connect: Callable[[], ApiClient], *, on: bool) -> None:
@@ -257,31 +273,32 @@ def halt(connect: Callable[[], ApiClient], *, on: bool) -> None:
         try:
             patch: Any = {"data": {policy.HALT: "true" if on else "false"}}
             k8s.CoreV1Api(client).patch_namespaced_config_map(policy.NAME, SYSTEM, patch)
-        except ApiException as error:
-            missing = (
-                "there is no guard in the cluster, so nothing may be harmed there" if error.status == NOT_FOUND else ""
-            )
-            raise OrdealError(missing or f"the guard can't be changed: {told(error)}") from error
+        except (ApiException, HTTPError) as error:
+            if isinstance(error, ApiException) and error.status == NOT_FOUND:
+                raise OrdealError("there is no guard in the cluster, so nothing may be harmed there") from error
+            raise OrdealError(f"the guard can't be changed: {told(error)}; end the run where it is") from error
 
 
-def ended(connect: Callable[[], ApiClient], within_s: float = ENDS_WITHIN_S) -> tuple[str, ...]:
-    """After a halt: what became of the nodes that were harmed, a sentence each. Waits up to `within_s`.
-
-    Raises OrdealError where the API server does not answer.
+def ended(
+    connect: Callable[[], ApiClient], before: frozenset[str] | None, within_s: float = ENDS_WITHIN_S
+) -> tuple[str, ...]:
+    """After a halt: what became of the nodes that were harmed before it (`harmed`), a sentence each. Waits up to
+    `within_s`. Raises OrdealError where the API server does not answer.
     """
-    before = _harmed(connect)
     if before is None:
         return ("no run has this cluster",)
     with suppress(WaitedInVainError):
-        eventually(lambda: not _harmed(connect), within_s=within_s, what="all harm to be undone", every_s=0.5)
-    after = _harmed(connect) or frozenset()
+        eventually(lambda: not harmed(connect), within_s=within_s, what="all harm to be undone", every_s=0.5)
+    after = harmed(connect) or frozenset()
     told_of = [f"undone on {each}" for each in sorted(before - after)]
     told_of += [f"not undone yet on {each}: its agent, where it has one, does it by itself" for each in sorted(after)]
     return tuple(told_of) or ("no node was harmed",)
 
 
-def _harmed(connect: Callable[[], ApiClient]) -> frozenset[str] | None:
-    """The nodes that the run of this cluster harms now, as it says; None where no run has it."""
+def harmed(connect: Callable[[], ApiClient]) -> frozenset[str] | None:
+    """The nodes that the run of this cluster harms now, as it says; None where no run has it. Raises OrdealError where
+    the API server does not answer.
+    """
     with connect() as client:
         try:
             lease: Any = k8s.CoordinationV1Api(client).read_namespaced_lease(LEASE, SYSTEM)

@@ -76,7 +76,7 @@ class Pool:
         self._agents: RunAgents | None = None
         if wishes.kubeconfig is not None and wishes.agent_image:
             where = (wishes.kubeconfig, wishes.context)
-            self._agents = RunAgents(*where, wishes.agent_image, journal, run, report, allowed)
+            self._agents = RunAgents(*where, wishes.agent_image, journal, journal.path.stem, report, allowed)
         self._made = 0
         self.waited_s = 0.0  # in all, for clusters to be made in the place of others
 

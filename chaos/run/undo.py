@@ -123,7 +123,8 @@ def _undo(one: Pending, allowed: Permission, *, with_its_cluster: bool) -> bool:
     else:
         _check_engine(one)
         there = pool.exists(one.cluster)
-    ref = replace(one.cluster, agent="") if one.kind == AGENT else one.cluster  # none is put there to be taken away
+    # No agent is put there to be taken away, or to delete a namespace.
+    ref = replace(one.cluster, agent="") if one.kind in {AGENT, WORKLOAD} else one.cluster
     cluster = pool.attach(ref) if there else None
     if cluster is not None:
         _check_cluster(one, cluster, allowed)

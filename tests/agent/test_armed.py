@@ -351,11 +351,22 @@ def test_what_a_killed_agent_had_armed_is_taken_up(folder: Path, starts: Callabl
     assert (len(node.armed()), left(), undone_in(folder)) == (2, [1, 2], [])
 
 
+BEFORE: Saved = {"boot": "b", "deadline_s": 1.0, "number": 5}
+
+
 @pytest.mark.parametrize(
     ("kind", "saved", "told"),
     [
-        ("there-is-none", {"plan": {}, "boot": "b", "deadline_s": 1.0}, "this agent knows no fault 'there-is-none': "),
-        (InFolder.kind, {"plan": {"number": 1}, "boot": "b", "deadline_s": 1.0}, "that is no plan of the fault "),
+        (
+            "there-is-none",
+            {"plan": {}, "boot": "b", "deadline_s": 1.0, "number": 5},
+            "this agent knows no fault 'there-is-none': ",
+        ),
+        (
+            InFolder.kind,
+            {"plan": {"number": 1}, "boot": "b", "deadline_s": 1.0, "number": 5},
+            "that is no plan of the fault ",
+        ),
         (InFolder.kind, {"number": 1}, "the entry 1 of "),
     ],
 )

@@ -183,7 +183,7 @@ def test_halt_sets_the_flag_and_says_what_became_of_the_harm(
     home: Home, api: FakeApiServer, monkeypatch: pytest.MonkeyPatch, held: dict[str, Any] | None, says: str
 ) -> None:
     ended = guard.ended
-    monkeypatch.setattr(guard, "ended", lambda connect: ended(connect, within_s=0))
+    monkeypatch.setattr(guard, "ended", lambda connect, before: ended(connect, before, within_s=0))
     api.guard, api.lease = {POLICY: written(Policy())}, held
     done = of_owner(home, api, "halt")
     assert (done.code, done.out.splitlines()) == (0, ["halted: no harm is begun", says])

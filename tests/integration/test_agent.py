@@ -92,11 +92,13 @@ class Theirs:
     def leftovers(self) -> str:
         """What of an agent is on the nodes, and in the API."""
         looked = f"ls {UNITS} | grep ordeal; ls -d {FOLDERS}; ls -d /run/kube-ordeal*; pgrep -f 'chaos[.]agent'"
-        found = {
-            node: self.sh(node, f"({looked}) 2>/dev/null") for node in docker.names_in_cluster(self.outside.ref.name)
-        }
+        found = ""
+        for node in docker.names_in_cluster(self.outside.ref.name):
+            *left, last = self.sh(node, f"({looked}) 2>/dev/null; echo looked").splitlines()
+            assert last == "looked"
+            found += "".join(left)
         spaces = run(self.kubectl("get", "namespaces", "-o", "name"), timeout_s=30).out.split()
-        return "".join(found.values()) + " ".join(each for each in spaces if "ordeal" in each)
+        return found + " ".join(each for each in spaces if "ordeal" in each)
 
     def kubectl(self, *argv: str) -> list[str]:
         admin = "/etc/kubernetes/admin.conf"
@@ -185,7 +187,16 @@ def _restart(theirs: Theirs) -> None:
 
 
 def _kill(what: str) -> Callable[[Theirs], object]:
-    return lambda theirs: theirs.sh(theirs.worker, f"kill -9 $(pgrep -f '{what}')")
+    def kill(theirs: Theirs) -> None:
+        script = f"pids=$(pgrep -f '{what}') && kill -9 $pids && echo killed"
+        assert theirs.sh(theirs.worker, script) == "killed\n"
+
+    return kill
+
+
+def _stop_kubelet(theirs: Theirs) -> None:
+    script = "systemctl kill --signal KILL kubelet && systemctl stop kubelet && echo stopped"
+    assert theirs.sh(theirs.worker, script) == "stopped\n"
 
 
 KILLS = {
@@ -201,7 +212,7 @@ KILLS = {
     "the run and the kubelet": Kill(
         "lower-handle-limit",
         lambda on: {"node": on.worker, "daemon": "containerd", "limit": 2000},
-        lambda on: on.sh(on.worker, "systemctl kill --signal KILL kubelet; systemctl stop kubelet"),
+        _stop_kubelet,
         lambda on: on.sh(on.worker, "systemctl start kubelet"),
     ),
     "the run and the node": Kill(
@@ -238,7 +249,7 @@ def test_the_node_itself_takes_back_what_a_killed_run_has_left(
     with theirs.command(*argv) as child:
         try:
             assert child.stdout is not None
-            assert "landed" in child.stdout.readline(), child.stdout.read()
+            assert child.stdout.readline() == "landed\n"
             time.sleep(moments.second(3.0))  # the moment of the kill is what is tried here, it synchronises nothing
             left = _left(name)
         finally:

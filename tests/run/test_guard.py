@@ -553,12 +553,12 @@ def test_a_halt_is_a_flag_beside_the_policy_that_may_be_taken_back(
 
 def test_what_the_owner_may_not_change_is_one_sentence(api: FakeApiServer, client: Callable[[], ApiClient]) -> None:
     api.refuse = 403
-    with pytest.raises(OrdealError, match=r"^the guard can't be changed: refused$"):
+    with pytest.raises(OrdealError, match=r"^the guard can't be changed: refused; end the run where it is$"):
         halt(client, on=True)
     with pytest.raises(OrdealError, match=r"^the guard can't be written: refused$"):
         write(client, EVERY, replace=False)
     with pytest.raises(OrdealError, match=r"^it can't be asked what is harmed: refused$"):
-        ended(client, within_s=0)
+        guard.harmed(client)
 
 
 def test_where_there_is_no_guard_there_is_nothing_to_halt(api: FakeApiServer, client: Callable[[], ApiClient]) -> None:
@@ -606,7 +606,7 @@ def test_after_a_halt_it_is_told_what_became_of_each_node(
         connected.append(client())
         return connected[-1]
 
-    assert ended(connect, within_s=0) == says
+    assert ended(connect, guard.harmed(connect), within_s=0) == says
 
 
 def test_a_halt_waits_until_the_run_has_undone_its_harm(
@@ -615,8 +615,9 @@ def test_a_halt_waits_until_the_run_has_undone_its_harm(
     said: list[str] = []
 
     def as_owner() -> None:
+        before = guard.harmed(client)
         halt(client, on=True)
-        said.extend(ended(client, within_s=LONG_S))
+        said.extend(ended(client, before, within_s=LONG_S))
 
     owner = threading.Thread(target=as_owner)
     harm_until_stopped(guarding, owner.start)

@@ -54,6 +54,14 @@ class Crew:
                     f"{protocol.VERSION}: build its image anew with `kube-ordeal image build --agent`"
                 )
 
+    def answers(self) -> bool:
+        """Whether each does, as `require` asks."""
+        try:
+            self.require()
+        except OrdealError:
+            return False
+        return True
+
     def keep(self) -> None:
         """Let each hear of the run from now on, in a thread of its own: one that is cut off keeps no other waiting."""
         for node in self.channels:
@@ -142,6 +150,18 @@ class Armed:
             what = f"the agent of {node} to be told that nothing is to be undone"
             with suppress(WaitedInVainError):
                 eventually(partial(self._disarm, node, entry), within_s=WITHIN_S + HELLO_WITHIN_S, what=what)
+
+    def require(self) -> None:
+        """Raise OrdealError where a node that is reached has it no more: it heard nothing of the run."""
+        for node, entry in self.entries.items():
+            try:
+                said = self._crew.channel(node).ask(protocol.Hello(), protocol.Me, within_s=HELLO_WITHIN_S)
+            except UnreachedError:  # the way there is what some faults cut
+                continue
+            if entry not in {each.entry for each in said.armed}:
+                raise OrdealError(
+                    f"node {node} has taken it back by itself: it heard nothing of the run for {WITHIN_S:g} s"
+                )
 
     def leave(self) -> None:
         """Renew no more: what was not undone from here, the nodes take back."""

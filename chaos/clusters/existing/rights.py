@@ -31,7 +31,8 @@ NEEDED = (
     Right("create", "deployments", "apps"),
     Right("create", "services"),
     Right("create", "pods"),
-    *(Right(verb, "leases", "coordination.k8s.io") for verb in ("get", "create", "update", "delete")),
+    *(Right(verb, "leases", "coordination.k8s.io") for verb in ("get", "create", "update", "patch", "delete")),
+    Right("get", "configmaps"),
 )
 
 

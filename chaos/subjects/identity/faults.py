@@ -190,7 +190,8 @@ class SetKubeletIdentity:
             raise OrdealError(f"the kubelet of {self.node} has another identity already: run `kube-ordeal undo` first")
         if any(a.startswith("--hostname-override") for a in kubelet_of(cluster, self.node).arguments):
             raise OrdealError(f"the kubelet of {self.node} runs with --hostname-override already: take another node")
-        giver = next((n.name for n in cluster.nodes() if n.control_plane), "")
+        givers = [n.name for n in cluster.nodes() if n.control_plane and self.identity == ANY_NAME]
+        giver = next(iter(givers), "")
         if self.identity == ANY_NAME and not giver:
             raise OrdealError(f"{cluster.ref.name} shows no control-plane node, so no {ADMIN_CONF} can be had")
         file = _environment_file(cluster, self.node)
