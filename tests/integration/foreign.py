@@ -24,7 +24,7 @@ from chaos.clusters.way.client import api_client
 from chaos.hosts.command import run
 from chaos.hosts.image import kind_config_patches
 
-READY_WITHIN_S = 180.0
+READY_WITHIN_S = 600.0  # ends by what is seen; beside another cluster on two cores three minutes were not enough
 
 
 @contextmanager
