@@ -210,6 +210,12 @@ class ArmsNodes(Protocol):
         """
         ...
 
+    def disarm_all(self, fault: str) -> None:
+        """What a run that is over has armed of that fault is undone from here. A node that is not reached takes it back
+        once more, which does no harm.
+        """
+        ...
+
 
 @runtime_checkable
 class ReachesNodes(Protocol):

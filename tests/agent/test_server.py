@@ -430,3 +430,18 @@ def test_a_nodes_clock_is_known_to_half_an_exchange(node: Serving) -> None:
     finally:
         crew.close()
     assert abs(clock.ahead_s) <= clock.error_s
+
+
+def test_what_a_run_that_is_over_has_armed_of_a_fault_can_be_disarmed(node: Serving, tmp_path: Path) -> None:
+    """Else a node takes back once more what `kube-ordeal undo` has undone, and its agent can't leave before that."""
+    folder = tmp_path / "harmed"
+    folder.mkdir()
+    node.armory.arm(harm(folder, 1))
+    crew = Crew(Agents(RUN, "image", node.folder))
+    try:
+        crew.disarm_all("another")
+        assert len(node.armory.armed()) == 1
+        crew.disarm_all(InFolder.kind)
+    finally:
+        crew.close()
+    assert (node.armory.armed(), undone_in(folder)) == ((), [])

@@ -130,6 +130,9 @@ class AgentCluster:
     def arm(self, fault: str, saved: Mapping[str, object]) -> Armed:
         return self._crew.arm(fault, saved)
 
+    def disarm_all(self, fault: str) -> None:
+        self._crew.disarm_all(fault)
+
     # --- inside
 
     def _relay(self, node: str, where: str, argv: Sequence[str]) -> list[str]:

@@ -95,6 +95,14 @@ class Crew:
             found.append(Clock(said.monotonic_s - asked_at - half_s, half_s))
         return min(found, key=lambda each: each.error_s)
 
+    def disarm_all(self, fault: str) -> None:
+        """Of every node that is reached, whichever process of the run armed it."""
+        for channel in self.channels.values():
+            with suppress(OrdealError):
+                for each in channel.ask(protocol.Hello(), protocol.Me, within_s=HELLO_WITHIN_S).armed:
+                    if each.fault == fault:
+                        channel.ask(protocol.Disarm(each.entry), protocol.Done)
+
     def forget(self, node: str, entry: int) -> None:
         """Renew it no more."""
         with self._lock:
