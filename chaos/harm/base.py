@@ -233,7 +233,7 @@ def undo_pending(found: Pending, cluster: Cluster, within_s: float = UNDONE_WITH
         saved = _read_back(cls, found)
         with held_back():
             _take_back(cls, cluster, journal, History(), found.entry, saved, within_s=within_s)
-        if isinstance(cluster, ArmsNodes):
+        if found.cluster.agent and isinstance(cluster, ArmsNodes):
             cluster.disarm_all(found.kind)
         return True
 
