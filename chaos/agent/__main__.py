@@ -44,7 +44,7 @@ def attend() -> None:
     folder = MOUNTED / home.environment("RUN")
     while not over.wait(LOOK_EVERY_S):
         if (folder / home.WHOLE).exists():  # else it has left the node
-            this = msgspec.json.decode((folder / home.CONFIG).read_bytes(), type=Home)
+            this = Home.read(folder)
             if not home.is_running(this):
                 home.start(this)
 

@@ -20,6 +20,7 @@ from chaos.basics.files import place
 from chaos.clusters.agent import protocol
 from chaos.errors import OrdealError
 from chaos.hosts.places import journals_dir
+from chaos.hosts.record import boot as boot_id
 from chaos.record.journal import Journal, Pending, pending
 
 if TYPE_CHECKING:
@@ -30,11 +31,6 @@ AGAIN_AFTER_S = 0.5  # an undo that did not come to its end is tried again, unti
 JOURNAL = "node.jsonl"
 KNOWN_LAPSED = 100
 DEADLINE = "deadline"  # a file in memory: the last deadline that the run has given, on CLOCK_BOOTTIME
-
-
-def boot_id() -> str:
-    """Of the kernel that runs now."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def now_s() -> float:

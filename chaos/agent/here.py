@@ -10,7 +10,7 @@ from chaos.clusters.base import ClusterRef, Images, Node
 from chaos.clusters.identity import Identity
 from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
-from chaos.hosts.command import CommandError, Output
+from chaos.hosts.command import Output
 
 if TYPE_CHECKING:  # it takes half of the memory that an agent has, and no agent talks to an API server
     from kubernetes.client import ApiClient
@@ -72,17 +72,9 @@ class ThisNode:
         self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
     ) -> Output:
         self._require_this(node)
-        said = programs.execute(
-            protocol.Execute(
-                tuple(argv), inside=True, timeout_s=timeout_s, stdin=None if stdin is None else stdin.encode()
-            )
-        )
-        out, err = said.out.decode(errors="replace"), said.err.decode(errors="replace")
-        if said.late:
-            raise CommandError(argv, f"did not end within {timeout_s:g} s", err or out)
-        if check and said.code != 0:
-            raise CommandError(argv, f"exited with {said.code}", err.strip() or out)
-        return Output(said.code, out, err)
+        given = None if stdin is None else stdin.encode()
+        asked = protocol.Execute(tuple(argv), inside=True, timeout_s=timeout_s, stdin=given)
+        return protocol.output_of(asked, programs.execute(asked), check=check)
 
     # --- NodeProcesses
 

@@ -15,12 +15,13 @@ from typing import Any
 import msgspec
 
 from chaos.agent import programs
-from chaos.agent.armed import Armory, boot_id
+from chaos.agent.armed import Armory
 from chaos.agent.home import LEFT, Home, take_away
 from chaos.agent.programs import StartedPrograms
 from chaos.basics.visible import line
 from chaos.clusters.agent import keys, protocol
 from chaos.errors import OrdealError
+from chaos.hosts.record import boot as boot_id
 
 HANDSHAKE_WITHIN_S = 20.0  # a node that is harmed may be slow
 SILENT_S = 60.0  # a connection on which nobody asks is ended; who asks again makes a new one

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 import chaos
 from chaos.basics.progress import Report, silent
 from chaos.errors import OrdealError
-from chaos.hosts import registry, workload_build, workload_images
+from chaos.hosts import extras, registry, workload_build, workload_images
 from chaos.hosts.command import CommandError, run
 from chaos.hosts.engine import Engine, require
 from chaos.hosts.go import goarch
@@ -98,9 +98,8 @@ def _needed() -> frozenset[str]:
         try:
             wanted = [Requirement(each) for each in importlib.metadata.requires(name) or ()]
         except importlib.metadata.PackageNotFoundError:
-            raise OrdealError(
-                f"the agent needs {name}, which is not installed here: pip install 'kube-ordeal[agent]'"
-            ) from None
+            mend = extras.command(extras.AGENT)
+            raise OrdealError(f"the agent needs {name}, which is not installed here: {mend}") from None
         there = {"extra": "", "python_version": PYTHON, "python_full_version": f"{PYTHON}.0"}
         asked += [canonicalize_name(each.name) for each in wanted if each.marker is None or each.marker.evaluate(there)]
     return frozenset(found)

@@ -64,8 +64,7 @@ class RunAgents:
             return
         self._report("taking the node agents off the cluster")
         if self._crew is not None:
-            self._crew.dismiss()
-            self._crew.close()
+            self._crew.close()  # no word any more that would renew; `take_off` lets each leave
         take_off(self._there, folder)
         self._journal.undone(self._entry)
         self._entry, self._crew = None, None

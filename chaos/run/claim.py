@@ -23,6 +23,7 @@ from chaos.clusters.simulated.processes import OwnProcess
 from chaos.clusters.way.client import FAILURES, SYSTEM, Access, told
 from chaos.errors import OrdealError
 from chaos.hosts.places import journals_dir
+from chaos.hosts.record import boot
 from chaos.record.journal import Journal
 
 NAME = "kube-ordeal"
@@ -66,20 +67,16 @@ def claimed(kubeconfig: Path, context: str, run: str, lost: Callable[[str], None
 def _this_process() -> str:
     """This process, so that others on this machine can tell whether it is over."""
     me = OwnProcess.of(os.getpid())
-    return f"{_boot()} {os.getpid()} {me.started if me else 0}"
+    return f"{boot()} {os.getpid()} {me.started if me else 0}"
 
 
 def _is_over(said: str) -> bool:
     """Whether that process was on this machine, since it was started, and is not there any more."""
     match said.split():
-        case [boot, pid, started] if boot == _boot() and pid.isdecimal() and started.isdecimal():
+        case [born, pid, started] if born == boot() and pid.isdecimal() and started.isdecimal():
             return OwnProcess(int(pid), int(started)).state() == "gone"
         case _:
             return False
-
-
-def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 CLAIM = "claim"  # the kind of the entry in the journal that stands for a Lease that may be held

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from chaos.agent import armed
-from chaos.agent.armed import Armory, boot_id
+from chaos.agent.armed import Armory
 from chaos.agent.here import ThisNode
 from chaos.basics.waiting import eventually
 from chaos.clusters.agent import protocol
 from chaos.errors import OrdealError
 from chaos.harm import base
 from chaos.hosts.places import journals_dir
+from chaos.hosts.record import boot as boot_id
 from chaos.record.journal import Journal, Pending, Saved
 from chaos.record.journal import _pending_in as pending_in
 from tests.agent.made_up import LONG_S, WITHIN_S, InFolder, harm, undone_in

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from chaos.agent import server
-from chaos.agent.armed import boot_id
 from chaos.clusters.agent import keys, protocol, remote
 from chaos.clusters.agent.channel import Channel, UnreachedError
 from chaos.clusters.agent.crew import Crew
@@ -35,6 +34,7 @@ from chaos.clusters.agent.protocol import (
 )
 from chaos.errors import OrdealError
 from chaos.harm import base
+from chaos.hosts.record import boot as boot_id
 from tests.agent.made_up import LONG_S, WITHIN_S, InFolder, harm, undone_in
 from tests.agent.serving import HERE, NODE, RUN, Serving, key_of
 

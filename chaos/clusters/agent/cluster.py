@@ -6,9 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from kubernetes import client as k8s
 from kubernetes.client import ApiClient
 
 import chaos
@@ -21,8 +19,9 @@ from chaos.clusters.agent.deployment import Agents, deploy, remove
 from chaos.clusters.base import Cluster, ClusterRef, Images, Node
 from chaos.clusters.identity import Identity
 from chaos.clusters.shape import Shape
+from chaos.clusters.way.client import container_runtime
 from chaos.errors import OrdealError
-from chaos.hosts.command import CommandError, Output, run
+from chaos.hosts.command import Output, run
 
 MARGIN_S = 10.0  # longer than a command may take, before its answer is given up
 PACKAGE = Path(chaos.__path__[0]).resolve()
@@ -79,8 +78,7 @@ class AgentCluster:
 
     def container_runtime(self, node: str) -> str:
         with self.api() as client:
-            status: Any = k8s.CoreV1Api(client).read_node(node).status
-        return str(status.node_info.container_runtime_version)
+            return container_runtime(client, node)
 
     # --- NodeExec
 
@@ -92,12 +90,7 @@ class AgentCluster:
             return run(self._relay(node, remote.INSIDE, argv), timeout_s=timeout_s, check=check, stdin=stdin)
         asked = protocol.Execute(tuple(argv), inside=True, timeout_s=timeout_s, stdin=given)
         said = self._crew.channel(node).ask(asked, protocol.Ended, within_s=timeout_s + MARGIN_S)
-        out, err = said.out.decode(errors="replace"), said.err.decode(errors="replace")
-        if said.late:
-            raise CommandError(argv, f"did not end within {timeout_s:g} s on {node}", err or out)
-        if check and said.code != 0:
-            raise CommandError(argv, f"exited with {said.code} on {node}", err.strip() or out)
-        return Output(said.code, out, err)
+        return protocol.output_of(asked, said, check=check, where=f" on {node}")
 
     # --- NodeProcesses
 

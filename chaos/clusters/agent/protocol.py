@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from chaos.errors import OrdealError
+from chaos.hosts.command import CommandError, Output
 
 VERSION = 1  # raise it with each change of a message: an agent of another version is refused
 LENGTH_BYTES = 4
@@ -153,6 +154,18 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 Answer = Me | Ended | Number | Chunk | Done | Refused
+
+
+def output_of(asked: Execute, said: Ended, *, check: bool, where: str = "") -> Output:
+    """What a program that was executed has said. Raises CommandError where it was late or, with `check`, exited with
+    another code than 0; `where` ends what it did.
+    """
+    out, err = said.out.decode(errors="replace"), said.err.decode(errors="replace")
+    if said.late:
+        raise CommandError(asked.argv, f"did not end within {asked.timeout_s:g} s{where}", err or out)
+    if check and said.code != 0:
+        raise CommandError(asked.argv, f"exited with {said.code}{where}", err.strip() or out)
+    return Output(said.code, out, err)
 
 
 def send(connection: socket.socket, message: msgspec.Struct) -> None:

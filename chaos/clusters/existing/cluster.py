@@ -105,13 +105,15 @@ def attach(kubeconfig: Path, context: str, shape: Shape, busybox_image: str = ""
         ref = ClusterRef(EXISTING, local.name, str(kubeconfig), context, local.identity)
         images = Images(busybox_image or images_of(ref).busybox or registry.busybox())
         return KindCluster(ref, shape, images, tools=None)
-    ref = ClusterRef(EXISTING, context or "current-context", str(kubeconfig), context, seen)
-    return ExistingCluster(ref, shape, Images(busybox_image or registry.busybox()))
+    return _by_api(kubeconfig, context, shape, busybox_image, seen)
 
 
 def attach_by_api(kubeconfig: Path, context: str, shape: Shape, busybox_image: str = "") -> ExistingCluster:
     """The same, with nothing but what its API server gives, also where this machine's engine has its nodes."""
-    seen = Access(kubeconfig, context).identity()
+    return _by_api(kubeconfig, context, shape, busybox_image, Access(kubeconfig, context).identity())
+
+
+def _by_api(kubeconfig: Path, context: str, shape: Shape, busybox_image: str, seen: Identity) -> ExistingCluster:
     ref = ClusterRef(EXISTING, context or "current-context", str(kubeconfig), context, seen)
     return ExistingCluster(ref, shape, Images(busybox_image or registry.busybox()))
 

@@ -33,7 +33,7 @@ from chaos.clusters.kind.pytestkind import KindTools
 from chaos.clusters.kind.second_control_plane import SECOND_PORT, second_static_pod
 from chaos.clusters.shape import SHARED, Shape, Timers
 from chaos.clusters.way import kubeconfig, kubeconfig_files
-from chaos.clusters.way.client import Access, api_client, read_nodes, server_version
+from chaos.clusters.way.client import Access, api_client, container_runtime, read_nodes, server_version
 from chaos.errors import OrdealError
 from chaos.hosts import engine, registry
 from chaos.hosts.command import Output, run
@@ -199,8 +199,7 @@ class KindCluster:
 
     def container_runtime(self, node: str) -> str:
         with self.api() as client:
-            status: Any = k8s.CoreV1Api(client).read_node(node).status
-            return str(status.node_info.container_runtime_version)
+            return container_runtime(client, node)
 
     # --- NodeExec
 

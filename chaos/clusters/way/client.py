@@ -197,6 +197,12 @@ def _node(item: Any) -> Node:
     )
 
 
+def container_runtime(client: ApiClient, node: str) -> str:
+    """Its name and version, such as "containerd://2.1.4", as the Node says. Raises ApiException, HTTPError."""
+    status: Any = k8s.CoreV1Api(client).read_node(node).status
+    return str(status.node_info.container_runtime_version)
+
+
 def raw_get(client: ApiClient, path: str, timeout_s: float | None = None) -> bytes:
     """The bytes that the API server answers for a path. Raises ApiException or a urllib3 error."""
     return _raw(client, "GET", path, timeout_s)
