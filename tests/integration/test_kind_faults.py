@@ -36,7 +36,7 @@ from chaos.subjects.eviction.faults import DropPriority, PlaceStaticPod
 from chaos.subjects.preflight.faults import LeakKernelMemory, LeaveFiles
 from tests.comparing import settled as still
 from tests.comparing import wait_as_before
-from tests.integration.crash import at_random_moments, kill_and_undo
+from tests.integration.crash import kill_and_undo
 from tests.integration.harm import done_and_undone, fault_of
 from tests.integration.impostor import impostor_of
 from tests.integration.picture import unsound, wait_in_touch
@@ -181,7 +181,6 @@ def test_a_node_without_power_says_no_goodbye(kind_cluster: KindCluster, journal
     as_before(kind_cluster, before, PowerOff.kind)
 
 
-@at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_is_undone(kind_cluster: KindCluster, kind: str, moment: int, moments: Moments) -> None:
     before = settled(kind_cluster)
