@@ -176,6 +176,15 @@ class Clock:
 
 
 @runtime_checkable
+class KeepsOutput(Protocol):
+    """The way to a node may be cut, and what a program there says meanwhile is read when it is there again."""
+
+    def kept_s(self) -> float:
+        """For how many seconds the node keeps it."""
+        ...
+
+
+@runtime_checkable
 class NodeClocks(Protocol):
     """Nodes have monotonic clocks of their own; elsewhere they share this machine's kernel, and its clock."""
 
@@ -389,6 +398,7 @@ ABILITIES: tuple[type, ...] = (
     BringsVersions,
     NodePower,
     NodeNetwork,
+    KeepsOutput,
     NodeClocks,
     ArmsNodes,
     ReachesNodes,

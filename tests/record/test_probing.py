@@ -194,6 +194,54 @@ def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(
     assert any(blind.at <= stalled + 0.1 and blind.until >= resumed for blind in history.of(Blind))
 
 
+# Hands on what a program says, but not while a file is there: then it keeps it.
+KEEPER = """
+import os, subprocess, sys, time
+child = subprocess.Popen(sys.argv[2:], stdin=0, stdout=subprocess.PIPE)
+while data := os.read(child.stdout.fileno(), 65536):
+    while os.path.exists(sys.argv[1]):
+        time.sleep(0.02)
+    os.write(1, data)
+"""
+
+
+class Kept(HostNetwork):
+    """The way to the node is cut while the file is there, and what its programs say is kept there."""
+
+    def __init__(self, cut: Path) -> None:
+        super().__init__()
+        self.cut = cut
+
+    def in_network_of(self, node: str, argv: Sequence[str]) -> list[str]:
+        if self.cut.exists():
+            return ["false"]
+        kept = [sys.executable, "-c", KEEPER, str(self.cut)] if argv[0] == sys.executable else []
+        return [*kept, *super().in_network_of(node, argv)]
+
+    def kept_s(self) -> float:
+        return 60.0
+
+
+def test_what_is_read_late_is_no_gap_and_an_outage_meanwhile_is_seen(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in {"SILENT_AFTER_S": 0.3, "KILL_AFTER_S": 0.5, "LOOK_EVERY_S": 0.2}.items():
+        monkeypatch.setattr(f"chaos.record.probing.{name}", value)
+    history, cluster = History(), Kept(tmp_path / "cut")
+    with probing(history, server.url, cluster):
+        cluster.cut.touch()
+        began = history.now()
+        server.status = 503
+        threading.Event().wait(1.2)
+        server.status = 200
+        ended = history.now()
+        cluster.cut.unlink()
+        soon(lambda: history.of(Probe)[-1].ok and history.of(Probe)[-1].at > ended, "probes to be answered again")
+    meanwhile = [p for p in history.of(Probe) if began + 0.1 < p.at < ended]
+    assert {p.ok for p in meanwhile} == {False}
+    assert not [each for each in history.of(Blind) if each.until - each.at > 1.0]
+
+
 def test_a_restarted_node_gets_a_prober_in_its_new_network(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chaos.record.probing.LOOK_EVERY_S", 0.2)
     history, cluster = History(), HostNetwork()

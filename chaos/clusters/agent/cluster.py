@@ -108,6 +108,11 @@ class AgentCluster:
             raise OrdealError(f"{node} is none of the nodes of {self.ref.name}")
         return (found[node],)
 
+    # --- KeepsOutput
+
+    def kept_s(self) -> float:
+        return protocol.UNREAD_S
+
     # --- ReachesNodes
 
     def reached(self) -> frozenset[str]:
