@@ -16,6 +16,9 @@ from chaos.hosts.command import CommandError, Output, run
 STATES = {"running": "running", "paused": "paused", "exited": "off", "created": "off", "dead": "off"}
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 ROLE_LABEL = "io.x-k8s.kind.role"
+# Beside them kind has a load balancer with the cluster's label where there are several control planes (pkg/cluster/
+# constants): a container, and no node.
+NODE_ROLES = ("control-plane", "worker")
 CABLE = "eth0"  # what the engine calls a container's interface
 
 
@@ -66,16 +69,27 @@ def _of_nodes(there: Collection[str], cluster: str) -> str:
 
 def names_in_cluster(cluster: str, role: str | None = None) -> tuple[str, ...]:
     """The node containers of a kind cluster, running or not; `role` is control-plane or worker."""
-    argv = ["ps", "--all", "--filter", f"label={CLUSTER_LABEL}={cluster}", "--format", "{{.Names}}"]
-    argv += ["--filter", f"label={ROLE_LABEL}={role}"] if role else []
-    return tuple(sorted(_docker(*argv).out.split()))
+    return tuple(each.name for each in _listed(cluster) if each.role in ((role,) if role else NODE_ROLES))
 
 
 def ids_in_cluster(cluster: str) -> dict[str, str]:
     """The ids of the node containers of a kind cluster, running or not, by their names."""
+    return {each.name: each.id for each in _listed(cluster) if each.role in NODE_ROLES}
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A container with a cluster's label."""
+
+    name: str
+    id: str
+    role: str
+
+
+def _listed(cluster: str) -> list[_Listed]:
     argv = ["ps", "--all", "--no-trunc", "--filter", f"label={CLUSTER_LABEL}={cluster}"]
-    lines = _docker(*argv, "--format", "{{.Names}} {{.ID}}").out.splitlines()
-    return {name: identity for name, _, identity in (line.partition(" ") for line in sorted(lines))}
+    lines = _docker(*argv, "--format", f'{{{{.Names}}}} {{{{.ID}}}} {{{{.Label "{ROLE_LABEL}"}}}}').out.splitlines()
+    return [_Listed(*line.split(" ", 2)) for line in sorted(lines)]
 
 
 def engine_id() -> str:
