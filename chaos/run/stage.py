@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Protocol
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.abilities import LoadsImages, NodePower, missing
+from chaos.clusters.abilities import LoadsImages, missing
 from chaos.clusters.base import EXISTING, KIND, Cluster
 from chaos.clusters.shape import Shape, Timers
 from chaos.errors import OrdealError
@@ -91,7 +91,7 @@ class Stage:
             raise LacksAbilityError(
                 f"{self._story.incident.id} needs {', '.join(lacking)}, which this cluster does not have"
             )
-        containers = self.cluster_kind == EXISTING and isinstance(self._cluster, NodePower)  # of this machine
+        containers = self.cluster_kind == EXISTING and isinstance(self._cluster, LoadsImages)  # of this machine
         if self._declared is not None and containers:
             why = lacking_part(self._declared, made=False) or lacking_image(self._declared, self._means.images)
             if why:
