@@ -242,11 +242,11 @@ class Pool:
         return kind.KindCluster.create(name, shape, setup, self._report)
 
     def _existing(self, shape: Shape) -> Cluster:
-        if self._wishes.kubeconfig is None:
+        wishes = self._wishes
+        if wishes.kubeconfig is None:
             raise OrdealError("no existing cluster was named; --ordeal-kubeconfig FILE names one")
         if self._agents is not None:
-            return self._agents.cluster(shape, self._wishes.busybox_image)
-        wishes = self._wishes
+            return self._agents.cluster(shape, wishes.busybox_image)
         return existing.attach(wishes.kubeconfig, wishes.context, shape, wishes.busybox_image, wishes.power)
 
 

@@ -10,9 +10,10 @@ from chaos.clusters.agent import cluster as agent
 from chaos.clusters.base import EXISTING, ClusterRef, PowerRef
 from chaos.clusters.identity import Identity, NodeIdentity
 from chaos.clusters.power import switch
+from chaos.clusters.way.client import Access
+from chaos.harm.base import undo_pending
 from chaos.hosts.places import journals_dir
 from chaos.record.journal import Journal, pending
-from chaos.run import undo
 from chaos.run.undo import Permission, Undone, undo_all
 from tests.fake_apiserver import FakeApiServer
 
@@ -109,9 +110,8 @@ def test_only_a_driver_may_go_where_nobody_can_say_which_cluster_it_is(folder: P
 def test_a_command_that_is_gone_is_told_and_the_entry_stays(folder: Path, silent: Path) -> None:
     leave(of(folder, silent))
     (folder / "power").unlink()
-    undo_pending = undo.undo_pending
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(undo, "undo_pending", lambda one, on: undo_pending(one, on, within_s=0.01))
+        patched.setattr("chaos.run.undo.undo_pending", lambda one, on: undo_pending(one, on, within_s=0.01))
         (one,) = undone()
     assert "could not start: No such file or directory: ./power" in one.error
     assert pending(journals_dir())
@@ -125,13 +125,13 @@ def test_what_is_undone_next_waits_for_the_api_server(folder: Path, tmp_path: Pa
         leave(ref, "claim", holder="run x")
         leave(ref)
 
-        def identity(access: undo.Access) -> Identity:
+        def identity(_: Access) -> Identity:
             asks["wait"] -= 1
             return Identity(api.uid) if asks["wait"] < 0 else Identity()
 
         said: list[str] = []
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(undo.Access, "identity", identity)
+            patched.setattr(Access, "identity", identity)
             handled = undo_all(said.append, Permission(existing=True))
     assert [each.error for each in handled] == ["", ""]
     assert "waiting for the API server of theirs" in said

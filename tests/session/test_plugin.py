@@ -459,7 +459,7 @@ COMMAND = "./power {off|on|state} {node}"
         (["--ordeal-cluster", "existing", "--ordeal-power", ""], "--ordeal-power was given nothing"),
         (["--ordeal-cluster", "existing", "--ordeal-power-command", "./power"], "has to have {off|on|state}"),
         (["--ordeal-cluster", "existing", "--ordeal-power", "vsphere"], "there is no power driver 'vsphere'"),
-        (["--ordeal-cluster", "existing", "--ordeal-power", "kind", "--ordeal-power-command", COMMAND], "are given: name"),
+        (["--ordeal-cluster", "existing", "--ordeal-power", "kind", "--ordeal-power-command", COMMAND], "are given"),
         (["--ordeal-conform", "afterwards"], "'afterwards' is none of before, during, after"),
         (["--ordeal-conform", "before"], "before alone is compared with nothing"),
         (["--ordeal-conform", "after"], "conformance build --kubernetes"),

@@ -68,7 +68,8 @@ class ExistingCluster:
             return read_nodes(client)
 
     def facts(self) -> Mapping[str, str]:
-        return {"provider": "existing", "kubernetes": self.kubernetes, "nodes": str(len(self.nodes()))}
+        facts = {"provider": "existing", "kubernetes": self.kubernetes, "nodes": str(len(self.nodes()))}
+        return facts if self._ref.power is None else {**facts, "power driver": self._ref.power.driver}
 
     def identity(self) -> Identity:
         return self._access.identity()
@@ -86,9 +87,6 @@ class PoweredCluster(ExistingCluster):
     def __init__(self, ref: ClusterRef, shape: Shape, images: Images, power: PowerSwitch) -> None:
         super().__init__(ref, shape, images)
         self._power = power
-
-    def facts(self) -> Mapping[str, str]:
-        return {**super().facts(), "power driver": self._power.name}
 
     # --- NodePower
 
