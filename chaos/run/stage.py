@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Protocol
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.abilities import LoadsImages, missing
+from chaos.clusters.abilities import LoadsImages, NodePower, missing
 from chaos.clusters.base import EXISTING, KIND, Cluster
 from chaos.clusters.shape import Shape, Timers
 from chaos.errors import OrdealError
@@ -88,8 +88,10 @@ class Stage:
             self._cluster = self._means.pool.acquire(self.cluster_kind, shape)
         lacking = missing(self._cluster, self._story.needs)
         if lacking:
+            named = self.cluster_kind == EXISTING and NodePower.__name__ in lacking
+            how = "; --ordeal-power-command names what switches its nodes" if named else ""
             raise LacksAbilityError(
-                f"{self._story.incident.id} needs {', '.join(lacking)}, which this cluster does not have"
+                f"{self._story.incident.id} needs {', '.join(lacking)}, which this cluster does not have{how}"
             )
         containers = self.cluster_kind == EXISTING and isinstance(self._cluster, LoadsImages)  # of this machine
         if self._declared is not None and containers:

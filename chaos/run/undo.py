@@ -86,6 +86,8 @@ def undo_all(report: Callable[[str], None], allowed: Permission) -> tuple[Undone
             with _held(one, allowed):
                 if _undo(one, allowed, with_its_cluster=any(_is_of(one, each) for each in gone)):
                     handled.append(Undone(what))
+                    if one.kind == PowerOff.kind and one.cluster.kind == EXISTING and one is not found[-1]:
+                        _await_api(one.cluster, report)
                     gone += [one] if one.kind == CLUSTER else []
         except (*FAILURES, OSError) as error:
             report(f"{what} could not be undone: {told(error)}")
@@ -94,8 +96,6 @@ def undo_all(report: Callable[[str], None], allowed: Permission) -> tuple[Undone
             why = f"its entry in {one.path} is not what this version writes ({error!r}): undo it by hand"
             report(f"{what} could not be undone: {why}")
             handled.append(Undone(what, why))
-        if one.kind == PowerOff.kind and one is not found[-1] and handled and not handled[-1].error:
-            _await_api(one.cluster, report)
     sweep()
     return tuple(handled)
 

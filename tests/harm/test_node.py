@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from chaos.clusters.abilities import OFF, PAUSED, RUNNING
 from chaos.clusters.base import KIND, ClusterRef, Node
+from chaos.clusters.identity import named_in
 from chaos.errors import OrdealError
 from chaos.harm.node import Pause, PowerOff
 
@@ -96,6 +98,11 @@ def test_a_new_address_that_is_taken_is_no_other_one() -> None:
 
 def test_a_switch_is_all_that_it_takes() -> None:
     switched_off_and_on(PowerOff("w1"), Switched())
+
+
+def test_its_plan_names_the_node_so_that_the_owners_guard_sees_it() -> None:
+    node: Any = Switched()
+    assert named_in(msgspec.to_builtins(PowerOff("w1").plan(node)), {"w1", "w2"}) == {"w1"}
 
 
 def test_where_there_is_nothing_but_a_switch_no_node_gets_another_address() -> None:
