@@ -249,18 +249,11 @@ def is_any_given(config: pytest.Config) -> bool:
 
 
 def misnamed(config: pytest.Config, asked: Options) -> str:
-    """What is wrong with how the cluster is named, as a sentence; "" where nothing is.
+    """What is wrong with how the cluster, or what switches it, is named, as a sentence; "" where nothing is.
 
     An empty name is what a variable that nobody has set leaves: it must not mean the cluster that kubectl would use.
     """
-    named, switched = (
-        {
-            f"--{PREFIX}-{name}": value
-            for name in names
-            if (value := getattr(config.option, f"{PREFIX}_{name.replace('-', '_')}", None)) is not None
-        }
-        for names in (("kubeconfig", "context"), ("power-command", "power"))
-    )
+    named, switched = _as_given(config, "kubeconfig", "context"), _as_given(config, "power-command", "power")
     if (plain := getattr(config.option, "kubeconfig", None)) == "":  # pytest-kind's
         named["--kubeconfig"] = plain
     if empty := [name for name, value in named.items() if not str(value)]:
@@ -272,6 +265,14 @@ def misnamed(config: pytest.Config, asked: Options) -> str:
     if switched and asked.cluster != "existing":
         return f"{next(iter(switched))} is for the nodes of an existing cluster: give --ordeal-cluster existing too"
     return ""
+
+
+def _as_given(config: pytest.Config, *names: str) -> dict[str, object]:
+    """The values of those that were given, by the options as they are written."""
+    values = {
+        f"--{PREFIX}-{name}": getattr(config.option, f"{PREFIX}_{name.replace('-', '_')}", None) for name in names
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def options_of(config: pytest.Config) -> Options:

@@ -87,7 +87,7 @@ class PowerSwitch:
 
 def check(switch: PowerSwitch, nodes: Iterable[Node]) -> None:
     """Ask the driver for each of the nodes. Raises OrdealError for the first of which it can't say its state, or says
-    that it is off though it is Ready: then another machine is meant.
+    that it is off though it is Ready: then another machine may be meant.
     """
 
     def ask(node: Node) -> str:
@@ -99,5 +99,6 @@ def check(switch: PowerSwitch, nodes: Iterable[Node]) -> None:
             if state == OFF and node.ready == "True":
                 raise OrdealError(
                     f"the power driver {switch.name} says that node {node.name} is off, and the API server that it is "
-                    f"Ready: the driver asks another machine; mend which machine that node is said to be"
+                    f"Ready: it has just lost its power, or another machine was asked; look at which machine that node "
+                    f"is said to be"
                 )
