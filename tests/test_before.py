@@ -147,7 +147,8 @@ class Different:
 
 
 def _at_its_address(found: Pending, calls: list[Call]) -> list[Call]:
-    return [replace(c, given={"address": found.saved["was"]}) if c.name == "power_on" else c for c in calls]
+    at = found.saved["was"]
+    return [replace(c, name="power_on_at", args=[*c.args, at]) if c.name == "power_on" else c for c in calls]
 
 
 def _plainly(_: Pending, calls: list[Call]) -> list[Call]:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from chaos.clusters.agent.cluster import AgentCluster, put, take_off
+from chaos.clusters.agent.cluster import AgentCluster, put, take_off, with_agents
 from chaos.clusters.agent.crew import Crew
 from chaos.clusters.agent.deployment import Agents, folder_of
-from chaos.clusters.base import Cluster
+from chaos.clusters.base import Cluster, PowerRef
 from chaos.clusters.existing.cluster import attach_by_api
 from chaos.clusters.shape import Shape
 from chaos.record.journal import AGENT, Journal
@@ -25,9 +25,10 @@ class RunAgents:
         run: str,
         report: Callable[[str], None],
         allowed: Callable[[], frozenset[str] | None],
+        power: PowerRef | None = None,
     ) -> None:
-        """`allowed`: the nodes that get one; None for all."""
-        self._allowed = allowed
+        """`allowed`: the nodes that get one; None for all. `power`: what switches nodes."""
+        self._allowed, self._power = allowed, power
         self._kubeconfig, self._context = kubeconfig, context
         self._image, self._journal, self._run, self._report = image, journal, run, report
         self._entry: int | None = None
@@ -36,7 +37,7 @@ class RunAgents:
 
     def cluster(self, shape: Shape, busybox_image: str) -> AgentCluster:
         """The cluster with agents on its nodes, put there where they lack. Raises OrdealError."""
-        there = attach_by_api(self._kubeconfig, self._context, shape, busybox_image)
+        there = attach_by_api(self._kubeconfig, self._context, shape, busybox_image, self._power)
         if self._crew is not None and not self._crew.answers():
             self._crew.close()  # some have heard nothing for too long, and left
             self._crew = None
@@ -50,7 +51,7 @@ class RunAgents:
                 self._there = there
             self._crew = put(there, agents, nodes, self._report)
             self._crew.keep()
-        return AgentCluster(there, self._crew)
+        return with_agents(there, self._crew)
 
     def take_away(self) -> None:
         """Off the nodes, where they were put there. Where something could not be undone they stay: they are the way

@@ -149,6 +149,20 @@ OPTIONS = (
         "(`kube-ordeal image build --agent` builds it)",
         "IMAGE",
     ),
+    Option(
+        "power-command",
+        "your own command that switches the nodes of an existing cluster: './power {off|on|state} {node}'; with state "
+        "it says on or off",
+        "COMMAND",
+        was_general=False,
+    ),
+    Option(
+        "power",
+        "a driver that switches the nodes of an existing cluster: virsh, virsh:URI, virsh:FILE, ipmi:FILE, kind, or "
+        "one that a package brings",
+        "DRIVER",
+        was_general=False,
+    ),
     Option("cluster-name", "how the names of clusters that are made begin (default: ordeal)", "NAME"),
     Option("keep-cluster", "keep clusters for the next run of the same shape", switch=True),
     Option("kind-image", "your own node image for kind clusters", "IMAGE"),
@@ -205,6 +219,8 @@ class Options:
     conform: str
     busybox_image: str
     agent_image: str
+    power_command: str
+    power: str
     cluster_name: str
     keep_cluster: bool
     kind_image: str
@@ -233,22 +249,30 @@ def is_any_given(config: pytest.Config) -> bool:
 
 
 def misnamed(config: pytest.Config, asked: Options) -> str:
-    """What is wrong with how the cluster is named, as a sentence; "" where nothing is.
+    """What is wrong with how the cluster, or what switches it, is named, as a sentence; "" where nothing is.
 
     An empty name is what a variable that nobody has set leaves: it must not mean the cluster that kubectl would use.
     """
-    named = {
-        f"--{PREFIX}-{name}": value
-        for name in ("kubeconfig", "context")
-        if (value := getattr(config.option, f"{PREFIX}_{name}", None)) is not None
-    }
+    named, switched = _as_given(config, "kubeconfig", "context"), _as_given(config, "power-command", "power")
     if (plain := getattr(config.option, "kubeconfig", None)) == "":  # pytest-kind's
         named["--kubeconfig"] = plain
     if empty := [name for name, value in named.items() if not str(value)]:
         return f"{empty[0]} was given nothing; name the cluster, or leave the option out"
     if named and asked.cluster != "existing":
         return f"{next(iter(named))} names a cluster, and without --ordeal-cluster existing none but our own are used"
+    if empty := [name for name, value in switched.items() if not str(value)]:
+        return f"{empty[0]} was given nothing; name what switches the nodes, or leave the option out"
+    if switched and asked.cluster != "existing":
+        return f"{next(iter(switched))} is for the nodes of an existing cluster: give --ordeal-cluster existing too"
     return ""
+
+
+def _as_given(config: pytest.Config, *names: str) -> dict[str, object]:
+    """The values of those that were given, by the options as they are written."""
+    values = {
+        f"--{PREFIX}-{name}": getattr(config.option, f"{PREFIX}_{name.replace('-', '_')}", None) for name in names
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def options_of(config: pytest.Config) -> Options:
@@ -287,6 +311,8 @@ def chosen(given: Callable[[str], object]) -> Options:
         conform=text("conform"),
         busybox_image=text("busybox-image"),
         agent_image=text("agent-image"),
+        power_command=text("power-command"),
+        power=text("power"),
         cluster_name=text("cluster-name"),
         keep_cluster=bool(given("keep-cluster")),
         kind_image=text("kind-image"),

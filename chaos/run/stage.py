@@ -88,10 +88,12 @@ class Stage:
             self._cluster = self._means.pool.acquire(self.cluster_kind, shape)
         lacking = missing(self._cluster, self._story.needs)
         if lacking:
+            named = self.cluster_kind == EXISTING and NodePower.__name__ in lacking
+            how = "; --ordeal-power-command names what switches its nodes" if named else ""
             raise LacksAbilityError(
-                f"{self._story.incident.id} needs {', '.join(lacking)}, which this cluster does not have"
+                f"{self._story.incident.id} needs {', '.join(lacking)}, which this cluster does not have{how}"
             )
-        containers = self.cluster_kind == EXISTING and isinstance(self._cluster, NodePower)  # of this machine
+        containers = self.cluster_kind == EXISTING and isinstance(self._cluster, LoadsImages)  # of this machine
         if self._declared is not None and containers:
             why = lacking_part(self._declared, made=False) or lacking_image(self._declared, self._means.images)
             if why:

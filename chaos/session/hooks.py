@@ -39,7 +39,7 @@ from chaos.run.stage import LeftOutError
 from chaos.session import candidates, ending, planning, pytest_specs, showing, stopwatch, telling
 from chaos.session.ending import NO_RERUN
 from chaos.session.preparing import PREPARING, Preparing, prepare
-from chaos.session.run import Concluded, Run, claim, settle, wish_of, wishes_of
+from chaos.session.run import Concluded, Run, claim, power_of, settle, wish_of, wishes_of
 from chaos.session.showing import IDLE, SHOWING
 from chaos.subjects.upgrade.kubeadm import NEVER
 
@@ -91,6 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
             normal_version(asked.upgrade_to)
         config.stash[CONFORM] = wish_of(asked)
         if asked.cluster == EXISTING:
+            power_of(asked)
             Access(*kubeconfig_files.find(asked.kubeconfig, asked.context)).client()
         else:
             check_name(asked.cluster_name)
@@ -295,6 +296,7 @@ def _begun(request: pytest.FixtureRequest) -> Run:
     cases = [found for item in request.session.items if (found := case.of_item(item)) is not None]
     if cases:
         run.require_consent()
+        run.require_power()
     silent = worker not in {"", "gw0"}  # one of them says it
     run.require_room({each.cluster for each in cases}, len(cases), (lambda _: None) if silent else report)
     return run

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from chaos.basics.files import file_name
-from chaos.clusters.base import EXISTING, KIND
+from chaos.clusters.base import EXISTING, KIND, PowerRef
 from chaos.clusters.existing import cluster as existing
+from chaos.clusters.power import drivers
 from chaos.clusters.way import kubeconfig_files
 from chaos.clusters.way.client import FAILURES, Access, told
 from chaos.conformance import around, program, rounds
@@ -128,6 +129,14 @@ class Run:
         """Raise OrdealError where the owner of an existing cluster lets nothing be harmed now; the run is closed."""
         try:
             self.means.consents.require()
+        except BaseException:
+            self.close()
+            raise
+
+    def require_power(self) -> None:
+        """Raise OrdealError where what was named to switch nodes can't be asked for one; the run is closed then."""
+        try:
+            self.pool.check_power()
         except BaseException:
             self.close()
             raise
@@ -271,7 +280,13 @@ def wishes_of(asked: Options) -> Wishes:
         kubectl_bin=asked.kubectl_bin and asked.kubectl_bin.absolute(),
         busybox_image=asked.busybox_image,
         agent_image=asked.agent_image,
+        power=power_of(asked),
     )
+
+
+def power_of(asked: Options) -> PowerRef | None:
+    """What the options name to switch the nodes of an existing cluster; of today's folder. Raises OrdealError."""
+    return drivers.named(asked.power, asked.power_command, Path.cwd())
 
 
 def wish_of(asked: Options) -> Wish:

@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -77,12 +77,12 @@ class Theirs:
     def sh(self, node: str, script: str) -> str:
         return self.outside.node_exec(node, ["sh", "-c", script], timeout_s=60, check=False).out
 
-    def command(self, *argv: str) -> "subprocess.Popen[str]":
+    def command(self, *argv: str, cwd: Path = ROOT) -> "subprocess.Popen[str]":
         """A program of ours that finds no engine."""
         environment = {**os.environ, "PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///nowhere/docker.sock"}
         return subprocess.Popen(
             [sys.executable, "-m", *argv],
-            cwd=ROOT,
+            cwd=cwd,
             env=environment,
             text=True,
             start_new_session=True,
@@ -91,17 +91,17 @@ class Theirs:
             stderr=subprocess.STDOUT,
         )
 
-    def ended(self, child: "subprocess.Popen[str]") -> tuple[int, str]:
+    def ended(self, child: "subprocess.Popen[str]", within_s: float = 600.0) -> tuple[int, str]:
         """Its exit code, and what it said."""
         with child:
-            said = child.communicate(timeout=600)[0]
+            said = child.communicate(timeout=within_s)[0]
         return child.returncode, said
 
-    def replay(self, results: Path, *what: str) -> "subprocess.Popen[str]":
+    def replay(self, results: Path, *what: str, cwd: Path = ROOT) -> "subprocess.Popen[str]":
         asked = ["--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(self.kubeconfig)]
         asked += ["--ordeal-agent-image", self.image, "--ordeal-busybox-image", WORKLOAD_IMAGE]
         argv = ["pytest", *what, *asked, "--ordeal-results", str(results), "-p", "no:cacheprovider"]
-        return self.command(*argv)
+        return self.command(*argv, cwd=cwd)
 
     def leftovers(self) -> str:
         """What of an agent is on the nodes, and in the API."""
@@ -121,9 +121,16 @@ class Theirs:
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
+    with their_cluster("theirs", tmp_path_factory.mktemp("theirs")) as made:
+        yield made
+
+
+@contextmanager
+def their_cluster(name: str, work: Path) -> Iterator[Theirs]:
+    """Made for the length of the block; nothing of ours is left on it."""
     load_all()
     image = agent_image.ensure(print)
-    with foreign_cluster("theirs", DEFAULT_KUBERNETES, tmp_path_factory.mktemp("theirs")) as kubeconfig:
+    with foreign_cluster(name, DEFAULT_KUBERNETES, work) as kubeconfig:
         outside = existing.attach(kubeconfig, "", Shape(), WORKLOAD_IMAGE)
         assert isinstance(outside, KindCluster)
         outside.load_image(image)

@@ -439,6 +439,9 @@ def test_an_incident_that_a_cluster_cannot_replay_is_skipped_with_the_reason(pyt
     done.stdout.fnmatch_lines(["*mass-termination needs NodePower*simulated clusters do not have*"])
 
 
+COMMAND = "./power {off|on|state} {node}"
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -451,6 +454,12 @@ def test_an_incident_that_a_cluster_cannot_replay_is_skipped_with_the_reason(pyt
         (["--ordeal-cluster", "existing", "--kubeconfig="], "--kubeconfig was given nothing"),
         (["--ordeal-kubeconfig", "mine"], "without --ordeal-cluster existing none but our own are used"),
         (["--ordeal-context", "prod", "--ordeal-cluster", "kind"], "--ordeal-context names a cluster"),
+        (["--ordeal-power", "virsh"], "--ordeal-power is for the nodes of an existing cluster"),
+        (["--ordeal-power-command", COMMAND], "--ordeal-power-command is for the nodes of an existing cluster"),
+        (["--ordeal-cluster", "existing", "--ordeal-power", ""], "--ordeal-power was given nothing"),
+        (["--ordeal-cluster", "existing", "--ordeal-power-command", "./power"], "has to have {off|on|state}"),
+        (["--ordeal-cluster", "existing", "--ordeal-power", "vsphere"], "there is no power driver 'vsphere'"),
+        (["--ordeal-cluster", "existing", "--ordeal-power", "kind", "--ordeal-power-command", COMMAND], "are given"),
         (["--ordeal-conform", "afterwards"], "'afterwards' is none of before, during, after"),
         (["--ordeal-conform", "before"], "before alone is compared with nothing"),
         (["--ordeal-conform", "after"], "conformance build --kubernetes"),
