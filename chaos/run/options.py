@@ -149,6 +149,13 @@ OPTIONS = (
         "(`kube-ordeal image build --agent` builds it)",
         "IMAGE",
     ),
+    Option(
+        "stop-command",
+        "end all harm on an existing cluster once this command, which is asked each second, exits with another code "
+        "than 0, takes longer than 20 s or can't be run",
+        "COMMAND",
+        was_general=False,
+    ),
     Option("cluster-name", "how the names of clusters that are made begin (default: ordeal)", "NAME"),
     Option("keep-cluster", "keep clusters for the next run of the same shape", switch=True),
     Option("kind-image", "your own node image for kind clusters", "IMAGE"),
@@ -205,6 +212,7 @@ class Options:
     conform: str
     busybox_image: str
     agent_image: str
+    stop_command: str
     cluster_name: str
     keep_cluster: bool
     kind_image: str
@@ -233,10 +241,13 @@ def is_any_given(config: pytest.Config) -> bool:
 
 
 def misnamed(config: pytest.Config, asked: Options) -> str:
-    """What is wrong with how the cluster is named, as a sentence; "" where nothing is.
+    """What is wrong with how the cluster is named, or what ends the harm there, as a sentence; "" where nothing is.
 
-    An empty name is what a variable that nobody has set leaves: it must not mean the cluster that kubectl would use.
+    An empty name is what a variable that nobody has set leaves: it must not mean the cluster that kubectl would use,
+    nor that nothing ends the harm.
     """
+    if getattr(config.option, f"{PREFIX}_stop_command", None) == "":
+        return f"--{PREFIX}-stop-command was given nothing; name a command, or leave the option out"
     named = {
         f"--{PREFIX}-{name}": value
         for name in ("kubeconfig", "context")
@@ -287,6 +298,7 @@ def chosen(given: Callable[[str], object]) -> Options:
         conform=text("conform"),
         busybox_image=text("busybox-image"),
         agent_image=text("agent-image"),
+        stop_command=text("stop-command"),
         cluster_name=text("cluster-name"),
         keep_cluster=bool(given("keep-cluster")),
         kind_image=text("kind-image"),

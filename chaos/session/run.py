@@ -35,6 +35,7 @@ from chaos.run.options import Options
 from chaos.run.pool import Pool, Wishes
 from chaos.run.profile import find as find_profile
 from chaos.run.stage import LacksAbilityError, LeftOutError
+from chaos.run.stop_command import StopCommand
 from chaos.run.turn import Turn
 from chaos.run.verdict import outcome_of
 from chaos.setup import room
@@ -85,8 +86,9 @@ class Run:
         if wishes.kubeconfig is not None:
             existing.check(wishes.kubeconfig, wishes.context)  # no use in going on with one that can't be used
         consents: Consents = Anything()
+        command = stop_command_of(asked)
         if wishes.kubeconfig is not None:
-            consents = Guard(Access(wishes.kubeconfig, wishes.context).client, stopped)
+            consents = Guard(Access(wishes.kubeconfig, wishes.context).client, stopped, command)
         undo.require_nothing_left(self.id, how_to_undo)
         undo.undo_all(self.report, undo.Permission(run=self.id))
         about = {"cluster": asked.cluster, "profile": self.profile.name, "kubernetes": wishes.kubernetes}
@@ -272,6 +274,18 @@ def wishes_of(asked: Options) -> Wishes:
         busybox_image=asked.busybox_image,
         agent_image=asked.agent_image,
     )
+
+
+def stop_command_of(asked: Options) -> StopCommand | None:
+    """What ends all harm on an existing cluster; None where nothing was named. Raises OrdealError."""
+    if not asked.stop_command:
+        return None
+    if asked.cluster != EXISTING:
+        raise OrdealError(
+            "--ordeal-stop-command ends harm on a cluster that is somebody's, and without --ordeal-cluster existing "
+            "none but our own are used"
+        )
+    return StopCommand.of(asked.stop_command)
 
 
 def wish_of(asked: Options) -> Wish:

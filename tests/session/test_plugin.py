@@ -451,6 +451,8 @@ def test_an_incident_that_a_cluster_cannot_replay_is_skipped_with_the_reason(pyt
         (["--ordeal-cluster", "existing", "--kubeconfig="], "--kubeconfig was given nothing"),
         (["--ordeal-kubeconfig", "mine"], "without --ordeal-cluster existing none but our own are used"),
         (["--ordeal-context", "prod", "--ordeal-cluster", "kind"], "--ordeal-context names a cluster"),
+        (["--ordeal-stop-command", ""], "--ordeal-stop-command was given nothing"),
+        (["--ordeal-stop-command", "true"], "without --ordeal-cluster existing none but our own are used"),
         (["--ordeal-conform", "afterwards"], "'afterwards' is none of before, during, after"),
         (["--ordeal-conform", "before"], "before alone is compared with nothing"),
         (["--ordeal-conform", "after"], "conformance build --kubernetes"),
