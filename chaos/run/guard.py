@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from chaos.basics.signals import held_back
 from chaos.basics.untrusted import json_of
 from chaos.basics.waiting import WaitedInVainError, eventually
+from chaos.clusters.existing import rights
 from chaos.clusters.identity import named_in
 from chaos.clusters.way.client import CONTROL_PLANE_LABEL, FAILURES, SYSTEM, raw_get, told
 from chaos.errors import OrdealError
@@ -43,7 +44,7 @@ class StoppedError(TimedOutError):
 
 
 class RefusedError(OrdealError):
-    """The owner does not allow this harm: the replay is skipped with this reason."""
+    """The owner does not allow this harm, or gives no right to it: the replay is skipped with this reason."""
 
 
 class Consents(Protocol):
@@ -160,6 +161,7 @@ class Guard:
                 of=len(nodes),
                 at=datetime.now(UTC),
             )
+            why = why or rights.lacking_for(client, fault)
         ends = consent.stops(datetime.now(UTC)) or conditions.broken(self._connect, consent.policy)
         if not ends and self._command is not None:
             ends = self._command.ends(threading.Event())

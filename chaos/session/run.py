@@ -83,8 +83,7 @@ class Run:
         wishes = wishes_of(asked)
         if worker:
             wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
-        if wishes.kubeconfig is not None:
-            existing.check(wishes.kubeconfig, wishes.context)  # no use in going on with one that can't be used
+        _check(wishes)  # no use in going on with one that can't be used
         consents: Consents = Anything()
         command = stop_command_of(asked)
         if wishes.kubeconfig is not None:
@@ -255,8 +254,13 @@ def claim(asked: Options, run: str, lost: Callable[[str], None]) -> AbstractCont
     wishes = wishes_of(asked)
     if wishes.kubeconfig is None:
         return nullcontext()
-    existing.check(wishes.kubeconfig, wishes.context)
+    _check(wishes)
     return claimed(wishes.kubeconfig, wishes.context, run, lost)
+
+
+def _check(wishes: Wishes) -> None:
+    if wishes.kubeconfig is not None:
+        existing.check(wishes.kubeconfig, wishes.context, agents=bool(wishes.agent_image))
 
 
 def wishes_of(asked: Options) -> Wishes:

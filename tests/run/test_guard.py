@@ -163,6 +163,20 @@ def test_what_the_owner_does_not_allow_is_refused(
     assert not told
 
 
+def test_what_the_run_has_no_right_to_is_refused_before_it_is_done(api: FakeApiServer, guarding: Guard) -> None:
+    api.forbidden = {("patch", "nodes")}
+    with guarding.harming("mass", "kill", SAVED):
+        pass
+    with (
+        pytest.raises(
+            RefusedError, match=r"^drain-node is not done: the kubeconfig's user may not patch nodes \(in all"
+        ),
+        guarding.harming("mass", "drain-node", SAVED),
+    ):
+        pytest.fail("it was begun")
+    assert harmed(api) == ""
+
+
 def test_where_nothing_may_be_harmed_now_it_is_no_refusal_of_one_replay(api: FakeApiServer, guarding: Guard) -> None:
     """Else the run would go on and skip each of them."""
     halted(api)
