@@ -61,20 +61,25 @@ def roles() -> tuple[Role, ...]:
     return tuple(_role(each) for each in documents if each["kind"] in {"ClusterRole", "Role"} and each["rules"])
 
 
+def lacking(client: ApiClient, *needed: str) -> tuple[Right, ...]:
+    """Those that are `needed`, by every run where nothing else is said, and that the user has not. Raises HTTPError."""
+    wanted = [right for role in roles() if role.needed in (needed or (EVERY_RUN,)) for right in role.rights]
+    return _lacking(client, wanted)
+
+
 def require(client: ApiClient, *needed: str) -> None:
-    """Raises OrdealError, with their names, where rights lack that are `needed`."""
-    wanted = [right for role in roles() if role.needed in needed for right in role.rights]
-    if lacking := _lacking(client, wanted):
+    """Raises OrdealError, with their names, where rights lack that are `needed`. Raises HTTPError."""
+    if those := lacking(client, *needed):
         raise OrdealError(
-            f"the kubeconfig's user may not {_named(lacking)}, on the cluster at {client.configuration.host}; {REMEDY}"
+            f"the kubeconfig's user may not {_named(those)}, on the cluster at {client.configuration.host}; {REMEDY}"
         )
 
 
 def lacking_for(client: ApiClient, fault: str) -> str:
     """What the user may not do that the fault of that kind needs, as a sentence; "" where nothing lacks."""
     wanted = [right for role in roles() if fault in role.faults for right in role.rights]
-    lacking = _lacking(client, wanted)
-    return f"the kubeconfig's user may not {_named(lacking)}; {REMEDY}" if lacking else ""
+    those = _lacking(client, wanted)
+    return f"the kubeconfig's user may not {_named(those)}; {REMEDY}" if those else ""
 
 
 def require_all(client: ApiClient, what: str) -> None:
@@ -102,8 +107,8 @@ def _rights(rule: Any, namespace: str) -> Iterator[Right]:
                     yield Right(verb, resource, group, namespace, name)
 
 
-def _lacking(client: ApiClient, wanted: Collection[Right]) -> list[Right]:
-    return [right for right in dict.fromkeys(wanted) if not _may(client, right)]
+def _lacking(client: ApiClient, wanted: Collection[Right]) -> tuple[Right, ...]:
+    return tuple(right for right in dict.fromkeys(wanted) if not _may(client, right))
 
 
 def _named(lacking: Collection[Right]) -> str:
