@@ -58,6 +58,10 @@ class Consents(Protocol):
         """The nodes that may be harmed; None: every one. Raises OrdealError where nobody says so."""
         ...
 
+    def faults(self, kinds: Collection[str]) -> frozenset[str]:
+        """Which of these kinds of faults may be done. Raises OrdealError where nobody says so."""
+        ...
+
     def harming(self, incident: str, fault: str, saved: object) -> AbstractContextManager[None]:
         """Around the harm, from before the first step until it is taken back. `saved`: the plan, as the journal has it.
 
@@ -75,6 +79,10 @@ class Anything:
     def allowed(self) -> frozenset[str] | None:
         """None: every node."""
         return None
+
+    def faults(self, kinds: Collection[str]) -> frozenset[str]:
+        """All of them."""
+        return frozenset(kinds)
 
     @contextmanager
     def harming(self, incident: str, fault: str, saved: object) -> Iterator[None]:  # noqa: ARG002
@@ -113,6 +121,11 @@ class Guard:
             return frozenset(
                 each.name for each in _nodes(client) if policy_now is not None and not policy_now.refuses(each)
             )
+
+    def faults(self, kinds: Collection[str]) -> frozenset[str]:
+        """As Consents says."""
+        policy_now = read(self._connect).policy
+        return frozenset(each for each in kinds if policy_now is not None and policy_now.names_fault(each))
 
     @contextmanager
     def harming(self, incident: str, fault: str, saved: object) -> Iterator[None]:

@@ -150,6 +150,12 @@ OPTIONS = (
         "IMAGE",
     ),
     Option(
+        "agent-privileged",
+        "run the agents' pods privileged, where nodes take nothing less (SELinux, AppArmor)",
+        switch=True,
+        was_general=False,
+    ),
+    Option(
         "stop-command",
         "end all harm on an existing cluster once this command, which is asked each second, exits with another code "
         "than 0, takes longer than 20 s or can't be run",
@@ -212,6 +218,7 @@ class Options:
     conform: str
     busybox_image: str
     agent_image: str
+    agent_privileged: bool
     stop_command: str
     cluster_name: str
     keep_cluster: bool
@@ -298,6 +305,7 @@ def chosen(given: Callable[[str], object]) -> Options:
         conform=text("conform"),
         busybox_image=text("busybox-image"),
         agent_image=text("agent-image"),
+        agent_privileged=bool(given("agent-privileged")),
         stop_command=text("stop-command"),
         cluster_name=text("cluster-name"),
         keep_cluster=bool(given("keep-cluster")),

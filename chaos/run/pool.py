@@ -23,7 +23,8 @@ from chaos.errors import OrdealError
 from chaos.hosts import engine
 from chaos.hosts.places import state_dir
 from chaos.record.journal import CLUSTER, Journal
-from chaos.run.agents import RunAgents
+from chaos.run.agents import RunAgents, WantedAgents
+from chaos.run.guard import Anything, Consents
 
 # What the user's part of a cluster's name may be. Ours comes after it, and kind's "-control-plane" after that: a node's
 # name is its host name, of which Linux takes 64 characters and DNS 63.
@@ -46,6 +47,7 @@ class Wishes:
     kubectl_bin: Path | None = None
     busybox_image: str = ""
     agent_image: str = ""
+    agent_privileged: bool = False
 
 
 @dataclass(slots=True)
@@ -65,18 +67,17 @@ class Pool:
         journal: Journal,
         run: str,
         report: Callable[[str], None],
-        *,
-        allowed: Callable[[], frozenset[str] | None] = lambda: None,
+        consents: Consents | None = None,
     ) -> None:
-        """`run` is the run's id; its last four characters are in the name of each cluster. `allowed`: the nodes of an
-        existing cluster that may be harmed, None where all may.
+        """`run` is the run's id; its last four characters are in the name of each cluster. `consents`: who says which
+        nodes of an existing cluster may be harmed, and by what; None where all may.
         """
         self._wishes, self._journal, self._run, self._report = wishes, journal, run, report
         self._held: dict[str, _Held] = {}
         self._agents: RunAgents | None = None
         if wishes.kubeconfig is not None and wishes.agent_image:
-            where = (wishes.kubeconfig, wishes.context)
-            self._agents = RunAgents(*where, wishes.agent_image, journal, journal.path.stem, report, allowed)
+            wanted = WantedAgents(wishes.kubeconfig, wishes.context, wishes.agent_image, wishes.agent_privileged)
+            self._agents = RunAgents(wanted, journal, journal.path.stem, report, consents or Anything())
         self._made = 0
         self.waited_s = 0.0  # in all, for clusters to be made in the place of others
 

@@ -93,7 +93,7 @@ class Run:
         about = {"cluster": asked.cluster, "profile": self.profile.name, "kubernetes": wishes.kubernetes}
         self.results = Results(asked.results, self.id, {**about, **(facts or {})})
         self.journal = Journal(journals_dir() / f"{self.id}{'-' if worker else ''}{worker}.jsonl")
-        self.pool = Pool(wishes, self.journal, self.id, self.report, allowed=consents.allowed)
+        self.pool = Pool(wishes, self.journal, self.id, self.report, consents)
         self.turn = Turn(self.results.directory) if worker else None
         self.means = Means(
             self.id,
@@ -277,6 +277,7 @@ def wishes_of(asked: Options) -> Wishes:
         kubectl_bin=asked.kubectl_bin and asked.kubectl_bin.absolute(),
         busybox_image=asked.busybox_image,
         agent_image=asked.agent_image,
+        agent_privileged=asked.agent_privileged,
     )
 
 

@@ -141,6 +141,16 @@ def test_the_nodes_that_may_be_harmed_are_those_that_the_policy_names(api: FakeA
     assert guarding.allowed() == frozenset()
 
 
+def test_the_faults_that_may_be_done_are_those_that_the_policy_names(api: FakeApiServer, guarding: Guard) -> None:
+    kinds = ("drain-node", "cut-off", "power-off")
+    assert guarding.faults(kinds) == frozenset(kinds)
+    allow(api, Policy(faults=("drain-*", "power-off")))
+    assert guarding.faults(kinds) == frozenset({"drain-node", "power-off"})
+    api.guard = None
+    assert guarding.faults(kinds) == frozenset()
+    assert Anything().faults(kinds) == frozenset(kinds)
+
+
 @pytest.mark.parametrize(
     ("policy", "saved", "says"),
     [
