@@ -29,16 +29,22 @@ from chaos.clusters.kind import docker
 from chaos.clusters.kind.cluster import KindCluster
 from chaos.clusters.shape import Shape
 from chaos.clusters.way.client import Access
+from chaos.errors import OrdealError
 from chaos.harm import load_all
-from chaos.harm.base import plan_type, registered
+from chaos.harm.base import inject, plan_type, registered
 from chaos.hosts import agent_image, engine
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.command import run
 from chaos.hosts.image_build import WORKLOAD_IMAGE
 from chaos.hosts.places import journals_dir
-from chaos.record.journal import Pending, pending
+from chaos.record.history import History
+from chaos.record.journal import Journal, Pending, pending
+from chaos.record.records import FaultStep
+from chaos.run.agents import capabilities_for
 from chaos.run.guard import halt, read, write
 from chaos.run.policy import Policy
+from chaos.subjects.handles.faults import EatHandles
+from tests.integration.as_runner import apply, documents, kubeconfig_of_runner
 from tests.integration.foreign import foreign_cluster
 from tests.moments import Moments
 
@@ -51,9 +57,12 @@ pytestmark = pytest.mark.timeout(900)
 
 @dataclass(frozen=True)
 class Theirs:
-    """The cluster: as its owner sees it, and as its nodes are from outside."""
+    """The cluster: as its owner sees it, as a run does that has the rights of manifests/rights and no more, and as its
+    nodes are from outside.
+    """
 
     kubeconfig: Path
+    runner: Path
     image: str
     outside: KindCluster
 
@@ -84,7 +93,7 @@ class Theirs:
         return child.returncode, said
 
     def replay(self, results: Path, *what: str) -> "subprocess.Popen[str]":
-        asked = ["--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(self.kubeconfig)]
+        asked = ["--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(self.runner)]
         asked += ["--ordeal-agent-image", self.image, "--ordeal-busybox-image", WORKLOAD_IMAGE]
         argv = ["pytest", *what, *asked, "--ordeal-results", str(results), "-p", "no:cacheprovider"]
         return self.command(*argv)
@@ -109,11 +118,13 @@ class Theirs:
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
     load_all()
     image = agent_image.ensure(print)
-    with foreign_cluster("theirs", DEFAULT_KUBERNETES, tmp_path_factory.mktemp("theirs")) as kubeconfig:
+    folder = tmp_path_factory.mktemp("theirs")
+    with foreign_cluster("theirs", DEFAULT_KUBERNETES, folder) as kubeconfig:
         outside = existing.attach(kubeconfig, "", Shape(), WORKLOAD_IMAGE)
         assert isinstance(outside, KindCluster)
         outside.load_image(image)
-        made = Theirs(kubeconfig, image, outside)
+        apply(Access(kubeconfig).client, [*documents(), *documents("fence.yaml")])
+        made = Theirs(kubeconfig, kubeconfig_of_runner(kubeconfig, folder), image, outside)
         yield made
         assert made.leftovers() == ""
         assert [each for each in pending(journals_dir()) if each.path.stem.startswith("crash-")] == []
@@ -142,6 +153,8 @@ def test_nothing_is_done_without_the_owners_word_and_then_all_is_as_through_the_
         ("storage-driver", "leftovers"): "violated",
     }
     assert theirs.leftovers() == ""
+    nodes = ", ".join(sorted(docker.names_in_cluster(theirs.outside.ref.name)))
+    assert f"looked at {nodes}: nothing of the agents is left there" in said
 
 
 def test_a_halt_ends_what_goes_on(theirs: Theirs, tmp_path: Path) -> None:
@@ -223,10 +236,12 @@ KILLS = {
 
 @pytest.fixture(scope="module")
 def agents(theirs: Theirs) -> Iterator[AgentCluster]:
-    """Agents that are told that their run lives, and by nobody but the process that is killed what it has armed."""
+    """Agents that are told that their run lives, and by nobody but the process that is killed what it has armed. They
+    may do what is done in these tests, and no more.
+    """
     name = f"it{uuid.uuid4().hex[:6]}"
-    plain = existing.attach_by_api(theirs.kubeconfig, "", Shape(), WORKLOAD_IMAGE)
-    made = Agents(name, theirs.image, folder_of(name))
+    plain = existing.attach_by_api(theirs.runner, "", Shape(), WORKLOAD_IMAGE)
+    made = Agents(name, theirs.image, folder_of(name), capabilities_for([each.fault for each in KILLS.values()]))
     try:
         crew = put(plain, made, [each.name for each in plain.nodes()], print)
         crew.keep()
@@ -236,6 +251,26 @@ def agents(theirs: Theirs) -> Iterator[AgentCluster]:
         crew.close()
     finally:
         take_off(plain, made.folder)
+
+
+def test_a_unit_has_the_capabilities_of_what_is_allowed_and_what_needs_more_is_not_begun(
+    theirs: Theirs, agents: AgentCluster, tmp_path: Path
+) -> None:
+    unit = f"kube-ordeal-agent-{Path(agents.ref.agent).name}.service"
+    shown = theirs.sh(theirs.worker, f"systemctl show --value -p CapabilityBoundingSet -p NoNewPrivileges {unit}")
+    allowed = capabilities_for([each.fault for each in KILLS.values()])
+    assert set(shown.split()) == {"yes", *(each.lower() for each in allowed)}
+    pid = theirs.sh(theirs.worker, f"systemctl show --value -p MainPID {unit}").strip()
+    kept = int(theirs.sh(theirs.worker, f"sed -n 's/^CapEff:\\s*//p' /proc/{pid}/status"), 16)
+    assert kept.bit_count() <= len(allowed), "a node that is a container may lack some of them"
+    history = History()
+    with (
+        Journal(tmp_path / "journal.jsonl") as journal,
+        pytest.raises(OrdealError, match=r"eat-handles is not done: it uses CAP_KILL, which the agent's unit has not"),
+        inject(EatHandles(theirs.worker, 100, of="containerd"), agents, journal, history),
+    ):
+        pytest.fail("it was begun")
+    assert [each.step for each in history.of(FaultStep)] == ["planned", "undoing", "undone"]
 
 
 @pytest.mark.parametrize("killed", KILLS)

@@ -58,7 +58,7 @@ class Role:
 def roles() -> tuple[Role, ...]:
     """All that a run may need, as the file has it."""
     documents = yaml.safe_load_all(manifests_dir().joinpath(*RUNNER).read_text())
-    return tuple(_role(each) for each in documents if each["kind"] in {"ClusterRole", "Role"} and each["rules"])
+    return tuple(_role(each) for each in documents if "rules" in each)
 
 
 def lacking(client: ApiClient, *needed: str) -> tuple[Right, ...]:
