@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from chaos.hosts.command import CommandError
 
 FOLDERS, MEMORY = Path("/var/lib/kube-ordeal"), Path("/run")  # on the node
 ROOT, CONFIG, WHOLE = "root", "agent.json", "whole"
+MOST_TOLD = 20  # processes that are still there: a container's last message is short
 LEFT = 7  # the exit code of an agent that has left: its unit is not started again
 UNITS = "/etc/systemd/system"
 # Root's alone, so that whoever takes it away again needs no right over files of others.
@@ -140,7 +142,7 @@ def left_behind(run: str) -> tuple[str, ...]:
     said = programs.execute(protocol.Execute(("sh", "-c", looks), inside=True, timeout_s=60))
     if said.code != 0:
         raise CommandError(("sh", "-c", looks), f"exited with {said.code}", said.err.decode(errors="replace"))
-    return (*said.out.decode(errors="replace").splitlines(), *_processes(gone.unit))
+    return (*said.out.decode(errors="replace").splitlines(), *islice(_processes(gone.unit), MOST_TOLD))
 
 
 def _processes(unit: str) -> Iterator[str]:
