@@ -122,7 +122,12 @@ def test_a_pod_that_is_taken_away_before_says_nothing(pod: Path, monkeypatch: py
     HERE.folder.mkdir()
     (HERE.folder / home.WHOLE).touch()
     (HERE.folder / home.CONFIG).write_bytes(msgspec.json.encode(HERE))
-    monkeypatch.setattr(home, "is_running", lambda _: os.kill(os.getpid(), signal.SIGTERM) or True)
+
+    def is_running(_: Home) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return True
+
+    monkeypatch.setattr(home, "is_running", is_running)
     main.attend()
     assert not pod.exists()
 

@@ -36,15 +36,15 @@ def kubeconfig_of_runner(admin: Path, folder: Path) -> Path:
     config = yaml.safe_load(admin.read_text())
     with api_client(admin) as client:
         asked: Any = {"spec": {"expirationSeconds": 4 * 3600}}
-        token = k8s.CoreV1Api(client).create_namespaced_service_account_token(*ACCOUNT, asked).status.token
+        made: Any = k8s.CoreV1Api(client).create_namespaced_service_account_token(*ACCOUNT, asked)
     (cluster,) = config["clusters"]
-    config["users"] = [{"name": "runner", "user": {"token": token}}]
+    config["users"] = [{"name": "runner", "user": {"token": made.status.token}}]
     config["contexts"] = [{"name": "runner", "context": {"cluster": cluster["name"], "user": "runner"}}]
     config["current-context"] = "runner"
-    made = folder / "kubeconfig-runner"
-    made.write_text(yaml.safe_dump(config))
-    wait_until(made, *(right for role in roles() for right in role.rights))
-    return made
+    runner = folder / "kubeconfig-runner"
+    runner.write_text(yaml.safe_dump(config))
+    wait_until(runner, *(right for role in roles() for right in role.rights))
+    return runner
 
 
 def wait_until(runner: Path, *may: Right, not_: Sequence[Right] = ()) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def test_a_right_that_lacks_is_told_by_all_that_needs_it(
         else:
             existing.check(theirs.runner, "", agents=True)
             for fault in sorted(fault for role in needed for fault in role.faults):
-                told_of(f"{verb} {resource}", lambda fault=fault: harm(theirs, fault), RefusedError)
+                told_of(f"{verb} {resource}", partial(harm, theirs, fault), RefusedError)
         if (use := USES.get(each)) is not None:
             told_of(f'cannot {verb} resource "{resource}"', lambda: use(theirs))
         if any(role.needed == "evidence" for role in needed):
@@ -234,6 +235,8 @@ def test_what_is_lost_in_the_middle_is_a_gap_and_nothing_is_held(
 
 # --- the fence
 
+FENCE = "ValidatingAdmissionPolicy 'kube-ordeal-runner'"
+
 
 @pytest.fixture(scope="module")
 def fenced(theirs: Theirs) -> Theirs:
@@ -243,9 +246,9 @@ def fenced(theirs: Theirs) -> Theirs:
     def is_up() -> bool:
         with theirs.as_run() as client:
             try:
-                k8s.CoreV1Api(client).create_namespace(of("shop"), dry_run="All")
-            except ApiException:
-                return True
+                core(client).create_namespace(of("shop"), dry_run="All")
+            except ApiException as error:
+                return FENCE in told(error)
         return False
 
     eventually(is_up, within_s=60, what="the fence to be up")
@@ -259,35 +262,47 @@ def of(name: str) -> Any:
     return {**POD, "metadata": {"name": name}}
 
 
-FENCED: dict[str, tuple[bool, Callable[[ApiClient], object]]] = {
-    "a namespace": (False, lambda c: k8s.CoreV1Api(c).create_namespace(of("shop"))),
-    "a namespace of its own": (True, lambda c: k8s.CoreV1Api(c).create_namespace(of("ordeal-fence"))),
-    "a namespace for agents": (True, lambda c: k8s.CoreV1Api(c).create_namespace(of("kube-ordeal-agent-fence"))),
-    "a pod beside the control plane's": (False, lambda c: k8s.CoreV1Api(c).create_namespaced_pod("kube-system", POD)),
-    "a pod among others'": (False, lambda c: k8s.CoreV1Api(c).create_namespaced_pod("default", POD)),
-    "a pod of its own there": (
-        True, lambda c: k8s.CoreV1Api(c).create_namespaced_pod("default", of("ordeal-start-a"))
-    ),
-    "the end of that": (True, lambda c: k8s.CoreV1Api(c).delete_namespaced_pod("ordeal-start-a", "default")),
+DAEMON_SET: Any = {
+    "metadata": {"name": "made-up"},
+    "spec": {
+        "selector": {"matchLabels": {"of": "made-up"}},
+        "template": {"metadata": {"labels": {"of": "made-up"}}, "spec": POD["spec"]},
+    },
+}
+
+
+def core(client: ApiClient) -> Any:
+    return k8s.CoreV1Api(client)
+
+
+def label_a_node(client: ApiClient) -> None:
+    name = core(client).list_node().items[0].metadata.name
+    core(client).patch_node(name, {"metadata": {"labels": {"fenced": "no"}}})
+
+
+def claim_something_else(client: ApiClient) -> None:
+    leases: Any = k8s.CoordinationV1Api(client)
+    leases.create_namespaced_lease("kube-system", {"metadata": {"name": "made-up"}})
+
+
+Do = Callable[[ApiClient], object]
+FENCED: dict[str, tuple[bool, Do]] = {
+    "a namespace": (False, lambda c: core(c).create_namespace(of("shop"))),
+    "a namespace of its own": (True, lambda c: core(c).create_namespace(of("ordeal-fence"))),
+    "a namespace for agents": (True, lambda c: core(c).create_namespace(of("kube-ordeal-agent-fence"))),
+    "a pod beside the control plane's": (False, lambda c: core(c).create_namespaced_pod("kube-system", POD)),
+    "a pod among others'": (False, lambda c: core(c).create_namespaced_pod("default", POD)),
+    "a pod of its own there": (True, lambda c: core(c).create_namespaced_pod("default", of("ordeal-start-a"))),
+    "the end of that": (True, lambda c: core(c).delete_namespaced_pod("ordeal-start-a", "default")),
     "a DaemonSet of the system's": (
-        False,
-        lambda c: k8s.AppsV1Api(c).create_namespaced_daemon_set(
-            "kube-system",
-            {"metadata": {"name": "x"}, "spec": {"selector": {"matchLabels": {"a": "b"}},
-             "template": {"metadata": {"labels": {"a": "b"}}, "spec": POD["spec"]}}},
-        ),
+        False, lambda c: k8s.AppsV1Api(c).create_namespaced_daemon_set("kube-system", DAEMON_SET)
     ),
-    "another Lease of the system's": (
-        False, lambda c: k8s.CoordinationV1Api(c).create_namespaced_lease("kube-system", {"metadata": {"name": "x"}})
-    ),
+    "another Lease of the system's": (False, claim_something_else),
     "a command in a pod of the system's": (False, lambda c: exec_in_pod(c, "kube-system", "made-up", ["true"])),
-    "a node's cordon": (
-        True, lambda c: k8s.CoreV1Api(c).patch_node(k8s.CoreV1Api(c).list_node().items[0].metadata.name,
-                                                    {"metadata": {"labels": {"fenced": "no"}}})
-    ),
-    "the end of a namespace": (False, lambda c: k8s.CoreV1Api(c).delete_namespace("kube-public")),
-    "the end of one of its own": (True, lambda c: k8s.CoreV1Api(c).delete_namespace("ordeal-fence")),
-    "the end of that of agents": (True, lambda c: k8s.CoreV1Api(c).delete_namespace("kube-ordeal-agent-fence")),
+    "a label of a node": (True, label_a_node),
+    "the end of a namespace": (False, lambda c: core(c).delete_namespace("kube-public")),
+    "the end of one of its own": (True, lambda c: core(c).delete_namespace("ordeal-fence")),
+    "the end of that of agents": (True, lambda c: core(c).delete_namespace("kube-ordeal-agent-fence")),
 }  # fmt: skip
 
 
@@ -300,7 +315,7 @@ def test_the_fence_keeps_it_in_namespaces_of_its_own(fenced: Theirs, what: str) 
             return
         with pytest.raises((ApiException, OrdealError)) as refused:
             do(client)
-    assert "ValidatingAdmissionPolicy 'kube-ordeal-runner'" in told(refused.value)
+    assert FENCE in told(refused.value)
 
 
 def test_the_steps_of_a_run_are_within_the_fence(fenced: Theirs, tmp_path: Path) -> None:
