@@ -347,7 +347,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, {"kind": "Status", "code": 404, "message": "not here"})
             return
         of = asked["spec"]["resourceAttributes"]
-        allowed = (of["verb"], of["resource"]) not in api.forbidden
+        resource = "/".join(filter(None, (of["resource"], of.get("subresource"))))
+        allowed = (of["verb"], resource) not in api.forbidden
         self._answer(201, {**asked, "status": {"allowed": allowed}})
 
     def _create_guard(self, asked: dict[str, Any]) -> None:

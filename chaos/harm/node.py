@@ -11,6 +11,7 @@ from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import FAILURES
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
+from chaos.harm.uses import Uses
 
 
 class _Powered(Cluster, NodePower, Protocol): ...
@@ -41,6 +42,7 @@ class PowerOff:
     kind: ClassVar[str] = "power-off"
     counterpart: ClassVar[str] = "power_on"
     needs: ClassVar[tuple[type, ...]] = (NodePower,)
+    uses: ClassVar[Uses] = Uses()
     node: str
     new_address: bool = False
 
@@ -94,6 +96,7 @@ class Pause:
     kind: ClassVar[str] = "pause"
     counterpart: ClassVar[str] = "unpause"
     needs: ClassVar[tuple[type, ...]] = (NodePower, NodePause)
+    uses: ClassVar[Uses] = Uses()
     node: str
 
     def plan(self, cluster: _Paused) -> PausePlan:

@@ -163,6 +163,19 @@ OPTIONS = (
         "DRIVER",
         was_general=False,
     ),
+    Option(
+        "agent-privileged",
+        "run the agents' pods privileged, where nodes take nothing less (SELinux, AppArmor)",
+        switch=True,
+        was_general=False,
+    ),
+    Option(
+        "stop-command",
+        "end all harm on an existing cluster once this command, which is asked each second, exits with another code "
+        "than 0, takes longer than 20 s or can't be run",
+        "COMMAND",
+        was_general=False,
+    ),
     Option("cluster-name", "how the names of clusters that are made begin (default: ordeal)", "NAME"),
     Option("keep-cluster", "keep clusters for the next run of the same shape", switch=True),
     Option("kind-image", "your own node image for kind clusters", "IMAGE"),
@@ -221,6 +234,8 @@ class Options:
     agent_image: str
     power_command: str
     power: str
+    agent_privileged: bool
+    stop_command: str
     cluster_name: str
     keep_cluster: bool
     kind_image: str
@@ -249,10 +264,14 @@ def is_any_given(config: pytest.Config) -> bool:
 
 
 def misnamed(config: pytest.Config, asked: Options) -> str:
-    """What is wrong with how the cluster, or what switches it, is named, as a sentence; "" where nothing is.
+    """What is wrong with how the cluster is named, or what switches it or ends the harm there, as a sentence; "" where
+    nothing is.
 
-    An empty name is what a variable that nobody has set leaves: it must not mean the cluster that kubectl would use.
+    An empty name is what a variable that nobody has set leaves: it must not mean the cluster that kubectl would use,
+    nor that nothing ends the harm.
     """
+    if getattr(config.option, f"{PREFIX}_stop_command", None) == "":
+        return f"--{PREFIX}-stop-command was given nothing; name a command, or leave the option out"
     named, switched = _as_given(config, "kubeconfig", "context"), _as_given(config, "power-command", "power")
     if (plain := getattr(config.option, "kubeconfig", None)) == "":  # pytest-kind's
         named["--kubeconfig"] = plain
@@ -313,6 +332,8 @@ def chosen(given: Callable[[str], object]) -> Options:
         agent_image=text("agent-image"),
         power_command=text("power-command"),
         power=text("power"),
+        agent_privileged=bool(given("agent-privileged")),
+        stop_command=text("stop-command"),
         cluster_name=text("cluster-name"),
         keep_cluster=bool(given("keep-cluster")),
         kind_image=text("kind-image"),

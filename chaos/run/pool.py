@@ -25,7 +25,8 @@ from chaos.errors import OrdealError
 from chaos.hosts import engine
 from chaos.hosts.places import state_dir
 from chaos.record.journal import CLUSTER, Journal
-from chaos.run.agents import RunAgents
+from chaos.run.agents import RunAgents, WantedAgents
+from chaos.run.guard import Anything, Consents
 
 # What the user's part of a cluster's name may be. Ours comes after it, and kind's "-control-plane" after that: a node's
 # name is its host name, of which Linux takes 64 characters and DNS 63.
@@ -48,6 +49,7 @@ class Wishes:
     kubectl_bin: Path | None = None
     busybox_image: str = ""
     agent_image: str = ""
+    agent_privileged: bool = False
     power: PowerRef | None = None
 
 
@@ -68,21 +70,20 @@ class Pool:
         journal: Journal,
         run: str,
         report: Callable[[str], None],
-        *,
-        allowed: Callable[[], frozenset[str] | None] = lambda: None,
+        consents: Consents | None = None,
     ) -> None:
-        """`run` is the run's id; its last four characters are in the name of each cluster. `allowed`: the nodes of an
-        existing cluster that may be harmed, None where all may.
+        """`run` is the run's id; its last four characters are in the name of each cluster. `consents`: who says which
+        nodes of an existing cluster may be harmed, and by what; None where all may.
         """
         self._wishes, self._journal, self._run, self._report = wishes, journal, run, report
-        self._allowed = allowed
+        self._consents = consents or Anything()
         self._held: dict[str, _Held] = {}
         self._agents: RunAgents | None = None
         if wishes.kubeconfig is not None and wishes.agent_image:
-            where = (wishes.kubeconfig, wishes.context)
-            self._agents = RunAgents(
-                *where, wishes.agent_image, journal, journal.path.stem, report, allowed, wishes.power
+            wanted = WantedAgents(
+                wishes.kubeconfig, wishes.context, wishes.agent_image, wishes.agent_privileged, wishes.power
             )
+            self._agents = RunAgents(wanted, journal, journal.path.stem, report, self._consents)
         self._made = 0
         self.waited_s = 0.0  # in all, for clusters to be made in the place of others
 
@@ -114,7 +115,7 @@ class Pool:
             return
         attach = existing.attach if self._agents is None else existing.attach_by_api
         cluster = attach(wishes.kubeconfig, wishes.context, Shape(), wishes.busybox_image, wishes.power)
-        allowed = self._allowed()
+        allowed = self._consents.allowed()
         check(switch(wishes.power), (each for each in cluster.nodes() if allowed is None or each.name in allowed))
 
     @property

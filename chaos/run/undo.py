@@ -84,7 +84,7 @@ def undo_all(report: Callable[[str], None], allowed: Permission) -> tuple[Undone
         report(f"an earlier run left {what} behind; undoing it")
         try:
             with _held(one, allowed):
-                if _undo(one, allowed, with_its_cluster=any(_is_of(one, each) for each in gone)):
+                if _undo(one, allowed, report, with_its_cluster=any(_is_of(one, each) for each in gone)):
                     handled.append(Undone(what))
                     if one.kind == PowerOff.kind and one.cluster.kind == EXISTING and one is not found[-1]:
                         _await_api(one.cluster, report)
@@ -121,7 +121,7 @@ def forget_entry(name: str, report: Callable[[str], None]) -> None:
     raise OrdealError(f"nothing pending is named {name!r}; `kube-ordeal undo` names what could not be undone")
 
 
-def _undo(one: Pending, allowed: Permission, *, with_its_cluster: bool) -> bool:
+def _undo(one: Pending, allowed: Permission, report: Callable[[str], None], *, with_its_cluster: bool) -> bool:
     if with_its_cluster:  # a fault ends with the cluster that it was done to
         there = False
     else:
@@ -144,7 +144,7 @@ def _undo(one: Pending, allowed: Permission, *, with_its_cluster: bool) -> bool:
             give_back(cluster.api, str(one.saved["holder"]))
         elif one.kind == AGENT and cluster is not None:
             _refuse_while_needed(one)
-            take_off(cluster, Path(one.cluster.agent))
+            take_off(cluster, Path(one.cluster.agent), report)
         elif cluster is not None:
             remove_namespace(cluster, str(one.saved["namespace"]))
         journal.undone(one.entry)

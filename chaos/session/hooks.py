@@ -39,7 +39,7 @@ from chaos.run.stage import LeftOutError
 from chaos.session import candidates, ending, planning, pytest_specs, showing, stopwatch, telling
 from chaos.session.ending import NO_RERUN
 from chaos.session.preparing import PREPARING, Preparing, prepare
-from chaos.session.run import Concluded, Run, claim, power_of, settle, wish_of, wishes_of
+from chaos.session.run import Concluded, Run, claim, power_of, settle, stop_command_of, wish_of, wishes_of
 from chaos.session.showing import IDLE, SHOWING
 from chaos.subjects.upgrade.kubeadm import NEVER
 
@@ -90,6 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if asked.upgrade_to not in {"", NEVER}:
             normal_version(asked.upgrade_to)
         config.stash[CONFORM] = wish_of(asked)
+        stop_command_of(asked)
         if asked.cluster == EXISTING:
             power_of(asked)
             Access(*kubeconfig_files.find(asked.kubeconfig, asked.context)).client()

@@ -36,6 +36,7 @@ from chaos.run.options import Options
 from chaos.run.pool import Pool, Wishes
 from chaos.run.profile import find as find_profile
 from chaos.run.stage import LacksAbilityError, LeftOutError
+from chaos.run.stop_command import StopCommand
 from chaos.run.turn import Turn
 from chaos.run.verdict import outcome_of
 from chaos.setup import room
@@ -83,17 +84,17 @@ class Run:
         wishes = wishes_of(asked)
         if worker:
             wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
-        if wishes.kubeconfig is not None:
-            existing.check(wishes.kubeconfig, wishes.context)  # no use in going on with one that can't be used
+        _check(wishes)  # no use in going on with one that can't be used
         consents: Consents = Anything()
+        command = stop_command_of(asked)
         if wishes.kubeconfig is not None:
-            consents = Guard(Access(wishes.kubeconfig, wishes.context).client, stopped)
+            consents = Guard(Access(wishes.kubeconfig, wishes.context).client, stopped, command)
         undo.require_nothing_left(self.id, how_to_undo)
         undo.undo_all(self.report, undo.Permission(run=self.id))
         about = {"cluster": asked.cluster, "profile": self.profile.name, "kubernetes": wishes.kubernetes}
         self.results = Results(asked.results, self.id, {**about, **(facts or {})})
         self.journal = Journal(journals_dir() / f"{self.id}{'-' if worker else ''}{worker}.jsonl")
-        self.pool = Pool(wishes, self.journal, self.id, self.report, allowed=consents.allowed)
+        self.pool = Pool(wishes, self.journal, self.id, self.report, consents)
         self.turn = Turn(self.results.directory) if worker else None
         self.means = Means(
             self.id,
@@ -262,8 +263,13 @@ def claim(asked: Options, run: str, lost: Callable[[str], None]) -> AbstractCont
     wishes = wishes_of(asked)
     if wishes.kubeconfig is None:
         return nullcontext()
-    existing.check(wishes.kubeconfig, wishes.context)
+    _check(wishes)
     return claimed(wishes.kubeconfig, wishes.context, run, lost)
+
+
+def _check(wishes: Wishes) -> None:
+    if wishes.kubeconfig is not None:
+        existing.check(wishes.kubeconfig, wishes.context, agents=bool(wishes.agent_image))
 
 
 def wishes_of(asked: Options) -> Wishes:
@@ -280,6 +286,7 @@ def wishes_of(asked: Options) -> Wishes:
         kubectl_bin=asked.kubectl_bin and asked.kubectl_bin.absolute(),
         busybox_image=asked.busybox_image,
         agent_image=asked.agent_image,
+        agent_privileged=asked.agent_privileged,
         power=power_of(asked),
     )
 
@@ -287,6 +294,18 @@ def wishes_of(asked: Options) -> Wishes:
 def power_of(asked: Options) -> PowerRef | None:
     """What the options name to switch the nodes of an existing cluster; of today's folder. Raises OrdealError."""
     return drivers.named(asked.power, asked.power_command, Path.cwd())
+
+
+def stop_command_of(asked: Options) -> StopCommand | None:
+    """What ends all harm on an existing cluster; None where nothing was named. Raises OrdealError."""
+    if not asked.stop_command:
+        return None
+    if asked.cluster != EXISTING:
+        raise OrdealError(
+            "--ordeal-stop-command ends harm on a cluster that is somebody's, and without --ordeal-cluster existing "
+            "none but our own are used"
+        )
+    return StopCommand.of(asked.stop_command)
 
 
 def wish_of(asked: Options) -> Wish:

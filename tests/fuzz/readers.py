@@ -272,7 +272,7 @@ def specs(data: bytes, folder: Path) -> object:
 def prober(data: bytes, folder: Path) -> object:
     """What a prober writes; whose lines are no answers, it is started again, so any error of a kind is fine."""
     recorded = History.of_records(())
-    one = _Prober(SimpleNamespace(), recorded, "node", "web", [])
+    one = _Prober(SimpleNamespace(), recorded, "node", "web", [], missed_s=0.5)
     for line in data.splitlines():
         try:
             one._take(line)

@@ -59,7 +59,7 @@ class ByHand:
 @contextmanager
 def byhand_cluster(version: str, work: Path) -> Iterator[ByHand]:
     """One control plane and three workers, all Ready; nothing of it is left at the block's end."""
-    image, running = kind_setup(version).node_image, engine.chosen()
+    image, running = kind_setup(version).node_image or "", engine.chosen()
     with ExitStack() as stack:
         stack.callback(networks.remove, "byhand")
         network = networks.make("byhand", print)

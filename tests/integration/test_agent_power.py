@@ -30,7 +30,6 @@ from chaos.hosts.image_build import WORKLOAD_IMAGE
 from chaos.hosts.places import journals_dir
 from chaos.run.guard import write
 from chaos.run.policy import Policy
-from tests.integration.crash import at_random_moments
 from tests.integration.test_agent import ROOT, Theirs, their_cluster
 from tests.moments import Moments
 
@@ -132,7 +131,6 @@ def agents(theirs: Theirs, work: Path) -> Iterator[PoweredAgentCluster]:
         take_off(plain, made.folder)
 
 
-@at_random_moments
 def test_a_node_that_a_killed_run_was_about_to_switch_off_is_on_after_an_undo(
     theirs: Theirs, agents: PoweredAgentCluster, moments: Moments, moment: int
 ) -> None:

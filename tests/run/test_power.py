@@ -11,6 +11,7 @@ from chaos.clusters.existing.cluster import attach, attach_again, attach_by_api
 from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
 from chaos.record.journal import Journal
+from chaos.run.guard import Anything
 from chaos.run.pool import Pool, Wishes
 from tests.clusters.test_identity import engine_with, nodes_of
 from tests.fake_apiserver import FakeApiServer
@@ -36,6 +37,16 @@ def api(work: Path) -> Iterator[FakeApiServer]:
         yield made
 
 
+class Some(Anything):
+    """An owner who allows these nodes; None: all."""
+
+    def __init__(self, nodes: frozenset[str] | None) -> None:
+        self.nodes = nodes
+
+    def allowed(self) -> frozenset[str] | None:
+        return self.nodes
+
+
 def power(work: Path) -> PowerRef:
     return PowerRef("command", "./power {off|on|state} {node}", str(work))
 
@@ -44,7 +55,7 @@ def check(api: FakeApiServer, work: Path, allowed: frozenset[str] | None = None,
     """Of which nodes the driver was asked."""
     wishes = Wishes("1.34.4", kubeconfig=api.kubeconfig, busybox_image="busybox", power=power(work) if named else None)
     with Journal(work / "journal.jsonl") as journal:
-        Pool(wishes, journal, "20260101-000000-abcd", print, allowed=lambda: allowed).check_power()
+        Pool(wishes, journal, "20260101-000000-abcd", print, Some(allowed)).check_power()
     asked = work / "calls"
     return sorted(asked.read_text().split()) if asked.exists() else []
 

@@ -460,6 +460,8 @@ COMMAND = "./power {off|on|state} {node}"
         (["--ordeal-cluster", "existing", "--ordeal-power-command", "./power"], "has to have {off|on|state}"),
         (["--ordeal-cluster", "existing", "--ordeal-power", "vsphere"], "there is no power driver 'vsphere'"),
         (["--ordeal-cluster", "existing", "--ordeal-power", "kind", "--ordeal-power-command", COMMAND], "are given"),
+        (["--ordeal-stop-command", ""], "--ordeal-stop-command was given nothing"),
+        (["--ordeal-stop-command", "true"], "without --ordeal-cluster existing none but our own are used"),
         (["--ordeal-conform", "afterwards"], "'afterwards' is none of before, during, after"),
         (["--ordeal-conform", "before"], "before alone is compared with nothing"),
         (["--ordeal-conform", "after"], "conformance build --kubernetes"),

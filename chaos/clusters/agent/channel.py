@@ -128,10 +128,12 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The agents of a run: the image that they are made from, and where each node's listens."""
+    """The agents of a run: the image that they are made from, where each node's listens, and what they may (Agents)."""
 
     image: str
     nodes: Mapping[str, Address]
+    capabilities: tuple[str, ...] = ()
+    privileged: bool = False
 
 
 def write_down(folder: Path, known: Known) -> None:

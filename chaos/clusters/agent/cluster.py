@@ -16,7 +16,7 @@ from chaos.clusters.abilities import Clock, NodePower
 from chaos.clusters.agent import protocol, remote
 from chaos.clusters.agent.channel import read_back
 from chaos.clusters.agent.crew import Armed, Crew
-from chaos.clusters.agent.deployment import Agents, deploy, remove
+from chaos.clusters.agent.deployment import Agents, deploy, looked_at, remove
 from chaos.clusters.base import Cluster, ClusterRef, Images, Node
 from chaos.clusters.identity import Identity
 from chaos.clusters.shape import Shape
@@ -195,25 +195,46 @@ def put(cluster: Cluster, agents: Agents, nodes: Collection[str], report: Report
     return crew
 
 
-def take_off(cluster: Cluster, folder: Path) -> None:
-    """Agents that were put onto a cluster, also those of a run that was killed while it did so: off its nodes, as far
-    as they answer, and out of its API; and what this machine keeps of them.
+class LeftBehindError(OrdealError):
+    """The agents are gone, and have left something on a node."""
 
-    Raises OrdealError, ApiException, HTTPError.
+
+def take_off(cluster: Cluster, folder: Path, report: Report = silent) -> None:
+    """Agents that were put onto a cluster, also those of a run that was killed while it did so: off its nodes, as far
+    as they answer, and out of its API; and what this machine keeps of them. Each node is looked at, and where nobody
+    could look is told.
+
+    Raises LeftBehindError where a node is not as before, once all is done; OrdealError, ApiException, HTTPError.
     """
-    agents = Agents(folder.name, "", folder)
+    agents, gone = Agents(folder.name, "", folder), frozenset[str]()
     with suppress(OrdealError):  # it is not known where they are: they leave when they hear nothing
         crew = Crew(agents)
-        crew.dismiss()
+        gone = crew.dismiss()
         crew.close()
+    looked = looked_at(agents, cluster.api, gone)
     remove(agents, cluster.api)
     shutil.rmtree(folder, ignore_errors=True)
+    _tell(looked, report)
+
+
+def _tell(looked: Mapping[str, tuple[str, ...] | None], report: Report) -> None:
+    clean = sorted(node for node, left in looked.items() if left == ())
+    if clean:
+        report(f"looked at {', '.join(clean)}: nothing of the agents is left there")
+    if unseen := sorted(node for node, left in looked.items() if left is None):
+        report(
+            f"nobody has looked whether {', '.join(unseen)} are as before: their agents were not reached, and leave by "
+            "themselves once they hear nothing and have taken back what they have"
+        )
+    if left := {node: found for node, found in sorted(looked.items()) if found}:
+        told = "; ".join(f"on {node} {', '.join(found)}" for node, found in left.items())
+        raise LeftBehindError(f"nodes are not as before, and have of this run yet: {told}; remove it there by hand")
 
 
 def again(cluster: Cluster, folder: Path, report: Report = silent) -> AgentCluster:
     """The cluster after a crash: with the agents that are there still, else new ones. Raises OrdealError."""
     known = read_back(folder)
-    agents = Agents(folder.name, known.image, folder)
+    agents = Agents(folder.name, known.image, folder, known.capabilities, known.privileged)
     crew = Crew(agents)
     try:
         crew.require()

@@ -112,11 +112,12 @@ class Crew:
         with self._lock:
             self._armed[node].discard(entry)
 
-    def dismiss(self) -> None:
-        """Let each leave its node, and wait until it has. One that is not reached, or has yet to take something back,
-        leaves by itself when it hears nothing more.
+    def dismiss(self) -> frozenset[str]:
+        """Let each leave its node, and wait until it has; returns those that it has left. One that is not reached, or
+        has yet to take something back, leaves by itself when it hears nothing more.
         """
         self._over.set()
+        gone = set[str]()
         for node, channel in self.channels.items():
             try:
                 channel.ask(protocol.Leave(), protocol.Done)
@@ -124,6 +125,8 @@ class Crew:
                 continue
             with suppress(WaitedInVainError):
                 eventually(partial(_is_silent, channel), within_s=GONE_WITHIN_S, what=f"the agent to leave {node}")
+                gone.add(node)
+        return frozenset(gone)
 
     def close(self) -> None:
         """Say nothing more to them."""

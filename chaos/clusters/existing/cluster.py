@@ -100,12 +100,25 @@ class PoweredCluster(ExistingCluster):
         self._power.power_on(node)
 
 
-def check(kubeconfig: Path, context: str) -> None:
-    """Raises OrdealError where nothing answers, or the kubeconfig's user may not do what replays do."""
+def check(kubeconfig: Path, context: str, *, agents: bool = False) -> None:
+    """Raises OrdealError where nothing answers, or the kubeconfig's user may not do what every run does, and with
+    `agents` what putting agents onto nodes takes.
+    """
     with api_client(kubeconfig, context) as client:
         server_version(client)
         try:
-            rights.require(client)
+            rights.require(client, rights.EVERY_RUN, *([rights.AGENTS] if agents else []))
+        except HTTPError as error:
+            raise unanswered(client, error) from error
+
+
+def require_all_rights(cluster: Cluster, what: str) -> None:
+    """Raises OrdealError where the user of a cluster that is not ours may not do everything, which `what` needs."""
+    if cluster.ref.kind != EXISTING:
+        return
+    with cluster.api() as client:
+        try:
+            rights.require_all(client, what)
         except HTTPError as error:
             raise unanswered(client, error) from error
 
