@@ -9,6 +9,7 @@ from chaos.clusters.abilities import NodeExec, NodePower
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
+from chaos.harm.uses import Uses
 
 
 class _Powered(Cluster, NodePower, Protocol): ...
@@ -37,6 +38,7 @@ class PowerOff:
     kind: ClassVar[str] = "power-off"
     counterpart: ClassVar[str] = "power_on"
     needs: ClassVar[tuple[type, ...]] = (NodePower,)
+    uses: ClassVar[Uses] = Uses()
     node: str
     new_address: bool = False
 
@@ -82,6 +84,7 @@ class Pause:
     kind: ClassVar[str] = "pause"
     counterpart: ClassVar[str] = "unpause"
     needs: ClassVar[tuple[type, ...]] = (NodePower, NodeExec)
+    uses: ClassVar[Uses] = Uses()
     node: str
 
     def plan(self, cluster: _Powered) -> PausePlan:

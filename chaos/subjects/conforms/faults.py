@@ -13,6 +13,7 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
+from chaos.harm.uses import Capability, Uses
 from chaos.hosts.command import Output, run
 
 # Looked at before the main table (32766). A number of our own: what has it is ours, and may be taken away.
@@ -43,6 +44,7 @@ class CutPodRoutes:
     kind: ClassVar[str] = "cut-pod-routes"
     counterpart: ClassVar[str] = "restore_pod_routes"
     needs: ClassVar[tuple[type, ...]] = (NodeNetwork,)
+    uses: ClassVar[Uses] = Uses(capabilities=(Capability.NET_ADMIN,), tools=("ip",))
     node: str
 
     def plan(self, cluster: _Networked) -> CutPodRoutesPlan:
@@ -118,6 +120,7 @@ class ScaleToZero:
     kind: ClassVar[str] = "scale-to-zero"
     counterpart: ClassVar[str] = "scale_back"
     needs: ClassVar[tuple[type, ...]] = (RunsContainers,)
+    uses: ClassVar[Uses] = Uses()
     deployment: str = "kube-system/coredns"
 
     def plan(self, cluster: Cluster) -> ScaleToZeroPlan:
