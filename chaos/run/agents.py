@@ -1,16 +1,21 @@
 """The node agents of one run: put onto an existing cluster when it is first used, and off it at the run's end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from chaos.clusters.agent.cluster import AgentCluster, put, take_off
 from chaos.clusters.agent.crew import Crew
 from chaos.clusters.agent.deployment import Agents, folder_of
-from chaos.clusters.base import Cluster
+from chaos.clusters.base import Cluster, Node
 from chaos.clusters.existing.cluster import attach_by_api
 from chaos.clusters.shape import Shape
 from chaos.record.journal import AGENT, Journal
+
+
+def nodes_for(nodes: Iterable[Node], allowed: Collection[str] | None) -> tuple[str, ...]:
+    """The names of those that get one: which may be harmed (`allowed`; None: all), and on which one would come."""
+    return tuple(each.name for each in nodes if each.ready == "True" and (allowed is None or each.name in allowed))
 
 
 class RunAgents:
@@ -41,9 +46,7 @@ class RunAgents:
             self._crew.close()  # some have heard nothing for too long, and left
             self._crew = None
         if self._crew is None:
-            allowed = self._allowed()
-            ready = (each.name for each in there.nodes() if each.ready == "True")  # on others none would come
-            nodes = [name for name in ready if allowed is None or name in allowed]
+            nodes = nodes_for(there.nodes(), self._allowed())
             agents = Agents(self._run, self._image, folder_of(self._run))
             if self._entry is None:
                 self._entry = self._journal.planned(AGENT, replace(there.ref, agent=str(agents.folder)), {})

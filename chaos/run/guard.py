@@ -145,24 +145,15 @@ class Guard:
     def _permitted(self, incident: str, fault: str, saved: object) -> tuple[frozenset[str], Policy | None]:
         with _asked(self._connect) as client:
             consent = _consent(client)
-            nodes = {each.name: each for each in _nodes(client)}
-            named = named_in(saved, set(nodes))
-            why = consent.refuses(
-                incident,
-                fault,
-                [nodes[each] for each in sorted(named)],
-                _namespaces(saved),
-                harmed=self._now(),
-                of=len(nodes),
-                at=datetime.now(UTC),
-            )
-        ends = consent.stops(datetime.now(UTC)) or _broken(self._connect, consent.policy)
+            nodes = _nodes(client)
+        why = refusal(consent, incident, fault, saved, nodes, harmed=self._now())
+        ends = stopping(self._connect, consent)
         if ends:
             self._stopped(ends)
             raise OrdealError(f"{fault} is not done: {ends}")
         if why:
-            raise RefusedError(f"{fault} is not done: {why}")
-        return named, consent.policy
+            raise RefusedError(why)
+        return named_in(saved, {each.name for each in nodes}), consent.policy
 
     def _tell(self) -> None:
         """Let whoever halts know which nodes are harmed. Where the API server is away, nobody can be told."""
@@ -242,6 +233,36 @@ def read(connect: Callable[[], ApiClient]) -> Consent:
     """What the owner says now. Raises OrdealError where that can't be read."""
     with _asked(connect) as client:
         return _consent(client)
+
+
+def stopping(connect: Callable[[], ApiClient], consent: Consent) -> str:
+    """Why nothing may be harmed now, in words; "" where something may. The owner's own conditions are asked too."""
+    return consent.stops(datetime.now(UTC)) or _broken(connect, consent.policy)
+
+
+def refusal(
+    consent: Consent,
+    incident: str,
+    fault: str,
+    saved: object,
+    nodes: Collection[NodeToHarm],
+    *,
+    harmed: Collection[str] = (),
+) -> str:
+    """Why the owner does not allow this harm, as a sentence; "" where it is allowed. `saved`: the plan, as the journal
+    has it; `nodes`: all of the cluster; `harmed`: the names of those that are harmed already.
+    """
+    named = named_in(saved, {each.name for each in nodes})
+    mine = [each for each in sorted(nodes, key=lambda each: each.name) if each.name in named]
+    now, spaces = datetime.now(UTC), _namespaces(saved)
+    why = consent.refuses(incident, fault, mine, spaces, harmed=harmed, of=len(nodes), at=now)
+    return f"{fault} is not done: {why}" if why else ""
+
+
+def nodes_to_harm(connect: Callable[[], ApiClient]) -> tuple[NodeToHarm, ...]:
+    """All nodes, as the guard sees them. Raises OrdealError."""
+    with _asked(connect) as client:
+        return tuple(_nodes(client))
 
 
 def write(connect: Callable[[], ApiClient], wanted: Policy, *, replace: bool) -> None:

@@ -68,9 +68,7 @@ def deploy(
     Those that are there already, as after a crash of their run, are put there anew. Raises OrdealError where one does
     not come, with what its node says of it.
     """
-    need(AGENT)
-    if not nodes:
-        raise OrdealError("the guard allows no node to be harmed (`kube-ordeal guard show`), so no agent is put there")
+    check(nodes)
     report(f"putting the node agent onto {len(nodes)} nodes")
     certificate = keys.make(private(agents.folder), f"kube-ordeal run {agents.run}")
     time = uuid.uuid4().hex
@@ -83,6 +81,13 @@ def deploy(
                 raise
             raise OrdealError(f"the node agent can't be put onto the cluster: {told(error)}") from error
     write_down(agents.folder, Known(agents.image, found))
+
+
+def check(nodes: Collection[str]) -> None:
+    """Raise OrdealError where it can be told beforehand that no agent can be put onto these nodes."""
+    need(AGENT)
+    if not nodes:
+        raise OrdealError("the guard allows no node to be harmed (`kube-ordeal guard show`), so no agent is put there")
 
 
 def remove(agents: Agents, connect: Callable[[], ApiClient]) -> None:

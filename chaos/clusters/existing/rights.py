@@ -36,11 +36,15 @@ NEEDED = (
 )
 
 
+def lacking(client: ApiClient) -> tuple[Right, ...]:
+    """Those that replays need and the user has not. Raises HTTPError."""
+    return tuple(right for right in NEEDED if not _may(client, right))
+
+
 def require(client: ApiClient) -> None:
     """Raises OrdealError, with their names, where rights lack that replays need."""
-    lacking = [right for right in NEEDED if not _may(client, right)]
-    if lacking:
-        *most, last = map(str, lacking)
+    if those := lacking(client):
+        *most, last = map(str, those)
         named = f"{', '.join(most)} or {last}" if most else last
         raise OrdealError(
             f"the kubeconfig's user may not {named} (in all namespaces) on the cluster at "
