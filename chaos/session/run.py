@@ -41,6 +41,7 @@ from chaos.setup import room
 
 Report = Callable[[str], None]
 NOT_WISHED = Wish()
+HOW_TO_UNDO = "give --ordeal-undo"  # how a user of pytest allows it
 
 
 @dataclass(slots=True)
