@@ -14,7 +14,9 @@ from chaos.clusters.abilities import NodePower
 from chaos.harm.uses import Uses
 from chaos.hosts.places import APP
 from chaos.run.ground import Ground, NodeFacts
-from chaos.run.prospect import Doing, Fate, Need, Prospect
+from chaos.run.incident import Replay
+from chaos.run.promised import Conditions
+from chaos.run.prospect import Doing, Fate, Need, Prospect, doings
 
 MOST_NODES = 30  # shown one by one
 NARROWEST, WIDEST = 60, 120
@@ -90,6 +92,16 @@ def last_line(plan: RunPlan) -> str:
     said += [f"{plan.others} tests of other kind"] if plan.others else []
     said += [] if plan.runs else ["nothing would be replayed"]
     return shown(f"plan: {', '.join(said)}")
+
+
+def beforehand(replay: Replay, conditions: Conditions) -> str:
+    """What a replay says of itself when it begins: what it does, what it needs."""
+    does = tuple(doings(replay, conditions))
+    needs = [*(each.__name__ for each in replay.needs), *(f"an image of {name}" for name in replay.images)]
+    said = [f"does {', '.join(each.fault for each in does)}" if does else "does no harm"]
+    said += [f"needs {', '.join(needs)}"] if needs else []
+    said += [f"on a node: {uses}"] if (uses := _uses(does)) else []
+    return "; ".join(said)
 
 
 def shown(text: str) -> str:

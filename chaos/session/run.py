@@ -37,6 +37,7 @@ from chaos.run.profile import find as find_profile
 from chaos.run.stage import LacksAbilityError, LeftOutError
 from chaos.run.turn import Turn
 from chaos.run.verdict import outcome_of
+from chaos.session.prospect_text import beforehand
 from chaos.setup import room
 
 Report = Callable[[str], None]
@@ -180,6 +181,7 @@ class Run:
             replay=story.variant,
         )
         self.report(f"=== {story.incident.id} [{this}]")
+        self.report(f"  {beforehand(story, made.conditions)}")
         try:
             yield made
         finally:

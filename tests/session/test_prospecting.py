@@ -228,6 +228,7 @@ def test_each_reason_is_the_one_that_a_run_gives(pytester: pytest.Pytester, fold
     given = ("--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(api.kubeconfig), "-rs", "-k", "not ordinary")
     said = " ".join(run(pytester, *given).stdout.str().split())
     api.requests.clear()  # a run does claim it
+    assert "does stall-runtime; needs NodeExec; on a node: programs kill, systemctl" in said, "before it begins"
     for test, (fate, why) in told.items():
         assert why in said, test
         assert bool(why) == (fate != "runs")
