@@ -278,6 +278,8 @@ def _begun(request: pytest.FixtureRequest) -> Run:
     """The run, where there is room for it on the disks. Raises OrdealError."""
     config = request.config
     asked, worker = options_of(config), _worker(config)
+    if asked.plan:
+        raise OrdealError("--ordeal-plan replays nothing, and a plugin runs the tests all the same: switch it off")
     progress = config.stash.get(SHOWING, None)
     view = View(telling.stdout(config), progress.progress.line if progress else str)
     before_s = _took_before_s(asked.results)

@@ -49,8 +49,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """In the place of the run."""
     config = session.config
     asked = options_of(config)
-    if not asked.plan or not session.items or session.testsfailed:
-        return None  # pytest says that nothing was collected, or what could not be
+    if not asked.plan:
+        return None
+    if not session.items or (session.testsfailed and not config.option.continue_on_collection_errors):
+        return None  # pytest runs nothing, and says that nothing was collected, or what could not be
     config.option.collectonly = True  # it says at the end what was collected, and not that nothing was run
     made = config.stash[PLANNED] = plan(asked, run_id(config), session.items)
     if asked.plan_json:

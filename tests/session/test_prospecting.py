@@ -167,6 +167,26 @@ def test_what_can_not_be_collected_is_no_plan(pytester: pytest.Pytester, folder:
     done = run(pytester, "--ordeal-plan")
     assert done.ret == pytest.ExitCode.INTERRUPTED
     assert "plan: " not in done.stdout.str()
+    given = ("--continue-on-collection-errors", "--ordeal-cluster", "simulated")
+    done = run(pytester, "--ordeal-plan", *given)
+    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    assert "plan: 2 would run, 6 skipped, 1 tests of other kind" in done.outlines
+
+
+def test_what_a_plugin_runs_all_the_same_does_nothing(pytester: pytest.Pytester, folder: Path) -> None:
+    pytester.makeconftest(
+        "import pytest\n"
+        "@pytest.hookimpl(tryfirst=True, wrapper=True)\n"
+        "def pytest_runtestloop(session):\n"
+        "    yield\n"
+        "    for item in session.items:\n"
+        "        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)\n"
+        "    return True\n"
+    )
+    done = run(pytester, "--ordeal-plan", "--ordeal-cluster", "simulated", "-k", "heartbeats")
+    assert done.ret == 2
+    assert "--ordeal-plan replays nothing" in done.stdout.str() + done.stderr.str()
+    assert not (folder / "results").exists()
 
 
 def test_what_is_not_set_up_yet_is_told(
