@@ -16,11 +16,6 @@ from chaos.record.journal import AGENT, Journal
 from chaos.run.guard import Consents
 
 
-def nodes_for(nodes: Iterable[Node], allowed: Collection[str] | None) -> tuple[str, ...]:
-    """The names of those that get one: which may be harmed (`allowed`; None: all), and on which one would come."""
-    return tuple(each.name for each in nodes if each.ready == "True" and (allowed is None or each.name in allowed))
-
-
 def capabilities_for(faults: Collection[str]) -> tuple[str, ...]:
     """Of the unit on a node: its own, and what faults of these kinds use there."""
     known = registered()
@@ -39,6 +34,11 @@ class WantedAgents:
     image: str
     privileged: bool = False
     power: PowerRef | None = None
+
+
+def nodes_for(nodes: Iterable[Node], allowed: Collection[str] | None) -> tuple[str, ...]:
+    """The names of those that get one: which may be harmed (`allowed`; None: all), and on which one would come."""
+    return tuple(each.name for each in nodes if each.ready == "True" and (allowed is None or each.name in allowed))
 
 
 class RunAgents:

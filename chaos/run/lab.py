@@ -183,7 +183,7 @@ class Lab:
         """Set the cluster up for this replay (a threshold, a program, a priority): journalled and taken back like a
         fault, but part of the configuration, so nothing is recorded, and evidence is taken only where it does not land.
         """
-        self.phase("configure", change.kind)
+        self.stage.configure(change)
         why = partial(self._evidence_of_failure, change.kind, time.time())
         with self._injected(change, History(), why, watched=False) as saved:
             yield saved

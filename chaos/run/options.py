@@ -27,7 +27,7 @@ _NO_NAME = "pytest-kind"  # that plugin's default for the name of a cluster
 class Option:
     """An option without its prefix. `switch`: what it sets, where it takes no value; `sets`: another one's value.
 
-    `was_general`: it is older than the prefix.
+    `was_general`: it is older than the prefix, or known without it.
     """
 
     name: str
@@ -111,6 +111,12 @@ OPTIONS = (
         switch=True,
         was_general=False,
     ),
+    Option(
+        "plan",
+        "replay nothing: say which replays would run and where, what each does and needs, and which would not and why",
+        switch=True,
+    ),
+    Option("plan-json", "the same as JSON, for programs", switch=True, was_general=False),
     Option("results", "where <run>/ goes (default: results)", "DIR"),
     *(
         Option(
@@ -225,6 +231,8 @@ class Options:
     setup: bool
     budget: str
     undo: bool
+    plan: bool
+    plan_json: bool
     results: Path
     images: Mapping[str, str]
     storage_class: str
@@ -323,6 +331,8 @@ def chosen(given: Callable[[str], object]) -> Options:
         setup=bool(given("setup")),
         budget=text("budget"),
         undo=bool(given("undo")),
+        plan=bool(given("plan") or given("plan-json")),
+        plan_json=bool(given("plan-json")),
         results=Path(text("results", "results")),
         images={name: image for name, image in images.items() if image},
         storage_class=text("storage-class"),

@@ -3,13 +3,14 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.abilities import LoadsImages, NodePower, missing
 from chaos.clusters.base import EXISTING, KIND, Cluster
 from chaos.clusters.shape import Shape, Timers
 from chaos.errors import OrdealError
+from chaos.harm.base import Fault
 from chaos.hosts import engine, mutants, registry, workload_images
 from chaos.hosts.bundles import plain
 from chaos.record.journal import WORKLOAD
@@ -225,6 +226,16 @@ class Stage:
         version = plain(self.current.kubernetes)
         with nullcontext() if mutants.built(name, version) else self._building(name):
             return mutants.build(name, version, report=lambda line: self._phase("build", line))
+
+    def configure(self, change: Fault[Any]) -> None:
+        """Say that the cluster is about to be set up so. Raises OrdealError where the suite function has not declared
+        it: nobody could tell beforehand what is going to be changed.
+        """
+        declared = self._declared
+        if declared is not None and type(change) not in declared.faults.get(self._variant, ()):
+            name = type(change).__name__
+            raise OrdealError(f"this variant configures {change.kind}: its mark has to say so, {name} in `faults`")
+        self._phase("configure", change.kind)
 
     @contextmanager
     def _building(self, what: str) -> Iterator[None]:

@@ -36,16 +36,15 @@ from chaos.run.live import View
 from chaos.run.options import Options, misnamed, options_of
 from chaos.run.pool import check_name
 from chaos.run.stage import LeftOutError
-from chaos.session import candidates, ending, planning, pytest_specs, showing, stopwatch, telling
+from chaos.session import candidates, ending, planning, prospecting, pytest_specs, showing, stopwatch, telling
 from chaos.session.ending import NO_RERUN
 from chaos.session.preparing import PREPARING, Preparing, prepare
-from chaos.session.run import Concluded, Run, claim, power_of, settle, stop_command_of, wish_of, wishes_of
+from chaos.session.run import HOW_TO_UNDO, Concluded, Run, claim, power_of, settle, stop_command_of, wish_of, wishes_of
 from chaos.session.showing import IDLE, SHOWING
 from chaos.subjects.upgrade.kubeadm import NEVER
 
 SETUP = "set-up"
-PLUGINS = (planning, showing, pytest_specs, ending)
-HOW_TO_UNDO = "give --ordeal-undo"
+PLUGINS = (planning, prospecting, showing, pytest_specs, ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +124,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     them, and is interrupted by them, too.
     """
     config = session.config
-    if config.option.collectonly or _worker(config):
-        return
     asked = options_of(config)
+    if config.option.collectonly or asked.plan or _worker(config):
+        return
     try:
         places.check()
         always = telling.reporter(config, always=True)
@@ -281,6 +280,8 @@ def _begun(request: pytest.FixtureRequest) -> Run:
     """The run, where there is room for it on the disks. Raises OrdealError."""
     config = request.config
     asked, worker = options_of(config), _worker(config)
+    if asked.plan:
+        raise OrdealError("--ordeal-plan replays nothing, and a plugin runs the tests all the same: switch it off")
     progress = config.stash.get(SHOWING, None)
     view = View(telling.stdout(config), progress.progress.line if progress else str)
     before_s = _took_before_s(asked.results)

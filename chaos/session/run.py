@@ -39,10 +39,12 @@ from chaos.run.stage import LacksAbilityError, LeftOutError
 from chaos.run.stop_command import StopCommand
 from chaos.run.turn import Turn
 from chaos.run.verdict import outcome_of
+from chaos.session.prospect_text import beforehand
 from chaos.setup import room
 
 Report = Callable[[str], None]
 NOT_WISHED = Wish()
+HOW_TO_UNDO = "give --ordeal-undo"  # how a user of pytest allows it
 
 
 @dataclass(slots=True)
@@ -189,6 +191,7 @@ class Run:
             replay=story.variant,
         )
         self.report(f"=== {story.incident.id} [{this}]")
+        self.report(f"  {beforehand(story, made.conditions)}")
         try:
             yield made
         finally:

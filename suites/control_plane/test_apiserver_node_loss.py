@@ -53,6 +53,7 @@ def test_the_control_plane_comes_back_at_its_address(lab: Lab) -> None:
     controls=("pinned-address", STALE),
     variant="new address",
     mutants={STALE: (STALE,)},
+    faults={"pinned-address": (PinKubelets,), STALE: (SwapProgram,)},
     promises=promises,
 )
 def test_the_control_plane_comes_back_at_another_address(lab: Lab) -> None:
