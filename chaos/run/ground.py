@@ -9,11 +9,13 @@ from typing import Any
 
 from kubernetes import client as k8s
 
-from chaos.clusters.abilities import ABILITIES
+from chaos.clusters.abilities import ABILITIES, NodePower
 from chaos.clusters.agent import deployment
 from chaos.clusters.agent.cluster import AgentCluster
 from chaos.clusters.base import Cluster, Node
 from chaos.clusters.existing import cluster as existing
+from chaos.clusters.power.drivers import switch
+from chaos.clusters.power.switch import check
 from chaos.clusters.shape import Shape
 from chaos.clusters.way.client import Access, read_nodes, server_version, unanswered
 from chaos.errors import OrdealError
@@ -93,7 +95,7 @@ def look(wishes: Wishes) -> Ground:
         version, server = server_version(client), client.configuration.host
     blocked, consent, to_harm = list[str](), Consent(None), tuple[NodeToHarm, ...]()
     try:
-        existing.check(wishes.kubeconfig, wishes.context)
+        existing.check(wishes.kubeconfig, wishes.context, agents=bool(wishes.agent_image))
     except OrdealError as error:
         blocked.append(str(error))
     nodes, items = _listed(access, blocked)
@@ -102,6 +104,12 @@ def look(wishes: Wishes) -> Ground:
         consent = guard.read(access.client)
         blocked += filter(None, [guard.stopping(access.client, consent)])
         to_harm = guard.nodes_to_harm(access.client)
+    except OrdealError as error:
+        blocked.append(str(error))
+    allowed = {each.name for each in to_harm if consent.policy is not None and not consent.policy.refuses(each)}
+    try:
+        if wishes.power is not None:
+            check(switch(wishes.power), (each for each in nodes if each.name in allowed))
     except OrdealError as error:
         blocked.append(str(error))
     refused = {each.name: consent.policy.refuses(each) for each in to_harm} if consent.policy is not None else {}
@@ -127,12 +135,12 @@ def _in_reach(wishes: Wishes, nodes: Sequence[Node], refused: Mapping[str, str])
     where, shape = (wishes.kubeconfig, wishes.context), Shape()
     try:
         if not wishes.agent_image:
-            there = existing.attach(*where, shape, wishes.busybox_image)
+            there = existing.attach(*where, shape, wishes.busybox_image, wishes.power)
             return InReach(there, tuple(each for each in ABILITIES if isinstance(there, each)))
-        by_api = existing.attach_by_api(*where, shape, wishes.busybox_image)
+        by_api = existing.attach_by_api(*where, shape, wishes.busybox_image, wishes.power)
         reached = nodes_for(nodes, [each.name for each in nodes if not refused.get(each.name)])
         deployment.check(reached)
-        return InReach(by_api, AGENTS, reached)
+        return InReach(by_api, (*AGENTS, *((NodePower,) if wishes.power is not None else ())), reached)
     except OrdealError as error:
         return InReach(unusable=str(error))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from chaos.clusters.abilities import LoadsImages, NodePower
+from chaos.clusters.abilities import LoadsImages, NodePause, NodePower
 from chaos.clusters.base import KIND
 from chaos.clusters.identity import named_in
 from chaos.clusters.shape import Shape
@@ -24,7 +24,7 @@ from chaos.run.obstacles import lacking_name, parts_of
 from chaos.run.promised import Conditions
 from chaos.run.rehearsal import Rehearsed, Terms, rehearse
 
-AGENT_OPTION = "--ordeal-agent-image"
+AGENT_OPTION, POWER_OPTION = "--ordeal-agent-image", "--ordeal-power"
 OURS = "ordeal-plan"  # a namespace as replays have them
 _FIRST = re.compile(r"(.+?)[.;](?=\s|$)")
 
@@ -185,8 +185,9 @@ def needs(replay: Replay, this: Case, terms: Terms, ground: Ground | None) -> It
     has = ground.in_reach.abilities if ground is not None else replay.needs
     for ability in replay.needs:
         lacks = "" if ability in has else "the cluster does not have it"
-        yield Need(ability.__name__, lacks, AGENT_OPTION if lacks and ability in AGENTS else "")
-    beneath = this.cluster == KIND or (ground is not None and NodePower in has)  # nodes are containers of this machine
+        option = AGENT_OPTION if ability in AGENTS else POWER_OPTION if ability is NodePower else ""
+        yield Need(ability.__name__, lacks, option if lacks else "")
+    beneath = this.cluster == KIND or (ground is not None and NodePause in has)  # nodes are containers of this machine
     for part in parts_of(replay, made=ground is None) if beneath else ():
         why = part.lacks()
         yield Need(part.name, f"{why}; {part.mend}" if why else "")

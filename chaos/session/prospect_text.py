@@ -10,7 +10,7 @@ import msgspec
 
 from chaos.basics.scrub import scrub
 from chaos.basics.visible import line
-from chaos.clusters.abilities import NodePower
+from chaos.clusters.abilities import NodePause
 from chaos.harm.uses import Uses
 from chaos.hosts.places import APP
 from chaos.run.ground import Ground, NodeFacts
@@ -131,7 +131,7 @@ def _cluster(ground: Ground, agent_image: str) -> Iterator[tuple[int, str]]:
     in_reach, context = ground.in_reach, f", context {ground.context}" if ground.context else ""
     if agent_image:
         how = f"through agents of the image {agent_image}, which a run would put onto {_named(in_reach.reached)}"
-    elif NodePower in in_reach.abilities:
+    elif NodePause in in_reach.abilities:
         how = "by their containers on this machine"
     else:
         how = "by its API alone (--ordeal-agent-image lets nodes be harmed through agents)"
@@ -143,7 +143,7 @@ def _cluster(ground: Ground, agent_image: str) -> Iterator[tuple[int, str]]:
         yield 1, row
     if len(ground.facts) > MOST_NODES:
         yield 1, f"and {len(ground.facts) - MOST_NODES} nodes more"
-    if NodePower not in in_reach.abilities:
+    if NodePause not in in_reach.abilities:
         yield 1, "not known before an agent is there: modules of their kernels, programs, SELinux"
 
 

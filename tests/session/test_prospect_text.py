@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from chaos.clusters.abilities import NodePower
+from chaos.clusters.abilities import NodePause
 from chaos.harm.uses import Capability, Uses
 from chaos.run.ground import Ground, InReach, NodeFacts
 from chaos.run.policy import Consent, Policy
@@ -82,7 +82,7 @@ def test_of_many_nodes_some_are_shown() -> None:
 
 
 def test_how_the_nodes_are_reached_is_said() -> None:
-    by_engine = replace(GROUND, in_reach=InReach(None, (NodePower,)))
+    by_engine = replace(GROUND, in_reach=InReach(None, (NodePause,)))
     assert "  its nodes are reached by their containers on this machine" in said(replace(MADE, ground=by_engine))
     assert "  not known before an agent is there: " not in "\n".join(said(replace(MADE, ground=by_engine)))
     assert any("by its API alone (--ordeal-agent-image" in line for line in said(replace(MADE, ground=GROUND)))

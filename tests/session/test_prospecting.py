@@ -264,7 +264,9 @@ def test_a_plan_for_programs_is_all_of_standard_output(
     assert made["cluster"]["agent_image"] == "registry.example/agent:1"
     assert [each["refused"] == "" for each in made["cluster"]["nodes"]] == [False, True, False, True]
     power, stall = sorted(made["replays"], key=lambda each: str(each["incident"]))
-    assert power["needs"] == [{"what": "NodePower", "lacks": "the cluster does not have it", "option": ""}]
+    assert power["needs"] == [
+        {"what": "NodePower", "lacks": "the cluster does not have it", "option": "--ordeal-power"}
+    ]
     assert (stall["takes"], stall["does"][0]["uses"]["programs"]) == (["w1"], ["kill", "systemctl"])
     assert "collected" in done.stderr.str()
 
