@@ -18,7 +18,7 @@ from chaos.errors import OrdealError
 from chaos.hosts.command import run
 from chaos.record import prober
 from chaos.record.history import History
-from chaos.record.records import Blind, Probe
+from chaos.record.records import Blind, Probe, probed_from
 from chaos.record.registry import LONGEST_S
 
 INTERVAL_S = 0.1
@@ -37,7 +37,7 @@ class ServiceProbes:
     """Probes a URL from each of `nodes` for as long as the block lasts; each answer is a Probe record.
 
     Where no probe comes (the prober died, hung, or its node was restarted and has a new network namespace) there is a
-    Blind record "probe:NODE", and the prober is started again as soon as the node's network is there.
+    Blind record (probed_from), and the prober is started again as soon as the node's network is there.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class _Prober:
         self.trouble = ""
         self._cluster = cluster
         self._history = history
-        self._target = target
+        self._target, self._source = target, probed_from(node, target)
         self._argv = argv
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"prober-{node}", daemon=True)
@@ -139,7 +139,7 @@ class _Prober:
             pause_s = LOOK_EVERY_S / 2
         if self._blind_since is not None:
             self._history.add(
-                Blind(self._blind_since, f"probe:{self.node}", self._history.now(), f"{self.trouble}; until the end")
+                Blind(self._blind_since, self._source, self._history.now(), f"{self.trouble}; until the end")
             )
 
     def _go_blind(self, why: str) -> None:
@@ -205,7 +205,7 @@ class _Prober:
         )
         # A probe that was on its way when the prober stalled is told afterwards, and says nothing of the time between.
         if self._blind_since is not None and at >= self._noted_at:
-            self._history.add(Blind(self._blind_since, f"probe:{self.node}", at, self.trouble))
+            self._history.add(Blind(self._blind_since, self._source, at, self.trouble))
             self._blind_since = None
         self.last_at = at if self.last_at is None else max(at, self.last_at)
         if said.ok:

@@ -32,6 +32,7 @@ from chaos.run.incident import Replay
 from chaos.run.lab import Lab
 from chaos.run.means import Means
 from chaos.run.options import Options
+from chaos.run.own import own_of
 from chaos.run.pool import Pool, Wishes
 from chaos.run.profile import find as find_profile
 from chaos.run.stage import LacksAbilityError, LeftOutError
@@ -79,7 +80,7 @@ class Run:
         load_all()
         self.options, self.id, self.report = asked, run, report
         self.profile = find_profile(asked.profile)
-        wishes = wishes_of(asked)
+        wishes, own = wishes_of(asked), own_of(asked)
         if worker:
             wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
         if wishes.kubeconfig is not None:
@@ -103,6 +104,7 @@ class Run:
             images=asked.images,
             storage_class=asked.storage_class,
             upgrade_to=asked.upgrade_to,
+            own=own,
             turn=self.turn,
             consents=consents,
         )
