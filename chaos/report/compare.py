@@ -196,7 +196,7 @@ def compare(
 
 def _refuse_other_limits(before: Mapping[Key, "Repeats"], after: Mapping[Key, "Repeats"]) -> None:
     """What was judged by another limit is another promise. Raises OrdealError."""
-    first: dict[tuple[Key, str], dict[str, object]] = {}
+    first: dict[tuple[Key, str], Mapping[str, object]] = {}
     judged = ((key, repeats) for side in (before, after) for key, repeats in side.items())
     for key, repeats in judged:
         for finding in (each for outcome in repeats.values() for each in outcome.findings):

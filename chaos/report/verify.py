@@ -331,7 +331,7 @@ def _register(outcome: SavedOutcome, replay: Replay | None, found: _Found) -> Re
         )
         return None
     variant = _variant(outcome.cluster, outcome.control)
-    kinds = (*replay.on, EXISTING) if KIND in replay.on else replay.on
+    kinds = {*replay.on, EXISTING} if KIND in replay.on else {*replay.on}
     for what, claimed, is_ in (
         ("incident", outcome.id, replay.incident.id),
         ("replay", outcome.replay, replay.variant),

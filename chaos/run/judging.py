@@ -40,8 +40,9 @@ class Judging:
         path = self._next_path()
         self._histories.append(path)
         history = History(path)
-        for each in (self._beginning, *self._limits):
-            history.add(each)
+        history.add(self._beginning)
+        for limit in self._limits:
+            history.add(limit)
         return history
 
     def judge(self, history: History, invariants: Sequence[Invariant]) -> None:

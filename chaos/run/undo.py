@@ -18,7 +18,7 @@ from chaos.clusters.way.kubeconfig import read
 from chaos.clusters.way.kubeconfig_files import sweep
 from chaos.errors import OrdealError
 from chaos.harm import load_all
-from chaos.harm.base import undo_pending
+from chaos.harm.base import remains, undo_pending
 from chaos.hosts.places import journals_dir
 from chaos.record.journal import AGENT, CLUSTER, WORKLOAD, Pending, adopt, pending
 from chaos.run import pool
@@ -84,6 +84,8 @@ def undo_all(report: Callable[[str], None], allowed: Permission) -> tuple[Undone
             with _held(one, allowed):
                 if _undo(one, allowed, with_its_cluster=any(_is_of(one, each) for each in gone)):
                     handled.append(Undone(what))
+                    if said := remains(one.kind):
+                        report(f"{what}: {said}")
                     gone += [one] if one.kind == CLUSTER else []
         except (*FAILURES, OSError) as error:
             report(f"{what} could not be undone: {told(error)}")
