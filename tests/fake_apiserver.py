@@ -242,7 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif url.path.startswith("/version"):
             self._answer(200, {"gitVersion": api.version_said})
         elif url.path in api.texts:
-            self._send(200, api.texts[url.path].encode(), "text/plain")
+            text = api.texts[url.path]
+            self._send(200, text.encode(), "application/json" if text.startswith("{") else "text/plain")
         elif self.headers["Upgrade"] == "websocket":
             self._exec(parse_qs(url.query)["command"])
         elif ("list", resource) in api.forbidden:

@@ -41,6 +41,7 @@ __all__ = [
     "needs_agents",
     "plan_type",
     "registered",
+    "remains",
     "undo_pending",
 ]
 
@@ -109,7 +110,8 @@ _REGISTRY: dict[str, type[Fault[Any]]] = {}
 def fault(cls: type[F]) -> type[F]:
     """Register a fault's class by its kind, so that its undo is found again after a crash.
 
-    A class variable `counterpart` names what takes it back, in the words of who writes an experiment.
+    A class variable `counterpart` names what takes it back, in the words of who writes an experiment; `remains` says
+    what nothing takes back.
 
     Raises FaultError where nothing says what its plan is, or whether it lasts; ValueError where the kind is another's.
     """
@@ -129,6 +131,12 @@ def counterpart(cls: type[Fault[Any]]) -> str:
     """What taking the fault back is called where people name it, such as "power_on": its class's `counterpart`."""
     named: str = getattr(cls, "counterpart", f"undo_{cls.kind.replace('-', '_')}")
     return named
+
+
+def remains(kind: str) -> str:
+    """What no undo of that kind of fault takes back, and how to go on, in words: its class's `remains`, or ""."""
+    said: str = getattr(_REGISTRY.get(kind), "remains", "")
+    return said
 
 
 def registered() -> dict[str, type[Fault[Any]]]:

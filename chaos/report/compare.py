@@ -9,7 +9,7 @@ from pathlib import Path
 from scipy.stats import fisher_exact
 
 from chaos.errors import OrdealError
-from chaos.judge.base import Verdict
+from chaos.judge.base import CRASHED, OWN, SHIPPED, Verdict
 from chaos.report.allowed import Allowed, AllowList
 from chaos.report.difference import ALPHA, LEAST, RELEVANT, Difference, Measured, Shift, Values, differences
 from chaos.results import saved
@@ -170,11 +170,12 @@ def compare(
     alpha: float = ALPHA,
     relevant: float = RELEVANT,
 ) -> Comparison:
-    """Compare. Raises OrdealError where the two can't be compared: their profiles differ."""
+    """Compare. Raises OrdealError where the two can't be compared: profiles differ, or limits of the user's own."""
     profiles = {o.profile for side in (base, candidate) for r in side.runs for o in r.outcomes}
     if len(profiles) > 1:
         raise OrdealError(f"runs of the profiles {' and '.join(sorted(profiles))} can't be compared: use one profile")
     before, after = _by_key(base), _by_key(candidate)
+    _refuse_other_limits(before, after)
     keys = sorted(before.keys() | after.keys())
     verdicts = [row for key in keys for row in _verdict_rows(key, before.get(key, {}), after.get(key, {}), alpha)]
     figures = _figure_rows(before, after, alpha, relevant)
@@ -191,6 +192,30 @@ def compare(
         allow.expired,
         tuple(e for e in allow.entries if e not in used),
     )
+
+
+def _refuse_other_limits(before: Mapping[Key, "Repeats"], after: Mapping[Key, "Repeats"]) -> None:
+    """What was judged by another limit is another promise. Raises OrdealError."""
+    first: dict[tuple[Key, str], Mapping[str, object]] = {}
+    judged = ((key, repeats) for side in (before, after) for key, repeats in side.items())
+    for key, repeats in judged:
+        for finding in (each for outcome in repeats.values() for each in outcome.findings):
+            limits = {name: value for name, value in finding.figures.items() if _is_setting(name)}
+            known = first.setdefault((key, finding.invariant), limits)
+            if known != limits and finding.reason != CRASHED:
+                raise OrdealError(
+                    f"runs by different limits can't be compared: {finding.invariant} of {key} has {_limits(known)} in "
+                    f"one and {_limits(limits)} in another; give each the same --ordeal-limits"
+                )
+
+
+def _limits(figures: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in figures.items() if name.startswith(OWN)) or "the shipped one"
+
+
+def _is_setting(name: str) -> bool:
+    """Whether a figure says by which limit it was judged."""
+    return name.startswith((f"{OWN}_", f"{SHIPPED}_"))
 
 
 Repeat = tuple[int, int]  # which run, and the how manieth time in it
@@ -345,7 +370,7 @@ def compared(finding: SavedFinding) -> dict[str, tuple[Unit, float]]:
         return found
     for full, value in finding.figures.items():
         parts = _NAME.fullmatch(full)
-        if parts is None or parts["name"] in NOT_COMPARED or isinstance(value, str | bool):
+        if parts is None or parts["name"] in NOT_COMPARED or _is_setting(full) or isinstance(value, str | bool):
             continue
         unit, name = UNITS[parts["unit"]], parts["name"]
         worse = min if unit.more_is_better else max

@@ -93,7 +93,8 @@ def incident(
 ) -> Callable[[F], F]:
     """Mark a suite function as the replay of an incident. It is run hardened and, for each control, in that control.
 
-    `on`: "kind", "simulated". `variant` tells apart several functions of one incident. `shape` is DENSE or STATEFUL
+    `on`: "kind", "simulated"; what is made for kind is replayed on an existing cluster too, and "existing" alone there
+    alone. `variant` tells apart several functions of one incident. `shape` is DENSE or STATEFUL
     where it asks for dense_shape or stateful_shape (chaos.clusters.base). The rest is as `Replay` has it. Raises
     OrdealError where the catalogue does not know the incident or one of the controls, or `mutants`, `faults` or `tour`
     name a variant that the function is not run in.

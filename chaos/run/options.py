@@ -143,6 +143,33 @@ OPTIONS = (
         "VERSION",
     ),
     Option(
+        "upgrade-command",
+        "the command that upgrades the cluster of --ordeal-cluster existing, as a shell would take its words, and "
+        "without one: own-upgrade watches while it runs (default: own-upgrade is not replayed)",
+        "COMMAND",
+        was_general=False,
+    ),
+    Option(
+        "upgrade-within",
+        "how long that command may take, such as 90m (default: 2h)",
+        "DURATION",
+        was_general=False,
+    ),
+    Option(
+        "watch-service",
+        "a Service of your own that is watched beside ours in every replay, NAMESPACE/NAME[:PORT][/PATH]; several "
+        "joined by commas; nothing of it is changed",
+        "SERVICE",
+        was_general=False,
+    ),
+    Option(
+        "limits",
+        "limits of your own in the place of those that promises are shipped with, as YAML: `outage-at-most: "
+        "{limit_s: 5}`",
+        "FILE",
+        was_general=False,
+    ),
+    Option(
         "conform",
         "run five of upstream's quick conformance specs around each incident: before, after, and during the harm what "
         "is documented to go on; joined by commas, or none (default: after, where e2e.test is built; none on the tour)",
@@ -237,6 +264,10 @@ class Options:
     images: Mapping[str, str]
     storage_class: str
     upgrade_to: str
+    upgrade_command: str
+    upgrade_within: str
+    watch_service: str
+    limits: Path | None
     conform: str
     busybox_image: str
     agent_image: str
@@ -337,6 +368,10 @@ def chosen(given: Callable[[str], object]) -> Options:
         images={name: image for name, image in images.items() if image},
         storage_class=text("storage-class"),
         upgrade_to=text("upgrade-to"),
+        upgrade_command=text("upgrade-command"),
+        upgrade_within=text("upgrade-within", "2h"),
+        watch_service=text("watch-service"),
+        limits=path("limits"),
         conform=text("conform"),
         busybox_image=text("busybox-image"),
         agent_image=text("agent-image"),

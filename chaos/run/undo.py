@@ -19,7 +19,7 @@ from chaos.clusters.way.kubeconfig import read
 from chaos.clusters.way.kubeconfig_files import sweep
 from chaos.errors import OrdealError
 from chaos.harm import load_all
-from chaos.harm.base import needs_agents, undo_pending
+from chaos.harm.base import needs_agents, remains, undo_pending
 from chaos.harm.node import PowerOff
 from chaos.hosts.places import journals_dir
 from chaos.record.journal import AGENT, CLUSTER, WORKLOAD, Pending, adopt, pending
@@ -88,6 +88,8 @@ def undo_all(report: Callable[[str], None], allowed: Permission) -> tuple[Undone
                     handled.append(Undone(what))
                     if one.kind == PowerOff.kind and one.cluster.kind == EXISTING and one is not found[-1]:
                         _await_api(one.cluster, report)
+                    if said := remains(one.kind):
+                        report(f"{what}: {said}")
                     gone += [one] if one.kind == CLUSTER else []
         except (*FAILURES, OSError) as error:
             report(f"{what} could not be undone: {told(error)}")

@@ -34,6 +34,7 @@ from chaos.run.incident import replay_of
 from chaos.run.lab import Lab
 from chaos.run.live import View
 from chaos.run.options import Options, misnamed, options_of
+from chaos.run.own import own_of
 from chaos.run.pool import check_name
 from chaos.run.stage import LeftOutError
 from chaos.session import candidates, ending, planning, prospecting, pytest_specs, showing, stopwatch, telling
@@ -88,6 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
         normal_version(asked.kubernetes)
         if asked.upgrade_to not in {"", NEVER}:
             normal_version(asked.upgrade_to)
+        own_of(asked)
         config.stash[CONFORM] = wish_of(asked)
         stop_command_of(asked)
         if asked.cluster == EXISTING:

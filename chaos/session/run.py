@@ -33,6 +33,7 @@ from chaos.run.incident import Replay
 from chaos.run.lab import Lab
 from chaos.run.means import Means
 from chaos.run.options import Options
+from chaos.run.own import own_of
 from chaos.run.pool import Pool, Wishes
 from chaos.run.profile import find as find_profile
 from chaos.run.stage import LacksAbilityError, LeftOutError
@@ -83,7 +84,7 @@ class Run:
         load_all()
         self.options, self.id, self.report = asked, run, report
         self.profile = find_profile(asked.profile)
-        wishes = wishes_of(asked)
+        wishes, own = wishes_of(asked), own_of(asked)
         if worker:
             wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
         _check(wishes)  # no use in going on with one that can't be used
@@ -107,6 +108,7 @@ class Run:
             images=asked.images,
             storage_class=asked.storage_class,
             upgrade_to=asked.upgrade_to,
+            own=own,
             turn=self.turn,
             consents=consents,
         )

@@ -19,6 +19,7 @@ from chaos.clusters.way import transport
 from chaos.errors import OrdealError
 from chaos.harm.network import CutOff
 from chaos.harm.node import Pause, PowerOff
+from chaos.harm.scale import ScaleToZero
 from chaos.harm.uses import Capability, Uses
 from chaos.hosts import extras, parts, registry
 from chaos.hosts.parts import FIREWALL
@@ -34,7 +35,6 @@ from chaos.run.profile import PROFILES
 from chaos.run.promised import Conditions, Judged, judged, says
 from chaos.run.prospect import Fate, Prospect, doings, first_sentence, promised, prospect
 from chaos.run.rehearsal import Terms
-from chaos.subjects.conforms.faults import ScaleToZero
 from chaos.subjects.pleg.faults import DeletePods, StallRuntime
 from tests.fake_apiserver import FakeApiServer
 from tests.run.labs import story

@@ -12,13 +12,13 @@ from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
 from chaos.harm.network import CutOff
 from chaos.harm.node import Pause
+from chaos.harm.scale import ScaleToZero
 from chaos.run.case import Case
 from chaos.run.fit import fit_workers
 from chaos.run.profile import PROFILES
 from chaos.run.rehearsal import Harm, Rehearsed, Terms, rehearse, seen
 from chaos.run.stage import LacksAbilityError
 from chaos.run.suites import suites
-from chaos.subjects.conforms.faults import ScaleToZero
 from chaos.workloads.web import Web
 from tests.run.labs import story
 

@@ -336,6 +336,16 @@ def test_what_is_undone_is_told_and_leaves_no_journal(harm: Harm) -> None:
     assert not list(journals_dir().iterdir())
 
 
+def test_what_no_undo_takes_back_is_told_beside_what_was(harm: Harm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Harm, "remains", "half of it may be done", raising=False)
+    leave(Harm.kind, OURS, **SAVED)
+    handled, said = told()
+    assert handled == (Undone(LEFT),)
+    assert said[1:] == [f"{LEFT}: half of it may be done"]
+    assert base.remains("no-such-fault") == ""
+    assert base.remains("upgrade-command").startswith("an upgrade that was cut short may be half done")
+
+
 def test_with_nothing_left_nothing_is_told() -> None:
     assert told() == ((), [])
 
