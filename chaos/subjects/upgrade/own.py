@@ -24,7 +24,7 @@ def require_room(within_s: float, nodes: int, services: int) -> None:
     probes = within_s / INTERVAL_S * nodes * services
     if probes > MOST_PROBES:
         raise OrdealError(
-            f"{nodes} workers asking {services} Services for {within_s / 3600:g} h send more probes than can be judged; "
+            f"{nodes} workers asking {services} Services for {within_s / 3600:g} h send more probes than are judged; "
             f"give a shorter {WITHIN}, watch fewer Services, or let the guard allow fewer nodes: workers times "
             f"Services may be {MOST_PROBES * INTERVAL_S / within_s:.0f}"
         )
