@@ -342,6 +342,7 @@ class Lab:
         return True
 
     def _patience_s(self, within_s: float) -> float:
+        within_s = max(within_s, self.means.own.longest_s)
         return within_s if self.control else within_s + LATE_S
 
     def nodes_ready(self) -> bool:

@@ -11,7 +11,7 @@ from chaos.errors import OrdealError
 from chaos.judge import load_all
 from chaos.judge.availability import watched_service_answers
 from chaos.judge.base import limits_of, promises
-from chaos.record.records import LimitGiven
+from chaos.record.records import MOST, LimitGiven
 from chaos.run.watched import WatchedService
 
 OPTION = "--ordeal-limits"
@@ -61,8 +61,8 @@ def _number(path: Path, where: str, value: object, kind: type) -> float | int:
         number: float | int = msgspec.convert(value, kind)
     except msgspec.ValidationError:
         number = -1
-    if number < 0:
-        raise OrdealError(f"{OPTION} {path}: {where} is {value!r}; it has to be {_KINDS[kind]} that is not negative")
+    if not 0 <= number <= MOST:
+        raise OrdealError(f"{OPTION} {path}: {where} is {value!r}; it has to be {_KINDS[kind]}, at least 0")
     return number
 
 

@@ -25,6 +25,11 @@ class Own:
     watched: Sequence[WatchedService] = ()
     limits: Sequence[LimitGiven] = ()
 
+    @property
+    def longest_s(self) -> float:
+        """The longest that any of the limits lets something take, in seconds: so long it has to be waited for."""
+        return max((each.value for each in self.limits if each.argument.endswith("within_s")), default=0.0)
+
 
 def own_of(asked: Options) -> Own:
     """What the options say of it. Raises OrdealError for what can't be used."""

@@ -17,7 +17,7 @@ from chaos.run.own import COMMAND
 from chaos.run.promised import Conditions, Judged, judged, says
 from chaos.run.stage import LacksAbilityError
 from chaos.subjects.upgrade.faults import UpgradeCommand
-from chaos.subjects.upgrade.own import OUTPUT, kept, run_to_its_end
+from chaos.subjects.upgrade.own import OUTPUT, kept, require_room, run_to_its_end
 from chaos.subjects.upgrade.promises import each_node_upgraded, only_drained_pods_evicted, pods_run_throughout
 from chaos.subjects.upgrade.workload import NAME as JOBS
 from chaos.subjects.upgrade.workload import Jobs
@@ -59,9 +59,10 @@ def test_a_cluster_serves_while_its_owner_upgrades_it(lab: Lab) -> None:
     if not lab.means.own.upgrade:
         raise LacksAbilityError(f"{COMMAND} names the command that upgrades the cluster, and was not given")
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
-    fit_workers(cluster, 2)  # while one is drained, its pods need another one
+    workers = fit_workers(cluster, 2)  # while one is drained, its pods need another one
     if away := [each.name for each in cluster.nodes() if each.ready != "True"]:
         raise OrdealError(f"before anything is upgraded every node has to be Ready; {', '.join(away)} is not")
+    require_room(lab.means.own.upgrade_within_s, len(workers), 1 + len(lab.means.own.watched))
     web = lab.deploy(Web(replicas=4, at_least=2))
     evicted = only_drained_pods_evicted(apart=(JOBS, "starter"), ours=OURS)
     if lab.control:
@@ -86,12 +87,12 @@ def _upgraded(lab: Lab, web: Deployed) -> History:
         return Jobs(history, web.cluster, within_s=RAN_WITHIN_S, namespace=web.namespace)
 
     with lab.record(probe=web, samplers=(jobs,)) as history, kept(output, lab.evidence):
-        try:
-            with lab.inject(upgrade) as saved:
+        with lab.inject(upgrade) as saved:
+            try:
                 ended = run_to_its_end(upgrade, saved, history, own.upgrade_within_s)
-        except BaseException:
-            lab.phase("cut short", UpgradeCommand.remains)
-            raise
+            except BaseException:
+                lab.phase("cut short", UpgradeCommand.remains)
+                raise
         if ended.succeeded:
             lab.recover(
                 lambda: lab.nodes_ready() and web.ready(), within_s=READY_WITHIN_S, what="every node and replica Ready"

@@ -34,10 +34,12 @@ from chaos.hosts.mutants import MUTANTS
 from chaos.hosts.mutants.build import _read as read_mutant
 from chaos.hosts.mutants.build import _target as folder_of_mutant
 from chaos.judge import load_all
+from chaos.judge.availability import outage_at_most, watched_service_answers
 from chaos.judge.base import _PROMISES, Invariant, judge
 from chaos.record import journal, stacks
 from chaos.record.history import History
 from chaos.record.probing import _Prober
+from chaos.record.records import LimitGiven
 from chaos.report import (
     allowed,
     archive,
@@ -57,8 +59,9 @@ from chaos.report.table import verdict_table
 from chaos.report.timeline import timeline
 from chaos.results import junit, saved
 from chaos.results.saved import SavedRun
-from chaos.run import durations, policy, suites
+from chaos.run import durations, limits, policy, suites
 from chaos.run.policy import Consent, NodeToHarm
+from chaos.run.watched import WatchedService
 from chaos.subjects.pleg import sampler
 from tests.fuzz.outside import nothing_written_outside
 
@@ -316,6 +319,21 @@ def owners_guard(data: bytes, folder: Path) -> object:
     return found
 
 
+def own_limits(data: bytes, folder: Path) -> object:
+    """Limits of the user's own; a recording that begins with them is written, read again, and judged by each."""
+    given = limits.read(_file(data, folder / "limits.yaml"), (WatchedService("shop", "front"),))
+    kept = folder / "limits.jsonl"
+    kept.unlink(missing_ok=True)
+    history = History(kept)
+    for limit in given:
+        history.add(limit)
+    history.close()
+    again = History.load(kept)
+    judge(outage_at_most(2.0), again)
+    judge(watched_service_answers("shop/front"), again)
+    return again.of(LimitGiven)
+
+
 def agents_words(data: bytes, folder: Path) -> object:
     """What a run says to an agent, and an agent to a run: whoever has the key may say anything."""
     ours, theirs = socket.socketpair()
@@ -355,6 +373,7 @@ READERS: Mapping[str, Callable[[bytes, Path], object]] = {
     "kubelet": kubelet,
     "ended": ended,
     "guard": owners_guard,
+    "limits": own_limits,
     "agent": agents_words,
     "text": texts,
 }

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 from chaos.basics.files import appended
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.hosts.places import make_private
@@ -55,9 +53,10 @@ class Command:
         self._over.set()
 
 
-def marked(mark: str) -> list[psutil.Process]:
+def marked(mark: str) -> tuple[int, ...]:
     """The processes that carry the mark, which all that a command starts inherits."""
-    return [process for process in psutil.process_iter() if _carries(process, mark)]
+    wanted = f"{MARK}={mark}".encode()
+    return tuple(int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit() and _carries(each, wanted))
 
 
 def end(mark: str) -> None:
@@ -65,7 +64,7 @@ def end(mark: str) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         for process in marked(mark):
             with suppress(OSError):
-                os.killpg(os.getpgid(process.pid), number)
+                os.killpg(os.getpgid(process), number)
         with suppress(WaitedInVainError):
             eventually(lambda: not marked(mark), within_s=ENDS_WITHIN_S, what="it to end", every_s=0.1)
 
@@ -78,8 +77,8 @@ def last_words(output: Path) -> str:
     return " / ".join(lines[-LAST_LINES:])[-LAST_CHARACTERS:]
 
 
-def _carries(process: psutil.Process, mark: str) -> bool:
+def _carries(process: Path, wanted: bytes) -> bool:
     try:
-        return process.environ().get(MARK) == mark
-    except (psutil.Error, OSError):  # it ended, or is another user's
+        return wanted in (process / "environ").read_bytes().split(b"\0")
+    except OSError:  # it ended, or is another user's
         return False

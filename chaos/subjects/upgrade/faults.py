@@ -69,7 +69,7 @@ class UpgradeCommand:
         left = marked(saved.mark)
         if left and saved.begun_by != os.getpid():
             raise OrdealError(
-                f"`{saved.command}` still runs (process {left[0].pid}): let it come to its end, or end it yourself"
+                f"`{saved.command}` still runs (process {left[0]}): let it come to its end, or end it yourself"
             )
         end(saved.mark)
 

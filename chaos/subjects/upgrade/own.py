@@ -6,13 +6,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chaos.basics.scrub import scrub_file
+from chaos.errors import OrdealError
 from chaos.record.evidence import Piece
-from chaos.record.history import History
+from chaos.record.history import MOST_RECORDS, History
+from chaos.record.probing import INTERVAL_S
+from chaos.run.own import WITHIN
 from chaos.subjects.upgrade.command import end, last_words
 from chaos.subjects.upgrade.faults import UpgradeCommand, UpgradeCommandPlan
 from chaos.subjects.upgrade.records import CommandEnded
 
 OUTPUT = "upgrade-command.log"
+MOST_PROBES = MOST_RECORDS // 2  # all of a recording is in memory
+
+
+def require_room(within_s: float, nodes: int, services: int) -> None:
+    """Raise OrdealError where so many nodes would ask so many Services more often than a recording holds."""
+    probes = within_s / INTERVAL_S * nodes * services
+    if probes > MOST_PROBES:
+        raise OrdealError(
+            f"{nodes} workers asking {services} Services for {within_s / 3600:g} h send more probes than are judged; "
+            f"give a shorter {WITHIN}, watch fewer Services, or let the guard allow fewer nodes: workers times "
+            f"Services may be {MOST_PROBES * INTERVAL_S / within_s:.0f}"
+        )
 
 
 def run_to_its_end(

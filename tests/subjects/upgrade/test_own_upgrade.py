@@ -24,7 +24,7 @@ from chaos.record.records import FaultStep
 from chaos.subjects.upgrade import command
 from chaos.subjects.upgrade.command import marked
 from chaos.subjects.upgrade.faults import UpgradeCommand, UpgradeCommandPlan
-from chaos.subjects.upgrade.own import kept, run_to_its_end
+from chaos.subjects.upgrade.own import kept, require_room, run_to_its_end
 from chaos.subjects.upgrade.records import CommandEnded
 
 CLUSTER: Any = SimpleNamespace(ref=ClusterRef(EXISTING, "theirs", "/k/config", "their-context"))
@@ -48,7 +48,7 @@ def ran(journal: Journal, output: Path, *argv: str, within_s: float = 60.0) -> t
     history, upgrade = History(), UpgradeCommand(shlex.join(argv), str(output))
     with inject(upgrade, CLUSTER, journal, history) as saved:
         ended = run_to_its_end(upgrade, saved, history, within_s)
-    assert marked(saved.mark) == []
+    assert marked(saved.mark) == ()
     return ended, history
 
 
@@ -99,7 +99,7 @@ def test_an_interrupt_ends_it_and_nothing_is_left(journal: Journal, tmp_path: Pa
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert marked(*marks) == []
+    assert marked(*marks) == ()
     assert history.of(CommandEnded) == []
     eventually(lambda: upgrade.running.is_over, within_s=60, what="it to be reaped", every_s=0.01)
     assert list(journal.pending()) == []
@@ -109,6 +109,13 @@ def test_an_interrupt_ends_it_and_nothing_is_left(journal: Journal, tmp_path: Pa
 def test_one_that_cant_be_started_did_not_land(journal: Journal, tmp_path: Path, no_program: str) -> None:
     with pytest.raises(FaultError, match=r"upgrade-command did not land: .*(No such file|Permission denied)"):
         ran(journal, tmp_path / "log", no_program)
+
+
+def test_more_probes_than_can_be_judged_are_refused_before_anything_is_done() -> None:
+    require_room(7200.0, nodes=17, services=2)
+    says = "35 workers asking 2 Services for 2 h .* give a shorter --ordeal-upgrade-within, .* may be 35"
+    with pytest.raises(OrdealError, match=says):
+        require_room(7200.0, nodes=35, services=2)
 
 
 def test_of_a_killed_run_it_goes_on_and_is_waited_for() -> None:
