@@ -41,9 +41,9 @@ INCIDENTS = (
             Control(
                 "deaf-kube-proxy",
                 "kube-proxy reaches its limit: its listeners for health and metrics end at the first accept that is "
-                "refused (MultiListen in k8s.io/utils/net), and it has to be restarted to be reached again",
-                breaks="daemons-not-restarted",
-                because="restarted",
+                "refused (MultiListen in k8s.io/utils/net), and it is deaf when it has handles again",
+                breaks="daemons-reached",
+                because="deaf",
             ),
             Control(
                 "dns-without-handles",
