@@ -196,7 +196,7 @@ class Lab:
         """
         if probe is not None:
             self.phase("steady state", f"{probe.name} answers every node")
-            wait_steady(self.current, probe)
+            wait_steady(self.current, probe, self._judging)
         self._conform(BEFORE)
         path = self._judging.next_path()
         history = History(path)
