@@ -52,13 +52,12 @@ def _of_control(wanted: Control, findings: Sequence[Finding], unserved: Finding 
 
 
 def _not_broken(control: Control, findings: Sequence[Finding]) -> str:
-    """What a control is declared to break too, and did not: it proves nothing of that here."""
+    """What a control is declared to break too, was judged by, and did not: it proves nothing of that here."""
     said = ""
     for invariant in control.also_breaks:
-        verdicts = {finding.verdict for finding in findings if finding.invariant == invariant}
-        if Verdict.VIOLATED not in verdicts:
-            became = overall([f for f in findings if f.invariant == invariant]) if verdicts else "not judged"
-            said += f"; it is said to break {invariant} too, which was {became}"
+        judged = [finding for finding in findings if finding.invariant == invariant]
+        if judged and overall(judged) is not Verdict.VIOLATED:
+            said += f"; it is said to break {invariant} too, which was {overall(judged)}"
     return said
 
 

@@ -35,6 +35,8 @@ from chaos.workloads.web import Web
 
 NEEDS = (RunsContainers, NodeExec, NodeNetwork, OwnFileSystems, NodeImages)
 EVICTS_CRITICAL = "evict-critical-pods"  # the control has the mutant's name
+NO_THRESHOLD, SLOW = "no-threshold", "slow-transition"
+SLOW_TRANSITION = "1h"
 HARD, RECLAIM = "25%", "5%"
 FILLED_PERCENT = 95.0  # so full that all evictions and all unused images together do not end the pressure
 # The kubelet looks every 10 s (monitoringInterval, pkg/kubelet/kubelet.go) at numbers that may be 15 s old.
@@ -74,7 +76,7 @@ def transition_of(profile: Profile) -> int:
     "imagefs-full",
     on=("kind",),
     needs=NEEDS,
-    controls=("no-priority", EVICTS_CRITICAL),
+    controls=("no-priority", EVICTS_CRITICAL, NO_THRESHOLD, SLOW),
     variant="imagefs, the post-mortem's setting",
     shape=DENSE,
     mutants={EVICTS_CRITICAL: (EVICTS_CRITICAL,)},
@@ -120,7 +122,8 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
     if not worker:
         raise OrdealError(f"no worker of {cluster.ref.name} has {path} as a file system of its own")
     transition_s = transition_of(lab.profile)
-    config = {**thresholds, "evictionPressureTransitionPeriod": f"{transition_s}s"}
+    period = SLOW_TRANSITION if lab.control == SLOW else f"{transition_s}s"
+    config = {**(thresholds if lab.control != NO_THRESHOLD else {}), "evictionPressureTransitionPeriod": period}
     if lab.profile.name != "full":
         config["imageMinimumGCAge"] = f"{GC_AGE_S}s"
     lab.fact("kubelet", f"{worker}: {config}")
@@ -137,12 +140,15 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
             configured.enter_context(lab.configured(DropPriority()))
         with lab.record(probe=web, samplers=(lambda history: EvictionLog(history, cluster, worker),)) as history:
             with lab.inject(FillFileSystem(worker, path, FILLED_PERCENT)):
-                lab.hold_until(
-                    lambda: bool(history.of(NoneLeft)),
-                    within_s=EVICTED_WITHIN_S,
-                    because="the kubelet has evicted what it may",
-                )
-                if lab.control:
+                if lab.control == NO_THRESHOLD:
+                    lab.hold(PRESSURE_WITHIN_S + 5, "a kubelet with a threshold has reported its pressure by then")
+                else:
+                    lab.hold_until(
+                        lambda: bool(history.of(NoneLeft)),
+                        within_s=EVICTED_WITHIN_S,
+                        because="the kubelet has evicted what it may",
+                    )
+                if lab.control in {"no-priority", EVICTS_CRITICAL}:
                     stay = critical_pods_stay(worker, fault=FillFileSystem.kind)
                     lab.hold_until_shown(stay, within_s=EVICTED_WITHIN_S)
                 # A kube-proxy that is gone leaves its rules behind: what it misses shows when the endpoints change.

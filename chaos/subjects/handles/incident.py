@@ -1,6 +1,6 @@
 """File handles of a node's daemons run out."""
 
-from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, Incident, Sign
+from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, How, Incident, Proof, Sign
 
 INCIDENTS = (
     Incident(
@@ -37,6 +37,7 @@ INCIDENTS = (
                 "the container runtime runs with the post-mortem's soft limit of 1024",
                 breaks="pods-start",
                 because="too-many-open-files",
+                also_breaks=("handle-limit-not-reached",),
             ),
             Control(
                 "deaf-kube-proxy",
@@ -52,6 +53,15 @@ INCIDENTS = (
                 breaks="dns-answers",
                 because="outage",
             ),
+        ),
+        proofs=(
+            Proof("existing-connections", How.SABOTEUR, "containers-killed"),
+            Proof("outage-at-most-2s", How.SABOTEUR, "containers-killed"),
+            Proof("ready-throughout", How.SABOTEUR, "kubelet-stopped"),
+            Proof("failure-shows", How.SABOTEUR, "logs-silent"),
+            Proof("daemons-not-restarted", How.SABOTEUR, "kubelet-restarted"),
+            Proof("pods-start-after-release", How.SABOTEUR, "runtime-stalls"),
+            Proof("new-pods-start", How.SABOTEUR, "kubelet-stopped"),
         ),
     ),
 )
