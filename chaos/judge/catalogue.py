@@ -30,7 +30,7 @@ class Control:
     also_breaks: tuple[str, ...] = ()
 
 
-class How(StrEnum):
+class ProvenBy(StrEnum):
     """What else than a control proves that a promise is able to break, the strongest first.
 
     `mutant`: a historical bug that is put back, which a replay tries beside what it is about.
@@ -54,7 +54,7 @@ class Proof:
     """
 
     promise: str
-    how: How
+    how: ProvenBy
     by: str
     why: str = ""
 

@@ -4,16 +4,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from chaos.judge.catalogue import How, Incident, Proof
+from chaos.judge.catalogue import Incident, Proof, ProvenBy
 
 CONTROL = "control"
 NOTHING = "nothing"
 _COUNTED = {
     CONTROL: "by controls",
-    How.MUTANT: "by mutants",
-    How.SABOTEUR: "by saboteurs",
-    How.EDITED: "by edited recordings",
-    How.IMPLIED: "implied by others",
+    ProvenBy.MUTANT: "by mutants",
+    ProvenBy.SABOTEUR: "by saboteurs",
+    ProvenBy.EDITED: "by edited recordings",
+    ProvenBy.IMPLIED: "implied by others",
     NOTHING: "by nothing",
 }
 
@@ -31,14 +31,14 @@ class Proven:
 
     @property
     def strongest(self) -> str:
-        """The strongest kind of proof: CONTROL, one of How, or NOTHING."""
+        """The strongest kind of proof: CONTROL, one of ProvenBy, or NOTHING."""
         if self.controls:
             return CONTROL
-        return min((each.how for each in self.proofs), key=list(How).index, default=NOTHING)
+        return min((each.how for each in self.proofs), key=list(ProvenBy).index, default=NOTHING)
 
     def words(self, *, but: Collection[str] = ()) -> tuple[str, ...]:
         """Each proof in a few words, the strongest first. `but`: controls and mutants that are left out."""
-        others = sorted(self.proofs, key=lambda each: list(How).index(each.how))
+        others = sorted(self.proofs, key=lambda each: list(ProvenBy).index(each.how))
         controls = (f"{CONTROL} {each}" for each in self.controls if each not in but)
         return (*controls, *(in_words(each) for each in others if each.by not in but))
 
@@ -53,7 +53,7 @@ def proven(incident: Incident, invariant: str) -> Proven:
 def in_words(proof: Proof) -> str:
     """A proof in a few words."""
     why = f": {proof.why}" if proof.why else ""
-    return f"{proof.how}{' by' if proof.how is How.IMPLIED else ''} {proof.by}{why}"
+    return f"{proof.how}{' by' if proof.how is ProvenBy.IMPLIED else ''} {proof.by}{why}"
 
 
 def by_kind(found: Iterable[Proven]) -> str:

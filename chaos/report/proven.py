@@ -5,7 +5,7 @@ is declared to be proven by.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from chaos.judge.catalogue import How, Incident, Proof
+from chaos.judge.catalogue import Incident, Proof, ProvenBy
 from chaos.judge.proofs import CONTROL, Proven, by_kind, proven
 from chaos.report.markdown import pipe_table
 from chaos.results.saved import SavedOutcome, SavedRun
@@ -35,7 +35,10 @@ class Checked:
     @property
     def words(self) -> tuple[str, ...]:
         """What it was seen broken in."""
-        return (*(f"{CONTROL} {each}" for each in self.controls), *(f"{How.MUTANT} {each}" for each in self.mutants))
+        return (
+            *(f"{CONTROL} {each}" for each in self.controls),
+            *(f"{ProvenBy.MUTANT} {each}" for each in self.mutants),
+        )
 
     @property
     def elsewhere(self) -> tuple[str, ...]:
@@ -84,7 +87,9 @@ def _checked(runs: Sequence[SavedRun], incident: Incident, invariant: str, outco
     broke = {
         o.control: None for o in outcomes for f in o.findings if f.invariant == invariant and f.verdict == "violated"
     }
-    mutants = [each.by for each in declared.proofs if each.how is How.MUTANT and any(_found(run, each) for run in runs)]
+    mutants = [
+        each.by for each in declared.proofs if each.how is ProvenBy.MUTANT and any(_found(run, each) for run in runs)
+    ]
     return Checked(
         incident.id,
         declared,

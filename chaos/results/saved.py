@@ -13,7 +13,7 @@ from chaos.basics.files import opened
 from chaos.basics.untrusted import bounded, json_of
 from chaos.errors import OrdealError
 from chaos.judge.base import Figure
-from chaos.judge.catalogue import Control, How, Incident, Proof, Sign
+from chaos.judge.catalogue import Control, Incident, Proof, ProvenBy, Sign
 from chaos.record.history import History
 from chaos.results import specs
 from chaos.results.schema import check
@@ -390,5 +390,5 @@ def _incident(entry: Mapping[str, Any]) -> Incident:
             Control(**each | {"also_breaks": tuple(each.get("also_breaks", ()))}) for each in entry["controls"]
         ),
         recognise=tuple(Sign(**each) for each in entry["recognise"]),
-        proofs=tuple(Proof(**each | {"how": How(each["how"])}) for each in entry.get("proofs", ())),
+        proofs=tuple(Proof(**each | {"how": ProvenBy(each["how"])}) for each in entry.get("proofs", ())),
     )

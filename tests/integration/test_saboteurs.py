@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chaos.judge.catalogue import How, find
+from chaos.judge.catalogue import ProvenBy, find
 from tests.saboteurs import NAMED_BY, REPLAYS, SABOTEURS, Sabotaged
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def test_a_promise_breaks_when_a_saboteur_breaks_it(each: Sabotaged, tmp_path: P
     assert replay["verdict"] == "violated", replay["why"]
     broken = {found["name"] for found in replay["invariants"] if found["verdict"] == "violated"}
     judged = {found["name"] for found in replay["invariants"]}
-    proofs = [p for p in find(each.incident).proofs if p.how is How.SABOTEUR and p.by in each.saboteurs]
+    proofs = [p for p in find(each.incident).proofs if p.how is ProvenBy.SABOTEUR and p.by in each.saboteurs]
     assert {proof.promise for proof in proofs if proof.promise in judged} - broken == set()
     assert {proof.by for proof in proofs} == set(each.saboteurs), "each is there for something"
 

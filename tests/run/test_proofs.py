@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chaos.hosts import mutants
-from chaos.judge.catalogue import Control, How, Incident, Proof, incidents
+from chaos.judge.catalogue import Control, Incident, Proof, ProvenBy, incidents
 from chaos.judge.proofs import NOTHING, by_kind, proven
 from chaos.run.incident import HARDENED
 from chaos.run.suites import by_incident, promised_by
@@ -60,7 +60,7 @@ def _is_edited(incident: Incident, proof: Proof) -> bool:
 
 def _is_implied(incident: Incident, proof: Proof) -> bool:
     """By one that is proven by something else."""
-    return bool(proof.why) and proven(incident, proof.by).strongest not in {NOTHING, How.IMPLIED}
+    return bool(proof.why) and proven(incident, proof.by).strongest not in {NOTHING, ProvenBy.IMPLIED}
 
 
 # --- how they are counted
@@ -71,9 +71,9 @@ FIRE = Incident(
     *("t", "MUST", "c", "s", "src", "r"),
     controls=(PETROL, Control("damp", "w", breaks="no-heat", because="steam")),
     proofs=(
-        Proof("no-ash", How.IMPLIED, "no-smoke", "ash is smoke that fell"),
-        Proof("no-noise", How.SABOTEUR, "drum"),
-        Proof("no-noise", How.MUTANT, "siren", "it sounds"),
+        Proof("no-ash", ProvenBy.IMPLIED, "no-smoke", "ash is smoke that fell"),
+        Proof("no-noise", ProvenBy.SABOTEUR, "drum"),
+        Proof("no-noise", ProvenBy.MUTANT, "siren", "it sounds"),
     ),
 )
 

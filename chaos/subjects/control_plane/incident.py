@@ -1,6 +1,6 @@
 """The control plane's machine dies, or another takes its place."""
 
-from chaos.judge.catalogue import CONTROL_PLANE, CONTROL_PLANE_POSTMORTEM, Control, How, Incident, Proof, Sign
+from chaos.judge.catalogue import CONTROL_PLANE, CONTROL_PLANE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -48,7 +48,7 @@ INCIDENTS = (
                 also_breaks=("nothing-terminated", "nodes-ready-again", "new-pods-start"),
             ),
         ),
-        proofs=(Proof("no-container-restarted", How.SABOTEUR, "containers-killed"),),
+        proofs=(Proof("no-container-restarted", ProvenBy.SABOTEUR, "containers-killed"),),
     ),
     Incident(
         id="new-control-plane",
@@ -87,8 +87,8 @@ INCIDENTS = (
             ),
         ),
         proofs=(
-            Proof("nodes-ready-again", How.SABOTEUR, "kubelet-stopped"),
-            Proof("no-container-restarted", How.SABOTEUR, "containers-killed"),
+            Proof("nodes-ready-again", ProvenBy.SABOTEUR, "kubelet-stopped"),
+            Proof("no-container-restarted", ProvenBy.SABOTEUR, "containers-killed"),
         ),
     ),
 )

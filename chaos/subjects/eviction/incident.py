@@ -1,6 +1,6 @@
 """A node's image file system fills up, and its kubelet evicts."""
 
-from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, How, Incident, Proof, Sign
+from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -77,8 +77,8 @@ INCIDENTS = (
             ),
         ),
         proofs=(
-            Proof("nodes-ready-again", How.SABOTEUR, "kubelet-stopped"),
-            Proof("new-pods-start", How.SABOTEUR, "kubelet-stopped"),
+            Proof("nodes-ready-again", ProvenBy.SABOTEUR, "kubelet-stopped"),
+            Proof("new-pods-start", ProvenBy.SABOTEUR, "kubelet-stopped"),
         ),
     ),
 )

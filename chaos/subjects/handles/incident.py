@@ -1,6 +1,6 @@
 """File handles of a node's daemons run out."""
 
-from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, How, Incident, Proof, Sign
+from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -55,13 +55,13 @@ INCIDENTS = (
             ),
         ),
         proofs=(
-            Proof("existing-connections", How.SABOTEUR, "containers-killed"),
-            Proof("outage-at-most-2s", How.SABOTEUR, "containers-killed"),
-            Proof("ready-throughout", How.SABOTEUR, "kubelet-stopped"),
-            Proof("failure-shows", How.SABOTEUR, "logs-silent"),
-            Proof("daemons-not-restarted", How.SABOTEUR, "kubelet-restarted"),
-            Proof("pods-start-after-release", How.SABOTEUR, "runtime-stalls"),
-            Proof("new-pods-start", How.SABOTEUR, "kubelet-stopped"),
+            Proof("existing-connections", ProvenBy.SABOTEUR, "containers-killed"),
+            Proof("outage-at-most-2s", ProvenBy.SABOTEUR, "containers-killed"),
+            Proof("ready-throughout", ProvenBy.SABOTEUR, "kubelet-stopped"),
+            Proof("failure-shows", ProvenBy.SABOTEUR, "logs-silent"),
+            Proof("daemons-not-restarted", ProvenBy.SABOTEUR, "kubelet-restarted"),
+            Proof("pods-start-after-release", ProvenBy.SABOTEUR, "runtime-stalls"),
+            Proof("new-pods-start", ProvenBy.SABOTEUR, "kubelet-stopped"),
         ),
     ),
 )

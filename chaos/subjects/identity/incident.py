@@ -1,6 +1,6 @@
 """A node's hostname changes."""
 
-from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, How, Incident, Proof, Sign
+from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -57,11 +57,11 @@ INCIDENTS = (
             ),
         ),
         proofs=(
-            Proof("outage-at-most-2s", How.SABOTEUR, "containers-killed"),
-            Proof("nothing-terminated", How.SABOTEUR, "pod-deleted"),
-            Proof("new-pods-start", How.SABOTEUR, "kubelet-stopped"),
-            Proof("away-under-another-name", How.SABOTEUR, "fault-lies"),
-            Proof("nodes-ready-again", How.SABOTEUR, "kubelet-stopped"),
+            Proof("outage-at-most-2s", ProvenBy.SABOTEUR, "containers-killed"),
+            Proof("nothing-terminated", ProvenBy.SABOTEUR, "pod-deleted"),
+            Proof("new-pods-start", ProvenBy.SABOTEUR, "kubelet-stopped"),
+            Proof("away-under-another-name", ProvenBy.SABOTEUR, "fault-lies"),
+            Proof("nodes-ready-again", ProvenBy.SABOTEUR, "kubelet-stopped"),
         ),
     ),
 )

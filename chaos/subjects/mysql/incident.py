@@ -1,6 +1,6 @@
 """A replicated MySQL whose disk fills up, or whose clock goes back."""
 
-from chaos.judge.catalogue import DATABASE, DATABASE_POSTMORTEM, Control, How, Incident, Proof, Sign
+from chaos.judge.catalogue import DATABASE, DATABASE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -126,8 +126,8 @@ INCIDENTS = (
             ),
         ),
         proofs=(
-            Proof("clock-was-turned", How.SABOTEUR, "fault-lies"),
-            Proof("no-acknowledged-write-lost", How.SABOTEUR, "rows-deleted"),
+            Proof("clock-was-turned", ProvenBy.SABOTEUR, "fault-lies"),
+            Proof("no-acknowledged-write-lost", ProvenBy.SABOTEUR, "rows-deleted"),
         ),
     ),
 )

@@ -1,6 +1,6 @@
 """What a node must be made of, and what containers leave behind on it."""
 
-from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, How, Incident, Proof, Sign
+from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -82,7 +82,7 @@ INCIDENTS = (
                 because="grows",
             ),
         ),
-        proofs=(Proof("no-kernel-memory-limit", How.SABOTEUR, "node-misconfigured"),),
+        proofs=(Proof("no-kernel-memory-limit", ProvenBy.SABOTEUR, "node-misconfigured"),),
     ),
     Incident(
         id="storage-driver",
@@ -117,6 +117,6 @@ INCIDENTS = (
                 because="grows",
             ),
         ),
-        proofs=(Proof("storage-driver-sound", How.SABOTEUR, "node-misconfigured"),),
+        proofs=(Proof("storage-driver-sound", ProvenBy.SABOTEUR, "node-misconfigured"),),
     ),
 )

@@ -1,6 +1,6 @@
 """A volume for one node at a time is handed over, or stays locked."""
 
-from chaos.judge.catalogue import VOLUME, VOLUME_POSTMORTEM, Control, How, Incident, Proof, Sign
+from chaos.judge.catalogue import VOLUME, VOLUME_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -73,6 +73,6 @@ INCIDENTS = (
                 because="took-over",
             ),
         ),
-        proofs=(Proof("nodes-ready-again", How.SABOTEUR, "kubelet-stopped"),),
+        proofs=(Proof("nodes-ready-again", ProvenBy.SABOTEUR, "kubelet-stopped"),),
     ),
 )

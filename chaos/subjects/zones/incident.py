@@ -1,6 +1,6 @@
 """Zones of nodes that lose the API server: taints, evictions, and their limits."""
 
-from chaos.judge.catalogue import CONTROL_PLANE, CONTROL_PLANE_POSTMORTEM, Control, How, Incident, Proof, Sign
+from chaos.judge.catalogue import CONTROL_PLANE, CONTROL_PLANE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -74,9 +74,9 @@ INCIDENTS = (
             ),
         ),
         proofs=(
-            Proof("no-container-restarted", How.SABOTEUR, "containers-killed"),
-            Proof("nodes-ready-again", How.SABOTEUR, "kubelet-stopped"),
-            Proof("taints-taken-back", How.MUTANT, "all-nodes-away-ignored"),
+            Proof("no-container-restarted", ProvenBy.SABOTEUR, "containers-killed"),
+            Proof("nodes-ready-again", ProvenBy.SABOTEUR, "kubelet-stopped"),
+            Proof("taints-taken-back", ProvenBy.MUTANT, "all-nodes-away-ignored"),
         ),
     ),
 )
