@@ -85,7 +85,7 @@ class Lie:
 
 def fault_lies() -> None:
     """The harm is not done, and whoever is asked says that it is: what has to show, when there is harm, does not."""
-    inject = Lab.inject
+    inject: Any = Lab.inject
     _put(Lab, "inject", lambda self, fault, nodes=(): inject(self, Lie(fault), nodes))
 
 

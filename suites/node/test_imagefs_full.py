@@ -76,7 +76,7 @@ def transition_of(profile: Profile) -> int:
     "imagefs-full",
     on=("kind",),
     needs=NEEDS,
-    controls=("no-priority", EVICTS_CRITICAL, NO_THRESHOLD, SLOW),
+    controls=("no-priority", EVICTS_CRITICAL),
     variant="imagefs, the post-mortem's setting",
     shape=DENSE,
     mutants={EVICTS_CRITICAL: (EVICTS_CRITICAL,)},
@@ -91,7 +91,15 @@ def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab
     _fill(lab, IMAGEFS, {"evictionHard": thresholds, "evictionMinimumReclaim": {"imagefs.available": RECLAIM}})
 
 
-@incident("imagefs-full", on=("kind",), needs=NEEDS, variant="nodefs", shape=DENSE, promises=promises)
+@incident(
+    "imagefs-full",
+    on=("kind",),
+    needs=NEEDS,
+    controls=(NO_THRESHOLD, SLOW),
+    variant="nodefs",
+    shape=DENSE,
+    promises=promises,
+)
 def test_a_full_kubelet_file_system(lab: Lab) -> None:
     """The same MUST hold when it is the file system of the kubelet, where pods have their volumes."""
     _fill(lab, NODEFS, {"evictionHard": {"nodefs.available": HARD}})

@@ -242,7 +242,7 @@ class Reached(Cluster, NodeExec, Protocol):
 def reached(cluster: Cluster) -> Reached:
     """The cluster, whose nodes can be reached: NEEDS says so."""
     assert isinstance(cluster, NodeExec)
-    return cluster  # type: ignore[return-value]
+    return cluster
 
 
 def row(phase: Phase, history: History) -> Row:

@@ -82,8 +82,8 @@ def test_nodes_are_made_of_what_the_incidents_were_not(lab: Lab) -> None:
 def shows_max_pods(cluster: Cluster, node: str) -> bool:
     """Whether the Node shows so many pods as its capacity: the kubelet tells it with its next status."""
     with cluster.api() as client:
-        capacity: Any = k8s.CoreV1Api(client).read_node(node).status.capacity
-    return int(capacity["pods"]) == MAX_PODS
+        shown: Any = k8s.CoreV1Api(client).read_node(node)
+    return int(shown.status.capacity["pods"]) == MAX_PODS
 
 
 def nodes_table(history: History) -> list[Row]:

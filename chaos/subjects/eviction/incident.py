@@ -63,7 +63,7 @@ INCIDENTS = (
             ),
             Control(
                 "no-threshold",
-                "the kubelet has no threshold for its image file system: it reports nothing, and evicts nobody",
+                "the kubelet has no threshold for the file system that fills up: it reports nothing, and evicts nobody",
                 breaks="pressure-reported",
                 because="not-reported",
                 also_breaks=("evicted-by-use",),
