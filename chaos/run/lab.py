@@ -196,7 +196,7 @@ class Lab:
         """
         if probe is not None:
             self.phase("steady state", f"{probe.name} answers every node")
-            wait_steady(self.current, probe)
+            wait_steady(self.current, probe, self._judging)
         watched = steady_services(self.current, self.means.own.watched)
         self._conform(BEFORE)
         self._history = history = self._judging.recording()

@@ -8,13 +8,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
+from typing import Any
 
 from chaos.clusters.base import KIND, SIMULATED
 from chaos.clusters.shape import Timers
 from chaos.errors import OrdealError
 from chaos.judge.availability import watched_in, watched_service_answers
-from chaos.judge.base import Invariant, Recipe, as_json, made_again
+from chaos.judge.base import Invariant, Recipe, Verdict, as_json, judge, made_again, made_by
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
+from chaos.judge.serving import serves_before_harm
 from chaos.record.history import History
 from chaos.record.records import FaultStep, NodeChange, Phase, PodChange, SpecRun
 from chaos.run.profile import Profile
@@ -71,6 +73,11 @@ class Promise:
             return made_again(Recipe(self.name, arguments)) if self.where(history) else None
         except (LookupError, ValueError, StopIteration, OrdealError):
             return None
+
+    @property
+    def invariant(self) -> str:
+        """The name of the invariant that it makes, which is the same for every recording."""
+        return made_by(self.name)(**_placed(self.arguments)).name
 
     def __str__(self) -> str:
         return _call(self.name, self.arguments)
@@ -160,17 +167,20 @@ class Register:
     """Takes the findings of a replay one after the other: what is not declared is told at once, what lacks at the end.
 
     Hardened, upstream's specs may have been run around it: they are judged whenever they are in a recording. So is each
-    Service of the user's own that was watched.
+    Service of the user's own that was watched. A cluster that does not serve before any harm is judged by that alone.
     """
 
     def __init__(self, declared: Sequence[Judged], *, hardened: bool) -> None:
-        self._left, self._hardened = list(declared), hardened
+        self._left, self._hardened, self._untold = list(declared), hardened, False
         self._recordings: dict[str, _Recording] = {}
 
     def take(self, path: str, history: History, recipe: Recipe | None) -> str:
         """A finding, by the recording that was judged. Why it may not be; empty where it is declared."""
         if recipe is None:
             return "what was made by no promise can't be declared, nor judged again"
+        if recipe.promise == serves_before_harm.__name__ and not _serves(recipe, history):
+            self._untold = True
+            return ""
         recording = self._recordings.setdefault(path, _recording(history))
         if recording.judged is None:
             self._choose(recording, history, recipe)
@@ -199,7 +209,9 @@ class Register:
                 yield made
 
     def lacking(self) -> Iterator[str]:
-        """What is declared, and was not taken."""
+        """What is declared, and was not taken. Of a story that was not told nothing lacks."""
+        if self._untold:
+            return
         for path, recording in self._recordings.items():
             yield from (f"{promise} is declared, and {path} was not judged by it" for promise in recording.left)
             yield from (
@@ -261,6 +273,11 @@ def _around(recipe: Recipe, history: History) -> bool:
     return after.fits(recipe, history) or any(each.fits(recipe, history) for each in during)
 
 
+def _serves(recipe: Recipe, history: History) -> bool:
+    """Whether it is not shown that a cluster did not serve before any harm: only that ends a story before it begins."""
+    return bool(_landed(history)) or judge(made_again(recipe), history).verdict is Verdict.HELD
+
+
 def _landed(history: History) -> frozenset[str]:
     return frozenset(step.fault for step in history.of(FaultStep) if step.step == "landed")
 
@@ -309,6 +326,15 @@ def _read(declared: object, history: History) -> object:
     if isinstance(declared, dict):
         return {key: _read(each, history) for key, each in declared.items()}
     return [_read(each, history) for each in declared] if isinstance(declared, list) else declared
+
+
+def _placed(declared: Any) -> Any:
+    """With a text in the place of what only a recording knows."""
+    if isinstance(declared, Seen):
+        return declared.what
+    if isinstance(declared, Mapping):
+        return {key: _placed(each) for key, each in declared.items()}
+    return [_placed(each) for each in declared] if isinstance(declared, list) else declared
 
 
 def _call(name: str, arguments: Mapping[str, object]) -> str:

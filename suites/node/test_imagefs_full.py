@@ -36,6 +36,8 @@ from chaos.workloads.web import Web
 NEEDS = (RunsContainers, NodeExec, NodeNetwork, OwnFileSystems, NodeImages)
 SET_UP = (PlaceStaticPod, SetKubeletConfig)  # in each variant
 EVICTS_CRITICAL = "evict-critical-pods"  # the control has the mutant's name
+NO_THRESHOLD, SLOW = "no-threshold", "slow-transition"
+SLOW_TRANSITION = "1h"
 HARD, RECLAIM = "25%", "5%"
 FILLED_PERCENT = 95.0  # so full that all evictions and all unused images together do not end the pressure
 # The kubelet looks every 10 s (monitoringInterval, pkg/kubelet/kubelet.go) at numbers that may be 15 s old.
@@ -99,9 +101,10 @@ def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab
     "imagefs-full",
     on=("kind",),
     needs=NEEDS,
+    controls=(NO_THRESHOLD, SLOW),
     variant="nodefs",
     shape=DENSE,
-    faults={HARDENED: SET_UP},
+    faults={HARDENED: SET_UP, NO_THRESHOLD: SET_UP, SLOW: SET_UP},
     promises=promises,
 )
 def test_a_full_kubelet_file_system(lab: Lab) -> None:
@@ -135,7 +138,8 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
     if not worker:
         raise OrdealError(f"no worker of {cluster.ref.name} has {path} as a file system of its own")
     transition_s = transition_of(lab.profile)
-    config = {**thresholds, "evictionPressureTransitionPeriod": f"{transition_s}s"}
+    period = SLOW_TRANSITION if lab.control == SLOW else f"{transition_s}s"
+    config = {**(thresholds if lab.control != NO_THRESHOLD else {}), "evictionPressureTransitionPeriod": period}
     if lab.profile.name != "full":
         config["imageMinimumGCAge"] = f"{GC_AGE_S}s"
     lab.fact("kubelet", f"{worker}: {config}")
@@ -152,12 +156,15 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
             configured.enter_context(lab.configured(DropPriority()))
         with lab.record(probe=web, samplers=(lambda history: EvictionLog(history, cluster, worker),)) as history:
             with lab.inject(FillFileSystem(worker, path, FILLED_PERCENT)):
-                lab.hold_until(
-                    lambda: bool(history.of(NoneLeft)),
-                    within_s=EVICTED_WITHIN_S,
-                    because="the kubelet has evicted what it may",
-                )
-                if lab.control:
+                if lab.control == NO_THRESHOLD:
+                    lab.hold(PRESSURE_WITHIN_S + 5, "a kubelet with a threshold has reported its pressure by then")
+                else:
+                    lab.hold_until(
+                        lambda: bool(history.of(NoneLeft)),
+                        within_s=EVICTED_WITHIN_S,
+                        because="the kubelet has evicted what it may",
+                    )
+                if lab.control in {"no-priority", EVICTS_CRITICAL}:
                     stay = critical_pods_stay(worker, fault=FillFileSystem.kind)
                     lab.hold_until_shown(stay, within_s=EVICTED_WITHIN_S)
                 # A kube-proxy that is gone leaves its rules behind: what it misses shows when the endpoints change.
