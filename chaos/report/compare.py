@@ -1,6 +1,5 @@
 """Comparing runs: is the candidate as good as the base, verdict by verdict and figure by figure?"""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,49 +12,20 @@ from chaos.judge.base import Verdict
 from chaos.report.allowed import Allowed, AllowList
 from chaos.report.difference import ALPHA, LEAST, RELEVANT, Difference, Measured, Shift, Values, differences
 from chaos.results import saved
+from chaos.results.figures import NAME, UNITS, Unit
+from chaos.results.key import Key
 from chaos.results.saved import SavedFinding, SavedOutcome, SavedRun
 
 MISSING, PROVEN, UNPROVEN = "missing", "proven", "unproven"
 HELD, VIOLATED, UNKNOWN = (str(v) for v in (Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN))
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What a figure's name ends in says its unit, in which direction worse lies, and which change never matters."""
-
-    name: str
-    least: float
-    more_is_better: bool = False
-
-
-# A figure is compared where its name ends in one of these, or in one and the name of a node or another subject: nodes
-# are called otherwise in each run, so the worst of all subjects is compared. Counts are judged by the verdicts.
-UNITS = {
-    "s": Unit("s", 0.25),
-    "ms": Unit("ms", 250.0),
-    "bytes": Unit("bytes", 4.0 * 1024**2),
-    "percent": Unit("%", 1.0),
-    "mbit_per_s": Unit("Mbit/s", 10.0, more_is_better=True),
-}
+# A figure is compared where its name ends in a unit, or in one and the name of a node or another subject: nodes are
+# called otherwise in each run, so the worst of all subjects is compared. Counts are judged by the verdicts.
 # Times that are neither good nor bad: settings, and when in the history something was.
 NOT_COMPARED = frozenset(
     {"after_s", "all_away_s", "filled_percent", "first_s", "gap_s", "in_state_s", "judged_s", "limit_ms", "limit_s"}
 )
-_NAME = re.compile(r"(?P<name>.+?(?<!_per)_(?P<unit>mbit_per_s|percent|bytes|ms|s))(?:_(?!per_)(?P<subject>.+))?")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """Which replay: the same incident, on the same kind of cluster, hardened (`control` is "") or in that control."""
-
-    incident: str
-    replay: str
-    cluster: str
-    control: str
-
-    def __str__(self) -> str:
-        variant = f" ({self.replay})" if self.replay else ""
-        return f"{self.incident}{variant} on {self.cluster}{f', control {self.control}' if self.control else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +139,18 @@ def compare(
     *,
     alpha: float = ALPHA,
     relevant: float = RELEVANT,
+    search: bool = True,
 ) -> Comparison:
-    """Compare. Raises OrdealError where the two can't be compared: their profiles differ."""
+    """Compare. Raises OrdealError where the two can't be compared: their profiles differ. `search`: also for the
+    smallest change of each figure that would have been seen, which takes a while.
+    """
     profiles = {o.profile for side in (base, candidate) for r in side.runs for o in r.outcomes}
     if len(profiles) > 1:
         raise OrdealError(f"runs of the profiles {' and '.join(sorted(profiles))} can't be compared: use one profile")
     before, after = _by_key(base), _by_key(candidate)
     keys = sorted(before.keys() | after.keys())
     verdicts = [row for key in keys for row in _verdict_rows(key, before.get(key, {}), after.get(key, {}), alpha)]
-    figures = _figure_rows(before, after, alpha, relevant)
+    figures = _figure_rows(before, after, alpha, relevant, search=search)
     allow = allow or AllowList()
     used: set[Allowed] = set()
     return Comparison(
@@ -310,7 +283,7 @@ class _Figure:
 
 
 def _figure_rows(
-    before: Mapping[Key, Repeats], after: Mapping[Key, Repeats], alpha: float, relevant: float
+    before: Mapping[Key, Repeats], after: Mapping[Key, Repeats], alpha: float, relevant: float, *, search: bool
 ) -> list[FigureRow]:
     found: dict[tuple[Key, str, str], _Figure] = {}
     for key in sorted(k for k in before.keys() & after.keys() if not k.control):
@@ -331,7 +304,7 @@ def _figure_rows(
         )
         for f in found.values()
     ]
-    told = differences(measured, alpha=alpha, relevant=relevant)
+    told = differences(measured, alpha=alpha, relevant=relevant, search=search)
     return [
         FigureRow(key, invariant, name, f.unit, m.base, m.candidate, d)
         for ((key, invariant, name), f), m, d in zip(found.items(), measured, told, strict=True)
@@ -344,7 +317,7 @@ def compared(finding: SavedFinding) -> dict[str, tuple[Unit, float]]:
     if finding.verdict == UNKNOWN:
         return found
     for full, value in finding.figures.items():
-        parts = _NAME.fullmatch(full)
+        parts = NAME.fullmatch(full)
         if parts is None or parts["name"] in NOT_COMPARED or isinstance(value, str | bool):
             continue
         unit, name = UNITS[parts["unit"]], parts["name"]

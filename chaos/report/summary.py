@@ -9,10 +9,12 @@ from rich.text import Text
 
 from chaos.basics.visible import line
 from chaos.report.allowed import Allowed
-from chaos.report.compare import Comparison, FigureRow, Key, Unit, VerdictRow
+from chaos.report.compare import Comparison, FigureRow, VerdictRow
 from chaos.report.difference import Shift
 from chaos.report.markdown import escaped, folded, pipe_table
 from chaos.report.table import cell
+from chaos.results.figures import Unit, amount
+from chaos.results.key import Key
 
 SCHEMA = 1
 COLOURS = {
@@ -191,11 +193,7 @@ def _of(counts: Mapping[str, int]) -> list[str]:
 
 
 def _amount(value: float | None, unit: Unit) -> str:
-    if value is None:
-        return "none"
-    if unit.name == "bytes":
-        return f"{value / 1024**2:.1f} MiB"
-    return f"{value:.3g} {unit.name}" if abs(value) < 100 else f"{value:.0f} {unit.name}"
+    return "none" if value is None else amount(value, unit)
 
 
 def _change(base: float | None, candidate: float | None) -> str:
