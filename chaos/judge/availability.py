@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
 
-from chaos.judge.base import Figure, Invariant, Judgement, for_good, held, promise, unknown, violated
+from chaos.judge.base import Figure, Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import Span, never_landed, overlapping
 from chaos.record.history import History, Window
 from chaos.record.records import Blind, Probe
@@ -18,6 +18,7 @@ BROKEN = "broken"
 
 @promise
 @for_good
+@bounds(limit_s="longest_outage_ms")
 def outage_at_most(
     limit_s: float,
     *,
@@ -68,6 +69,7 @@ class _Outage:
 
 @promise
 @for_good
+@bounds(limit_s="longest_outage_ms")
 def existing_connections(
     limit_s: float, *, nodes: Sequence[str], target: str = ECHO, gap_s: float = GAP_S
 ) -> Invariant:
