@@ -110,6 +110,8 @@ def past_of(run: SavedRun, now: datetime) -> PastRun:
 def moment(text: str) -> datetime:
     """A time as results and the history have it. Raises ValueError."""
     found = datetime.fromisoformat(text)
+    if not 1970 <= found.year < 9999:  # what is near the ends can't be counted with
+        raise ValueError(f"{text!r} is no time of a run")
     return found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 

@@ -7,7 +7,7 @@ nothing else, and takes its place by a rename: whatever kills us, there is the o
 
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from math import isfinite
@@ -81,20 +81,23 @@ def load(path: Path) -> RunHistory:
         return RunHistory(path, _runs(held))
 
 
-def add(path: Path, runs: Sequence[PastRun], *, replace: bool = False) -> Added:
+def add(
+    path: Path, runs: Sequence[PastRun], *, replace: bool = False, waiting: Callable[[], None] | None = None
+) -> Added:
     """Add runs to the file, all of them or none; it is made where it lacks. One that is there and the same changes
     nothing. `replace`: one that is there and was changed since is kept as it is now.
 
-    Whoever adds at the same time waits. Raises OrdealError as `load` does, where the file can't be written, and without
-    `replace` for a run that was changed since.
+    Whoever adds at the same time waits, which `waiting` is called for. Raises OrdealError as `load` does, where the
+    file can't be written, and without `replace` for a run that was changed since.
     """
     if path == history_file():
         state_dir()
     try:
-        with locked(path.with_name(f"{path.name}.lock")):
+        with locked(path.with_name(f"{path.name}.lock"), waiting):
             _check_owner(path)
             data = _read(path)
             with _in_memory(path, data or b"") as held, _told(path):
+                _runs(held)  # what is damaged is not added to
                 added = _put(held, path, runs, replace=replace)
                 if added.new or added.replaced:
                     place(path, held.serialize(), mode=_mode(path), durable=True)
@@ -190,7 +193,9 @@ def _schema(held: sqlite3.Connection) -> list[Any]:
 
 
 def _put(held: sqlite3.Connection, path: Path, runs: Sequence[PastRun], *, replace: bool) -> Added:
-    new, replaced, there = [], [], []
+    new: list[str] = []
+    replaced: list[str] = []
+    there: list[str] = []
     known = dict(held.execute("SELECT id, digest FROM runs"))
     held.execute("BEGIN")
     for run in runs:

@@ -12,7 +12,7 @@ from chaos.results.key import Key
 from chaos.results.past import PastReplay, PastRun
 
 FROM_RUNS = 5  # fewer are no trend
-UNKNOWN = str(Verdict.UNKNOWN)
+HELD, UNKNOWN = str(Verdict.HELD), str(Verdict.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -150,7 +150,7 @@ def _taken(each: _Judged, invariant: str, name: str) -> Taken:
     run, replay = each.run, each.replay
     verdict, there = each.figures.get(invariant, (replay.verdict, {}))
     value = None if verdict == UNKNOWN else there.get(name)
-    return Taken(run.id, run.started, run.memory, verdict, replay.verdict == Verdict.HELD, value)
+    return Taken(run.id, run.started, run.memory, verdict, replay.verdict == HELD, value)
 
 
 def verdicts(runs: Iterable[PastRun]) -> tuple[Verdicts, ...]:
