@@ -77,6 +77,21 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
+class EqualVersions:
+    """How often such a comparison called `runs` runs of one version a regression, in so many deals of them by lot.
+
+    `version`: what they were taken under. `why` it was not measured; then nothing else is said.
+    """
+
+    deals: int = 0
+    wrong: int = 0
+    runs: int = 0
+    version: str = ""
+    seed: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """What came out. `notes` are sentences that a reader needs beside the rows."""
 
@@ -87,6 +102,7 @@ class Comparison:
     alpha: float
     relevant: float
     notes: tuple[str, ...] = ()
+    equal_versions: EqualVersions = EqualVersions(why="no history of runs was named")
     expired: tuple[Allowed, ...] = ()
     unmatched: tuple[Allowed, ...] = ()
 
@@ -111,7 +127,8 @@ def load_side(root: Path, given: str) -> Side:
 
     Raises OrdealError where one can't be read, has no outcome, or is named twice.
     """
-    runs = tuple(run for name in given.split(",") if name.strip() for run in _runs(root, name.strip()))
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    runs = tuple(saved.load(root, each) for name in names for each in saved.named(name))
     if not runs:
         raise OrdealError(f"{given!r} names no run: give an id below {root}, a path, or several joined by commas")
     empty = [str(r.path) for r in runs if not r.outcomes]
@@ -121,15 +138,6 @@ def load_side(root: Path, given: str) -> Side:
     if twice:
         raise OrdealError(f"{twice[0]} is given twice: a run is no repeat of itself")
     return Side(runs)
-
-
-def _runs(root: Path, name: str) -> Iterable[SavedRun]:
-    folder = Path(name)
-    if folder.is_dir() and not (folder / "results.json").exists():
-        there = sorted(p.parent for p in folder.glob("*/results.json") if not p.parent.is_symlink())
-        if there:
-            return [saved.load(root, str(p)) for p in there]
-    return [saved.load(root, name)]
 
 
 def compare(
@@ -161,8 +169,8 @@ def compare(
         alpha,
         relevant,
         tuple(_notes(base, candidate)),
-        allow.expired,
-        tuple(e for e in allow.entries if e not in used),
+        expired=allow.expired,
+        unmatched=tuple(e for e in allow.entries if e not in used),
     )
 
 

@@ -264,7 +264,8 @@ def _welch(table: _Table) -> NDArray[np.float64]:
             alternative="greater",
             nan_policy="omit",
         )
-    return np.nan_to_num(np.asarray(tested.pvalue, dtype=float), nan=1.0)
+    p: NDArray[np.float64] = np.nan_to_num(np.asarray(tested.pvalue, dtype=float), nan=1.0)
+    return p
 
 
 def _holm(p: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -112,6 +112,12 @@ OPTIONS = (
         was_general=False,
     ),
     Option("results", "where <run>/ goes (default: results)", "DIR"),
+    Option(
+        "history",
+        "keep figures and verdicts of this run in the history of runs, and draw its trends on the page",
+        switch=True,
+        was_general=False,
+    ),
     *(
         Option(
             f"{name}-image",
@@ -199,6 +205,7 @@ class Options:
     budget: str
     undo: bool
     results: Path
+    history: bool
     images: Mapping[str, str]
     storage_class: str
     upgrade_to: str
@@ -281,6 +288,7 @@ def chosen(given: Callable[[str], object]) -> Options:
         budget=text("budget"),
         undo=bool(given("undo")),
         results=Path(text("results", "results")),
+        history=bool(given("history")),
         images={name: image for name, image in images.items() if image},
         storage_class=text("storage-class"),
         upgrade_to=text("upgrade-to"),
