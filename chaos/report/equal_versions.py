@@ -17,11 +17,11 @@ DEALS = 100
 SEED = 20181029
 
 
-def measured(runs: Sequence[PastRun], c: Comparison, seed: int = SEED) -> EqualVersions:
+def measured(runs: Sequence[PastRun], c: Comparison, seed: int = SEED, deals: int = DEALS) -> EqualVersions:
     """How often this comparison, of the same replays with as many repeats, calls runs of one version a regression.
 
     Of the history those runs count that replayed all of it in the same profile, on machines with as many processors;
-    of several versions the one with the most runs. Each deal takes other runs, or the same ones to other sides.
+    of several versions the one with the most runs. Each of the deals takes other runs, or the same ones to other sides.
     """
     keys = {row.key for row in c.verdicts if not row.key.control and row.base and row.candidate}
     sides = [*c.base.runs, *c.candidate.runs]
@@ -41,7 +41,7 @@ def measured(runs: Sequence[PastRun], c: Comparison, seed: int = SEED) -> EqualV
         )
     lot = Random(seed)  # noqa: S311  (nothing is secret)
     wrong = 0
-    for _ in range(DEALS):
+    for _ in range(deals):
         dealt = lot.sample(known, sum(sizes))
         base, candidate = Side(tuple(dealt[: sizes[0]])), Side(tuple(dealt[sizes[0] :]))
         try:
@@ -49,7 +49,7 @@ def measured(runs: Sequence[PastRun], c: Comparison, seed: int = SEED) -> EqualV
         except OrdealError as error:
             return EqualVersions(why=str(error))
         wrong += found.answer is Shift.REGRESSED
-    return EqualVersions(DEALS, wrong, len(known), str(where), seed)
+    return EqualVersions(deals, wrong, len(known), str(where), seed)
 
 
 def with_equal_versions(c: Comparison, runs: Sequence[PastRun] | None) -> Comparison:

@@ -10,9 +10,14 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 OUTAGE = "longest_outage_ms"
 
 
-def judged(verdict: str = "held", invariant: str = "outage-at-most-2s", **figures: float | str) -> PastFinding:
+def judged(
+    verdict: str = "held",
+    invariant: str = "outage-at-most-2s",
+    promise: str = "outage_at_most",
+    **figures: float | str,
+) -> PastFinding:
     """What became of an invariant."""
-    return PastFinding(invariant, "outage_at_most", verdict, "", figures)
+    return PastFinding(invariant, promise, verdict, "", figures)
 
 
 def replayed(*findings: PastFinding, verdict: str = "", **fields: object) -> PastReplay:
