@@ -9,7 +9,7 @@ import yaml
 from chaos.results import run_history
 from tests.cli.test_cli import Home, refused
 from tests.report.made import finding, outcome, results
-from tests.results.past_made import OUTAGE, judged, measured, past, replayed
+from tests.results.past_made import judged, measured, past, replayed
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 def ran(root: Path, run: str, value: float = 100.0) -> Path:
     made = results(root, run)
-    made.add(outcome(finding(**{OUTAGE: value})))
+    made.add(outcome(finding(longest_outage_ms=value)))
     made.end()
     return made.directory
 
@@ -63,8 +63,8 @@ def test_a_run_that_was_changed_since_needs_a_word(home: Home) -> None:
 
 
 def test_show_leaves_out_what_is_not_asked_for(home: Home) -> None:
-    slow = replayed(judged("violated", **{OUTAGE: 9000}), control="slow", passed=True)
-    run_history.add(home.path / "h", [past(n, replayed(judged(**{OUTAGE: n}, pods=6)), slow) for n in range(3)])
+    slow = replayed(judged("violated", longest_outage_ms=9000), control="slow", passed=True)
+    run_history.add(home.path / "h", [past(n, replayed(judged(longest_outage_ms=n, pods=6)), slow) for n in range(3)])
     done = home.run("history", "show", "--file", "h")
     assert "Kubernetes 1.34.4, node:v1, profile smoke, 2 cpus, memory 8.0 GiB" in done.out
     assert "pods" not in done.out

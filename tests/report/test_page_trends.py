@@ -1,6 +1,7 @@
 """The trend beside a figure of the page: from five runs on, of machines of equal size, and nothing acts in it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.results.past_made import judged, past, replayed
 CPUS = "2"
 
 
-def saved(root: Path, **figures: float) -> SavedRun:
+def saved(root: Path, **figures: Any) -> SavedRun:
     made = results(root)
     made.add(outcome(finding(**figures)))
     made.end()
@@ -24,7 +25,7 @@ def saved(root: Path, **figures: float) -> SavedRun:
     return SavedRun(run.id, run.path, {"cpus": CPUS}, run.outcomes, options={}, started="2026-01-02T00:00:00.000Z")
 
 
-def earlier(count: int, cpus: str = CPUS, **fields: object) -> list[PastRun]:
+def earlier(count: int, cpus: str = CPUS, **fields: Any) -> list[PastRun]:
     made = judged(invariant="nothing-terminated", promise="nothing_terminated", outage_total_ms=100.0, pods=6)
     return [past(n, replayed(made, **fields), cpus=cpus) for n in range(count)]
 

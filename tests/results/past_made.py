@@ -1,6 +1,7 @@
 """Runs as the history keeps them, made for tests."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -14,13 +15,13 @@ def judged(
     verdict: str = "held",
     invariant: str = "outage-at-most-2s",
     promise: str = "outage_at_most",
-    **figures: float | str,
+    **figures: Any,
 ) -> PastFinding:
     """What became of an invariant."""
     return PastFinding(invariant, promise, verdict, "", figures)
 
 
-def replayed(*findings: PastFinding, verdict: str = "", **fields: object) -> PastReplay:
+def replayed(*findings: PastFinding, verdict: str = "", **fields: Any) -> PastReplay:
     """A replay of those findings, hardened and with the verdict of the first, unless told otherwise."""
     is_ = verdict or (findings[0].verdict if findings else "unknown")
     made = PastReplay(
@@ -42,7 +43,7 @@ def replayed(*findings: PastFinding, verdict: str = "", **fields: object) -> Pas
     return msgspec.structs.replace(made, **fields)
 
 
-def past(number: int, *replays: PastReplay, **fields: object) -> PastRun:
+def past(number: int, *replays: PastReplay, **fields: Any) -> PastRun:
     """The run of that number: one an hour, each of them an hour long."""
     began = BEGAN + timedelta(hours=number)
     made = PastRun(
@@ -62,9 +63,9 @@ def past(number: int, *replays: PastReplay, **fields: object) -> PastRun:
     return msgspec.structs.replace(made, **fields)
 
 
-def measured(number: int, value: float, verdict: str = "held", **fields: object) -> PastRun:
+def measured(number: int, value: float, verdict: str = "held", **fields: Any) -> PastRun:
     """A run of one replay with one figure."""
-    return past(number, replayed(judged(verdict, **{OUTAGE: value}), **fields))
+    return past(number, replayed(judged(verdict, longest_outage_ms=value), **fields))
 
 
 def _written(at: datetime) -> str:

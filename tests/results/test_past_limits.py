@@ -1,6 +1,7 @@
 """Limits of promises, from what was measured before."""
 
 import inspect
+from typing import Any
 
 import pytest
 
@@ -10,14 +11,14 @@ from chaos.judge import load_all
 from chaos.judge.base import bounded_figures, made_by, promises
 from chaos.results.past import PastRun
 from chaos.results.past_limits import Basis, PastLimits, document, limits_from, percent_of
-from tests.results.past_made import OUTAGE, judged, measured, past, replayed
+from tests.results.past_made import judged, measured, past, replayed
 
 BASIS = Basis("1.34.4", "smoke", "2")
 # Limits that are no wish, but what is configured: the kubelet's threshold after which it says of itself that it is ill.
 CONFIGURED = {("pleg_last_seen", "limit_s"), ("pleg_recovers", "limit_s")}
 
 
-def runs(*values: float, **fields: object) -> list[PastRun]:
+def runs(*values: float, **fields: Any) -> list[PastRun]:
     return [measured(n, value, **fields) for n, value in enumerate(values)]
 
 
@@ -44,9 +45,11 @@ def test_of_fewer_than_a_hundred_it_is_the_greatest_which_the_file_says() -> Non
 
 def test_controls_and_what_did_not_hold_count_nothing() -> None:
     bad = [
-        past(30, replayed(judged("violated", **{OUTAGE: 9e6}))),
-        past(31, replayed(judged(**{OUTAGE: 9e6}), control="default-tolerations", verdict="violated", passed=True)),
-        past(32, replayed(judged(**{OUTAGE: 9e6}), judged("unknown", "other"), verdict="unknown")),
+        past(30, replayed(judged("violated", longest_outage_ms=9e6))),
+        past(
+            31, replayed(judged(longest_outage_ms=9e6), control="default-tolerations", verdict="violated", passed=True)
+        ),
+        past(32, replayed(judged(longest_outage_ms=9e6), judged("unknown", "other"), verdict="unknown")),
     ]
     assert given(limits_from([*runs(*[100.0] * 20), *bad], 99, BASIS)) == {"outage-at-most": {"limit_s": 0.1}}
 
@@ -55,7 +58,7 @@ def test_other_versions_profiles_and_machines_count_nothing() -> None:
     others = [
         measured(50, 9e6, kubernetes="1.36.3"),
         measured(51, 9e6, profile="full"),
-        past(52, replayed(judged(**{OUTAGE: 9e6})), cpus="8"),
+        past(52, replayed(judged(longest_outage_ms=9e6)), cpus="8"),
     ]
     assert given(limits_from([*runs(*[100.0] * 20), *others], 99, BASIS)) == {"outage-at-most": {"limit_s": 0.1}}
     with pytest.raises(
@@ -65,7 +68,7 @@ def test_other_versions_profiles_and_machines_count_nothing() -> None:
 
 
 def test_a_limit_is_for_all_replays_so_the_slowest_counts_and_each_needs_enough_runs() -> None:
-    slow = [past(n, replayed(judged(**{OUTAGE: 500 + n}), replay="slow")) for n in range(100, 120)]
+    slow = [past(n, replayed(judged(longest_outage_ms=500 + n), replay="slow")) for n in range(100, 120)]
     found = limits_from([*runs(*[100.0] * 20), *slow], 99, BASIS)
     assert found.limits[0].key.replay == "slow"
     assert given(found) == {"outage-at-most": {"limit_s": 0.619}}

@@ -183,6 +183,16 @@ def put_link(file: Path) -> None:
     file.symlink_to("elsewhere")
 
 
+def put_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def put_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
 def view_instead(opened: sqlite3.Connection) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, '', i FROM n"
     opened.execute("DROP TABLE figures")
@@ -209,8 +219,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no database": (lambda f: f.write_text("figures, verdicts"), "is damaged, or none"),
     "a link": (put_link, "it is a link"),
-    "a folder": (lambda f: (f.unlink(), f.mkdir()), "is no regular file"),
-    "a pipe": (lambda f: (f.unlink(), os.mkfifo(f)), "is no regular file"),
+    "a folder": (put_folder, "is no regular file"),
+    "a pipe": (put_pipe, "is no regular file"),
 }
 
 
