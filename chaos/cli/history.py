@@ -15,7 +15,7 @@ from chaos.hosts.places import history_file
 
 if TYPE_CHECKING:
     from chaos.results.past import PastRun
-    from chaos.results.trend import Conditions, Trend, Verdicts
+    from chaos.results.trend import Circumstances, Trend, Verdicts
 
 SCHEMA = 1
 kept = typer.Typer(help="Figures and verdicts of many runs, kept in one file.", no_args_is_help=True)
@@ -178,7 +178,7 @@ def _only_version(runs: "Iterable[PastRun]", cpus: str) -> str:
     return versions[0]
 
 
-def _print(counted: "Sequence[Verdicts]", shown: "Sequence[Trend]", conditions: "Conditions") -> None:
+def _print(counted: "Sequence[Verdicts]", shown: "Sequence[Trend]", conditions: "Circumstances") -> None:
     from chaos.report.past_runs import figures_table, verdicts_table  # noqa: PLC0415
 
     replays = [each for each in counted if each.conditions == conditions]

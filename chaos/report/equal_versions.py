@@ -11,7 +11,7 @@ from chaos.report.difference import Shift
 from chaos.results.key import Key
 from chaos.results.past import PastRun, as_saved
 from chaos.results.saved import SavedRun
-from chaos.results.trend import Conditions, key_of, replayed
+from chaos.results.trend import Circumstances, key_of, replayed
 
 DEALS = 100
 SEED = 20181029
@@ -59,9 +59,9 @@ def with_equal_versions(c: Comparison, runs: Sequence[PastRun] | None) -> Compar
 
 def _groups(
     runs: Sequence[PastRun], keys: set[Key], cpus: set[str], profiles: set[str]
-) -> Mapping[Conditions, Sequence[SavedRun]]:
+) -> Mapping[Circumstances, Sequence[SavedRun]]:
     """The runs by the version that all of their replays were of, each with those replays alone."""
-    groups: dict[Conditions, list[SavedRun]] = {}
+    groups: dict[Circumstances, list[SavedRun]] = {}
     for run in runs:
         if run.cpus not in cpus:
             continue

@@ -8,7 +8,7 @@ from chaos.report.table import cell
 from chaos.results.figures import amount
 from chaos.results.key import Key
 from chaos.results.past import PastRun
-from chaos.results.trend import HELD, UNKNOWN, Conditions, Trend, Verdicts, is_greatest, middle, percentile
+from chaos.results.trend import HELD, UNKNOWN, Circumstances, Trend, Verdicts, is_greatest, middle, percentile
 
 VIOLATED = "violated"
 
@@ -128,5 +128,5 @@ def _key(key: Key) -> dict[str, str]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _conditions(at: Conditions) -> dict[str, str]:
+def _conditions(at: Circumstances) -> dict[str, str]:
     return {"kubernetes": at.kubernetes, "image": at.image, "profile": at.profile, "cpus": at.cpus}

@@ -16,7 +16,7 @@ HELD, UNKNOWN = str(Verdict.HELD), str(Verdict.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Conditions:
+class Circumstances:
     """What values were taken under: those of others are never mixed with them. `image` is the nodes', "" where they
     have none; `cpus` are the machine's. Which bugs are put back, the replay itself says.
     """
@@ -64,7 +64,7 @@ class Trend:
     """A figure under the same conditions: `taken` has an entry for each replay of them, the oldest first."""
 
     key: FigureKey
-    conditions: Conditions
+    conditions: Circumstances
     taken: tuple[Taken, ...]
 
     @property
@@ -88,7 +88,7 @@ class Verdicts:
     """How often a replay came out how, under the same conditions."""
 
     key: Key
-    conditions: Conditions
+    conditions: Circumstances
     times: Mapping[str, int]
     passed: int
 
@@ -125,8 +125,8 @@ def is_greatest(count: int, percent: int) -> bool:
 
 def trends(runs: Iterable[PastRun]) -> tuple[Trend, ...]:
     """Of every figure that is a number, by conditions."""
-    found: dict[tuple[FigureKey, Conditions], list[Taken]] = {}
-    replays: dict[tuple[Key, Conditions], list[_Judged]] = {}
+    found: dict[tuple[FigureKey, Circumstances], list[Taken]] = {}
+    replays: dict[tuple[Key, Circumstances], list[_Judged]] = {}
     for run, each, conditions in replayed(runs):
         figures = {f.invariant: (f.verdict, worst(f.figures)) for f in each.findings}
         replays.setdefault((key_of(each), conditions), []).append(_Judged(run, each, figures))
@@ -155,8 +155,8 @@ def _taken(each: _Judged, invariant: str, name: str) -> Taken:
 
 def verdicts(runs: Iterable[PastRun]) -> tuple[Verdicts, ...]:
     """Of every replay, by conditions."""
-    times: dict[tuple[Key, Conditions], Counter[str]] = {}
-    passed: Counter[tuple[Key, Conditions]] = Counter()
+    times: dict[tuple[Key, Circumstances], Counter[str]] = {}
+    passed: Counter[tuple[Key, Circumstances]] = Counter()
     for _, each, conditions in replayed(runs):
         at = key_of(each), conditions
         times.setdefault(at, Counter())[each.verdict] += 1
@@ -169,7 +169,7 @@ def key_of(replay: PastReplay) -> Key:
     return Key(replay.incident, replay.replay, replay.cluster, replay.control)
 
 
-def replayed(runs: Iterable[PastRun]) -> Iterator[tuple[PastRun, PastReplay, Conditions]]:
+def replayed(runs: Iterable[PastRun]) -> Iterator[tuple[PastRun, PastReplay, Circumstances]]:
     """Each replay of each run with its conditions. One that had no cluster, or no end, was to have that of the others
     of its run on the same kind of cluster.
     """
@@ -179,7 +179,7 @@ def replayed(runs: Iterable[PastRun]) -> Iterator[tuple[PastRun, PastReplay, Con
         for each in run.replays:
             kubernetes = each.kubernetes or versions.get(each.cluster, "")
             image = each.image or images.get(each.cluster, "")
-            yield run, each, Conditions(kubernetes, image, each.profile, run.cpus)
+            yield run, each, Circumstances(kubernetes, image, each.profile, run.cpus)
 
 
 def _by_time(taken: Sequence[Taken]) -> tuple[Taken, ...]:
