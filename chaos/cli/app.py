@@ -82,6 +82,7 @@ app.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []},
     add_help_option=False,
 )(replays.run_suites)
+app.command("plan", context_settings={"ignore_unknown_options": True})(replays.plan)
 app.command("list")(incidents.list_incidents)
 app.command()(replays.undo)
 app.command()(guarding.halt)

@@ -8,11 +8,11 @@ from pathlib import Path
 from scipy.stats import fisher_exact
 
 from chaos.errors import OrdealError
-from chaos.judge.base import Verdict
+from chaos.judge.base import CRASHED, OWN, Verdict
 from chaos.report.allowed import Allowed, AllowList
 from chaos.report.difference import ALPHA, LEAST, RELEVANT, Difference, Measured, Shift, Values, differences
 from chaos.results import saved
-from chaos.results.figures import NAME, UNITS, Unit
+from chaos.results.figures import NAME, UNITS, Unit, is_setting
 from chaos.results.key import Key
 from chaos.results.saved import SavedFinding, SavedOutcome, SavedRun
 
@@ -149,13 +149,15 @@ def compare(
     relevant: float = RELEVANT,
     search: bool = True,
 ) -> Comparison:
-    """Compare. Raises OrdealError where the two can't be compared: their profiles differ. `search`: also for the
-    smallest change of each figure that would have been seen, which takes a while.
+    """Compare. Raises OrdealError where the two can't be compared: profiles differ, or limits of the user's own.
+
+    `search`: also for the smallest change of each figure that would have been seen, which takes a while.
     """
     profiles = {o.profile for side in (base, candidate) for r in side.runs for o in r.outcomes}
     if len(profiles) > 1:
         raise OrdealError(f"runs of the profiles {' and '.join(sorted(profiles))} can't be compared: use one profile")
     before, after = _by_key(base), _by_key(candidate)
+    _refuse_other_limits(before, after)
     keys = sorted(before.keys() | after.keys())
     verdicts = [row for key in keys for row in _verdict_rows(key, before.get(key, {}), after.get(key, {}), alpha)]
     figures = _figure_rows(before, after, alpha, relevant, search=search)
@@ -172,6 +174,25 @@ def compare(
         expired=allow.expired,
         unmatched=tuple(e for e in allow.entries if e not in used),
     )
+
+
+def _refuse_other_limits(before: Mapping[Key, "Repeats"], after: Mapping[Key, "Repeats"]) -> None:
+    """What was judged by another limit is another promise. Raises OrdealError."""
+    first: dict[tuple[Key, str], Mapping[str, object]] = {}
+    judged = ((key, repeats) for side in (before, after) for key, repeats in side.items())
+    for key, repeats in judged:
+        for finding in (each for outcome in repeats.values() for each in outcome.findings):
+            limits = {name: value for name, value in finding.figures.items() if is_setting(name)}
+            known = first.setdefault((key, finding.invariant), limits)
+            if known != limits and finding.reason != CRASHED:
+                raise OrdealError(
+                    f"runs by different limits can't be compared: {finding.invariant} of {key} has {_limits(known)} in "
+                    f"one and {_limits(limits)} in another; give each the same --ordeal-limits"
+                )
+
+
+def _limits(figures: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in figures.items() if name.startswith(OWN)) or "the shipped one"
 
 
 Repeat = tuple[int, int]  # which run, and the how manieth time in it
@@ -326,7 +347,7 @@ def compared(finding: SavedFinding) -> dict[str, tuple[Unit, float]]:
         return found
     for full, value in finding.figures.items():
         parts = NAME.fullmatch(full)
-        if parts is None or parts["name"] in NOT_COMPARED or isinstance(value, str | bool):
+        if parts is None or parts["name"] in NOT_COMPARED or is_setting(full) or isinstance(value, str | bool):
             continue
         unit, name = UNITS[parts["unit"]], parts["name"]
         worse = min if unit.more_is_better else max

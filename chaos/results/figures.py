@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from chaos.judge.base import Figure
+from chaos.judge.base import OWN, SHIPPED, Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,16 @@ def common_name(name: str) -> str:
     return name if parts is None else parts["name"]
 
 
+def is_setting(name: str) -> bool:
+    """Whether a figure says by which limit it was judged."""
+    return name.startswith((f"{OWN}_", f"{SHIPPED}_"))
+
+
 def worst(figures: Mapping[str, Figure]) -> dict[str, float]:
-    """The numbers among the figures by their common name, of several subjects the worst."""
+    """The numbers that were measured, by their common name, of several subjects the worst."""
     found: dict[str, float] = {}
     for full, value in figures.items():
-        if isinstance(value, str | bool):
+        if isinstance(value, str | bool) or is_setting(full):
             continue
         name, unit = common_name(full), unit_of(full)
         worse = min if unit is not None and unit.more_is_better else max

@@ -1,32 +1,62 @@
 """The steady state: a workload answers from every node before any harm, and every node starts pods after it."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kubernetes import client as k8s
+from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.abilities import NodeNetwork
-from chaos.clusters.base import Cluster
+from chaos.clusters.base import EXISTING, Cluster
+from chaos.errors import OrdealError
 from chaos.judge.start import NOT_STARTED, STARTED
 from chaos.record.history import History
 from chaos.record.probing import ServiceProbes, steady
 from chaos.record.records import Observation, Probe, Sample
 from chaos.run.fit import fit_workers
 from chaos.run.stage import LacksAbilityError
+from chaos.run.watched import OPTION, WatchedService, url_of
 from chaos.workloads.probe_pod import start_pod
-from chaos.workloads.web import Deployed
 
 STEADY_WITHIN_S = 300.0  # ends by what is seen, and is as long as the slowest machine needs
+ANSWERS_WITHIN_S = 60.0  # the same of what was there before us: it answers, or it does not
 LATELY_S = 10.0
+NOT_FOUND = 404
 
 
-def probes_of(cluster: Cluster, probe: Deployed, history: History) -> ServiceProbes:
-    """Probes of a workload's Service from every worker. Raises LacksAbilityError."""
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A Service of the user's own on a cluster: what recordings call it, and what is asked."""
+
+    name: str
+    url: str
+
+
+class Probed(Protocol):
+    """A Service that is asked: its name in a recording, and its URL."""
+
+    @property
+    def name(self) -> str:
+        """One of ours has no slash in it."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """As chaos.record.prober takes it."""
+        ...
+
+
+def probes_of(cluster: Cluster, probe: Probed, history: History) -> ServiceProbes:
+    """Probes of a Service from every worker. Raises LacksAbilityError."""
     if not isinstance(cluster, NodeNetwork):
         raise LacksAbilityError(f"probing {probe.name} from every node needs NodeNetwork")
     nodes = tuple(n.name for n in fit_workers(cluster))
     return ServiceProbes(cluster, history, target=probe.name, url=probe.url, nodes=nodes)
 
 
-def wait_steady(cluster: Cluster, probe: Deployed) -> None:
+def wait_steady(cluster: Cluster, probe: Probed, within_s: float = STEADY_WITHIN_S) -> None:
     """Wait until the Service answers from every node, several times in a row. Raises WaitedInVainError with the nodes
     from which it does not, and how their probes fail.
 
@@ -38,7 +68,7 @@ def wait_steady(cluster: Cluster, probe: Deployed) -> None:
         nodes = [n.name for n in fit_workers(cluster)]
         what = f"{probe.name} to answer every node before any fault"
         try:
-            eventually(lambda: steady(history, nodes), within_s=STEADY_WITHIN_S, what=what)
+            eventually(lambda: steady(history, nodes), within_s=within_s, what=what)
         except WaitedInVainError as error:
             raise WaitedInVainError("; ".join([str(error), *unsteady(history, nodes)])) from error
 
@@ -52,6 +82,40 @@ def unsteady(history: History, nodes: Sequence[str]) -> Iterator[str]:
             yield f"from {node} {len(failed)} of the last {len(last)} probes were not answered: {failed[-1].error}"
         elif not last:
             yield f"from {node} no probe came back in the last {LATELY_S:g} s"
+
+
+def steady_services(cluster: Cluster, services: Sequence[WatchedService]) -> tuple[Watched, ...]:
+    """Those of them that are on the cluster, each seen to answer from every worker. A cluster that was made here needs
+    not have them; one of the user's has to.
+
+    Raises LacksAbilityError where nothing can be asked from the nodes of the user's cluster, OrdealError for a Service
+    that can't be watched or does not answer.
+    """
+    theirs = cluster.ref.kind == EXISTING
+    if services and not isinstance(cluster, NodeNetwork):
+        if theirs:
+            raise LacksAbilityError(f"watching {services[0]} from every node needs NodeNetwork")
+        return ()
+    found = tuple(each for service in services if (each := _found(cluster, service, needed=theirs)) is not None)
+    for each in found:
+        try:
+            wait_steady(cluster, each, ANSWERS_WITHIN_S)
+        except WaitedInVainError as error:
+            raise OrdealError(f"{each.name}, which is to be watched, is not well before any harm: {error}") from error
+    return found
+
+
+def _found(cluster: Cluster, service: WatchedService, *, needed: bool) -> Watched | None:
+    with cluster.api() as client:
+        try:
+            there: Any = k8s.CoreV1Api(client).read_namespaced_service(service.service, service.namespace)
+        except ApiException as error:
+            if error.status != NOT_FOUND:
+                raise
+            if needed:
+                raise OrdealError(f"{OPTION} {service}: the cluster has no Service of that name") from error
+            return None
+    return Watched(str(service), url_of(service, there.spec))
 
 
 def start_on_workers(cluster: Cluster, history: History, within_s: float) -> None:

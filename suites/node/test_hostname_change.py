@@ -58,7 +58,14 @@ def away_within_s(timers: Timers) -> float:
     return timers.monitor_grace_s + 2 * timers.monitor_period_s
 
 
-@incident("hostname-change", on=("kind",), needs=NEEDS, variant="pinned name", promises=promises_of_pinned)
+@incident(
+    "hostname-change",
+    on=("kind",),
+    needs=NEEDS,
+    variant="pinned name",
+    faults={HARDENED: (SetKubeletIdentity,)},
+    promises=promises_of_pinned,
+)
 def test_a_pinned_name_outlives_the_hostname(lab: Lab) -> None:
     """When a node's hostname changes and its kubelet, whose name is pinned by --hostname-override, restarts, the node
     MUST stay Ready throughout, no second Node may appear, and pods on the node MUST keep serving.
@@ -82,6 +89,7 @@ def test_a_pinned_name_outlives_the_hostname(lab: Lab) -> None:
     needs=NEEDS,
     controls=("free-registration",),
     variant="name not pinned",
+    faults={"free-registration": (SetKubeletIdentity,)},
     tour=(HARDENED, "free-registration"),
     promises=promises_of_not_pinned,
 )

@@ -15,7 +15,7 @@ from chaos.judge.availability import outage_at_most
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.judge.start import new_pods_start
 from chaos.report.mutants import killed_row
-from chaos.run.incident import DENSE, incident
+from chaos.run.incident import DENSE, HARDENED, incident
 from chaos.run.lab import Lab
 from chaos.run.profile import Profile
 from chaos.run.promised import WORKERS, Conditions, Judged, judged, node_of, says
@@ -34,6 +34,7 @@ from chaos.subjects.eviction.workload import Eater
 from chaos.workloads.web import Web
 
 NEEDS = (RunsContainers, NodeExec, NodeNetwork, OwnFileSystems, NodeImages)
+SET_UP = (PlaceStaticPod, SetKubeletConfig)  # in each variant
 EVICTS_CRITICAL = "evict-critical-pods"  # the control has the mutant's name
 HARD, RECLAIM = "25%", "5%"
 FILLED_PERCENT = 95.0  # so full that all evictions and all unused images together do not end the pressure
@@ -78,6 +79,11 @@ def transition_of(profile: Profile) -> int:
     variant="imagefs, the post-mortem's setting",
     shape=DENSE,
     mutants={EVICTS_CRITICAL: (EVICTS_CRITICAL,)},
+    faults={
+        HARDENED: SET_UP,
+        "no-priority": (*SET_UP, DropPriority),
+        EVICTS_CRITICAL: (*SET_UP, SwapProgram),
+    },
     promises=promises,
 )
 def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab) -> None:
@@ -89,7 +95,15 @@ def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab
     _fill(lab, IMAGEFS, {"evictionHard": thresholds, "evictionMinimumReclaim": {"imagefs.available": RECLAIM}})
 
 
-@incident("imagefs-full", on=("kind",), needs=NEEDS, variant="nodefs", shape=DENSE, promises=promises)
+@incident(
+    "imagefs-full",
+    on=("kind",),
+    needs=NEEDS,
+    variant="nodefs",
+    shape=DENSE,
+    faults={HARDENED: SET_UP},
+    promises=promises,
+)
 def test_a_full_kubelet_file_system(lab: Lab) -> None:
     """The same MUST hold when it is the file system of the kubelet, where pods have their volumes."""
     _fill(lab, NODEFS, {"evictionHard": {"nodefs.available": HARD}})
@@ -101,6 +115,7 @@ def test_a_full_kubelet_file_system(lab: Lab) -> None:
     needs=NEEDS,
     variant="imagefs, no minimum reclaim",
     shape=DENSE,
+    faults={HARDENED: SET_UP},
     promises=promises,
 )
 def test_a_full_image_file_system(lab: Lab) -> None:

@@ -34,7 +34,13 @@ def were_entered(history: History) -> bool:
     return unreadable or any(sample.name == nodefacts.CLOCK for sample in history.of(Sample))
 
 
-@incident("node-preflight", on=("kind",), controls=("low-handle-limit",), promises=promises)
+@incident(
+    "node-preflight",
+    on=("kind",),
+    controls=("low-handle-limit",),
+    faults={"low-handle-limit": (LowerHandleLimit,)},
+    promises=promises,
+)
 def test_nodes_are_made_of_what_the_incidents_were_not(lab: Lab) -> None:
     """No node SHOULD be of a version that an incident was due to; its limits and clock SHOULD fit its work."""
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))

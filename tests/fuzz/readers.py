@@ -22,6 +22,7 @@ import msgspec
 from chaos.basics import scrub, visible
 from chaos.clusters.agent import protocol
 from chaos.clusters.kind.home import IDENTITY, home_of, made_here
+from chaos.clusters.power import ipmi, virsh
 from chaos.clusters.simulated import home as simulated_home
 from chaos.clusters.simulated import processes as simulated_processes
 from chaos.clusters.way import credentials, kubeconfig, podexec
@@ -201,6 +202,14 @@ def allow_list(data: bytes, folder: Path) -> object:
     return allowed.load(_file(data, folder / "allowed.yaml"), TODAY).entries
 
 
+def power_file(data: bytes, folder: Path) -> object:
+    """A power driver's file, of either kind."""
+    _file(data, folder / "power.yaml")
+    with suppress(OrdealError):
+        return virsh.virsh("power.yaml", folder)._domain("worker-1")
+    return ipmi.ipmi("power.yaml", folder)._bmc("worker-1")
+
+
 def kube_config(data: bytes, folder: Path) -> object:
     """A kubeconfig, and what its context says."""
     chosen = kubeconfig.read(_file(data, folder / "config")).choose()
@@ -290,7 +299,7 @@ def specs(data: bytes, folder: Path) -> object:
 def prober(data: bytes, folder: Path) -> object:
     """What a prober writes; whose lines are no answers, it is started again, so any error of a kind is fine."""
     recorded = History.of_records(())
-    one = _Prober(SimpleNamespace(), recorded, "node", "web", [])
+    one = _Prober(SimpleNamespace(), recorded, "node", "web", [], missed_s=0.5)
     for line in data.splitlines():
         try:
             one._take(line)
@@ -358,6 +367,7 @@ READERS: Mapping[str, Callable[[bytes, Path], object]] = {
     "signature": signed,
     "product": product_facts,
     "allowed": allow_list,
+    "power": power_file,
     "kubeconfig": kube_config,
     "credential": credential,
     "journal": journals,

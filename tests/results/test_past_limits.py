@@ -1,6 +1,5 @@
 """Limits of promises, from what was measured before."""
 
-import inspect
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from chaos.basics.untrusted import yaml_of
 from chaos.errors import OrdealError
 from chaos.judge import load_all
-from chaos.judge.base import bounded_figures, made_by, promises
+from chaos.judge.base import bounded_figures, limits_of, promises
 from chaos.results.past import PastRun
 from chaos.results.past_limits import Basis, PastLimits, document, limits_from, percent_of
 from tests.results.past_made import judged, measured, past, replayed
@@ -105,11 +104,6 @@ def test_a_percentile_is_p95_or_p99() -> None:
 
 def test_every_limit_of_a_promise_says_which_figure_it_bounds() -> None:
     load_all()
-    limits = {
-        (promise, argument)
-        for promise in promises()
-        for argument in inspect.signature(made_by(promise)).parameters
-        if argument.startswith("limit_") or argument.endswith("within_s")
-    }
+    limits = {(promise, argument) for promise in promises() for argument in limits_of(promise)}
     marked = {(promise, argument) for promise in promises() for argument in bounded_figures(promise)}
     assert marked == limits - CONFIGURED
