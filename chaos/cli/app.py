@@ -18,6 +18,7 @@ from chaos.cli import (
     comparison,
     conformance,
     guarding,
+    history,
     images,
     incidents,
     machine,
@@ -96,6 +97,7 @@ app.add_typer(guarding.guard, name="guard")
 app.add_typer(images.images, name="image")
 app.add_typer(mutants.mutated, name="mutant")
 app.add_typer(results.kept, name="results")
+app.add_typer(history.kept, name="history")
 app.add_typer(conformance.conformance, name="conformance")
 app.add_typer(new.new, name="new")
 

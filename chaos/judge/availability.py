@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
 
-from chaos.judge.base import Figure, Invariant, Judgement, for_good, held, promise, unknown, violated
+from chaos.judge.base import Figure, Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import Span, never_landed, overlapping
 from chaos.record.history import History, Window
 from chaos.record.records import Blind, Probe, is_watched, probed_from
@@ -19,6 +19,7 @@ WATCHED_LIMIT_S = 2.0
 
 @promise
 @for_good
+@bounds(limit_s="longest_outage_ms")
 def outage_at_most(
     limit_s: float,
     *,
@@ -40,6 +41,7 @@ def outage_at_most(
 
 @promise
 @for_good
+@bounds(limit_s="longest_outage_ms")
 def watched_service_answers(service: str, *, limit_s: float = WATCHED_LIMIT_S, gap_s: float = GAP_S) -> Invariant:
     """No node saw a Service of the user's own away for longer than `limit_s` seconds, as in `outage_at_most`.
 
@@ -85,6 +87,7 @@ class _Outage:
 
 @promise
 @for_good
+@bounds(limit_s="longest_outage_ms")
 def existing_connections(
     limit_s: float, *, nodes: Sequence[str], target: str = ECHO, gap_s: float = GAP_S
 ) -> Invariant:

@@ -97,6 +97,7 @@ class Invariant:
 
 _PROMISES: dict[str, Callable[..., Invariant]] = {}
 _FOR_GOOD: set[str] = set()
+_BOUNDS: dict[str, Mapping[str, str]] = {}
 
 
 def promise(make: Callable[P, Invariant]) -> Callable[P, Invariant]:
@@ -119,6 +120,23 @@ def for_good(make: Callable[P, Invariant]) -> Callable[P, Invariant]:
     """Mark a promise that stays broken whatever comes after: it may be judged of a recording that ended too early."""
     _FOR_GOOD.add(make.__name__)
     return make
+
+
+def bounds(**figures: str) -> Callable[[Callable[P, Invariant]], Callable[P, Invariant]]:
+    """Mark a promise with the figure that each of its limits bounds: by the limit's argument the figure's name, without
+    the node or subject that may follow it. A limit may then be taken from figures that were measured before.
+    """
+
+    def mark(make: Callable[P, Invariant]) -> Callable[P, Invariant]:
+        _BOUNDS[make.__name__] = figures
+        return make
+
+    return mark
+
+
+def bounded_figures(name: str) -> Mapping[str, str]:
+    """By each limit of a promise the figure that it bounds; none where it has no limit, or nothing measures it."""
+    return _BOUNDS.get(name, {})
 
 
 def stays_broken(invariant: Invariant) -> bool:

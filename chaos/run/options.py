@@ -118,6 +118,12 @@ OPTIONS = (
     ),
     Option("plan-json", "the same as JSON, for programs", switch=True, was_general=False),
     Option("results", "where <run>/ goes (default: results)", "DIR"),
+    Option(
+        "history",
+        "keep figures and verdicts of this run in the history of runs, and draw its trends on the page",
+        switch=True,
+        was_general=False,
+    ),
     *(
         Option(
             f"{name}-image",
@@ -261,6 +267,7 @@ class Options:
     plan: bool
     plan_json: bool
     results: Path
+    history: bool
     images: Mapping[str, str]
     storage_class: str
     upgrade_to: str
@@ -365,6 +372,7 @@ def chosen(given: Callable[[str], object]) -> Options:
         plan=bool(given("plan") or given("plan-json")),
         plan_json=bool(given("plan-json")),
         results=Path(text("results", "results")),
+        history=bool(given("history")),
         images={name: image for name, image in images.items() if image},
         storage_class=text("storage-class"),
         upgrade_to=text("upgrade-to"),

@@ -385,7 +385,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
             from chaos.report.close import close  # noqa: PLC0415  (the page's libraries are for runs that have results)
 
             shown = config.stash.get(SHOWING, None)
-            close(directory, telling.reporter(config), {IDLE: str(shown.idle)} if shown else {})
+            measured = {IDLE: str(shown.idle)} if shown else {}
+            close(directory, telling.reporter(config), measured, history=options_of(config).history)
             hand_back()
 
 

@@ -43,11 +43,13 @@ from chaos.record.records import LimitGiven
 from chaos.report import (
     allowed,
     archive,
+    bar,
     brief,
     bundle,
     cncf,
     compare,
     html,
+    past_runs,
     product,
     prune,
     signature,
@@ -55,9 +57,11 @@ from chaos.report import (
     verify,
 )
 from chaos.report.answer import answer
+from chaos.report.page_trends import page_trends
 from chaos.report.table import verdict_table
 from chaos.report.timeline import timeline
-from chaos.results import junit, saved
+from chaos.results import junit, past_limits, run_history, saved, trend
+from chaos.results.past import past_of
 from chaos.results.saved import SavedRun
 from chaos.run import durations, limits, policy, suites
 from chaos.run.policy import Consent, NodeToHarm
@@ -98,11 +102,34 @@ def results(data: bytes, folder: Path) -> object:
     junit.document(run)
     verdict_table(run.outcomes)
     prune.prune(folder, 0, dry_run=True)
+    with suppress(OrdealError):  # one in which nothing was replayed, or that goes on
+        kept_of_it = past_of(run, datetime(9000, 1, 1, tzinfo=UTC))
+        run_history.add(folder / "of-results.sqlite", [kept_of_it], replace=True)
+        assert kept_of_it in run_history.load(folder / "of-results.sqlite").runs
     packed = bundle.pack(run, folder / "packed.zip", product.template(), evidence=False)
     for version in cncf.versions(run)[:1]:
         bundles.normal_version(plain(version))
         cncf.submit(run, version, [each.spec for each in run.own_specs], product.template(), folder / "cncf")
     return packed
+
+
+def past(data: bytes, folder: Path) -> object:
+    """A history of runs that anybody has made: shown, drawn, counted, limits taken from it, and one more run added."""
+    path = _file(data, folder / "history.sqlite")
+    runs = run_history.load(path).runs
+    past_runs.runs_table(runs)
+    past_runs.figures_table(trend.trends(runs))
+    past_runs.verdicts_table(trend.verdicts(runs))
+    told = [past_runs.trend_json(each) for each in trend.trends(runs)], [past_runs.run_json(each) for each in runs]
+    run = _run((ROOT / "corpus" / "page" / "restored-no-bump").read_bytes(), folder)
+    page_trends(run, runs).beside(run.outcomes[0], run.outcomes[0].findings[0])
+    run_history.add(path, [past_of(run, datetime(9000, 1, 1, tzinfo=UTC))], replace=True)
+    if runs:
+        bar.sentences(bar.bar(runs))
+        for _, _, at in trend.replayed(runs[:1]):
+            basis = past_limits.Basis(at.kubernetes, at.profile, at.cpus)
+            past_limits.document(past_limits.limits_from(runs, 99, basis, 1))
+    return json.dumps(told, allow_nan=False) if runs else None
 
 
 def page(data: bytes, folder: Path) -> object:
@@ -350,6 +377,7 @@ def agents_words(data: bytes, folder: Path) -> object:
 READERS: Mapping[str, Callable[[bytes, Path], object]] = {
     "results": results,
     "page": page,
+    "run-history": past,
     "compare": compared,
     "history": history,
     "bundle": archived,

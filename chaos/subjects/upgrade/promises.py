@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence, Set
 
-from chaos.judge.base import Figure, Invariant, Judgement, Verdict, held, promise, unknown, violated
+from chaos.judge.base import Figure, Invariant, Judgement, Verdict, bounds, held, promise, unknown, violated
 from chaos.judge.pods import TAINT_EVICTION, TAINT_EVICTION_REASON
 from chaos.judge.sight import WHOLE, Span, names, never_landed, overlapping, unseen
 from chaos.record.history import History, Window
@@ -99,6 +99,7 @@ def only_drained_pods_evicted(*, apart: Sequence[str] = (), ours: Sequence[str] 
 
 
 @promise
+@bounds(within_s="ready_s")
 def nodes_upgraded(nodes: Sequence[str], versions: Sequence[str], *, within_s: float) -> Invariant:
     """Each node was Ready for good with each version's kubelet within `within_s` seconds after it was started.
 
@@ -243,6 +244,7 @@ def upgrade_resumed(versions: Sequence[str], *, fault: str) -> Invariant:
 
 
 @promise
+@bounds(within_s="slowest_s")
 def pods_run_throughout(*, within_s: float) -> Invariant:
     """Each pod that was asked for, all the time through, had run within `within_s` seconds."""
 
