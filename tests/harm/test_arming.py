@@ -109,6 +109,7 @@ def test_which_faults_are_done_on_nodes() -> None:
         *("replace-control-plane", "restore-snapshot", "edit-etcd-behind", "swap-component"),
         *("stop-controller-manager", "stop-heartbeats"),
         "fill-file-system",
+        "upgrade-command",
     }
     assert all(needs_agents(kind) == (kind not in elsewhere) for kind in registered())
     assert needs_agents("of a later version")

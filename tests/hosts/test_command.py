@@ -123,7 +123,7 @@ def test_what_has_our_output_and_goes_on_by_itself_is_not_waited_for(tmp_path: P
 
 
 def test_an_interrupt_ends_what_runs_apart(tmp_path: Path) -> None:
-    interrupt = f"echo $$ >{tmp_path}/pid; kill -INT {os.getpid()}; exec sleep 600"
+    interrupt = f"echo $$ >{tmp_path}/pid; sleep 0.3; kill -INT {os.getpid()}; exec sleep 600"
     with pytest.raises(KeyboardInterrupt):
         run_apart(["sh", "-c", interrupt], timeout_s=60)
     assert not alive(int((tmp_path / "pid").read_text()))

@@ -161,7 +161,7 @@ def test_what_keeps_every_run_away(api: FakeApiServer, said: dict[str, str] | No
 def test_rights_and_claims_keep_every_run_away_too(api: FakeApiServer) -> None:
     api.forbidden = {("create", "namespaces"), ("update", "leases")}
     (lacking,) = ground_of(api).blocked
-    assert lacking.startswith("the kubeconfig's user may not create namespaces or update leases (in all namespaces)")
+    assert lacking.startswith("the kubeconfig's user may not create namespaces (in all namespaces), nor update leases")
     api.forbidden.clear()
     with Claim(api.client, "run x of ann on host-1"):
         (claimed,) = ground_of(api).blocked
@@ -273,7 +273,7 @@ def test_each_need_is_told_with_what_would_give_it(api: FakeApiServer, monkeypat
     told = prospect("t", stops_early, replay, Case(EXISTING, None), terms(there, images={"redis": "mine"}), there)
     assert {each.what: (bool(each.lacks), each.option) for each in told.needs} == {
         "NodeNetwork": (True, "--ordeal-agent-image"),
-        "NodePower": (True, ""),
+        "NodePower": (True, "--ordeal-power"),
         "packages for replays with MySQL": (True, ""),
         "an image of redis": (False, ""),
         "an image of iperf3": (True, "--ordeal-iperf3-image"),
