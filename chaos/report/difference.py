@@ -21,6 +21,7 @@ RESAMPLES = (
 SEED = 20181029
 LEAST = 2  # repeats of each side without which there is no spread
 BATCH = 500  # ways that are tried at once, which bounds the memory
+FARTHEST = 1e9  # times what matters: no change that large is searched for
 SEEN_TO = 0.01  # how exactly the smallest change is searched for, as a part of it
 
 Values = Sequence[float | None]
@@ -185,10 +186,11 @@ def _seen(table: _Table, ways: _Ways, alpha: float, tested: Sequence[_Tested]) -
     clearness = np.concatenate(list(_by_way(table, ways)), axis=1)
     welch = _welch(table)
     found = []
-    for i, one in enumerate(tested):
-        others = np.delete(clearness, i, axis=0).max(axis=0, initial=0.0)
-        figure = _Table(table.values[[i]], table.upwards[[i]], table.least[[i]], table.relevant, table.size)
-        found.append(replace(one, seen_from=_smallest(figure, ways, alpha, others, np.delete(welch, i))))
+    with np.errstate(all="ignore"):  # of figures that hardly spread the degrees of freedom are none
+        for i, one in enumerate(tested):
+            others = np.delete(clearness, i, axis=0).max(axis=0, initial=0.0)
+            figure = _Table(table.values[[i]], table.upwards[[i]], table.least[[i]], table.relevant, table.size)
+            found.append(replace(one, seen_from=_smallest(figure, ways, alpha, others, np.delete(welch, i))))
     return found
 
 
@@ -201,8 +203,8 @@ def _smallest(
     there = [side[~np.isnan(side)] for side in (figure.values[0, base], figure.values[0, candidate])]
     if min(map(len, there)) < LEAST:
         return None
-    errors = [float(np.var(side, ddof=1)) / len(side) for side in there]  # the shift changes neither them nor their df
-    df = sum(errors) ** 2 / sum(e**2 / (len(s) - 1) for e, s in zip(errors, there, strict=True)) if any(errors) else 1.0
+    errors = np.array([np.var(side, ddof=1) / len(side) for side in there])  # a shift changes neither them nor their df
+    df = errors.sum() ** 2 / (errors**2 / [len(side) - 1 for side in there]).sum()
 
     def is_told(shift: float) -> bool:
         values = figure.values.copy()
@@ -210,14 +212,14 @@ def _smallest(
         moved = replace(figure, values=values)
         own = float(_clearness(moved, base, candidate)[0][0])
         by_way = np.concatenate([each[0] for each in _by_way(moved, ways)])
-        own_p = float(stdtr(df, -shift / np.sqrt(sum(errors)))) if any(errors) else 0.0
+        own_p = stdtr(df, -shift / np.sqrt(errors.sum())) if errors.any() else 0.0
         agreed = _holm(np.append(welch, own_p))[-1]
         return bool(own > 0 and agreed and ways.part(np.maximum(others, by_way), own) <= alpha)
 
     low = high = needed * (1 + 1e-6)  # nothing below it is told
     while not is_told(high):
         low, high = high, 2 * high
-        if not np.isfinite(high):
+        if high > needed * FARTHEST:
             return None
     while high - low > SEEN_TO * high:
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""Limits of the user's own, from the file of `--ordeal-limits`: each takes the place of the one that is shipped."""
+"""Limits of the user's own, from the file of `--ordeal-limits` or the history of runs, instead of those shipped."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,13 +8,28 @@ import msgspec
 
 from chaos.basics.untrusted import LIST, bounded, yaml_of
 from chaos.errors import OrdealError
+from chaos.hosts.places import history_file
 from chaos.judge import load_all
 from chaos.judge.availability import watched_service_answers
 from chaos.judge.base import limits_of, promises
 from chaos.record.records import MOST, LimitGiven
+from chaos.results import past_limits, run_history
+from chaos.results.past_limits import Basis
 from chaos.run.watched import WatchedService
 
 OPTION = "--ordeal-limits"
+HISTORY = "history:"  # instead of a file, and behind it the percentile
+
+
+def from_history(at: str, basis: Basis) -> tuple[LimitGiven, ...]:
+    """The limits that the history of runs gives at that percentile, such as p99; a promise without one keeps what it is
+    shipped with. Raises OrdealError where there is no history, or it gives none.
+    """
+    found = past_limits.limits_from(run_history.load(history_file()).runs, past_limits.percent_of(at), basis)
+    if not found.limits:
+        why = next(iter(found.left_out), "nothing that a limit bounds was measured")
+        raise OrdealError(f"{OPTION} {HISTORY}{at}: the history gives no limit with {basis} ({why})")
+    return tuple(LimitGiven(0.0, each.promise, each.argument, each.value) for each in found.limits)
 
 
 def read(path: Path, watched: Sequence[WatchedService]) -> tuple[LimitGiven, ...]:

@@ -171,7 +171,7 @@ OPTIONS = (
     Option(
         "limits",
         "limits of your own in the place of those that promises are shipped with, as YAML: `outage-at-most: "
-        "{limit_s: 5}`",
+        "{limit_s: 5}`; history:p99, history:p95: what the history of runs gives",
         "FILE",
         was_general=False,
     ),

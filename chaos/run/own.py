@@ -1,12 +1,17 @@
 """What the user brings to a run: a command that upgrades the cluster, Services that are watched, limits."""
 
+import os
 import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chaos.clusters.base import EXISTING
 from chaos.errors import OrdealError
+from chaos.hosts.bundles import normal_version
+from chaos.hosts.places import APP
 from chaos.record.records import LimitGiven
+from chaos.results.past_limits import Basis
 from chaos.run import limits, watched
 from chaos.run.budget import parse
 from chaos.run.options import Options
@@ -37,8 +42,22 @@ def own_of(asked: Options) -> Own:
     if within_s > MOST_S:
         raise OrdealError(f"{WITHIN} {asked.upgrade_within}: a cluster is watched for {MOST_S / 3600:g}h at the most")
     services = watched.parse(asked.watch_service)
-    given = limits.read(asked.limits, services) if asked.limits is not None else ()
-    return Own(_words(asked.upgrade_command), within_s, services, given)
+    return Own(_words(asked.upgrade_command), within_s, services, _limits(asked, services))
+
+
+def _limits(asked: Options, services: Sequence[WatchedService]) -> Sequence[LimitGiven]:
+    if asked.limits is None:
+        return ()
+    named = str(asked.limits)
+    if not named.startswith(limits.HISTORY):
+        return limits.read(asked.limits, services)
+    if asked.cluster == EXISTING:
+        raise OrdealError(
+            f"{limits.OPTION} {named} takes runs of the version of clusters that are made: for an existing one write a "
+            f"file with `{APP} history limits --kubernetes VERSION`"
+        )
+    basis = Basis(normal_version(asked.kubernetes), asked.profile, str(os.cpu_count()))
+    return limits.from_history(named.removeprefix(limits.HISTORY), basis)
 
 
 def _words(command: str) -> tuple[str, ...]:

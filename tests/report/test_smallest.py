@@ -70,6 +70,12 @@ def test_the_direction_does_not_matter(more_is_better: bool) -> None:
     assert found.seen_from == pytest.approx(2004, rel=0.02)
 
 
+@pytest.mark.parametrize("scale", [1e-170, 1e-9, 1e12, 1e150])
+def test_figures_of_any_size_have_one_or_none(scale: float) -> None:
+    (found,) = differences([Measured([v * scale for v in SOME], [v * scale for v in SOME], 250.0)], search=True)
+    assert found.seen_from is None or found.seen_from >= 250.0
+
+
 def test_the_median_over_figures_is_told_as_a_part_of_the_base() -> None:
     change = smallest_change(of(SOME, SOME[::-1], probes=100.0))
     assert (change.base_repeats, change.candidate_repeats, change.figures, change.small, change.blind) == (

@@ -1,5 +1,6 @@
 """What the user brings: a command, Services to watch, limits. What can't be used is one sentence before the run."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,11 +9,15 @@ from typing import Any
 import pytest
 
 from chaos.errors import OrdealError
+from chaos.hosts.places import history_file
 from chaos.record.records import LimitGiven
+from chaos.results import run_history
+from chaos.results.past_limits import Basis, document, limits_from
 from chaos.run import limits, watched
 from chaos.run.options import Options, chosen
 from chaos.run.own import Own, own_of
 from chaos.run.watched import WatchedService, parse, url_of
+from tests.results.past_made import judged, past, replayed
 
 FRONT = WatchedService("shop", "front")
 
@@ -172,3 +177,35 @@ def test_a_file_that_says_something_else_is_refused_with_what_there_is(tmp_path:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(OrdealError, match=r"--ordeal-limits .*none\.yaml can't be read: No such file"):
         own_of(asked(limits=tmp_path / "none.yaml"))
+
+
+# --- limits from the history of runs
+
+
+def test_limits_come_from_the_history_of_runs_of_the_same_version_and_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    by_history = asked(limits=Path("history:p99"), kubernetes="v1.34.4")
+    with pytest.raises(OrdealError, match="there is no history at"):
+        own_of(by_history)
+    here = str(os.cpu_count())
+    few = [past(n, replayed(judged(longest_outage_ms=1000 + n)), cpus=here) for n in range(19)]
+    run_history.add(history_file(), few)
+    with pytest.raises(OrdealError, match=r"history:p99: the history gives no limit .* 20 are needed"):
+        own_of(by_history)
+    run_history.add(history_file(), [past(20, replayed(judged(longest_outage_ms=1500)), cpus=here)])
+    assert own_of(by_history).limits == (LimitGiven(0.0, "outage_at_most", "limit_s", 1.5),)
+    with pytest.raises(OrdealError, match=r"no run of Kubernetes 1\.36\.3"):
+        own_of(asked(limits=Path("history:p99"), kubernetes="1.36.3"))
+    with pytest.raises(OrdealError, match="say p95 or p99"):
+        own_of(asked(limits=Path("history:max")))
+    with pytest.raises(OrdealError, match="history limits --kubernetes VERSION"):
+        own_of(asked(limits=Path("history:p99"), cluster="existing"))
+
+
+def test_what_the_history_writes_is_read_as_limits(tmp_path: Path) -> None:
+    runs = [past(n, replayed(judged(longest_outage_ms=1000 + n))) for n in range(20)]
+    found = limits_from(runs, 99, Basis("1.34.4", "smoke", "2"))
+    (tmp_path / "limits.yaml").write_text("\n".join(document(found)))
+    assert limits.read(tmp_path / "limits.yaml", ()) == (LimitGiven(0.0, "outage_at_most", "limit_s", 1.02),)

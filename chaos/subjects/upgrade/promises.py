@@ -154,6 +154,7 @@ def nodes_upgraded(nodes: Sequence[str], versions: Sequence[str], *, within_s: f
 
 
 @promise
+@bounds(within_s="ready_s")
 def each_node_upgraded(*, within_s: float, fault: str) -> Invariant:
     """After a command of the user's own each node has another kubelet than before it, also where other nodes took the
     place of the old ones, and was Ready with it for good within `within_s` seconds after it was first seen.
