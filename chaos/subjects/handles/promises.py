@@ -142,6 +142,7 @@ def failure_shows(daemons: Mapping[str, str]) -> Invariant:
 
 
 @promise
+@bounds(within_s="slowest_s")
 def daemons_reached(daemons: Mapping[str, str], *, fault: str, within_s: float) -> Invariant:
     """Each daemon took a connection, and said something, within `within_s` seconds after the fault was undone.
 
