@@ -29,7 +29,7 @@ from chaos.subjects.preflight.promises import (
 )
 
 POST_MORTEM_LIMIT = 1024
-MAX_PODS = 1_000_000  # as no node has inotify instances
+MAX_PODS = 60_000  # as no node has inotify instances; with more than 65,535 a kubelet does not start (user namespaces)
 STRICT, TOO_MANY_PODS = "strict-limits", "too-many-pods"
 NOBODYS = (Affected(KUBELET, "v", (1000, 0), "node-preflight", "no kubelet of any version is new enough"),)
 
