@@ -20,7 +20,7 @@ from chaos.basics.scrub import scrub
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
-from chaos.clusters.way.client import raw_get
+from chaos.clusters.way.client import raw_get, told
 from chaos.errors import OrdealError
 from chaos.hosts.places import make_private
 from chaos.record import objects, stacks
@@ -129,7 +129,7 @@ def _written(path: Path, text: Callable[[], str | objects.Kept]) -> Iterator[Pie
 
 
 def _first_line(error: Exception) -> str:
-    why = scrub(str(error)).strip().splitlines()
+    why = scrub(told(error)).strip().splitlines()
     return why[0][:300] if why else type(error).__name__
 
 
