@@ -27,7 +27,7 @@ NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 # Versions that are only passed by, in an upgrade in place.
 UPGRADE_BY ?= 1.35.4
 
-.PHONY: help run run-all test unit fuzz integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice bench-interrupted nightly replay-full conformance-full readme experiments docs lint format lock setup wheel clean
+.PHONY: help run run-all test unit fuzz integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice bench-interrupted bench-crash bench-accuracy nightly replay-full conformance-full readme experiments docs lint format lock setup wheel clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,12 @@ bench-twice: $(STAMP) ## build every program a second time, elsewhere: the same 
 
 bench-interrupted: $(STAMP) ## break set-up off in each of its steps, in each way: sound? (ARGS="--yes --way SIGKILL")
 	$(BIN)/python -m tests.bench.interrupted $(ARGS)
+
+bench-crash: setup ## kill runs at random moments, 6 of each fault and more: is anything left? (ARGS="--where theirs --kills 20")
+	$(BIN)/python -m tests.bench.crash $(ARGS)
+
+bench-accuracy: setup ## outages of known length against what the report says of them (ARGS="--where theirs --outages 20")
+	$(BIN)/python -m tests.bench.accuracy $(ARGS)
 
 nightly: $(STAMP) ## every integration test, then every incident and conformance spec, over several Kubernetes versions
 	@failed=""; $(MAKE) integration-all ARGS= || failed=" (integration tests)"; \

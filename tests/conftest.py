@@ -16,6 +16,7 @@ from tests.moments import (  # noqa: F401  (pytest's hooks, and a fixture)
     moments,
     pytest_addoption,
     pytest_configure_node,
+    pytest_generate_tests,
     pytest_report_header,
 )
 

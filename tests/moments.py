@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-OPTION = "--kill-seed"
+OPTION, KILLS = "--kill-seed", "--kills"
 SEEDS = 2**31
+TRIED = 3  # moments of each test, where nobody says how many: `make test` tries the first of them
+LATER = pytest.mark.nightly("the second and the third moment at which a run is killed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The one option of these tests."""
+    """The options of these tests."""
     parser.addoption(
         OPTION,
         type=int,
@@ -18,6 +20,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="kill what is killed in these tests at the moments of an earlier run",
     )
+    parser.addoption(KILLS, type=int, default=None, metavar="N", help="kill at N random moments in each test of a kill")
+
+
+@pytest.hookimpl(trylast=True)  # after the test's own parameters
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes `moment` is run once for each."""
+    if "moment" in metafunc.fixturenames:
+        kills = metafunc.config.getoption(KILLS)
+        later = () if kills else (LATER,)
+        each = [1, *(pytest.param(n, marks=later) for n in range(2, (kills or TRIED) + 1))]
+        metafunc.parametrize("moment", each)
 
 
 @pytest.hookimpl(optionalhook=True)

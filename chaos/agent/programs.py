@@ -17,7 +17,6 @@ from chaos.errors import OrdealError
 # Into all of the namespaces of the node's first process: its root, its programs, its network, its processes.
 ENTER = ("nsenter", "--target", "1", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--")
 PATH_INSIDE = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-UNREAD_S = 120.0  # so long a way may be cut without losing what a program says
 MOST_KEPT = 64 << 20  # bytes that one program said and nobody has read
 LOOK_EVERY_S, DIES_WITHIN_S = 5.0, 5.0
 
@@ -88,7 +87,7 @@ class StartedPrograms:
         while True:
             time.sleep(LOOK_EVERY_S)
             with self._lock:
-                late = [number for number, each in self._running.items() if each.unread_s() > UNREAD_S]
+                late = [number for number, each in self._running.items() if each.unread_s() > protocol.UNREAD_S]
             for number in late:
                 self.end(number)
 

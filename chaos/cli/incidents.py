@@ -1,5 +1,8 @@
 """Commands that tell of incidents: the catalogue, and one of them in full."""
 
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +12,25 @@ from chaos.cli.options import Json
 from chaos.cli.output import indented, print_json, say, tell
 
 
-def list_incidents(as_json: Json = False) -> None:
+def list_incidents(
+    as_json: Json = False,
+    proofs: Annotated[
+        bool, typer.Option("--proofs", help="Instead, what proves of each promise that it can break, as Markdown.")
+    ] = False,
+    seen_in: Annotated[
+        list[Path] | None,
+        typer.Option("--seen-in", metavar="DIR", help="With --proofs: a run's folder that it was seen in. Repeatable."),
+    ] = None,
+) -> None:
     """Show the catalogue: each incident, its claim, where it can be replayed, what must break it."""
-    from chaos.run.suites import by_incident  # noqa: PLC0415
+    from chaos.judge.proofs import by_kind, proven  # noqa: PLC0415
+    from chaos.run.suites import by_incident, promised_by  # noqa: PLC0415
 
     catalogue = by_incident()
+    if proofs or seen_in:
+        _list_proofs(seen_in or [])
+        return
+    promises = {each: [proven(each, name) for name in promised_by(there)] for each, there in catalogue.items()}
     if as_json:
         print_json(
             [
@@ -26,9 +43,15 @@ def list_incidents(as_json: Json = False) -> None:
                     "remedy": incident.remedy,
                     "clusters": sorted({kind for s in there for kind in s.replay.on}),
                     "abilities": sorted({need.__name__ for s in there for need in s.replay.needs}),
-                    "controls": [
-                        {"id": c.id, "what": c.what, "breaks": c.breaks, "because": c.because}
-                        for c in incident.controls
+                    "controls": [asdict(control) for control in incident.controls],
+                    "promises": [
+                        {
+                            "invariant": p.invariant,
+                            "proven": p.strongest,
+                            "controls": list(p.controls),
+                            "proofs": [asdict(proof) for proof in p.proofs],
+                        }
+                        for p in promises[incident]
                     ],
                     "suites": [
                         {
@@ -56,8 +79,20 @@ def list_incidents(as_json: Json = False) -> None:
             indented("no suite replays it yet")
         for control in incident.controls:
             indented(f"control {control.id}: {control.what}; must break {control.breaks} ({control.because})")
+        indented(f"{len(promises[incident])} promises, proven to be able to break: {by_kind(promises[incident])}")
         indented(f"source: {incident.source}")
         say()
+
+
+def _list_proofs(folders: Sequence[Path]) -> None:
+    """A row for each promise of the catalogue, with what it was seen broken in in these runs."""
+    from chaos.report.proven import checked, counted, table  # noqa: PLC0415
+    from chaos.results.saved import load  # noqa: PLC0415
+    from chaos.run.suites import by_incident, promised_by  # noqa: PLC0415
+
+    runs = [load(folder, str(folder)) for folder in folders]
+    found = [each for incident, there in by_incident().items() for each in checked(runs, incident, promised_by(there))]
+    sys.stdout.write("\n".join([*table(found), f"{counted(found)}.", ""]))  # Markdown, of which each part is escaped
 
 
 def explain(

@@ -11,9 +11,9 @@ from typing import Self
 from chaos.basics.files import place
 from chaos.basics.progress import Report
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.base import Cluster
+from chaos.clusters.base import EXISTING, Cluster
 from chaos.clusters.existing.cluster import require_all_rights
-from chaos.conformance import choice, estimate, images
+from chaos.conformance import aside, choice, estimate, images
 from chaos.conformance import program as programs
 from chaos.conformance.listing import listing
 from chaos.conformance.outcome import Reason, SpecOutcome
@@ -157,10 +157,14 @@ class SpecSession:
                 self._not_run(spec, f"e2e.test of Kubernetes {program.version} has no such spec")
         small = {s.id for s in specs} <= {s.id for s in choice.smoke()}
         images.provide(cluster, program, only=choice.smoke_images() if small else None, report=self._report)
+        nodes = cluster.nodes() if cluster.ref.kind == EXISTING else ()
+        if set_aside := aside.told(nodes):
+            self._report(f"specs do without nodes that are set aside: {set_aside}")
         settings = RunnerSettings(
             self._how.timeout_s,
             1 if self._one_by_one else self._how.processes,
             self._how.retries,
+            flags=aside.flags(nodes),
             lock=self._lock,
         )
         serial = [s for s in there if known.serial(s)]

@@ -5,6 +5,7 @@ Each is defined in its subject's incident.py, which is found by being there; sui
 
 import pkgutil
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,12 +17,46 @@ SUBJECTS = "chaos.subjects"  # found, never imported by name: what is below the 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A known-bad configuration. The invariant `breaks` must be violated in it, with the reason code `because`."""
+    """A known-bad configuration. The invariant `breaks` must be violated in it, with the reason code `because`.
+
+    `also_breaks`: other invariants of its incident that are violated in it too, each in a recording of a real run. A
+    replay in which one is not says so, and passes all the same: it is there for `breaks`.
+    """
 
     id: str
     what: str
     breaks: str
     because: str
+    also_breaks: tuple[str, ...] = ()
+
+
+class ProvenBy(StrEnum):
+    """What else than a control proves that a promise is able to break, the strongest first.
+
+    `mutant`: a historical bug that is put back, which a replay tries beside what it is about.
+    `saboteur`: a real replay in which somebody does what the replay knows nothing of (tests/saboteurs.py).
+    `edited`: the recording of a real run with one fact changed, as no run has shown it.
+    `implied`: whoever breaks another promise of the incident breaks this one with it.
+    """
+
+    MUTANT = "mutant"
+    SABOTEUR = "saboteur"
+    EDITED = "edited recording"
+    IMPLIED = "implied"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What proves that a promise of an incident is able to break where no control breaks it.
+
+    `promise`: the name of its invariant. `by`: the mutant's or saboteur's name, the test that edits the recording, or
+    the promise that implies it. `why`: what is done, or why it is implied.
+    """
+
+    promise: str
+    how: ProvenBy
+    by: str
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +73,8 @@ class Incident:
 
     `recognise`: what tells the failure on a live cluster, each a command and what to look for in what it prints.
     `versions`: which versions were affected and which have it mended. `postmortem`: the post-mortem that it is taken
-    from, one of POSTMORTEMS; "" where it has another source.
+    from, one of POSTMORTEMS; "" where it has another source. `proofs`: what proves that those of its promises can break
+    that no control breaks.
     """
 
     id: str
@@ -52,6 +88,7 @@ class Incident:
     recognise: tuple["Sign", ...] = ()
     versions: str = ""
     postmortem: str = ""
+    proofs: tuple[Proof, ...] = ()
 
     def control(self, control_id: str) -> Control:
         """The control of that id. Raises OrdealError that names those there are."""

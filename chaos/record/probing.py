@@ -13,12 +13,12 @@ from typing import Annotated, Self
 import msgspec
 
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.abilities import NodeClocks, NodeNetwork
+from chaos.clusters.abilities import KeepsOutput, NodeClocks, NodeNetwork
 from chaos.errors import OrdealError
-from chaos.hosts.command import run
+from chaos.hosts.command import CommandError, run
 from chaos.record import prober
 from chaos.record.history import History
-from chaos.record.records import Blind, Probe
+from chaos.record.records import Blind, Probe, probed_from
 from chaos.record.registry import LONGEST_S
 
 INTERVAL_S = 0.1
@@ -27,7 +27,8 @@ INTERVAL_S = 0.1
 TIMEOUT_S = 0.8
 STEADY_PROBES = 10
 SILENT_AFTER_S = TIMEOUT_S + 1.2
-KILL_AFTER_S = 10.0  # of silence
+KILL_AFTER_S = 10.0  # of silence, where what it says is not kept meanwhile
+MISSED_PROBES = 5  # so many intervals after one another there was none
 FIRST_PROBE_WITHIN_S = 60.0
 LINE_BYTES = 64 * 1024  # of a prober; what a server answers is cut there
 LOOK_EVERY_S = 1.0  # at the network namespace, while nothing is answered
@@ -36,8 +37,9 @@ LOOK_EVERY_S = 1.0  # at the network namespace, while nothing is answered
 class ServiceProbes:
     """Probes a URL from each of `nodes` for as long as the block lasts; each answer is a Probe record.
 
-    Where no probe comes (the prober died, hung, or its node was restarted and has a new network namespace) there is a
-    Blind record "probe:NODE", and the prober is started again as soon as the node's network is there.
+    Where no probe is sent (the prober died, hung, or its node was restarted and has a new network namespace) there is a
+    Blind record (probed_from), and the prober is started again as soon as the node's network is there. Those that are
+    only read late, as where the way to a node was cut and it kept them, count like any other.
     """
 
     def __init__(
@@ -53,7 +55,8 @@ class ServiceProbes:
     ) -> None:
         argv = [sys.executable, "-I", "-S", str(Path(prober.__file__)), "--url", url]
         argv += ["--interval-s", f"{interval_s:g}", "--timeout-s", f"{timeout_s:g}"]
-        self._probers = [_Prober(cluster, history, node, target, [*argv, "--node", node]) for node in nodes]
+        missed_s = MISSED_PROBES * interval_s
+        self._probers = [_Prober(cluster, history, node, target, [*argv, "--node", node], missed_s) for node in nodes]
         self._ending_s = timeout_s + 2.0
 
     def __enter__(self) -> Self:
@@ -102,18 +105,24 @@ class _Said(msgspec.Struct):
 class _Prober:
     """One node's prober and the thread that reads it."""
 
-    def __init__(self, cluster: NodeNetwork, history: History, node: str, target: str, argv: Sequence[str]) -> None:
+    def __init__(
+        self, cluster: NodeNetwork, history: History, node: str, target: str, argv: Sequence[str], missed_s: float
+    ) -> None:
+        """`missed_s`: a time between two probes in which some are missing."""
         self.node = node
         self.last_at: float | None = None  # when the newest probe was sent
         self.trouble = ""
         self._cluster = cluster
         self._history = history
-        self._target = target
+        self._target, self._source = target, probed_from(node, target)
         self._argv = argv
+        self._missed_s = missed_s
+        self._kept_s = cluster.kept_s() if isinstance(cluster, KeepsOutput) else None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"prober-{node}", daemon=True)
         self._blind_since: float | None = None
         self._noted_at = 0.0  # when it was seen that nothing comes
+        self._is_lost = False  # what was sent by then can't come any more
         self._namespace = ""
         self._ahead_s = 0.0  # the clock that the prober reads, of this machine's
         self._looked_at = 0.0
@@ -136,10 +145,11 @@ class _Prober:
             except Exception as error:  # noqa: BLE001  (whatever it was: it is started again, and the gap is recorded)
                 self.trouble = (str(error) or type(error).__name__).splitlines()[0]
             self._go_blind(self.trouble)
+            self._is_lost = True
             pause_s = LOOK_EVERY_S / 2
         if self._blind_since is not None:
             self._history.add(
-                Blind(self._blind_since, f"probe:{self.node}", self._history.now(), f"{self.trouble}; until the end")
+                Blind(self._blind_since, self._source, self._history.now(), f"{self.trouble}; until the end")
             )
 
     def _go_blind(self, why: str) -> None:
@@ -189,12 +199,12 @@ class _Prober:
                 heard = now
             elif now - heard > SILENT_AFTER_S:
                 self._go_blind("the prober was silent")
-                if now - heard > KILL_AFTER_S or self._stopped.is_set():
+                if now - heard > (self._kept_s or KILL_AFTER_S) or self._stopped.is_set():
                     return "the prober hung and was ended"
             if now - self._answered_at > LOOK_EVERY_S and now - self._looked_at > LOOK_EVERY_S:
                 self._looked_at = now
                 # An orphaned namespace outlives its node as long as the prober is in it: what fails there says nothing.
-                if self._namespace_now() != self._namespace:
+                if self._is_another_namespace():
                     return "the node was restarted and has another network namespace"
 
     def _take(self, line: bytes) -> None:
@@ -203,13 +213,35 @@ class _Prober:
         self._history.add(
             Probe(at, self.node, self._target, said.ok, said.took_s, answered_by=said.by, error=said.error)
         )
-        # A probe that was on its way when the prober stalled is told afterwards, and says nothing of the time between.
-        if self._blind_since is not None and at >= self._noted_at:
-            self._history.add(Blind(self._blind_since, f"probe:{self.node}", at, self.trouble))
-            self._blind_since = None
+        self._see_again(at)
         self.last_at = at if self.last_at is None else max(at, self.last_at)
         if said.ok:
             self._answered_at = self._history.now()
+
+    def _see_again(self, at: float) -> None:
+        """A probe came that was sent at that time. One that was on its way when the prober stalled is told afterwards,
+        and says nothing of the time between.
+        """
+        if self._blind_since is None:
+            return
+        is_missing = self.last_at is not None and at - self.last_at > self._missed_s
+        if self._is_lost and at >= self._noted_at:
+            self._history.add(Blind(self._blind_since, self._source, at, self.trouble))
+        elif not self._is_lost and is_missing and self.last_at is not None:
+            self._history.add(Blind(self.last_at, self._source, at, self.trouble))
+        if at >= self._noted_at:
+            self._blind_since, self._is_lost = None, False
+
+    def _is_another_namespace(self) -> bool:
+        """Whether the node has another one than the prober is in. Raises CommandError where it can't be asked, and what
+        the prober says is not kept meanwhile.
+        """
+        try:
+            return self._namespace_now() != self._namespace
+        except CommandError:
+            if self._kept_s is None:
+                raise
+            return False
 
     def _namespace_now(self) -> str:
         return run(self._cluster.in_network_of(self.node, ["readlink", "/proc/self/ns/net"]), timeout_s=10.0).out

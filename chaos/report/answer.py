@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from chaos.judge.conformance import LOST, NO_IMAGE
+from chaos.report.proven import in_run
 from chaos.results.saved import LeftOut, SavedOutcome, SavedRun
 from chaos.results.specs import BROKEN, SpecResult
 
@@ -49,10 +50,10 @@ def _answer(run: SavedRun, unreadable: Sequence[str]) -> Answer:
         return Answer(Safe.NO, "; ".join([*sentences, *(each.rstrip(".") for each in failed)]), broken, doubts)
     if doubts:
         return Answer(Safe.UNKNOWN, _unknown(run), (), doubts)
-    controls = sum(1 for o in run.outcomes if o.control)
+    controls, found = sum(1 for o in run.outcomes if o.control), in_run(run)
     sentence = (
-        f"Every promise of {_count(len(incidents), 'incident')} held, "
-        f"and {_count(controls, 'control')} proved that the checks can fail"
+        f"Every promise of {_count(len(incidents), 'incident')} held, and {_count(controls, 'control')} proved that "
+        f"the checks can fail: {sum(each.is_seen for each in found)} of {_count(len(found), 'promise')} broke there"
     )
     return Answer(Safe.YES, sentence, (), ())
 

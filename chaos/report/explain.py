@@ -23,7 +23,8 @@ def explain(incident: Incident, results: Path) -> str:
     lines += _section(f"The promise ({incident.level})", [incident.claim])
     lines += ["What proves that the check can fail", ""]
     for control in incident.controls:
-        lines += _wrapped(f"{control.id}: {control.what}; breaks {control.breaks}", "  ")
+        also = f", and {' and '.join(control.also_breaks)} too" if control.also_breaks else ""
+        lines += _wrapped(f"{control.id}: {control.what}; breaks {control.breaks}{also}", "  ")
     lines += ["", "What was measured last", ""]
     found = latest_with(results, incident.id)
     return "\n".join(

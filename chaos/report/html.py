@@ -19,10 +19,14 @@ from chaos.basics.visible import visible
 from chaos.errors import OrdealError
 from chaos.judge.catalogue import Control, Incident
 from chaos.judge.conformance import STATES
+from chaos.judge.proofs import CONTROL
 from chaos.report import grid, plot
 from chaos.report.answer import Answer, answer, headline, left_out, title
+from chaos.report.page_trends import page_trends
 from chaos.report.panels import Timeline
+from chaos.report.proven import Checked, checked, counted, in_run, judged_hardened
 from chaos.report.timeline import timeline
+from chaos.results.past import PastRun
 from chaos.results.saved import SavedFinding, SavedOutcome, SavedPiece, SavedRun
 from chaos.results.specs import BROKEN, SpecResult
 from chaos.run.budget import span
@@ -80,11 +84,15 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An invariant in the table: its hardened findings, and the controls that must break it with their replays."""
+    """An invariant in the table: its hardened findings, the controls that must break it with their replays, and what
+    else proves that it is able to break: seen in this run, or declared.
+    """
 
     invariant: str
     hardened: tuple[tuple[SavedOutcome, SavedFinding | None], ...]
     controls: tuple[tuple[Control, tuple[SavedOutcome, ...], str], ...]  # with why it was not run
+    seen: tuple[str, ...]
+    elsewhere: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +106,11 @@ class Unpassed:
     output: Shown | None
 
 
-def write_page(run: SavedRun, path: Path) -> None:
-    """Write the page of a run to `path`. Raises OrdealError where that can't be written."""
-    text = page(run, path.parent)
+def write_page(run: SavedRun, path: Path, past: Sequence[PastRun] = ()) -> None:
+    """Write the page of a run to `path`, with trends of the runs in `past`. Raises OrdealError where that can't be
+    written.
+    """
+    text = page(run, path.parent, past)
     try:
         if path.parent == run.folder:
             place(path, text, within=run.folder)
@@ -110,8 +120,10 @@ def write_page(run: SavedRun, path: Path) -> None:
         raise OrdealError(f"the page can't be written to {path}: {error.strerror}") from error
 
 
-def page(run: SavedRun, beside: Path) -> str:
-    """The page of a run; links to histories and evidence are relative to the folder `beside`."""
+def page(run: SavedRun, beside: Path, past: Sequence[PastRun] = ()) -> str:
+    """The page of a run; links to histories and evidence are relative to the folder `beside`. `past`: the runs of which
+    a trend stands beside each figure, from five on.
+    """
     maker = _Maker(run, beside)
     chapters = maker.chapters()
     said = answer(run, maker.unreadable)
@@ -122,11 +134,13 @@ def page(run: SavedRun, beside: Path) -> str:
         headline=headline(said, run),
         chapters=chapters,
         left_out=left_out(run),
-        tables=[(chapter, _lines(chapter)) for chapter in chapters],
+        tables=[(chapter, _lines(chapter, run)) for chapter in chapters],
+        proven=counted(in_run(run)),
         mutants=[{name: value for name, value in row.items() if name != "test"} for row in run.mutants],
         counts=Counter(o.verdict for o in run.outcomes if not o.control),
         grid=grid.grid(run),
         specs=maker.specs(),
+        trends=page_trends(run, past),
         style=Markup((_TEMPLATES / "style.css").read_text()),  # noqa: S704  (our own file)
         script=Markup((_TEMPLATES / "script.js").read_text()),  # noqa: S704
         plotly=Markup(get_plotlyjs()),  # noqa: S704
@@ -227,21 +241,29 @@ def _worry(o: SavedOutcome) -> int:
     return 3 if o.verdict == "violated" and not o.control else 2 if not o.control else 1
 
 
-def _lines(chapter: Chapter) -> tuple[Line, ...]:
+def _lines(chapter: Chapter, run: SavedRun) -> tuple[Line, ...]:
     outcomes = [replayed.outcome for replayed in chapter.replays]
     hardened = [o for o in outcomes if not o.control]
-    names = [f.invariant for o in hardened for f in o.findings] + [c.breaks for c in chapter.incident.controls]
 
-    def line(name: str) -> Line:
+    def line(each: Checked) -> Line:
+        name = each.declared.invariant
         found = [(o, next((f for f in o.findings if f.invariant == name), None)) for o in hardened]
         controls = [
             (control, tuple(o for o in outcomes if o.control == control.id), _not_run(hardened, control.id))
             for control in chapter.incident.controls
             if control.breaks == name
         ]
-        return Line(name, tuple((o, f) for o, f in found if f is not None or not o.findings), tuple(controls))
+        own = [control.id for control, *_ in controls]
+        return Line(
+            name,
+            tuple((o, f) for o, f in found if f is not None or not o.findings),
+            tuple(controls),
+            tuple(word for word in each.words if word.removeprefix(f"{CONTROL} ") not in own),
+            tuple(word for word in each.elsewhere if word.removeprefix(f"{CONTROL} ") not in own),
+        )
 
-    return tuple(line(name) for name in dict.fromkeys(names))
+    names = [*judged_hardened(run, chapter.incident.id), *(c.breaks for c in chapter.incident.controls)]
+    return tuple(line(each) for each in checked([run], chapter.incident, dict.fromkeys(names)))
 
 
 def _not_run(hardened: Sequence[SavedOutcome], control: str) -> str:

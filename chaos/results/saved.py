@@ -13,7 +13,7 @@ from chaos.basics.files import opened
 from chaos.basics.untrusted import bounded, json_of
 from chaos.errors import OrdealError
 from chaos.judge.base import Figure
-from chaos.judge.catalogue import Control, Incident, Sign
+from chaos.judge.catalogue import Control, Incident, Proof, ProvenBy, Sign
 from chaos.record.history import History
 from chaos.results import specs
 from chaos.results.schema import check
@@ -255,6 +255,16 @@ def load(root: Path, run: str = LATEST) -> SavedRun:
     return of_json(content, path)
 
 
+def named(given: str) -> tuple[str, ...]:
+    """The runs that a user has named, as `load` takes them: one, or all in a folder that holds several."""
+    folder = Path(given)
+    if folder.is_dir() and not (folder / RESULTS).exists():
+        there = sorted(p.parent for p in folder.glob(f"*/{RESULTS}") if not p.parent.is_symlink())
+        if there:
+            return tuple(map(str, there))
+    return (given,)
+
+
 def of_json(content: Mapping[str, Any], path: Path) -> SavedRun:
     """A run from the content of a results file that fits the schema."""
     ended = content.get("ended", "")
@@ -383,8 +393,12 @@ def _begun(entry: Mapping[str, Any], ended: str) -> SavedOutcome:
 
 
 def _incident(entry: Mapping[str, Any]) -> Incident:
+    plain = {name: value for name, value in entry.items() if name not in {"controls", "recognise", "proofs"}}
     return Incident(
-        **{name: value for name, value in entry.items() if name not in {"controls", "recognise"}},
-        controls=tuple(Control(**each) for each in entry["controls"]),
+        **plain,
+        controls=tuple(
+            Control(**each | {"also_breaks": tuple(each.get("also_breaks", ()))}) for each in entry["controls"]
+        ),
         recognise=tuple(Sign(**each) for each in entry["recognise"]),
+        proofs=tuple(Proof(**each | {"how": ProvenBy(each["how"])}) for each in entry.get("proofs", ())),
     )

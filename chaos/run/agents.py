@@ -4,21 +4,16 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chaos.clusters.agent.cluster import AgentCluster, LeftBehindError, put, take_off
+from chaos.clusters.agent.cluster import AgentCluster, LeftBehindError, put, take_off, with_agents
 from chaos.clusters.agent.crew import Crew
 from chaos.clusters.agent.deployment import OWN, Agents, folder_of
-from chaos.clusters.base import Cluster, Node
+from chaos.clusters.base import Cluster, Node, PowerRef
 from chaos.clusters.existing.cluster import attach_by_api
 from chaos.clusters.shape import Shape
 from chaos.harm.base import registered
 from chaos.harm.uses import Uses, uses_of
 from chaos.record.journal import AGENT, Journal
 from chaos.run.guard import Consents
-
-
-def nodes_for(nodes: Iterable[Node], allowed: Collection[str] | None) -> tuple[str, ...]:
-    """The names of those that get one: which may be harmed (`allowed`; None: all), and on which one would come."""
-    return tuple(each.name for each in nodes if each.ready == "True" and (allowed is None or each.name in allowed))
 
 
 def capabilities_for(faults: Collection[str]) -> tuple[str, ...]:
@@ -30,12 +25,20 @@ def capabilities_for(faults: Collection[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class WantedAgents:
-    """What the user says of them: on which cluster, of which image, and whether their pods are to be privileged."""
+    """What the user says of them: on which cluster, of which image, whether their pods are to be privileged; and what
+    switches the nodes, where anything does.
+    """
 
     kubeconfig: Path
     context: str
     image: str
     privileged: bool = False
+    power: PowerRef | None = None
+
+
+def nodes_for(nodes: Iterable[Node], allowed: Collection[str] | None) -> tuple[str, ...]:
+    """The names of those that get one: which may be harmed (`allowed`; None: all), and on which one would come."""
+    return tuple(each.name for each in nodes if each.ready == "True" and (allowed is None or each.name in allowed))
 
 
 class RunAgents:
@@ -54,7 +57,7 @@ class RunAgents:
     def cluster(self, shape: Shape, busybox_image: str) -> AgentCluster:
         """The cluster with agents on its nodes, put there where they lack. Raises OrdealError."""
         wanted = self._wanted
-        there = attach_by_api(wanted.kubeconfig, wanted.context, shape, busybox_image)
+        there = attach_by_api(wanted.kubeconfig, wanted.context, shape, busybox_image, wanted.power)
         if self._crew is not None and not self._crew.answers():
             self._crew.close()  # some have heard nothing for too long, and left
             self._crew = None
@@ -73,7 +76,7 @@ class RunAgents:
                 self._there = there
             self._crew = put(there, agents, nodes, self._report)
             self._crew.keep()
-        return AgentCluster(there, self._crew)
+        return with_agents(there, self._crew)
 
     def take_away(self) -> None:
         """Off the nodes, where they were put there. Where something could not be undone they stay: they are the way

@@ -290,7 +290,7 @@ def refusal(
     """
     named = named_in(saved, {each.name for each in nodes})
     mine = [each for each in sorted(nodes, key=lambda each: each.name) if each.name in named]
-    now, spaces = datetime.now(UTC), _namespaces(saved)
+    now, spaces = datetime.now(UTC), namespaces_in(saved)
     why = consent.refuses(incident, fault, mine, spaces, harmed=harmed, of=len(nodes), at=now)
     return f"{fault} is not done: {why}" if why else ""
 
@@ -398,13 +398,13 @@ def _nodes(client: ApiClient) -> list[NodeToHarm]:
     ]
 
 
-def _namespaces(saved: object) -> frozenset[str]:
+def namespaces_in(saved: object) -> frozenset[str]:
     """The namespaces that a plan names, in fields of that name."""
     if isinstance(saved, Mapping):
         mine = {str(value) for key, value in saved.items() if key == "namespace" and value}
-        return frozenset(mine).union(*(_namespaces(each) for each in saved.values()))
+        return frozenset(mine).union(*(namespaces_in(each) for each in saved.values()))
     if isinstance(saved, Collection) and not isinstance(saved, str | bytes):
-        return frozenset().union(*(_namespaces(each) for each in saved))
+        return frozenset().union(*(namespaces_in(each) for each in saved))
     return frozenset()
 
 

@@ -8,12 +8,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
+from typing import Any
 
 from chaos.clusters.base import KIND, SIMULATED
 from chaos.clusters.shape import Timers
 from chaos.errors import OrdealError
-from chaos.judge.base import Invariant, Recipe, as_json, made_again
+from chaos.judge.availability import watched_in, watched_service_answers
+from chaos.judge.base import Invariant, Recipe, Verdict, as_json, judge, made_again, made_by
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
+from chaos.judge.serving import serves_before_harm
 from chaos.record.history import History
 from chaos.record.records import FaultStep, NodeChange, Phase, PodChange, SpecRun
 from chaos.run.profile import Profile
@@ -70,6 +73,11 @@ class Promise:
             return made_again(Recipe(self.name, arguments)) if self.where(history) else None
         except (LookupError, ValueError, StopIteration, OrdealError):
             return None
+
+    @property
+    def invariant(self) -> str:
+        """The name of the invariant that it makes, which is the same for every recording."""
+        return made_by(self.name)(**_placed(self.arguments)).name
 
     def __str__(self) -> str:
         return _call(self.name, self.arguments)
@@ -158,18 +166,22 @@ def beginning(incident: str, replay: str, *, control: str, cluster: str, profile
 class Register:
     """Takes the findings of a replay one after the other: what is not declared is told at once, what lacks at the end.
 
-    Hardened, upstream's specs may have been run around it: they are judged whenever they are in a recording.
+    Hardened, upstream's specs may have been run around it: they are judged whenever they are in a recording. So is each
+    Service of the user's own that was watched. A cluster that does not serve before any harm is judged by that alone.
     """
 
     def __init__(self, declared: Sequence[Judged], *, hardened: bool) -> None:
-        self._left, self._hardened = list(declared), hardened
+        self._left, self._hardened, self._untold = list(declared), hardened, False
         self._recordings: dict[str, _Recording] = {}
 
     def take(self, path: str, history: History, recipe: Recipe | None) -> str:
         """A finding, by the recording that was judged. Why it may not be; empty where it is declared."""
         if recipe is None:
             return "what was made by no promise can't be declared, nor judged again"
-        recording = self._recordings.setdefault(path, _Recording(_landed(history), _rounds(history)))
+        if recipe.promise == serves_before_harm.__name__ and not _serves(recipe, history):
+            self._untold = True
+            return ""
+        recording = self._recordings.setdefault(path, _recording(history))
         if recording.judged is None:
             self._choose(recording, history, recipe)
         for promise in recording.left:
@@ -180,6 +192,10 @@ class Register:
         if self._hardened and recipe.promise not in recording.done and _around(recipe, history):
             recording.done.add(recipe.promise)
             return ""
+        for service in recording.watched:
+            if says(watched_service_answers, service).fits(recipe, history):
+                recording.watched.remove(service)
+                return ""
         return self._why_not(recording, recipe)
 
     def unjudged(self, history: History) -> Iterator[Invariant]:
@@ -193,7 +209,9 @@ class Register:
                 yield made
 
     def lacking(self) -> Iterator[str]:
-        """What is declared, and was not taken."""
+        """What is declared, and was not taken. Of a story that was not told nothing lacks."""
+        if self._untold:
+            return
         for path, recording in self._recordings.items():
             yield from (f"{promise} is declared, and {path} was not judged by it" for promise in recording.left)
             yield from (
@@ -201,6 +219,7 @@ class Register:
                 for when, name in _AROUND.items()
                 if when in recording.rounds and name not in recording.done
             )
+            yield from (f"{each} was watched, and {path} was not judged by it" for each in recording.watched)
         for judged_by in self._left:
             names = ", ".join(str(promise) for promise in judged_by.by)
             yield f"no recording with {_harm(judged_by.harm)} was judged, and declared is one that is judged by {names}"
@@ -232,9 +251,14 @@ class Register:
 class _Recording:
     harm: frozenset[str]
     rounds: frozenset[str]
+    watched: list[str]
     judged: Judged | None = None
     left: list[Promise] = field(default_factory=list)
     done: set[str] = field(default_factory=set)
+
+
+def _recording(history: History) -> _Recording:
+    return _Recording(_landed(history), _rounds(history), list(watched_in(history)))
 
 
 _AROUND = {AFTER: still_conforms.__name__, DURING: conforms_during.__name__}
@@ -247,6 +271,11 @@ def _around(recipe: Recipe, history: History) -> bool:
     checks = Seen("every check", lambda _, value: isinstance(value, list) and tried <= set(map(str, value)))
     during = (says(conforms_during, checks, fault=kind) for kind in _landed(history))
     return after.fits(recipe, history) or any(each.fits(recipe, history) for each in during)
+
+
+def _serves(recipe: Recipe, history: History) -> bool:
+    """Whether it is not shown that a cluster did not serve before any harm: only that ends a story before it begins."""
+    return bool(_landed(history)) or judge(made_again(recipe), history).verdict is Verdict.HELD
 
 
 def _landed(history: History) -> frozenset[str]:
@@ -297,6 +326,15 @@ def _read(declared: object, history: History) -> object:
     if isinstance(declared, dict):
         return {key: _read(each, history) for key, each in declared.items()}
     return [_read(each, history) for each in declared] if isinstance(declared, list) else declared
+
+
+def _placed(declared: Any) -> Any:
+    """With a text in the place of what only a recording knows."""
+    if isinstance(declared, Seen):
+        return declared.what
+    if isinstance(declared, Mapping):
+        return {key: _placed(each) for key, each in declared.items()}
+    return [_placed(each) for each in declared] if isinstance(declared, list) else declared
 
 
 def _call(name: str, arguments: Mapping[str, object]) -> str:

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from chaos.hosts.places import suites_dir
 from chaos.judge.catalogue import Incident, incidents
 from chaos.judge.catalogue import find as find_incident
 from chaos.run.incident import HARDENED, Replay, replay_of
+from chaos.run.profile import PROFILES
+from chaos.run.promised import Conditions
 
 if TYPE_CHECKING:
     from chaos.run.lab import Lab
@@ -67,6 +70,22 @@ def by_incident(directory: Path | None = None) -> dict[Incident, tuple[Suite, ..
     """The catalogue, and for each incident the suites that replay it (none where it has no suite yet)."""
     there = suites(directory)
     return {each: tuple(s for s in there if s.replay.incident == each) for each in incidents()}
+
+
+def promised_by(there: Iterable[Suite]) -> dict[str, frozenset[str]]:
+    """The promises that these suites make, by their invariants' names, in the order in which they are made; each with
+    the variants (HARDENED, or a control's id) whose replays are judged by it.
+    """
+    found: dict[str, set[str]] = {}
+    for suite in there:
+        replay = suite.replay
+        for variant in (HARDENED, *replay.controls):
+            for cluster, profile in product(replay.on, PROFILES.values()):
+                told = Conditions(variant or None, cluster, profile)
+                for each in replay.promises(told) if replay.promises is not None else ():
+                    for promise in each.by:
+                        found.setdefault(promise.invariant, set()).add(variant)
+    return {invariant: frozenset(variants) for invariant, variants in found.items()}
 
 
 def find(incident: str, variant: str | None, control: str, directory: Path | None = None) -> Suite:

@@ -8,7 +8,8 @@ from urllib3.exceptions import HTTPError
 from chaos.basics.scrub import scrub
 from chaos.errors import OrdealError
 from chaos.judge.base import Finding, Verdict, overall
-from chaos.judge.catalogue import Incident
+from chaos.judge.catalogue import Control, Incident
+from chaos.judge.serving import serves_before_harm
 from chaos.results.results import Outcome
 from chaos.run.lab import Lab
 
@@ -19,32 +20,51 @@ def verdict_of(
     """The verdict of a replay, whether it passed, and the sentence that says why.
 
     Hardened passes if every finding held. A control passes if the invariant that it names was violated for the
-    reason that it names. A problem (a fault that did not land, an error) makes it unknown, whatever was found.
+    reason that it names; what it is declared to break beside that, and did not, is said. A problem (a fault that did
+    not land, an error) makes it unknown, whatever was found; but a cluster that does not serve before any harm is
+    violated for that. A control has then shown nothing.
     """
-    if problem:
+    unserved = next((f for f in findings if f.recipe and f.recipe.promise == serves_before_harm.__name__), None)
+    if unserved is not None and control is None:
+        return unserved.verdict, False, f"{unserved.invariant}: {unserved.sentence}"
+    if unserved is None and problem:
         return Verdict.UNKNOWN, False, problem
+    if control is not None:
+        return _of_control(incident.control(control), findings, unserved)
     verdict = overall(findings)
-    if control is None:
-        worst = [f for f in findings if f.verdict is verdict] if verdict is not Verdict.HELD else []
-        why = "; ".join(f"{f.invariant}: {f.sentence}" for f in worst) or f"{len(findings)} invariants held"
-        return verdict, verdict is Verdict.HELD, why if findings else "nothing was judged"
-    wanted = incident.control(control)
+    worst = [f for f in findings if f.verdict is verdict] if verdict is not Verdict.HELD else []
+    why = "; ".join(f"{f.invariant}: {f.sentence}" for f in worst) or f"{len(findings)} invariants held"
+    return verdict, verdict is Verdict.HELD, why if findings else "nothing was judged"
+
+
+def _of_control(wanted: Control, findings: Sequence[Finding], unserved: Finding | None) -> tuple[Verdict, bool, str]:
     named = next((f for f in findings if f.invariant == wanted.breaks), None)
-    if named is None:
-        return Verdict.UNKNOWN, False, f"the control's invariant {wanted.breaks} was not judged"
+    if named is None or unserved is not None:
+        why = f": {unserved.sentence}" if unserved is not None else ""
+        return Verdict.UNKNOWN, False, f"the control's invariant {wanted.breaks} was not judged{why}"
     if named.verdict is not Verdict.VIOLATED:
         why = f"the control must violate {wanted.breaks}, but it was {named.verdict}: {named.sentence}"
         return named.verdict, False, why
     if named.reason != wanted.because:
         why = f"{wanted.breaks} was violated because of {named.reason}, expected {wanted.because}: {named.sentence}"
         return Verdict.VIOLATED, False, why
-    return Verdict.VIOLATED, True, f"as it must be: {wanted.breaks}: {named.sentence}"
+    return Verdict.VIOLATED, True, f"as it must be: {wanted.breaks}: {named.sentence}{_not_broken(wanted, findings)}"
+
+
+def _not_broken(control: Control, findings: Sequence[Finding]) -> str:
+    """What a control is declared to break too, was judged by, and did not: it proves nothing of that here."""
+    said = ""
+    for invariant in control.also_breaks:
+        judged = [finding for finding in findings if finding.invariant == invariant]
+        if judged and overall(judged) is not Verdict.VIOLATED:
+            said += f"; it is said to break {invariant} too, which was {overall(judged)}"
+    return said
 
 
 def outcome_of(lab: Lab, test: str, problem: str) -> Outcome:
     """What came out of a replay, for the results. Asks the cluster for its facts while it is still there."""
     verdict, passed, why = verdict_of(lab.incident, lab.control, lab.findings, problem)
-    if problem:
+    if problem and why == problem:
         violated = [f for f in (*lab.findings, *lab.broken) if f.verdict is Verdict.VIOLATED]
         why += "".join(f"; what was recorded violates {f.invariant}: {f.sentence}" for f in violated)
     why += "".join(f"; control not run: {control} ({reason})" for control, reason in lab.not_run_controls.items())

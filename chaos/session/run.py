@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from chaos.basics.files import file_name
-from chaos.clusters.base import EXISTING, KIND
+from chaos.clusters.base import EXISTING, KIND, PowerRef
 from chaos.clusters.existing import cluster as existing
+from chaos.clusters.power import drivers
 from chaos.clusters.way import kubeconfig_files
 from chaos.clusters.way.client import FAILURES, Access, told
 from chaos.conformance import around, program, rounds
@@ -32,16 +33,19 @@ from chaos.run.incident import Replay
 from chaos.run.lab import Lab
 from chaos.run.means import Means
 from chaos.run.options import Options
+from chaos.run.own import own_of
 from chaos.run.pool import Pool, Wishes
 from chaos.run.profile import find as find_profile
 from chaos.run.stage import LacksAbilityError, LeftOutError
 from chaos.run.stop_command import StopCommand
 from chaos.run.turn import Turn
 from chaos.run.verdict import outcome_of
+from chaos.session.prospect_text import beforehand
 from chaos.setup import room
 
 Report = Callable[[str], None]
 NOT_WISHED = Wish()
+HOW_TO_UNDO = "give --ordeal-undo"  # how a user of pytest allows it
 
 
 @dataclass(slots=True)
@@ -80,7 +84,7 @@ class Run:
         load_all()
         self.options, self.id, self.report = asked, run, report
         self.profile = find_profile(asked.profile)
-        wishes = wishes_of(asked)
+        wishes, own = wishes_of(asked), own_of(asked)
         if worker:
             wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
         _check(wishes)  # no use in going on with one that can't be used
@@ -104,6 +108,7 @@ class Run:
             images=asked.images,
             storage_class=asked.storage_class,
             upgrade_to=asked.upgrade_to,
+            own=own,
             turn=self.turn,
             consents=consents,
         )
@@ -129,6 +134,14 @@ class Run:
         """Raise OrdealError where the owner of an existing cluster lets nothing be harmed now; the run is closed."""
         try:
             self.means.consents.require()
+        except BaseException:
+            self.close()
+            raise
+
+    def require_power(self) -> None:
+        """Raise OrdealError where what was named to switch nodes can't be asked for one; the run is closed then."""
+        try:
+            self.pool.check_power()
         except BaseException:
             self.close()
             raise
@@ -180,6 +193,7 @@ class Run:
             replay=story.variant,
         )
         self.report(f"=== {story.incident.id} [{this}]")
+        self.report(f"  {beforehand(story, made.conditions)}")
         try:
             yield made
         finally:
@@ -278,7 +292,13 @@ def wishes_of(asked: Options) -> Wishes:
         busybox_image=asked.busybox_image,
         agent_image=asked.agent_image,
         agent_privileged=asked.agent_privileged,
+        power=power_of(asked),
     )
+
+
+def power_of(asked: Options) -> PowerRef | None:
+    """What the options name to switch the nodes of an existing cluster; of today's folder. Raises OrdealError."""
+    return drivers.named(asked.power, asked.power_command, Path.cwd())
 
 
 def stop_command_of(asked: Options) -> StopCommand | None:

@@ -17,7 +17,7 @@ from chaos.judge import conformance, data, pods, taint_rates
 from chaos.judge.base import Invariant
 from chaos.judge.taint_rates import ZoneState
 from chaos.subjects.control_plane.faults import PinKubelets
-from chaos.subjects.handles.faults import PORTS
+from chaos.subjects.handles.asking import PORTS
 from chaos.subjects.handles.storm import SocketStorm
 from chaos.subjects.identity import promises as identity
 from chaos.subjects.identity.faults import RenameNode
@@ -57,6 +57,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "clock_was_turned": {"member": "mysql-0"},
     "clocks_agree": {"within_s": 0.5},
     "critical_pods_stay": FULL,
+    "daemons_reached": {"fault": "eat-handles", "within_s": 10.0},
     "dns_answers": {"limit_s": 2.0, "nodes": "first-worker"},
     "evicted_by_use": {"workload": "eater", **FULL},
     "existing_connections": {"limit_s": 2.0, "nodes": "first-worker"},

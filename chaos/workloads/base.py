@@ -20,6 +20,9 @@ from chaos.hosts.places import manifests_dir
 
 WORKLOAD_LABEL = "kube-ordeal/workload"  # on every pod of a workload; its value is the workload's name
 RUN_LABEL = "kube-ordeal/run"  # on what a run has made; its value is the run's id
+# A cluster's own default may let in nothing but restricted pods (the admission plugin PodSecurity's configuration), and
+# a web server on port 80 is none. What a namespace says goes before the default.
+POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
 ASKED_PODS = 20  # all of a workload run the same few images
 ACCOUNT_WITHIN_S = 60.0  # a busy controller manager gives a namespace its service account seconds later
 
@@ -38,6 +41,8 @@ def create(client: ApiClient, text: str, *, without: Collection[str] = ()) -> No
     for each in yaml.safe_load_all(text):
         if each["kind"] in without:
             continue
+        if each["kind"] == "Namespace":
+            each["metadata"]["labels"] = {**POD_SECURITY, **each["metadata"].get("labels", {})}
         if each["kind"] == "Pod":
             _wait_for_account(k8s.CoreV1Api(client), each["metadata"]["namespace"])
         create_one(client, each)
@@ -69,7 +74,7 @@ def create_namespace(core: "k8s.CoreV1Api", name: str, labels: dict[str, str]) -
     The controller manager makes that account (kubernetes/pkg/controller/serviceaccount); controllers try again until
     it is there, whoever creates a pod himself has to wait. Raises ApiException, OrdealError where it does not come.
     """
-    body: Any = {"metadata": {"name": name, "labels": labels}}
+    body: Any = {"metadata": {"name": name, "labels": {**POD_SECURITY, **labels}}}
     core.create_namespace(body)
     _wait_for_account(core, name)
 

@@ -25,10 +25,11 @@ from chaos.hosts.places import APP
 from chaos.judge import load_all as load_promises
 from chaos.judge.base import made_by, promises
 from chaos.judge.catalogue import SUBJECTS, Incident, incidents
+from chaos.judge.proofs import proven
 from chaos.record.registry import kinds
 from chaos.record.registry import load_all as load_records
 from chaos.run.options import OPTIONS, Option
-from chaos.run.suites import Suite, by_incident
+from chaos.run.suites import Suite, by_incident, promised_by
 from chaos.toolkit import actions, experiments, probes, settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,6 +141,7 @@ def incident_page(incident: Incident, there: Sequence[Suite]) -> str:
     """What `kube-ordeal explain` says of an incident, without what was measured, and how it is replayed."""
     signs = [f"```sh\n{sign.command}\n```\n\nLook for: {text(sign.look_for)}." for sign in incident.recognise]
     controls = [(f"`{c.id}`", text(c.what), f"`{c.breaks}`", f"`{c.because}`") for c in incident.controls]
+    promises = [(f"`{name}`", text("; ".join(proven(incident, name).words()))) for name in promised_by(there)]
     replays = [
         (f"`{s.test}`", _clusters([s]), ", ".join(f"`{need.__name__}`" for need in s.replay.needs) or "nothing special")
         for s in there
@@ -160,6 +162,7 @@ def incident_page(incident: Incident, there: Sequence[Suite]) -> str:
         text(incident.claim),
         "## What proves that the check can fail",
         _table(("control", "what is wrong in it", "has to break", "for the reason"), controls),
+        _table(("promise", "can break, as is proven by"), promises),
         "## How it is replayed",
         _table(("suite", "on", "needs of the cluster"), replays),
         f"    pytest suites/{' suites/'.join(dict.fromkeys(s.test.partition('::')[0] for s in there))}\n"

@@ -24,7 +24,7 @@ from chaos.judge.data import (
 from chaos.judge.pods import no_container_restarted
 from chaos.record.history import History, Window
 from chaos.record.records import Phase, PodChange
-from chaos.run.incident import STATEFUL, Load, incident
+from chaos.run.incident import HARDENED, STATEFUL, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, exactly, judged, says
 from chaos.subjects.mysql.faults import ProvideVolumes
@@ -49,6 +49,7 @@ MIB = 1024**2
 VOLUME_BYTES = 900 * MIB
 LIMIT_BYTES = 800 * MIB
 MEMBERS = ("mysql-0", "mysql-1", "mysql-2")
+KEEP_LOGS = ("ephemeral", "full-volume", "no-expiry")  # the controls whose binary logs are kept for ever
 LET_END = "let end"  # the phase in which the writers are ended
 SERVED_WITHIN_S = 10.0
 CAUGHT_UP_WITHIN_S = 180.0  # a replica does on one disk what the source has done; what is behind is unknown
@@ -108,11 +109,18 @@ def promises(_: Conditions) -> tuple[Judged, ...]:
     "mysql-binlog",
     on=("kind",),
     needs=NEEDS,
-    controls=("ephemeral", "full-volume", "rows-dropped"),
+    controls=("ephemeral", "full-volume", "no-expiry", "rows-dropped"),
     shape=STATEFUL,
     load=Load.WORKS,
     images=("mysql",),
     extras=(DATABASES,),
+    faults={
+        HARDENED: (ProvideVolumes,),
+        "ephemeral": (SetKubeletConfig,),
+        "full-volume": (ProvideVolumes, FillFileSystem),
+        "no-expiry": (ProvideVolumes,),
+        "rows-dropped": (ProvideVolumes,),
+    },
     promises=promises,
 )
 def test_binary_logs_leave_room(lab: Lab) -> None:
@@ -122,7 +130,7 @@ def test_binary_logs_leave_room(lab: Lab) -> None:
     cluster = lab.cluster(stateful_shape(lab.timers))
     assert isinstance(cluster, NodeNetwork)
     load = PACES["smoke" if lab.control else lab.profile.name]  # what a control leads to should not take ten minutes
-    lab.fact("binlog_expire_logs_seconds", 0 if lab.control in {"ephemeral", "full-volume"} else load.expire_s)
+    lab.fact("binlog_expire_logs_seconds", 0 if lab.control in KEEP_LOGS else load.expire_s)
     if load.expire_s != 300:
         lab.fact("shortened", f"binlog_expire_logs_seconds is {load.expire_s} s for the remedy's 300 s")
     lab.fact("binlog_bytes_per_s", round(load.bytes_per_s))
@@ -156,7 +164,7 @@ def _replay(lab: Lab, cluster: Cluster, load: Pace, set_up: ExitStack) -> tuple[
                 "limit: write less a second, or let logs expire sooner"
             )
         volumes = set_up.enter_context(lab.configured(ProvideVolumes(workers, VOLUME_BYTES)))
-        expire_s = 0 if lab.control == "full-volume" else load.expire_s
+        expire_s = 0 if lab.control in KEEP_LOGS else load.expire_s
         folder = volumes.folder
         workload = MySQL(image, storage_class=volumes.name, volume_bytes=VOLUME_BYTES, expire_s=expire_s)
     set_up.enter_context(lab.removing_workloads())  # before the volumes are taken away
@@ -189,13 +197,13 @@ def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Pace, folder: s
         node = node_to_ask_from(cluster)
         with Writing(cluster, history, node, deployed.name, "mysql", settings) as writing:
             harm = _harm(lab.control, deployed, history)
-            if lab.control is None:
+            if lab.control in {None, "no-expiry"}:
                 began_s = history.now()
                 lab.hold(load.for_s, "longer than binary logs are kept")
 
                 def settled() -> bool:
                     found = lab.finding_now(_bounded(deployed, Window(began_s, history.now())))
-                    return found.verdict is Verdict.HELD or found.reason == OVER_LIMIT
+                    return found.reason == OVER_LIMIT or (found.verdict is Verdict.HELD and lab.control is None)
 
                 lab.hold_until(
                     settled, within_s=(SETTLES_WITHIN - 1) * load.for_s, because="no member's use of its disk grows"

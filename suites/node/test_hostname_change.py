@@ -22,6 +22,7 @@ from chaos.workloads.web import Web
 
 NEEDS = (RunsContainers, NodeExec, NodeNetwork)
 NEW_NAME = "ordeal-renamed"
+NOT_PINNED, FREE = "not-pinned", "free-registration"
 REGISTERED_WITHIN_S = 180.0  # the kubelet is restarted, and registers the other name: seconds
 
 
@@ -58,12 +59,20 @@ def away_within_s(timers: Timers) -> float:
     return timers.monitor_grace_s + 2 * timers.monitor_period_s
 
 
-@incident("hostname-change", on=("kind",), needs=NEEDS, variant="pinned name", promises=promises_of_pinned)
+@incident(
+    "hostname-change",
+    on=("kind",),
+    needs=NEEDS,
+    controls=(NOT_PINNED,),
+    variant="pinned name",
+    faults={HARDENED: (SetKubeletIdentity,)},
+    promises=promises_of_pinned,
+)
 def test_a_pinned_name_outlives_the_hostname(lab: Lab) -> None:
     """When a node's hostname changes and its kubelet, whose name is pinned by --hostname-override, restarts, the node
     MUST stay Ready throughout, no second Node may appear, and pods on the node MUST keep serving.
     """
-    history, workers, web = _rename(lab, PINNED)
+    history, workers, web = _rename(lab, "" if lab.control == NOT_PINNED else PINNED)
     lab.expect(
         history,
         one_node_per_machine(),
@@ -80,9 +89,10 @@ def test_a_pinned_name_outlives_the_hostname(lab: Lab) -> None:
     "hostname-change",
     on=("kind",),
     needs=NEEDS,
-    controls=("free-registration",),
+    controls=(FREE,),
     variant="name not pinned",
-    tour=(HARDENED, "free-registration"),
+    faults={FREE: (SetKubeletIdentity,)},
+    tour=(HARDENED, FREE),
     promises=promises_of_not_pinned,
 )
 def test_a_kubelet_may_register_no_name_but_its_own(lab: Lab) -> None:
@@ -90,7 +100,7 @@ def test_a_kubelet_may_register_no_name_but_its_own(lab: Lab) -> None:
     machine MUST appear, pods on the node MUST keep serving, the failure MUST show, and the node MUST be Ready again
     after the name is put back.
     """
-    history, workers, web = _rename(lab, ANY_NAME if lab.control == "free-registration" else "")
+    history, workers, web = _rename(lab, ANY_NAME if lab.control == FREE else "")
     lab.expect(
         history,
         one_node_per_machine(),
@@ -129,7 +139,7 @@ def _rename(lab: Lab, identity: str) -> tuple[History, tuple[str, ...], str]:
             set_up.enter_context(lab.configured(SetKubeletIdentity(worker, identity)))
         with lab.record(probe=web, samplers=(keep_connections, ask_identities)) as history:
             with lab.inject(RenameNode(worker, NEW_NAME)):
-                if lab.control:
+                if lab.control == FREE:
                     lab.hold_until_shown(one_node_per_machine(), within_s=REGISTERED_WITHIN_S)
                 lab.hold_past(away_within_s(lab.timers), "past the grace period", margin_s=2)
                 # A CNI agent that registers nodes by name (flannel's routes follow the Nodes) shows here: what another

@@ -15,7 +15,7 @@ from chaos.judge.availability import outage_at_most
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.judge.start import new_pods_start
 from chaos.report.mutants import killed_row
-from chaos.run.incident import DENSE, incident
+from chaos.run.incident import DENSE, HARDENED, incident
 from chaos.run.lab import Lab
 from chaos.run.profile import Profile
 from chaos.run.promised import WORKERS, Conditions, Judged, judged, node_of, says
@@ -34,7 +34,10 @@ from chaos.subjects.eviction.workload import Eater
 from chaos.workloads.web import Web
 
 NEEDS = (RunsContainers, NodeExec, NodeNetwork, OwnFileSystems, NodeImages)
+SET_UP = (PlaceStaticPod, SetKubeletConfig)  # in each variant
 EVICTS_CRITICAL = "evict-critical-pods"  # the control has the mutant's name
+NO_THRESHOLD, SLOW = "no-threshold", "slow-transition"
+SLOW_TRANSITION = "1h"
 HARD, RECLAIM = "25%", "5%"
 FILLED_PERCENT = 95.0  # so full that all evictions and all unused images together do not end the pressure
 # The kubelet looks every 10 s (monitoringInterval, pkg/kubelet/kubelet.go) at numbers that may be 15 s old.
@@ -78,6 +81,11 @@ def transition_of(profile: Profile) -> int:
     variant="imagefs, the post-mortem's setting",
     shape=DENSE,
     mutants={EVICTS_CRITICAL: (EVICTS_CRITICAL,)},
+    faults={
+        HARDENED: SET_UP,
+        "no-priority": (*SET_UP, DropPriority),
+        EVICTS_CRITICAL: (*SET_UP, SwapProgram),
+    },
     promises=promises,
 )
 def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab) -> None:
@@ -89,7 +97,16 @@ def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab
     _fill(lab, IMAGEFS, {"evictionHard": thresholds, "evictionMinimumReclaim": {"imagefs.available": RECLAIM}})
 
 
-@incident("imagefs-full", on=("kind",), needs=NEEDS, variant="nodefs", shape=DENSE, promises=promises)
+@incident(
+    "imagefs-full",
+    on=("kind",),
+    needs=NEEDS,
+    controls=(NO_THRESHOLD, SLOW),
+    variant="nodefs",
+    shape=DENSE,
+    faults={HARDENED: SET_UP, NO_THRESHOLD: SET_UP, SLOW: SET_UP},
+    promises=promises,
+)
 def test_a_full_kubelet_file_system(lab: Lab) -> None:
     """The same MUST hold when it is the file system of the kubelet, where pods have their volumes."""
     _fill(lab, NODEFS, {"evictionHard": {"nodefs.available": HARD}})
@@ -101,6 +118,7 @@ def test_a_full_kubelet_file_system(lab: Lab) -> None:
     needs=NEEDS,
     variant="imagefs, no minimum reclaim",
     shape=DENSE,
+    faults={HARDENED: SET_UP},
     promises=promises,
 )
 def test_a_full_image_file_system(lab: Lab) -> None:
@@ -120,7 +138,8 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
     if not worker:
         raise OrdealError(f"no worker of {cluster.ref.name} has {path} as a file system of its own")
     transition_s = transition_of(lab.profile)
-    config = {**thresholds, "evictionPressureTransitionPeriod": f"{transition_s}s"}
+    period = SLOW_TRANSITION if lab.control == SLOW else f"{transition_s}s"
+    config = {**(thresholds if lab.control != NO_THRESHOLD else {}), "evictionPressureTransitionPeriod": period}
     if lab.profile.name != "full":
         config["imageMinimumGCAge"] = f"{GC_AGE_S}s"
     lab.fact("kubelet", f"{worker}: {config}")
@@ -137,12 +156,15 @@ def _fill(lab: Lab, path: str, thresholds: Mapping[str, object]) -> None:
             configured.enter_context(lab.configured(DropPriority()))
         with lab.record(probe=web, samplers=(lambda history: EvictionLog(history, cluster, worker),)) as history:
             with lab.inject(FillFileSystem(worker, path, FILLED_PERCENT)):
-                lab.hold_until(
-                    lambda: bool(history.of(NoneLeft)),
-                    within_s=EVICTED_WITHIN_S,
-                    because="the kubelet has evicted what it may",
-                )
-                if lab.control:
+                if lab.control == NO_THRESHOLD:
+                    lab.hold(PRESSURE_WITHIN_S + 5, "a kubelet with a threshold has reported its pressure by then")
+                else:
+                    lab.hold_until(
+                        lambda: bool(history.of(NoneLeft)),
+                        within_s=EVICTED_WITHIN_S,
+                        because="the kubelet has evicted what it may",
+                    )
+                if lab.control in {"no-priority", EVICTS_CRITICAL}:
                     stay = critical_pods_stay(worker, fault=FillFileSystem.kind)
                     lab.hold_until_shown(stay, within_s=EVICTED_WITHIN_S)
                 # A kube-proxy that is gone leaves its rules behind: what it misses shows when the endpoints change.

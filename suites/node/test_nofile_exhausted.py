@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
 from chaos.clusters.base import Cluster
@@ -18,15 +18,17 @@ from chaos.record.probing import ServiceProbes
 from chaos.record.records import NodeChange, Probe, Sample
 from chaos.results.results import Row
 from chaos.run.fit import fit_workers
-from chaos.run.incident import incident
+from chaos.run.incident import HARDENED, incident
 from chaos.run.lab import Lab, Sampling
 from chaos.run.promised import Conditions, Judged, Seen, judged, node_of, nodes_of, says
+from chaos.subjects.handles.asking import ask
 from chaos.subjects.handles.dns import dns_node, dns_ready, dns_url
 from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit
 from chaos.subjects.handles.promises import (
     DNS,
     REFUSED_S,
     daemons_not_restarted,
+    daemons_reached,
     dns_answers,
     failure_shows,
     handle_limit_not_reached,
@@ -44,6 +46,7 @@ POSTMORTEM_LIMIT = 1024
 LOAD = 1100  # connections: what the post-mortem's limit can't bear, and the hardened one can
 START_WITHIN_S = 60.0  # 3 s here; a pod that is slow because others share the machine is not one that can't start
 TRIED_S = REFUSED_S + 2.0  # so that a pod that was refused and is not Ready then is proven late
+REACHED_WITHIN_S = 10.0  # a listener that goes on tries again within a second (net/http, Server.Serve)
 RELEASED_WITHIN_S = 60.0  # the kubelet tries a sandbox again with a back-off
 ABOVE = 10  # handles left when a limit is lowered
 # Of CoreDNS' two pods each has to miss its readiness probe three times in a row, 10 s apart; one that gets through
@@ -79,6 +82,7 @@ def promises_of_daemons(told: Conditions) -> tuple[Judged, ...]:
         says(outage_at_most, 2.0, target="web"),
         says(ready_throughout, (WORKER,)),
         says(failure_shows, places),
+        says(daemons_reached, places, fault=EatHandles.kind, within_s=REACHED_WITHIN_S),
         says(daemons_not_restarted, places),
         says(pods_start_after_release, "spare", fault=EatHandles.kind, within_s=RELEASED_WITHIN_S),
         says(new_pods_start, within_s=60),
@@ -86,7 +90,14 @@ def promises_of_daemons(told: Conditions) -> tuple[Judged, ...]:
     )
 
 
-@incident("nofile-exhausted", on=("kind",), needs=NEEDS, controls=("limit-1024",), promises=promises_of_load)
+@incident(
+    "nofile-exhausted",
+    on=("kind",),
+    needs=NEEDS,
+    controls=("limit-1024",),
+    faults={"limit-1024": (LowerHandleLimit,)},
+    promises=promises_of_load,
+)
 def test_the_load_that_1024_handles_do_not_bear(lab: Lab) -> None:
     """When the container runtime has to hold 1,100 handles more, pods on the node MUST still start, DNS MUST answer,
     existing and new connections MUST live.
@@ -128,6 +139,7 @@ def test_the_load_that_1024_handles_do_not_bear(lab: Lab) -> None:
     needs=NEEDS,
     controls=("deaf-kube-proxy", "dns-without-handles"),
     variant="each daemon at its limit",
+    faults=dict.fromkeys((HARDENED, "deaf-kube-proxy", "dns-without-handles"), (LowerHandleLimit,)),
     promises=promises_of_daemons,
 )
 def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
@@ -148,14 +160,16 @@ def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
     seen: list[Phase] = []
     with lab.record(probe=web, samplers=samplers(cluster, worker.name, echo, places, *places.values())) as history:
         for daemon, node in places.items():
-            limited = lab.configured(LowerHandleLimit(node, daemon, above=ABOVE))
-            with limited, lab.inject(EatHandles(node, 60, of=daemon)):
-                began = history.now()
-                started = start_spare(spare, 1, within_s=TRIED_S)
-                if daemon == "coredns":
-                    lab.hold_until_shown(dns_answers(2.0, nodes=(worker.name,)), within_s=SHOWN_WITHIN_S)
-                what_the_logs_say(reached(cluster), history, node, since=began)
-                seen.append(Phase(f"{daemon} at its limit", node, daemon, Window(began, history.now()), started))
+            with lab.configured(LowerHandleLimit(node, daemon, above=ABOVE, mends=True)):
+                with lab.inject(EatHandles(node, 60, of=daemon, mends=False)):
+                    began = history.now()
+                    started = start_spare(spare, 1, within_s=TRIED_S)
+                    if daemon == "coredns":
+                        lab.hold_until_shown(dns_answers(2.0, nodes=(worker.name,)), within_s=SHOWN_WITHIN_S)
+                    what_the_logs_say(reached(cluster), history, node, since=began)
+                    seen.append(Phase(f"{daemon} at its limit", node, daemon, Window(began, history.now()), started))
+                lab.phase("release", f"{daemon} is asked before one that stays deaf is restarted")
+                ask(reached(cluster), history, node, daemon, within_s=REACHED_WITHIN_S + 2)
             lab.recover(
                 lambda: ready_replicas(spare) == 1 and dns_ready(cluster),
                 within_s=RELEASED_WITHIN_S,
@@ -187,6 +201,7 @@ def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:
         outage_at_most(2.0, target=web.name),
         ready_throughout((worker.name,)),
         failure_shows(places),
+        daemons_reached(places, fault=EatHandles.kind, within_s=REACHED_WITHIN_S),
         daemons_not_restarted(places),
         pods_start_after_release(spare.name, fault=EatHandles.kind, within_s=RELEASED_WITHIN_S),
         new_pods_start(within_s=60),
@@ -228,7 +243,11 @@ def samplers(
     return (*(probes(target, url) for target, url in asked.items()), *(handles(node) for node in nodes))
 
 
-def reached(cluster: Cluster) -> NodeExec:
+class Reached(Cluster, NodeExec, Protocol):
+    """A cluster whose nodes can be reached."""
+
+
+def reached(cluster: Cluster) -> Reached:
     """The cluster, whose nodes can be reached: NEEDS says so."""
     assert isinstance(cluster, NodeExec)
     return cluster

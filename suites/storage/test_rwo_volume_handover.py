@@ -47,7 +47,7 @@ from chaos.subjects.volumes.workload import (
 )
 from chaos.workloads.web import Deployed
 
-LOCK_NOT_RELEASED, NO_FENCE = "lock-not-released", "no-fence"
+LOCK_NOT_RELEASED, NO_FENCE, UNFENCED_LOSS = "lock-not-released", "no-fence", "unfenced-loss"
 # Unmount, detach, attach, mount, and a pod's start: measured were 5 to 20 s.
 HANDOVER_WITHIN_S = 45.0
 # Beside that, the pod garbage collector looks every 20 s (pkg/controller/podgc/gc_controller.go, gcCheckPeriod).
@@ -60,7 +60,9 @@ WAITS_S = 20.0  # a new pod would run within that if nothing kept it, as it does
 
 def writers_of(control: str | None) -> tuple[str, ...]:
     """The workloads whose volumes are handed over: in a control those that it harms."""
-    return {LOCK_NOT_RELEASED: (RECREATE, STATEFUL_SET), NO_FENCE: (ROLLING_UPDATE,)}.get(control or "", WRITERS)
+    unfenced = (ROLLING_UPDATE,)  # it starts the new pod before the old one is gone
+    harmed = {LOCK_NOT_RELEASED: (RECREATE, STATEFUL_SET), NO_FENCE: unfenced, UNFENCED_LOSS: unfenced}
+    return harmed.get(control or "", WRITERS)
 
 
 def promises(told: Conditions) -> tuple[Judged, ...]:
@@ -74,13 +76,14 @@ def promises_of_update(_: Conditions) -> tuple[Judged, ...]:
     return handover((STATEFUL_SET,), UpdateElsewhere)
 
 
-def promises_of_killed(_: Conditions) -> tuple[Judged, ...]:
+def promises_of_killed(told: Conditions) -> tuple[Judged, ...]:
+    names = writers_of(told.control)
     return judged(
-        says(at_most_one_writer, WRITERS),
-        says(same_data, WRITERS),
-        says(nobody_takes_over, WRITERS, fault=PowerOff.kind, until=MarkOutOfService.kind),
-        says(running_again, WRITERS, fault=MarkOutOfService.kind, within_s=FENCED_WITHIN_S),
-        says(no_stale_lock, WRITERS),
+        says(at_most_one_writer, names),
+        says(same_data, names),
+        says(nobody_takes_over, names, fault=PowerOff.kind, until=MarkOutOfService.kind),
+        says(running_again, names, fault=MarkOutOfService.kind, within_s=FENCED_WITHIN_S),
+        says(no_stale_lock, names),
         says(nodes_ready_again, WORKERS, within_s=DOCUMENTED_WITHIN_S),
         harm=(PowerOff, MarkOutOfService),
     )
@@ -104,6 +107,7 @@ def handover(names: Sequence[str], fault: type[DrainNode | UpdateElsewhere]) -> 
     variant="drain and update",
     shape=STATEFUL,
     images=("ceph",),
+    faults=dict.fromkeys((HARDENED, LOCK_NOT_RELEASED, NO_FENCE), (InstallRbdLock,)),
     promises=promises,
 )
 def test_a_volume_follows_its_pod(lab: Lab) -> None:
@@ -134,6 +138,7 @@ def test_a_volume_follows_its_pod(lab: Lab) -> None:
     variant="one update",
     shape=STATEFUL,
     images=("ceph",),
+    faults=dict.fromkeys((HARDENED, LOCK_NOT_RELEASED), (InstallRbdLock,)),
     tour=(HARDENED, LOCK_NOT_RELEASED),
     promises=promises_of_update,
 )
@@ -150,9 +155,11 @@ def test_a_volume_follows_an_update(lab: Lab) -> None:
     "rwo-volume-handover",
     on=("kind",),
     needs=(NodePower,),
+    controls=(UNFENCED_LOSS,),
     variant="node killed",
     shape=STATEFUL,
     images=("ceph",),
+    faults=dict.fromkeys((HARDENED, UNFENCED_LOSS), (InstallRbdLock,)),
     promises=promises_of_killed,
 )
 def test_a_lost_nodes_volume_waits_for_the_fence(lab: Lab) -> None:
@@ -164,7 +171,8 @@ def test_a_lost_nodes_volume_waits_for_the_fence(lab: Lab) -> None:
     with storage(lab) as storage_class:
         workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
         node = workers[-1]
-        writers = [lab.deploy(VolumeWriter(name, storage_class, node)) for name in WRITERS]
+        names = writers_of(lab.control)
+        writers = [lab.deploy(VolumeWriter(name, storage_class, node)) for name in names]
         with lab.record(samplers=samplers(lab, writers)) as history:
             lab.hold(WRITES_BEFORE_S, "each writes for a while")
             with lab.inject(PowerOff(node)):
@@ -175,14 +183,14 @@ def test_a_lost_nodes_volume_waits_for_the_fence(lab: Lab) -> None:
                     lab.hold(WRITES_AFTER_S, "what runs again goes on")
             lab.recover(lab.nodes_ready, within_s=DOCUMENTED_WITHIN_S, what="every node Ready")
             lab.hold(WRITES_AFTER_S, "a kubelet that is back puts away what it had")
-    lab.table("handovers", table(history, WRITERS, "node killed"))
+    lab.table("handovers", table(history, names, "node killed"))
     lab.expect(
         history,
-        at_most_one_writer(WRITERS),
-        same_data(WRITERS),
-        nobody_takes_over(WRITERS, fault=PowerOff.kind, until=MarkOutOfService.kind),
-        running_again(WRITERS, fault=MarkOutOfService.kind, within_s=FENCED_WITHIN_S),
-        no_stale_lock(WRITERS),
+        at_most_one_writer(names),
+        same_data(names),
+        nobody_takes_over(names, fault=PowerOff.kind, until=MarkOutOfService.kind),
+        running_again(names, fault=MarkOutOfService.kind, within_s=FENCED_WITHIN_S),
+        no_stale_lock(names),
         nodes_ready_again(workers, within_s=DOCUMENTED_WITHIN_S),
     )
 
@@ -207,7 +215,7 @@ def storage(lab: Lab) -> Iterator[str]:
         check_class(lab.current, lab.means.storage_class)
         yield lab.means.storage_class
         return
-    unfenced = lab.control == NO_FENCE
+    unfenced = lab.control in {NO_FENCE, UNFENCED_LOSS}
     driver = InstallRbdLock(
         lab.image("ceph"), release_lock=lab.control != LOCK_NOT_RELEASED, fence=not unfenced, attach=not unfenced
     )

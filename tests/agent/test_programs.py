@@ -266,7 +266,7 @@ def test_one_that_nobody_reads_is_ended_and_one_that_is_read_is_not(monkeypatch:
         numbers = [start(there, "echo $$; exec sleep 1000") for _ in range(2)]
         unread, is_read = (int(read(there, each).out) for each in numbers)
         monkeypatch.setattr(there._running[numbers[1]], "unread_s", float)
-        monkeypatch.setattr(programs, "UNREAD_S", 0.0)
+        monkeypatch.setattr(protocol, "UNREAD_S", 0.0)
         eventually(lambda: is_gone(unread), within_s=LONG_S, what="the program to be ended")
         assert not is_gone(is_read)
         with pytest.raises(OrdealError, match="no program has the number"):

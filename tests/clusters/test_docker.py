@@ -41,8 +41,15 @@ def network(*subnets: str, taken: str = "") -> str:
 
 
 def test_the_chosen_client_is_run_for_all_of_a_cluster(docker_client: FakeDocker) -> None:
-    docker_client.install(ps="printf 'c-worker\\nc-control-plane\\n'", exec="cat")
+    there = (
+        "c-worker 1 worker",
+        "c-control-plane 2 control-plane",
+        "c-external-load-balancer 3 external-load-balancer",
+    )
+    docker_client.install(ps="".join(f"echo {each}\n" for each in there), exec="cat")
     assert docker.names_in_cluster("c") == ("c-control-plane", "c-worker")
+    assert docker.names_in_cluster("c", "worker") == ("c-worker",)
+    assert docker.ids_in_cluster("c") == {"c-control-plane": "2", "c-worker": "1"}
     said = docker.execute("c-worker", ["ls"], timeout_s=20, check=True, stdin="words")
     assert said.out == "words"
     assert docker.interactive("c-worker", ["sh"]) == [

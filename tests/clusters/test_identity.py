@@ -109,9 +109,8 @@ def test_the_api_says_what_it_is_and_a_dead_one_only_what_the_kubeconfig_trusts(
 def engine_with(docker: FakeDocker, *, uid: str, machine: str = "m-w", name: str = "c") -> None:
     """An engine with a kind cluster of two nodes, whose control plane says which cluster it is."""
     docker.install(
-        ps=f"""case "$*" in *control-plane*) echo {name}-control-plane ;;
-            *ID*) printf '{name}-control-plane {CP_ID}\\n{name}-worker {WORKER_ID}\\n' ;;
-            *) printf '{name}-control-plane\\n{name}-worker\\n' ;; esac""",
+        ps=f"""echo {name}-control-plane {CP_ID} control-plane
+            echo {name}-worker {WORKER_ID} worker""",
         exec=f"""case "$*" in *{WORKER_ID}*machine-id*) echo {machine} ;; *machine-id*) echo m-cp ;;
             *kubectl*kube-system*) printf %s {uid} ;; esac""",
         info=f"echo '{json.dumps({**INFO, 'ID': 'engine-1'})}'",
@@ -169,12 +168,12 @@ def test_names_and_provider_ids_alone_give_nobody_this_machines_containers(
 def test_a_container_that_took_a_nodes_name_is_not_asked(docker_client: FakeDocker) -> None:
     identity = Identity("u1", engine="engine-1 /var/lib/docker", nodes=(NodeIdentity("c-worker", "m-w", WORKER_ID),))
     cluster = KindCluster(ClusterRef(KIND, "c", "", identity=identity), Shape(), Images("busybox"), None)
-    docker_client.install(kill="exit 1", ps="printf 'c-control-plane\\nc-worker\\n'")
+    docker_client.install(kill="exit 1", ps="echo c-control-plane 1 control-plane; echo c-worker 2 worker")
     assert cluster.workers == ("c-worker",)
     with pytest.raises(OrdealError, match="postgres is none of the containers of the kind cluster c"):
         cluster.pause("postgres")
     with pytest.raises(OrdealError, match="c-control-plane is none of the containers"):
-        cluster.power("c-control-plane")  # made since: not of the cluster that was meant
+        cluster.power_state("c-control-plane")  # made since: not of the cluster that was meant
     cluster.pause("c-worker")
     assert [call for call in docker_client.calls if call.startswith("pause")] == [f"pause {WORKER_ID}"]
 

@@ -25,7 +25,7 @@ NODE, BUSYBOX = f"kindest/node@{DIGEST}", f"busybox@{DIGEST}"
 LOADED = f"localhost/kube-ordeal-published/busybox:{DIGEST.replace(':', '-')}"
 PUBLISHED = KindSetup(TOOLS, "1.34.4", NODE, Images(BUSYBOX), cgroup_v1=False)
 LIMIT = "echo 'toomanyrequests: You have reached your pull rate limit' >&2; exit 1"
-NODES = 'case "$*" in *--format*) echo c-control-plane ;; esac'
+NODES = 'case "$*" in *--format*) echo c-control-plane 1 control-plane ;; esac'
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """A fault that is done and taken back as it must be; and a run in a process of its own, made to be killed.
 
-The process injects one fault into a cluster and holds it:
+The process injects one fault into a cluster, holds it until its input ends, and takes it back:
 python -m tests.integration.harm CLUSTER_JSON FAULT_KIND FAULT_JSON RUN
 """
 
 import json
+import select
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from chaos.basics.waiting import hold
 from chaos.clusters.base import Cluster, ClusterRef
 from chaos.harm import load_all
 from chaos.harm.base import Fault, inject, registered
@@ -21,6 +21,8 @@ from chaos.record.history import History
 from chaos.record.journal import Journal
 from chaos.record.records import THERE, FaultStep, HarmLook
 from chaos.run.pool import attach
+
+LONGEST_S = 120.0  # of one that is not killed, though it was made for that
 
 
 def fault_of(kind: str, arguments: Mapping[str, Any]) -> Any:
@@ -47,7 +49,7 @@ def main() -> None:
     cluster = attach(msgspec.json.decode(ref, type=ClusterRef))
     with Journal(journals_dir() / f"{run}.jsonl") as journal, inject(fault, cluster, journal, History()):
         print("landed", flush=True)
-        hold(120)
+        select.select([sys.stdin], [], [], LONGEST_S)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,23 @@ import pytest
 
 from chaos.agent.home import FOLDERS, UNITS
 from chaos.basics.waiting import eventually
+from chaos.clusters.abilities import missing
+from chaos.clusters.agent import protocol
 from chaos.clusters.agent.cluster import AgentCluster, put, take_off
-from chaos.clusters.agent.crew import WITHIN_S
+from chaos.clusters.agent.crew import WITHIN_S, Crew
 from chaos.clusters.agent.deployment import Agents, folder_of
 from chaos.clusters.existing import cluster as existing
+from chaos.clusters.identity import named_in
 from chaos.clusters.kind import docker
 from chaos.clusters.kind.cluster import KindCluster
 from chaos.clusters.shape import Shape
 from chaos.clusters.way.client import Access
 from chaos.errors import OrdealError
 from chaos.harm import load_all
-from chaos.harm.base import inject, plan_type, registered
+from chaos.harm.base import inject, is_on_nodes, plan_type, registered
+from chaos.harm.kubelet import SetKubeletConfig
+from chaos.harm.network import CutOff
+from chaos.harm.program import SwapProgram
 from chaos.hosts import agent_image, engine
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.command import run
@@ -43,9 +49,15 @@ from chaos.record.records import FaultStep
 from chaos.run.agents import capabilities_for
 from chaos.run.guard import halt, read, write
 from chaos.run.policy import Policy
-from chaos.subjects.handles.faults import EatHandles
+from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit
+from chaos.subjects.pleg.faults import StallRuntime
+from tests.comparing import wait_as_before
 from tests.integration.as_runner import apply, documents, kubeconfig_of_runner
-from tests.integration.foreign import foreign_cluster
+from tests.integration.foreign import foreign_cluster, give_pod_network
+from tests.integration.picture import picture, picture_of_still, wait_in_touch
+from tests.integration.test_kind_faults import faults_of
+from tests.integration.test_node_faults import cases
+from tests.integration.test_program_faults import given
 from tests.moments import Moments
 
 ROOT = Path(__file__).parents[2]
@@ -73,30 +85,31 @@ class Theirs:
     def sh(self, node: str, script: str) -> str:
         return self.outside.node_exec(node, ["sh", "-c", script], timeout_s=60, check=False).out
 
-    def command(self, *argv: str) -> "subprocess.Popen[str]":
+    def command(self, *argv: str, cwd: Path = ROOT) -> "subprocess.Popen[str]":
         """A program of ours that finds no engine."""
         environment = {**os.environ, "PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///nowhere/docker.sock"}
         return subprocess.Popen(
             [sys.executable, "-m", *argv],
-            cwd=ROOT,
+            cwd=cwd,
             env=environment,
             text=True,
             start_new_session=True,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
 
-    def ended(self, child: "subprocess.Popen[str]") -> tuple[int, str]:
+    def ended(self, child: "subprocess.Popen[str]", within_s: float = 600.0) -> tuple[int, str]:
         """Its exit code, and what it said."""
         with child:
-            said = child.communicate(timeout=600)[0]
+            said = child.communicate(timeout=within_s)[0]
         return child.returncode, said
 
-    def replay(self, results: Path, *what: str) -> "subprocess.Popen[str]":
+    def replay(self, results: Path, *what: str, cwd: Path = ROOT) -> "subprocess.Popen[str]":
         asked = ["--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(self.runner)]
         asked += ["--ordeal-agent-image", self.image, "--ordeal-busybox-image", WORKLOAD_IMAGE]
         argv = ["pytest", *what, *asked, "--ordeal-results", str(results), "-p", "no:cacheprovider"]
-        return self.command(*argv)
+        return self.command(*argv, cwd=cwd)
 
     def leftovers(self) -> str:
         """What of an agent is on the nodes, and in the API."""
@@ -116,15 +129,21 @@ class Theirs:
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
+    with their_cluster("theirs", tmp_path_factory.mktemp("theirs")) as made:
+        yield made
+
+
+@contextmanager
+def their_cluster(name: str, work: Path) -> Iterator[Theirs]:
+    """Made for the length of the block; nothing of ours is left on it."""
     load_all()
     image = agent_image.ensure(print)
-    folder = tmp_path_factory.mktemp("theirs")
-    with foreign_cluster("theirs", DEFAULT_KUBERNETES, folder) as kubeconfig:
+    with foreign_cluster(name, DEFAULT_KUBERNETES, work) as kubeconfig:
         outside = existing.attach(kubeconfig, "", Shape(), WORKLOAD_IMAGE)
         assert isinstance(outside, KindCluster)
         outside.load_image(image)
         apply(Access(kubeconfig).client, [*documents(), *documents("fence.yaml")])
-        made = Theirs(kubeconfig, kubeconfig_of_runner(kubeconfig, folder), image, outside)
+        made = Theirs(kubeconfig, kubeconfig_of_runner(kubeconfig, work), image, outside)
         yield made
         assert made.leftovers() == ""
         assert [each for each in pending(journals_dir()) if each.path.stem.startswith("crash-")] == []
@@ -185,72 +204,90 @@ def _hostname(theirs: Theirs) -> str:
 
 @dataclass(frozen=True)
 class Kill:
-    """What is killed on the worker besides the run; what mends it for the tests that come after."""
+    """What is killed on the harmed node besides the run; what mends it for the tests that come after."""
 
-    fault: str
-    arguments: Callable[[Theirs], dict[str, Any]]
-    besides: Callable[[Theirs], object] = lambda _: None
-    after: Callable[[Theirs], object] = lambda _: None
+    besides: Callable[[Theirs, str], object] = lambda _, __: None
+    after: Callable[[Theirs, str], object] = lambda _, __: None
 
 
-def _restart(theirs: Theirs) -> None:
+def _restart(theirs: Theirs, node: str) -> None:
     """As a cut of the power, and at its old address, which the engine has free then."""
+    del theirs
     for verb in ("kill", "start"):
-        engine.chosen().docker(verb, theirs.worker, timeout_s=60)
+        engine.chosen().docker(verb, node, timeout_s=60)
 
 
-def _kill(what: str) -> Callable[[Theirs], object]:
-    def kill(theirs: Theirs) -> None:
+def _kill(what: str) -> Callable[[Theirs, str], object]:
+    def kill(theirs: Theirs, node: str) -> None:
         script = f"pids=$(pgrep -f '{what}') && kill -9 $pids && echo killed"
-        assert theirs.sh(theirs.worker, script) == "killed\n"
+        assert theirs.sh(node, script) == "killed\n"
 
     return kill
 
 
-def _stop_kubelet(theirs: Theirs) -> None:
+def _stop_kubelet(theirs: Theirs, node: str) -> None:
     script = "systemctl kill --signal KILL kubelet && systemctl stop kubelet && echo stopped"
-    assert theirs.sh(theirs.worker, script) == "stopped\n"
+    assert theirs.sh(node, script) == "stopped\n"
 
 
 KILLS = {
-    "the run": Kill("stall-runtime", lambda on: {"node": on.worker}),
-    "the run and the agent": Kill(
-        "set-kubelet-config", lambda on: {"node": on.worker, "changes": {"maxPods": 77}}, _kill("chaos[.]agent serve")
+    "the run": Kill(),
+    "the run and the agent": Kill(_kill("chaos[.]agent serve")),
+    "the run and the agent's pod": Kill(_kill("chaos[.]agent attend")),
+    "the run and the kubelet": Kill(_stop_kubelet, lambda on, node: on.sh(node, "systemctl start kubelet")),
+    # A node that starts again has not the routes that were given to it by hand.
+    "the run and the node": Kill(_restart, lambda on, _: give_pod_network(on.kubeconfig)),
+}
+# One of each for `make test`; `make bench-crash` draws them.
+WITH: dict[str, tuple[str, Callable[[Theirs], dict[str, Any]]]] = {
+    "the run": (StallRuntime.kind, lambda on: {"node": on.worker}),
+    "the run and the agent": (
+        SetKubeletConfig.kind,
+        lambda on: {"node": on.worker, "changes": {"maxPods": 77}},
     ),
-    "the run and the agent's pod": Kill(
-        "cut-off",
+    "the run and the agent's pod": (
+        CutOff.kind,
         lambda on: {"nodes": list(on.outside.workers), "peers": [on.outside.control_plane]},
-        _kill("chaos[.]agent attend"),
     ),
-    "the run and the kubelet": Kill(
-        "lower-handle-limit",
+    "the run and the kubelet": (
+        LowerHandleLimit.kind,
         lambda on: {"node": on.worker, "daemon": "containerd", "limit": 2000},
-        _stop_kubelet,
-        lambda on: on.sh(on.worker, "systemctl start kubelet"),
     ),
-    "the run and the node": Kill(
-        "set-kubelet-config", lambda on: {"node": on.worker, "changes": {"maxPods": 78}}, _restart
-    ),
+    "the run and the node": (SetKubeletConfig.kind, lambda on: {"node": on.worker, "changes": {"maxPods": 78}}),
 }
 
 
 @pytest.fixture(scope="module")
-def agents(theirs: Theirs) -> Iterator[AgentCluster]:
-    """Agents that are told that their run lives, and by nobody but the process that is killed what it has armed. They
-    may do what is done in these tests, and no more.
-    """
+def crew(theirs: Theirs) -> Iterator[Crew]:
+    """They may do what is done in these tests, and no more."""
+    with crew_of(theirs, [kind for kind, _ in WITH.values()]) as made:
+        yield made
+
+
+@contextmanager
+def crew_of(theirs: Theirs, faults: Collection[str]) -> Iterator[Crew]:
+    """Agents that are told that their run lives, and by nobody but the process that is killed what it has armed."""
     name = f"it{uuid.uuid4().hex[:6]}"
     plain = existing.attach_by_api(theirs.runner, "", Shape(), WORKLOAD_IMAGE)
-    made = Agents(name, theirs.image, folder_of(name), capabilities_for([each.fault for each in KILLS.values()]))
+    made = Agents(name, theirs.image, folder_of(name), capabilities_for(faults))
     try:
         crew = put(plain, made, [each.name for each in plain.nodes()], print)
         crew.keep()
-        cluster = AgentCluster(plain, crew)
-        cluster.identify()
-        yield cluster
+        yield crew
         crew.close()
     finally:
         take_off(plain, made.folder)
+
+
+@pytest.fixture(scope="module")
+def agents(theirs: Theirs, crew: Crew) -> AgentCluster:
+    return cluster_of(theirs, crew)
+
+
+def cluster_of(theirs: Theirs, crew: Crew) -> AgentCluster:
+    cluster = AgentCluster(existing.attach_by_api(theirs.runner, "", Shape(), WORKLOAD_IMAGE), crew)
+    cluster.identify()
+    return cluster
 
 
 def test_a_unit_has_the_capabilities_of_what_is_allowed_and_what_needs_more_is_not_begun(
@@ -258,7 +295,7 @@ def test_a_unit_has_the_capabilities_of_what_is_allowed_and_what_needs_more_is_n
 ) -> None:
     unit = f"kube-ordeal-agent-{Path(agents.ref.agent).name}.service"
     shown = theirs.sh(theirs.worker, f"systemctl show --value -p CapabilityBoundingSet -p NoNewPrivileges {unit}")
-    allowed = capabilities_for([each.fault for each in KILLS.values()])
+    allowed = capabilities_for([kind for kind, _ in WITH.values()])
     assert set(shown.split()) == {"yes", *(each.lower() for each in allowed)}
     pid = theirs.sh(theirs.worker, f"systemctl show --value -p MainPID {unit}").strip()
     kept = int(theirs.sh(theirs.worker, f"sed -n 's/^CapEff:\\s*//p' /proc/{pid}/status"), 16)
@@ -278,9 +315,67 @@ def test_the_node_itself_takes_back_what_a_killed_run_has_left(
     theirs: Theirs, agents: AgentCluster, killed: str, moments: Moments
 ) -> None:
     """Within the deadline from the kill on, whatever else is killed with the run."""
+    kind, arguments = WITH[killed]
+    took_s = _kill_and_wait(theirs, agents, killed, (kind, arguments(theirs)), moments)
+    theirs.outside.wait_ready(180)
+    assert "still pending: 0" in theirs.ended(theirs.command("chaos", "undo"))[1]
+    assert took_s < UNDONE_AFTER_S + LOOKS_WITHIN_S
+
+
+@pytest.fixture(scope="module")
+def all_crew(theirs: Theirs) -> Iterator[Crew]:
+    """They may do whatever a fault of nodes does."""
+    with crew_of(theirs, [kind for kind, cls in registered().items() if is_on_nodes(cls.needs)]) as made:
+        yield made
+
+
+@pytest.mark.nightly("whatever fault at any moment: `make bench-crash`")
+def test_a_killed_run_leaves_nothing_on_the_nodes(
+    theirs: Theirs, all_crew: Crew, moment: int, moments: Moments
+) -> None:
+    """One of the faults that nodes take back, and one of the kills, another one each time."""
+    agents = cluster_of(theirs, all_crew)
+    there = cases_of(theirs, agents)
+    name, killed = sorted(there)[moment % len(there)], list(KILLS)[moments.number(0, len(KILLS))]
+    print(f"{name}; {killed}")
+    before = picture_of_still(theirs.outside)
+    _kill_and_wait(theirs, agents, killed, there[name], moments, said_by=all_crew)
+    wait_in_touch(theirs.outside)
+    assert "still pending: 0" in theirs.ended(theirs.command("chaos", "undo"))[1]
+    wait_as_before(lambda: picture(theirs.outside), before)
+
+
+def cases_of(theirs: Theirs, agents: AgentCluster) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The faults that an agent's node takes back, by a name: the kind, and what it is made of."""
+    there = {kind: (kind, made_of) for kind, made_of in faults_of(theirs.outside).items()}
+    there |= cases(theirs.outside)
+    there |= {kind: (kind, given(theirs.outside, kind)) for kind in (SwapProgram.kind, StallRuntime.kind)}
+    named = {theirs.outside.workers[0], theirs.outside.workers[-1]}
+
+    def is_done_there(made_of: dict[str, Any]) -> bool:
+        return bool(named_in(made_of, named))
+
+    return {
+        name: case
+        for name, case in there.items()
+        if not missing(agents, registered()[case[0]].needs) and is_done_there(case[1])
+    }
+
+
+def _kill_and_wait(
+    theirs: Theirs,
+    agents: AgentCluster,
+    killed: str,
+    case: tuple[str, dict[str, Any]],
+    moments: Moments,
+    *,
+    said_by: Crew | None = None,
+) -> float:
+    """Harm in a run of its own, killed at a random moment with what else is; the seconds from then until the nodes are
+    as before: seen from outside, or as the agents say, where a part of the fault may be left to `kube-ordeal undo`.
+    """
     kill, name = KILLS[killed], f"crash-{uuid.uuid4().hex[:8]}"
-    arguments = kill.arguments(theirs)
-    argv = ["tests.integration.harm", json.dumps(asdict(agents.ref)), kill.fault, json.dumps(arguments), name]
+    argv = ["tests.integration.harm", json.dumps(asdict(agents.ref)), case[0], json.dumps(case[1]), name]
     with theirs.command(*argv) as child:
         try:
             assert child.stdout is not None
@@ -291,22 +386,28 @@ def test_the_node_itself_takes_back_what_a_killed_run_has_left(
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
     began = time.monotonic()
+    fault = registered()[case[0]]
+    plan = msgspec.convert(left.saved, plan_type(fault))
+    node = str(case[1].get("node", theirs.worker))
+
+    def is_over() -> bool:
+        return fault.undone(theirs.outside, plan) if said_by is None else not _armed(said_by)
+
     try:
-        kill.besides(theirs)
-        fault, plan = registered()[kill.fault], msgspec.convert(left.saved, plan_type(registered()[kill.fault]))
-        eventually(
-            lambda: fault.undone(theirs.outside, plan),
-            within_s=UNDONE_AFTER_S + 60,
-            what=f"{kill.fault} to be undone by the node itself",
-            every_s=0.2,
-        )
+        kill.besides(theirs, node)
+        what = f"{case[0]} to be undone by the node itself"
+        eventually(is_over, within_s=UNDONE_AFTER_S + 60, what=what, every_s=0.2)
         took_s = time.monotonic() - began
-        print(f"{kill.fault}: as before {took_s:.1f} s after {killed} was killed, the deadline is {WITHIN_S:g} s")
+        print(f"{case[0]}: as before {took_s:.1f} s after {killed} was killed, the deadline is {WITHIN_S:g} s")
     finally:
-        kill.after(theirs)
-    theirs.outside.wait_ready(180)
-    assert "still pending: 0" in theirs.ended(theirs.command("chaos", "undo"))[1]
-    assert took_s < UNDONE_AFTER_S + LOOKS_WITHIN_S
+        kill.after(theirs, node)
+    return took_s
+
+
+def _armed(crew: Crew) -> bool:
+    """Whether any node has something to take back. Raises OrdealError where one does not answer."""
+    said = [each.ask(protocol.Hello(), protocol.Me, within_s=5.0) for each in crew.channels.values()]
+    return any(each.armed for each in said)
 
 
 def _left(name: str) -> Pending:

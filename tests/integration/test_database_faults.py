@@ -18,7 +18,7 @@ from chaos.subjects.mysql.faults import ProvideVolumes, TurnClock
 from chaos.subjects.mysql.workload import MySQL, clock_offset_s, members
 from chaos.workloads.web import Deployed, remove_namespace
 from tests.comparing import differences, wait_as_before
-from tests.integration.crash import at_random_moments, kill_and_undo
+from tests.integration.crash import kill_and_undo
 from tests.integration.harm import done_and_undone, fault_of
 from tests.moments import Moments
 
@@ -80,7 +80,6 @@ def test_lands_and_is_undone(cluster: KindCluster, mysql: Deployed, journal: Jou
     assert max(map(abs, offsets_s(mysql).values())) < 1.0
 
 
-@at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_is_undone(
     cluster: KindCluster, mysql: Deployed, kind: str, moment: int, moments: Moments

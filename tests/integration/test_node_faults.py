@@ -15,7 +15,7 @@ from chaos.subjects.handles.sampler import processes_of
 from chaos.subjects.handles.storm import SocketStorm
 from chaos.subjects.identity.faults import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity
 from tests.comparing import wait_as_before
-from tests.integration.crash import at_random_moments, kill_and_undo
+from tests.integration.crash import kill_and_undo
 from tests.integration.harm import done_and_undone
 from tests.integration.picture import Picture, picture, picture_of_still, wait_in_touch
 from tests.moments import Moments
@@ -64,7 +64,6 @@ def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, case: 
     as_before(kind_cluster, before, kind)
 
 
-@at_random_moments
 @pytest.mark.parametrize("case", CASES)
 def test_a_killed_run_is_undone(kind_cluster: KindCluster, case: str, moment: int, moments: Moments) -> None:
     before = picture_of_still(kind_cluster)
@@ -74,7 +73,6 @@ def test_a_killed_run_is_undone(kind_cluster: KindCluster, case: str, moment: in
 
 
 @pytest.mark.nightly("two faults at once: the CNI agent writes the second Node's addresses meanwhile, or not")
-@pytest.mark.parametrize("moment", [1, 2, 3])
 def test_the_second_node_of_a_killed_run_is_deleted(
     kind_cluster: KindCluster, journal: Journal, moment: int, moments: Moments
 ) -> None:

@@ -19,7 +19,7 @@ from chaos.subjects.pleg.faults import DeletePods, StallRuntime
 from chaos.subjects.pleg.workload import Churn, check_room, pods_left, scale
 from chaos.workloads.web import Deployed, remove_namespace
 from tests.comparing import differences, settled, wait_as_before
-from tests.integration.crash import at_random_moments, kill_and_undo
+from tests.integration.crash import kill_and_undo
 from tests.integration.harm import done_and_undone
 from tests.integration.picture import Picture, picture, unsound
 from tests.moments import Moments
@@ -72,7 +72,6 @@ def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, churn:
     as_before(kind_cluster, before, churn, kind)
 
 
-@at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_is_undone(
     kind_cluster: KindCluster, churn: Deployed, kind: str, moment: int, moments: Moments

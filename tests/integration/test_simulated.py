@@ -38,7 +38,7 @@ from chaos.subjects.watch_cache.faults import EditEtcdBehind, RestoreSnapshot
 from chaos.subjects.zones.faults import SwapComponent
 from tests.comparing import differences, settled, wait_as_before
 from tests.fake_apiserver import PKI
-from tests.integration.crash import ROOT, at_random_moments, kill_and_undo
+from tests.integration.crash import ROOT, kill_and_undo
 from tests.integration.harm import done_and_undone, fault_of
 from tests.integration.picture import unsound
 from tests.moments import Moments
@@ -55,7 +55,6 @@ KINDS = (
     RestoreSnapshot.kind,
     SwapComponent.kind,
 )
-AGAIN = pytest.mark.nightly("the second moment at which the making of a cluster is killed")
 NAME, KEY, VALUE = "it-settings", "said", "value-as-written"
 
 
@@ -250,7 +249,6 @@ def test_a_control_plane_that_cannot_start_is_told(name: str, monkeypatch: pytes
     assert not SimulatedCluster.exists(name)
 
 
-@pytest.mark.parametrize("moment", [1, pytest.param(2, marks=AGAIN)])
 @pytest.mark.parametrize("then", ["delete", "make again"])
 def test_a_create_that_is_killed_can_be_deleted_and_made_again(
     name: str, then: str, moment: int, moments: Moments
@@ -300,7 +298,6 @@ def _is_harmed(cluster: SimulatedCluster, before: Picture) -> bool:
         return True
 
 
-@at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_is_undone(cluster: SimulatedCluster, kind: str, moment: int, moments: Moments) -> None:
     before = settled(lambda: picture(cluster), lambda now: unsound(now.ready, now.taints))

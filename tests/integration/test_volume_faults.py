@@ -22,7 +22,7 @@ from chaos.subjects.volumes.handover import DrainNode, MarkOutOfService, UpdateE
 from chaos.subjects.volumes.workload import RECREATE, VolumeWriter, watched
 from chaos.workloads.web import Deployed, Web, remove_namespace
 from tests.comparing import wait_as_before
-from tests.integration.crash import at_random_moments, kill_and_undo
+from tests.integration.crash import kill_and_undo
 from tests.integration.harm import done_and_undone, fault_of
 from tests.moments import Moments
 
@@ -135,7 +135,6 @@ def test_lands_and_is_undone(cluster: KindCluster, journal: Journal, image: str,
         wait_as_before(lambda: picture(cluster), before)
 
 
-@at_random_moments
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_is_undone(
     cluster: KindCluster, image: str, web: Deployed, kind: str, moment: int, moments: Moments

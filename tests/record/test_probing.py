@@ -157,6 +157,21 @@ def test_a_refused_connection_is_a_failed_probe(server: Server) -> None:
     assert all("refused" in p.error or "Connect call failed" in p.error for p in history.of(Probe))
 
 
+def test_a_service_of_the_users_own_is_asked_for_a_connection_and_nobody_goes_blind_for_ours(server: Server) -> None:
+    history = History()
+    url = server.url.replace("http://", "tcp://")
+    with ServiceProbes(HostNetwork(), history, target="shop/front", url=url, nodes=("worker",), interval_s=0.05):
+        soon(lambda: len(history.of(Probe)) >= 2, "two probes")
+        prober_of("worker").kill()
+        soon(lambda: any(not p.ok for p in history.of(Probe)) or history.of(Blind), "the prober to be there again")
+        server.http.shutdown()
+        server.http.server_close()
+        soon(lambda: any(not p.ok for p in history.of(Probe)), "a refused connection")
+    assert all(p.watched for p in history.of(Probe))
+    assert history.of(Probe)[0].ok
+    assert {blind.source for blind in history.of(Blind)} == {"watched:shop/front from worker"}
+
+
 def test_a_prober_that_dies_is_blindness_and_is_started_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chaos.record.probing.LOOK_EVERY_S", 0.2)
     history = History()
@@ -192,6 +207,54 @@ def test_a_prober_that_stalls_leaves_a_gap_and_makes_nothing_up(
     assert sum(resumed <= p.at <= resumed + 0.2 for p in probes) <= 6, "missed slots were made up for"
     # Among others: on a busy machine what was sent before may be read so late that it looks silent.
     assert any(blind.at <= stalled + 0.1 and blind.until >= resumed for blind in history.of(Blind))
+
+
+# Hands on what a program says, but not while a file is there: then it keeps it.
+KEEPER = """
+import os, subprocess, sys, time
+child = subprocess.Popen(sys.argv[2:], stdin=0, stdout=subprocess.PIPE)
+while data := os.read(child.stdout.fileno(), 65536):
+    while os.path.exists(sys.argv[1]):
+        time.sleep(0.02)
+    os.write(1, data)
+"""
+
+
+class Kept(HostNetwork):
+    """The way to the node is cut while the file is there, and what its programs say is kept there."""
+
+    def __init__(self, cut: Path) -> None:
+        super().__init__()
+        self.cut = cut
+
+    def in_network_of(self, node: str, argv: Sequence[str]) -> list[str]:
+        if self.cut.exists():
+            return ["false"]
+        kept = [sys.executable, "-c", KEEPER, str(self.cut)] if argv[0] == sys.executable else []
+        return [*kept, *super().in_network_of(node, argv)]
+
+    def kept_s(self) -> float:
+        return 60.0
+
+
+def test_what_is_read_late_is_no_gap_and_an_outage_meanwhile_is_seen(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in {"SILENT_AFTER_S": 0.3, "KILL_AFTER_S": 0.5, "LOOK_EVERY_S": 0.2}.items():
+        monkeypatch.setattr(f"chaos.record.probing.{name}", value)
+    history, cluster = History(), Kept(tmp_path / "cut")
+    with probing(history, server.url, cluster):
+        cluster.cut.touch()
+        began = history.now()
+        server.status = 503
+        threading.Event().wait(1.2)
+        server.status = 200
+        ended = history.now()
+        cluster.cut.unlink()
+        soon(lambda: history.of(Probe)[-1].ok and history.of(Probe)[-1].at > ended, "probes to be answered again")
+    meanwhile = [p for p in history.of(Probe) if began + 0.1 < p.at < ended]
+    assert {p.ok for p in meanwhile} == {False}
+    assert not [each for each in history.of(Blind) if each.until - each.at > 1.0]
 
 
 def test_a_restarted_node_gets_a_prober_in_its_new_network(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +335,9 @@ def test_the_prober_ends_by_itself(server: Server) -> None:
     assert 1 <= len(lines) <= 3
 
 
-@pytest.mark.parametrize("wrong", [["--url", "ftp://x/"], ["--url", "http://127.0.0.1/", "--interval-s", "0"], []])
+@pytest.mark.parametrize(
+    "wrong", [["--url", "ftp://x/"], ["--url", "tcp:///"], ["--url", "http://127.0.0.1/", "--interval-s", "0"], []]
+)
 def test_the_prober_refuses_wrong_options(wrong: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "chaos.record.prober", *wrong], capture_output=True, text=True, check=False

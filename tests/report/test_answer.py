@@ -27,7 +27,10 @@ def run(root: Path, *outcomes: Outcome, ended: bool = True) -> SavedRun:
 def test_safe_is_what_held_and_was_proven(tmp_path: Path) -> None:
     said = answer(run(tmp_path, HELD, PROOF))
     assert (said.safe, said.broken, said.doubts) == (Safe.YES, (), ())
-    assert said.sentence == "Every promise of 1 incident held, and 1 control proved that the checks can fail"
+    assert (
+        said.sentence
+        == "Every promise of 1 incident held, and 1 control proved that the checks can fail: 1 of 1 promise broke there"
+    )
 
 
 def test_what_broke_is_named_with_what_proves_its_check(tmp_path: Path) -> None:
@@ -131,7 +134,8 @@ def test_left_out_is_not_held(tmp_path: Path) -> None:
     said = answer(run)
     assert said.safe is Safe.YES
     assert said.sentence == (
-        "Of what was replayed: every promise of 1 incident held, and 1 control proved that the checks can fail; "
+        "Of what was replayed: every promise of 1 incident held, and 1 control proved that the checks can fail: "
+        "1 of 1 promise broke there; "
         "3 tests left out"
     )
     assert headline(said, run) == "safe, of what was replayed"

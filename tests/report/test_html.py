@@ -195,3 +195,16 @@ def test_what_was_left_out_and_the_budget_stand_at_the_top(tmp_path: Path) -> No
     assert "Of what was replayed: every promise of 1 incident held" in top
     assert "pleg-churn: 1 test, and so all of it (it would end 35 s after the <budget>)" in top
     assert "15 min 0 s, of which 11 min 40 s were planned, for 1 of what was collected" in top
+
+
+def test_beside_each_promise_stands_what_proves_it(tmp_path: Path) -> None:
+    made = results(tmp_path)
+    too, others = "outage-at-most-2s", "nodes-ready-again"
+    made.add(outcome(finding(), finding(name=too), finding(name=others), finding(name="no-such")))
+    made.add(outcome(broken(), finding(Verdict.VIOLATED, name=too), control=CONTROL))
+    text = " ".join(shown(made).text.split())
+    assert f"{CONTROL}: ✓ proven: violated as it must be" in text
+    assert f"control {CONTROL}: ✓ proven: violated there too" in text
+    assert "declared, not seen here: saboteur kubelet-stopped" in text
+    assert "no-such ✓ held kind ? nothing" in text
+    assert "2 of 4 promises were seen to break in a control or under a mutant" in text

@@ -1,5 +1,6 @@
 """The verdict of a replay: hardened passes when all held, a control when it broke in the way it names."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,6 +49,19 @@ def test_control(findings: list[Finding], verdict: Verdict, passed: bool, part: 
     got = verdict_of(INCIDENT, "petrol", findings, "")
     assert got[:2] == (verdict, passed)
     assert part in got[2]
+
+
+ALSO = replace(
+    INCIDENT, controls=(Control("petrol", "w", breaks="no-smoke", because="soot", also_breaks=("no-heat", "no-ash")),)
+)
+
+
+def test_a_control_that_breaks_less_than_it_is_said_to_passes_and_says_so() -> None:
+    hot = Finding("no-heat", Verdict.VIOLATED, "hot")
+    held = replace(hot, verdict=Verdict.HELD)
+    assert verdict_of(ALSO, "petrol", [SOOT, held, hot], "")[1:] == (True, "as it must be: no-smoke: black")
+    said = "as it must be: no-smoke: black; it is said to break no-heat too, which was held"
+    assert verdict_of(ALSO, "petrol", [SOOT, held], "")[1:] == (True, said)
 
 
 @pytest.mark.parametrize("control", [None, "petrol"])

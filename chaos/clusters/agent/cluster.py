@@ -11,7 +11,8 @@ from kubernetes.client import ApiClient
 
 import chaos
 from chaos.basics.progress import Report, silent
-from chaos.clusters.abilities import Clock
+from chaos.basics.waiting import WaitedInVainError, eventually
+from chaos.clusters.abilities import Clock, NodePower
 from chaos.clusters.agent import protocol, remote
 from chaos.clusters.agent.channel import read_back
 from chaos.clusters.agent.crew import Armed, Crew
@@ -23,6 +24,7 @@ from chaos.clusters.way.client import container_runtime
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output, run
 
+STARTS_WITHIN_S = 600.0  # a machine may take minutes before its system starts
 MARGIN_S = 10.0  # longer than a command may take, before its answer is given up
 PACKAGE = Path(chaos.__path__[0]).resolve()
 PACKAGE_THERE, PYTHON_THERE = "/opt/kube-ordeal/chaos", "python3"
@@ -108,6 +110,11 @@ class AgentCluster:
             raise OrdealError(f"{node} is none of the nodes of {self.ref.name}")
         return (found[node],)
 
+    # --- KeepsOutput
+
+    def kept_s(self) -> float:
+        return protocol.UNREAD_S
+
     # --- ReachesNodes
 
     def reached(self) -> frozenset[str]:
@@ -132,6 +139,52 @@ class AgentCluster:
         self._crew.channel(node)
         command = [sys.executable, "-P", "-m", remote.__name__, str(self._crew.agents.folder), node, where, *argv]
         return ["env", f"PYTHONPATH={PACKAGE.parent}", *command]
+
+
+class PoweredAgentCluster(AgentCluster):
+    """The same, and nodes have power as the cluster beneath has it: what that says is looked at from inside, too."""
+
+    def __init__(self, cluster: Cluster, power: NodePower, crew: Crew) -> None:
+        """`power` is the same cluster's."""
+        super().__init__(cluster, crew)
+        self._power = power
+
+    # --- NodePower
+
+    def power_state(self, node: str) -> str:
+        return self._power.power_state(node)
+
+    def power_off(self, node: str) -> None:
+        """Raises OrdealError also where the node's agent answers still: then another machine is off."""
+        self._power.power_off(node)
+        if node not in self._crew.channels:
+            return
+        self._crew.channel(node).start_anew()
+        if self._crew.is_there(node):
+            raise OrdealError(
+                f"node {node} is off by its power driver, and its agent answers: another machine was switched off; "
+                f"mend which machine the node is said to be"
+            )
+
+    def power_on(self, node: str) -> None:
+        """Returns when the node's agent answers: its system has started. Raises OrdealError where it does not."""
+        self._power.power_on(node)
+        if node not in self._crew.channels:
+            return
+        self._crew.channel(node).start_anew()
+        try:
+            eventually(lambda: self._crew.is_there(node), within_s=STARTS_WITHIN_S, what=f"{node} to start")
+        except WaitedInVainError as error:
+            raise OrdealError(
+                f"node {node} has power, and its agent did not answer within {STARTS_WITHIN_S:g} s: look at its console"
+            ) from error
+
+
+def with_agents(cluster: Cluster, crew: Crew) -> AgentCluster:
+    """The cluster with its agents, and with power where it has that."""
+    if isinstance(cluster, NodePower):
+        return PoweredAgentCluster(cluster, cluster, crew)
+    return AgentCluster(cluster, crew)
 
 
 def put(cluster: Cluster, agents: Agents, nodes: Collection[str], report: Report) -> Crew:
@@ -189,7 +242,7 @@ def again(cluster: Cluster, folder: Path, report: Report = silent) -> AgentClust
         crew.close()
         crew = put(cluster, agents, known.nodes, report)
     crew.keep()
-    return AgentCluster(cluster, crew)
+    return with_agents(cluster, crew)
 
 
 def _there(argument: str) -> str:

@@ -62,6 +62,10 @@ class Crew:
             return False
         return True
 
+    def is_there(self, node: str) -> bool:
+        """Whether that node's agent answers."""
+        return not _is_silent(self.channel(node))
+
     def keep(self) -> None:
         """Let each hear of the run from now on, in a thread of its own: one that is cut off keeps no other waiting."""
         for node in self.channels:

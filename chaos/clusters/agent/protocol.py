@@ -16,6 +16,7 @@ VERSION = 1  # raise it with each change of a message: an agent of another versi
 LENGTH_BYTES = 4
 MOST_BYTES = 32 << 20  # of one message
 MOST_CHUNK = 1 << 20  # of a program's output, in one answer
+UNREAD_S = 120.0  # so long a way may be cut without losing what a program says
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):

@@ -1,6 +1,6 @@
 """The control plane's machine dies, or another takes its place."""
 
-from chaos.judge.catalogue import CONTROL_PLANE, CONTROL_PLANE_POSTMORTEM, Control, Incident, Sign
+from chaos.judge.catalogue import CONTROL_PLANE, CONTROL_PLANE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -37,6 +37,7 @@ INCIDENTS = (
                 "the kubelets know the API server by its IP address, and it comes back with another one",
                 breaks="kubelets-report-again",
                 because="silent",
+                also_breaks=("nothing-terminated", "outage-at-most-2s", "nodes-ready-again", "new-pods-start"),
             ),
             Control(
                 "stale-connections",
@@ -44,8 +45,10 @@ INCIDENTS = (
                 "until the kernel gives it up, after 15 minutes (profile full)",
                 breaks="kubelets-report-again",
                 because="silent",
+                also_breaks=("nothing-terminated", "nodes-ready-again", "new-pods-start"),
             ),
         ),
+        proofs=(Proof("no-container-restarted", ProvenBy.SABOTEUR, "containers-killed"),),
     ),
     Incident(
         id="new-control-plane",
@@ -82,6 +85,10 @@ INCIDENTS = (
                 breaks="nothing-terminated",
                 because="taint-eviction",
             ),
+        ),
+        proofs=(
+            Proof("nodes-ready-again", ProvenBy.SABOTEUR, "kubelet-stopped"),
+            Proof("no-container-restarted", ProvenBy.SABOTEUR, "containers-killed"),
         ),
     ),
 )

@@ -1,6 +1,6 @@
 """A node's image file system fills up, and its kubelet evicts."""
 
-from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, Incident, Sign
+from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -52,6 +52,7 @@ INCIDENTS = (
                 "refused, and the Service is gone on that node as soon as its endpoints change",
                 breaks="critical-pods-stay",
                 because="evicted",
+                also_breaks=("outage-at-most-2s",),
             ),
             Control(
                 "evict-critical-pods",
@@ -60,6 +61,24 @@ INCIDENTS = (
                 breaks="critical-pods-stay",
                 because="evicted",
             ),
+            Control(
+                "no-threshold",
+                "the kubelet has no threshold for the file system that fills up: it reports nothing, and evicts nobody",
+                breaks="pressure-reported",
+                because="not-reported",
+                also_breaks=("evicted-by-use",),
+            ),
+            Control(
+                "slow-transition",
+                "evictionPressureTransitionPeriod is an hour: the pressure stays when the space is back",
+                breaks="pressure-clears",
+                because="stays",
+                also_breaks=("runs-again-eater",),
+            ),
+        ),
+        proofs=(
+            Proof("nodes-ready-again", ProvenBy.SABOTEUR, "kubelet-stopped"),
+            Proof("new-pods-start", ProvenBy.SABOTEUR, "kubelet-stopped"),
         ),
     ),
 )

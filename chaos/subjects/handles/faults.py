@@ -3,7 +3,6 @@
 No hard limit is ever touched: a soft one can be put back to what it was, a hard one only with more rights.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -17,12 +16,11 @@ from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
 from chaos.harm.uses import Capability, Uses
+from chaos.subjects.handles.asking import answers, targets_of
 from chaos.subjects.handles.sampler import DaemonProcess, processes_of
 from chaos.subjects.handles.units import FOR_S, HANDLES_MOST, no_unit, start_unit, stop_unit, unit_runs
 
 DAEMONS = ("containerd", "kubelet", "kube-proxy", "coredns")
-CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
-PORTS = {"kubelet": 10250, "kube-proxy": 10256, "coredns": 9153}  # each one's TCP port for health or metrics
 LEAST = 64  # below it a daemon may not even run the program that would tell of it
 NAMESPACE = "default"
 POD = "kube-ordeal-eat-handles"
@@ -45,16 +43,6 @@ while (1) {
     while ($held->count < $count) { my $socket = $class->new(@new) or last; $held->add($socket); }
     select undef, undef, undef, 0.1;
 }
-"""
-
-# Whether somebody still takes connections there: any byte will do (a TLS port answers plain HTTP with an error).
-ASK = r"""
-use IO::Socket::INET;
-$SIG{ALRM} = sub { exit 1 };
-alarm 5;
-my $socket = IO::Socket::INET->new(PeerAddr => $ARGV[0], Timeout => 4) or exit 1;
-print $socket "GET /healthz HTTP/1.0\r\n\r\n";
-exit(sysread($socket, my $said, 16) ? 0 : 1);
 """
 
 # tail keeps each file that it follows open, and goes on where its limit lets it open no more of them.
@@ -97,18 +85,22 @@ class Limited(msgspec.Struct, frozen=True, array_like=True):
 
 
 class LowerHandleLimitPlan(msgspec.Struct, frozen=True):
-    """`limit`: the new one; `since`: when it was planned, in clock ticks since boot."""
+    """`limit`: the new one; `since`: when it was planned, in clock ticks since boot. `targets`: where undo sees to it
+    that the daemon takes connections; older versions did not write them.
+    """
 
     node: str
     daemon: str
     limit: int
     since: int
     processes: tuple[Limited, ...]
+    targets: tuple[str, ...] = ()
 
 
 class EatHandlesPlan(msgspec.Struct, frozen=True):
     """`of`: the daemon whose `handles` are eaten, with how many it has `open`, and `processes` by pid and start; empty
-    for a pod's own. `targets`: where connections go. Older versions did not write `processes`.
+    for a pod's own. `targets`: where connections go. `mends`: undo sees to it that the daemon takes connections again.
+    Older versions did not write `processes` and `mends`.
     """
 
     node: str
@@ -117,6 +109,7 @@ class EatHandlesPlan(msgspec.Struct, frozen=True):
     targets: tuple[str, ...]
     open: int
     processes: tuple[tuple[int, int], ...] = ()
+    mends: bool = True
 
 
 @fault
@@ -125,8 +118,9 @@ class LowerHandleLimit:
     """Lower the soft limit of a running daemon's open files to `limit`, or to `above` more than it has open now.
 
     `limit` 0 means the second. Undo gives back the soft limit to the same processes (by pid and start time), and to the
-    shims and containers that were started meanwhile. It has landed when the kernel shows the limit; whether it is
-    reached is for a load to bring about.
+    shims and containers that were started meanwhile; with `mends` it also ends a daemon that takes no connections any
+    more (EatHandles says why). It has landed when the kernel shows the limit; whether it is reached is for a load to
+    bring about.
     """
 
     kind: ClassVar[str] = "lower-handle-limit"
@@ -139,6 +133,7 @@ class LowerHandleLimit:
     daemon: str
     limit: int = 0
     above: int = 3
+    mends: bool = False
 
     def plan(self, cluster: _Reached) -> LowerHandleLimitPlan:
         found = _daemon(cluster, self.node, self.daemon)
@@ -157,7 +152,8 @@ class LowerHandleLimit:
                 )
         uptime_s = float(cluster.node_exec(self.node, ["cat", "/proc/uptime"]).out.split()[0])
         processes = tuple(Limited(p.pid, p.start, p.open, p.soft, p.hard) for p in found)
-        return LowerHandleLimitPlan(self.node, self.daemon, limit, int(uptime_s * 100), processes)
+        targets = _mended(tuple(targets_of(cluster, self.node, self.daemon))) if self.mends else ()
+        return LowerHandleLimitPlan(self.node, self.daemon, limit, int(uptime_s * 100), processes, targets)
 
     def apply(self, cluster: _Reached, saved: LowerHandleLimitPlan) -> None:
         for p in saved.processes:
@@ -181,12 +177,17 @@ class LowerHandleLimit:
         first = saved.processes[0]
         given = f"SINCE={saved.since} LOW={saved.limit} SOFT={first.soft} HARD={first.hard}\n"
         cluster.node_exec(saved.node, ["sh", "-c", given + HEIRS], timeout_s=60)
+        _mend(cluster, saved.node, saved.daemon, saved.targets, {(p.pid, p.start) for p in saved.processes})
 
     @staticmethod
     def undone(cluster: _Reached, saved: LowerHandleLimitPlan) -> bool:
-        """Each process that is still there has its soft limit again; one that was restarted has a new one anyway."""
+        """Each process that is still there has its soft limit again, and takes connections where it is mended; one that
+        was restarted has a new one anyway.
+        """
         now = {(p.pid, p.start): p.soft for p in _now(cluster, saved)}
-        return all(now.get((p.pid, p.start), p.soft) == p.soft for p in saved.processes)
+        still = [p for p in saved.processes if (p.pid, p.start) in now]
+        given_back = all(now[p.pid, p.start] == p.soft for p in still)
+        return given_back and (not still or all(answers(cluster, saved.node, t) for t in saved.targets))
 
 
 @fault
@@ -199,7 +200,8 @@ class EatHandles:
 
     Undo ends a daemon that takes no connections any more once it has handles again, so that it is started anew:
     kube-proxy's listeners end at the first accept that is refused (MultiListen in k8s.io/utils/net/multi_listen.go, as
-    used by pkg/proxy/healthcheck/common.go), and only a restart brings them back.
+    used by pkg/proxy/healthcheck/common.go), and only a restart brings them back. Without `mends` it is left as it is,
+    to be asked: whoever lowered its limit restarts it then.
     """
 
     kind: ClassVar[str] = "eat-handles"
@@ -212,6 +214,7 @@ class EatHandles:
     node: str
     handles: int = 1000
     of: str = ""
+    mends: bool = True
 
     def plan(self, cluster: _Reached) -> EatHandlesPlan:
         if not self.of:
@@ -225,14 +228,15 @@ class EatHandles:
             return EatHandlesPlan(self.node, self.handles, of="", targets=(), open=0)
         found = _daemon(cluster, self.node, self.of)
         no_unit(cluster, self.node, EATER)
-        targets = tuple(_targets(cluster, self.node, self.of))
+        targets = tuple(targets_of(cluster, self.node, self.of))
         before = max(p.open for p in found)
-        deaf = [t for t in targets if not _answers(cluster, self.node, t)]
+        deaf = [t for t in _mended(targets) if not answers(cluster, self.node, t)]
         if deaf:
             raise OrdealError(
                 f"{self.of} on {self.node} takes no connections at {deaf[0]} before the fault: mend it first"
             )
-        return EatHandlesPlan(self.node, self.handles, self.of, targets, before, tuple((p.pid, p.start) for p in found))
+        processes = tuple((p.pid, p.start) for p in found)
+        return EatHandlesPlan(self.node, self.handles, self.of, targets, before, processes, self.mends)
 
     def apply(self, cluster: _Reached, saved: EatHandlesPlan) -> None:
         if saved.of:
@@ -279,10 +283,8 @@ class EatHandles:
         node = saved.node
         for number in range(len(saved.targets)):
             stop_unit(cluster, node, f"{EATER}-{number}")
-        targets = saved.targets
-        # Twice, so that a machine that is busy is not taken for a daemon that is deaf.
-        if not all(_answers(cluster, node, t) or _answers(cluster, node, t) for t in targets):
-            _restart(cluster, saved)
+        if saved.mends:
+            _mend(cluster, node, saved.of, saved.targets, set(saved.processes))
         if not saved.of:
             with cluster.api() as client:
                 if _pod(client, POD) is not None:
@@ -290,12 +292,12 @@ class EatHandles:
 
     @staticmethod
     def undone(cluster: _Reached, saved: EatHandlesPlan) -> bool:
-        """Nothing runs any more that holds them, and the daemon takes connections."""
+        """Nothing runs any more that holds them, and the daemon takes connections, where it is mended."""
         node = saved.node
         if any(unit_runs(cluster, node, f"{EATER}-{n}") for n in range(len(saved.targets))):
             return False
         if saved.of:
-            return all(_answers(cluster, node, target) for target in saved.targets)
+            return not saved.mends or all(answers(cluster, node, target) for target in _mended(saved.targets))
         with cluster.api() as client:
             there = _pod(client, POD) is not None
         return not there and cluster.node_exec(node, ["pgrep", "-f", EATING_PROCESS], check=False).code != 0
@@ -320,36 +322,20 @@ def _prlimit(cluster: NodeExec, node: str, pid: int, soft: int) -> None:
     cluster.node_exec(node, ["prlimit", "--pid", str(pid), f"--nofile={soft}:"])
 
 
-def _targets(cluster: _Reached, node: str, daemon: str) -> Iterator[str]:
-    """Where connections to a daemon of the node go; CoreDNS may have several pods there."""
-    if daemon == "containerd":
-        yield CONTAINERD_SOCKET
-    elif daemon == "coredns":
-        with cluster.api() as client:
-            pods: Any = k8s.CoreV1Api(client).list_namespaced_pod(
-                "kube-system", label_selector="k8s-app=kube-dns", field_selector=f"spec.nodeName={node}"
-            )
-        addresses = [pod.status.pod_ip for pod in pods.items if pod.status.pod_ip]
-        if not addresses:
-            raise OrdealError(f"no CoreDNS pod of {node} has an address: wait until it runs")
-        yield from (f"{address}:{PORTS[daemon]}" for address in addresses)
-    else:
-        address = next(n.address for n in cluster.nodes() if n.name == node)
-        yield f"{address}:{PORTS[daemon]}"
+def _mended(targets: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the targets that may need a restart to take connections again: containerd's socket is none."""
+    return tuple(target for target in targets if not target.startswith("/"))
 
 
-def _answers(cluster: NodeExec, node: str, target: str) -> bool:
-    """Whether a TCP target takes a connection and says something. A Unix socket's backlog says nothing of it: true."""
-    if target.startswith("/"):
-        return True
-    return cluster.node_exec(node, ["perl", "-e", ASK, target], timeout_s=20, check=False).code == 0
-
-
-def _restart(cluster: NodeExec, saved: EatHandlesPlan) -> None:
-    """End the processes that there were at the plan, and no later ones; systemd or the kubelet starts them anew."""
-    for process in processes_of(cluster, saved.node, [saved.of]):
-        if (process.pid, process.start) in saved.processes:
-            cluster.node_exec(saved.node, ["kill", str(process.pid)], check=False)
+def _mend(cluster: NodeExec, node: str, daemon: str, targets: tuple[str, ...], processes: set[tuple[int, int]]) -> None:
+    """End a daemon that is deaf, so that systemd or the kubelet starts it anew: the processes that there were at the
+    plan, by pid and start, and no later ones. Asked twice, so that a machine that is busy is not taken for one.
+    """
+    if all(answers(cluster, node, t) or answers(cluster, node, t) for t in _mended(targets)):
+        return
+    for process in processes_of(cluster, node, [daemon]):
+        if (process.pid, process.start) in processes:
+            cluster.node_exec(node, ["kill", str(process.pid)], check=False)
 
 
 def _pod(client: Any, name: str) -> Any:

@@ -1,6 +1,6 @@
 """File handles of a node's daemons run out."""
 
-from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, Incident, Sign
+from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -37,13 +37,14 @@ INCIDENTS = (
                 "the container runtime runs with the post-mortem's soft limit of 1024",
                 breaks="pods-start",
                 because="too-many-open-files",
+                also_breaks=("handle-limit-not-reached",),
             ),
             Control(
                 "deaf-kube-proxy",
                 "kube-proxy reaches its limit: its listeners for health and metrics end at the first accept that is "
-                "refused (MultiListen in k8s.io/utils/net), and it has to be restarted to be reached again",
-                breaks="daemons-not-restarted",
-                because="restarted",
+                "refused (MultiListen in k8s.io/utils/net), and it is deaf when it has handles again",
+                breaks="daemons-reached",
+                because="deaf",
             ),
             Control(
                 "dns-without-handles",
@@ -52,6 +53,15 @@ INCIDENTS = (
                 breaks="dns-answers",
                 because="outage",
             ),
+        ),
+        proofs=(
+            Proof("existing-connections", ProvenBy.SABOTEUR, "containers-killed"),
+            Proof("outage-at-most-2s", ProvenBy.SABOTEUR, "containers-killed"),
+            Proof("ready-throughout", ProvenBy.SABOTEUR, "kubelet-stopped"),
+            Proof("failure-shows", ProvenBy.SABOTEUR, "logs-silent"),
+            Proof("daemons-not-restarted", ProvenBy.SABOTEUR, "kubelet-restarted"),
+            Proof("pods-start-after-release", ProvenBy.SABOTEUR, "runtime-stalls"),
+            Proof("new-pods-start", ProvenBy.SABOTEUR, "kubelet-stopped"),
         ),
     ),
 )

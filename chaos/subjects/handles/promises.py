@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from chaos.judge.availability import GAP_S, outage_at_most
-from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import Blind, ClusterEvent, FaultStep, PodChange, Sample
-from chaos.subjects.handles.records import LIMIT, OPEN, SAMPLE_GAP_S, TOO_MANY, DaemonProcesses, SaidTooMany
+from chaos.subjects.handles.records import ANSWERS, LIMIT, OPEN, SAMPLE_GAP_S, TOO_MANY, DaemonProcesses, SaidTooMany
 
 TOO_MANY_OPEN_FILES, NO_START, SILENT = "too-many-open-files", "no-start", "silent"
-RESTARTED, REACHED, LATE = "restarted", "reached", "late"
+RESTARTED, REACHED, LATE, DEAF = "restarted", "reached", "late", "deaf"
 DNS = "dns"  # the target of the probes that ask for a name
 # A limit counts as reached where two handles are left: a daemon that is refused lets go of one and tries again.
 SLACK = 2
@@ -20,6 +20,7 @@ REFUSED_S = 15.0
 
 
 @promise
+@bounds(within_s="slowest_s")
 def pods_start(workload: str, *, fault: str, within_s: float, refused_s: float = REFUSED_S) -> Invariant:
     """Each pod of the workload that was made while the fault lasted was Ready within `within_s` seconds; of one that
     was refused for want of handles, which an event says, it is known after `refused_s`.
@@ -75,6 +76,7 @@ def pods_start(workload: str, *, fault: str, within_s: float, refused_s: float =
 
 
 @promise
+@bounds(within_s="slowest_s")
 def pods_start_after_release(workload: str, *, fault: str, within_s: float) -> Invariant:
     """Each pod of the workload that did not start while the fault lasted, and was still wanted at its end, was Ready
     within `within_s` seconds after it. The fault may have been done several times.
@@ -109,6 +111,7 @@ def pods_start_after_release(workload: str, *, fault: str, within_s: float) -> I
 
 
 @promise
+@bounds(limit_s="longest_outage_ms")
 def dns_answers(limit_s: float, *, nodes: Sequence[str], target: str = DNS, gap_s: float = GAP_S) -> Invariant:
     """DNS was never away for longer than `limit_s` seconds, asked from the nodes' own networks. Reason: "outage"."""
     return Invariant("dns-answers", outage_at_most(limit_s, nodes=nodes, target=target, gap_s=gap_s).judge)
@@ -139,12 +142,55 @@ def failure_shows(daemons: Mapping[str, str]) -> Invariant:
 
 
 @promise
+@bounds(within_s="slowest_s")
+def daemons_reached(daemons: Mapping[str, str], *, fault: str, within_s: float) -> Invariant:
+    """Each daemon took a connection, and said something, within `within_s` seconds after the fault was undone.
+
+    `daemons`: the node by daemon. Each is asked after its own fault, before anything else is taken back: a daemon that
+    stays deaf is restarted by our undo, and what comes of that says nothing. Reason: "deaf". Unknown where one was not
+    asked, or not for that long.
+    """
+
+    def judge(history: History) -> Judgement:
+        undone = [s.at for s in history.of(FaultStep) if s.fault == fault and s.step == "undone"]
+        slowest_s = 0.0
+        for daemon, node in daemons.items():
+            asked = [s for s in history.of(Sample) if s.name == ANSWERS and s.subject == f"{node}/{daemon}"]
+            released = max((at for at in undone if asked and at <= asked[0].at), default=None)
+            if released is None:
+                return unknown(f"{daemon} on {node} was not asked after {fault} was undone")
+            reached = next((s for s in asked if s.value == 1.0), None)
+            took_s = (asked[-1] if reached is None else reached).at - released
+            if took_s > within_s:
+                how = "takes no connection" if reached is None else f"took a connection only {took_s:.1f} s"
+                return violated(
+                    f"{daemon} on {node} {how} after it had handles again, allowed were {within_s:g} s",
+                    asked,
+                    reason=DEAF,
+                    asked=len(asked),
+                )
+            if reached is None:
+                return unknown(f"{daemon} on {node} was asked for {took_s:.1f} s only after {fault} was undone", asked)
+            slowest_s = max(slowest_s, took_s)
+        if not daemons:
+            return unknown("no daemon was named")
+        return held(
+            f"{', '.join(daemons)} took a connection {slowest_s:.1f} s after the release at the latest",
+            daemons=len(daemons),
+            slowest_s=round(slowest_s, 3),
+        )
+
+    return Invariant("daemons-reached", judge)
+
+
+@promise
 @for_good
 def daemons_not_restarted(daemons: Mapping[str, str]) -> Invariant:
     """The daemons' processes after the last fault are those of the beginning. Reason: "restarted".
 
     `daemons`: the node by daemon. A process is known by its pid and start time, so a restart that nobody watched shows
-    afterwards all the same. Unknown where a daemon was not looked at after the last fault was undone.
+    afterwards all the same. Of a daemon that was deaf when it was asked last, it is judged until then: our undo
+    restarts it. Unknown where a daemon was not looked at after the last fault was undone.
     """
 
     def judge(history: History) -> Judgement:
@@ -154,13 +200,15 @@ def daemons_not_restarted(daemons: Mapping[str, str]) -> Invariant:
         doubts: list[Judgement] = []
         for daemon, node in daemons.items():
             subject = f"{node}/{daemon}"
-            seen = [each for each in history.of(DaemonProcesses) if each.object == subject]
+            asked = [s for s in history.of(Sample) if s.name == ANSWERS and s.subject == subject]
+            deaf_at = asked[-1].at if asked and asked[-1].value != 1.0 else float("inf")
+            seen = [each for each in history.of(DaemonProcesses) if each.object == subject and each.at <= deaf_at]
             if len({each.processes for each in seen}) > 1:
                 first, then = seen[0].told(), seen[1].told()
                 sentence = f"{daemon} on {node} was restarted: its processes were {first}, then {then}"
                 return violated(sentence, seen, reason=RESTARTED)
             looked = [s.at for s in history.of(Sample) if s.name == OPEN and s.subject == subject]
-            if not looked or not looked[0] <= window.start <= window.end <= looked[-1]:
+            if not looked or not looked[0] <= window.start <= min(window.end, deaf_at) <= looked[-1]:
                 doubts.append(unknown(f"{daemon} on {node} was not looked at before the fault and after it"))
         if doubts:
             return doubts[0]

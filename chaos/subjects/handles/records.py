@@ -11,6 +11,7 @@ from chaos.record.registry import Seconds, record
 OPEN = "open-handles"  # Sample by NODE/DAEMON: of its process that is nearest to its limit
 LIMIT = "handle-limit"  # Sample by NODE/DAEMON: the soft limit of that process
 IN_USE = "node-handles"  # Sample by NODE: all open files of the kernel (a kind node shares the machine's)
+ANSWERS = "daemon-answers"  # Sample by NODE/DAEMON: 1 where it took a connection and said something, else 0
 TIME_WAIT = "time-wait-sockets"  # Sample by NODE: TIME_WAIT sockets in the node's own network
 TOO_MANY = "too many open files"
 SAMPLE_GAP_S = 5.0  # longer without a sample is a gap

@@ -1,6 +1,6 @@
 """A node's hostname changes."""
 
-from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, Incident, Sign
+from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -46,7 +46,22 @@ INCIDENTS = (
                 "the name is not pinned, and the kubelet's credentials may register a Node of any name",
                 breaks="one-node-per-machine",
                 because="duplicate",
+                also_breaks=("existing-connections", "no-container-restarted"),
             ),
+            Control(
+                "not-pinned",
+                "the name is not pinned where it is to outlive the hostname: the kubelet may register no other, and "
+                "its node is away until the name is put back",
+                breaks="ready-throughout",
+                because="not-ready",
+            ),
+        ),
+        proofs=(
+            Proof("outage-at-most-2s", ProvenBy.SABOTEUR, "containers-killed"),
+            Proof("nothing-terminated", ProvenBy.SABOTEUR, "pod-deleted"),
+            Proof("new-pods-start", ProvenBy.SABOTEUR, "kubelet-stopped"),
+            Proof("away-under-another-name", ProvenBy.SABOTEUR, "fault-lies"),
+            Proof("nodes-ready-again", ProvenBy.SABOTEUR, "kubelet-stopped"),
         ),
     ),
 )

@@ -1,6 +1,6 @@
 """A replicated MySQL whose disk fills up, or whose clock goes back."""
 
-from chaos.judge.catalogue import DATABASE, DATABASE_POSTMORTEM, Control, Incident, Sign
+from chaos.judge.catalogue import DATABASE, DATABASE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -53,6 +53,7 @@ INCIDENTS = (
                 "logs that are kept for ever",
                 breaks="no-member-evicted",
                 because="evicted",
+                also_breaks=("served-again", "replication-runs"),
             ),
             Control(
                 "full-volume",
@@ -60,6 +61,14 @@ INCIDENTS = (
                 "too long: the server waits for room, ends when a commit is killed, and ends again at each start",
                 breaks="no-container-restarted",
                 because="restarted",
+                also_breaks=("served-again", "replication-runs"),
+            ),
+            Control(
+                "no-expiry",
+                "binary logs that are kept for ever, on a volume that has room for a while: they grow past what a "
+                "member may use",
+                breaks="disk-use-bounded",
+                because="over-limit",
             ),
             Control(
                 "rows-dropped",
@@ -100,6 +109,7 @@ INCIDENTS = (
                 "well",
                 breaks="no-container-restarted",
                 because="restarted",
+                also_breaks=("served-again", "replication-runs"),
             ),
             Control(
                 "affected-version",
@@ -114,6 +124,10 @@ INCIDENTS = (
                 breaks="server-version-not-affected",
                 because="affected-version",
             ),
+        ),
+        proofs=(
+            Proof("clock-was-turned", ProvenBy.SABOTEUR, "fault-lies"),
+            Proof("no-acknowledged-write-lost", ProvenBy.SABOTEUR, "rows-deleted"),
         ),
     ),
 )

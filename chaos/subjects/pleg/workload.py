@@ -8,7 +8,7 @@ from kubernetes import client as k8s
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.target import ready_worker
-from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL, creating
+from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL, create_namespace, creating
 from chaos.workloads.web import Deployed
 
 # The slowest at which pods may become Ready before it is called a failure. Measured were 3.4/s on an idle machine of 2
@@ -36,8 +36,7 @@ class Churn:
         """
         check_room(cluster, self.node, self.replicas)
         with cluster.api() as client, creating(self.name, cluster):
-            metadata = k8s.V1ObjectMeta(name=namespace, labels={RUN_LABEL: run})
-            k8s.CoreV1Api(client).create_namespace(k8s.V1Namespace(metadata=metadata))
+            create_namespace(k8s.CoreV1Api(client), namespace, {RUN_LABEL: run})
             k8s.AppsV1Api(client).create_namespaced_deployment(namespace, self.manifest(cluster))
         return Deployed(self.name, namespace, "", self.replicas, cluster)
 

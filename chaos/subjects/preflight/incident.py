@@ -1,6 +1,6 @@
 """What a node must be made of, and what containers leave behind on it."""
 
-from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, Incident, Sign
+from chaos.judge.catalogue import NODE, NODE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -36,6 +36,19 @@ INCIDENTS = (
                 breaks="handle-limits",
                 because="soft-limit",
             ),
+            Control(
+                "too-many-pods",
+                "one kubelet takes a million pods (maxPods), and its node has inotify instances for some thousand",
+                breaks="inotify-instances",
+                because="too-few",
+            ),
+            Control(
+                "strict-limits",
+                "limits that nobody keeps: a kubelet of any version is affected, and clocks may differ by nothing",
+                breaks="versions-not-affected",
+                because="affected",
+                also_breaks=("clocks-agree",),
+            ),
         ),
     ),
     Incident(
@@ -69,6 +82,7 @@ INCIDENTS = (
                 because="grows",
             ),
         ),
+        proofs=(Proof("no-kernel-memory-limit", ProvenBy.SABOTEUR, "node-misconfigured"),),
     ),
     Incident(
         id="storage-driver",
@@ -103,5 +117,6 @@ INCIDENTS = (
                 because="grows",
             ),
         ),
+        proofs=(Proof("storage-driver-sound", ProvenBy.SABOTEUR, "node-misconfigured"),),
     ),
 )

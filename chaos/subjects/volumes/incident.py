@@ -1,6 +1,6 @@
 """A volume for one node at a time is handed over, or stays locked."""
 
-from chaos.judge.catalogue import VOLUME, VOLUME_POSTMORTEM, Control, Incident, Sign
+from chaos.judge.catalogue import VOLUME, VOLUME_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -56,13 +56,23 @@ INCIDENTS = (
                 "of a StatefulSet stay in ContainerCreating",
                 breaks="running-again",
                 because="locked",
+                also_breaks=("no-stale-lock",),
             ),
             Control(
                 "no-fence",
                 "nothing locks the volume and nothing attaches it: a RollingUpdate across nodes has two writers",
                 breaks="at-most-one-writer",
                 because="two-writers",
+                also_breaks=("same-data",),
+            ),
+            Control(
+                "unfenced-loss",
+                "nothing locks the volume and nothing attaches it: when a node is lost, another pod writes while "
+                "nobody knows whether the old one still does",
+                breaks="nobody-takes-over",
+                because="took-over",
             ),
         ),
+        proofs=(Proof("nodes-ready-again", ProvenBy.SABOTEUR, "kubelet-stopped"),),
     ),
 )

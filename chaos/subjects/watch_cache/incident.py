@@ -1,6 +1,6 @@
 """What the API server's watch cache shows, against what etcd holds."""
 
-from chaos.judge.catalogue import CONTROL_PLANE, CONTROL_PLANE_POSTMORTEM, Control, Incident, Sign
+from chaos.judge.catalogue import CONTROL_PLANE, CONTROL_PLANE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -42,5 +42,6 @@ INCIDENTS = (
                 because="stale",
             ),
         ),
+        proofs=(Proof("watchers-see-edit-etcd-behind", ProvenBy.SABOTEUR, "apiserver-stalled"),),
     ),
 )

@@ -1,6 +1,6 @@
 """Zones of nodes that lose the API server: taints, evictions, and their limits."""
 
-from chaos.judge.catalogue import CONTROL_PLANE, CONTROL_PLANE_POSTMORTEM, Control, Incident, Sign
+from chaos.judge.catalogue import CONTROL_PLANE, CONTROL_PLANE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -49,6 +49,7 @@ INCIDENTS = (
                 "state stays Normal, because the control-plane node counts, and the pods are deleted",
                 breaks="nothing-terminated",
                 because="taint-eviction",
+                also_breaks=("outage-at-most-2s",),
             ),
             Control(
                 "rates-raised",
@@ -71,6 +72,11 @@ INCIDENTS = (
                 breaks="mutants-killed",
                 because="survived",
             ),
+        ),
+        proofs=(
+            Proof("no-container-restarted", ProvenBy.SABOTEUR, "containers-killed"),
+            Proof("nodes-ready-again", ProvenBy.SABOTEUR, "kubelet-stopped"),
+            Proof("taints-taken-back", ProvenBy.MUTANT, "all-nodes-away-ignored"),
         ),
     ),
 )

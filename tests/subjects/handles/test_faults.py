@@ -27,6 +27,7 @@ class FakeNode:
         self.processes = {p.pid: p for p in processes}
         self.there = [WORKER, replace(WORKER, name="control-plane", control_plane=True, address="172.18.0.2")]
         self.said: list[Sequence[str]] = []
+        self.deaf = False
 
     def nodes(self) -> tuple[Node, ...]:
         return tuple(self.there)
@@ -39,6 +40,10 @@ class FakeNode:
             pid, soft = int(argv[2]), argv[3].removeprefix("--nofile=")
             assert soft.endswith(":"), "a hard limit must never be named"
             self.processes[pid] = replace(self.processes[pid], soft=int(soft[:-1]))
+        elif argv[0] == "perl":
+            return Output(int(self.deaf), "", "")
+        elif argv[0] == "kill":
+            del self.processes[int(argv[1])]
         elif argv[:2] == ["cat", "/proc/uptime"]:
             return Output(0, "1000.50 0\n", "")
         elif "pidof" in argv[2]:
@@ -90,6 +95,26 @@ def test_every_process_of_a_daemon_gets_the_limit_above_the_one_that_has_most_op
     harm.apply(node, saved)
     assert {p.soft for p in node.processes.values() if p.daemon == "coredns"} == {18}
     assert node.processes[131].soft == 20000
+
+
+PROXY = DaemonProcess("kube-proxy", 9, 70, 20, 20000, 20000)
+
+
+def test_who_mends_restarts_a_daemon_that_stays_deaf_and_no_other(node: Any) -> None:
+    node.processes[9] = PROXY
+    for mends, stays in ((False, True), (True, False)):
+        harm = LowerHandleLimit("worker", "kube-proxy", mends=mends)
+        node.deaf = False
+        saved = planned(harm, node)
+        harm.apply(node, saved)
+        node.deaf = True
+        assert not harm.undone(node, saved)
+        harm.undo(node, saved)
+        assert harm.undone(node, saved)
+        assert (9 in node.processes) is stays
+    node.processes[9] = replace(PROXY, start=900)
+    harm.undo(node, saved)
+    assert 9 in node.processes, "it is another one"
 
 
 def test_undo_leaves_another_process_of_the_same_pid_alone(node: Any) -> None:

@@ -5,13 +5,14 @@ from chaos.record.records import Blind, ClusterEvent, PodChange, Sample
 from chaos.record.registry import Record
 from chaos.subjects.handles.promises import (
     daemons_not_restarted,
+    daemons_reached,
     dns_answers,
     failure_shows,
     handle_limit_not_reached,
     pods_start,
     pods_start_after_release,
 )
-from chaos.subjects.handles.records import LIMIT, OPEN, DaemonProcesses, ProcessId, SaidTooMany
+from chaos.subjects.handles.records import ANSWERS, LIMIT, OPEN, DaemonProcesses, ProcessId, SaidTooMany
 from tests.judge.histories import asks, could_not_see_the_end, fault, history, pod, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
@@ -185,3 +186,44 @@ def test_a_daemon_that_nobody_looked_at_after_the_fault_may_have_been_restarted(
     assert judge(invariant, history(fault(1.0, 9.0, EAT))).verdict is UNKNOWN
     gap = [Sample(20.0, OPEN, CONTAINERD, 40)]
     assert judge(invariant, history(seen, gap, fault(1.0, 9.0, EAT))).verdict is HELD
+
+
+def asked(*when: tuple[float, bool], subject: str = CONTAINERD) -> list[Record]:
+    return [Sample(at, ANSWERS, subject, float(answered)) for at, answered in when]
+
+
+def test_a_daemon_that_is_deaf_once_it_has_handles_again() -> None:
+    invariant = daemons_reached({"containerd": "worker"}, fault=EAT, within_s=10)
+    harm = fault(1.0, 5.0, EAT)
+    found = judge(invariant, history(harm, asked((5.5, False), (7.0, True))))
+    assert (found.verdict, found.figures["slowest_s"]) == (HELD, 2.0)
+    deaf = judge(invariant, history(harm, asked((5.5, False), (15.5, False))))
+    assert (deaf.verdict, deaf.reason) == (VIOLATED, "deaf")
+    late = judge(invariant, history(harm, asked((5.5, False), (16.0, True))))
+    assert (late.verdict, late.reason) == (VIOLATED, "deaf")
+
+
+def test_a_daemon_that_nobody_asked_long_enough_may_be_deaf_or_not() -> None:
+    invariant = daemons_reached({"containerd": "worker"}, fault=EAT, within_s=10)
+    harm = fault(1.0, 5.0, EAT)
+    for records in (asked((5.5, False)), asked((3.0, True)), asked((5.5, True), subject="worker/kubelet"), []):
+        assert judge(invariant, history(harm, records)).verdict is UNKNOWN
+    assert judge(invariant, history(asked((5.5, True)))).verdict is UNKNOWN
+    assert judge(daemons_reached({}, fault=EAT, within_s=10), history(harm)).verdict is UNKNOWN
+
+
+def test_each_daemon_is_asked_after_its_own_fault() -> None:
+    invariant = daemons_reached({"containerd": "worker", "kubelet": "worker"}, fault=EAT, within_s=10)
+    twice = [*fault(1.0, 5.0, EAT), *fault(50.0, 60.0, EAT)]
+    both = [*asked((6.0, True)), *asked((61.0, True), subject="worker/kubelet")]
+    assert judge(invariant, history(twice, both)).verdict is HELD
+
+
+def test_that_our_undo_restarts_a_deaf_daemon_is_no_restart_of_its_own() -> None:
+    invariant = daemons_not_restarted({"containerd": "worker"})
+    seen = [*counted(*[40] * 30), processes(0.0, 131, 500)]
+    harm, anew = fault(1.0, 5.0, EAT), processes(20.0, 900, 700)
+    assert judge(invariant, history(seen, harm, asked((5.5, False), (15.5, False)), anew)).verdict is HELD
+    assert judge(invariant, history(seen, harm, asked((5.5, False), (7.0, True)), anew)).verdict is VIOLATED
+    before = processes(4.0, 900, 700)
+    assert judge(invariant, history(seen, harm, asked((5.5, False), (15.5, False)), before)).verdict is VIOLATED
