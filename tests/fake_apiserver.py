@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 from kubernetes.client import ApiClient
 
-from chaos.clusters.way.client import api_client
+from chaos.clusters.way.client import CONTROL_PLANE_LABEL, api_client
 
 RESOURCES = ("nodes", "pods", "events")
 GUARD = "/api/v1/namespaces/kube-system/configmaps/kube-ordeal-guard"
@@ -129,6 +129,28 @@ class FakeApiServer:
             self.log[resource].append(("ADDED" if known is None else "MODIFIED", item))
             self.changed.notify_all()
 
+    def put_node(
+        self, name: str, *, control_plane: bool = False, ready: bool = True, allowed: bool = True, taint: str = ""
+    ) -> None:
+        """A node with all that a Node says of itself; `allowed`: with the label that a guard asks for by default."""
+        labels = {"kube-ordeal/allowed": "true"} if allowed else {}
+        said = ("architecture", "bootID", "kubeProxyVersion", "kubeletVersion", "machineID", "systemUUID")
+        info = {
+            **dict.fromkeys(said, "x"),
+            "operatingSystem": "linux",
+            "kernelVersion": "6.1.0-fit",
+            "osImage": "Fitting Linux",
+            "containerRuntimeVersion": "containerd://2.1.4",
+        }
+        status = {
+            "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}],
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "nodeInfo": info,
+        }
+        plane = {CONTROL_PLANE_LABEL: ""} if control_plane else {}
+        spec = {"taints": [{"key": taint, "effect": "NoSchedule"}]} if taint else {}
+        self.put("nodes", name, metadata={"labels": {**labels, **plane}}, spec=spec, status=status)
+
     def delete(self, resource: str, uid: str) -> None:
         with self.changed:
             self.version += 1
@@ -220,7 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif url.path.startswith("/version"):
             self._answer(200, {"gitVersion": api.version_said})
         elif url.path in api.texts:
-            self._send(200, api.texts[url.path].encode(), "text/plain")
+            text = api.texts[url.path]
+            self._send(200, text.encode(), "application/json" if text.startswith("{") else "text/plain")
         elif self.headers["Upgrade"] == "websocket":
             self._exec(parse_qs(url.query)["command"])
         elif ("list", resource) in api.forbidden:
@@ -347,7 +370,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, {"kind": "Status", "code": 404, "message": "not here"})
             return
         of = asked["spec"]["resourceAttributes"]
-        allowed = (of["verb"], of["resource"]) not in api.forbidden
+        resource = "/".join(filter(None, (of["resource"], of.get("subresource"))))
+        allowed = (of["verb"], resource) not in api.forbidden
         self._answer(201, {**asked, "status": {"allowed": allowed}})
 
     def _create_guard(self, asked: dict[str, Any]) -> None:

@@ -15,11 +15,11 @@ import pytest
 import urllib3
 from kubernetes.client import ApiClient, Configuration
 
-from chaos.clusters.abilities import Power
 from chaos.clusters.base import ClusterRef, Node
 from chaos.hosts.command import Output
 
 SERVER = "https://recorded:6443"
+RENAMED = {"power": "power_state"}  # what the cluster's methods were called
 NOT_COMPARED = {"timeout_s", "check"}  # how long, and what a failure means, is no part of what is done
 # What a command in a node's network comes to: its recorded output and exit code.
 SAYING = ("sh", "-c", 'printf %s "$2"; printf %s "$3" >&2; exit "$1"', "said")
@@ -37,7 +37,7 @@ class Call:
     @classmethod
     def of_json(cls, raw: Mapping[str, Any]) -> "Call":
         """From an entry of a file of calls."""
-        return cls(raw["call"], raw["args"], raw.get("given", {}), raw["answer"])
+        return cls(RENAMED.get(raw["call"], raw["call"]), raw["args"], raw.get("given", {}), raw["answer"])
 
     def asks(self) -> tuple[str, str]:
         """What is compared."""
@@ -57,6 +57,17 @@ class Replayed:
             return _objects(self.take(Call(name, _plain(list(args)), _plain(said))))
 
         return called
+
+    # NodeAddresses: an undo asks whether the cluster has it, and Python looks at the class for that.
+
+    def address(self, node: str) -> Any:
+        return self.__getattr__("address")(node)
+
+    def free_address(self) -> Any:
+        return self.__getattr__("free_address")()
+
+    def power_on_at(self, node: str, address: str) -> Any:
+        return self.__getattr__("power_on_at")(node, address)
 
     def in_network_of(self, node: str, argv: Sequence[str]) -> list[str]:
         output = _objects(self.take(Call("in_network_of", [node, list(argv)])))
@@ -122,8 +133,8 @@ def _objects(answer: Any) -> Any:
             return base64.b64decode(text)
         case {"Output": fields}:
             return Output(**fields)
-        case {"Power": fields}:
-            return Power(**fields)
+        case {"Power": fields}:  # of which the state is asked for
+            return fields["state"]
         case {"Node": fields}:
             return Node(**fields | {"taints": tuple(fields["taints"])})
     return answer

@@ -3,6 +3,8 @@
 import signal
 import sys
 import threading
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -10,13 +12,13 @@ import msgspec
 from chaos.agent import home, server
 from chaos.agent.home import Home
 from chaos.basics.files import place
-from chaos.basics.waiting import eventually
+from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.agent import keys
-from chaos.clusters.agent.deployment import MOUNTED, TOLD, Installed
+from chaos.clusters.agent.deployment import MOUNTED, TOLD, Installed, Looked
 from chaos.errors import OrdealError
 
-STARTS_WITHIN_S = 60.0
-LOOK_EVERY_S = 5.0
+STARTS_WITHIN_S, LEAVES_WITHIN_S = 60.0, 20.0
+LOOK_EVERY_S, LOOKS = 1.0, 5  # whether the agent's folder is there; so many later whether it runs
 
 
 def install() -> None:
@@ -29,7 +31,8 @@ def install() -> None:
         port = msgspec.json.decode((folder / home.CONFIG).read_bytes(), type=Home).port
     except OSError:
         port = server.free_port(address)
-    this = Home(run, node, address, port, home.environment("RUNNER_CERTIFICATE"))
+    capabilities = tuple(home.environment("CAPABILITIES").split())
+    this = Home(run, node, address, port, home.environment("RUNNER_CERTIFICATE"), capabilities)
     home.copy_root(this, MOUNTED)
     place(folder / home.CONFIG, msgspec.json.encode(this).decode())
     home.start(this)
@@ -38,15 +41,24 @@ def install() -> None:
 
 
 def attend() -> None:
-    """Start the agent again where it does not run though its folder is there, until the pod is taken away."""
+    """Start the agent again where it does not run though its folder is there, until the pod is taken away.
+
+    Where the agent has left its node, what is still there of it is the container's last message.
+    """
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
-    folder = MOUNTED / home.environment("RUN")
-    while not over.wait(LOOK_EVERY_S):
-        if (folder / home.WHOLE).exists():  # else it has left the node
+    run = home.environment("RUN")
+    folder, waited = MOUNTED / run, count(1)
+    while (folder / home.WHOLE).exists():
+        if over.wait(LOOK_EVERY_S):
+            return
+        if next(waited) % LOOKS == 0 and (folder / home.WHOLE).exists():
             this = Home.read(folder)
             if not home.is_running(this):
                 home.start(this)
+    with suppress(WaitedInVainError):
+        eventually(lambda: not home.left_behind(run), within_s=LEAVES_WITHIN_S, what="the agent to be gone")
+    TOLD.write_bytes(msgspec.json.encode(Looked(home.left_behind(run))))
 
 
 def main(arguments: list[str]) -> int:

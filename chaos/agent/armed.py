@@ -7,7 +7,7 @@ undone at once.
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,11 +63,15 @@ class _Entry:
 class Armory:
     """Holds the journal for as long as the agent lives. One thread undoes what nobody renews."""
 
-    def __init__(self, node: str, memory: Path, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, node: str, memory: Path, report: Callable[[str], None], capabilities: Collection[str] = ()
+    ) -> None:
         """Takes up what an agent before it left; what of it can't be read is told, and left. Raises OrdealError.
 
-        `memory`: a folder that a reboot empties.
+        `memory`: a folder that a reboot empties. `capabilities`: those that there are, as capabilities(7) names them;
+        none are named where all of root's are.
         """
+        self._capabilities = frozenset(capabilities)
         self._here, self._memory, self._report = ThisNode(node), memory, report
         self._changed, self._over = threading.Condition(threading.RLock()), threading.Event()
         self._entries: dict[int, _Entry] = {}
@@ -85,14 +89,19 @@ class Armory:
         self._thread.start()
 
     def arm(self, asked: protocol.Arm) -> int:
-        """On disk when this returns. Raises OrdealError where this version has no such fault, its plan can't be read,
-        the disk takes it not, or the agent is about to leave.
+        """On disk when this returns. Raises OrdealError where this version has no such fault, its plan can't be read, a
+        capability that it uses is not there, the disk takes it not, or the agent is about to leave.
         """
         try:
             plan = msgspec.json.decode(asked.plan, type=dict[str, Any])
         except msgspec.MsgspecError as error:
             raise OrdealError(f"that is no plan of the fault {asked.fault}: {error}") from error
         read = _plan(asked.fault, plan)
+        if lacking := self._lacking(asked.fault):
+            raise OrdealError(
+                f"{asked.fault} is not done: it uses {', '.join(lacking)}, which the agent's unit has not, since the "
+                "guard did not allow it when the agent was put there: begin a run anew"
+            )
         with self._changed:
             if self._closed:
                 raise OrdealError("the agent is leaving its node")
@@ -155,6 +164,12 @@ class Armory:
         self._over.set()
         self._thread.join()
         self._journal.close()
+
+    def _lacking(self, fault: str) -> list[str]:
+        from chaos.harm.uses import Uses, uses_of  # noqa: PLC0415  (as in `_faults`)
+
+        used = {str(each) for each in (uses_of(_faults()[fault]) or Uses()).capabilities}
+        return sorted(used - self._capabilities) if self._capabilities else []
 
     def _is_held(self, number: int, now: float) -> bool:
         found = self._entries.get(number)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from chaos.agent import programs
-from chaos.clusters.abilities import Power
 from chaos.clusters.agent import protocol
 from chaos.clusters.base import ClusterRef, Images, Node
 from chaos.clusters.identity import Identity
@@ -91,13 +90,6 @@ class ThisNode:
     def addresses(self, node: str) -> tuple[str, ...]:
         self._require_this(node)
         raise OrdealError(f"the agent of node {self._name} does not know the addresses of nodes")
-
-    # --- NodePower, as far as it goes: who asks is on
-
-    def power(self, node: str) -> Power:
-        """A node that can ask has power."""
-        self._require_this(node)
-        return Power("running", "", "")
 
     def _require_this(self, node: str) -> None:
         if node != self._name:

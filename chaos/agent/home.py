@@ -6,7 +6,10 @@ agent itself, whose root it has elsewhere, and for the node.
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -16,22 +19,26 @@ from chaos.clusters.agent import protocol
 from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError
 
-FOLDERS = Path("/var/lib/kube-ordeal")  # on the node
+FOLDERS, MEMORY = Path("/var/lib/kube-ordeal"), Path("/run")  # on the node
 ROOT, CONFIG, WHOLE = "root", "agent.json", "whole"
+MOST_TOLD = 20  # processes that are still there: a container's last message is short
 LEFT = 7  # the exit code of an agent that has left: its unit is not started again
 UNITS = "/etc/systemd/system"
+# Root's alone, so that whoever takes it away again needs no right over files of others.
+COPY = 'tar --one-file-system -C / -cf - "$@" . | tar --no-same-owner -C "$0" -xf -'
 SKIPPED = ("dev", "proc", "sys", "run", "tmp", "var/lib/kube-ordeal")  # of the image: the node's own are bound there
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """One run's agent on one node. `runner`: the certificate of the run."""
+    """One run's agent on one node. `runner`: the certificate of the run; `capabilities`: its unit's (Agents)."""
 
     run: str
     node: str
     address: str
     port: int
     runner: str
+    capabilities: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -46,7 +53,7 @@ class Home:
     @property
     def memory(self) -> Path:
         """A folder of it in memory, which a reboot empties."""
-        return Path("/run") / f"kube-ordeal-{self.run}"
+        return MEMORY / f"kube-ordeal-{self.run}"
 
     @classmethod
     def read(cls, folder: Path) -> "Home":
@@ -58,8 +65,13 @@ class Home:
             raise OrdealError(f"{path} does not say what the agent is to be: {error}") from error
 
     def unit_text(self) -> str:
-        """It comes back when it is killed, and after a reboot; and it is none of the processes of the agent's pod."""
+        """It comes back when it is killed, and after a reboot; and it is none of the processes of the agent's pod.
+
+        What it runs has its capabilities and no more, whatever that is. Nothing keeps it from files: it enters the
+        node's own namespaces.
+        """
         root = self.folder / ROOT
+        bound = f"CapabilityBoundingSet={' '.join(self.capabilities)}\nNoNewPrivileges=yes\n"
         return (
             "[Unit]\n"
             f"Description=kube-ordeal: takes back on this node what the run {self.run} does not\n"
@@ -70,7 +82,7 @@ class Home:
             f"Environment=XDG_STATE_HOME={self.folder} HOME=/root PYTHONPATH=/opt/kube-ordeal "
             "PYTHONDONTWRITEBYTECODE=1\n"
             f"KillMode=control-group\nRestart=always\nRestartPreventExitStatus={LEFT}\nRestartSec=0.2\nOOMScoreAdjust=-999\nLimitNOFILE=65536\n"
-            "TasksMax=infinity\n\n"
+            f"TasksMax=infinity\n{bound if self.capabilities else ''}\n"
             "[Install]\nWantedBy=multi-user.target\n"
         )
 
@@ -87,7 +99,7 @@ def copy_root(home: Home, mounted: Path) -> None:
     excluded = [f"--exclude=./{each}/*" for each in SKIPPED]
     copied = programs.execute(
         protocol.Execute(
-            ("sh", "-ec", 'tar --one-file-system -C / -cf - "$@" . | tar -C "$0" -xf -', str(folder / ROOT), *excluded),
+            ("sh", "-ec", COPY, str(folder / ROOT), *excluded),
             inside=False,
             timeout_s=300,
         )
@@ -117,6 +129,28 @@ def take_away(home: Home) -> None:
         f'systemctl disable "{home.unit}"; {rest}; rm -rf "{home.folder}" "{home.memory}"; rmdir "{FOLDERS}"',
         check=False,
     )
+
+
+def left_behind(run: str) -> tuple[str, ...]:
+    """What of a run's agent is on the node yet: its unit, its folders, its processes. Raises OrdealError where nobody
+    can look. For a container that sees the node's processes.
+    """
+    gone = Home(run, "", "", 0, "")
+    paths = (f"{UNITS}/{gone.unit}", str(gone.folder), str(gone.memory))
+    looks = "; ".join(f'[ ! -e "{path}" ] || echo "{path}"' for path in paths)
+    looks += f'; systemctl is-active --quiet "{gone.unit}" && echo "the unit {gone.unit}"; true'
+    said = programs.execute(protocol.Execute(("sh", "-c", looks), inside=True, timeout_s=60))
+    if said.code != 0:
+        raise CommandError(("sh", "-c", looks), f"exited with {said.code}", said.err.decode(errors="replace"))
+    return (*said.out.decode(errors="replace").splitlines(), *islice(_processes(gone.unit), MOST_TOLD))
+
+
+def _processes(unit: str) -> Iterator[str]:
+    """Those of a unit, by their cgroups."""
+    for each in Path("/proc").glob("[0-9]*/cgroup"):
+        with suppress(OSError):  # it has just ended
+            if unit in each.read_text():
+                yield f"process {each.parent.name}"
 
 
 def on_node(script: str, *, stdin: str = "", check: bool = True) -> bool:

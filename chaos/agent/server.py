@@ -134,7 +134,7 @@ def serve(folder: Path) -> int:
     is not to be started again.
     """
     home = Home.read(folder)
-    armory = Armory(home.node, home.memory, _report)
+    armory = Armory(home.node, home.memory, _report, home.capabilities)
     # The run says its first word when the slowest node has its agent.
     agent = Agent(home, armory, StartedPrograms(), time.monotonic() + FIRST_WORD_S, threading.Event())
     ended = threading.Event()

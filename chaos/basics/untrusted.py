@@ -35,6 +35,7 @@ LIST = Limit(MIB, 50_000)  # what people write by hand
 PRODUCT = Limit(64 * KIB, 1_000)
 RECORD = Limit(16 * MIB, 500_000)  # what is kept here for a later run; a line of a journal
 CREDENTIAL = Limit(MIB, 0)  # a certificate, a key, a token: what a kubeconfig names
+HISTORY = Limit(256 * MIB, 0)  # two thousand runs of everything; its reader counts no values
 LISTING = Limit(64 * MIB, 2_000_000)  # seven thousand specs
 LINE_BYTES = 16 * MIB  # of a recording; the longest one is a log that was seen
 

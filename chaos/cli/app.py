@@ -18,6 +18,7 @@ from chaos.cli import (
     comparison,
     conformance,
     guarding,
+    history,
     images,
     incidents,
     machine,
@@ -81,6 +82,7 @@ app.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []},
     add_help_option=False,
 )(replays.run_suites)
+app.command("plan", context_settings={"ignore_unknown_options": True})(replays.plan)
 app.command("list")(incidents.list_incidents)
 app.command()(replays.undo)
 app.command()(guarding.halt)
@@ -95,6 +97,7 @@ app.add_typer(guarding.guard, name="guard")
 app.add_typer(images.images, name="image")
 app.add_typer(mutants.mutated, name="mutant")
 app.add_typer(results.kept, name="results")
+app.add_typer(history.kept, name="history")
 app.add_typer(conformance.conformance, name="conformance")
 app.add_typer(new.new, name="new")
 

@@ -1,12 +1,25 @@
 """Commands that compare runs: those that are there, or of two versions that are run now."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chaos.cli.options import DEFAULT_ALPHA, DEFAULT_RELEVANT, Allow, Alpha, Json, Markdown, Relevant, a_version
+from chaos.cli.history import runs_of
+from chaos.cli.options import (
+    DEFAULT_ALPHA,
+    DEFAULT_RELEVANT,
+    Allow,
+    Alpha,
+    History,
+    HistoryFile,
+    Json,
+    Markdown,
+    Relevant,
+    a_version,
+)
 from chaos.cli.output import (
     INTERRUPTED,
     USER_ERROR,
@@ -25,6 +38,7 @@ from chaos.hosts.places import APP
 if TYPE_CHECKING:
     from chaos.report.allowed import AllowList
     from chaos.report.compare import Side
+    from chaos.results.past import PastRun
 
 
 def compare(
@@ -36,6 +50,8 @@ def compare(
     allow: Allow = None,
     alpha: Alpha = DEFAULT_ALPHA,
     relevant: Relevant = DEFAULT_RELEVANT,
+    history: History = False,
+    history_file: HistoryFile = None,
     to_markdown: Markdown = None,
     as_json: Json = False,
 ) -> None:
@@ -46,8 +62,9 @@ def compare(
     extras.need(extras.GATE)
     from chaos.report.compare import load_side  # noqa: PLC0415
 
+    past = runs_of(history, history_file)
     sides = load_side(results, base), load_side(results, candidate)
-    raise typer.Exit(_compare(*sides, allow, alpha, relevant, to_markdown, as_json))
+    raise typer.Exit(_compare(*sides, allow, alpha, relevant, past, to_markdown, as_json))
 
 
 def gate(
@@ -72,6 +89,8 @@ def gate(
     allow: Allow = None,
     alpha: Alpha = DEFAULT_ALPHA,
     relevant: Relevant = DEFAULT_RELEVANT,
+    history: History = False,
+    history_file: HistoryFile = None,
     to_markdown: Markdown = None,
 ) -> None:
     """Run the suites on two versions in turn, several times each, and compare: may the cluster be upgraded?
@@ -91,12 +110,13 @@ def gate(
             raise OrdealError(f"say what to run: {option} VERSION, or --image{option[1:]} IMAGE for kind clusters")
     if allow:
         _allow_list(allow)  # wrong ones are told now, not after hours
+    past = runs_of(history, history_file)
     more = [*(["-k", expression] if expression else []), *(arguments or [])]
     gating.check_ready((base, candidate), more)
     ran = gating.run(base, candidate, repeats=repeat, arguments=more, results=results, report=timestamped())
     say(f"to compare again: {APP} compare {ran.base} {ran.candidate}")
     sides = [load_side(results, str(folder)) for folder in (ran.base, ran.candidate)]
-    code = _compare(sides[0], sides[1], allow, alpha, relevant, to_markdown, as_json=False)
+    code = _compare(sides[0], sides[1], allow, alpha, relevant, past, to_markdown, as_json=False)
     if ran.cut_short:
         say_error(f"{ran.cut_short}: what is compared above is not all")
         code = INTERRUPTED if ran.interrupted else USER_ERROR
@@ -115,13 +135,16 @@ def _compare(
     allow: Path | None,
     alpha: float,
     relevant: float,
+    past: "Sequence[PastRun] | None",
     to_markdown: Path | None,
     as_json: bool,
 ) -> int:
     from chaos.report import summary  # noqa: PLC0415
     from chaos.report.compare import compare as compared  # noqa: PLC0415
+    from chaos.report.equal_versions import with_equal_versions  # noqa: PLC0415
 
     made = compared(base, candidate, _allow_list(allow), alpha=alpha, relevant=relevant)
+    made = with_equal_versions(made, past)
     if as_json and is_stdout(to_markdown):
         raise OrdealError("--json and --markdown - both write to standard output: give --markdown a file")
     if to_markdown:

@@ -89,6 +89,19 @@ def guard_show(kubeconfig: Kubeconfig = None, context: Context = "") -> None:
     say(f"may be harmed: {', '.join(sorted(guarding.allowed() or ())) or 'no node'}")
 
 
+@guard.command("rights")
+def guard_rights(
+    fence: Annotated[
+        bool, typer.Option("--fence", help="And a policy that keeps what a run makes in namespaces of its own.")
+    ] = False,
+) -> None:
+    """Print a service account with the rights of a run, for the owner of a cluster to apply there."""
+    from chaos.hosts.places import manifests_dir  # noqa: PLC0415
+
+    names = ("runner.yaml", "fence.yaml") if fence else ("runner.yaml",)
+    tell("---\n".join((manifests_dir() / "rights" / name).read_text() for name in names))
+
+
 def halt(
     off: Annotated[bool, typer.Option("--off", help="Allow it again.")] = False,
     kubeconfig: Kubeconfig = None,

@@ -38,6 +38,12 @@ Alpha = Annotated[
 Relevant = Annotated[
     float, typer.Option(min=0.0, max=10.0, help="The change of a figure that matters, as a part of the base's mean.")
 ]
+History = Annotated[
+    bool, typer.Option("--history", help="Use the history of runs that `history add` keeps in the state folder.")
+]
+HistoryFile = Annotated[
+    Path | None, typer.Option("--history-file", metavar="FILE", help="Use this history instead (needs no --history).")
+]
 Markdown = Annotated[
     Path | None,
     typer.Option("--markdown", metavar="FILE", help="Write a summary for a pull request; `-` for standard output."),

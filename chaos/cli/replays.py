@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from chaos.cli.options import Json
 from chaos.cli.output import say, tell, timestamped
 
 
@@ -20,6 +21,21 @@ def run_suites(
         tell(running.help_text())
         return
     running.run(given)
+
+
+def plan(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[SUITES AND OPTIONS OF PYTEST]", help="As `run` takes them.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what `run` would do with the same arguments: which replays, where, what each does and needs. Harms nothing.
+
+    Exits with 1 where nothing would be replayed, with 5 where no test is chosen.
+    """
+    from chaos.session import running  # noqa: PLC0415
+
+    running.run(running.planned(arguments or [], as_json=as_json))
 
 
 def undo(

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from chaos.cli.options import Markdown
+from chaos.cli.history import runs_of
+from chaos.cli.options import History, HistoryFile, Markdown
 from chaos.cli.output import console, is_stdout, say, say_list, write_markdown
 from chaos.hosts import extras
 
@@ -21,13 +22,17 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="The page goes there instead (needs no --html).")
     ] = None,
+    history: History = False,
+    history_file: HistoryFile = None,
     to_markdown: Markdown = None,
     exit_code: Annotated[
         bool,
         typer.Option("--exit-code", help="Exit with 0 where it is safe, 1 where it is not, 2 where nobody can say."),
     ] = False,
 ) -> None:
-    """Show what became of a run, also of one that was killed; with --html as a page."""
+    """Show what became of a run, also of one that was killed; with --html as a page, and with --history as one on which
+    a trend stands beside each figure that five runs have.
+    """
     from chaos.report import brief  # noqa: PLC0415
     from chaos.report.answer import answer  # noqa: PLC0415
     from chaos.report.table import verdict_table  # noqa: PLC0415
@@ -38,12 +43,13 @@ def report(
     said = answer(saved, saved.unreadable())
     if to_markdown:
         write_markdown(brief.markdown(saved, said), to_markdown)
-    if html or output is not None:
+    past = runs_of(history, history_file)
+    if html or output is not None or past is not None:
         extras.need(extras.REPORT)
         from chaos.report.html import PAGE, write_page  # noqa: PLC0415
 
         to = output or saved.path.with_name(PAGE)
-        write_page(saved, to)
+        write_page(saved, to, past or ())
         say(to)
     elif not is_stdout(to_markdown):
         if saved.outcomes or not saved.specs:

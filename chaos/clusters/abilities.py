@@ -14,6 +14,8 @@ from chaos.hosts.command import Output
 if TYPE_CHECKING:  # who only declares a replay needs no client
     from kubernetes.client import ApiClient
 
+RUNNING, PAUSED, OFF = "running", "paused", "off"  # of a node's power
+
 
 @runtime_checkable
 class RunsContainers(Protocol):
@@ -116,34 +118,46 @@ class BringsVersions(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Power:
-    """A node's power as the machine beneath it says: running, paused or off; since when; at which address."""
-
-    state: str
-    started_at: str
-    address: str
-
-
 @runtime_checkable
 class NodePower(Protocol):
-    """Power off (not shut down), on again (also with another address), pause and resume."""
+    """Power off (not shut down), and on again, from outside of the node."""
 
-    def power(self, node: str) -> Power:
-        """Asked of the machine beneath the node, whatever state that is in. Raises OrdealError, CommandError."""
+    def power_state(self, node: str) -> str:
+        """RUNNING or OFF, and PAUSED where nodes can be: as what is beneath the node says, whatever state that is in.
+
+        Raises OrdealError, CommandError.
+        """
         ...
 
     def power_off(self, node: str) -> None:
-        """As a cut of the power: nothing is shut down. Returns when it is off. Raises CommandError."""
+        """As a cut of the power: nothing is shut down. Returns when it is off. Raises OrdealError, CommandError."""
         ...
 
-    def power_on(self, node: str, *, address: str | None = None) -> None:
-        """Start the node. `address`: an IPv4 address of the node network; None keeps the node's own."""
+    def power_on(self, node: str) -> None:
+        """Start the node; harmless where it runs. Returns when it runs. Raises OrdealError, CommandError."""
+        ...
+
+
+@runtime_checkable
+class NodeAddresses(Protocol):
+    """A node that has no power can be given another address, and its own one for sure."""
+
+    def address(self, node: str) -> str:
+        """Its IPv4 address of the node network; "" where it is off. Raises OrdealError, CommandError."""
         ...
 
     def free_address(self) -> str:
         """An IPv4 address of the node network that nobody has. Raises OrdealError where all are taken."""
         ...
+
+    def power_on_at(self, node: str, address: str) -> None:
+        """As NodePower.power_on, at this IPv4 address of the node network. Raises OrdealError where it is taken."""
+        ...
+
+
+@runtime_checkable
+class NodePause(Protocol):
+    """All of a node can be let stand still."""
 
     def pause(self, node: str) -> None:
         """Let every process of the node stand still. Raises CommandError."""
@@ -397,6 +411,8 @@ ABILITIES: tuple[type, ...] = (
     LoadsImages,
     BringsVersions,
     NodePower,
+    NodeAddresses,
+    NodePause,
     NodeNetwork,
     KeepsOutput,
     NodeClocks,

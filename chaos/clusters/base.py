@@ -15,11 +15,23 @@ KIND, SIMULATED, EXISTING = "kind", "simulated", "existing"
 
 
 @dataclass(frozen=True, slots=True)
+class PowerRef:
+    """What switches the power of nodes: the driver's name, what it was told (no secret), and in which folder it was:
+    paths that are relative begin there.
+    """
+
+    driver: str
+    told: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterRef:
     """Enough to find a cluster again after a crash, and to know that it is the same; kept in the journal as JSON.
 
     `identity`: None for one that is being made, and in journals of older versions. `agent`: where this machine keeps
-    what it knows of the agents on its nodes; "" where it has none.
+    what it knows of the agents on its nodes; "" where it has none. `power`: None where nothing was named that switches
+    its nodes, and in journals of older versions.
     """
 
     kind: str
@@ -28,6 +40,7 @@ class ClusterRef:
     context: str = ""
     identity: Identity | None = None
     agent: str = ""
+    power: PowerRef | None = None
 
     def narrowed(self, nodes: Collection[str] = ()) -> "ClusterRef":
         """As the journal keeps it of something that is done to these nodes."""

@@ -10,6 +10,7 @@ from kubernetes import client as k8s
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import SIMULATED, Cluster
+from chaos.clusters.existing.cluster import require_all_rights
 from chaos.clusters.way.client import server_version
 from chaos.conformance import during, images, program
 from chaos.conformance.podlogs import upstreams_namespaces
@@ -171,7 +172,9 @@ class SpecsAround:
             self.not_run = SMALL_DISK
             return False
         try:
-            _check_images(cluster, _program(cluster))
+            found = _program(cluster)
+            _check_rights(cluster)
+            _check_images(cluster, found)
         except CantRunSpecsError as error:
             self.not_run = str(error)
             if self._wish.asked and not simulated:
@@ -189,6 +192,14 @@ def _program(cluster: Cluster) -> program.E2eProgram:
     except OrdealError:  # it does not answer: what is run will say so
         version = plain(cluster.kubernetes)
     return _built(version)
+
+
+def _check_rights(cluster: Cluster) -> None:
+    """Raises CantRunSpecsError where the user of an existing cluster may not do what specs do."""
+    try:
+        require_all_rights(cluster, "upstream's specs")
+    except OrdealError as error:
+        raise CantRunSpecsError(str(error)) from error
 
 
 def _check_images(cluster: Cluster, found: program.E2eProgram) -> None:

@@ -12,6 +12,7 @@ from chaos.basics.files import place
 from chaos.basics.progress import Report
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import EXISTING, Cluster
+from chaos.clusters.existing.cluster import require_all_rights
 from chaos.conformance import aside, choice, estimate, images
 from chaos.conformance import program as programs
 from chaos.conformance.listing import listing
@@ -143,6 +144,7 @@ class SpecSession:
 
     def _begin(self) -> Runner:
         self._cluster = cluster = self._acquire()
+        require_all_rights(cluster, "upstream's specs")
         program = self._program(cluster)
         self._version = program.version
         known = listing(program, report=self._report)

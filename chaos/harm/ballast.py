@@ -14,6 +14,7 @@ from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
 from chaos.harm.thresholds import crossed, hard_thresholds, running_config
+from chaos.harm.uses import Uses
 
 BALLAST = "kube-ordeal-ballast"
 OFF_BY_PERCENT = 1.0  # what else is written or removed while the ballast is
@@ -45,6 +46,7 @@ class FillFileSystem:
     kind: ClassVar[str] = "fill-file-system"
     counterpart: ClassVar[str] = "empty_file_system"
     needs: ClassVar[tuple[type, ...]] = (OwnFileSystems, NodeImages)
+    uses: ClassVar[Uses] = Uses()
     node: str
     path: str
     used_percent: float

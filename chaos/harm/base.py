@@ -4,7 +4,7 @@ A fault knows how to harm and how to put back. Safety is here, once, for all of 
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
@@ -13,7 +13,7 @@ import msgspec
 
 from chaos.basics.signals import held_back
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.abilities import Arming, ArmsNodes, missing
+from chaos.clusters.abilities import Arming, ArmsNodes, NodeExec, NodeNetwork, NodeProcesses, missing
 from chaos.clusters.base import EXISTING, Cluster, ClusterRef
 from chaos.clusters.identity import Identity, named_in, require_same
 from chaos.clusters.way.client import told
@@ -26,6 +26,8 @@ from chaos.record.records import FaultStep
 # Both end by what is seen; these ends are for the slowest machine: one with two cores and a build beside took more than
 # a minute to undo what takes seconds. A cluster that is left harmed spoils every replay that comes after it.
 LANDING_WITHIN_S, UNDONE_WITHIN_S = 120.0, 300.0
+# What an agent can do on its own node, without the API server and without what is beneath the node.
+ON_NODES: frozenset[type] = frozenset({NodeExec, NodeProcesses, NodeNetwork})
 
 __all__ = [
     "Fault",
@@ -35,8 +37,11 @@ __all__ = [
     "counterpart",
     "fault",
     "inject",
+    "is_on_nodes",
+    "needs_agents",
     "plan_type",
     "registered",
+    "remains",
     "undo_pending",
 ]
 
@@ -52,7 +57,8 @@ class NotUndoneError(FaultError):
 
 
 class Fault(Protocol[Plan]):
-    """Harm with a plan and an undo. `needs` are the abilities that a cluster must have for it.
+    """Harm with a plan and an undo. `needs` are the abilities that a cluster must have for it. Those of ON_NODES say
+    that a node can undo its part by itself: it is armed there, where nodes have agents.
 
     `plan` only reads, and returns all that undo will need: a frozen msgspec.Struct of the fault's own, kept as JSON in
     the journal. A field that is new has a default, so that entries of older versions are still undone. `landed` asks
@@ -104,7 +110,8 @@ _REGISTRY: dict[str, type[Fault[Any]]] = {}
 def fault(cls: type[F]) -> type[F]:
     """Register a fault's class by its kind, so that its undo is found again after a crash.
 
-    A class variable `counterpart` names what takes it back, in the words of who writes an experiment.
+    A class variable `counterpart` names what takes it back, in the words of who writes an experiment; `remains` says
+    what nothing takes back.
 
     Raises FaultError where nothing says what its plan is, or whether it lasts; ValueError where the kind is another's.
     """
@@ -126,9 +133,28 @@ def counterpart(cls: type[Fault[Any]]) -> str:
     return named
 
 
+def remains(kind: str) -> str:
+    """What no undo of that kind of fault takes back, and how to go on, in words: its class's `remains`, or ""."""
+    said: str = getattr(_REGISTRY.get(kind), "remains", "")
+    return said
+
+
 def registered() -> dict[str, type[Fault[Any]]]:
     """All faults by kind."""
     return dict(sorted(_REGISTRY.items()))
+
+
+def is_on_nodes(needs: Collection[type]) -> bool:
+    """Whether a fault with these needs is done on nodes, so that each can undo its part. One of a node's power is not:
+    whoever it takes away can't undo it; nor is one of the API, to which nodes have no way.
+    """
+    return not ON_NODES.isdisjoint(needs)
+
+
+def needs_agents(kind: str) -> bool:
+    """Whether the undo of that kind of fault goes by nodes' agents, where there are some; of an unknown kind too."""
+    cls = _REGISTRY.get(kind)
+    return cls is None or is_on_nodes(cls.needs)
 
 
 def plan_type(cls: type[Fault[Plan]]) -> type[Plan]:
@@ -192,7 +218,7 @@ def inject(
             with held_back():  # no signal may come between what is on disk and what is known of it here
                 entry = journal.planned(harm.kind, ref, written)
                 history.add(FaultStep(history.now(), harm.kind, "planned"))
-            if isinstance(cluster, ArmsNodes):
+            if isinstance(cluster, ArmsNodes) and is_on_nodes(harm.needs):
                 arming = cluster.arm(harm.kind, written)
             _land(harm, cluster, saved, history, landing_within_s, not_landed)
             lasts = partial(harm.lasts, cluster, saved)

@@ -14,6 +14,7 @@ from chaos.clusters.shape import Timers
 from chaos.clusters.way.client import server_version
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
+from chaos.harm.uses import Uses
 
 
 class _Swappable(Cluster, ControlPlaneSwap, Protocol): ...
@@ -43,6 +44,7 @@ class ReplaceControlPlane:
     kind: ClassVar[str] = "replace-control-plane"
     counterpart: ClassVar[str] = "bring_back_control_plane"
     needs: ClassVar[tuple[type, ...]] = (ControlPlaneSwap,)
+    uses: ClassVar[Uses] = Uses()
     timers: Timers = field(default_factory=Timers)
     controllers: str = "*"
 
@@ -90,6 +92,7 @@ class StopControllerManager:
     kind: ClassVar[str] = "stop-controller-manager"
     counterpart: ClassVar[str] = "start_controller_manager"
     needs: ClassVar[tuple[type, ...]] = (ControllerManagerSwitch,)
+    uses: ClassVar[Uses] = Uses()
 
     def plan(self, cluster: _Switchable) -> StopControllerManagerPlan:
         if not cluster.controller_manager_running():

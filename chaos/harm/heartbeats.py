@@ -12,6 +12,7 @@ from chaos.clusters.abilities import Heartbeats
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
+from chaos.harm.uses import Uses
 
 LEASES = "kube-node-lease"
 MISSED = 1.25  # renewals come every quarter of the lease's duration, with 4 % of jitter; this much later is a miss
@@ -35,6 +36,7 @@ class StopHeartbeats:
     kind: ClassVar[str] = "stop-heartbeats"
     counterpart: ClassVar[str] = "resume_heartbeats"
     needs: ClassVar[tuple[type, ...]] = (Heartbeats,)
+    uses: ClassVar[Uses] = Uses()
     groups: tuple[str, ...]
 
     def plan(self, cluster: _Beating) -> StopHeartbeatsPlan:

@@ -15,6 +15,7 @@ from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
 from chaos.harm.thresholds import crossed, hard_thresholds, running_config
+from chaos.harm.uses import Capability, Uses
 
 CONFIG = "/var/lib/kubelet/config.yaml"
 # By a rename, so that it is the old content or the new at any moment. The content comes as an argument: an input that
@@ -50,6 +51,9 @@ class SetKubeletConfig:
     kind: ClassVar[str] = "set-kubelet-config"
     counterpart: ClassVar[str] = "restore_kubelet_config"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    uses: ClassVar[Uses] = Uses(
+        capabilities=(Capability.CHOWN, Capability.FOWNER), programs=("systemctl",), labels=True
+    )
     node: str
     changes: Mapping[str, object]
 

@@ -19,6 +19,7 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import check_parts, holds_or_off, inside, is_off
+from chaos.harm.uses import Capability, Uses
 from chaos.hosts import parts
 from chaos.hosts.command import Output
 
@@ -66,6 +67,17 @@ class BadLink:
     kind: ClassVar[str] = "bad-link"
     counterpart: ClassVar[str] = "mend_link"
     needs: ClassVar[tuple[type, ...]] = (NodeNetwork,)
+    uses: ClassVar[Uses] = Uses(
+        capabilities=(Capability.NET_ADMIN, Capability.NET_RAW),
+        modules=(
+            ("sch_htb",),
+            ("cls_u32",),
+            ("nf_tables", "ip_tables"),
+            ("nft_compat", "ip_tables"),
+            ("xt_statistic",),
+        ),
+        tools=("tc", "ip", *PROGRAMS),
+    )
     one: str
     others: tuple[str, ...]
     rate_bits_per_s: int = 0

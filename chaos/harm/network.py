@@ -14,6 +14,7 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import check_parts, holds_or_off, inside, is_off
+from chaos.harm.uses import Capability, Uses
 from chaos.hosts import parts
 from chaos.hosts.command import run
 
@@ -47,6 +48,11 @@ class CutOff:
     kind: ClassVar[str] = "cut-off"
     counterpart: ClassVar[str] = "reconnect"
     needs: ClassVar[tuple[type, ...]] = (NodeNetwork,)
+    uses: ClassVar[Uses] = Uses(
+        capabilities=(Capability.NET_ADMIN, Capability.NET_RAW),
+        modules=(("nf_tables", "ip_tables"),),
+        tools=("iptables", "ip6tables"),
+    )
     nodes: tuple[str, ...]
     peers: tuple[str, ...]
 

@@ -1,17 +1,23 @@
 """Faults of a whole node: its power goes, it freezes."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import msgspec
 
-from chaos.clusters.abilities import NodeExec, NodePower
+from chaos.clusters.abilities import OFF, PAUSED, RUNNING, NodeAddresses, NodePause, NodePower
 from chaos.clusters.base import Cluster
+from chaos.clusters.way.client import FAILURES
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
+from chaos.harm.uses import Uses
 
 
 class _Powered(Cluster, NodePower, Protocol): ...
+
+
+class _Paused(_Powered, NodePause, Protocol): ...
 
 
 class PowerOffPlan(msgspec.Struct, frozen=True):
@@ -20,7 +26,6 @@ class PowerOffPlan(msgspec.Struct, frozen=True):
     node: str
     address: str | None = None
     was: str = ""
-    started_at: str = ""
 
 
 class PausePlan(msgspec.Struct, frozen=True):
@@ -37,15 +42,21 @@ class PowerOff:
     kind: ClassVar[str] = "power-off"
     counterpart: ClassVar[str] = "power_on"
     needs: ClassVar[tuple[type, ...]] = (NodePower,)
+    uses: ClassVar[Uses] = Uses()
     node: str
     new_address: bool = False
 
     def plan(self, cluster: _Powered) -> PowerOffPlan:
-        before = cluster.power(self.node)
-        if before.state != "running":
-            raise OrdealError(f"node {self.node} is {before.state}, so its power can't be cut; start it first")
-        address = cluster.free_address() if self.new_address else None
-        return PowerOffPlan(self.node, address, before.address, before.started_at)
+        _require_running(cluster, self.node, "its power can't be cut")
+        if isinstance(cluster, NodeAddresses):
+            address = cluster.free_address() if self.new_address else None
+            return PowerOffPlan(self.node, address, cluster.address(self.node))
+        if self.new_address:
+            raise OrdealError(
+                f"whatever switches the nodes of cluster {cluster.ref.name} can't give one another address: leave "
+                f"new_address out"
+            )
+        return PowerOffPlan(self.node)
 
     def apply(self, cluster: _Powered, saved: PowerOffPlan) -> None:
         cluster.power_off(saved.node)
@@ -55,23 +66,26 @@ class PowerOff:
 
     @staticmethod
     def lasts(cluster: _Powered, saved: PowerOffPlan) -> bool:
-        return cluster.power(saved.node).state == "off"
+        return cluster.power_state(saved.node) == OFF
 
     @staticmethod
     def undo(cluster: _Powered, saved: PowerOffPlan) -> None:
         # Also one that runs: a crash can have come between the cut of its network and that of its power.
         # Its old address is asked for by name: the engine would give it any that is free.
-        if saved.address is not None or not saved.was:
-            cluster.power_on(saved.node, address=saved.address)
+        wanted = saved.address or saved.was
+        if not wanted or not isinstance(cluster, NodeAddresses):
+            cluster.power_on(saved.node)
             return
         try:
-            cluster.power_on(saved.node, address=saved.was)
-        except OrdealError:  # somebody has taken it meanwhile: a node with another one is better than none
-            cluster.power_on(saved.node)
+            cluster.power_on_at(saved.node, wanted)
+        except OrdealError:
+            if saved.address is not None:
+                raise
+            cluster.power_on(saved.node)  # somebody has taken it meanwhile: a node with another one is better than none
 
     @staticmethod
     def undone(cluster: _Powered, saved: PowerOffPlan) -> bool:
-        return cluster.power(saved.node).state == "running"
+        return cluster.power_state(saved.node) == RUNNING
 
 
 @fault
@@ -81,29 +95,48 @@ class Pause:
 
     kind: ClassVar[str] = "pause"
     counterpart: ClassVar[str] = "unpause"
-    needs: ClassVar[tuple[type, ...]] = (NodePower, NodeExec)
+    needs: ClassVar[tuple[type, ...]] = (NodePower, NodePause)
+    uses: ClassVar[Uses] = Uses()
     node: str
 
-    def plan(self, cluster: _Powered) -> PausePlan:
-        before = cluster.power(self.node)
-        if before.state != "running":
-            raise OrdealError(f"node {self.node} is {before.state}, so it can't be paused; start it first")
+    def plan(self, cluster: _Paused) -> PausePlan:
+        _require_running(cluster, self.node, "it can't be paused")
         return PausePlan(self.node)
 
-    def apply(self, cluster: _Powered, saved: PausePlan) -> None:
+    def apply(self, cluster: _Paused, saved: PausePlan) -> None:
         cluster.pause(saved.node)
 
-    def landed(self, cluster: _Powered, saved: PausePlan) -> bool:
+    def landed(self, cluster: _Paused, saved: PausePlan) -> bool:
         return Pause.lasts(cluster, saved)
 
     @staticmethod
-    def lasts(cluster: _Powered, saved: PausePlan) -> bool:
-        return cluster.power(saved.node).state == "paused"
+    def lasts(cluster: _Paused, saved: PausePlan) -> bool:
+        return cluster.power_state(saved.node) == PAUSED
 
     @staticmethod
-    def undo(cluster: _Powered, saved: PausePlan) -> None:
+    def undo(cluster: _Paused, saved: PausePlan) -> None:
         cluster.unpause(saved.node)
 
     @staticmethod
-    def undone(cluster: _Powered, saved: PausePlan) -> bool:
-        return cluster.power(saved.node).state == "running"
+    def undone(cluster: _Paused, saved: PausePlan) -> bool:
+        return cluster.power_state(saved.node) == RUNNING
+
+
+def _require_running(cluster: _Powered, node: str, so: str) -> None:
+    """Raise OrdealError for a node that is off or paused, and for one of which that is said though it is Ready."""
+    state = cluster.power_state(node)
+    if state == RUNNING:
+        return
+    if state == OFF and _is_ready(cluster, node):
+        raise OrdealError(
+            f"node {node} is off by what switches its power, and Ready by the API server, so {so}: it has just lost "
+            f"its power, or another machine was asked; look at which machine the node is said to be"
+        )
+    raise OrdealError(f"node {node} is {state}, so {so}; start it first")
+
+
+def _is_ready(cluster: Cluster, node: str) -> bool:
+    """As the API server says, where it answers."""
+    with suppress(*FAILURES):
+        return any(each.name == node and each.ready == "True" for each in cluster.nodes())
+    return False

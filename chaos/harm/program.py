@@ -14,6 +14,7 @@ from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.elf import check_program
 from chaos.harm.target import ready_worker
+from chaos.harm.uses import Capability, Uses
 
 PREFIX = "/usr/local/kube-ordeal-"  # of the file that is put on the node
 # What a systemd unit of the node runs, by the program's name.
@@ -45,6 +46,11 @@ class SwapProgram:
     kind: ClassVar[str] = "swap-program"
     counterpart: ClassVar[str] = "restore_program"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    uses: ClassVar[Uses] = Uses(
+        capabilities=(Capability.SYS_ADMIN, Capability.SYS_PTRACE),
+        programs=("mount", "umount", "systemctl"),
+        labels=True,
+    )
     node: str
     program: str
     path: str

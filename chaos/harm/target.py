@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from chaos.clusters.abilities import ArmsNodes, NodeNetwork, NodePower
+from chaos.clusters.abilities import OFF, ArmsNodes, NodeNetwork, NodePower
 from chaos.clusters.base import Cluster, Node
 from chaos.errors import OrdealError
 from chaos.hosts import parts
@@ -49,7 +49,7 @@ def check_parts(cluster: object, *wanted: parts.Part) -> None:
 
 def is_off(cluster: object, node: str) -> bool:
     """Whether a node has no power, where that can be asked; where it can't, nobody could have taken it away."""
-    return isinstance(cluster, NodePower) and cluster.power(node).state == "off"
+    return isinstance(cluster, NodePower) and cluster.power_state(node) == OFF
 
 
 def holds_or_off(cluster: object, node: str, holds: Callable[[], bool]) -> bool:

@@ -129,6 +129,57 @@ def run_yielding(argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str
     return Output(process.returncode, out, err)
 
 
+def run_apart(
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    check: bool = True,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Output:
+    """Run a program of somebody else's to its end, in a session of its own: a Ctrl-C at the terminal does not reach it.
+
+    Where it is late, or this call is interrupted, all of its session is killed, so that nothing of it goes on. What it
+    leaves running on purpose is not waited for, also where that has its output. Of the output the first MiB is
+    kept. `stdin`: no more than a pipe holds. Raises CommandError as `run` does.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                stdout=out,
+                stderr=err,
+                env={**os.environ, **env} if env else None,
+                cwd=cwd,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise _not_started(argv, error) from error
+        try:
+            if process.stdin is not None:
+                with suppress(BrokenPipeError), process.stdin:
+                    process.stdin.write((stdin or "").encode())
+            code = process.wait(timeout_s)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise CommandError(argv, f"did not end within {timeout_s:g} s", _said(err) or _said(out)) from error
+        done = Output(code, _said(out), _said(err))
+    if check and done.code != 0:
+        raise _failed(argv, done.code, done.out, done.err)
+    return done
+
+
+def _said(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read(CHUNK_BYTES).decode(errors="replace")
+
+
 def pour(
     source: Sequence[str], sinks: Sequence[Sequence[str]], *, timeout_s: float, env: Mapping[str, str] | None = None
 ) -> None:

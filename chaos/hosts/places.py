@@ -78,6 +78,11 @@ def journals_dir() -> Path:
     return _made(state_dir() / "journals", STATE_HOME)
 
 
+def history_file() -> Path:
+    """Where the history of runs is unless told otherwise, made or not."""
+    return state_path() / "history.sqlite"
+
+
 def _users(variable: str, otherwise: str) -> Path:
     """A folder of the user's by the XDG base directory specification, which has a relative one ignored."""
     given = Path(os.environ.get(variable, ""))

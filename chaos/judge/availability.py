@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
 
-from chaos.judge.base import Figure, Invariant, Judgement, for_good, held, promise, unknown, violated
+from chaos.judge.base import Figure, Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import Span, never_landed, overlapping
 from chaos.record.history import History, Window
-from chaos.record.records import Blind, Probe
+from chaos.record.records import Blind, Probe, is_watched, probed_from
 
 GAP_S = 0.5
 ECHO = "echo"  # the target of the probes that keep one connection (chaos.workloads.pinned)
 BROKEN = "broken"
+WATCHED_LIMIT_S = 2.0
 
 
 @promise
 @for_good
+@bounds(limit_s="longest_outage_ms")
 def outage_at_most(
     limit_s: float,
     *,
@@ -31,9 +33,26 @@ def outage_at_most(
 
     An outage runs from the start of the first failed probe to the start of the next one that succeeded; one that
     overlaps the judged span counts in full. `nodes`: those that must have probed (default: all that did). A gap of more
-    than `gap_s` seconds without a probe is unknown, unless an outage that was seen is already too long.
+    than `gap_s` seconds without a probe is unknown, unless an outage that was seen is already too long. Without a
+    `target` it is about all Services of ours.
     """
     return _availability(f"outage-at-most-{limit_s:g}s", limit_s, nodes, target, gap_s, Span(window, fault))
+
+
+@promise
+@for_good
+@bounds(limit_s="longest_outage_ms")
+def watched_service_answers(service: str, *, limit_s: float = WATCHED_LIMIT_S, gap_s: float = GAP_S) -> Invariant:
+    """No node saw a Service of the user's own away for longer than `limit_s` seconds, as in `outage_at_most`.
+
+    `service`: as `--ordeal-watch-service` names it.
+    """
+    return _availability(f"watched-service-answers {service}", limit_s, None, service, gap_s, Span())
+
+
+def watched_in(history: History) -> tuple[str, ...]:
+    """The Services of the user's own that were watched in a recording, by name."""
+    return tuple(sorted({probe.target for probe in history.of(Probe) if probe.watched}))
 
 
 @promise
@@ -68,6 +87,7 @@ class _Outage:
 
 @promise
 @for_good
+@bounds(limit_s="longest_outage_ms")
 def existing_connections(
     limit_s: float, *, nodes: Sequence[str], target: str = ECHO, gap_s: float = GAP_S
 ) -> Invariant:
@@ -105,11 +125,11 @@ def _availability(
         if window is None:
             return never_landed(span)
         series: dict[tuple[str, str], list[Probe]] = {}
-        sent = history.of(Probe)
+        sent = _sent(history, target)
         for probe in sent:
             if (target is None or probe.target == target) and (nodes is None or probe.node in nodes):
                 series.setdefault((probe.node, probe.target), []).append(probe)
-        expected = _nodes_expected(history, sent, nodes)
+        expected = _nodes_expected(history, sent, nodes, target)
         mute = sorted(expected - {node for (node, _), probes in series.items() if any(p.at in window for p in probes)})
         if not expected or mute:
             return unknown(f"no probe was sent from {', '.join(mute)}" if mute else "no probe was sent")
@@ -118,10 +138,20 @@ def _availability(
     return Invariant(name, judge)
 
 
-def _nodes_expected(history: History, sent: Sequence[Probe], nodes: Sequence[str] | None) -> set[str]:
+def _sent(history: History, target: str | None) -> list[Probe]:
+    """All probes of ours; where the target is a Service of the user's own, those of it."""
+    if is_watched(target):
+        return [probe for probe in history.of(Probe) if probe.target == target]
+    return [probe for probe in history.of(Probe) if not probe.watched]
+
+
+def _nodes_expected(
+    history: History, sent: Sequence[Probe], nodes: Sequence[str] | None, target: str | None
+) -> set[str]:
     if nodes is not None:
         return set(nodes)
-    blinded = {b.source.removeprefix("probe:") for b in history.of(Blind) if b.source.startswith("probe:")}
+    prefix = probed_from("", target)
+    blinded = {b.source.removeprefix(prefix) for b in history.of(Blind) if b.source.startswith(prefix)}
     return {p.node for p in sent} | blinded
 
 
@@ -151,7 +181,7 @@ def _judge_series(
         doubts += _gaps(where, probes, window, gap_s)
         doubts += [
             (f"the prober on {node} was blind from {b.at:.1f} s to {b.until:.1f} s: {b.why}", (b,))
-            for b in overlapping(history, f"probe:{node}", window)
+            for b in overlapping(history, probed_from(node, target), window)
             if b.until - b.at > gap_s
         ]
     figures["longest_outage_ms"] = max(int(v) for k, v in figures.items() if k.startswith("longest_outage_ms_"))

@@ -15,10 +15,14 @@ from chaos.basics.scrub import scrub
 from chaos.errors import OrdealError
 from chaos.judge.lasting import lapses
 from chaos.record.history import History, UnreadError
+from chaos.record.records import LimitGiven
 from chaos.record.registry import Record
 
 Figure = float | int | str
 PROOF_LIMIT = 20
+SERVICE = "service"  # the argument of a promise about a Service that is watched: limits may be given for that one
+CRASHED = "crashed"
+OWN, SHIPPED = "own", "shipped"  # how the figures begin that say whose limit it was
 P = ParamSpec("P")
 
 
@@ -57,6 +61,18 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnLimit:
+    """A limit of the user's own: the argument of a promise, what it is instead, and as what it is shipped."""
+
+    argument: str
+    own: float
+    shipped: float
+
+    def __str__(self) -> str:
+        return f"{self.argument} {self.own:g}, shipped: {self.shipped:g}"
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """A judgement with the name of the invariant that gave it, and how that was made where a promise made it."""
 
@@ -81,6 +97,7 @@ class Invariant:
 
 _PROMISES: dict[str, Callable[..., Invariant]] = {}
 _FOR_GOOD: set[str] = set()
+_BOUNDS: dict[str, Mapping[str, str]] = {}
 
 
 def promise(make: Callable[P, Invariant]) -> Callable[P, Invariant]:
@@ -103,6 +120,23 @@ def for_good(make: Callable[P, Invariant]) -> Callable[P, Invariant]:
     """Mark a promise that stays broken whatever comes after: it may be judged of a recording that ended too early."""
     _FOR_GOOD.add(make.__name__)
     return make
+
+
+def bounds(**figures: str) -> Callable[[Callable[P, Invariant]], Callable[P, Invariant]]:
+    """Mark a promise with the figure that each of its limits bounds: by the limit's argument the figure's name, without
+    the node or subject that may follow it. A limit may then be taken from figures that were measured before.
+    """
+
+    def mark(make: Callable[P, Invariant]) -> Callable[P, Invariant]:
+        _BOUNDS[make.__name__] = figures
+        return make
+
+    return mark
+
+
+def bounded_figures(name: str) -> Mapping[str, str]:
+    """By each limit of a promise the figure that it bounds; none where it has no limit, or nothing measures it."""
+    return _BOUNDS.get(name, {})
 
 
 def stays_broken(invariant: Invariant) -> bool:
@@ -151,6 +185,28 @@ def made_again(recipe: Recipe) -> Invariant:
     return replace(make(**arguments), recipe=recipe)
 
 
+def limits_of(name: str) -> Mapping[str, type]:
+    """The arguments of a promise that are limits: more of it allows more. None for a promise that has none."""
+    hints = get_type_hints(_PROMISES[name])
+    return {
+        argument: hints[argument]
+        for argument in signature(_PROMISES[name]).parameters
+        if argument.startswith("limit_") or argument.endswith("within_s")
+    }
+
+
+def own_limits(recipe: Recipe | None, history: History) -> tuple[OwnLimit, ...]:
+    """The limits of the user's own by which a promise is judged in this history, as the recording itself says."""
+    if recipe is None:
+        return ()
+    given = history.of(LimitGiven)
+    own = {each.argument: each.value for each in given if each.of == recipe.promise}
+    own |= {each.argument: each.value for each in given if each.of == recipe.arguments.get(SERVICE)}
+    parameters = signature(_PROMISES[recipe.promise]).parameters if own else {}
+    shipped = {name: recipe.arguments.get(name, parameters[name].default) for name in own}
+    return tuple(OwnLimit(name, value, float(str(shipped[name]))) for name, value in own.items())
+
+
 def held(sentence: str, **figures: Figure) -> Judgement:
     """The history shows that the promise was kept."""
     return Judgement(Verdict.HELD, sentence, figures=figures)
@@ -169,17 +225,33 @@ def unknown(sentence: str, proof: Sequence[Record] = ()) -> Judgement:
 def judge(invariant: Invariant, history: History) -> Finding:
     """Judge a history. A judge that crashes has shown nothing: unknown, with what it raised.
 
-    Harm that did not last tried nothing: what was not violated under it is unknown, with the moment.
+    Harm that did not last tried nothing: what was not violated under it is unknown, with the moment. Where the history
+    says a limit of the user's own, that one counts: the sentence and the figures say so. The recipe stays as shipped.
     """
+    own: Sequence[OwnLimit] = ()
     try:
-        j = _as_harmed(invariant.judge(history), history)
+        own = own_limits(invariant.recipe, history)
+        j = _as_harmed(_limited(invariant, own).judge(history), history)
     except UnreadError as error:
         j = unknown(str(error))
     except Exception as error:  # noqa: BLE001  (any crash of a checker must become a verdict, not an abort)
         crashed = scrub(f"the check itself crashed: {error!r}")
-        return Finding(invariant.name, Verdict.UNKNOWN, crashed, "crashed", recipe=invariant.recipe)
-    said = scrub(j.sentence)
-    return Finding(invariant.name, j.verdict, said, j.reason, j.figures, j.proof, invariant.recipe, history.path)
+        return Finding(invariant.name, Verdict.UNKNOWN, crashed, CRASHED, recipe=invariant.recipe)
+    said = scrub("; ".join([j.sentence, *(f"by a limit of its user's own: {each}" for each in own)]))
+    settings = {f"{whose}_{each.argument}": value for each in own for whose, value in _by_whose(each)}
+    figures = {**j.figures, **settings}
+    return Finding(invariant.name, j.verdict, said, j.reason, figures, j.proof, invariant.recipe, history.path)
+
+
+def _limited(invariant: Invariant, own: Sequence[OwnLimit]) -> Invariant:
+    recipe = invariant.recipe
+    if recipe is None or not own:
+        return invariant
+    return made_again(Recipe(recipe.promise, {**recipe.arguments, **{each.argument: each.own for each in own}}))
+
+
+def _by_whose(limit: OwnLimit) -> tuple[tuple[str, float], ...]:
+    return (OWN, limit.own), (SHIPPED, limit.shipped)
 
 
 def _as_harmed(j: Judgement, history: History) -> Judgement:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from chaos.errors import OrdealError
-from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.pods import EVICTED
 from chaos.judge.sight import Span, names, never_landed, unseen
 from chaos.record.history import History, Window
@@ -78,6 +78,7 @@ def no_acknowledged_write_lost(store: str, *, members: Sequence[str], allowed: i
 
 
 @promise
+@bounds(within_s="longest_unserved_ms")
 def served_again_within(
     store: str, within_s: float, *, window: Window | None = None, fault: str | None = None, client: str = ""
 ) -> Invariant:
@@ -138,6 +139,7 @@ def served_again_within(
 
 
 @promise
+@bounds(limit_bytes="most_bytes")
 def disk_use_bounded(
     subjects: Sequence[str],
     *,

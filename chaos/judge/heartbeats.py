@@ -5,7 +5,7 @@ A node's Ready condition is stale for a grace period: a kubelet that can't reach
 
 from collections.abc import Sequence
 
-from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Figure, Invariant, Judgement, bounds, held, promise, unknown, violated
 from chaos.record.history import History
 from chaos.record.leases import LEASE_AGE
 from chaos.record.records import Sample
@@ -14,6 +14,7 @@ SILENT = "silent"
 
 
 @promise
+@bounds(within_s="report_s")
 def kubelets_report_again(nodes: Sequence[str], *, within_s: float) -> Invariant:
     """Each node's kubelet renewed its lease within `within_s` seconds after the last fault was undone."""
 

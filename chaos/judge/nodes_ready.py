@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from chaos.judge.base import Figure, Invariant, Judgement, for_good, held, promise, unknown, violated
+from chaos.judge.base import Figure, Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, overlapping, unseen
 from chaos.record.history import History
 from chaos.record.records import NodeChange
@@ -15,6 +15,7 @@ DOCUMENTED_WITHIN_S = 120.0
 
 
 @promise
+@bounds(within_s="ready_s")
 def nodes_ready_again(nodes: Sequence[str], *, within_s: float, fault: str | None = None) -> Invariant:
     """Each node is Ready at the end, and became so for good within `within_s` seconds after the fault was undone.
 

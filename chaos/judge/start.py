@@ -1,6 +1,6 @@
 """Afterwards every node can still start a pod."""
 
-from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, bounds, held, promise, unknown, violated
 from chaos.record.history import History
 from chaos.record.records import Observation, Sample
 
@@ -9,6 +9,7 @@ NOT_STARTED = "pod-not-started"  # Observation, by node
 
 
 @promise
+@bounds(within_s="slowest_s")
 def new_pods_start(*, within_s: float) -> Invariant:
     """On every node that was tried after the fault a new pod was Ready within `within_s` seconds."""
 

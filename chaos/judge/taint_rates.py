@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from chaos.clusters.shape import Timers
-from chaos.judge.base import Figure, Invariant, Judgement, for_good, held, promise, unknown, violated
+from chaos.judge.base import Figure, Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, Span, names, never_landed, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import NodeChange, PodChange
@@ -79,6 +79,7 @@ def terminations_within_rate(
 
 
 @promise
+@bounds(within_s="taken_back_s")
 def taints_taken_back(*, documented: Timers, within_s: float, fault: str | None = None) -> Invariant:
     """Once every node of every zone is not Ready, the NoExecute taints are gone `within_s` later, and none comes.
 

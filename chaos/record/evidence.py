@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 
 from urllib3.exceptions import HTTPError
@@ -20,7 +21,7 @@ from chaos.basics.scrub import scrub
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
-from chaos.clusters.way.client import raw_get
+from chaos.clusters.way.client import raw_get, told
 from chaos.errors import OrdealError
 from chaos.hosts.places import make_private
 from chaos.record import objects, stacks
@@ -67,6 +68,11 @@ def also(more: More) -> More:
     """Add a subject's own pieces: a function that says, for a cluster, which files there are and how each is had."""
     _MORE.append(more)
     return more
+
+
+def new_folder(root: Path, name: str) -> Path:
+    """A folder of that name that is not there yet, or `name-2`: a replay may do one fault several times."""
+    return next(path for each in chain([name], (f"{name}-{n}" for n in count(2))) if not (path := root / each).exists())
 
 
 def collect(
@@ -129,7 +135,7 @@ def _written(path: Path, text: Callable[[], str | objects.Kept]) -> Iterator[Pie
 
 
 def _first_line(error: Exception) -> str:
-    why = scrub(str(error)).strip().splitlines()
+    why = scrub(told(error)).strip().splitlines()
     return why[0][:300] if why else type(error).__name__
 
 

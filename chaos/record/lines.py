@@ -9,7 +9,15 @@ from chaos.record.records import FaultStep, Observation, Unread, Writes
 from chaos.record.registry import Record, Seconds, is_told, kinds, was_observation
 
 CLOCKS_DIFFER_S = 0.01  # on disk: seconds since the beginning and Unix time are written from one clock
-_SOURCES = {"node": "watch", "pod": "watch", "event": "watch", "probe": "probe", "fault": "fault", "phase": "run"}
+_SOURCES = {
+    "node": "watch",
+    "pod": "watch",
+    "event": "watch",
+    "probe": "probe",
+    "fault": "fault",
+    "phase": "run",
+    "limit-given": "run",
+}
 
 
 def to_line(record: Record, began_wall: float) -> bytes:

@@ -1,7 +1,8 @@
 """The prober: a small program that asks one URL at a steady pace and writes one JSON line for each answer.
 
 http://HOST[:PORT]/PATH is one GET on a TCP connection of its own; dns://HOST[:PORT]/NAME one UDP query for the name's
-IPv4 address; echo://HOST:PORT/ one line on a single TCP connection that is kept, and made anew only after it broke.
+IPv4 address; echo://HOST:PORT/ one line on a single TCP connection that is kept, and made anew only after it broke;
+tcp://HOST:PORT/ a TCP connection that is made, and closed without a word.
 
 It runs as a child process inside a node's network namespace, so it imports only the standard library and nothing else
 of this package. Each probe is sent in its slot of an absolute schedule whatever became
@@ -122,6 +123,13 @@ class Echo:
             return True, f"port {writer.get_extra_info('sockname')[1]}", ""
 
 
+async def connect(host: str, port: int) -> tuple[bool, str, str]:
+    """Whether somebody takes a connection."""
+    _, writer = await asyncio.open_connection(host, port)
+    writer.transport.abort()
+    return True, "", ""
+
+
 async def probe(ask_once: Callable[[], Coroutine[None, None, tuple[bool, str, str]]], timeout_s: float) -> None:
     """Ask once and write the line."""
     start = time.monotonic()
@@ -180,6 +188,8 @@ def asker(url: SplitResult) -> Callable[[], Coroutine[None, None, tuple[bool, st
         return lambda: look_up(host, url.port or 53, url.path.strip("/"))
     if url.scheme == "echo":
         return Echo(host, url.port or 7).ask
+    if url.scheme == "tcp":
+        return lambda: connect(host, url.port or 0)
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     return lambda: ask(host, url.port or 80, path)
 
@@ -187,15 +197,15 @@ def asker(url: SplitResult) -> Callable[[], Coroutine[None, None, tuple[bool, st
 def main(argv: list[str] | None = None) -> int:
     """The command: `python -m chaos.record.prober --url http://10.96.1.2:80/`."""
     parser = argparse.ArgumentParser(prog="chaos.record.prober", description="Ask one URL at a steady pace.")
-    parser.add_argument("--url", required=True, help="http://, dns:// or echo://HOST[:PORT]/PATH")
+    parser.add_argument("--url", required=True, help="http://, dns://, echo:// or tcp://HOST[:PORT]/PATH")
     parser.add_argument("--node", default="", help="only so that a person sees in the process list whose prober it is")
     parser.add_argument("--interval-s", type=float, default=0.1)
     parser.add_argument("--timeout-s", type=float, default=0.8)
     parser.add_argument("--for-s", type=float, default=6 * 3600.0)
     options = parser.parse_args(argv)
     url = urlsplit(options.url)
-    if url.scheme not in {"http", "dns", "echo"} or not url.hostname:
-        parser.error(f"--url must be http://HOST[:PORT]/PATH (or dns, or echo), not {options.url!r}")
+    if url.scheme not in {"http", "dns", "echo", "tcp"} or not url.hostname:
+        parser.error(f"--url must be http://HOST[:PORT]/PATH (or dns, echo, tcp), not {options.url!r}")
     if options.interval_s <= 0 or options.timeout_s <= 0:
         parser.error("--interval-s and --timeout-s must be above 0")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends us by our standard input

@@ -18,7 +18,7 @@ from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError, run
 from chaos.record import prober
 from chaos.record.history import History
-from chaos.record.records import Blind, Probe
+from chaos.record.records import Blind, Probe, probed_from
 from chaos.record.registry import LONGEST_S
 
 INTERVAL_S = 0.1
@@ -38,7 +38,7 @@ class ServiceProbes:
     """Probes a URL from each of `nodes` for as long as the block lasts; each answer is a Probe record.
 
     Where no probe is sent (the prober died, hung, or its node was restarted and has a new network namespace) there is a
-    Blind record "probe:NODE", and the prober is started again as soon as the node's network is there. Those that are
+    Blind record (probed_from), and the prober is started again as soon as the node's network is there. Those that are
     only read late, as where the way to a node was cut and it kept them, count like any other.
     """
 
@@ -114,7 +114,7 @@ class _Prober:
         self.trouble = ""
         self._cluster = cluster
         self._history = history
-        self._target = target
+        self._target, self._source = target, probed_from(node, target)
         self._argv = argv
         self._missed_s = missed_s
         self._kept_s = cluster.kept_s() if isinstance(cluster, KeepsOutput) else None
@@ -149,7 +149,7 @@ class _Prober:
             pause_s = LOOK_EVERY_S / 2
         if self._blind_since is not None:
             self._history.add(
-                Blind(self._blind_since, f"probe:{self.node}", self._history.now(), f"{self.trouble}; until the end")
+                Blind(self._blind_since, self._source, self._history.now(), f"{self.trouble}; until the end")
             )
 
     def _go_blind(self, why: str) -> None:
@@ -226,9 +226,9 @@ class _Prober:
             return
         is_missing = self.last_at is not None and at - self.last_at > self._missed_s
         if self._is_lost and at >= self._noted_at:
-            self._history.add(Blind(self._blind_since, f"probe:{self.node}", at, self.trouble))
+            self._history.add(Blind(self._blind_since, self._source, at, self.trouble))
         elif not self._is_lost and is_missing and self.last_at is not None:
-            self._history.add(Blind(self.last_at, f"probe:{self.node}", at, self.trouble))
+            self._history.add(Blind(self.last_at, self._source, at, self.trouble))
         if at >= self._noted_at:
             self._blind_since, self._is_lost = None, False
 

@@ -97,7 +97,11 @@ class ClusterEvent(msgspec.Struct, frozen=True, gc=False):
 
 @record
 class Probe(msgspec.Struct, frozen=True, gc=False):
-    """One request to a Service, sent `at` from `node`'s own network."""
+    """One request to a Service, sent `at` from `node`'s own network.
+
+    `target`: our own Service's name, which has no slash; with one it is a Service of the user's that is watched beside,
+    as `--ordeal-watch-service` names it: promises about ours look at none of its probes.
+    """
 
     kind: ClassVar[str] = "probe"
     version: ClassVar[int] = 1
@@ -113,6 +117,21 @@ class Probe(msgspec.Struct, frozen=True, gc=False):
     @property
     def object(self) -> str:
         return f"{self.node}->{self.target}"
+
+    @property
+    def watched(self) -> bool:
+        """Whether it is of a Service of the user's own."""
+        return is_watched(self.target)
+
+
+def is_watched(target: str | None) -> bool:
+    """Whether a probe's target is a Service of the user's own."""
+    return target is not None and "/" in target
+
+
+def probed_from(node: str, target: str | None) -> str:
+    """The source that a Blind names while no probe of that target comes from a node."""
+    return f"watched:{target} from {node}" if is_watched(target) else f"probe:{node}"
 
 
 @record
@@ -374,6 +393,30 @@ class Unreadable(msgspec.Struct, frozen=True, gc=False):
     def of_observation(cls, old: Observation) -> "Unreadable":
         node, _, fact = old.subject.rpartition("/")
         return cls(old.at, node, fact, old.seen)
+
+
+@record
+class LimitGiven(msgspec.Struct, frozen=True, gc=False):
+    """A limit of the user's own, by which a promise is judged in the place of the one that it is made with.
+
+    `of`: the promise, by the name of the function that makes it, or a Service that is watched; `argument` is that of
+    the promise.
+    """
+
+    kind: ClassVar[str] = "limit-given"
+    version: ClassVar[int] = 1
+    said: ClassVar[str] = ""
+    at: Seconds
+    of: str
+    argument: str
+    value: float | Whole
+
+    @property
+    def object(self) -> str:
+        return self.of
+
+    def told(self) -> str:
+        return f"{self.argument} {self.value:g}"
 
 
 class Unread(msgspec.Struct, frozen=True, gc=False):

@@ -1,6 +1,5 @@
 """Comparing runs: is the candidate as good as the base, verdict by verdict and figure by figure?"""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,53 +8,24 @@ from pathlib import Path
 from scipy.stats import fisher_exact
 
 from chaos.errors import OrdealError
-from chaos.judge.base import Verdict
+from chaos.judge.base import CRASHED, OWN, Verdict
 from chaos.report.allowed import Allowed, AllowList
 from chaos.report.difference import ALPHA, LEAST, RELEVANT, Difference, Measured, Shift, Values, differences
 from chaos.results import saved
+from chaos.results.figures import NAME, UNITS, Unit, is_setting
+from chaos.results.key import Key
 from chaos.results.saved import SavedFinding, SavedOutcome, SavedRun
 
 MISSING, PROVEN, UNPROVEN = "missing", "proven", "unproven"
 HELD, VIOLATED, UNKNOWN = (str(v) for v in (Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN))
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What a figure's name ends in says its unit, in which direction worse lies, and which change never matters."""
-
-    name: str
-    least: float
-    more_is_better: bool = False
-
-
-# A figure is compared where its name ends in one of these, or in one and the name of a node or another subject: nodes
-# are called otherwise in each run, so the worst of all subjects is compared. Counts are judged by the verdicts.
-UNITS = {
-    "s": Unit("s", 0.25),
-    "ms": Unit("ms", 250.0),
-    "bytes": Unit("bytes", 4.0 * 1024**2),
-    "percent": Unit("%", 1.0),
-    "mbit_per_s": Unit("Mbit/s", 10.0, more_is_better=True),
-}
+# A figure is compared where its name ends in a unit, or in one and the name of a node or another subject: nodes are
+# called otherwise in each run, so the worst of all subjects is compared. Counts are judged by the verdicts.
 # Times that are neither good nor bad: settings, and when in the history something was.
 NOT_COMPARED = frozenset(
     {"after_s", "all_away_s", "filled_percent", "first_s", "gap_s", "in_state_s", "judged_s", "limit_ms", "limit_s"}
 )
-_NAME = re.compile(r"(?P<name>.+?(?<!_per)_(?P<unit>mbit_per_s|percent|bytes|ms|s))(?:_(?!per_)(?P<subject>.+))?")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """Which replay: the same incident, on the same kind of cluster, hardened (`control` is "") or in that control."""
-
-    incident: str
-    replay: str
-    cluster: str
-    control: str
-
-    def __str__(self) -> str:
-        variant = f" ({self.replay})" if self.replay else ""
-        return f"{self.incident}{variant} on {self.cluster}{f', control {self.control}' if self.control else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +77,21 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
+class EqualVersions:
+    """How often such a comparison called `runs` runs of one version a regression, in so many deals of them by lot.
+
+    `version`: what they were taken under. `why` it was not measured; then nothing else is said.
+    """
+
+    deals: int = 0
+    wrong: int = 0
+    runs: int = 0
+    version: str = ""
+    seed: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """What came out. `notes` are sentences that a reader needs beside the rows."""
 
@@ -117,6 +102,7 @@ class Comparison:
     alpha: float
     relevant: float
     notes: tuple[str, ...] = ()
+    equal_versions: EqualVersions = EqualVersions(why="no history of runs was named")
     expired: tuple[Allowed, ...] = ()
     unmatched: tuple[Allowed, ...] = ()
 
@@ -141,7 +127,8 @@ def load_side(root: Path, given: str) -> Side:
 
     Raises OrdealError where one can't be read, has no outcome, or is named twice.
     """
-    runs = tuple(run for name in given.split(",") if name.strip() for run in _runs(root, name.strip()))
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    runs = tuple(saved.load(root, each) for name in names for each in saved.named(name))
     if not runs:
         raise OrdealError(f"{given!r} names no run: give an id below {root}, a path, or several joined by commas")
     empty = [str(r.path) for r in runs if not r.outcomes]
@@ -153,15 +140,6 @@ def load_side(root: Path, given: str) -> Side:
     return Side(runs)
 
 
-def _runs(root: Path, name: str) -> Iterable[SavedRun]:
-    folder = Path(name)
-    if folder.is_dir() and not (folder / "results.json").exists():
-        there = sorted(p.parent for p in folder.glob("*/results.json") if not p.parent.is_symlink())
-        if there:
-            return [saved.load(root, str(p)) for p in there]
-    return [saved.load(root, name)]
-
-
 def compare(
     base: Side,
     candidate: Side,
@@ -169,15 +147,20 @@ def compare(
     *,
     alpha: float = ALPHA,
     relevant: float = RELEVANT,
+    search: bool = True,
 ) -> Comparison:
-    """Compare. Raises OrdealError where the two can't be compared: their profiles differ."""
+    """Compare. Raises OrdealError where the two can't be compared: profiles differ, or limits of the user's own.
+
+    `search`: also for the smallest change of each figure that would have been seen, which takes a while.
+    """
     profiles = {o.profile for side in (base, candidate) for r in side.runs for o in r.outcomes}
     if len(profiles) > 1:
         raise OrdealError(f"runs of the profiles {' and '.join(sorted(profiles))} can't be compared: use one profile")
     before, after = _by_key(base), _by_key(candidate)
+    _refuse_other_limits(before, after)
     keys = sorted(before.keys() | after.keys())
     verdicts = [row for key in keys for row in _verdict_rows(key, before.get(key, {}), after.get(key, {}), alpha)]
-    figures = _figure_rows(before, after, alpha, relevant)
+    figures = _figure_rows(before, after, alpha, relevant, search=search)
     allow = allow or AllowList()
     used: set[Allowed] = set()
     return Comparison(
@@ -188,9 +171,28 @@ def compare(
         alpha,
         relevant,
         tuple(_notes(base, candidate)),
-        allow.expired,
-        tuple(e for e in allow.entries if e not in used),
+        expired=allow.expired,
+        unmatched=tuple(e for e in allow.entries if e not in used),
     )
+
+
+def _refuse_other_limits(before: Mapping[Key, "Repeats"], after: Mapping[Key, "Repeats"]) -> None:
+    """What was judged by another limit is another promise. Raises OrdealError."""
+    first: dict[tuple[Key, str], Mapping[str, object]] = {}
+    judged = ((key, repeats) for side in (before, after) for key, repeats in side.items())
+    for key, repeats in judged:
+        for finding in (each for outcome in repeats.values() for each in outcome.findings):
+            limits = {name: value for name, value in finding.figures.items() if is_setting(name)}
+            known = first.setdefault((key, finding.invariant), limits)
+            if known != limits and finding.reason != CRASHED:
+                raise OrdealError(
+                    f"runs by different limits can't be compared: {finding.invariant} of {key} has {_limits(known)} in "
+                    f"one and {_limits(limits)} in another; give each the same --ordeal-limits"
+                )
+
+
+def _limits(figures: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in figures.items() if name.startswith(OWN)) or "the shipped one"
 
 
 Repeat = tuple[int, int]  # which run, and the how manieth time in it
@@ -310,7 +312,7 @@ class _Figure:
 
 
 def _figure_rows(
-    before: Mapping[Key, Repeats], after: Mapping[Key, Repeats], alpha: float, relevant: float
+    before: Mapping[Key, Repeats], after: Mapping[Key, Repeats], alpha: float, relevant: float, *, search: bool
 ) -> list[FigureRow]:
     found: dict[tuple[Key, str, str], _Figure] = {}
     for key in sorted(k for k in before.keys() & after.keys() if not k.control):
@@ -331,7 +333,7 @@ def _figure_rows(
         )
         for f in found.values()
     ]
-    told = differences(measured, alpha=alpha, relevant=relevant)
+    told = differences(measured, alpha=alpha, relevant=relevant, search=search)
     return [
         FigureRow(key, invariant, name, f.unit, m.base, m.candidate, d)
         for ((key, invariant, name), f), m, d in zip(found.items(), measured, told, strict=True)
@@ -344,8 +346,8 @@ def compared(finding: SavedFinding) -> dict[str, tuple[Unit, float]]:
     if finding.verdict == UNKNOWN:
         return found
     for full, value in finding.figures.items():
-        parts = _NAME.fullmatch(full)
-        if parts is None or parts["name"] in NOT_COMPARED or isinstance(value, str | bool):
+        parts = NAME.fullmatch(full)
+        if parts is None or parts["name"] in NOT_COMPARED or is_setting(full) or isinstance(value, str | bool):
             continue
         unit, name = UNITS[parts["unit"]], parts["name"]
         worse = min if unit.more_is_better else max

@@ -22,9 +22,11 @@ from chaos.judge.conformance import STATES
 from chaos.judge.proofs import CONTROL
 from chaos.report import grid, plot
 from chaos.report.answer import Answer, answer, headline, left_out, title
+from chaos.report.page_trends import page_trends
 from chaos.report.panels import Timeline
 from chaos.report.proven import Checked, checked, counted, in_run, judged_hardened
 from chaos.report.timeline import timeline
+from chaos.results.past import PastRun
 from chaos.results.saved import SavedFinding, SavedOutcome, SavedPiece, SavedRun
 from chaos.results.specs import BROKEN, SpecResult
 from chaos.run.budget import span
@@ -104,9 +106,11 @@ class Unpassed:
     output: Shown | None
 
 
-def write_page(run: SavedRun, path: Path) -> None:
-    """Write the page of a run to `path`. Raises OrdealError where that can't be written."""
-    text = page(run, path.parent)
+def write_page(run: SavedRun, path: Path, past: Sequence[PastRun] = ()) -> None:
+    """Write the page of a run to `path`, with trends of the runs in `past`. Raises OrdealError where that can't be
+    written.
+    """
+    text = page(run, path.parent, past)
     try:
         if path.parent == run.folder:
             place(path, text, within=run.folder)
@@ -116,8 +120,10 @@ def write_page(run: SavedRun, path: Path) -> None:
         raise OrdealError(f"the page can't be written to {path}: {error.strerror}") from error
 
 
-def page(run: SavedRun, beside: Path) -> str:
-    """The page of a run; links to histories and evidence are relative to the folder `beside`."""
+def page(run: SavedRun, beside: Path, past: Sequence[PastRun] = ()) -> str:
+    """The page of a run; links to histories and evidence are relative to the folder `beside`. `past`: the runs of which
+    a trend stands beside each figure, from five on.
+    """
     maker = _Maker(run, beside)
     chapters = maker.chapters()
     said = answer(run, maker.unreadable)
@@ -134,6 +140,7 @@ def page(run: SavedRun, beside: Path) -> str:
         counts=Counter(o.verdict for o in run.outcomes if not o.control),
         grid=grid.grid(run),
         specs=maker.specs(),
+        trends=page_trends(run, past),
         style=Markup((_TEMPLATES / "style.css").read_text()),  # noqa: S704  (our own file)
         script=Markup((_TEMPLATES / "script.js").read_text()),  # noqa: S704
         plotly=Markup(get_plotlyjs()),  # noqa: S704

@@ -13,9 +13,8 @@ from chaos.basics import untrusted
 from chaos.basics.untrusted import bounded, json_of
 from chaos.errors import OrdealError
 from chaos.hosts.places import APP, journals_dir
+from chaos.results.past import QUIET_S
 from chaos.results.saved import LATEST, RESULTS
-
-QUIET_S = 24 * 3600.0  # a run without an end that wrote nothing for so long was killed: the longest replay takes hours
 
 
 @dataclass(frozen=True, slots=True)

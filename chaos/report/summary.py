@@ -1,6 +1,7 @@
 """A comparison for its readers: Markdown for a pull request or a job page, tables for a terminal, JSON for programs."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TypeVar
 
 from rich.console import Group, RenderableType
@@ -8,11 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from chaos.basics.visible import line
+from chaos.report import smallest
 from chaos.report.allowed import Allowed
-from chaos.report.compare import Comparison, FigureRow, Key, Unit, VerdictRow
+from chaos.report.compare import Comparison, FigureRow, VerdictRow
 from chaos.report.difference import Shift
 from chaos.report.markdown import escaped, folded, pipe_table
 from chaos.report.table import cell
+from chaos.results.figures import Unit, amount
+from chaos.results.key import Key
 
 SCHEMA = 1
 COLOURS = {
@@ -50,12 +54,27 @@ def answer(c: Comparison) -> str:
     return f"{HEADLINES[c.answer]}: {', '.join(parts)}"
 
 
+def head(c: Comparison) -> tuple[str, ...]:
+    """What a reader should know before all else: what this comparison could have seen, and how often it is wrong."""
+    equal = c.equal_versions
+    if equal.why:
+        wrong = f"How often it is wrong on equal versions: not measured here ({equal.why})."
+    else:
+        wrong = (
+            f"Wrong on equal versions: {equal.wrong} of {equal.deals} times that {equal.runs} runs of the history, all "
+            f"with {equal.version}, were dealt to two sides, this was called a regression (seed {equal.seed})."
+        )
+    return smallest.said(smallest.smallest_change(c), c.alpha), wrong
+
+
 def markdown(c: Comparison) -> str:
     """The summary in GitHub's Markdown. What comes from results is escaped: it shows as text."""
     lines = [
         f"## kube-ordeal: {HEADLINES[c.answer]}",
         "",
         f"{escaped(str(c.candidate))} against {escaped(str(c.base))}. {escaped(answer(c))}.",
+        "",
+        *(f"- {escaped(sentence)}" for sentence in head(c)),
         "",
     ]
     verdicts = [row for row in c.verdicts if row.status is not Shift.SAME]
@@ -76,7 +95,7 @@ def markdown(c: Comparison) -> str:
 
 def terminal(c: Comparison) -> RenderableType:
     """The same as tables."""
-    parts: list[RenderableType] = []
+    parts: list[RenderableType] = [*map(cell, head(c))]
     verdicts = _sorted(c.verdicts)
     if verdicts:
         table = Table(*VERDICT_COLUMNS)
@@ -101,6 +120,8 @@ def as_json(c: Comparison) -> dict[str, object]:
         "sentence": answer(c),
         "alpha": c.alpha,
         "relevant": c.relevant,
+        "smallest_change": asdict(smallest.smallest_change(c)),
+        "equal_versions": {"measured": not c.equal_versions.why, **asdict(c.equal_versions)},
         "base": {"runs": [r.id for r in c.base.runs], "kubernetes": list(c.base.versions)},
         "candidate": {"runs": [r.id for r in c.candidate.runs], "kubernetes": list(c.candidate.versions)},
         "verdicts": [
@@ -153,7 +174,8 @@ def _sentences(c: Comparison) -> list[str]:
             f"A figure regressed if its mean is worse by {c.relevant:.0%} of the base's and what matters in its unit, "
             f"and at most {c.alpha:.0%} of all ways to divide the repeats anew show so clear a change in any figure "
             "(permutation test of the largest studentised difference). Noise: it looks worse, but not as clearly. "
-            "Can't tell: it looks worse, and the repeats are too few. Seen from: the change that would be called one."
+            "Can't tell: it looks worse, and the repeats are too few. Seen from: the smallest change that would be "
+            "called one, all other figures being as they were measured."
         )
     return said
 
@@ -191,11 +213,7 @@ def _of(counts: Mapping[str, int]) -> list[str]:
 
 
 def _amount(value: float | None, unit: Unit) -> str:
-    if value is None:
-        return "none"
-    if unit.name == "bytes":
-        return f"{value / 1024**2:.1f} MiB"
-    return f"{value:.3g} {unit.name}" if abs(value) < 100 else f"{value:.0f} {unit.name}"
+    return "none" if value is None else amount(value, unit)
 
 
 def _change(base: float | None, candidate: float | None) -> str:

@@ -18,7 +18,7 @@ from chaos.basics.untrusted import json_of
 from chaos.clusters.base import EXISTING, KIND
 from chaos.errors import OrdealError
 from chaos.judge import load_all
-from chaos.judge.base import Finding, Recipe, Verdict, judge, made_again
+from chaos.judge.base import Finding, Recipe, Verdict, judge, made_again, own_limits
 from chaos.judge.catalogue import find
 from chaos.judge.conformance import AFTER
 from chaos.record.history import History
@@ -310,6 +310,9 @@ def _check_outcome(
                 found.differs.append(f"{where}: {finding.invariant} can't be judged again: {error}")
                 continue
             found.differs += _differences(f"{where}: {finding.invariant}", claims[i], again[i], finding.history)
+            for limit in own_limits(recipe, records):
+                said = f"{where}: {finding.invariant} as it is shipped: it was judged by a limit of its maker's own"
+                (found.not_judged if limit.own > limit.shipped else found.notes).append(f"{said} ({limit})")
             if why_not:
                 found.differs.append(f"{where}: {why_not}")
         del records  # else two of them would be in memory while the next one is read
@@ -328,7 +331,7 @@ def _register(outcome: SavedOutcome, replay: Replay | None, found: _Found) -> Re
         )
         return None
     variant = _variant(outcome.cluster, outcome.control)
-    kinds = (*replay.on, EXISTING) if KIND in replay.on else replay.on
+    kinds = {*replay.on, EXISTING} if KIND in replay.on else {*replay.on}
     for what, claimed, is_ in (
         ("incident", outcome.id, replay.incident.id),
         ("replay", outcome.replay, replay.variant),

@@ -255,6 +255,16 @@ def load(root: Path, run: str = LATEST) -> SavedRun:
     return of_json(content, path)
 
 
+def named(given: str) -> tuple[str, ...]:
+    """The runs that a user has named, as `load` takes them: one, or all in a folder that holds several."""
+    folder = Path(given)
+    if folder.is_dir() and not (folder / RESULTS).exists():
+        there = sorted(p.parent for p in folder.glob(f"*/{RESULTS}") if not p.parent.is_symlink())
+        if there:
+            return tuple(map(str, there))
+    return (given,)
+
+
 def of_json(content: Mapping[str, Any], path: Path) -> SavedRun:
     """A run from the content of a results file that fits the schema."""
     ended = content.get("ended", "")

@@ -16,12 +16,12 @@ _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?|(\d+)")
 _PER_UNIT_S = (3600, 60, 1, 1)
 
 
-def parse(text: str) -> float:
+def parse(text: str, option: str = "--ordeal-budget") -> float:
     """`15m`, `1h30m`, `900s` or `900` in seconds. Raises OrdealError for anything else, and for no time at all."""
     found = _DURATION.fullmatch(text.strip())
     total_s = sum(int(n) * unit for n, unit in zip(found.groups(), _PER_UNIT_S, strict=True) if n) if found else 0
     if not total_s:
-        raise OrdealError(f"--ordeal-budget {text}: that is no time; write it like 15m, 1h30m or 900s")
+        raise OrdealError(f"{option} {text}: that is no time; write it like 15m, 1h30m or 900s")
     return float(total_s)
 
 

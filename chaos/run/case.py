@@ -48,7 +48,8 @@ def parametrize(metafunc: pytest.Metafunc, replay: Replay, options: Options) -> 
     ]
     if not params:
         reason = why_not(replay, options.cluster)
-        params = [pytest.param(Case(options.cluster, None), id=options.cluster, marks=pytest.mark.skip(reason=reason))]
+        kind = EXISTING if options.cluster == AUTO else options.cluster
+        params = [pytest.param(Case(kind, None), id=options.cluster, marks=pytest.mark.skip(reason=reason))]
     metafunc.parametrize(FIXTURE, params, indirect=True)
 
 
@@ -82,9 +83,9 @@ def is_alone_again(item: pytest.Item, after: pytest.Item | None) -> bool:
 def kinds(replay: Replay, choice: str) -> list[str]:
     """The kinds of cluster on which a replay is run, by what the user chose; none where it is not made for that."""
     if choice == AUTO:
-        return sorted(replay.on, key=ORDER.index)
+        return sorted({*replay.on} - {EXISTING}, key=ORDER.index)
     if choice == EXISTING:
-        return [EXISTING] if KIND in replay.on else []
+        return [EXISTING] if {KIND, EXISTING} & {*replay.on} else []
     return [choice] if choice in replay.on else []
 
 
@@ -94,4 +95,6 @@ def why_not(replay: Replay, choice: str) -> str:
     lacking = [need.__name__ for need in replay.needs if provider is not None and not issubclass(provider, need)]
     if lacking:
         return f"{replay.incident.id} needs {', '.join(lacking)}, which {choice} clusters do not have"
+    if replay.on == (EXISTING,):
+        return f"{replay.incident.id} is made for a cluster of your own: --ordeal-cluster existing"
     return f"this replay of {replay.incident.id} is made for {' and '.join(replay.on)} clusters"

@@ -64,6 +64,36 @@ def claimed(kubeconfig: Path, context: str, run: str, lost: Callable[[str], None
             log.undone(entry)
 
 
+def held(client: Callable[[], ApiClient]) -> str:
+    """Why a run could not claim the cluster now, in words; "" where it could. Raises OrdealError where that can't be
+    asked.
+    """
+    with client() as connected:
+        api: Any = k8s.CoordinationV1Api(connected)
+        try:
+            return _held(api.read_namespaced_lease(NAME, SYSTEM), "")
+        except FAILURES as error:
+            if isinstance(error, ApiException) and error.status == GONE:
+                return ""
+            raise OrdealError(f"it can't be asked whether a run has claimed the cluster: {told(error)}") from error
+
+
+def _held(there: Any, by: str) -> str:
+    """Why a Lease can't be taken by that holder, in words; "" where nobody else has it any more."""
+    holder, renewed = there.spec.holder_identity or "", there.spec.renew_time
+    if not holder or holder == by or renewed is None:
+        return ""
+    if _is_over((there.metadata.annotations or {}).get(PROCESS, "")):
+        return ""
+    until = renewed + timedelta(seconds=there.spec.lease_duration_seconds or LASTS_S)
+    if until < datetime.now(UTC):
+        return ""
+    return (
+        f"the cluster is claimed by {holder}: wait for it; where it was killed, its claim runs out at "
+        f"{until:%Y-%m-%d %H:%M:%S} UTC, and `kubectl --namespace {SYSTEM} delete lease {NAME}` ends it now"
+    )
+
+
 def _this_process() -> str:
     """This process, so that others on this machine can tell whether it is over."""
     me = OwnProcess.of(os.getpid())
@@ -137,28 +167,13 @@ class Claim:
             if there is None:
                 api.create_namespaced_lease(SYSTEM, wanted)
                 return
-            if why := self._held(there):
+            if why := _held(there, self.holder):
                 raise OrdealError(why)
             api.replace_namespaced_lease(NAME, SYSTEM, wanted)
         except ApiException as error:
             if error.status != TAKEN:
                 raise
             raise OrdealError("another run has claimed the cluster in this very moment; wait for it") from error
-
-    def _held(self, there: Any) -> str:
-        """Why it can't be taken; "" where nobody has it any more."""
-        holder, renewed = there.spec.holder_identity or "", there.spec.renew_time
-        if not holder or holder == self.holder or renewed is None:
-            return ""
-        if _is_over((there.metadata.annotations or {}).get(PROCESS, "")):
-            return ""
-        until = renewed + timedelta(seconds=there.spec.lease_duration_seconds or LASTS_S)
-        if until < datetime.now(UTC):
-            return ""
-        return (
-            f"the cluster is claimed by {holder}: wait for it; where it was killed, its claim runs out at "
-            f"{until:%Y-%m-%d %H:%M:%S} UTC, and `kubectl --namespace {SYSTEM} delete lease {NAME}` ends it now"
-        )
 
     def _lease(self, there: Any) -> dict[str, Any]:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

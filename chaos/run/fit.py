@@ -14,7 +14,7 @@ def fit_workers(cluster: Cluster, least: int = 1) -> tuple[Node, ...]:
     Raises LacksAbilityError where there are fewer than `least`, with what is the matter with each other one.
     """
     workers = sorted((each for each in cluster.nodes() if not each.control_plane), key=lambda each: each.name)
-    unfit = {each.name: why for each in workers if (why := _why_unfit(cluster, each))}
+    unfit = {each.name: why for each in workers if (why := why_unfit(cluster, each))}
     found = tuple(each for each in workers if each.name not in unfit)
     if len(found) < least:
         others = "; ".join(f"{name} {why}" for name, why in unfit.items()) or "there is no other worker"
@@ -24,7 +24,8 @@ def fit_workers(cluster: Cluster, least: int = 1) -> tuple[Node, ...]:
     return found
 
 
-def _why_unfit(cluster: Cluster, node: Node) -> str:
+def why_unfit(cluster: Cluster, node: Node) -> str:
+    """Why a replay can't use a node, as the end of a sentence that begins with its name; "" where it can."""
     if cluster.ref.kind != EXISTING:
         return ""
     if node.ready != "True":

@@ -4,7 +4,6 @@ What ends harm in the middle comes to the main thread as an interrupt, so that e
 which it was done; what was recorded by then is unknown.
 """
 
-import json
 import signal
 import threading
 import time
@@ -13,9 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any, Protocol
-from urllib.parse import urlencode
 
-import urllib3
 from kubernetes import client as k8s
 from kubernetes.client import ApiClient, ApiException
 from urllib3.exceptions import HTTPError
@@ -23,19 +20,20 @@ from urllib3.exceptions import HTTPError
 from chaos.basics.signals import held_back
 from chaos.basics.untrusted import json_of
 from chaos.basics.waiting import WaitedInVainError, eventually
+from chaos.clusters.existing import rights
 from chaos.clusters.identity import named_in
-from chaos.clusters.way.client import CONTROL_PLANE_LABEL, FAILURES, SYSTEM, is_ready, raw_get, told
+from chaos.clusters.way.client import CONTROL_PLANE_LABEL, FAILURES, SYSTEM, raw_get, told
 from chaos.errors import OrdealError
 from chaos.harm.base import NotUndoneError
-from chaos.run import policy
+from chaos.run import conditions, policy
 from chaos.run.claim import HARMED
 from chaos.run.claim import NAME as LEASE
 from chaos.run.deadline import TimedOutError, beneath
-from chaos.run.policy import Condition, Consent, NodeToHarm, Policy
+from chaos.run.policy import Consent, NodeToHarm, Policy
+from chaos.run.stop_command import StopCommand
 
 LOOK_EVERY_S = 1.0
 ANSWER_WITHIN_S, ENDS_WITHIN_S, ASKED_WITHIN_S = 5.0, 10.0, 20.0
-MOST_BYTES, CHUNK_BYTES = 1 << 20, 1 << 14
 UNAUTHORIZED, FORBIDDEN = 401, 403
 NOT_FOUND, EXISTS = 404, 409
 STOP = signal.SIGUSR1  # what the watch wakes the main thread with
@@ -46,7 +44,7 @@ class StoppedError(TimedOutError):
 
 
 class RefusedError(OrdealError):
-    """The owner does not allow this harm: the replay is skipped with this reason."""
+    """The owner does not allow this harm, or gives no right to it: the replay is skipped with this reason."""
 
 
 class Consents(Protocol):
@@ -58,6 +56,10 @@ class Consents(Protocol):
 
     def allowed(self) -> frozenset[str] | None:
         """The nodes that may be harmed; None: every one. Raises OrdealError where nobody says so."""
+        ...
+
+    def faults(self, kinds: Collection[str]) -> frozenset[str]:
+        """Which of these kinds of faults may be done. Raises OrdealError where nobody says so."""
         ...
 
     def harming(self, incident: str, fault: str, saved: object) -> AbstractContextManager[None]:
@@ -78,6 +80,10 @@ class Anything:
         """None: every node."""
         return None
 
+    def faults(self, kinds: Collection[str]) -> frozenset[str]:
+        """All of them."""
+        return frozenset(kinds)
+
     @contextmanager
     def harming(self, incident: str, fault: str, saved: object) -> Iterator[None]:  # noqa: ARG002
         yield
@@ -86,9 +92,16 @@ class Anything:
 class Guard:
     """The owner's word, of one cluster."""
 
-    def __init__(self, connect: Callable[[], ApiClient], stopped: Callable[[str], None] = lambda _: None) -> None:
-        """`stopped` is told why, from a thread, once harm has to end: nothing more is to be begun."""
-        self._connect, self._stopped = connect, stopped
+    def __init__(
+        self,
+        connect: Callable[[], ApiClient],
+        stopped: Callable[[str], None] = lambda _: None,
+        command: StopCommand | None = None,
+    ) -> None:
+        """`stopped` is told why, from a thread, once harm has to end: nothing more is to be begun. `command`: what the
+        user of this run lets end it, beside what the owner has named.
+        """
+        self._connect, self._stopped, self._command = connect, stopped, command
         self._harmed: dict[object, frozenset[str]] = {}
         self._still: frozenset[str] = frozenset()  # what could not be undone
         self._before: Any = signal.SIG_DFL
@@ -109,13 +122,18 @@ class Guard:
                 each.name for each in _nodes(client) if policy_now is not None and not policy_now.refuses(each)
             )
 
+    def faults(self, kinds: Collection[str]) -> frozenset[str]:
+        """As Consents says."""
+        policy_now = read(self._connect).policy
+        return frozenset(each for each in kinds if policy_now is not None and policy_now.names_fault(each))
+
     @contextmanager
     def harming(self, incident: str, fault: str, saved: object) -> Iterator[None]:
         """As Consents says."""
         if not _is_main():
             raise OrdealError(f"{fault} is not done: on an existing cluster harm is done from the main thread alone")
         mine, wanted = self._permitted(incident, fault, saved)
-        key, watch = object(), _Watch(self._connect, self._stop, wanted)
+        key, watch = object(), _Watch(self._connect, self._stop, wanted, self._command)
         if not self._harmed:
             self._before = signal.signal(STOP, self._end)
         try:
@@ -145,24 +163,19 @@ class Guard:
     def _permitted(self, incident: str, fault: str, saved: object) -> tuple[frozenset[str], Policy | None]:
         with _asked(self._connect) as client:
             consent = _consent(client)
-            nodes = {each.name: each for each in _nodes(client)}
-            named = named_in(saved, set(nodes))
-            why = consent.refuses(
-                incident,
-                fault,
-                [nodes[each] for each in sorted(named)],
-                _namespaces(saved),
-                harmed=self._now(),
-                of=len(nodes),
-                at=datetime.now(UTC),
-            )
-        ends = consent.stops(datetime.now(UTC)) or _broken(self._connect, consent.policy)
+            nodes = _nodes(client)
+            lacks = rights.lacking_for(client, fault)
+        why = refusal(consent, incident, fault, saved, nodes, harmed=self._now())
+        why = why or (f"{fault} is not done: {lacks}" if lacks else "")
+        ends = stopping(self._connect, consent)
+        if not ends and self._command is not None:
+            ends = self._command.ends(threading.Event())
         if ends:
             self._stopped(ends)
             raise OrdealError(f"{fault} is not done: {ends}")
         if why:
-            raise RefusedError(f"{fault} is not done: {why}")
-        return named, consent.policy
+            raise RefusedError(why)
+        return named_in(saved, {each.name for each in nodes}), consent.policy
 
     def _tell(self) -> None:
         """Let whoever halts know which nodes are harmed. Where the API server is away, nobody can be told."""
@@ -189,21 +202,31 @@ class _Watch:
     that need no API server are asked all the same.
     """
 
-    def __init__(self, connect: Callable[[], ApiClient], stop: Callable[[str], None], wanted: Policy | None) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], ApiClient],
+        stop: Callable[[str], None],
+        wanted: Policy | None,
+        command: StopCommand | None,
+    ) -> None:
         """`wanted`: the policy as it was when harm was allowed, for as long as none can be read."""
-        self._connect, self._stop = connect, stop
+        self._connect, self._stop, self._command = connect, stop, command
         self._over, self._lock = threading.Event(), threading.Lock()
         self._policy = wanted
         self._asked_at = time.monotonic()
+        self._runs = threading.Thread(target=self._run, name="guard_run", daemon=True)
 
     def start(self) -> None:
         for target in (self._look, self._ask):
             threading.Thread(target=target, name=f"guard{target.__name__}", daemon=True).start()
+        self._runs.start()
 
     def end(self) -> None:
-        """Nothing is stopped from now on."""
+        """Nothing is stopped from now on, and the command runs no more."""
         with self._lock:
             self._over.set()
+        if self._runs.ident is not None:
+            self._runs.join(ENDS_WITHIN_S)
 
     def _look(self) -> None:
         while not self._over.wait(LOOK_EVERY_S):
@@ -228,8 +251,12 @@ class _Watch:
 
     def _ask(self) -> None:
         while not self._over.wait(LOOK_EVERY_S):
-            self._stop_if(_broken(self._connect, self._policy))
+            self._stop_if(conditions.broken(self._connect, self._policy))
             self._asked_at = time.monotonic()
+
+    def _run(self) -> None:
+        while self._command is not None and not self._over.wait(LOOK_EVERY_S):
+            self._stop_if(self._command.ends(self._over))
 
     def _stop_if(self, why: str) -> None:
         with self._lock:
@@ -242,6 +269,36 @@ def read(connect: Callable[[], ApiClient]) -> Consent:
     """What the owner says now. Raises OrdealError where that can't be read."""
     with _asked(connect) as client:
         return _consent(client)
+
+
+def stopping(connect: Callable[[], ApiClient], consent: Consent) -> str:
+    """Why nothing may be harmed now, in words; "" where something may. The owner's own conditions are asked too."""
+    return consent.stops(datetime.now(UTC)) or conditions.broken(connect, consent.policy)
+
+
+def refusal(
+    consent: Consent,
+    incident: str,
+    fault: str,
+    saved: object,
+    nodes: Collection[NodeToHarm],
+    *,
+    harmed: Collection[str] = (),
+) -> str:
+    """Why the owner does not allow this harm, as a sentence; "" where it is allowed. `saved`: the plan, as the journal
+    has it; `nodes`: all of the cluster; `harmed`: the names of those that are harmed already.
+    """
+    named = named_in(saved, {each.name for each in nodes})
+    mine = [each for each in sorted(nodes, key=lambda each: each.name) if each.name in named]
+    now, spaces = datetime.now(UTC), namespaces_in(saved)
+    why = consent.refuses(incident, fault, mine, spaces, harmed=harmed, of=len(nodes), at=now)
+    return f"{fault} is not done: {why}" if why else ""
+
+
+def nodes_to_harm(connect: Callable[[], ApiClient]) -> tuple[NodeToHarm, ...]:
+    """All nodes, as the guard sees them. Raises OrdealError."""
+    with _asked(connect) as client:
+        return tuple(_nodes(client))
 
 
 def write(connect: Callable[[], ApiClient], wanted: Policy, *, replace: bool) -> None:
@@ -341,72 +398,14 @@ def _nodes(client: ApiClient) -> list[NodeToHarm]:
     ]
 
 
-def _namespaces(saved: object) -> frozenset[str]:
+def namespaces_in(saved: object) -> frozenset[str]:
     """The namespaces that a plan names, in fields of that name."""
     if isinstance(saved, Mapping):
         mine = {str(value) for key, value in saved.items() if key == "namespace" and value}
-        return frozenset(mine).union(*(_namespaces(each) for each in saved.values()))
+        return frozenset(mine).union(*(namespaces_in(each) for each in saved.values()))
     if isinstance(saved, Collection) and not isinstance(saved, str | bytes):
-        return frozenset().union(*(_namespaces(each) for each in saved))
+        return frozenset().union(*(namespaces_in(each) for each in saved))
     return frozenset()
-
-
-def _broken(connect: Callable[[], ApiClient], wanted: Policy | None) -> str:
-    """Which of the owner's conditions ends all harm now, and how; "" where none does. One that can't be asked does, but
-    for what only an API server knows while that does not answer.
-    """
-    for each in wanted.stop if wanted is not None else ():
-        try:
-            with connect() as client:
-                why = _ends(client, each)
-        except HTTPError as error:
-            why = "" if isinstance(each, policy.PodsReady) else f"it can't be asked: {told(error)}"
-        except Exception as error:  # noqa: BLE001  (as it says above)
-            why = f"it can't be asked: {told(error)}"
-        if why:
-            return f"the guard's condition {_named(each)} ends all harm: {why}"
-    return ""
-
-
-def _ends(client: ApiClient, condition: Condition) -> str:
-    match condition:
-        case policy.Url():
-            status, _ = _fetched(condition.url)
-            return "" if 200 <= status < 300 else f"HTTP {status}"
-        case policy.Query():
-            url = f"{condition.url.rstrip('/')}/api/v1/query?{urlencode({'query': condition.query})}"
-            found = json_of(_fetched(url)[1])["data"]["result"]
-            return f"it finds {json.dumps(found)[:200]}" if found else ""
-        case policy.PodsReady():
-            core = k8s.CoreV1Api(client)
-            core.read_namespace(condition.namespace)  # of one that is not there no pod is not Ready
-            pods: list[Any] = core.list_namespaced_pod(condition.namespace).items
-            not_ready = [p.metadata.name for p in pods if p.status.phase != "Succeeded" and not is_ready(p.status)]
-            return f"not Ready: {', '.join(not_ready[:5])}" if not_ready else ""
-
-
-def _fetched(url: str) -> tuple[int, bytes]:
-    """Status and body. Raises HTTPError, also where it is long, or takes long."""
-    until = time.monotonic() + ANSWER_WITHIN_S
-    with urllib3.PoolManager(retries=False, timeout=ANSWER_WITHIN_S) as pool:
-        answer = pool.request("GET", url, preload_content=False)
-        body = b""
-        for piece in answer.stream(CHUNK_BYTES):
-            body += piece
-            if len(body) > MOST_BYTES or time.monotonic() > until:
-                answer.close()
-                raise HTTPError(f"more than {MOST_BYTES} bytes, or than {ANSWER_WITHIN_S:g} s")
-        return answer.status, body
-
-
-def _named(condition: Condition) -> str:
-    match condition:
-        case policy.Url():
-            return condition.url
-        case policy.Query():
-            return condition.query
-        case policy.PodsReady():
-            return f"that the pods of {condition.namespace} are Ready"
 
 
 def _is_main() -> bool:

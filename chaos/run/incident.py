@@ -43,6 +43,8 @@ class Replay:
     `load`: what may run beside it. `mutants`: the mutants that a variant runs, by control (HARDENED for none), and
     `images`: the workloads (chaos.hosts.workload_recipes) whose images all variants run; both are built when they are
     first needed.
+    `faults`: the classes of those that a variant does beside what its promises name, by control: what its story
+    configures (`Lab.configured`), and harm in recordings that it judges in its own way.
     `tour`: the variants, by control, that are part of the tour. `extras`: those of chaos.hosts.extras that it
     takes, beside what its cluster takes. `specs`: whether its story runs upstream's conformance specs. `promises`: what
     it is judged by (chaos.run.promised); None where nobody has declared it, and then nobody else can tell whether all
@@ -63,6 +65,7 @@ class Replay:
     extras: tuple[str, ...] = ()
     specs: bool = False
     promises: Promises | None = None
+    faults: Mapping[str, tuple[type, ...]] = field(default_factory=dict)
 
     @property
     def memory_bytes(self) -> int:
@@ -86,19 +89,22 @@ def incident(
     extras: Sequence[str] = (),
     specs: bool = False,
     promises: Promises | None = None,
+    faults: Mapping[str, Sequence[type]] | None = None,
 ) -> Callable[[F], F]:
     """Mark a suite function as the replay of an incident. It is run hardened and, for each control, in that control.
 
-    `on`: "kind", "simulated". `variant` tells apart several functions of one incident. `shape` is DENSE or STATEFUL
+    `on`: "kind", "simulated"; what is made for kind is replayed on an existing cluster too, and "existing" alone there
+    alone. `variant` tells apart several functions of one incident. `shape` is DENSE or STATEFUL
     where it asks for dense_shape or stateful_shape (chaos.clusters.base). The rest is as `Replay` has it. Raises
-    OrdealError where the catalogue does not know the incident or one of the controls, or `mutants` or `tour` name a
-    variant that the function is not run in.
+    OrdealError where the catalogue does not know the incident or one of the controls, or `mutants`, `faults` or `tour`
+    name a variant that the function is not run in.
     """
     found = find(incident_id)
     for control in controls:
         found.control(control)
     needed = {control: tuple(names) for control, names in (mutants or {}).items()}
-    for variant_id in (*needed, *tour):
+    done = {control: tuple(classes) for control, classes in (faults or {}).items()}
+    for variant_id in (*needed, *done, *tour):
         if variant_id not in {HARDENED, *controls}:
             raise OrdealError(f"{incident_id} is not run in the variant {variant_id!r} here")
 
@@ -118,6 +124,7 @@ def incident(
             tuple(extras),
             specs,
             promises,
+            done,
         )
         setattr(function, REPLAY, replay)
         return function

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from chaos.errors import OrdealError
+from chaos.judge.availability import watched_in, watched_service_answers
 from chaos.judge.base import Finding, Invariant, Verdict, judge, stays_broken
 from chaos.record.history import History
-from chaos.record.records import Phase
+from chaos.record.records import LimitGiven, Phase
 from chaos.run.incident import Replay
 from chaos.run.promised import Register
 
@@ -24,16 +25,32 @@ class Judging:
         histories: list[Path],
         directory: Path,
         report: Callable[[str], None],
+        limits: Sequence[LimitGiven] = (),
     ) -> None:
-        """`register`: what the mark declares; None where it declares nothing. The others: as in Lab."""
+        """`register`: what the mark declares; None where it declares nothing. `limits`: the user's own. The others: as
+        in Lab.
+        """
         self._what = f"{story.incident.id}{f' ({story.variant})' if story.variant else ''}"
         self._beginning, self._register, self._report = beginning, register, report
         self._findings, self._histories, self._directory = findings, histories, directory
+        self._limits, self._watched = limits, set[Path]()  # of which recordings what was watched is judged
+
+    def recording(self) -> History:
+        """A new recording. It begins with what it is of, and with the limits of the user's own that it is judged by."""
+        path = self._next_path()
+        self._histories.append(path)
+        history = History(path)
+        history.add(self._beginning)
+        for limit in self._limits:
+            history.add(limit)
+        return history
 
     def judge(self, history: History, invariants: Sequence[Invariant]) -> None:
-        """Judge a history by each. Raises OrdealError where one is not declared."""
+        """Judge a history by each, and by what was watched in it. Raises OrdealError where one is not declared."""
         path = history.path or self._keep(history)
-        for invariant in invariants:
+        watched = _of_watched(history) if path not in self._watched else ()
+        self._watched.add(path)
+        for invariant in (*invariants, *watched):
             self._check(self._register.take(str(path), history, invariant.recipe) if self._register else "")
             finding = replace(judge(invariant, history), history=path)
             self._findings.append(finding)
@@ -47,14 +64,13 @@ class Judging:
     def broken(self, history: History) -> list[Finding]:
         """What is violated in a recording that ended because the story failed, and stays so whatever had come after."""
         try:
-            made = [each for each in self._register.unjudged(history) if stays_broken(each)] if self._register else []
-            found = [judge(each, history) for each in made]
+            unjudged = self._register.unjudged(history) if self._register else ()
+            found = [judge(each, history) for each in (*unjudged, *_of_watched(history)) if stays_broken(each)]
         except Exception:  # noqa: BLE001  (what reads a recording was written for whole ones; the story's error counts)
             return []
         return [each for each in found if each.verdict is Verdict.VIOLATED]
 
-    def next_path(self) -> Path:
-        """Where the next recording is kept."""
+    def _next_path(self) -> Path:
         return self._directory / "history" / f"{len(self._histories)}.jsonl"
 
     def _check(self, *why_not: str) -> None:
@@ -67,10 +83,16 @@ class Judging:
 
     def _keep(self, history: History) -> Path:
         """Write down what was made in memory, so that it can be judged again."""
-        path = self.next_path()
+        path = self._next_path()
         self._histories.append(path)
+        for limit in self._limits:
+            history.add(limit)
         kept = History(path, began=history.began, began_wall=history.began_wall)
         for record in (self._beginning, *history):
             kept.add(record)
         kept.close()
         return path
+
+
+def _of_watched(history: History) -> tuple[Invariant, ...]:
+    return tuple(watched_service_answers(service) for service in watched_in(history))

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from itertools import chain, count
 from pathlib import Path
 
 from chaos.basics.waiting import WaitedInVainError, eventually, hold
@@ -33,7 +32,7 @@ from chaos.run.live import Now
 from chaos.run.means import Means
 from chaos.run.promised import Conditions, Register, beginning
 from chaos.run.stage import LacksAbilityError, Stage, Workload
-from chaos.run.steady import probes_of, start_on_workers, wait_steady
+from chaos.run.steady import probes_of, start_on_workers, steady_services, wait_steady
 from chaos.workloads.web import Deployed
 
 LATE_S = 180.0  # so much longer than what is promised a recovery is waited for: late is not the same as never
@@ -74,7 +73,7 @@ class Lab:
         self.tables: dict[str, Sequence[Row]] = {}
         self.histories: list[Path] = []
         self.evidence: list[Piece] = []
-        self._story, self._this, self._directory = story, this, directory
+        self._story, self._this, self.directory = story, this, directory
         declared = story if is_suite else None
         self._beginning = beginning(
             story.incident.id,
@@ -101,7 +100,7 @@ class Lab:
         promises = declared.promises if declared is not None else None
         register = Register(promises(self.conditions), hardened=this.control is None) if promises else None
         self._judging = Judging(
-            story, self._beginning, register, self.findings, self.histories, directory, means.report
+            story, self._beginning, register, self.findings, self.histories, directory, means.report, means.own.limits
         )
 
     # --- the cluster
@@ -134,7 +133,7 @@ class Lab:
         """
         pool = self.means.pool.apart(tag)
         means = replace(self.means, pool=pool, report=lambda _: None, turn=None)
-        lab = Lab(self._story, self._this, self._directory / tag, means, is_suite=False)
+        lab = Lab(self._story, self._this, self.directory / tag, means, is_suite=False)
         try:
             yield lab
         finally:
@@ -183,26 +182,24 @@ class Lab:
         """Set the cluster up for this replay (a threshold, a program, a priority): journalled and taken back like a
         fault, but part of the configuration, so nothing is recorded, and evidence is taken only where it does not land.
         """
-        self.phase("configure", change.kind)
+        self.stage.configure(change)
         why = partial(self._evidence_of_failure, change.kind, time.time())
         with self._injected(change, History(), why, watched=False) as saved:
             yield saved
 
     @contextmanager
     def record(self, probe: Deployed | None = None, samplers: Sequence[Sampling] = ()) -> Iterator[History]:
-        """Record nodes, pods and events for the block's length, and probe a workload's Service from every worker.
+        """Record nodes, pods and events for the block's length, and probe a workload's Service from every worker, and
+        beside it the Services of the user's own that are watched.
 
         `samplers` are entered with the history after the probes, and left before them: what else is measured.
         """
         if probe is not None:
             self.phase("steady state", f"{probe.name} answers every node")
             wait_steady(self.current, probe, self._judging)
+        watched = steady_services(self.current, self.means.own.watched)
         self._conform(BEFORE)
-        path = self._judging.next_path()
-        history = History(path)
-        history.add(self._beginning)
-        self.histories.append(path)
-        self._history = history
+        self._history = history = self._judging.recording()
         cluster = self.current
         self._recorder = Recorder(history, cluster.api)
         try:
@@ -210,6 +207,8 @@ class Lab:
                 if probe is not None:
                     also.enter_context(LeaseSamples(history, cluster.api))
                     also.enter_context(probes_of(cluster, probe, history))
+                for service in watched:
+                    also.enter_context(probes_of(cluster, service, history))
                 for sampler in samplers:
                     also.enter_context(sampler(history))
                 yield history
@@ -221,7 +220,7 @@ class Lab:
             self._history = None
             self._recorder = None
         if history.unwritten:
-            raise OrdealError(f"the history can't be written to {path} ({history.unwritten}): free the disk")
+            raise OrdealError(f"the history can't be written to {history.path} ({history.unwritten}): free the disk")
 
     @property
     def recorder(self) -> Recorder:
@@ -271,8 +270,7 @@ class Lab:
         """
         self.phase("evidence")
         name = f"{max(0, len(self.histories) - 1)}-{of}"
-        folders = (self._directory / "evidence" / each for each in chain([name], (f"{name}-{n}" for n in count(2))))
-        where = next(each for each in folders if not each.exists())  # a replay may do one fault several times
+        where = evidence.new_folder(self.directory / "evidence", name)
         named = tuple(nodes) or tuple(n.name for n in self.current.nodes())
         self.evidence.extend(evidence.collect(self.current, named, where, since_wall=since_wall))
 
@@ -344,6 +342,7 @@ class Lab:
         return True
 
     def _patience_s(self, within_s: float) -> float:
+        within_s = max(within_s, self.means.own.longest_s)
         return within_s if self.control else within_s + LATE_S
 
     def nodes_ready(self) -> bool:

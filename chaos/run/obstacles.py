@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from chaos.clusters.abilities import ControlPlaneSwap, NodeNetwork, NodePower, OwnFileSystems
+from chaos.clusters.abilities import ControlPlaneSwap, NodeAddresses, NodeNetwork, NodePower, OwnFileSystems
 from chaos.clusters.base import KIND
 from chaos.hosts import engine, extras, workload_images
 from chaos.hosts.parts import NODE_NETWORKS, OWN_FILE_SYSTEMS, ROOT, Part
@@ -11,6 +11,7 @@ from chaos.run.incident import DENSE, STATEFUL, Replay
 BY_ABILITY: Mapping[type, tuple[Part, ...]] = {
     NodeNetwork: (ROOT, NODE_NETWORKS),
     NodePower: (ROOT, NODE_NETWORKS),
+    NodeAddresses: (ROOT, NODE_NETWORKS),
     ControlPlaneSwap: (ROOT, NODE_NETWORKS),
     OwnFileSystems: (ROOT, OWN_FILE_SYSTEMS),
 }

@@ -27,7 +27,7 @@ _NO_NAME = "pytest-kind"  # that plugin's default for the name of a cluster
 class Option:
     """An option without its prefix. `switch`: what it sets, where it takes no value; `sets`: another one's value.
 
-    `was_general`: it is older than the prefix.
+    `was_general`: it is older than the prefix, or known without it.
     """
 
     name: str
@@ -111,7 +111,19 @@ OPTIONS = (
         switch=True,
         was_general=False,
     ),
+    Option(
+        "plan",
+        "replay nothing: say which replays would run and where, what each does and needs, and which would not and why",
+        switch=True,
+    ),
+    Option("plan-json", "the same as JSON, for programs", switch=True, was_general=False),
     Option("results", "where <run>/ goes (default: results)", "DIR"),
+    Option(
+        "history",
+        "keep figures and verdicts of this run in the history of runs, and draw its trends on the page",
+        switch=True,
+        was_general=False,
+    ),
     *(
         Option(
             f"{name}-image",
@@ -137,6 +149,33 @@ OPTIONS = (
         "VERSION",
     ),
     Option(
+        "upgrade-command",
+        "the command that upgrades the cluster of --ordeal-cluster existing, as a shell would take its words, and "
+        "without one: own-upgrade watches while it runs (default: own-upgrade is not replayed)",
+        "COMMAND",
+        was_general=False,
+    ),
+    Option(
+        "upgrade-within",
+        "how long that command may take, such as 90m (default: 2h)",
+        "DURATION",
+        was_general=False,
+    ),
+    Option(
+        "watch-service",
+        "a Service of your own that is watched beside ours in every replay, NAMESPACE/NAME[:PORT][/PATH]; several "
+        "joined by commas; nothing of it is changed",
+        "SERVICE",
+        was_general=False,
+    ),
+    Option(
+        "limits",
+        "limits of your own in the place of those that promises are shipped with, as YAML: `outage-at-most: "
+        "{limit_s: 5}`; history:p99, history:p95: what the history of runs gives",
+        "FILE",
+        was_general=False,
+    ),
+    Option(
         "conform",
         "run five of upstream's quick conformance specs around each incident: before, after, and during the harm what "
         "is documented to go on; joined by commas, or none (default: after, where e2e.test is built; none on the tour)",
@@ -148,6 +187,33 @@ OPTIONS = (
         "harm the nodes of an existing cluster through an agent of this image, that they can pull or have "
         "(`kube-ordeal image build --agent` builds it)",
         "IMAGE",
+    ),
+    Option(
+        "power-command",
+        "your own command that switches the nodes of an existing cluster: './power {off|on|state} {node}'; with state "
+        "it says on or off",
+        "COMMAND",
+        was_general=False,
+    ),
+    Option(
+        "power",
+        "a driver that switches the nodes of an existing cluster: virsh, virsh:URI, virsh:FILE, ipmi:FILE, kind, or "
+        "one that a package brings",
+        "DRIVER",
+        was_general=False,
+    ),
+    Option(
+        "agent-privileged",
+        "run the agents' pods privileged, where nodes take nothing less (SELinux, AppArmor)",
+        switch=True,
+        was_general=False,
+    ),
+    Option(
+        "stop-command",
+        "end all harm on an existing cluster once this command, which is asked each second, exits with another code "
+        "than 0, takes longer than 20 s or can't be run",
+        "COMMAND",
+        was_general=False,
     ),
     Option("cluster-name", "how the names of clusters that are made begin (default: ordeal)", "NAME"),
     Option("keep-cluster", "keep clusters for the next run of the same shape", switch=True),
@@ -198,13 +264,24 @@ class Options:
     setup: bool
     budget: str
     undo: bool
+    plan: bool
+    plan_json: bool
     results: Path
+    history: bool
     images: Mapping[str, str]
     storage_class: str
     upgrade_to: str
+    upgrade_command: str
+    upgrade_within: str
+    watch_service: str
+    limits: Path | None
     conform: str
     busybox_image: str
     agent_image: str
+    power_command: str
+    power: str
+    agent_privileged: bool
+    stop_command: str
     cluster_name: str
     keep_cluster: bool
     kind_image: str
@@ -233,22 +310,34 @@ def is_any_given(config: pytest.Config) -> bool:
 
 
 def misnamed(config: pytest.Config, asked: Options) -> str:
-    """What is wrong with how the cluster is named, as a sentence; "" where nothing is.
+    """What is wrong with how the cluster is named, or what switches it or ends the harm there, as a sentence; "" where
+    nothing is.
 
-    An empty name is what a variable that nobody has set leaves: it must not mean the cluster that kubectl would use.
+    An empty name is what a variable that nobody has set leaves: it must not mean the cluster that kubectl would use,
+    nor that nothing ends the harm.
     """
-    named = {
-        f"--{PREFIX}-{name}": value
-        for name in ("kubeconfig", "context")
-        if (value := getattr(config.option, f"{PREFIX}_{name}", None)) is not None
-    }
+    if getattr(config.option, f"{PREFIX}_stop_command", None) == "":
+        return f"--{PREFIX}-stop-command was given nothing; name a command, or leave the option out"
+    named, switched = _as_given(config, "kubeconfig", "context"), _as_given(config, "power-command", "power")
     if (plain := getattr(config.option, "kubeconfig", None)) == "":  # pytest-kind's
         named["--kubeconfig"] = plain
     if empty := [name for name, value in named.items() if not str(value)]:
         return f"{empty[0]} was given nothing; name the cluster, or leave the option out"
     if named and asked.cluster != "existing":
         return f"{next(iter(named))} names a cluster, and without --ordeal-cluster existing none but our own are used"
+    if empty := [name for name, value in switched.items() if not str(value)]:
+        return f"{empty[0]} was given nothing; name what switches the nodes, or leave the option out"
+    if switched and asked.cluster != "existing":
+        return f"{next(iter(switched))} is for the nodes of an existing cluster: give --ordeal-cluster existing too"
     return ""
+
+
+def _as_given(config: pytest.Config, *names: str) -> dict[str, object]:
+    """The values of those that were given, by the options as they are written."""
+    values = {
+        f"--{PREFIX}-{name}": getattr(config.option, f"{PREFIX}_{name.replace('-', '_')}", None) for name in names
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def options_of(config: pytest.Config) -> Options:
@@ -280,13 +369,24 @@ def chosen(given: Callable[[str], object]) -> Options:
         setup=bool(given("setup")),
         budget=text("budget"),
         undo=bool(given("undo")),
+        plan=bool(given("plan") or given("plan-json")),
+        plan_json=bool(given("plan-json")),
         results=Path(text("results", "results")),
+        history=bool(given("history")),
         images={name: image for name, image in images.items() if image},
         storage_class=text("storage-class"),
         upgrade_to=text("upgrade-to"),
+        upgrade_command=text("upgrade-command"),
+        upgrade_within=text("upgrade-within", "2h"),
+        watch_service=text("watch-service"),
+        limits=path("limits"),
         conform=text("conform"),
         busybox_image=text("busybox-image"),
         agent_image=text("agent-image"),
+        power_command=text("power-command"),
+        power=text("power"),
+        agent_privileged=bool(given("agent-privileged")),
+        stop_command=text("stop-command"),
         cluster_name=text("cluster-name"),
         keep_cluster=bool(given("keep-cluster")),
         kind_image=text("kind-image"),

@@ -72,6 +72,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     windows: tuple[str, ...] = ()
     stop: tuple[Condition, ...] = ()
 
+    def names_fault(self, kind: str) -> bool:
+        """Whether faults of that kind may be done."""
+        return _any(self.faults, kind)
+
     def refuses(self, node: NodeToHarm) -> str:
         """Why that node may not be harmed, in words; "" where it may."""
         if node.control_plane and not self.control_plane:

@@ -11,19 +11,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 from chaos.basics.files import appended, place
-from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef, Images
+from chaos.clusters.base import EXISTING, KIND, SIMULATED, Cluster, ClusterRef, Images, PowerRef
 from chaos.clusters.existing import cluster as existing
 from chaos.clusters.identity import require_same
 from chaos.clusters.kind import cluster as kind
 from chaos.clusters.kind import home as kind_home
 from chaos.clusters.kind import ready
+from chaos.clusters.power.drivers import switch
+from chaos.clusters.power.switch import check
 from chaos.clusters.shape import Shape
 from chaos.clusters.simulated import cluster as simulated
 from chaos.errors import OrdealError
 from chaos.hosts import engine
 from chaos.hosts.places import state_dir
 from chaos.record.journal import CLUSTER, Journal
-from chaos.run.agents import RunAgents
+from chaos.run.agents import RunAgents, WantedAgents
+from chaos.run.guard import Anything, Consents
 
 # What the user's part of a cluster's name may be. Ours comes after it, and kind's "-control-plane" after that: a node's
 # name is its host name, of which Linux takes 64 characters and DNS 63.
@@ -46,6 +49,8 @@ class Wishes:
     kubectl_bin: Path | None = None
     busybox_image: str = ""
     agent_image: str = ""
+    agent_privileged: bool = False
+    power: PowerRef | None = None
 
 
 @dataclass(slots=True)
@@ -65,18 +70,20 @@ class Pool:
         journal: Journal,
         run: str,
         report: Callable[[str], None],
-        *,
-        allowed: Callable[[], frozenset[str] | None] = lambda: None,
+        consents: Consents | None = None,
     ) -> None:
-        """`run` is the run's id; its last four characters are in the name of each cluster. `allowed`: the nodes of an
-        existing cluster that may be harmed, None where all may.
+        """`run` is the run's id; its last four characters are in the name of each cluster. `consents`: who says which
+        nodes of an existing cluster may be harmed, and by what; None where all may.
         """
         self._wishes, self._journal, self._run, self._report = wishes, journal, run, report
+        self._consents = consents or Anything()
         self._held: dict[str, _Held] = {}
         self._agents: RunAgents | None = None
         if wishes.kubeconfig is not None and wishes.agent_image:
-            where = (wishes.kubeconfig, wishes.context)
-            self._agents = RunAgents(*where, wishes.agent_image, journal, journal.path.stem, report, allowed)
+            wanted = WantedAgents(
+                wishes.kubeconfig, wishes.context, wishes.agent_image, wishes.agent_privileged, wishes.power
+            )
+            self._agents = RunAgents(wanted, journal, journal.path.stem, report, self._consents)
         self._made = 0
         self.waited_s = 0.0  # in all, for clusters to be made in the place of others
 
@@ -98,6 +105,18 @@ class Pool:
             self._held[kind_of] = self._kept(kind_of, shape) if self._wishes.keep else self._new(kind_of, shape)
         self.waited_s += time.monotonic() - began
         return self._held[kind_of].cluster
+
+    def check_power(self) -> None:
+        """Ask the driver that was named for the nodes that may be harmed. Raises OrdealError where it can't say what
+        one of them is, or says what can't be.
+        """
+        wishes = self._wishes
+        if wishes.kubeconfig is None or wishes.power is None:
+            return
+        attach = existing.attach if self._agents is None else existing.attach_by_api
+        cluster = attach(wishes.kubeconfig, wishes.context, Shape(), wishes.busybox_image, wishes.power)
+        allowed = self._consents.allowed()
+        check(switch(wishes.power), (each for each in cluster.nodes() if allowed is None or each.name in allowed))
 
     @property
     def kubernetes(self) -> str:
@@ -224,11 +243,12 @@ class Pool:
         return kind.KindCluster.create(name, shape, setup, self._report)
 
     def _existing(self, shape: Shape) -> Cluster:
-        if self._wishes.kubeconfig is None:
+        wishes = self._wishes
+        if wishes.kubeconfig is None:
             raise OrdealError("no existing cluster was named; --ordeal-kubeconfig FILE names one")
         if self._agents is not None:
-            return self._agents.cluster(shape, self._wishes.busybox_image)
-        return existing.attach(self._wishes.kubeconfig, self._wishes.context, shape, self._wishes.busybox_image)
+            return self._agents.cluster(shape, wishes.busybox_image)
+        return existing.attach(wishes.kubeconfig, wishes.context, shape, wishes.busybox_image, wishes.power)
 
 
 def check_name(name: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from chaos.clusters.base import KIND, SIMULATED
 from chaos.clusters.shape import Timers
 from chaos.errors import OrdealError
+from chaos.judge.availability import watched_in, watched_service_answers
 from chaos.judge.base import Invariant, Recipe, Verdict, as_json, judge, made_again, made_by
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
 from chaos.judge.serving import serves_before_harm
@@ -165,8 +166,8 @@ def beginning(incident: str, replay: str, *, control: str, cluster: str, profile
 class Register:
     """Takes the findings of a replay one after the other: what is not declared is told at once, what lacks at the end.
 
-    Hardened, upstream's specs may have been run around it: they are judged whenever they are in a recording. A cluster
-    that does not serve before any harm is judged by that alone.
+    Hardened, upstream's specs may have been run around it: they are judged whenever they are in a recording. So is each
+    Service of the user's own that was watched. A cluster that does not serve before any harm is judged by that alone.
     """
 
     def __init__(self, declared: Sequence[Judged], *, hardened: bool) -> None:
@@ -180,7 +181,7 @@ class Register:
         if recipe.promise == serves_before_harm.__name__ and not _serves(recipe, history):
             self._untold = True
             return ""
-        recording = self._recordings.setdefault(path, _Recording(_landed(history), _rounds(history)))
+        recording = self._recordings.setdefault(path, _recording(history))
         if recording.judged is None:
             self._choose(recording, history, recipe)
         for promise in recording.left:
@@ -191,6 +192,10 @@ class Register:
         if self._hardened and recipe.promise not in recording.done and _around(recipe, history):
             recording.done.add(recipe.promise)
             return ""
+        for service in recording.watched:
+            if says(watched_service_answers, service).fits(recipe, history):
+                recording.watched.remove(service)
+                return ""
         return self._why_not(recording, recipe)
 
     def unjudged(self, history: History) -> Iterator[Invariant]:
@@ -214,6 +219,7 @@ class Register:
                 for when, name in _AROUND.items()
                 if when in recording.rounds and name not in recording.done
             )
+            yield from (f"{each} was watched, and {path} was not judged by it" for each in recording.watched)
         for judged_by in self._left:
             names = ", ".join(str(promise) for promise in judged_by.by)
             yield f"no recording with {_harm(judged_by.harm)} was judged, and declared is one that is judged by {names}"
@@ -245,9 +251,14 @@ class Register:
 class _Recording:
     harm: frozenset[str]
     rounds: frozenset[str]
+    watched: list[str]
     judged: Judged | None = None
     left: list[Promise] = field(default_factory=list)
     done: set[str] = field(default_factory=set)
+
+
+def _recording(history: History) -> _Recording:
+    return _Recording(_landed(history), _rounds(history), list(watched_in(history)))
 
 
 _AROUND = {AFTER: still_conforms.__name__, DURING: conforms_during.__name__}

@@ -3,13 +3,14 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.abilities import LoadsImages, NodePower, missing
 from chaos.clusters.base import EXISTING, KIND, Cluster
 from chaos.clusters.shape import Shape, Timers
 from chaos.errors import OrdealError
+from chaos.harm.base import Fault
 from chaos.hosts import engine, mutants, registry, workload_images
 from chaos.hosts.bundles import plain
 from chaos.record.journal import WORKLOAD
@@ -88,10 +89,12 @@ class Stage:
             self._cluster = self._means.pool.acquire(self.cluster_kind, shape)
         lacking = missing(self._cluster, self._story.needs)
         if lacking:
+            named = self.cluster_kind == EXISTING and NodePower.__name__ in lacking
+            how = "; --ordeal-power-command names what switches its nodes" if named else ""
             raise LacksAbilityError(
-                f"{self._story.incident.id} needs {', '.join(lacking)}, which this cluster does not have"
+                f"{self._story.incident.id} needs {', '.join(lacking)}, which this cluster does not have{how}"
             )
-        containers = self.cluster_kind == EXISTING and isinstance(self._cluster, NodePower)  # of this machine
+        containers = self.cluster_kind == EXISTING and isinstance(self._cluster, LoadsImages)  # of this machine
         if self._declared is not None and containers:
             why = lacking_part(self._declared, made=False) or lacking_image(self._declared, self._means.images)
             if why:
@@ -223,6 +226,16 @@ class Stage:
         version = plain(self.current.kubernetes)
         with nullcontext() if mutants.built(name, version) else self._building(name):
             return mutants.build(name, version, report=lambda line: self._phase("build", line))
+
+    def configure(self, change: Fault[Any]) -> None:
+        """Say that the cluster is about to be set up so. Raises OrdealError where the suite function has not declared
+        it: nobody could tell beforehand what is going to be changed.
+        """
+        declared = self._declared
+        if declared is not None and type(change) not in declared.faults.get(self._variant, ()):
+            name = type(change).__name__
+            raise OrdealError(f"this variant configures {change.kind}: its mark has to say so, {name} in `faults`")
+        self._phase("configure", change.kind)
 
     @contextmanager
     def _building(self, what: str) -> Iterator[None]:

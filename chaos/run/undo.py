@@ -5,12 +5,13 @@ leftovers are nothing that this one was started for.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chaos.clusters.agent.cluster import take_off
-from chaos.clusters.base import EXISTING, KIND, Cluster
+from chaos.basics.waiting import eventually
+from chaos.clusters.agent.cluster import STARTS_WITHIN_S, take_off
+from chaos.clusters.base import EXISTING, KIND, Cluster, ClusterRef
 from chaos.clusters.identity import named_in, require_same
 from chaos.clusters.kind import docker
 from chaos.clusters.way.client import FAILURES, Access, told
@@ -18,7 +19,8 @@ from chaos.clusters.way.kubeconfig import read
 from chaos.clusters.way.kubeconfig_files import sweep
 from chaos.errors import OrdealError
 from chaos.harm import load_all
-from chaos.harm.base import undo_pending
+from chaos.harm.base import needs_agents, remains, undo_pending
+from chaos.harm.node import PowerOff
 from chaos.hosts.places import journals_dir
 from chaos.record.journal import AGENT, CLUSTER, WORKLOAD, Pending, adopt, pending
 from chaos.run import pool
@@ -82,8 +84,12 @@ def undo_all(report: Callable[[str], None], allowed: Permission) -> tuple[Undone
         report(f"an earlier run left {what} behind; undoing it")
         try:
             with _held(one, allowed):
-                if _undo(one, allowed, with_its_cluster=any(_is_of(one, each) for each in gone)):
+                if _undo(one, allowed, report, with_its_cluster=any(_is_of(one, each) for each in gone)):
                     handled.append(Undone(what))
+                    if one.kind == PowerOff.kind and one.cluster.kind == EXISTING and one is not found[-1]:
+                        _await_api(one.cluster, report)
+                    if said := remains(one.kind):
+                        report(f"{what}: {said}")
                     gone += [one] if one.kind == CLUSTER else []
         except (*FAILURES, OSError) as error:
             report(f"{what} could not be undone: {told(error)}")
@@ -117,14 +123,15 @@ def forget_entry(name: str, report: Callable[[str], None]) -> None:
     raise OrdealError(f"nothing pending is named {name!r}; `kube-ordeal undo` names what could not be undone")
 
 
-def _undo(one: Pending, allowed: Permission, *, with_its_cluster: bool) -> bool:
+def _undo(one: Pending, allowed: Permission, report: Callable[[str], None], *, with_its_cluster: bool) -> bool:
     if with_its_cluster:  # a fault ends with the cluster that it was done to
         there = False
     else:
         _check_engine(one)
         there = pool.exists(one.cluster)
-    # No agent is put there to be taken away, or to delete a namespace.
-    ref = replace(one.cluster, agent="") if one.kind in {AGENT, WORKLOAD} else one.cluster
+    # No agent is put there to be taken away, to delete a namespace, or onto a node that has no power.
+    by_agents = one.kind not in {AGENT, WORKLOAD} and needs_agents(one.kind)
+    ref = one.cluster if by_agents else replace(one.cluster, agent="")
     cluster = pool.attach(ref) if there else None
     if cluster is not None:
         _check_cluster(one, cluster, allowed)
@@ -139,7 +146,7 @@ def _undo(one: Pending, allowed: Permission, *, with_its_cluster: bool) -> bool:
             give_back(cluster.api, str(one.saved["holder"]))
         elif one.kind == AGENT and cluster is not None:
             _refuse_while_needed(one)
-            take_off(cluster, Path(one.cluster.agent))
+            take_off(cluster, Path(one.cluster.agent), report)
         elif cluster is not None:
             remove_namespace(cluster, str(one.saved["namespace"]))
         journal.undone(one.entry)
@@ -169,11 +176,27 @@ def _check_cluster(one: Pending, cluster: Cluster, allowed: Permission) -> None:
     if was is not None:
         nodes = named_in(one.saved, {node.name for node in was.nodes})
         try:
-            require_same(was, cluster.identity(), one.cluster.name, nodes, certain=one.cluster.kind == EXISTING)
+            require_same(was, cluster.identity(), one.cluster.name, nodes, certain=not _goes_its_own_way(one))
         except OrdealError as error:
             raise OrdealError(f"{error}; `kube-ordeal undo --forget {one.id}` drops it") from error
     elif one.cluster.kind == EXISTING:
         _check_old(one, allowed)
+
+
+def _await_api(ref: ClusterRef, report: Callable[[str], None]) -> None:
+    """What is undone next may need the API server, which may have had no power. One that stays away is told then."""
+    with suppress(OrdealError):
+        access = Access(Path(ref.kubeconfig), ref.context)
+        if not access.identity().uid:
+            report(f"waiting for the API server of {ref.name}")
+            eventually(lambda: access.identity().uid, within_s=STARTS_WITHIN_S, what="the API server to answer")
+
+
+def _goes_its_own_way(one: Pending) -> bool:
+    """Whether what undoes it is named in the entry, and not found by a kubeconfig, which may lead elsewhere today: the
+    container engine, or a driver of the nodes' power. The API server may be what has no power.
+    """
+    return one.cluster.kind != EXISTING or (one.cluster.power is not None and one.kind == PowerOff.kind)
 
 
 def _check_old(one: Pending, allowed: Permission) -> None:

@@ -1,6 +1,6 @@
 """What a plan is made from: pytest's items as candidates, what each takes and builds, and what is to be built first."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -130,14 +130,19 @@ def _conforms(asked: Options, version: str) -> bool:
 
 def setup_steps(asked: Options) -> dict[str, tuple[str, ...]]:
     """What set-up is going to do before there can be a cluster of that kind; nothing where it was not asked to."""
-    if not asked.setup or asked.cluster == EXISTING:
+    return lacking_steps(asked) if asked.setup else {}
+
+
+def lacking_steps(asked: Options, kinds: Collection[str] = (SIMULATED, KIND)) -> dict[str, tuple[str, ...]]:
+    """What set-up has still to do before there can be clusters of these kinds; nothing for an existing one."""
+    if asked.cluster == EXISTING:
         return {}
     version = normal_version(asked.kubernetes)
     answer = engine.ask()
     if isinstance(answer, engine.Silence) and answer.taken:  # each step would wait for it; set-up is going to say so
         return {}
     steps = {SIMULATED: simulated_steps(version), KIND: kind_steps((version,), kind_image=asked.kind_image)}
-    return {kind: tuple(step.what for step in of if step.needed()) for kind, of in steps.items()}
+    return {kind: tuple(step.what for step in of if step.needed()) for kind, of in steps.items() if kind in kinds}
 
 
 def lacking_of(asked: Options) -> tuple[str, ...]:

@@ -34,18 +34,18 @@ from chaos.run.incident import replay_of
 from chaos.run.lab import Lab
 from chaos.run.live import View
 from chaos.run.options import Options, misnamed, options_of
+from chaos.run.own import own_of
 from chaos.run.pool import check_name
 from chaos.run.stage import LeftOutError
-from chaos.session import candidates, ending, planning, pytest_specs, showing, stopwatch, telling
+from chaos.session import candidates, ending, planning, prospecting, pytest_specs, showing, stopwatch, telling
 from chaos.session.ending import NO_RERUN
 from chaos.session.preparing import PREPARING, Preparing, prepare
-from chaos.session.run import Concluded, Run, claim, settle, wish_of, wishes_of
+from chaos.session.run import HOW_TO_UNDO, Concluded, Run, claim, power_of, settle, stop_command_of, wish_of, wishes_of
 from chaos.session.showing import IDLE, SHOWING
 from chaos.subjects.upgrade.kubeadm import NEVER
 
 SETUP = "set-up"
-PLUGINS = (planning, showing, pytest_specs, ending)
-HOW_TO_UNDO = "give --ordeal-undo"
+PLUGINS = (planning, prospecting, showing, pytest_specs, ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,11 @@ def pytest_configure(config: pytest.Config) -> None:
         normal_version(asked.kubernetes)
         if asked.upgrade_to not in {"", NEVER}:
             normal_version(asked.upgrade_to)
+        own_of(asked)
         config.stash[CONFORM] = wish_of(asked)
+        stop_command_of(asked)
         if asked.cluster == EXISTING:
+            power_of(asked)
             Access(*kubeconfig_files.find(asked.kubeconfig, asked.context)).client()
         else:
             check_name(asked.cluster_name)
@@ -123,9 +126,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     them, and is interrupted by them, too.
     """
     config = session.config
-    if config.option.collectonly or _worker(config):
-        return
     asked = options_of(config)
+    if config.option.collectonly or asked.plan or _worker(config):
+        return
     try:
         places.check()
         always = telling.reporter(config, always=True)
@@ -279,6 +282,8 @@ def _begun(request: pytest.FixtureRequest) -> Run:
     """The run, where there is room for it on the disks. Raises OrdealError."""
     config = request.config
     asked, worker = options_of(config), _worker(config)
+    if asked.plan:
+        raise OrdealError("--ordeal-plan replays nothing, and a plugin runs the tests all the same: switch it off")
     progress = config.stash.get(SHOWING, None)
     view = View(telling.stdout(config), progress.progress.line if progress else str)
     before_s = _took_before_s(asked.results)
@@ -295,6 +300,7 @@ def _begun(request: pytest.FixtureRequest) -> Run:
     cases = [found for item in request.session.items if (found := case.of_item(item)) is not None]
     if cases:
         run.require_consent()
+        run.require_power()
     silent = worker not in {"", "gw0"}  # one of them says it
     run.require_room({each.cluster for each in cases}, len(cases), (lambda _: None) if silent else report)
     return run
@@ -379,7 +385,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
             from chaos.report.close import close  # noqa: PLC0415  (the page's libraries are for runs that have results)
 
             shown = config.stash.get(SHOWING, None)
-            close(directory, telling.reporter(config), {IDLE: str(shown.idle)} if shown else {})
+            measured = {IDLE: str(shown.idle)} if shown else {}
+            close(directory, telling.reporter(config), measured, history=options_of(config).history)
             hand_back()
 
 

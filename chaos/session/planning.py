@@ -38,9 +38,15 @@ TOO_SHORT = pytest.StashKey[str]()
 
 
 def go_side_by_side(config: pytest.Config) -> None:
-    """A run within a budget goes side by side, unless the user said how (-n), or looks into it (--pdb)."""
+    """A run within a budget goes side by side, unless the user said how (-n), or looks into it (--pdb). What only tells
+    what it would do (--ordeal-plan) is one process, whatever the user said.
+    """
     option = config.option
     if worker_input(config, "workerid"):  # it has the same options, but for this one
+        return
+    if options_of(config).plan:
+        if hasattr(option, "numprocesses"):
+            option.numprocesses = 0
         return
     looked_into = getattr(option, "usepdb", False)  # either plugin may be switched off
     if options_of(config).budget and getattr(option, "numprocesses", 0) is None and not looked_into:

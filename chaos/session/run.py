@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from chaos.basics.files import file_name
-from chaos.clusters.base import EXISTING, KIND
+from chaos.clusters.base import EXISTING, KIND, PowerRef
 from chaos.clusters.existing import cluster as existing
+from chaos.clusters.power import drivers
 from chaos.clusters.way import kubeconfig_files
 from chaos.clusters.way.client import FAILURES, Access, told
 from chaos.conformance import around, program, rounds
@@ -32,15 +33,19 @@ from chaos.run.incident import Replay
 from chaos.run.lab import Lab
 from chaos.run.means import Means
 from chaos.run.options import Options
+from chaos.run.own import own_of
 from chaos.run.pool import Pool, Wishes
 from chaos.run.profile import find as find_profile
 from chaos.run.stage import LacksAbilityError, LeftOutError
+from chaos.run.stop_command import StopCommand
 from chaos.run.turn import Turn
 from chaos.run.verdict import outcome_of
+from chaos.session.prospect_text import beforehand
 from chaos.setup import room
 
 Report = Callable[[str], None]
 NOT_WISHED = Wish()
+HOW_TO_UNDO = "give --ordeal-undo"  # how a user of pytest allows it
 
 
 @dataclass(slots=True)
@@ -79,20 +84,20 @@ class Run:
         load_all()
         self.options, self.id, self.report = asked, run, report
         self.profile = find_profile(asked.profile)
-        wishes = wishes_of(asked)
+        wishes, own = wishes_of(asked), own_of(asked)
         if worker:
             wishes = replace(wishes, name=f"{wishes.name or 'ordeal'}-{worker}")
-        if wishes.kubeconfig is not None:
-            existing.check(wishes.kubeconfig, wishes.context)  # no use in going on with one that can't be used
+        _check(wishes)  # no use in going on with one that can't be used
         consents: Consents = Anything()
+        command = stop_command_of(asked)
         if wishes.kubeconfig is not None:
-            consents = Guard(Access(wishes.kubeconfig, wishes.context).client, stopped)
+            consents = Guard(Access(wishes.kubeconfig, wishes.context).client, stopped, command)
         undo.require_nothing_left(self.id, how_to_undo)
         undo.undo_all(self.report, undo.Permission(run=self.id))
         about = {"cluster": asked.cluster, "profile": self.profile.name, "kubernetes": wishes.kubernetes}
         self.results = Results(asked.results, self.id, {**about, **(facts or {})})
         self.journal = Journal(journals_dir() / f"{self.id}{'-' if worker else ''}{worker}.jsonl")
-        self.pool = Pool(wishes, self.journal, self.id, self.report, allowed=consents.allowed)
+        self.pool = Pool(wishes, self.journal, self.id, self.report, consents)
         self.turn = Turn(self.results.directory) if worker else None
         self.means = Means(
             self.id,
@@ -103,6 +108,7 @@ class Run:
             images=asked.images,
             storage_class=asked.storage_class,
             upgrade_to=asked.upgrade_to,
+            own=own,
             turn=self.turn,
             consents=consents,
         )
@@ -128,6 +134,14 @@ class Run:
         """Raise OrdealError where the owner of an existing cluster lets nothing be harmed now; the run is closed."""
         try:
             self.means.consents.require()
+        except BaseException:
+            self.close()
+            raise
+
+    def require_power(self) -> None:
+        """Raise OrdealError where what was named to switch nodes can't be asked for one; the run is closed then."""
+        try:
+            self.pool.check_power()
         except BaseException:
             self.close()
             raise
@@ -179,6 +193,7 @@ class Run:
             replay=story.variant,
         )
         self.report(f"=== {story.incident.id} [{this}]")
+        self.report(f"  {beforehand(story, made.conditions)}")
         try:
             yield made
         finally:
@@ -253,8 +268,13 @@ def claim(asked: Options, run: str, lost: Callable[[str], None]) -> AbstractCont
     wishes = wishes_of(asked)
     if wishes.kubeconfig is None:
         return nullcontext()
-    existing.check(wishes.kubeconfig, wishes.context)
+    _check(wishes)
     return claimed(wishes.kubeconfig, wishes.context, run, lost)
+
+
+def _check(wishes: Wishes) -> None:
+    if wishes.kubeconfig is not None:
+        existing.check(wishes.kubeconfig, wishes.context, agents=bool(wishes.agent_image))
 
 
 def wishes_of(asked: Options) -> Wishes:
@@ -271,7 +291,26 @@ def wishes_of(asked: Options) -> Wishes:
         kubectl_bin=asked.kubectl_bin and asked.kubectl_bin.absolute(),
         busybox_image=asked.busybox_image,
         agent_image=asked.agent_image,
+        agent_privileged=asked.agent_privileged,
+        power=power_of(asked),
     )
+
+
+def power_of(asked: Options) -> PowerRef | None:
+    """What the options name to switch the nodes of an existing cluster; of today's folder. Raises OrdealError."""
+    return drivers.named(asked.power, asked.power_command, Path.cwd())
+
+
+def stop_command_of(asked: Options) -> StopCommand | None:
+    """What ends all harm on an existing cluster; None where nothing was named. Raises OrdealError."""
+    if not asked.stop_command:
+        return None
+    if asked.cluster != EXISTING:
+        raise OrdealError(
+            "--ordeal-stop-command ends harm on a cluster that is somebody's, and without --ordeal-cluster existing "
+            "none but our own are used"
+        )
+    return StopCommand.of(asked.stop_command)
 
 
 def wish_of(asked: Options) -> Wish:

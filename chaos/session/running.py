@@ -46,6 +46,11 @@ def named(arguments: Sequence[str]) -> list[str]:
     return made if is_named else [str(suites_dir()), *made]
 
 
+def planned(arguments: Sequence[str], *, as_json: bool) -> list[str]:
+    """The arguments of a run, with the option that has it only say what it would do."""
+    return [f"--{options.PREFIX}-plan{'-json' if as_json else ''}", *arguments]
+
+
 def run(arguments: Sequence[str]) -> NoReturn:
     """Become that pytest: its signals, its output and its exit code."""
     argv = [*pytest(Path.cwd()), *named(arguments)]

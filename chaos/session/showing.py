@@ -41,7 +41,7 @@ STDOUT = pytest.StashKey[TextIO]()  # past pytest's capture
 
 def pytest_configure(config: pytest.Config) -> None:
     """From the first second on."""
-    if worker_input(config, "workerid") or config.option.collectonly:
+    if worker_input(config, "workerid") or config.option.collectonly or options_of(config).plan:
         return
     lanes = len(getattr(config.option, "tx", None) or ()) or 1
     config.stash[SHOWING] = Showing(Progress(lanes), Idle())

@@ -42,6 +42,7 @@ ON_EXISTING = {
     "mass-termination",
     "node-preflight",
     "nofile-exhausted",
+    "own-upgrade",
     "still-conforms",
     "storage-driver",
 }

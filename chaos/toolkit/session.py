@@ -59,6 +59,7 @@ class _Open:
             how = {"how_to_undo": HOW_TO_UNDO}
             self.run = Run(asked.options, run, say, **how, stopped=self._note_stop, facts={"by": "chaos run"})
             self.run.require_consent()
+            self.run.require_power()
             self.run.require_room({asked.options.cluster}, 1, say)
             close_log()
             self.claims = claims.pop_all()

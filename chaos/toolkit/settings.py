@@ -16,7 +16,9 @@ Configuration = Mapping[str, object]
 
 YES, NO = ("true", "yes", "1"), ("false", "no", "0")  # what may be said of a switch
 # What pytest chooses replays by, and how upstream's specs are run as tests; `controls` is one control here.
-OF_PYTEST = re.compile(r"(no-)?controls|tour|setup|budget|specs|focus|conformance-version|e2e-test|spec-.*|resume")
+OF_PYTEST = re.compile(
+    r"(no-)?controls|tour|setup|budget|history|plan(-json)?|specs|focus|conformance-version|e2e-test|spec-.*|resume"
+)
 # For the experiments that a user writes: our faults and probes, without a claim of ours.
 OWN = Incident("own-experiment", "An experiment of your own", "", "", "", "", "", controls=())
 # The keys that are no options of pytest's, and what they mean.

@@ -4,12 +4,13 @@ from contextlib import ExitStack
 
 from chaos.clusters.abilities import NodeNetwork, RunsContainers
 from chaos.clusters.shape import Shape
+from chaos.harm.scale import ScaleToZero
 from chaos.judge.conformance import AFTER, BEFORE, still_conforms
 from chaos.run.fit import fit_workers
 from chaos.run.incident import Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says, specs_of
-from chaos.subjects.conforms.faults import CutPodRoutes, ScaleToZero
+from chaos.subjects.conforms.faults import CutPodRoutes
 
 NEEDS = (RunsContainers, NodeNetwork)
 

@@ -69,6 +69,7 @@ def promises(told: Conditions) -> tuple[Judged, ...]:
     variant="mutants",
     load=Load.WORKS,
     mutants={HARDENED: BUGS},
+    faults={HARDENED: (StopHeartbeats, SwapComponent), "no-bug": (StopHeartbeats,)},
     promises=promises,
 )
 def test_bugs_of_the_controller_manager_are_found(lab: Lab) -> None:

@@ -80,6 +80,7 @@ def promises(told: Conditions) -> tuple[Judged, ...]:
     controls=("no-protection",),
     variant="protections",
     load=Load.WORKS,  # four control planes at the same time
+    faults={"": (StopHeartbeats, StopControllerManager), "no-protection": (StopHeartbeats,)},  # "": hardened
     promises=promises,
 )
 def test_what_protects_a_small_cluster(lab: Lab) -> None:

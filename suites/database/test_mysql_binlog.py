@@ -24,7 +24,7 @@ from chaos.judge.data import (
 from chaos.judge.pods import no_container_restarted
 from chaos.record.history import History, Window
 from chaos.record.records import Phase, PodChange
-from chaos.run.incident import STATEFUL, Load, incident
+from chaos.run.incident import HARDENED, STATEFUL, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, exactly, judged, says
 from chaos.subjects.mysql.faults import ProvideVolumes
@@ -114,6 +114,13 @@ def promises(_: Conditions) -> tuple[Judged, ...]:
     load=Load.WORKS,
     images=("mysql",),
     extras=(DATABASES,),
+    faults={
+        HARDENED: (ProvideVolumes,),
+        "ephemeral": (SetKubeletConfig,),
+        "full-volume": (ProvideVolumes, FillFileSystem),
+        "no-expiry": (ProvideVolumes,),
+        "rows-dropped": (ProvideVolumes,),
+    },
     promises=promises,
 )
 def test_binary_logs_leave_room(lab: Lab) -> None:

@@ -65,6 +65,7 @@ def away_within_s(timers: Timers) -> float:
     needs=NEEDS,
     controls=(NOT_PINNED,),
     variant="pinned name",
+    faults={HARDENED: (SetKubeletIdentity,)},
     promises=promises_of_pinned,
 )
 def test_a_pinned_name_outlives_the_hostname(lab: Lab) -> None:
@@ -90,6 +91,7 @@ def test_a_pinned_name_outlives_the_hostname(lab: Lab) -> None:
     needs=NEEDS,
     controls=(FREE,),
     variant="name not pinned",
+    faults={FREE: (SetKubeletIdentity,)},
     tour=(HARDENED, FREE),
     promises=promises_of_not_pinned,
 )

@@ -15,7 +15,7 @@ from chaos.judge.availability import outage_at_most
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.judge.start import new_pods_start
 from chaos.report.mutants import killed_row
-from chaos.run.incident import DENSE, incident
+from chaos.run.incident import DENSE, HARDENED, incident
 from chaos.run.lab import Lab
 from chaos.run.profile import Profile
 from chaos.run.promised import WORKERS, Conditions, Judged, judged, node_of, says
@@ -34,6 +34,7 @@ from chaos.subjects.eviction.workload import Eater
 from chaos.workloads.web import Web
 
 NEEDS = (RunsContainers, NodeExec, NodeNetwork, OwnFileSystems, NodeImages)
+SET_UP = (PlaceStaticPod, SetKubeletConfig)  # in each variant
 EVICTS_CRITICAL = "evict-critical-pods"  # the control has the mutant's name
 NO_THRESHOLD, SLOW = "no-threshold", "slow-transition"
 SLOW_TRANSITION = "1h"
@@ -80,6 +81,11 @@ def transition_of(profile: Profile) -> int:
     variant="imagefs, the post-mortem's setting",
     shape=DENSE,
     mutants={EVICTS_CRITICAL: (EVICTS_CRITICAL,)},
+    faults={
+        HARDENED: SET_UP,
+        "no-priority": (*SET_UP, DropPriority),
+        EVICTS_CRITICAL: (*SET_UP, SwapProgram),
+    },
     promises=promises,
 )
 def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab) -> None:
@@ -98,6 +104,7 @@ def test_an_image_file_system_that_must_reclaim_more_than_its_threshold(lab: Lab
     controls=(NO_THRESHOLD, SLOW),
     variant="nodefs",
     shape=DENSE,
+    faults={HARDENED: SET_UP, NO_THRESHOLD: SET_UP, SLOW: SET_UP},
     promises=promises,
 )
 def test_a_full_kubelet_file_system(lab: Lab) -> None:
@@ -111,6 +118,7 @@ def test_a_full_kubelet_file_system(lab: Lab) -> None:
     needs=NEEDS,
     variant="imagefs, no minimum reclaim",
     shape=DENSE,
+    faults={HARDENED: SET_UP},
     promises=promises,
 )
 def test_a_full_image_file_system(lab: Lab) -> None:

@@ -18,7 +18,7 @@ from chaos.record.probing import ServiceProbes
 from chaos.record.records import NodeChange, Probe, Sample
 from chaos.results.results import Row
 from chaos.run.fit import fit_workers
-from chaos.run.incident import incident
+from chaos.run.incident import HARDENED, incident
 from chaos.run.lab import Lab, Sampling
 from chaos.run.promised import Conditions, Judged, Seen, judged, node_of, nodes_of, says
 from chaos.subjects.handles.asking import ask
@@ -90,7 +90,14 @@ def promises_of_daemons(told: Conditions) -> tuple[Judged, ...]:
     )
 
 
-@incident("nofile-exhausted", on=("kind",), needs=NEEDS, controls=("limit-1024",), promises=promises_of_load)
+@incident(
+    "nofile-exhausted",
+    on=("kind",),
+    needs=NEEDS,
+    controls=("limit-1024",),
+    faults={"limit-1024": (LowerHandleLimit,)},
+    promises=promises_of_load,
+)
 def test_the_load_that_1024_handles_do_not_bear(lab: Lab) -> None:
     """When the container runtime has to hold 1,100 handles more, pods on the node MUST still start, DNS MUST answer,
     existing and new connections MUST live.
@@ -132,6 +139,7 @@ def test_the_load_that_1024_handles_do_not_bear(lab: Lab) -> None:
     needs=NEEDS,
     controls=("deaf-kube-proxy", "dns-without-handles"),
     variant="each daemon at its limit",
+    faults=dict.fromkeys((HARDENED, "deaf-kube-proxy", "dns-without-handles"), (LowerHandleLimit,)),
     promises=promises_of_daemons,
 )
 def test_what_goes_on_while_a_daemon_has_no_handles(lab: Lab) -> None:

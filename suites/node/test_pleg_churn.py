@@ -90,6 +90,7 @@ def _recovers(limit_s: float, *, least: int) -> tuple[Promise, ...]:
     shape=DENSE,
     load=Load.ALONE,
     mutants={"runtime-stalled": (SCALED,)},
+    faults={"runtime-stalled": (SwapProgram, SetKubeletConfig)},
     promises=promises_of_waves,
 )
 def test_a_node_outlives_waves_of_pods(lab: Lab) -> None:
@@ -116,6 +117,7 @@ def test_a_node_outlives_waves_of_pods(lab: Lab) -> None:
     shape=DENSE,
     load=Load.ALONE,
     mutants={HARDENED: (SCALED,), "blocking-send": (BLOCKING_SEND,)},
+    faults={HARDENED: (SwapProgram,), "blocking-send": (SwapProgram,)},
     promises=promises_of_scaled,
 )
 def test_a_full_event_channel_holds_nothing_up(lab: Lab) -> None:
@@ -141,6 +143,7 @@ def test_a_full_event_channel_holds_nothing_up(lab: Lab) -> None:
     variant="small",
     load=Load.WORKS,
     mutants={"runtime-stalled": (SCALED,)},
+    faults={"runtime-stalled": (SwapProgram, SetKubeletConfig)},
     tour=(HARDENED, "runtime-stalled"),
     promises=promises_of_small,
 )

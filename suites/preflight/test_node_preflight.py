@@ -29,7 +29,7 @@ from chaos.subjects.preflight.promises import (
 )
 
 POST_MORTEM_LIMIT = 1024
-MAX_PODS = 1_000_000  # as no node has inotify instances
+MAX_PODS = 60_000  # as no node has inotify instances; with more than 65,535 a kubelet does not start (user namespaces)
 STRICT, TOO_MANY_PODS = "strict-limits", "too-many-pods"
 NOBODYS = (Affected(KUBELET, "v", (1000, 0), "node-preflight", "no kubelet of any version is new enough"),)
 
@@ -59,7 +59,13 @@ def were_entered(history: History) -> bool:
     return unreadable or any(sample.name == nodefacts.CLOCK for sample in history.of(Sample))
 
 
-@incident("node-preflight", on=("kind",), controls=("low-handle-limit", TOO_MANY_PODS, STRICT), promises=promises)
+@incident(
+    "node-preflight",
+    on=("kind",),
+    controls=("low-handle-limit", TOO_MANY_PODS, STRICT),
+    faults={"low-handle-limit": (LowerHandleLimit,), TOO_MANY_PODS: (SetKubeletConfig,)},
+    promises=promises,
+)
 def test_nodes_are_made_of_what_the_incidents_were_not(lab: Lab) -> None:
     """No node SHOULD be of a version that an incident was due to; its limits and clock SHOULD fit its work."""
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))

@@ -107,6 +107,7 @@ def handover(names: Sequence[str], fault: type[DrainNode | UpdateElsewhere]) -> 
     variant="drain and update",
     shape=STATEFUL,
     images=("ceph",),
+    faults=dict.fromkeys((HARDENED, LOCK_NOT_RELEASED, NO_FENCE), (InstallRbdLock,)),
     promises=promises,
 )
 def test_a_volume_follows_its_pod(lab: Lab) -> None:
@@ -137,6 +138,7 @@ def test_a_volume_follows_its_pod(lab: Lab) -> None:
     variant="one update",
     shape=STATEFUL,
     images=("ceph",),
+    faults=dict.fromkeys((HARDENED, LOCK_NOT_RELEASED), (InstallRbdLock,)),
     tour=(HARDENED, LOCK_NOT_RELEASED),
     promises=promises_of_update,
 )
@@ -157,6 +159,7 @@ def test_a_volume_follows_an_update(lab: Lab) -> None:
     variant="node killed",
     shape=STATEFUL,
     images=("ceph",),
+    faults=dict.fromkeys((HARDENED, UNFENCED_LOSS), (InstallRbdLock,)),
     promises=promises_of_killed,
 )
 def test_a_lost_nodes_volume_waits_for_the_fence(lab: Lab) -> None:

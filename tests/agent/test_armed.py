@@ -18,6 +18,7 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.agent import protocol
 from chaos.errors import OrdealError
 from chaos.harm import base
+from chaos.harm.uses import Capability, Uses
 from chaos.hosts.places import journals_dir
 from chaos.hosts.record import boot as boot_id
 from chaos.record.journal import Journal, Pending, Saved
@@ -84,6 +85,24 @@ def starts(folder: Path, memory: Path, clock: Clock, reported: list[str]) -> Ite
 @pytest.fixture
 def node(starts: Callable[[], Armory]) -> Armory:
     return starts()
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(("unit", "is_done"), [((), True), (("CAP_NET_ADMIN",), True), (("CAP_SYS_ADMIN",), False)])
+def test_what_uses_a_capability_that_the_unit_has_not_is_refused_before_it_is_on_disk(
+    folder: Path, memory: Path, unit: tuple[str, ...], is_done: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(InFolder, "uses", Uses(capabilities=(Capability.NET_ADMIN,)), raising=False)
+    armory = Armory("w1", memory, lambda _: None, unit)
+    try:
+        if is_done:
+            armory.arm(harm(folder, 1))
+        else:
+            with pytest.raises(OrdealError, match=r"^made-up-in-folder is not done: it uses CAP_NET_ADMIN, which the"):
+                armory.arm(harm(folder, 1))
+        assert len(pending_now()) == len(armory.armed()) == is_done
+    finally:
+        armory.close()
 
 
 def pending_now() -> list[Pending]:

@@ -32,6 +32,8 @@ def cases() -> list[tuple[str, str, str]]:
     for path in sorted(each for each in experiments_dir().glob("*.yaml") if each.stem != OWN):
         asked = yaml.safe_load(path.read_text())["method"][0]["provider"]["arguments"]
         replay = suites.find(asked["incident"], asked.get("variant"), "").replay
+        if not {KIND, SIMULATED} & {*replay.on}:  # it takes a cluster of the user's
+            continue
         kind = SIMULATED if SIMULATED in replay.on else KIND
         found += [(path.stem, control, kind) for control in ("", *replay.controls)]
     return found

@@ -22,6 +22,7 @@ from chaos.judge.conformance import FAILED, PASSED
 from chaos.record.journal import CLUSTER, WORKLOAD, Journal
 from chaos.results.specs import ALONE, SpecResult
 from chaos.run.suites import by_incident
+from chaos.session import running
 from tests.fake_apiserver import FakeApiServer
 from tests.report.made import outcome, results
 
@@ -369,3 +370,19 @@ def test_a_mutant_that_there_is_not_is_refused_before_any_is_built(home: Home) -
     refused(home.run("mutant", "build", "pleg-scaled", "no-such"), "there is no mutant 'no-such'", "pleg-scaled")
     assert not (home.path / "cache").exists() or not list((home.path / "cache").rglob("kubelet"))
     refused(home.run("mutant", "build", "pleg-scaled", "--kubernetes", "newest"), "not a version")
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [([], "--ordeal-plan"), (["--json"], "--ordeal-plan-json"), (["-q", "-k", "a b"], "--ordeal-plan")],
+)
+def test_plan_is_a_run_that_only_says_what_it_would_do(
+    home: Home, monkeypatch: pytest.MonkeyPatch, given: list[str], option: str
+) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(running, "run", became.append)
+    done = home.run("plan", *given, "suites/preflight", "--ordeal-cluster", "kind")
+    assert done.code == 0, done.err
+    assert became == [
+        [option, *(each for each in given if each != "--json"), "suites/preflight", "--ordeal-cluster", "kind"]
+    ]

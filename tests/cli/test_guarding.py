@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from chaos.clusters.way.client import CONTROL_PLANE_LABEL
+from chaos.hosts.places import manifests_dir
 from chaos.run import guard
 from chaos.run.claim import HARMED
 from chaos.run.policy import HALT, POLICY, PodsReady, Policy, read, written
@@ -39,6 +41,20 @@ def of_owner(home: Home, api: FakeApiServer, *arguments: str) -> Ended:
 def policy_of(api: FakeApiServer) -> Policy:
     assert api.guard is not None
     return read(api.guard[POLICY])
+
+
+# --- rights
+
+
+@pytest.mark.parametrize(("options", "kinds"), [((), {"ClusterRole"}), (("--fence",), {"ValidatingAdmissionPolicy"})])
+def test_rights_are_printed_as_they_are_to_be_applied(home: Home, options: tuple[str, ...], kinds: set[str]) -> None:
+    done = home.run("guard", "rights", *options)
+    assert (done.code, done.err) == (0, "")
+    files = ("runner.yaml", "fence.yaml") if options else ("runner.yaml",)
+    wanted = [each for file in files for each in yaml.safe_load_all((manifests_dir() / "rights" / file).read_text())]
+    printed = list(yaml.safe_load_all(done.out))
+    assert printed == wanted
+    assert kinds <= {each["kind"] for each in printed}
 
 
 # --- init

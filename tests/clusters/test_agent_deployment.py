@@ -1,6 +1,8 @@
 """Agents on nodes: what is made of the manifest, and what their pods say until each is there or never will be."""
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.utils import FailToCreateError
 
 from chaos.agent import home
-from chaos.clusters.agent import deployment
+from chaos.clusters.agent import cluster, deployment
 from chaos.clusters.agent.channel import Address
-from chaos.clusters.agent.deployment import Agents, Installed
+from chaos.clusters.agent.cluster import LeftBehindError
+from chaos.clusters.agent.deployment import Agents, Installed, Looked
 from chaos.errors import OrdealError
 from chaos.hosts.places import manifests_dir
 from tests.fake_apiserver import FakeApiServer
@@ -23,7 +26,13 @@ RUN, TIME = "20260101-000000-cafe", "the second time"
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB: {not} 'yaml' \"at\" $all #\n-----END CERTIFICATE-----\n"
 NODES = ("w2", "w1")
 REFUSED: Any = FailToCreateError
-AGENTS = Agents(RUN, "registry.example:5000/agent@sha256:ab", Path("/nowhere"))
+AGENTS = Agents(
+    RUN,
+    "registry.example:5000/agent@sha256:ab",
+    Path("/nowhere"),
+    ("CAP_SYS_ADMIN", "CAP_NET_ADMIN"),
+    pulled="busybox:1",
+)
 
 
 # --- the manifest
@@ -63,20 +72,56 @@ def test_all_is_in_a_namespace_of_the_runs_own(client: ApiClient, monkeypatch: p
 
 def test_each_container_is_told_what_the_agent_asks_for(client: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     pod = created(client, monkeypatch)["DaemonSet"]["spec"]["template"]["spec"]
-    assert [each["name"] for each in pod["initContainers"]] == [deployment.INSTALL]
-    for each in (*pod["initContainers"], *pod["containers"]):
+    pull, install = pod["initContainers"]
+    assert [each["name"] for each in pod["containers"]] == [deployment.ATTEND]
+    assert (pull["name"], install["name"]) == (deployment.PULL, deployment.INSTALL)
+    for each in (install, *pod["containers"]):
         given = {one["name"]: one.get("value") or one["valueFrom"]["fieldRef"]["fieldPath"] for one in each["env"]}
         assert given == {
             "RUN": RUN,
             "NODE_NAME": "spec.nodeName",
             "NODE_ADDRESS": "status.hostIP",
             "RUNNER_CERTIFICATE": PEM,
+            "CAPABILITIES": "CAP_SYS_ADMIN CAP_NET_ADMIN",
         }
         assert each["image"] == AGENTS.image
-        assert each["securityContext"]["privileged"] is True
         assert [one["mountPath"] for one in each["volumeMounts"]] == [str(deployment.MOUNTED)]
     assert [each["hostPath"]["path"] for each in pod["volumes"]] == [str(home.FOLDERS)]
     assert (pod["hostNetwork"], pod["hostPID"], pod["automountServiceAccountToken"]) == (True, True, False)
+
+
+def test_its_pod_has_what_it_needs_to_enter_the_node_and_no_more(
+    client: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CAP_SYSLOG and what faults use is the unit's."""
+    pod = created(client, monkeypatch)["DaemonSet"]["spec"]["template"]["spec"]
+    for each in (pod["initContainers"][1], *pod["containers"]):
+        may = each["securityContext"]
+        assert "privileged" not in may
+        assert may["capabilities"] == {
+            "drop": ["ALL"],
+            "add": ["DAC_READ_SEARCH", "SYS_ADMIN", "SYS_CHROOT", "SYS_PTRACE"],
+        }
+        assert may["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert may["appArmorProfile"] == {"type": "Unconfined"}
+
+
+def test_it_is_privileged_where_that_is_asked_for(client: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = created(client, monkeypatch, replace(AGENTS, privileged=True))["DaemonSet"]["spec"]["template"]["spec"]
+    for each in (pod["initContainers"][1], *pod["containers"]):
+        assert each["securityContext"] == {"privileged": True, "runAsUser": 0}
+
+
+def test_an_image_of_replays_is_pulled_first_by_nobody(client: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def puller(agents: Agents) -> Any:
+        return created(client, monkeypatch, agents)["DaemonSet"]["spec"]["template"]["spec"]["initContainers"][0]
+
+    pull = puller(AGENTS)
+    assert (pull["image"], pull["command"]) == ("busybox:1", ["true"])
+    assert pull["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert pull["securityContext"]["runAsUser"] != 0
+    assert not {"env", "volumeMounts"} & set(pull)
+    assert puller(replace(AGENTS, pulled=""))["image"] == AGENTS.image
 
 
 def test_nothing_in_the_manifest_is_left_to_fill_in(client: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,8 +210,25 @@ class Pods:
             status={"hostIP": f"10.0.0.{node[1:]}", "initContainerStatuses": statuses},
         )
 
-    def wait(self) -> dict[str, Address]:
-        return dict(deployment._wait(self._client, AGENTS, NODES, TIME))
+    def wait(self, agents: Agents = AGENTS) -> dict[str, Address]:
+        return dict(deployment._wait(self._client, agents, NODES, TIME))
+
+    def attending(self, node: str, **status: Any) -> None:
+        """What the container says that stays."""
+        told = {
+            "name": deployment.ATTEND, "image": "it", "imageID": "", "ready": False, "restartCount": 1,
+            "state": {}, "lastState": {}, **status,
+        }  # fmt: skip
+        self._api.put(
+            "pods",
+            f"agent-{node}",
+            metadata={"namespace": AGENTS.namespace},
+            spec={"nodeName": node, "containers": [{"name": deployment.ATTEND}]},
+            status={"containerStatuses": [told]},
+        )
+
+    def looked_at(self, *gone: str) -> Any:
+        return deployment.looked_at(AGENTS, self._api.client, gone)
 
 
 @pytest.fixture
@@ -248,8 +310,103 @@ def test_an_agent_that_fails_again_and_again_is_told_with_its_word(
         pods.wait()
 
 
+@pytest.mark.parametrize(
+    "said", ["nsenter: cannot open /proc/1/ns/ipc: Permission denied", "setns: Operation not permitted\n"]
+)
+def test_where_a_node_refuses_an_unprivileged_agent_the_option_is_named(
+    pods: Pods, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "READY_WITHIN_S", 3600.0)
+    pods.put("w2", failed(2, message=said, code=2))
+    sentence = f"{said.strip()}; where such nodes take nothing but privileged pods, give --ordeal-agent-privileged"
+    with pytest.raises(OrdealError, match=rf"^the node agent does not come to w2: {re.escape(sentence)}$"):
+        pods.wait()
+    with pytest.raises(OrdealError, match=rf"^the node agent does not come to w2: {re.escape(said.strip())}$"):
+        pods.wait(replace(AGENTS, privileged=True))
+
+
+def test_an_image_of_replays_that_a_node_cannot_have_is_named_as_that(pods: Pods) -> None:
+    pods.put("w2", {**waiting("ErrImagePull"), "name": deployment.PULL})
+    with pytest.raises(OrdealError, match="name it with --ordeal-busybox-image"):
+        pods.wait()
+
+
 @pytest.mark.parametrize("message", ["", "{}", "no JSON", '{"port": "1", "certificate": ""}'])
 def test_a_word_that_cannot_be_read_is_none(pods: Pods, message: str) -> None:
     pods.put("w2", {"state": ended(message)})
     with pytest.raises(OrdealError, match="the agent on w2 said nothing that can be used"):
         pods.wait()
+
+
+# --- what their pods say when they have left
+
+
+def looked(*left: str) -> dict[str, Any]:
+    return ended(msgspec.json.encode(Looked(left)).decode())
+
+
+@pytest.fixture
+def once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look, and nobody is waited for."""
+    monkeypatch.setattr(deployment, "LOOKED_WITHIN_S", 0.0)
+
+
+def test_each_node_says_what_is_still_there(pods: Pods) -> None:
+    """Also while the container is started again, as kubelets do."""
+    pods.attending("w1", state=looked())
+    pods.attending("w2", state=waiting("CrashLoopBackOff")["state"], lastState=looked("/etc/unit", "process 17"))
+    assert pods.looked_at("w1", "w2") == {"w1": (), "w2": ("/etc/unit", "process 17")}
+
+
+@pytest.mark.usefixtures("once")
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"state": {"running": {}}},
+        {"state": ended("it broke", 2)},
+        {"state": ended("no JSON")},
+        {"state": ended("")},
+        {"state": looked("x"), "name": "another"},
+    ],
+)
+def test_of_a_node_that_says_nothing_nobody_has_looked(pods: Pods, status: dict[str, Any]) -> None:
+    pods.attending("w1", state=looked())
+    pods.attending("w2", **status)
+    assert pods.looked_at("w1", "w2") == {"w1": (), "w2": None}
+
+
+def test_nobody_waits_for_a_node_whose_agent_was_not_reached(pods: Pods) -> None:
+    pods.attending("w1", state=looked())
+    pods.attending("w2", state={"running": {}})
+    assert pods.looked_at("w1") == {"w1": (), "w2": None}
+    assert pods.looked_at() == {"w1": (), "w2": None}
+
+
+def test_where_their_namespace_is_gone_nobody_is_waited_for(pods: Pods) -> None:
+    assert pods.looked_at("w1") == {"w1": None}
+
+
+@pytest.mark.usefixtures("once")
+def test_where_no_api_server_answers_nobody_has_looked(tmp_path: Path) -> None:
+    with FakeApiServer(tmp_path) as api:
+        connect = api.client
+    assert deployment.looked_at(AGENTS, connect, ["w1"]) == {"w1": None}
+
+
+def told_of(looked_at: dict[str, tuple[str, ...] | None]) -> list[str]:
+    said: list[str] = []
+    cluster._tell(looked_at, said.append)
+    return said
+
+
+def test_that_nothing_is_left_is_told_and_where_nobody_looked() -> None:
+    clean, unseen = told_of({"w2": (), "w3": None, "w1": ()})
+    assert clean == "looked at w1, w2: nothing of the agents is left there"
+    assert unseen.startswith("nobody has looked whether w3 are as before: ")
+    assert told_of({}) == []
+
+
+def test_a_node_that_is_not_as_before_is_an_error() -> None:
+    sentence = r"^nodes are not as before, and have of this run yet: on w1 /etc/unit, process 17; on w3 /run/x; remove"
+    with pytest.raises(LeftBehindError, match=sentence):
+        told_of({"w3": ("/run/x",), "w2": (), "w1": ("/etc/unit", "process 17")})

@@ -55,7 +55,7 @@ def test_where_there_is_no_other_node_it_is_the_whole_plan() -> None:
 
 def some(hint: Any, node: str) -> Any:
     """A value of that type, with something of each type in it; what has a name of a node is that one."""
-    plain: Mapping[Any, Any] = {str: node, int: 7, float: 0.5, bytes: b"\x00\xff"}
+    plain: Mapping[Any, Any] = {str: node, int: 7, float: 0.5, bool: True, bytes: b"\x00\xff"}
     if hint in plain:
         return plain[hint]
     if inspect.isclass(hint) and issubclass(hint, msgspec.Struct):

@@ -173,7 +173,7 @@ def test_a_container_that_took_a_nodes_name_is_not_asked(docker_client: FakeDock
     with pytest.raises(OrdealError, match="postgres is none of the containers of the kind cluster c"):
         cluster.pause("postgres")
     with pytest.raises(OrdealError, match="c-control-plane is none of the containers"):
-        cluster.power("c-control-plane")  # made since: not of the cluster that was meant
+        cluster.power_state("c-control-plane")  # made since: not of the cluster that was meant
     cluster.pause("c-worker")
     assert [call for call in docker_client.calls if call.startswith("pause")] == [f"pause {WORKER_ID}"]
 

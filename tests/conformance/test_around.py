@@ -19,6 +19,7 @@ from chaos.conformance.rounds import DEFAULT, Wish
 from chaos.errors import OrdealError
 from chaos.harm.base import Fault
 from chaos.harm.node import PowerOff
+from chaos.harm.scale import ScaleToZero
 from chaos.judge.base import Verdict
 from chaos.judge.catalogue import incidents
 from chaos.judge.conformance import AFTER, BEFORE, DURING, FAILED, PASSED
@@ -30,7 +31,6 @@ from chaos.run.incident import Replay
 from chaos.run.lab import CONFORMANCE, Lab
 from chaos.run.promised import REPLAY
 from chaos.run.stage import LacksAbilityError
-from chaos.subjects.conforms.faults import ScaleToZero
 from tests.run.labs import a_lab
 
 SPEC = "[sig-apps] ReplicaSet should serve"

@@ -16,11 +16,11 @@ from chaos.errors import OrdealError
 from chaos.harm.base import Fault
 from chaos.harm.network import CutOff
 from chaos.harm.node import Pause, PowerOff
+from chaos.harm.scale import ScaleToZero
 from chaos.judge.base import Verdict
 from chaos.judge.conformance import DURING, FAILED, LOST, PASSED, conforms_during
 from chaos.record.history import History
 from chaos.record.records import Blind, Probe, SpecRun
-from chaos.subjects.conforms.faults import ScaleToZero
 from chaos.workloads.web import Deployed
 
 pytestmark = pytest.mark.timed

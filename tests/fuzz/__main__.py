@@ -28,7 +28,8 @@ CORPUS_BYTES = 24 * 1024  # of one reader, in the repository, beside what was wr
 _NAMED_BY_CONTENT = re.compile(r"[0-9a-f]{40}")  # what libFuzzer made
 RSS_MIB, PROCESSOR_S, TIMEOUT_S, LONGEST_BYTES = 2048, 10, 120, 16 * 1024
 ONE = "--one"
-BYTES = {"bundle", "kubelet", "lists", "process", "signature", "text"}  # no JSON and no YAML: changed as libFuzzer does
+# No JSON and no YAML: changed as libFuzzer does.
+BYTES = {"bundle", "kubelet", "lists", "process", "run-history", "signature", "text"}
 INSTRUMENTED = ("chaos", "json", "yaml", "zipfile")
 
 

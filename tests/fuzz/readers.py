@@ -22,6 +22,7 @@ import msgspec
 from chaos.basics import scrub, visible
 from chaos.clusters.agent import protocol
 from chaos.clusters.kind.home import IDENTITY, home_of, made_here
+from chaos.clusters.power import ipmi, virsh
 from chaos.clusters.simulated import home as simulated_home
 from chaos.clusters.simulated import processes as simulated_processes
 from chaos.clusters.way import credentials, kubeconfig, podexec
@@ -33,18 +34,22 @@ from chaos.hosts.mutants import MUTANTS
 from chaos.hosts.mutants.build import _read as read_mutant
 from chaos.hosts.mutants.build import _target as folder_of_mutant
 from chaos.judge import load_all
+from chaos.judge.availability import outage_at_most, watched_service_answers
 from chaos.judge.base import _PROMISES, Invariant, judge
 from chaos.record import journal, stacks
 from chaos.record.history import History
 from chaos.record.probing import _Prober
+from chaos.record.records import LimitGiven
 from chaos.report import (
     allowed,
     archive,
+    bar,
     brief,
     bundle,
     cncf,
     compare,
     html,
+    past_runs,
     product,
     prune,
     signature,
@@ -52,12 +57,15 @@ from chaos.report import (
     verify,
 )
 from chaos.report.answer import answer
+from chaos.report.page_trends import page_trends
 from chaos.report.table import verdict_table
 from chaos.report.timeline import timeline
-from chaos.results import junit, saved
+from chaos.results import junit, past_limits, run_history, saved, trend
+from chaos.results.past import past_of
 from chaos.results.saved import SavedRun
-from chaos.run import durations, policy, suites
+from chaos.run import durations, limits, policy, suites
 from chaos.run.policy import Consent, NodeToHarm
+from chaos.run.watched import WatchedService
 from chaos.subjects.pleg import sampler
 from tests.fuzz.outside import nothing_written_outside
 
@@ -94,11 +102,34 @@ def results(data: bytes, folder: Path) -> object:
     junit.document(run)
     verdict_table(run.outcomes)
     prune.prune(folder, 0, dry_run=True)
+    with suppress(OrdealError):  # one in which nothing was replayed, or that goes on
+        kept_of_it = past_of(run, datetime(9000, 1, 1, tzinfo=UTC))
+        run_history.add(folder / "of-results.sqlite", [kept_of_it], replace=True)
+        assert kept_of_it in run_history.load(folder / "of-results.sqlite").runs
     packed = bundle.pack(run, folder / "packed.zip", product.template(), evidence=False)
     for version in cncf.versions(run)[:1]:
         bundles.normal_version(plain(version))
         cncf.submit(run, version, [each.spec for each in run.own_specs], product.template(), folder / "cncf")
     return packed
+
+
+def past(data: bytes, folder: Path) -> object:
+    """A history of runs that anybody has made: shown, drawn, counted, limits taken from it, and one more run added."""
+    path = _file(data, folder / "history.sqlite")
+    runs = run_history.load(path).runs
+    past_runs.runs_table(runs)
+    past_runs.figures_table(trend.trends(runs))
+    past_runs.verdicts_table(trend.verdicts(runs))
+    told = [past_runs.trend_json(each) for each in trend.trends(runs)], [past_runs.run_json(each) for each in runs]
+    run = _run((ROOT / "corpus" / "page" / "restored-no-bump").read_bytes(), folder)
+    page_trends(run, runs).beside(run.outcomes[0], run.outcomes[0].findings[0])
+    run_history.add(path, [past_of(run, datetime(9000, 1, 1, tzinfo=UTC))], replace=True)
+    if runs:
+        bar.sentences(bar.bar(runs))
+        for _, _, at in trend.replayed(runs[:1]):
+            basis = past_limits.Basis(at.kubernetes, at.profile, at.cpus)
+            past_limits.document(past_limits.limits_from(runs, 99, basis, 1))
+    return json.dumps(told, allow_nan=False) if runs else None
 
 
 def page(data: bytes, folder: Path) -> object:
@@ -172,6 +203,14 @@ def product_facts(data: bytes, folder: Path) -> object:
 def allow_list(data: bytes, folder: Path) -> object:
     """What may be worse, in a comparison."""
     return allowed.load(_file(data, folder / "allowed.yaml"), TODAY).entries
+
+
+def power_file(data: bytes, folder: Path) -> object:
+    """A power driver's file, of either kind."""
+    _file(data, folder / "power.yaml")
+    with suppress(OrdealError):
+        return virsh.virsh("power.yaml", folder)._domain("worker-1")
+    return ipmi.ipmi("power.yaml", folder)._bmc("worker-1")
 
 
 def kube_config(data: bytes, folder: Path) -> object:
@@ -263,7 +302,7 @@ def specs(data: bytes, folder: Path) -> object:
 def prober(data: bytes, folder: Path) -> object:
     """What a prober writes; whose lines are no answers, it is started again, so any error of a kind is fine."""
     recorded = History.of_records(())
-    one = _Prober(SimpleNamespace(), recorded, "node", "web", [])
+    one = _Prober(SimpleNamespace(), recorded, "node", "web", [], missed_s=0.5)
     for line in data.splitlines():
         try:
             one._take(line)
@@ -307,6 +346,21 @@ def owners_guard(data: bytes, folder: Path) -> object:
     return found
 
 
+def own_limits(data: bytes, folder: Path) -> object:
+    """Limits of the user's own; a recording that begins with them is written, read again, and judged by each."""
+    given = limits.read(_file(data, folder / "limits.yaml"), (WatchedService("shop", "front"),))
+    kept = folder / "limits.jsonl"
+    kept.unlink(missing_ok=True)
+    history = History(kept)
+    for limit in given:
+        history.add(limit)
+    history.close()
+    again = History.load(kept)
+    judge(outage_at_most(2.0), again)
+    judge(watched_service_answers("shop/front"), again)
+    return again.of(LimitGiven)
+
+
 def agents_words(data: bytes, folder: Path) -> object:
     """What a run says to an agent, and an agent to a run: whoever has the key may say anything."""
     ours, theirs = socket.socketpair()
@@ -323,6 +377,7 @@ def agents_words(data: bytes, folder: Path) -> object:
 READERS: Mapping[str, Callable[[bytes, Path], object]] = {
     "results": results,
     "page": page,
+    "run-history": past,
     "compare": compared,
     "history": history,
     "bundle": archived,
@@ -330,6 +385,7 @@ READERS: Mapping[str, Callable[[bytes, Path], object]] = {
     "signature": signed,
     "product": product_facts,
     "allowed": allow_list,
+    "power": power_file,
     "kubeconfig": kube_config,
     "credential": credential,
     "journal": journals,
@@ -345,6 +401,7 @@ READERS: Mapping[str, Callable[[bytes, Path], object]] = {
     "kubelet": kubelet,
     "ended": ended,
     "guard": owners_guard,
+    "limits": own_limits,
     "agent": agents_words,
     "text": texts,
 }

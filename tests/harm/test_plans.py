@@ -106,7 +106,7 @@ def left_as(path: Path, kind: str, saved: Saved, ref: ClusterRef | None = None) 
 
 def some(hint: Any) -> Any:
     """A value of that type, with something of each type in it."""
-    plain: Mapping[Any, Any] = {str: "w1", int: 7, float: 0.5, bytes: b"\x00\xff"}
+    plain: Mapping[Any, Any] = {str: "w1", int: 7, float: 0.5, bool: True, bytes: b"\x00\xff"}
     if hint in plain:
         return plain[hint]
     if inspect.isclass(hint) and issubclass(hint, msgspec.Struct):

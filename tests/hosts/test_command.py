@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chaos.basics.waiting import eventually
-from chaos.hosts.command import CommandError, pour, run, run_yielding
+from chaos.hosts.command import CommandError, pour, run, run_apart, run_yielding
 
 
 def alive(pid: int) -> bool:
@@ -85,6 +85,48 @@ def test_a_program_has_the_umask_that_it_is_given(tmp_path: Path) -> None:
     run(["touch", "open"], cwd=tmp_path, umask=0o022)
     run(["touch", "closed"], cwd=tmp_path, umask=0o077)
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("open", "closed")] == [0o644, 0o600]
+
+
+def test_what_runs_apart_is_in_a_session_of_its_own_where_it_is_told_to(tmp_path: Path) -> None:
+    script = "import os, sys; print(os.getsid(0), os.getcwd(), os.environ['A'], sys.stdin.read())"
+    said = run_apart([sys.executable, "-c", script], timeout_s=60, stdin="word", env={"A": "b"}, cwd=tmp_path)
+    session, *others = said.out.split()
+    assert others == [str(tmp_path), "b", "word"]
+    assert int(session) != os.getsid(0)
+
+
+def test_what_runs_apart_reads_nothing_of_ours_and_need_not_read_what_it_is_handed() -> None:
+    assert run_apart(["cat"], timeout_s=60).out == ""
+    assert run_apart(["true"], timeout_s=60, stdin="x" * 100_000).code == 0
+
+
+def test_what_runs_apart_and_fails_says_why() -> None:
+    with pytest.raises(CommandError, match=r"exited with 3; its last output:\n    no room"):
+        run_apart(["sh", "-c", "echo much; echo no room >&2; exit 3"], timeout_s=60)
+    assert run_apart(["sh", "-c", "exit 3"], timeout_s=60, check=False).code == 3
+    with pytest.raises(CommandError, match="could not start: No such file or directory: /none"):
+        run_apart(["/none"], timeout_s=60)
+
+
+def test_what_runs_apart_for_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"did not end within 0.3 s; its last output:\n    begun"):
+        run_apart(["sh", "-c", f"echo begun; sleep 600 & echo $! >{tmp_path}/pid; wait"], timeout_s=0.3)
+    child = int((tmp_path / "pid").read_text())
+    eventually(lambda: not alive(child), within_s=20, what="the child to end")
+
+
+def test_what_has_our_output_and_goes_on_by_itself_is_not_waited_for(tmp_path: Path) -> None:
+    """As the master of ssh's ControlPersist."""
+    said = run_apart(["sh", "-c", f"setsid sleep 600 & echo $! >{tmp_path}/pid; echo done"], timeout_s=60)
+    assert said.out == "done\n"
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def test_an_interrupt_ends_what_runs_apart(tmp_path: Path) -> None:
+    interrupt = f"echo $$ >{tmp_path}/pid; sleep 0.3; kill -INT {os.getpid()}; exec sleep 600"
+    with pytest.raises(KeyboardInterrupt):
+        run_apart(["sh", "-c", interrupt], timeout_s=60)
+    assert not alive(int((tmp_path / "pid").read_text()))
 
 
 def test_what_one_writes_all_others_read(tmp_path: Path) -> None:

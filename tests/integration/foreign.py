@@ -24,6 +24,7 @@ from chaos.clusters.way.client import api_client
 from chaos.hosts.command import run
 from chaos.hosts.image import kind_config_patches
 
+CNI, ROUTES = "/etc/cni/net.d/10-somebodys.conflist", "somebodys-routes.service"
 READY_WITHIN_S = 600.0  # ends by what is seen; beside another cluster on two cores three minutes were not enough
 
 
@@ -63,15 +64,19 @@ def foreign_cluster(name: str, version: str, work: Path) -> Iterator[Path]:
 
 
 def give_pod_network(kubeconfig: Path) -> None:
-    """A CNI configuration for each node, and on each a route to the pods of the others."""
+    """A CNI configuration for each node, and on each a route to the pods of the others, also after a start."""
     with api_client(kubeconfig) as client:
         listed: Any = CoreV1Api(client).list_node()
     ranges = {n.metadata.name: n.spec.pod_cidr for n in listed.items}
     addresses = {name: docker.inspect(name).address for name in ranges}
     for name, own in ranges.items():
         routes = [f"ip route replace {ranges[other]} via {addresses[other]}" for other in ranges if other != name]
-        script = "; ".join(["mkdir -p /etc/cni/net.d", "cat > /etc/cni/net.d/10-somebodys.conflist", *routes])
+        lines = ["[Service]", "Type=oneshot", *(f"ExecStart={each}" for each in routes)]
+        unit = "\n".join([*lines, "[Install]", "WantedBy=multi-user.target", ""])
+        script = "; ".join(["mkdir -p /etc/cni/net.d", f"cat > {CNI}"])
         docker.execute(name, ["sh", "-ec", script], timeout_s=30, check=True, stdin=json.dumps(cni(own)))
+        script = f"cat > /etc/systemd/system/{ROUTES}; systemctl enable --now {ROUTES}"
+        docker.execute(name, ["sh", "-ec", script], timeout_s=30, check=True, stdin=unit)
 
 
 def cni(pods: str) -> dict[str, object]:

@@ -98,7 +98,7 @@ def picture(cluster: KindCluster) -> Picture:
     return Picture(
         ready={n.name: n.ready for n in nodes},
         taints={n.name: n.taints for n in nodes},
-        power={n: (cluster.power(n).state, cluster.power(n).address) for n in names},
+        power={n: (cluster.power_state(n), cluster.address(n)) for n in names},
         rules={n: inside(n, "iptables", "-S", "INPUT") + inside(n, "ip6tables", "-S") for n in names},
         routes={n: "\n".join(sorted(inside(n, "ip", "route").splitlines())) for n in names},
         inside={n: cluster.node_exec(n, ["sh", "-c", LOOK], timeout_s=60).out for n in names},

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,9 @@ from chaos.clusters.kind import docker
 from chaos.clusters.kind.cluster import KindCluster
 from chaos.clusters.shape import Shape
 from chaos.clusters.way.client import Access
+from chaos.errors import OrdealError
 from chaos.harm import load_all
-from chaos.harm.base import plan_type, registered
+from chaos.harm.base import inject, is_on_nodes, plan_type, registered
 from chaos.harm.kubelet import SetKubeletConfig
 from chaos.harm.network import CutOff
 from chaos.harm.program import SwapProgram
@@ -42,12 +43,16 @@ from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.command import run
 from chaos.hosts.image_build import WORKLOAD_IMAGE
 from chaos.hosts.places import journals_dir
-from chaos.record.journal import Pending, pending
+from chaos.record.history import History
+from chaos.record.journal import Journal, Pending, pending
+from chaos.record.records import FaultStep
+from chaos.run.agents import capabilities_for
 from chaos.run.guard import halt, read, write
 from chaos.run.policy import Policy
-from chaos.subjects.handles.faults import LowerHandleLimit
+from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit
 from chaos.subjects.pleg.faults import StallRuntime
 from tests.comparing import wait_as_before
+from tests.integration.as_runner import apply, documents, kubeconfig_of_runner
 from tests.integration.foreign import foreign_cluster, give_pod_network
 from tests.integration.picture import picture, picture_of_still, wait_in_touch
 from tests.integration.test_kind_faults import faults_of
@@ -64,9 +69,12 @@ pytestmark = pytest.mark.timeout(900)
 
 @dataclass(frozen=True)
 class Theirs:
-    """The cluster: as its owner sees it, and as its nodes are from outside."""
+    """The cluster: as its owner sees it, as a run does that has the rights of manifests/rights and no more, and as its
+    nodes are from outside.
+    """
 
     kubeconfig: Path
+    runner: Path
     image: str
     outside: KindCluster
 
@@ -77,12 +85,12 @@ class Theirs:
     def sh(self, node: str, script: str) -> str:
         return self.outside.node_exec(node, ["sh", "-c", script], timeout_s=60, check=False).out
 
-    def command(self, *argv: str) -> "subprocess.Popen[str]":
+    def command(self, *argv: str, cwd: Path = ROOT) -> "subprocess.Popen[str]":
         """A program of ours that finds no engine."""
         environment = {**os.environ, "PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///nowhere/docker.sock"}
         return subprocess.Popen(
             [sys.executable, "-m", *argv],
-            cwd=ROOT,
+            cwd=cwd,
             env=environment,
             text=True,
             start_new_session=True,
@@ -91,17 +99,17 @@ class Theirs:
             stderr=subprocess.STDOUT,
         )
 
-    def ended(self, child: "subprocess.Popen[str]") -> tuple[int, str]:
+    def ended(self, child: "subprocess.Popen[str]", within_s: float = 600.0) -> tuple[int, str]:
         """Its exit code, and what it said."""
         with child:
-            said = child.communicate(timeout=600)[0]
+            said = child.communicate(timeout=within_s)[0]
         return child.returncode, said
 
-    def replay(self, results: Path, *what: str) -> "subprocess.Popen[str]":
-        asked = ["--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(self.kubeconfig)]
+    def replay(self, results: Path, *what: str, cwd: Path = ROOT) -> "subprocess.Popen[str]":
+        asked = ["--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(self.runner)]
         asked += ["--ordeal-agent-image", self.image, "--ordeal-busybox-image", WORKLOAD_IMAGE]
         argv = ["pytest", *what, *asked, "--ordeal-results", str(results), "-p", "no:cacheprovider"]
-        return self.command(*argv)
+        return self.command(*argv, cwd=cwd)
 
     def leftovers(self) -> str:
         """What of an agent is on the nodes, and in the API."""
@@ -121,13 +129,21 @@ class Theirs:
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
+    with their_cluster("theirs", tmp_path_factory.mktemp("theirs")) as made:
+        yield made
+
+
+@contextmanager
+def their_cluster(name: str, work: Path) -> Iterator[Theirs]:
+    """Made for the length of the block; nothing of ours is left on it."""
     load_all()
     image = agent_image.ensure(print)
-    with foreign_cluster("theirs", DEFAULT_KUBERNETES, tmp_path_factory.mktemp("theirs")) as kubeconfig:
+    with foreign_cluster(name, DEFAULT_KUBERNETES, work) as kubeconfig:
         outside = existing.attach(kubeconfig, "", Shape(), WORKLOAD_IMAGE)
         assert isinstance(outside, KindCluster)
         outside.load_image(image)
-        made = Theirs(kubeconfig, image, outside)
+        apply(Access(kubeconfig).client, [*documents(), *documents("fence.yaml")])
+        made = Theirs(kubeconfig, kubeconfig_of_runner(kubeconfig, work), image, outside)
         yield made
         assert made.leftovers() == ""
         assert [each for each in pending(journals_dir()) if each.path.stem.startswith("crash-")] == []
@@ -156,6 +172,8 @@ def test_nothing_is_done_without_the_owners_word_and_then_all_is_as_through_the_
         ("storage-driver", "leftovers"): "violated",
     }
     assert theirs.leftovers() == ""
+    nodes = ", ".join(sorted(docker.names_in_cluster(theirs.outside.ref.name)))
+    assert f"looked at {nodes}: nothing of the agents is left there" in said
 
 
 def test_a_halt_ends_what_goes_on(theirs: Theirs, tmp_path: Path) -> None:
@@ -241,10 +259,17 @@ WITH: dict[str, tuple[str, Callable[[Theirs], dict[str, Any]]]] = {
 
 @pytest.fixture(scope="module")
 def crew(theirs: Theirs) -> Iterator[Crew]:
+    """They may do what is done in these tests, and no more."""
+    with crew_of(theirs, [kind for kind, _ in WITH.values()]) as made:
+        yield made
+
+
+@contextmanager
+def crew_of(theirs: Theirs, faults: Collection[str]) -> Iterator[Crew]:
     """Agents that are told that their run lives, and by nobody but the process that is killed what it has armed."""
     name = f"it{uuid.uuid4().hex[:6]}"
-    plain = existing.attach_by_api(theirs.kubeconfig, "", Shape(), WORKLOAD_IMAGE)
-    made = Agents(name, theirs.image, folder_of(name))
+    plain = existing.attach_by_api(theirs.runner, "", Shape(), WORKLOAD_IMAGE)
+    made = Agents(name, theirs.image, folder_of(name), capabilities_for(faults))
     try:
         crew = put(plain, made, [each.name for each in plain.nodes()], print)
         crew.keep()
@@ -256,9 +281,33 @@ def crew(theirs: Theirs) -> Iterator[Crew]:
 
 @pytest.fixture(scope="module")
 def agents(theirs: Theirs, crew: Crew) -> AgentCluster:
-    cluster = AgentCluster(existing.attach_by_api(theirs.kubeconfig, "", Shape(), WORKLOAD_IMAGE), crew)
+    return cluster_of(theirs, crew)
+
+
+def cluster_of(theirs: Theirs, crew: Crew) -> AgentCluster:
+    cluster = AgentCluster(existing.attach_by_api(theirs.runner, "", Shape(), WORKLOAD_IMAGE), crew)
     cluster.identify()
     return cluster
+
+
+def test_a_unit_has_the_capabilities_of_what_is_allowed_and_what_needs_more_is_not_begun(
+    theirs: Theirs, agents: AgentCluster, tmp_path: Path
+) -> None:
+    unit = f"kube-ordeal-agent-{Path(agents.ref.agent).name}.service"
+    shown = theirs.sh(theirs.worker, f"systemctl show --value -p CapabilityBoundingSet -p NoNewPrivileges {unit}")
+    allowed = capabilities_for([kind for kind, _ in WITH.values()])
+    assert set(shown.split()) == {"yes", *(each.lower() for each in allowed)}
+    pid = theirs.sh(theirs.worker, f"systemctl show --value -p MainPID {unit}").strip()
+    kept = int(theirs.sh(theirs.worker, f"sed -n 's/^CapEff:\\s*//p' /proc/{pid}/status"), 16)
+    assert kept.bit_count() <= len(allowed), "a node that is a container may lack some of them"
+    history = History()
+    with (
+        Journal(tmp_path / "journal.jsonl") as journal,
+        pytest.raises(OrdealError, match=r"eat-handles is not done: it uses CAP_KILL, which the agent's unit has not"),
+        inject(EatHandles(theirs.worker, 100, of="containerd"), agents, journal, history),
+    ):
+        pytest.fail("it was begun")
+    assert [each.step for each in history.of(FaultStep)] == ["planned", "undoing", "undone"]
 
 
 @pytest.mark.parametrize("killed", KILLS)
@@ -273,16 +322,24 @@ def test_the_node_itself_takes_back_what_a_killed_run_has_left(
     assert took_s < UNDONE_AFTER_S + LOOKS_WITHIN_S
 
 
+@pytest.fixture(scope="module")
+def all_crew(theirs: Theirs) -> Iterator[Crew]:
+    """They may do whatever a fault of nodes does."""
+    with crew_of(theirs, [kind for kind, cls in registered().items() if is_on_nodes(cls.needs)]) as made:
+        yield made
+
+
 @pytest.mark.nightly("whatever fault at any moment: `make bench-crash`")
 def test_a_killed_run_leaves_nothing_on_the_nodes(
-    theirs: Theirs, agents: AgentCluster, crew: Crew, moment: int, moments: Moments
+    theirs: Theirs, all_crew: Crew, moment: int, moments: Moments
 ) -> None:
     """One of the faults that nodes take back, and one of the kills, another one each time."""
+    agents = cluster_of(theirs, all_crew)
     there = cases_of(theirs, agents)
     name, killed = sorted(there)[moment % len(there)], list(KILLS)[moments.number(0, len(KILLS))]
     print(f"{name}; {killed}")
     before = picture_of_still(theirs.outside)
-    _kill_and_wait(theirs, agents, killed, there[name], moments, said_by=crew)
+    _kill_and_wait(theirs, agents, killed, there[name], moments, said_by=all_crew)
     wait_in_touch(theirs.outside)
     assert "still pending: 0" in theirs.ended(theirs.command("chaos", "undo"))[1]
     wait_as_before(lambda: picture(theirs.outside), before)

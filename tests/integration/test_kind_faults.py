@@ -24,13 +24,14 @@ from chaos.harm.kubelet import SetKubeletConfig
 from chaos.harm.link import BadLink
 from chaos.harm.network import CutOff
 from chaos.harm.node import Pause, PowerOff
+from chaos.harm.scale import ScaleToZero
 from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
 from chaos.record.history import History
 from chaos.record.journal import Journal
 from chaos.run.pool import Pool
 from chaos.run.undo import Permission, forget_entry, undo_all
-from chaos.subjects.conforms.faults import CutPodRoutes, ScaleToZero
+from chaos.subjects.conforms.faults import CutPodRoutes
 from chaos.subjects.control_plane.faults import PinKubelets
 from chaos.subjects.eviction.faults import DropPriority, PlaceStaticPod
 from chaos.subjects.preflight.faults import LeakKernelMemory, LeaveFiles
@@ -81,7 +82,7 @@ def picture(cluster: KindCluster) -> Picture:
     return Picture(
         ready={n.name: n.ready for n in cluster.nodes()},
         taints={n.name: n.taints for n in cluster.nodes()},
-        power={n: (cluster.power(n).state, cluster.power(n).address) for n in names},
+        power={n: (cluster.power_state(n), cluster.address(n)) for n in names},
         rules={n: "".join(inside(n, *argv) for argv in RULES) for n in names},
         routes={n: routes(n) for n in names},
         replicas={d.metadata.name: (d.spec.replicas, d.status.ready_replicas or 0) for d in deployments},
@@ -167,7 +168,7 @@ def test_a_node_without_power_says_no_goodbye(kind_cluster: KindCluster, journal
     """A connection to it is not closed: its peers have to find out for themselves, as the kubelets of an API server."""
     before = settled(kind_cluster)
     worker, other = kind_cluster.workers[0], kind_cluster.workers[-1]
-    address = kind_cluster.power(worker).address
+    address = kind_cluster.address(worker)
     ask = kind_cluster.in_network_of(other, ["ss", "-Htan", "dst", address, "dport", "=", ":10250"])
     client = kind_cluster.in_network_of(other, [sys.executable, "-c", CONNECT, address])
     with subprocess.Popen(client, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as connected:

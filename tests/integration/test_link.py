@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.abilities import Power
+from chaos.clusters.abilities import RUNNING
 from chaos.clusters.base import ClusterRef, Node
 from chaos.errors import OrdealError
 from chaos.harm import link
@@ -130,13 +130,13 @@ class Namespaces:
     def in_network_of(self, node: str, argv: Sequence[str]) -> list[str]:
         return ["nsenter", f"--net=/run/netns/{self.id}{node}", "--", *argv]
 
-    def power(self, node: str) -> Power:
-        return Power("running", "", self.address[node])
+    def power_state(self, node: str) -> str:
+        return RUNNING
 
     def power_off(self, node: str) -> None:
         raise NotImplementedError
 
-    power_on = free_address = pause = unpause = power_off
+    power_on = power_off
 
     def ask(self, one: str, other: str, count: int) -> tuple[int, float]:
         said = run(self.in_network_of(one, [sys.executable, "-c", SEND, self.address[other], str(count)]), timeout_s=60)

@@ -157,6 +157,21 @@ def test_a_refused_connection_is_a_failed_probe(server: Server) -> None:
     assert all("refused" in p.error or "Connect call failed" in p.error for p in history.of(Probe))
 
 
+def test_a_service_of_the_users_own_is_asked_for_a_connection_and_nobody_goes_blind_for_ours(server: Server) -> None:
+    history = History()
+    url = server.url.replace("http://", "tcp://")
+    with ServiceProbes(HostNetwork(), history, target="shop/front", url=url, nodes=("worker",), interval_s=0.05):
+        soon(lambda: len(history.of(Probe)) >= 2, "two probes")
+        prober_of("worker").kill()
+        soon(lambda: any(not p.ok for p in history.of(Probe)) or history.of(Blind), "the prober to be there again")
+        server.http.shutdown()
+        server.http.server_close()
+        soon(lambda: any(not p.ok for p in history.of(Probe)), "a refused connection")
+    assert all(p.watched for p in history.of(Probe))
+    assert history.of(Probe)[0].ok
+    assert {blind.source for blind in history.of(Blind)} == {"watched:shop/front from worker"}
+
+
 def test_a_prober_that_dies_is_blindness_and_is_started_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chaos.record.probing.LOOK_EVERY_S", 0.2)
     history = History()
@@ -320,7 +335,9 @@ def test_the_prober_ends_by_itself(server: Server) -> None:
     assert 1 <= len(lines) <= 3
 
 
-@pytest.mark.parametrize("wrong", [["--url", "ftp://x/"], ["--url", "http://127.0.0.1/", "--interval-s", "0"], []])
+@pytest.mark.parametrize(
+    "wrong", [["--url", "ftp://x/"], ["--url", "tcp:///"], ["--url", "http://127.0.0.1/", "--interval-s", "0"], []]
+)
 def test_the_prober_refuses_wrong_options(wrong: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "chaos.record.prober", *wrong], capture_output=True, text=True, check=False

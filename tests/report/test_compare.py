@@ -238,6 +238,17 @@ def test_runs_of_two_profiles_are_refused(tmp_path: Path) -> None:
         compare(load_side(tmp_path, one), load_side(tmp_path, other))
 
 
+def test_runs_by_different_limits_are_refused_and_limits_are_no_figures(tmp_path: Path) -> None:
+    own = {"own_limit_s": 5, "shipped_limit_s": 2.0, "longest_s": 1.0}
+    same = of(tmp_path / "same", [[judged(HELD, **own)]], [[judged(VIOLATED, **own)]])
+    assert same.answer is Shift.REGRESSED
+    assert [row.figure for row in same.figures] == ["longest_s"]
+    for name, other in (("none", {"longest_s": 1.0}), ("other", {**own, "own_limit_s": 6})):
+        says = "different limits can't be compared: nothing-terminated of .* has own_limit_s 5 in one and"
+        with pytest.raises(OrdealError, match=says):
+            of(tmp_path / name, [[judged(HELD, **own)]], [[judged(HELD, **other)]])
+
+
 def rows(found: Comparison) -> list[VerdictRow | FigureRow]:
     return [*found.verdicts, *found.figures]
 

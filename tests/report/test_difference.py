@@ -70,7 +70,7 @@ def test_outages_where_there_were_none_are_a_regression() -> None:
 
 @pytest.mark.parametrize("repeats", [1, 2, 3])
 def test_with_few_repeats_what_looks_worse_cant_be_told(repeats: int) -> None:
-    found = differences([Measured([10.0] * repeats, [20.0] * repeats, 0.25)])[0]
+    found = differences([Measured([10.0] * repeats, [20.0] * repeats, 0.25)], search=True)[0]
     assert found.status is Shift.CANT_TELL
     assert found.seen_from is None
     assert one([10.0] * repeats, [10.1] * repeats) is Shift.SAME
@@ -107,7 +107,7 @@ def test_many_repeats_are_divided_by_lot_and_come_to_the_same_each_time() -> Non
 
 
 def test_what_would_have_been_seen_is_seen() -> None:
-    found = differences([Measured(FIVE, FIVE[::-1], 0.25)])[0]
+    found = differences([Measured(FIVE, FIVE[::-1], 0.25)], search=True)[0]
     assert found.seen_from is not None
     assert one(FIVE, [v + found.seen_from * 1.01 for v in FIVE]) is Shift.REGRESSED
     assert one(FIVE, [v + found.seen_from * 0.9 for v in FIVE]) is not Shift.REGRESSED

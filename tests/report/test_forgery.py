@@ -10,6 +10,8 @@ import pytest
 
 from chaos.errors import OrdealError
 from chaos.judge.catalogue import incidents
+from chaos.record.lines import to_line
+from chaos.record.records import LimitGiven
 from chaos.report.verify import verify
 from tests.report.forging import RECORDED, SMALL, Forged, made
 
@@ -182,6 +184,13 @@ def a_relaxed_limit(forged: Forged) -> None:
     _judged(forged, finding)
 
 
+def a_limit_of_its_own(forged: Forged) -> None:
+    """As the tool itself does it: the recording says the limit, and each finding is judged by it and says so."""
+    replay = forged.replay("update-hardened")
+    limit = LimitGiven(0.0, "running_again", "within_s", forged.random.choice([100.0, 10_000.0]))
+    _given(forged, replay, limit)
+
+
 def an_argument_less(forged: Forged) -> None:
     finding = next(f for f in forged.replay("small-hardened")["invariants"])
     del finding["arguments"][forged.random.choice(["fault", "tolerated_s"])]
@@ -350,6 +359,7 @@ MUTATIONS: tuple[Callable[[Forged], None], ...] = (
     another_reason,
     another_proof,
     a_relaxed_limit,
+    a_limit_of_its_own,
     an_argument_less,
     an_argument_more,
     other_names,
@@ -411,6 +421,35 @@ def _judged(forged: Forged, finding: dict[str, Any]) -> None:
     for replay in forged.replays:
         if any(each is finding for each in replay["invariants"]):
             forged.fit(replay)
+
+
+def test_a_tighter_limit_of_its_makers_own_is_verified_and_told(bundle: Path, tmp_path: Path) -> None:
+    forged = Forged(bundle)
+    _given(forged, forged.replay("update-hardened"), LimitGiven(0.0, "running_again", "within_s", 44.0))
+    found = verify(forged.sealed(tmp_path / "bundle.zip"))
+    assert found.verified, found
+    (note,) = [each for each in found.notes if "limit" in each]
+    assert note.endswith("it was judged by a limit of its maker's own (within_s 44, shipped: 45)")
+
+
+def test_a_limit_that_is_taken_out_of_the_recording_again_differs(bundle: Path, tmp_path: Path) -> None:
+    forged = Forged(bundle)
+    replay = forged.replay("update-hardened")
+    before = dict(forged.files)
+    _given(forged, replay, LimitGiven(0.0, "running_again", "within_s", 44.0))
+    forged.files = before
+    assert verify(forged.sealed(tmp_path / "bundle.zip")).differs
+
+
+def _given(forged: Forged, replay: dict[str, Any], limit: LimitGiven) -> None:
+    """A limit of the maker's own, in the recording of a replay and in all that follows from it."""
+    (name,) = replay["histories"]
+    first = forged.files[name].partition(b"\n")[0]
+    line = to_line(limit, json.loads(first)["wall"] - json.loads(first)["at"])
+    forged.files[name] = first + b"\n" + line + forged.files[name].partition(b"\n")[2]
+    for finding in replay["invariants"]:
+        forged.judge(finding)
+    forged.fit(replay)
 
 
 def _edit(forged: Forged, edit: Callable[[list[bytes]], list[bytes]]) -> None:

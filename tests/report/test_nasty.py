@@ -10,6 +10,7 @@ import types
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -61,6 +62,8 @@ def filled(of: Any, name: str = "") -> Any:  # noqa: PLR0911  (one for each kind
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {NASTY: filled(inner[1], name)}
     assert isinstance(of, type), of
+    if issubclass(of, Enum):
+        return next(iter(of))
     assert is_dataclass(of), of
     hints = get_type_hints(of)
     return of(**{each.name: filled(hints[each.name], each.name) for each in fields(of)})

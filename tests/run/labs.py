@@ -11,6 +11,7 @@ from chaos.run.hook import Hook, Nothing
 from chaos.run.incident import Replay
 from chaos.run.lab import Lab
 from chaos.run.means import Means
+from chaos.run.own import Own
 from chaos.run.profile import PROFILES
 from chaos.run.promised import Judged
 
@@ -35,7 +36,9 @@ def a_lab(
     turn: Any = None,
     images: Mapping[str, str] | None = None,
     around: Hook = Nothing,
+    own: Own | None = None,
 ) -> Lab:
     """`pool`, `journal` and `turn`: what stands for them; None where the test comes to none of them."""
-    means = Means("run", PROFILES["smoke"], pool, journal, lambda _: None, images=images or {}, turn=turn)
+    brought = own or Own()
+    means = Means("run", PROFILES["smoke"], pool, journal, lambda _: None, images=images or {}, turn=turn, own=brought)
     return Lab(told, Case(on, control), folder, means, is_suite=is_suite, around=around)

@@ -141,6 +141,16 @@ def test_the_nodes_that_may_be_harmed_are_those_that_the_policy_names(api: FakeA
     assert guarding.allowed() == frozenset()
 
 
+def test_the_faults_that_may_be_done_are_those_that_the_policy_names(api: FakeApiServer, guarding: Guard) -> None:
+    kinds = ("drain-node", "cut-off", "power-off")
+    assert guarding.faults(kinds) == frozenset(kinds)
+    allow(api, Policy(faults=("drain-*", "power-off")))
+    assert guarding.faults(kinds) == frozenset({"drain-node", "power-off"})
+    api.guard = None
+    assert guarding.faults(kinds) == frozenset()
+    assert Anything().faults(kinds) == frozenset(kinds)
+
+
 @pytest.mark.parametrize(
     ("policy", "saved", "says"),
     [
@@ -161,6 +171,20 @@ def test_what_the_owner_does_not_allow_is_refused(
     not_begun(guarding, RefusedError, says, saved)
     assert harmed(api) is None, "nothing was harmed, so nothing is told"
     assert not told
+
+
+def test_what_the_run_has_no_right_to_is_refused_before_it_is_done(api: FakeApiServer, guarding: Guard) -> None:
+    api.forbidden = {("patch", "nodes")}
+    with guarding.harming("mass", "kill", SAVED):
+        pass
+    with (
+        pytest.raises(
+            RefusedError, match=r"^drain-node is not done: the kubeconfig's user may not patch nodes \(in all"
+        ),
+        guarding.harming("mass", "drain-node", SAVED),
+    ):
+        pytest.fail("it was begun")
+    assert harmed(api) == ""
 
 
 def test_where_nothing_may_be_harmed_now_it_is_no_refusal_of_one_replay(api: FakeApiServer, guarding: Guard) -> None:

@@ -19,10 +19,11 @@ from chaos.record import evidence
 from chaos.record.evidence import Piece
 from chaos.record.history import History
 from chaos.record.journal import Journal
-from chaos.record.records import HarmLook, NodeChange, Observation, Phase
+from chaos.record.records import HarmLook, LimitGiven, NodeChange, Observation, Phase
 from chaos.run import lab as module
 from chaos.run.chance import hold_for_eviction
 from chaos.run.lab import Lab
+from chaos.run.own import Own
 from chaos.run.stage import LacksAbilityError
 from tests.harm.made_up import SHORT_S, Harm, raises
 from tests.judge.histories import pod
@@ -94,6 +95,17 @@ def test_a_cluster_whose_harm_stays_is_not_used_again_though_its_nodes_are_ready
             pass
         lab.clean_up()
     assert spoiled == [SIMULATED] * is_spoiled
+
+
+def test_what_the_users_own_limits_allow_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(module, "eventually", lambda _, *, within_s, what: waited.append(within_s))
+    for argument in ("within_s", "limit_s"):
+        limit = LimitGiven(0.0, "nodes_ready_again", argument, 900.0)
+        for control in (None, "bad"):
+            lab = a_lab(tmp_path, story(), control=control, is_suite=False, own=Own(limits=(limit,)))
+            lab.recover(lambda: True, within_s=60.0, what="it to be well")
+    assert waited == [900.0 + module.LATE_S, 900.0, 60.0 + module.LATE_S, 60.0]
 
 
 def test_evidence_of_a_fault_that_is_done_again_takes_nobodys_place(

@@ -6,13 +6,13 @@ import pytest
 
 from chaos.clusters.shape import Timers
 from chaos.errors import OrdealError
-from chaos.judge.availability import outage_at_most
+from chaos.judge.availability import outage_at_most, watched_service_answers
 from chaos.judge.base import Invariant, Verdict, held, judge
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
 from chaos.judge.nodes_ready import nodes_ready_again
 from chaos.judge.pods import nothing_terminated
 from chaos.record.history import History
-from chaos.record.records import NodeChange, Phase, SpecRun
+from chaos.record.records import NodeChange, Phase, Probe, SpecRun
 from chaos.record.registry import Record
 from chaos.run.lab import Lab
 from chaos.run.profile import PROFILES
@@ -126,6 +126,20 @@ def test_specs_around_a_replay_may_be_judged_and_must_be_where_they_were_run() -
     assert told(register, ran, still_conforms(["a"], before=True), path=around) == [""]
     assert [*register.lacking()] == []
     assert told(Register(plain, hardened=False), ran, still_conforms(["a"], before=True), path=around) != [""]
+
+
+def test_a_service_that_was_watched_must_be_judged_and_one_that_was_not_may_not() -> None:
+    asked = [Probe(0.5, "w1", "shop/front", ok=True, took_s=0.01), Probe(0.5, "w1", "web", ok=True, took_s=0.01)]
+    for hardened in (True, False):
+        register = Register(judged(says(outage_at_most, 2.0), harm=(Cut,)), hardened=hardened)
+        records = [*CUT, *asked]
+        assert told(register, records, outage_at_most(2.0)) == [""]
+        assert [*register.lacking()] == ["shop/front was watched, and 0.jsonl was not judged by it"]
+        assert told(register, records, watched_service_answers("shop/back")) != [""]
+        assert told(register, records, watched_service_answers("shop/front", limit_s=60.0)) != [""]
+        assert told(register, records, watched_service_answers("shop/front")) == [""]
+        assert [*register.lacking()] == []
+        assert told(register, records, watched_service_answers("shop/front")) != [""]
 
 
 def test_every_suite_declares_its_promises_in_every_variant() -> None:

@@ -242,9 +242,7 @@ def test_on_another_container_engine_a_cluster_is_not_taken_for_gone(
 def test_containers_that_took_the_names_of_a_clusters_nodes_are_left_alone(
     kind: str, docker_client: FakeDocker, tmp_path: Path
 ) -> None:
-    docker_client.install(
-        info=info("engine-1"), ps=f"case \"$*\" in *ID*) echo 'c-worker {'bb' * 32}' ;; *) echo c-worker ;; esac"
-    )
+    docker_client.install(info=info("engine-1"), ps=f"echo c-worker {'bb' * 32} worker")
     config = tmp_path / "k"
     config.write_text(
         "{current-context: a, contexts: [{name: a, context: {cluster: a}}],"
@@ -336,6 +334,16 @@ def test_what_is_undone_is_told_and_leaves_no_journal(harm: Harm) -> None:
     assert told() == ((Undone(LEFT),), [f"an earlier run left {LEFT} behind; undoing it"])
     assert harm.taken == ["undo", "undone"]
     assert not list(journals_dir().iterdir())
+
+
+def test_what_no_undo_takes_back_is_told_beside_what_was(harm: Harm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Harm, "remains", "half of it may be done", raising=False)
+    leave(Harm.kind, OURS, **SAVED)
+    handled, said = told()
+    assert handled == (Undone(LEFT),)
+    assert said[1:] == [f"{LEFT}: half of it may be done"]
+    assert base.remains("no-such-fault") == ""
+    assert base.remains("upgrade-command").startswith("an upgrade that was cut short may be half done")
 
 
 def test_with_nothing_left_nothing_is_told() -> None:

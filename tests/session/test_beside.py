@@ -206,7 +206,7 @@ def test_an_option_that_another_plugin_has_is_that_plugins(
     ("arguments", "addopts", "ini"),
     [
         (("--profile", "full", "--no-controls", "--cluster=kind", "--kubeconfig", "x", "--cluster-name=y"), "", ""),
-        (("--cluster", "kind"), "--profile=full --kubeconfig=x", "--no-controls --cluster-name y"),
+        (("--cluster", "kind", "--plan"), "--profile=full --kubeconfig=x", "--no-controls --cluster-name y"),
         (("--ordeal-profile", "full", "--ordeal-no-controls", "--ordeal-cluster", "kind"), "--kubeconfig x",
          "--ordeal-cluster-name=y"),
     ],
@@ -226,6 +226,7 @@ def test_old_names_are_taken_where_they_are_free(
     asked = options_of(pytester.parseconfig(*switched_off, *arguments, "test_it.py"))
     assert (asked.profile, asked.controls, asked.cluster, str(asked.kubeconfig)) == ("full", False, "kind", "x")
     assert asked.cluster_name == "y"
+    assert asked.plan == ("--plan" in arguments)
 
 
 def test_what_comes_after_two_dashes_is_no_option(pytester: pytest.Pytester) -> None:

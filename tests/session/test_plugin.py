@@ -439,6 +439,9 @@ def test_an_incident_that_a_cluster_cannot_replay_is_skipped_with_the_reason(pyt
     done.stdout.fnmatch_lines(["*mass-termination needs NodePower*simulated clusters do not have*"])
 
 
+COMMAND = "./power {off|on|state} {node}"
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -451,9 +454,21 @@ def test_an_incident_that_a_cluster_cannot_replay_is_skipped_with_the_reason(pyt
         (["--ordeal-cluster", "existing", "--kubeconfig="], "--kubeconfig was given nothing"),
         (["--ordeal-kubeconfig", "mine"], "without --ordeal-cluster existing none but our own are used"),
         (["--ordeal-context", "prod", "--ordeal-cluster", "kind"], "--ordeal-context names a cluster"),
+        (["--ordeal-power", "virsh"], "--ordeal-power is for the nodes of an existing cluster"),
+        (["--ordeal-power-command", COMMAND], "--ordeal-power-command is for the nodes of an existing cluster"),
+        (["--ordeal-cluster", "existing", "--ordeal-power", ""], "--ordeal-power was given nothing"),
+        (["--ordeal-cluster", "existing", "--ordeal-power-command", "./power"], "has to have {off|on|state}"),
+        (["--ordeal-cluster", "existing", "--ordeal-power", "vsphere"], "there is no power driver 'vsphere'"),
+        (["--ordeal-cluster", "existing", "--ordeal-power", "kind", "--ordeal-power-command", COMMAND], "are given"),
+        (["--ordeal-stop-command", ""], "--ordeal-stop-command was given nothing"),
+        (["--ordeal-stop-command", "true"], "without --ordeal-cluster existing none but our own are used"),
         (["--ordeal-conform", "afterwards"], "'afterwards' is none of before, during, after"),
         (["--ordeal-conform", "before"], "before alone is compared with nothing"),
         (["--ordeal-conform", "after"], "conformance build --kubernetes"),
+        (["--ordeal-upgrade-command", "no-such-tool --now"], "no-such-tool is no program that can be run from here"),
+        (["--ordeal-upgrade-within", "a day"], "--ordeal-upgrade-within a day: that is no time"),
+        (["--ordeal-watch-service", "front"], "--ordeal-watch-service 'front' names no Service"),
+        (["--ordeal-limits", "none.yaml"], "--ordeal-limits none.yaml can't be read: No such file"),
         (["--no-such-option"], "unrecognized arguments"),
     ],
 )
@@ -463,6 +478,18 @@ def test_wrong_options_end_before_anything_is_made(pytester: pytest.Pytester, op
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     assert says in done.stderr.str()
     assert not (pytester.path / "results").exists()
+
+
+def test_what_is_made_for_a_cluster_of_the_users_is_replayed_there_alone(pytester: pytest.Pytester) -> None:
+    mark = '@incident("mass-termination", on=("existing",), controls=("default-tolerations",))'
+    suite(pytester, f"{mark}\ndef test_own(lab): pass")
+    for cluster in ("auto", "kind", "simulated"):
+        done = run(pytester, "-rs", "--ordeal-cluster", cluster)
+        done.assert_outcomes(skipped=1)
+        done.stdout.fnmatch_lines(["*mass-termination is made for a cluster of your own: --ordeal-cluster existing"])
+    with FakeApiServer(pytester.path) as api:
+        chosen = ids(pytester, "--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(api.kubeconfig))
+    assert chosen == ["test_own[existing-hardened]", "test_own[existing-control:default-tolerations]"]
 
 
 def test_specs_that_are_left_out_are_said_unless_they_were_not_wanted(pytester: pytest.Pytester) -> None:

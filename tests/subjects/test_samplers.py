@@ -199,7 +199,7 @@ class TestPleg:
             ready = SimpleNamespace(type="Ready", message=said[-1])
             return SimpleNamespace(status=SimpleNamespace(conditions=[ready]))
 
-        monkeypatch.setattr(k8s, "CoreV1Api", lambda _: SimpleNamespace(read_node_status=node))
+        monkeypatch.setattr(k8s, "CoreV1Api", lambda _: SimpleNamespace(read_node=node))
         return said
 
     @pytest.mark.usefixtures("said")

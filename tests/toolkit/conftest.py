@@ -23,7 +23,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClu
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(existing, "attach", lambda *_: fake)
     monkeypatch.setattr(existing, "attach_again", lambda *_: fake)
-    monkeypatch.setattr(existing, "check", lambda *_: None)
+    monkeypatch.setattr(existing, "check", lambda *_, **__: None)
     monkeypatch.setattr(run, "claimed", lambda *_: nullcontext())
     monkeypatch.setattr(run, "Guard", lambda *_: Anything())
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kubernetes.client import ApiClient
 
-from chaos.clusters.abilities import Power
+from chaos.clusters.abilities import OFF, RUNNING
 from chaos.clusters.base import EXISTING, ClusterRef, Images, Node
 from chaos.clusters.identity import Identity
 from chaos.clusters.shape import Shape
@@ -49,26 +49,17 @@ class FakeCluster:
     def delete(self) -> None:
         raise AssertionError("an existing cluster must not be deleted")
 
-    def power(self, node: str) -> Power:
-        return Power("off" if node in self.off else "running", "", "")
+    def power_state(self, node: str) -> str:
+        return OFF if node in self.off else RUNNING
 
     def power_off(self, node: str) -> None:
         if not self.stuck_on:
             self.off.add(node)
             self.switched_off_ever += 1
 
-    def power_on(self, node: str, *, address: str | None = None) -> None:
+    def power_on(self, node: str) -> None:
         if node not in self.stuck_off:
             self.off.discard(node)
-
-    def free_address(self) -> str:
-        return "10.0.0.9"
-
-    def pause(self, node: str) -> None:
-        raise AssertionError("not asked for here")
-
-    def unpause(self, node: str) -> None:
-        raise AssertionError("not asked for here")
 
 
 # --- activities of the experiments in test_runs.py

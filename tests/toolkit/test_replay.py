@@ -20,7 +20,12 @@ from chaos.run.incident import incident
 from chaos.judge.base import Invariant, held, violated
 from chaos.run.stage import LacksAbilityError
 
-@incident("mass-termination", on=("kind",), controls=("default-tolerations",))
+@incident(
+    "mass-termination",
+    on=("kind",),
+    controls=("default-tolerations",),
+    faults={"": (PowerOff,), "default-tolerations": (PowerOff,)},
+)
 def test_told(lab):
     cluster = lab.cluster(Shape(timers=lab.timers))
     with lab.configured(PowerOff("w1")):

@@ -43,7 +43,7 @@ class Channel:
         """`folder` has the run's key. Nothing is sent yet."""
         self._folder, self._node, self._address = folder, node, address
         self._mine = threading.local()
-        self._lock, self._all = threading.Lock(), set[ssl.SSLSocket]()
+        self._lock, self._all, self._life = threading.Lock(), set[ssl.SSLSocket](), 0
 
     def ask(self, request: protocol.Request, of: type[T], within_s: float = ANSWER_WITHIN_S) -> T:
         """The answer. A request is sent once: one that got no answer may have been obeyed.
@@ -62,6 +62,11 @@ class Channel:
         except BaseException:  # an interrupt: what comes now on this connection is the answer to this request
             self._drop()
             raise
+
+    def start_anew(self) -> None:
+        """The agent was ended unheard, with its node: from now on nobody asks by a connection to it as it was."""
+        with self._lock:
+            self._life += 1
 
     def close(self) -> None:
         """End the connections of all threads."""
@@ -87,7 +92,7 @@ class Channel:
         return answer
 
     def _connected(self) -> ssl.SSLSocket:
-        context = keys.client(self._folder, self._address.certificate)
+        context, life = keys.client(self._folder, self._address.certificate), self._life
         plain = socket.create_connection((self._address.host, self._address.port), CONNECT_WITHIN_S)
         try:
             plain.settimeout(HANDSHAKE_WITHIN_S)
@@ -96,15 +101,17 @@ class Channel:
         except BaseException:
             plain.close()
             raise
-        self._mine.connection = made
+        self._mine.connection, self._mine.life = made, life
         with self._lock:
             self._all.add(made)
         return made
 
     def _kept(self) -> ssl.SSLSocket | None:
-        """This thread's connection, unless the agent may have ended it by now, as it does with one that is silent."""
+        """This thread's connection, unless the agent has ended, or may have ended it, as it does with a silent one."""
         kept: ssl.SSLSocket | None = getattr(self._mine, "connection", None)
-        if kept is not None and time.monotonic() - self._mine.used_at > FRESH_S:
+        if kept is None:
+            return None
+        if self._mine.life != self._life or time.monotonic() - self._mine.used_at > FRESH_S:
             self._drop()
             return None
         return kept
@@ -121,10 +128,12 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The agents of a run: the image that they are made from, and where each node's listens."""
+    """The agents of a run: the image that they are made from, where each node's listens, and what they may (Agents)."""
 
     image: str
     nodes: Mapping[str, Address]
+    capabilities: tuple[str, ...] = ()
+    privileged: bool = False
 
 
 def write_down(folder: Path, known: Known) -> None:

@@ -11,11 +11,12 @@ from kubernetes.client import ApiClient
 
 import chaos
 from chaos.basics.progress import Report, silent
-from chaos.clusters.abilities import Clock
+from chaos.basics.waiting import WaitedInVainError, eventually
+from chaos.clusters.abilities import Clock, NodePower
 from chaos.clusters.agent import protocol, remote
 from chaos.clusters.agent.channel import read_back
 from chaos.clusters.agent.crew import Armed, Crew
-from chaos.clusters.agent.deployment import Agents, deploy, remove
+from chaos.clusters.agent.deployment import Agents, deploy, looked_at, remove
 from chaos.clusters.base import Cluster, ClusterRef, Images, Node
 from chaos.clusters.identity import Identity
 from chaos.clusters.shape import Shape
@@ -23,6 +24,7 @@ from chaos.clusters.way.client import container_runtime
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output, run
 
+STARTS_WITHIN_S = 600.0  # a machine may take minutes before its system starts
 MARGIN_S = 10.0  # longer than a command may take, before its answer is given up
 PACKAGE = Path(chaos.__path__[0]).resolve()
 PACKAGE_THERE, PYTHON_THERE = "/opt/kube-ordeal/chaos", "python3"
@@ -139,6 +141,52 @@ class AgentCluster:
         return ["env", f"PYTHONPATH={PACKAGE.parent}", *command]
 
 
+class PoweredAgentCluster(AgentCluster):
+    """The same, and nodes have power as the cluster beneath has it: what that says is looked at from inside, too."""
+
+    def __init__(self, cluster: Cluster, power: NodePower, crew: Crew) -> None:
+        """`power` is the same cluster's."""
+        super().__init__(cluster, crew)
+        self._power = power
+
+    # --- NodePower
+
+    def power_state(self, node: str) -> str:
+        return self._power.power_state(node)
+
+    def power_off(self, node: str) -> None:
+        """Raises OrdealError also where the node's agent answers still: then another machine is off."""
+        self._power.power_off(node)
+        if node not in self._crew.channels:
+            return
+        self._crew.channel(node).start_anew()
+        if self._crew.is_there(node):
+            raise OrdealError(
+                f"node {node} is off by its power driver, and its agent answers: another machine was switched off; "
+                f"mend which machine the node is said to be"
+            )
+
+    def power_on(self, node: str) -> None:
+        """Returns when the node's agent answers: its system has started. Raises OrdealError where it does not."""
+        self._power.power_on(node)
+        if node not in self._crew.channels:
+            return
+        self._crew.channel(node).start_anew()
+        try:
+            eventually(lambda: self._crew.is_there(node), within_s=STARTS_WITHIN_S, what=f"{node} to start")
+        except WaitedInVainError as error:
+            raise OrdealError(
+                f"node {node} has power, and its agent did not answer within {STARTS_WITHIN_S:g} s: look at its console"
+            ) from error
+
+
+def with_agents(cluster: Cluster, crew: Crew) -> AgentCluster:
+    """The cluster with its agents, and with power where it has that."""
+    if isinstance(cluster, NodePower):
+        return PoweredAgentCluster(cluster, cluster, crew)
+    return AgentCluster(cluster, crew)
+
+
 def put(cluster: Cluster, agents: Agents, nodes: Collection[str], report: Report) -> Crew:
     """Agents on these of the cluster's nodes, put there now. Raises OrdealError."""
     deploy(agents, cluster.api, nodes, report)
@@ -147,25 +195,46 @@ def put(cluster: Cluster, agents: Agents, nodes: Collection[str], report: Report
     return crew
 
 
-def take_off(cluster: Cluster, folder: Path) -> None:
-    """Agents that were put onto a cluster, also those of a run that was killed while it did so: off its nodes, as far
-    as they answer, and out of its API; and what this machine keeps of them.
+class LeftBehindError(OrdealError):
+    """The agents are gone, and have left something on a node."""
 
-    Raises OrdealError, ApiException, HTTPError.
+
+def take_off(cluster: Cluster, folder: Path, report: Report = silent) -> None:
+    """Agents that were put onto a cluster, also those of a run that was killed while it did so: off its nodes, as far
+    as they answer, and out of its API; and what this machine keeps of them. Each node is looked at, and where nobody
+    could look is told.
+
+    Raises LeftBehindError where a node is not as before, once all is done; OrdealError, ApiException, HTTPError.
     """
-    agents = Agents(folder.name, "", folder)
+    agents, gone = Agents(folder.name, "", folder), frozenset[str]()
     with suppress(OrdealError):  # it is not known where they are: they leave when they hear nothing
         crew = Crew(agents)
-        crew.dismiss()
+        gone = crew.dismiss()
         crew.close()
+    looked = looked_at(agents, cluster.api, gone)
     remove(agents, cluster.api)
     shutil.rmtree(folder, ignore_errors=True)
+    _tell(looked, report)
+
+
+def _tell(looked: Mapping[str, tuple[str, ...] | None], report: Report) -> None:
+    clean = sorted(node for node, left in looked.items() if left == ())
+    if clean:
+        report(f"looked at {', '.join(clean)}: nothing of the agents is left there")
+    if unseen := sorted(node for node, left in looked.items() if left is None):
+        report(
+            f"nobody has looked whether {', '.join(unseen)} are as before: their agents were not reached, and leave by "
+            "themselves once they hear nothing and have taken back what they have"
+        )
+    if left := {node: found for node, found in sorted(looked.items()) if found}:
+        told = "; ".join(f"on {node} {', '.join(found)}" for node, found in left.items())
+        raise LeftBehindError(f"nodes are not as before, and have of this run yet: {told}; remove it there by hand")
 
 
 def again(cluster: Cluster, folder: Path, report: Report = silent) -> AgentCluster:
     """The cluster after a crash: with the agents that are there still, else new ones. Raises OrdealError."""
     known = read_back(folder)
-    agents = Agents(folder.name, known.image, folder)
+    agents = Agents(folder.name, known.image, folder, known.capabilities, known.privileged)
     crew = Crew(agents)
     try:
         crew.require()
@@ -173,7 +242,7 @@ def again(cluster: Cluster, folder: Path, report: Report = silent) -> AgentClust
         crew.close()
         crew = put(cluster, agents, known.nodes, report)
     crew.keep()
-    return AgentCluster(cluster, crew)
+    return with_agents(cluster, crew)
 
 
 def _there(argument: str) -> str:

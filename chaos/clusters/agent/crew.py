@@ -62,6 +62,10 @@ class Crew:
             return False
         return True
 
+    def is_there(self, node: str) -> bool:
+        """Whether that node's agent answers."""
+        return not _is_silent(self.channel(node))
+
     def keep(self) -> None:
         """Let each hear of the run from now on, in a thread of its own: one that is cut off keeps no other waiting."""
         for node in self.channels:
@@ -108,11 +112,12 @@ class Crew:
         with self._lock:
             self._armed[node].discard(entry)
 
-    def dismiss(self) -> None:
-        """Let each leave its node, and wait until it has. One that is not reached, or has yet to take something back,
-        leaves by itself when it hears nothing more.
+    def dismiss(self) -> frozenset[str]:
+        """Let each leave its node, and wait until it has; returns those that it has left. One that is not reached, or
+        has yet to take something back, leaves by itself when it hears nothing more.
         """
         self._over.set()
+        gone = set[str]()
         for node, channel in self.channels.items():
             try:
                 channel.ask(protocol.Leave(), protocol.Done)
@@ -120,6 +125,8 @@ class Crew:
                 continue
             with suppress(WaitedInVainError):
                 eventually(partial(_is_silent, channel), within_s=GONE_WITHIN_S, what=f"the agent to leave {node}")
+                gone.add(node)
+        return frozenset(gone)
 
     def close(self) -> None:
         """Say nothing more to them."""

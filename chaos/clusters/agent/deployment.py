@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -27,7 +28,23 @@ from chaos.hosts.places import manifests_dir, private, state_dir
 MOUNTED, TOLD = Path("/var/lib/kube-ordeal"), Path("/dev/termination-log")
 READY_WITHIN_S = 300.0  # the image may have to be pulled
 GONE_WITHIN_S = 120.0
-NAME, INSTALL = "agent", "install"
+NAME, INSTALL, ATTEND, PULL = "agent", "install", "attend", "pull"
+LOOKED_WITHIN_S = 60.0  # until a pod's last word is in the API; a kubelet may be slow
+# To get into the namespaces of the node's first process (setns(2)), which has more capabilities (ptrace(2), "Ptrace
+# access mode checking"), and to read what is another user's.
+ENTERS = ("CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE")
+OWN = (*ENTERS, "CAP_SYSLOG")  # of the unit, whatever the faults: evidence has lines of the kernel's log
+# What `privileged` is for is named instead. RuntimeDefault allows by capability what setns needs; AppArmor's default
+# profile allows no look at processes outside, nor does SELinux's, of which spc_t is what a privileged pod has.
+MAY = {
+    "runAsUser": 0,
+    "capabilities": {"drop": ["ALL"], "add": [each.removeprefix("CAP_") for each in ENTERS]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+    "appArmorProfile": {"type": "Unconfined"},
+    "seLinuxOptions": {"type": "spc_t"},
+}
+MAY_ALL = {"privileged": True, "runAsUser": 0}
+REFUSALS = ("permission denied", "operation not permitted")
 RUN_ID = "kube-ordeal/agent"  # a label of its pods; its value is the run
 WONT_COME = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
 TIME = "kube-ordeal/time"  # an annotation of its pods: which time they were put there
@@ -41,13 +58,26 @@ class Installed(msgspec.Struct, frozen=True):
     certificate: str
 
 
+class Looked(msgspec.Struct, frozen=True):
+    """The last message of the container that looked at its node when the agent had left: what of it is still there."""
+
+    left: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Agents:
-    """The agents of a run. `folder`: this run's key, and where the agents are (chaos.clusters.agent.channel)."""
+    """The agents of a run. `folder`: this run's key, and where the agents are (chaos.clusters.agent.channel).
+
+    `capabilities`: of the unit on a node, as capabilities(7) names them; none are named where it has all of root's.
+    `privileged`: their pods are. `pulled`: an image that is to be there too.
+    """
 
     run: str
     image: str
     folder: Path
+    capabilities: tuple[str, ...] = ()
+    privileged: bool = False
+    pulled: str = ""
 
     @property
     def namespace(self) -> str:
@@ -68,9 +98,7 @@ def deploy(
     Those that are there already, as after a crash of their run, are put there anew. Raises OrdealError where one does
     not come, with what its node says of it.
     """
-    need(AGENT)
-    if not nodes:
-        raise OrdealError("the guard allows no node to be harmed (`kube-ordeal guard show`), so no agent is put there")
+    check(nodes)
     report(f"putting the node agent onto {len(nodes)} nodes")
     certificate = keys.make(private(agents.folder), f"kube-ordeal run {agents.run}")
     time = uuid.uuid4().hex
@@ -82,7 +110,14 @@ def deploy(
             if isinstance(error, OrdealError):
                 raise
             raise OrdealError(f"the node agent can't be put onto the cluster: {told(error)}") from error
-    write_down(agents.folder, Known(agents.image, found))
+    write_down(agents.folder, Known(agents.image, found, agents.capabilities, agents.privileged))
+
+
+def check(nodes: Collection[str]) -> None:
+    """Raise OrdealError where it can be told beforehand that no agent can be put onto these nodes."""
+    need(AGENT)
+    if not nodes:
+        raise OrdealError("the guard allows no node to be harmed (`kube-ordeal guard show`), so no agent is put there")
 
 
 def remove(agents: Agents, connect: Callable[[], ApiClient]) -> None:
@@ -105,6 +140,40 @@ def remove(agents: Agents, connect: Callable[[], ApiClient]) -> None:
         eventually(gone, within_s=GONE_WITHIN_S, what=f"the namespace {agents.namespace} to be gone")
 
 
+def looked_at(
+    agents: Agents, connect: Callable[[], ApiClient], gone: Collection[str]
+) -> Mapping[str, tuple[str, ...] | None]:
+    """What is still there of an agent on each node that has a pod of theirs; None where nobody has looked.
+
+    Waits for the word of the nodes in `gone`, whose agents have left. Raises nothing: where the API server gives no
+    answer, nobody has looked.
+    """
+    found: dict[str, tuple[str, ...] | None] = dict.fromkeys(gone)
+
+    def said(core: "k8s.CoreV1Api") -> bool:
+        pods: list[Any] = core.list_namespaced_pod(agents.namespace, label_selector=f"{RUN_ID}={agents.run}").items
+        for pod in pods:
+            node, look = pod.spec.node_name, _look(pod)
+            if node and (look is not None or node not in found):
+                found[node] = look
+        return not pods or all(found[node] is not None for node in gone)
+
+    with suppress(*FAILURES), connect() as client:
+        core = k8s.CoreV1Api(client)
+        eventually(lambda: said(core), within_s=LOOKED_WITHIN_S, what="each node to be looked at", every_s=0.5)
+    return found
+
+
+def _look(pod: Any) -> tuple[str, ...] | None:
+    """What a pod has said of its node, after the agent had left; None where it has said nothing."""
+    for status in pod.status.container_statuses or ():
+        for ended in (status.state.terminated, status.last_state.terminated) if status.name == ATTEND else ():
+            if ended is not None and ended.exit_code == 0 and ended.message:
+                with suppress(msgspec.MsgspecError):
+                    return msgspec.json.decode(ended.message.encode(), type=Looked).left
+    return None
+
+
 def _create(client: ApiClient, agents: Agents, certificate: str, nodes: Collection[str], time: str) -> None:
     terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [name]}]} for name in sorted(nodes)]
     filled = Template((manifests_dir() / "agent" / "agent.yaml").read_text()).substitute(
@@ -115,6 +184,9 @@ def _create(client: ApiClient, agents: Agents, certificate: str, nodes: Collecti
         nodes=json.dumps(terms),
         certificate=json.dumps(certificate),
         time=time,
+        capabilities=" ".join(agents.capabilities),
+        may=json.dumps(MAY_ALL if agents.privileged else MAY),
+        pulled=json.dumps(agents.pulled or agents.image),
     )
     create_one: Callable[[ApiClient, object], object] = create_from_dict
     for each in yaml.safe_load_all(filled):
@@ -147,7 +219,7 @@ def _wait(client: ApiClient, agents: Agents, nodes: Collection[str], time: str) 
                 break
             if said is not None:
                 found[pod.spec.node_name] = Address(pod.status.host_ip, said.port, said.certificate)
-            elif why := _wont_come(pod):
+            elif why := _wont_come(pod, privileged=agents.privileged):
                 hopeless.append(why)
         return bool(hopeless) or set(nodes) <= set(found)
 
@@ -174,16 +246,20 @@ def _said(pod: Any) -> Installed | None:
     return None
 
 
-def _wont_come(pod: Any) -> str:
+def _wont_come(pod: Any, *, privileged: bool) -> str:
     """Why it never will, or has failed; "" where it may yet."""
     where = f"the node agent does not come to {pod.spec.node_name}"
     for status in pod.status.init_container_statuses or ():
         waiting, last = status.state.waiting, status.last_state.terminated or status.state.terminated
         if waiting is not None and waiting.reason in WONT_COME:
+            option = "busybox" if status.name == PULL else "agent"
             return (
                 f"{where}: {waiting.reason}: {waiting.message or status.image}; push the image to where that node "
-                f"pulls from and name it with --ordeal-agent-image, or load it there by hand"
+                f"pulls from and name it with --ordeal-{option}-image, or load it there by hand"
             )
         if last is not None and last.exit_code and status.restart_count > 1:
-            return f"{where}: {(last.message or last.reason or '').strip()}"
+            said = (last.message or last.reason or "").strip()
+            refused = not privileged and any(each in said.lower() for each in REFUSALS)
+            more = "; where such nodes take nothing but privileged pods, give --ordeal-agent-privileged"
+            return f"{where}: {said}{more if refused else ''}"
     return ""

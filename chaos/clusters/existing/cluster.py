@@ -1,7 +1,7 @@
 """Existing clusters: whatever a kubeconfig names. They are never made and never deleted here.
 
 A cluster whose nodes are kind containers on this machine (providerID kind://docker/CLUSTER/NODE) is reached from the
-host's side like one of our own, and so has kind's abilities; any other has what the API gives.
+host's side like one of our own, and so has kind's abilities; any other has what the API gives, and power by a driver.
 """
 
 import json
@@ -15,11 +15,13 @@ from kubernetes.client import ApiClient
 from urllib3.exceptions import HTTPError
 
 from chaos.clusters.agent import cluster as agent
-from chaos.clusters.base import EXISTING, Cluster, ClusterRef, Images, Node
+from chaos.clusters.base import EXISTING, Cluster, ClusterRef, Images, Node, PowerRef
 from chaos.clusters.existing import rights
 from chaos.clusters.identity import Identity
 from chaos.clusters.kind import docker
 from chaos.clusters.kind.cluster import KindCluster, images_of
+from chaos.clusters.power import drivers
+from chaos.clusters.power.switch import PowerSwitch
 from chaos.clusters.shape import Shape
 from chaos.clusters.way.client import SYSTEM, Access, api_client, raw_get, read_nodes, server_version, unanswered
 from chaos.errors import OrdealError
@@ -66,7 +68,8 @@ class ExistingCluster:
             return read_nodes(client)
 
     def facts(self) -> Mapping[str, str]:
-        return {"provider": "existing", "kubernetes": self.kubernetes, "nodes": str(len(self.nodes()))}
+        facts = {"provider": "existing", "kubernetes": self.kubernetes, "nodes": str(len(self.nodes()))}
+        return facts if self._ref.power is None else {**facts, "power driver": self._ref.power.driver}
 
     def identity(self) -> Identity:
         return self._access.identity()
@@ -78,19 +81,55 @@ class ExistingCluster:
         """Does nothing: the cluster is not ours."""
 
 
-def check(kubeconfig: Path, context: str) -> None:
-    """Raises OrdealError where nothing answers, or the kubeconfig's user may not do what replays do."""
+class PoweredCluster(ExistingCluster):
+    """The same, and a driver switches its nodes."""
+
+    def __init__(self, ref: ClusterRef, shape: Shape, images: Images, power: PowerSwitch) -> None:
+        super().__init__(ref, shape, images)
+        self._power = power
+
+    # --- NodePower
+
+    def power_state(self, node: str) -> str:
+        return self._power.power_state(node)
+
+    def power_off(self, node: str) -> None:
+        self._power.power_off(node)
+
+    def power_on(self, node: str) -> None:
+        self._power.power_on(node)
+
+
+def check(kubeconfig: Path, context: str, *, agents: bool = False) -> None:
+    """Raises OrdealError where nothing answers, or the kubeconfig's user may not do what every run does, and with
+    `agents` what putting agents onto nodes takes.
+    """
     with api_client(kubeconfig, context) as client:
         server_version(client)
         try:
-            rights.require(client)
+            rights.require(client, rights.EVERY_RUN, *([rights.AGENTS] if agents else []))
         except HTTPError as error:
             raise unanswered(client, error) from error
 
 
-def attach(kubeconfig: Path, context: str, shape: Shape, busybox_image: str = "") -> Cluster:
-    """The cluster that a kubeconfig names. Raises OrdealError where the file is unusable, nothing answers, or no image
-    for small workloads is named or known by its digest.
+def require_all_rights(cluster: Cluster, what: str) -> None:
+    """Raises OrdealError where the user of a cluster that is not ours may not do everything, which `what` needs."""
+    if cluster.ref.kind != EXISTING:
+        return
+    with cluster.api() as client:
+        try:
+            rights.require_all(client, what)
+        except HTTPError as error:
+            raise unanswered(client, error) from error
+
+
+def attach(
+    kubeconfig: Path, context: str, shape: Shape, busybox_image: str = "", power: PowerRef | None = None
+) -> Cluster:
+    """The cluster that a kubeconfig names. `power`: what switches its nodes.
+
+    Raises OrdealError where the file is unusable, nothing answers, no image for small workloads is named or known by
+    its digest, or a driver is named for nodes that this machine's engine switches.
     """
     access = Access(kubeconfig, context)
     with access.client() as client:
@@ -101,21 +140,37 @@ def attach(kubeconfig: Path, context: str, shape: Shape, busybox_image: str = ""
             raise unanswered(client, error) from error
     seen = access.identity()
     local = _local_kind_cluster(nodes, seen)
+    if local is not None and power is not None:
+        raise OrdealError(
+            f"the nodes of the kind cluster {local.name} are containers of this machine, which are switched without a "
+            f"power driver: leave it out"
+        )
     if local is not None:
         ref = ClusterRef(EXISTING, local.name, str(kubeconfig), context, local.identity)
         images = Images(busybox_image or images_of(ref).busybox or registry.busybox())
         return KindCluster(ref, shape, images, tools=None)
-    return _by_api(kubeconfig, context, shape, busybox_image, seen)
+    ref = _ref_by_api(kubeconfig, context, seen, power)
+    return _by_api(ref, shape, Images(busybox_image or registry.busybox()))
 
 
-def attach_by_api(kubeconfig: Path, context: str, shape: Shape, busybox_image: str = "") -> ExistingCluster:
-    """The same, with nothing but what its API server gives, also where this machine's engine has its nodes."""
-    return _by_api(kubeconfig, context, shape, busybox_image, Access(kubeconfig, context).identity())
+def attach_by_api(
+    kubeconfig: Path, context: str, shape: Shape, busybox_image: str = "", power: PowerRef | None = None
+) -> ExistingCluster:
+    """The same, with nothing but what its API server and the driver give, also where this machine's engine has its
+    nodes.
+    """
+    ref = _ref_by_api(kubeconfig, context, Access(kubeconfig, context).identity(), power)
+    return _by_api(ref, shape, Images(busybox_image or registry.busybox()))
 
 
-def _by_api(kubeconfig: Path, context: str, shape: Shape, busybox_image: str, seen: Identity) -> ExistingCluster:
-    ref = ClusterRef(EXISTING, context or "current-context", str(kubeconfig), context, seen)
-    return ExistingCluster(ref, shape, Images(busybox_image or registry.busybox()))
+def _ref_by_api(kubeconfig: Path, context: str, seen: Identity, power: PowerRef | None) -> ClusterRef:
+    return ClusterRef(EXISTING, context or "current-context", str(kubeconfig), context, seen, power=power)
+
+
+def _by_api(ref: ClusterRef, shape: Shape, images: Images) -> ExistingCluster:
+    if ref.power is None:
+        return ExistingCluster(ref, shape, images)
+    return PoweredCluster(ref, shape, images, drivers.switch(ref.power))
 
 
 def attach_again(ref: ClusterRef, shape: Shape) -> Cluster:
@@ -124,7 +179,7 @@ def attach_again(ref: ClusterRef, shape: Shape) -> Cluster:
         return attach(Path(ref.kubeconfig), ref.context, shape)
     if ref.identity.engine:
         return KindCluster(ref, shape, images_of(ref), tools=None)
-    plain = ExistingCluster(ref, shape, Images(registry.known(registry.BUSYBOX)))
+    plain = _by_api(ref, shape, Images(registry.known(registry.BUSYBOX)))
     return agent.again(plain, Path(ref.agent)) if ref.agent else plain
 
 

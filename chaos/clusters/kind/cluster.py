@@ -14,7 +14,7 @@ from kubernetes.client import ApiClient
 
 from chaos.basics.files import place
 from chaos.basics.waiting import eventually
-from chaos.clusters.abilities import OwnFileSystem, Power, SecondControlPlane
+from chaos.clusters.abilities import OwnFileSystem, SecondControlPlane
 from chaos.clusters.base import KIND, ClusterRef, Images, Node
 from chaos.clusters.identity import Identity, NodeIdentity
 from chaos.clusters.kind import docker, loopfs, networks, node_images, node_versions, pytestkind
@@ -279,17 +279,27 @@ class KindCluster:
 
     # --- NodePower
 
-    def power(self, node: str) -> Power:
-        return docker.power(self._container(node))
+    def power_state(self, node: str) -> str:
+        return docker.inspect(self._container(node)).state
 
     def power_off(self, node: str) -> None:
         docker.power_off(self._container(node))
 
-    def power_on(self, node: str, *, address: str | None = None) -> None:
-        docker.power_on(self._container(node), address)
+    def power_on(self, node: str) -> None:
+        docker.power_on(self._container(node))
+
+    # --- NodeAddresses
+
+    def address(self, node: str) -> str:
+        return docker.inspect(self._container(node)).address
 
     def free_address(self) -> str:
         return docker.free_address(self._container(self.control_plane))
+
+    def power_on_at(self, node: str, address: str) -> None:
+        docker.power_on(self._container(node), address)
+
+    # --- NodePause
 
     def pause(self, node: str) -> None:
         docker.pause(self._container(node))

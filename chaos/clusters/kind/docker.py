@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.clusters.abilities import Power
+from chaos.clusters.abilities import OFF, PAUSED, RUNNING
 from chaos.clusters.kind import networks
 from chaos.errors import OrdealError
 from chaos.hosts import engine
 from chaos.hosts.command import CommandError, Output, run
 
-STATES = {"running": "running", "paused": "paused", "exited": "off", "created": "off", "dead": "off"}
+STATES = {"running": RUNNING, "paused": PAUSED, "exited": OFF, "created": OFF, "dead": OFF}
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 ROLE_LABEL = "io.x-k8s.kind.role"
 # Beside them kind has a load balancer with the cluster's label where there are several control planes (pkg/cluster/
@@ -30,7 +30,6 @@ class Container:
     id: str
     cluster: str
     state: str
-    started_at: str
     pid: int
     network: str
     address: str
@@ -53,7 +52,6 @@ def inspect(name: str) -> Container:
         id=raw["Id"],
         cluster=cluster,
         state=STATES.get(state["Status"], state["Status"]),
-        started_at=state["StartedAt"],
         pid=int(state["Pid"]),
         network=network,
         address=of_network.get("IPAddress") or "",
@@ -179,12 +177,6 @@ def _is_here(container: Container) -> bool:
         return False
 
 
-def power(name: str) -> Power:
-    """Running, paused or off, since when, at which address."""
-    container = inspect(name)
-    return Power(container.state, container.started_at, container.address)
-
-
 def power_off(name: str) -> None:
     """End every process of the node at once and unheard, as a power cut does.
 
@@ -195,13 +187,13 @@ def power_off(name: str) -> None:
     _docker("kill", "--signal", "KILL", name, timeout_s=30)
 
 
-def power_on(name: str, address: str | None) -> None:
+def power_on(name: str, address: str | None = None) -> None:
     """Start the node, at the IPv4 address that is given, else at any. One that runs is plugged in, should it not be."""
     container = inspect(name)
-    if container.state == "paused":
+    if container.state == PAUSED:
         unpause(name)
         return
-    if container.state == "running":
+    if container.state == RUNNING:
         _set_cable(name, plugged=True)
         return
     own = networks.name_of(container.cluster) if networks.is_there(container.cluster) else "kind"
@@ -237,7 +229,7 @@ def pause(name: str) -> None:
 
 def unpause(name: str) -> None:
     """Let a frozen node go on; one that is not frozen is no error."""
-    if inspect(name).state == "paused":
+    if inspect(name).state == PAUSED:
         _docker("unpause", name, timeout_s=30)
 
 

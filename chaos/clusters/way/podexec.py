@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from urllib.parse import urlencode
 
 import msgspec
-from kubernetes.client import ApiClient
+from kubernetes.client import ApiClient, ApiException
 from urllib3.exceptions import HTTPError
 from websocket import ABNF, WebSocketBadStatusException, WebSocketException, WebSocketTimeoutException
 
@@ -63,8 +63,9 @@ def exec_in_pod(
     except WebSocketTimeoutException:
         left_s = 0.0
     except WebSocketBadStatusException as error:
-        why = (error.resp_body or b"").decode(errors="replace").strip() or f"HTTP {error.status_code}"
-        raise OrdealError(f"nothing can be run in pod {namespace}/{pod}: {why[:300]}") from error
+        refused = ApiException(status=error.status_code)
+        refused.body = (error.resp_body or b"").decode(errors="replace")
+        raise OrdealError(f"nothing can be run in pod {namespace}/{pod}: {told(refused)}") from error
     except (WebSocketException, HTTPError, OSError) as error:
         if not said[ERROR]:
             raise OrdealError(f"nothing can be run in pod {namespace}/{pod}: {told(error)}") from error

@@ -6,13 +6,13 @@ from typing import Any, ClassVar, Protocol
 
 import msgspec
 from kubernetes import client as k8s
-from kubernetes.client.exceptions import ApiException
 
-from chaos.clusters.abilities import NodeNetwork, RunsContainers
+from chaos.clusters.abilities import NodeNetwork
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
+from chaos.harm.uses import Capability, Uses
 from chaos.hosts.command import Output, run
 
 # Looked at before the main table (32766). A number of our own: what has it is ours, and may be taken away.
@@ -43,6 +43,7 @@ class CutPodRoutes:
     kind: ClassVar[str] = "cut-pod-routes"
     counterpart: ClassVar[str] = "restore_pod_routes"
     needs: ClassVar[tuple[type, ...]] = (NodeNetwork,)
+    uses: ClassVar[Uses] = Uses(capabilities=(Capability.NET_ADMIN,), tools=("ip",))
     node: str
 
     def plan(self, cluster: _Networked) -> CutPodRoutesPlan:
@@ -97,71 +98,3 @@ def _rules(cluster: NodeNetwork, node: str, ranges: Sequence[str]) -> str:
     shown = ("rule", "show", "pref", PREFERENCE)
     families = sorted({_family(each) for each in ranges})
     return "".join(run(cluster.in_network_of(node, ["ip", f, *shown]), timeout_s=15).out for f in families)
-
-
-class ScaleToZeroPlan(msgspec.Struct, frozen=True):
-    """The Deployment, and the replicas that it had."""
-
-    namespace: str
-    name: str
-    replicas: int
-
-
-@fault
-@dataclass(frozen=True, slots=True)
-class ScaleToZero:
-    """Take a Deployment ("namespace/name", such as the cluster's DNS) down to no replica.
-
-    It has landed when no pod of it is left. Undo gives it the replicas that it had, and is done when they are Ready.
-    """
-
-    kind: ClassVar[str] = "scale-to-zero"
-    counterpart: ClassVar[str] = "scale_back"
-    needs: ClassVar[tuple[type, ...]] = (RunsContainers,)
-    deployment: str = "kube-system/coredns"
-
-    def plan(self, cluster: Cluster) -> ScaleToZeroPlan:
-        namespace, _, name = self.deployment.partition("/")
-        if not namespace or not name:
-            raise OrdealError(f"{self.deployment!r} names no Deployment: say NAMESPACE/NAME")
-        try:
-            found = _read(cluster, namespace, name)
-        except ApiException as error:
-            raise OrdealError(f"there is no Deployment {name} in namespace {namespace} ({error.status})") from error
-        if not found.spec.replicas:
-            raise OrdealError(f"Deployment {self.deployment} has no replica already, so nothing could be taken from it")
-        return ScaleToZeroPlan(namespace, name, found.spec.replicas)
-
-    def apply(self, cluster: Cluster, saved: ScaleToZeroPlan) -> None:
-        _scale(cluster, saved, 0)
-
-    def landed(self, cluster: Cluster, saved: ScaleToZeroPlan) -> bool:
-        found = _read(cluster, saved.namespace, saved.name)
-        selector = ",".join(f"{key}={value}" for key, value in found.spec.selector.match_labels.items())
-        with cluster.api() as client:
-            pods: Any = k8s.CoreV1Api(client).list_namespaced_pod(saved.namespace, label_selector=selector)
-        return not pods.items
-
-    @staticmethod
-    def lasts(cluster: Cluster, saved: ScaleToZeroPlan) -> bool:
-        return bool(_read(cluster, saved.namespace, saved.name).spec.replicas == 0)
-
-    @staticmethod
-    def undo(cluster: Cluster, saved: ScaleToZeroPlan) -> None:
-        _scale(cluster, saved, saved.replicas)
-
-    @staticmethod
-    def undone(cluster: Cluster, saved: ScaleToZeroPlan) -> bool:
-        found = _read(cluster, saved.namespace, saved.name)
-        return bool(found.spec.replicas == saved.replicas == found.status.ready_replicas)
-
-
-def _read(cluster: Cluster, namespace: str, name: str) -> Any:
-    with cluster.api() as client:
-        return k8s.AppsV1Api(client).read_namespaced_deployment(name, namespace)
-
-
-def _scale(cluster: Cluster, saved: ScaleToZeroPlan, replicas: int) -> None:
-    change = {"spec": {"replicas": replicas}}
-    with cluster.api() as client:
-        k8s.AppsV1Api(client).patch_namespaced_deployment_scale(saved.name, saved.namespace, change)

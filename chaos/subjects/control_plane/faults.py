@@ -12,6 +12,7 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
+from chaos.harm.uses import Uses
 
 CONF = "/etc/kubernetes/kubelet.conf"
 PORT = 6443
@@ -40,6 +41,7 @@ class PinKubelets:
     kind: ClassVar[str] = "pin-kubelets"
     counterpart: ClassVar[str] = "unpin_kubelets"
     needs: ClassVar[tuple[type, ...]] = (NodeExec, NodeNetwork)
+    uses: ClassVar[Uses] = Uses(programs=("systemctl",), labels=True)
     nodes: tuple[str, ...]
 
     def plan(self, cluster: _Reachable) -> PinKubeletsPlan:

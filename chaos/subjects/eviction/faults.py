@@ -15,6 +15,7 @@ from chaos.clusters.way.client import is_ready
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
+from chaos.harm.uses import Uses
 
 MANIFESTS = "/etc/kubernetes/manifests"  # staticPodPath as kubeadm sets it
 NAMESPACE = "kube-system"
@@ -43,6 +44,7 @@ class PlaceStaticPod:
     kind: ClassVar[str] = "place-static-pod"
     counterpart: ClassVar[str] = "remove_static_pod"
     needs: ClassVar[tuple[type, ...]] = (NodeExec, RunsContainers)
+    uses: ClassVar[Uses] = Uses(labels=True)
     node: str
     name: str = "ordeal-static"
 
@@ -121,6 +123,7 @@ class DropPriority:
     kind: ClassVar[str] = "drop-priority"
     counterpart: ClassVar[str] = "restore_priority"
     needs: ClassVar[tuple[type, ...]] = (RunsContainers,)
+    uses: ClassVar[Uses] = Uses()
     daemon_set: str = "kube-system/kube-proxy"
 
     def plan(self, cluster: Cluster) -> DropPriorityPlan:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.pods import DELETED, EVICTED, EVICTED_REASONS, FAILED, RESTARTED
 from chaos.judge.sight import WHOLE, Span, names, never_landed, overlapping, unseen
 from chaos.record.history import History, Window
@@ -66,6 +66,7 @@ def critical_pods_stay(node: str, fault: str, *, namespaces: Sequence[str] = CRI
 
 
 @promise
+@bounds(within_s="pressure_s")
 def pressure_reported(node: str, fault: str, *, within_s: float) -> Invariant:
     """The node reported DiskPressure within `within_s` seconds after the fault landed.
 
@@ -141,6 +142,7 @@ def evicted_by_use(node: str, workload: str, fault: str) -> Invariant:
 
 
 @promise
+@bounds(within_s="cleared_s")
 def pressure_clears(node: str, fault: str, *, within_s: float) -> Invariant:
     """The node reported no DiskPressure any more within `within_s` seconds after the undo. Reasons "stays", "late"."""
 
@@ -165,6 +167,7 @@ def pressure_clears(node: str, fault: str, *, within_s: float) -> Invariant:
 
 
 @promise
+@bounds(within_s="ready_s")
 def runs_again(workload: str, fault: str, *, within_s: float) -> Invariant:
     """As many pods of the workload as before the fault were Ready for good within `within_s` seconds after the undo.
 

@@ -15,6 +15,7 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
+from chaos.harm.uses import Capability, Uses
 from chaos.subjects.handles.asking import answers, targets_of
 from chaos.subjects.handles.sampler import DaemonProcess, processes_of
 from chaos.subjects.handles.units import FOR_S, HANDLES_MOST, no_unit, start_unit, stop_unit, unit_runs
@@ -125,6 +126,9 @@ class LowerHandleLimit:
     kind: ClassVar[str] = "lower-handle-limit"
     counterpart: ClassVar[str] = "raise_handle_limit"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    uses: ClassVar[Uses] = Uses(
+        capabilities=(Capability.SYS_RESOURCE, Capability.DAC_READ_SEARCH), programs=("pidof", "prlimit")
+    )
     node: str
     daemon: str
     limit: int = 0
@@ -203,6 +207,10 @@ class EatHandles:
     kind: ClassVar[str] = "eat-handles"
     counterpart: ClassVar[str] = "release_handles"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    uses: ClassVar[Uses] = Uses(
+        capabilities=(Capability.DAC_READ_SEARCH, Capability.KILL),
+        programs=("kill", "perl", "pgrep", "pidof", "systemctl", "systemd-run"),
+    )
     node: str
     handles: int = 1000
     of: str = ""

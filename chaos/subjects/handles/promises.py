@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from chaos.judge.availability import GAP_S, outage_at_most
-from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import Blind, ClusterEvent, FaultStep, PodChange, Sample
@@ -20,6 +20,7 @@ REFUSED_S = 15.0
 
 
 @promise
+@bounds(within_s="slowest_s")
 def pods_start(workload: str, *, fault: str, within_s: float, refused_s: float = REFUSED_S) -> Invariant:
     """Each pod of the workload that was made while the fault lasted was Ready within `within_s` seconds; of one that
     was refused for want of handles, which an event says, it is known after `refused_s`.
@@ -75,6 +76,7 @@ def pods_start(workload: str, *, fault: str, within_s: float, refused_s: float =
 
 
 @promise
+@bounds(within_s="slowest_s")
 def pods_start_after_release(workload: str, *, fault: str, within_s: float) -> Invariant:
     """Each pod of the workload that did not start while the fault lasted, and was still wanted at its end, was Ready
     within `within_s` seconds after it. The fault may have been done several times.
@@ -109,6 +111,7 @@ def pods_start_after_release(workload: str, *, fault: str, within_s: float) -> I
 
 
 @promise
+@bounds(limit_s="longest_outage_ms")
 def dns_answers(limit_s: float, *, nodes: Sequence[str], target: str = DNS, gap_s: float = GAP_S) -> Invariant:
     """DNS was never away for longer than `limit_s` seconds, asked from the nodes' own networks. Reason: "outage"."""
     return Invariant("dns-answers", outage_at_most(limit_s, nodes=nodes, target=target, gap_s=gap_s).judge)
@@ -139,6 +142,7 @@ def failure_shows(daemons: Mapping[str, str]) -> Invariant:
 
 
 @promise
+@bounds(within_s="slowest_s")
 def daemons_reached(daemons: Mapping[str, str], *, fault: str, within_s: float) -> Invariant:
     """Each daemon took a connection, and said something, within `within_s` seconds after the fault was undone.
 

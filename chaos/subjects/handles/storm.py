@@ -12,6 +12,7 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
+from chaos.harm.uses import Uses
 from chaos.subjects.handles.units import no_unit, start_unit, stop_unit, unit_runs
 
 CONNECTIONS_MOST = 28_000  # a range of ephemeral ports has 28,232
@@ -53,6 +54,7 @@ class SocketStorm:
     kind: ClassVar[str] = "socket-storm"
     counterpart: ClassVar[str] = "end_socket_storm"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    uses: ClassVar[Uses] = Uses(programs=("perl", "systemctl", "systemd-run"))
     node: str
     target: str
     connections: int = 3000

@@ -22,6 +22,7 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
+from chaos.harm.uses import Capability, Uses
 
 PINNED, ANY_NAME = "pinned", "any-name"
 LEASES = "kube-node-lease"
@@ -85,6 +86,15 @@ class RenameNode:
     kind: ClassVar[str] = "rename-node"
     counterpart: ClassVar[str] = "put_name_back"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    uses: ClassVar[Uses] = Uses(
+        capabilities=(
+            Capability.SYS_ADMIN,
+            Capability.NET_ADMIN,
+            Capability.SYS_PTRACE,
+            Capability.DAC_READ_SEARCH,
+        ),
+        programs=("hostname", "ip", "systemctl"),
+    )
     node: str
     name: str
 
@@ -179,6 +189,7 @@ class SetKubeletIdentity:
     kind: ClassVar[str] = "set-kubelet-identity"
     counterpart: ClassVar[str] = "restore_kubelet_identity"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    uses: ClassVar[Uses] = Uses(programs=("systemctl",), labels=True)
     node: str
     identity: str
 

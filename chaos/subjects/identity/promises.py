@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, unseen
 from chaos.record.history import History
 from chaos.record.records import Blind, NodeChange, Sample
@@ -73,6 +73,7 @@ def one_node_per_machine(*, gap_s: float = GAP_S) -> Invariant:
 
 
 @promise
+@bounds(within_s="after_s")
 def away_under_another_name(node: str, *, fault: str, within_s: float) -> Invariant:
     """The failure shows: while the fault lasted, the Node was seen not Ready within `within_s` seconds.
 

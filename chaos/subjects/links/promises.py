@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, bounds, held, promise, unknown, violated
 from chaos.record.history import History
 from chaos.record.records import FaultStep, Sample
 from chaos.record.registry import Record
@@ -127,6 +127,7 @@ NOT_WHOLE = "not-whole"
 
 
 @promise
+@bounds(within_s="longest_ms")
 def whole_again_within(store: str, within_s: float, *, fault: str) -> Invariant:
     """After each fault of that kind was undone, the cluster was whole again within so many seconds, by itself.
 

@@ -14,6 +14,7 @@ from chaos.clusters.shape import VOLUME
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
+from chaos.harm.uses import Capability, Uses
 from chaos.subjects.mysql.workload import CLOCK_FILE, CLOCK_VOLUME, clock_offset_s
 from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL
 
@@ -45,6 +46,7 @@ class ProvideVolumes:
     kind: ClassVar[str] = "provide-volumes"
     counterpart: ClassVar[str] = "remove_volumes"
     needs: ClassVar[tuple[type, ...]] = (OwnFileSystems, NodeExec)
+    uses: ClassVar[Uses] = Uses(capabilities=(Capability.DAC_OVERRIDE,), labels=True)
     nodes: tuple[str, ...]
     size_bytes: int
     name: str = "kube-ordeal-local"
@@ -235,6 +237,7 @@ class TurnClock:
     kind: ClassVar[str] = "turn-clock"
     counterpart: ClassVar[str] = "turn_clock_back"
     needs: ClassVar[tuple[type, ...]] = (NodeExec, NodeNetwork)
+    uses: ClassVar[Uses] = Uses(labels=True)
     namespace: str
     pod: str
     offset_s: float

@@ -1,6 +1,5 @@
 """Three MySQL servers with GTID replication: member 0 takes the writes, the others follow it, each has its own data."""
 
-import base64
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from chaos.writers.client import ask
 MEMBERS = 3
 PORT = 3306
 USER = "ordeal"
-CONTAINER = "mysql"
+CONTAINER, PASSWORD = "mysql", "PASSWORD"  # the variable of its environment
 GROUP_REPLICATION = "group_replication.so"  # in the server's plugin_dir; a build of the server alone has no plugins
 CLOCK_VOLUME = "clock"
 CLOCK_FILE = "/var/lib/ordeal-clock/offset"
@@ -219,10 +218,11 @@ def password(cluster: Cluster, namespace: str, name: str = "mysql") -> str:
     """The servers' password, which each deployment has for itself. Raises OrdealError where there is none."""
     with cluster.api() as client:
         try:
-            secret: Any = k8s.CoreV1Api(client).read_namespaced_secret(name, namespace)
+            found: Any = k8s.AppsV1Api(client).read_namespaced_stateful_set(name, namespace)
         except ApiException as error:
             raise OrdealError(f"namespace {namespace} has no servers {name} of ours: {error.reason}") from error
-    return base64.b64decode(secret.data["password"]).decode()
+    (container,) = found.spec.template.spec.containers
+    return next(str(each.value) for each in container.env if each.name == PASSWORD)
 
 
 def node_to_ask_from(cluster: Cluster) -> str:

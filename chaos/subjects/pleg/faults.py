@@ -12,6 +12,7 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
+from chaos.harm.uses import Uses
 from chaos.workloads.base import WORKLOAD_LABEL
 
 
@@ -35,6 +36,7 @@ class DeletePods:
     kind: ClassVar[str] = "delete-pods"
     counterpart: ClassVar[str] = "await_replacements"
     needs: ClassVar[tuple[type, ...]] = ()
+    uses: ClassVar[Uses] = Uses()
     namespace: str
     workload: str
 
@@ -103,6 +105,7 @@ class StallRuntime:
     kind: ClassVar[str] = "stall-runtime"
     counterpart: ClassVar[str] = "resume_runtime"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    uses: ClassVar[Uses] = Uses(programs=("kill", "systemctl"))
     node: str
 
     def plan(self, cluster: _Node) -> StallRuntimePlan:

@@ -6,7 +6,7 @@ The subject of each sample is the node's name. Who writes them: chaos/subjects/p
 from collections.abc import Sequence
 from itertools import pairwise
 
-from chaos.judge.base import Figure, Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Figure, Invariant, Judgement, bounds, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import Blind, FaultStep, NodeChange, PodChange, Sample
@@ -64,6 +64,7 @@ def pleg_last_seen(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S) -> Invari
 
 
 @promise
+@bounds(within_s="recovered_s")
 def pleg_recovers(node: str, *, limit_s: float = SHIPPED_THRESHOLD_S, within_s: float) -> Invariant:
     """`within_s` after the last wave of pods was over the kubelet relists, each time in less than `limit_s`, for good.
 
@@ -134,6 +135,7 @@ def deadlock_seen(history: History, node: str) -> bool:
 
 
 @promise
+@bounds(back_within_s="longest_not_ready_s")
 def node_stays_ready(node: str, *, back_within_s: float) -> Invariant:
     """The node was Ready all the time, or never away for longer than `back_within_s`, and is Ready at the end."""
 

@@ -121,7 +121,7 @@ class PlegSamples:
 
     def _read_condition(self, client: ApiClient) -> None:
         """What the kubelet says of its PLEG in the Node's Ready condition, and then where its relist stands."""
-        node: Any = k8s.CoreV1Api(client).read_node_status(self._node)
+        node: Any = k8s.CoreV1Api(client).read_node(self._node)
         said = next((c.message or "" for c in node.status.conditions or [] if c.type == "Ready"), "")
         age_s = reported_age_s(said)
         if age_s is not None:

@@ -10,6 +10,7 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
+from chaos.harm.uses import Uses
 
 KIB = 1024
 SEMAPHORES = 500  # in each set: 64 bytes each (struct sem in ipc/sem.c is a cache line), so 32 kB of kernel memory
@@ -48,6 +49,7 @@ class LeakKernelMemory:
     kind: ClassVar[str] = "leak-kernel-memory"
     counterpart: ClassVar[str] = "return_kernel_memory"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    uses: ClassVar[Uses] = Uses(programs=("ipcmk", "ipcrm"))
     node: str
     size_bytes: int
 
@@ -92,6 +94,7 @@ class LeaveFiles:
     kind: ClassVar[str] = "leave-files"
     counterpart: ClassVar[str] = "remove_files"
     needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    uses: ClassVar[Uses] = Uses(programs=("fallocate",))
     node: str
     size_bytes: int
 

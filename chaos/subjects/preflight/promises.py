@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, bounds, held, promise, unknown, violated
 from chaos.record.history import History
 from chaos.record.nodefacts import (
     BACKING,
@@ -191,6 +191,7 @@ def inotify_instances() -> Invariant:
 
 
 @promise
+@bounds(within_s="spread_ms")
 def clocks_agree(within_s: float) -> Invariant:
     """No two nodes' clocks differ by more than `within_s` seconds."""
 
@@ -211,12 +212,14 @@ def clocks_agree(within_s: float) -> Invariant:
 
 
 @promise
+@bounds(limit_bytes_per_200="grown_bytes_per_200")
 def slab_does_not_grow(limit_bytes_per_200: int = SLAB_LIMIT_BYTES) -> Invariant:
     """Unreclaimable kernel memory grows by at most so many bytes for 200 container starts."""
     return _grows_at_most(SLAB, "slab-does-not-grow", limit_bytes_per_200, "kmem-leak")
 
 
 @promise
+@bounds(limit_bytes_per_200="grown_bytes_per_200")
 def disk_does_not_grow(limit_bytes_per_200: int = DISK_LIMIT_BYTES) -> Invariant:
     """The container runtime's and the kubelet's files grow by at most so many bytes for 200 container starts."""
     return _grows_at_most(RUNTIME_DISK, "disk-does-not-grow", limit_bytes_per_200, "storage-driver")

@@ -48,4 +48,44 @@ INCIDENTS = (
             ),
         ),
     ),
+    Incident(
+        id="own-upgrade",
+        title="A cluster of your own is upgraded by your own tool while it serves",
+        level="MUST",
+        claim=(
+            "When the owner of a cluster upgrades it by their own tool, workloads MUST serve all the time, a pod of "
+            "ours MUST go only from a drained node, by eviction, and nobody's since its node was lost, each node MUST "
+            "be Ready in time with its new kubelet, and pods that are asked for meanwhile MUST run."
+        ),
+        story=(
+            "A busy cluster was upgraded in place from Kubernetes 1.23 to 1.24, and minutes later nothing in it could "
+            "be reached: its network found its route reflectors by a label of the control plane's nodes, which the new "
+            "version takes away. What a cluster has of its own, no rehearsal on another cluster shows."
+        ),
+        source=(
+            'Reddit, "You Broke Reddit: The Pi-Day Outage" (14 March 2023); Kubernetes documentation, "Upgrade A '
+            'Cluster" and "Safely Drain a Node"'
+        ),
+        remedy=(
+            "Let the tool drain one node at a time by eviction, and wait until it is Ready with its new kubelet before "
+            "the next; give each workload more than one replica and a PodDisruptionBudget. Rehearse on a copy of the "
+            "cluster, made by the same tool."
+        ),
+        recognise=(
+            Sign("kubectl get nodes", "SchedulingDisabled on several nodes at once, kubelets of two versions"),
+            Sign(
+                "kubectl get events -A --field-selector reason=TaintManagerEviction",
+                "pods that were deleted because a node was away for too long",
+            ),
+        ),
+        versions="every version",
+        controls=(
+            Control(
+                "no-replica",
+                "no command is run; our workload has no replica for 3 s, as where all of its nodes are drained at once",
+                breaks="outage-at-most-2s",
+                because="outage",
+            ),
+        ),
+    ),
 )

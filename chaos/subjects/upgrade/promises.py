@@ -1,16 +1,17 @@
 """An upgrade in place: what it may delete, when each node is back, whether it can be resumed, what starts meanwhile."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
-from chaos.judge.base import Figure, Invariant, Judgement, Verdict, held, promise, unknown, violated
+from chaos.judge.base import Figure, Invariant, Judgement, Verdict, bounds, held, promise, unknown, violated
 from chaos.judge.pods import TAINT_EVICTION, TAINT_EVICTION_REASON
-from chaos.judge.sight import WHOLE, names, overlapping, unseen
+from chaos.judge.sight import WHOLE, Span, names, never_landed, overlapping, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import FaultStep, NodeChange, PodChange, Sample
 from chaos.subjects.upgrade.records import (
     ASKED,
     ApplyBegun,
     ApplyEnded,
+    CommandEnded,
     ControlPlaneVersion,
     KubeletReplaced,
     ManifestPlaced,
@@ -33,10 +34,12 @@ AT_LEAST_ASKED = 3
 
 
 @promise
-def only_drained_pods_evicted(*, apart: Sequence[str] = ()) -> Invariant:
+def only_drained_pods_evicted(*, apart: Sequence[str] = (), ours: Sequence[str] | None = None) -> Invariant:
     """Whatever pod went, of whatever namespace, was evicted from a node that was cordoned, or is kubeadm's to replace.
 
-    `apart`: workloads whose pods come and go anyway. Reasons: "taint-eviction", "not-drained" (evicted from a node
+    `apart`: workloads whose pods come and go anyway. `ours`: on a cluster of the user's, the workloads whose pods are
+    held to it; of all others only that no pod was deleted because its node was lost: what else becomes of them is their
+    owners' affair. Reasons: "taint-eviction", "not-drained" (evicted from a node
     that was not cordoned), "not-by-eviction" (deleted otherwise), "failed".
     """
 
@@ -48,15 +51,19 @@ def only_drained_pods_evicted(*, apart: Sequence[str] = ()) -> Invariant:
         for node in history.of(NodeChange):
             nodes.setdefault(node.name, []).append(node)
         wrong: list[tuple[str, PodChange]] = []
-        evicted = replaced = 0
+        evicted = replaced = others = 0
         for changes in pods.values():
             ended = next((c for c in changes if _ending(c)), None)
             if ended is None or ended.change == "listed" or ended.workload in apart:
                 continue
+            said = {c.reason for c in changes if c.at >= ended.at - WATCHES_DIFFER_S}
+            is_others = ours is not None and ended.workload not in ours
+            if is_others and TAINT_EVICTION_REASON not in said:
+                others += 1
+                continue
             if _is_kubeadms(ended):
                 replaced += 1
                 continue
-            said = {c.reason for c in changes if c.at >= ended.at - WATCHES_DIFFER_S}
             why = _why_wrong(ended, said, nodes.get(ended.node, []))
             if why:
                 wrong.append((why, ended))
@@ -65,6 +72,10 @@ def only_drained_pods_evicted(*, apart: Sequence[str] = ()) -> Invariant:
         if not pods:
             return unknown("no pod was seen")
         figures: dict[str, Figure] = {"pods": len(pods), "evicted": evicted, "replaced_by_kubeadm": replaced}
+        no_other = "no other went"
+        if ours is not None:
+            figures["of_others"] = others
+            no_other = f"no other of ours went; {others} of others went by no taint"
         if wrong:
             wrong.sort(key=lambda each: each[1].at)
             reasons = {why for why, _ in wrong}
@@ -80,7 +91,7 @@ def only_drained_pods_evicted(*, apart: Sequence[str] = ()) -> Invariant:
             )
         blind = unseen(history, "pods", WHOLE) or unseen(history, "nodes", WHOLE)
         return blind or held(
-            f"{evicted} pods were evicted from drained nodes, {replaced} were replaced by kubeadm, no other went",
+            f"{evicted} pods were evicted from drained nodes, {replaced} were replaced by kubeadm, {no_other}",
             **figures,
         )
 
@@ -88,6 +99,7 @@ def only_drained_pods_evicted(*, apart: Sequence[str] = ()) -> Invariant:
 
 
 @promise
+@bounds(within_s="ready_s")
 def nodes_upgraded(nodes: Sequence[str], versions: Sequence[str], *, within_s: float) -> Invariant:
     """Each node was Ready for good with each version's kubelet within `within_s` seconds after it was started.
 
@@ -142,6 +154,68 @@ def nodes_upgraded(nodes: Sequence[str], versions: Sequence[str], *, within_s: f
 
 
 @promise
+@bounds(within_s="ready_s")
+def each_node_upgraded(*, within_s: float, fault: str) -> Invariant:
+    """After a command of the user's own each node has another kubelet than before it, also where other nodes took the
+    place of the old ones, and was Ready with it for good within `within_s` seconds after it was first seen.
+
+    At the end none is cordoned that was not before. Reasons: "not-ready", "old-version", "cordoned", "late". Unknown
+    where the command failed, or no node has another kubelet. The figure `ready_s_NODE` is how long the node took.
+    """
+
+    def judge(history: History) -> Judgement:
+        window = history.fault_window(fault)
+        ended = history.of(CommandEnded)
+        if window is None:
+            return never_landed(Span(fault=fault))
+        if not ended or not ended[-1].succeeded:
+            how = f"did not succeed: {ended[-1].told()}" if ended else "was not seen to end"
+            return unknown(f"the command {how}", ended[-1:])
+        changes: dict[str, list[NodeChange]] = {}
+        for change in history.of(NodeChange):
+            changes.setdefault(change.name, []).append(change)
+        before = _there({name: [c for c in of if c.at <= window.start] for name, of in changes.items()})
+        now, old = _there(changes), {c.kubelet for c in before.values()}
+        upgraded = {
+            name: change
+            for name, change in now.items()
+            if (before[name].kubelet != change.kubelet if name in before else change.kubelet not in old)
+        }
+        if not upgraded:
+            return unknown(f"no node has another kubelet than before ({', '.join(sorted(old))}): nothing was upgraded")
+        new = {change.kubelet for change in upgraded.values()}
+        took = {
+            name: _until_ready(changes[name], window.start, change)
+            for name, change in upgraded.items()
+            if change.ready == "True"
+        }
+        late = {name: span for name, span in took.items() if span.length_s > within_s}
+        unsure = sorted(name for name, span in late.items() if overlapping(history, "watch:nodes", span))
+        bad = [
+            (why, change)
+            for name, change in sorted(now.items())
+            if (why := _why_bad(change, before.get(name), new, late=name in late and name not in unsure))
+        ]
+        figures: dict[str, Figure] = {"nodes": len(now), "upgraded": len(upgraded), "gone": len(before.keys() - now)}
+        figures |= {f"ready_s_{name}": round(span.length_s, 3) for name, span in sorted(took.items())}
+        if bad:
+            reason = next(r for r in (NOT_READY, OLD_VERSION, LATE, CORDONED) if any(r == why for why, _ in bad))
+            which = names([f"{change.name} ({change.kubelet})" for why, change in bad if why == reason])
+            said = f"{which}: {reason}, allowed were {within_s:g} s after the new kubelet was first seen"
+            return violated(said, [change for _, change in bad], reason=reason, **figures)
+        if unsure:
+            return unknown(f"whether {names(unsure)} was Ready in time could not be seen")
+        slowest = max(span.length_s for span in took.values())
+        return unseen(history, "nodes", WHOLE) or held(
+            f"each of {len(now)} nodes has the new kubelet ({', '.join(sorted(old))} before, {', '.join(sorted(new))} "
+            f"now) and was Ready with it after {slowest:.1f} s at the most",
+            **figures,
+        )
+
+    return Invariant("each-node-upgraded", judge)
+
+
+@promise
 def upgrade_resumed(versions: Sequence[str], *, fault: str) -> Invariant:
     """For each version `kubeadm upgrade apply` was cut short by the fault in the middle, and run again it succeeded.
 
@@ -171,6 +245,7 @@ def upgrade_resumed(versions: Sequence[str], *, fault: str) -> Invariant:
 
 
 @promise
+@bounds(within_s="slowest_s")
 def pods_run_throughout(*, within_s: float) -> Invariant:
     """Each pod that was asked for, all the time through, had run within `within_s` seconds."""
 
@@ -237,6 +312,29 @@ def _done_after(history: History, version: str, undone: FaultStep) -> Judgement:
         f"tries_{version}": len([each for each in tries if each.at <= done[0].at]),
     }
     return held("", **figures)
+
+
+def _there(changes: Mapping[str, Sequence[NodeChange]]) -> dict[str, NodeChange]:
+    """Each node that is there after the last of its changes, as that shows it."""
+    return {name: of[-1] for name, of in changes.items() if of and of[-1].change != "deleted"}
+
+
+def _until_ready(changes: Sequence[NodeChange], since: float, now: NodeChange) -> Window:
+    """From when a node was first seen with the kubelet that it has `now`, until it was Ready with it for good."""
+    first = next(c for c in changes if c.at > since and c.kubelet == now.kubelet)
+    back = _back(changes, first.at, float("inf"), now.kubelet)
+    return Window(first.at, now.at if isinstance(back, str) else back.at)
+
+
+def _why_bad(now: NodeChange, before: NodeChange | None, new: Set[str], *, late: bool) -> str:
+    """What is wrong with a node after an upgrade; "" where nothing is. Who was cordoned before may be so still."""
+    if now.ready != "True":
+        return NOT_READY
+    if now.kubelet not in new:
+        return OLD_VERSION
+    if late:
+        return LATE
+    return CORDONED if now.unschedulable and not (before is not None and before.unschedulable) else ""
 
 
 def _back(changes: Sequence[NodeChange], at: float, until: float, kubelet: str) -> NodeChange | str:

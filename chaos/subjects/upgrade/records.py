@@ -131,6 +131,29 @@ class KubeletReplaced(msgspec.Struct, frozen=True, gc=False):
 
 
 @record
+class CommandEnded(msgspec.Struct, frozen=True, gc=False):
+    """The user's own command that upgrades the cluster ended; `words` say how, and are empty where it succeeded."""
+
+    kind: ClassVar[str] = "upgrade-command-ended"
+    version: ClassVar[int] = 1
+    at: Seconds
+    command: str
+    words: str = ""
+
+    @property
+    def object(self) -> str:
+        return self.command
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended with 0."""
+        return not self.words
+
+    def told(self) -> str:
+        return self.words or _SUCCEEDED
+
+
+@record
 class PodNeverRan(msgspec.Struct, frozen=True, gc=False):
     """A pod that was asked for had not run in its time."""
 

@@ -16,7 +16,6 @@ from chaos.subjects.upgrade.records import ASKED, PodNeverRan
 from chaos.workloads.base import WORKLOAD_LABEL
 
 NAME = "asked-for"  # the workload's label
-NAMESPACE = "default"
 PAUSE_S = 2.0
 
 
@@ -27,8 +26,9 @@ class Jobs:
     request until the Job was complete, or a PodNeverRan where it was not within `within_s`.
     """
 
-    def __init__(self, history: History, cluster: Cluster, *, within_s: float) -> None:
-        self._history, self._cluster, self._within_s = history, cluster, within_s
+    def __init__(self, history: History, cluster: Cluster, *, within_s: float, namespace: str = "default") -> None:
+        """`namespace`: where they are; on a cluster that is used again one that is removed."""
+        self._history, self._cluster, self._within_s, self._namespace = history, cluster, within_s, namespace
         self._asked = 0
         self._sampler = Sampler("jobs", self._ask_for_one, every_s=PAUSE_S)
 
@@ -56,15 +56,15 @@ class Jobs:
             batch = k8s.BatchV1Api(client)
 
             def complete() -> bool:
-                found: Any = batch.list_namespaced_job(NAMESPACE, field_selector=f"metadata.name={name}")
+                found: Any = batch.list_namespaced_job(self._namespace, field_selector=f"metadata.name={name}")
                 if not found.items:
-                    batch.create_namespaced_job(NAMESPACE, self._job(name))
+                    batch.create_namespaced_job(self._namespace, self._job(name))
                     return False
                 return any(c.type == "Complete" and c.status == "True" for c in found.items[0].status.conditions or [])
 
             eventually(complete, within_s=self._within_s, what=f"the Job {name} to be complete")
-            with suppress(Exception):  # the cluster is not used again; the Jobs that are over only take room
-                batch.delete_namespaced_job(name, NAMESPACE, propagation_policy="Background")
+            with suppress(Exception):  # Jobs that are over only take room, until their cluster or their namespace goes
+                batch.delete_namespaced_job(name, self._namespace, propagation_policy="Background")
 
     def _job(self, name: str) -> Any:
         container = {"name": "true", "image": self._cluster.images.busybox, "command": ["true"]}

@@ -19,6 +19,7 @@ from chaos.clusters.shape import SHARED
 from chaos.clusters.way.client import is_ready, read_csi_drivers
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
+from chaos.harm.uses import Uses
 from chaos.subjects.volumes.pool import CLASS, DRIVER, NAMESPACE, POD
 from chaos.workloads.base import RUN_LABEL, create, manifest
 from chaos.workloads.ports import check_free
@@ -67,6 +68,7 @@ class InstallRbdLock:
     kind: ClassVar[str] = "install-rbd-lock"
     counterpart: ClassVar[str] = "remove_rbd_lock"
     needs: ClassVar[tuple[type, ...]] = (NodeExec, SharesFolder)
+    uses: ClassVar[Uses] = Uses()
     image: str
     release_lock: bool = True
     fence: bool = True

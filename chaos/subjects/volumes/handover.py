@@ -13,6 +13,7 @@ from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
+from chaos.harm.uses import Uses
 from chaos.subjects.volumes.workload import affinity
 from chaos.workloads.base import WORKLOAD_LABEL
 
@@ -39,6 +40,7 @@ class UpdateElsewhere:
     kind: ClassVar[str] = "update-elsewhere"
     counterpart: ClassVar[str] = "end_update"
     needs: ClassVar[tuple[type, ...]] = ()
+    uses: ClassVar[Uses] = Uses()
     workloads: tuple[str, ...]
     node: str
 
@@ -96,6 +98,7 @@ class DrainNode:
     kind: ClassVar[str] = "drain-node"
     counterpart: ClassVar[str] = "uncordon_node"
     needs: ClassVar[tuple[type, ...]] = ()
+    uses: ClassVar[Uses] = Uses()
     node: str
 
     def plan(self, cluster: Cluster) -> DrainNodePlan:
@@ -156,6 +159,7 @@ class MarkOutOfService:
     kind: ClassVar[str] = "mark-out-of-service"
     counterpart: ClassVar[str] = "return_to_service"
     needs: ClassVar[tuple[type, ...]] = ()
+    uses: ClassVar[Uses] = Uses()
     node: str
 
     def plan(self, cluster: Cluster) -> MarkOutOfServicePlan:

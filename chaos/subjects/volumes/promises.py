@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, names, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import Blind, ClusterEvent, FaultStep, PodChange, Sample
@@ -96,6 +96,7 @@ def same_data(workloads: Sequence[str]) -> Invariant:
 
 
 @promise
+@bounds(within_s="silence_s")
 def running_again(workloads: Sequence[str], *, fault: str, within_s: float) -> Invariant:
     """From when the fault landed until it was undone nobody wrote for at most `within_s` seconds, and at the end
     somebody did: another pod, or the old one still.

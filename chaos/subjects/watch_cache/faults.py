@@ -10,6 +10,7 @@ from chaos.clusters.abilities import EtcdBehind
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
+from chaos.harm.uses import Uses
 
 MARKER = "kube-ordeal/restored-from"  # a key of ours, beside the API server's /registry
 FAR_AHEAD = 1_000_000_000  # revisions; what etcd's documentation on disaster recovery proposes
@@ -49,6 +50,7 @@ class EditEtcdBehind:
     kind: ClassVar[str] = "edit-etcd-behind"
     counterpart: ClassVar[str] = "revert_etcd_edit"
     needs: ClassVar[tuple[type, ...]] = (EtcdBehind,)
+    uses: ClassVar[Uses] = Uses()
     key: str
     old: str
     new: str
@@ -92,6 +94,7 @@ class RestoreSnapshot:
     kind: ClassVar[str] = "restore-snapshot"
     counterpart: ClassVar[str] = "return_from_snapshot"
     needs: ClassVar[tuple[type, ...]] = (EtcdBehind,)
+    uses: ClassVar[Uses] = Uses()
     snapshot: str
     bump_revision: int = 0
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, bounds, held, promise, unknown, violated
 from chaos.judge.sight import names, overlapping
 from chaos.record.history import History
 from chaos.record.informer import STORED, WATCHED
@@ -12,6 +12,7 @@ STALE = "stale"
 
 
 @promise
+@bounds(within_s="seen_after_s")
 def watchers_see(fault: str, *, within_s: float) -> Invariant:
     """From `within_s` after the fault landed, a watcher's picture of each object is what is stored, until the undo.
 

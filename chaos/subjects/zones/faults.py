@@ -13,6 +13,7 @@ from chaos.clusters.way.client import raw_get
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.elf import check_program
+from chaos.harm.uses import Uses
 
 
 class _Swappable(Cluster, ComponentSwap, Protocol): ...
@@ -37,6 +38,7 @@ class SwapComponent:
     kind: ClassVar[str] = "swap-component"
     counterpart: ClassVar[str] = "restore_component"
     needs: ClassVar[tuple[type, ...]] = (ComponentSwap,)
+    uses: ClassVar[Uses] = Uses()
     component: str
     path: str
 

@@ -44,7 +44,10 @@ def test_without_a_class_data_is_on_ephemeral_storage_of_the_nodes_that_were_nam
 
 
 def test_every_deployment_has_a_password_of_its_own() -> None:
-    one, other = (made(MySQL("image"))["Secret:mysql"]["stringData"]["password"] for _ in range(2))
+    one, other = (
+        next(each["value"] for each in container["env"] if each["name"] == mysql.PASSWORD)
+        for container in (stateful_set(MySQL("image"))["template"]["spec"]["containers"][0] for _ in range(2))
+    )
     assert one != other
     assert len(one) == 24
 

@@ -7,6 +7,7 @@ from chaos.record.records import Blind, FaultStep, NodeChange, PodChange, Sample
 from chaos.record.registry import Record
 from chaos.subjects.upgrade.promises import (
     BY_EVICTION,
+    each_node_upgraded,
     nodes_upgraded,
     only_drained_pods_evicted,
     pods_run_throughout,
@@ -16,12 +17,13 @@ from chaos.subjects.upgrade.records import (
     ASKED,
     ApplyBegun,
     ApplyEnded,
+    CommandEnded,
     ControlPlaneVersion,
     KubeletReplaced,
     ManifestPlaced,
     PodNeverRan,
 )
-from tests.judge.histories import could_not_see_the_end, history, pod, saw_the_end
+from tests.judge.histories import could_not_see_the_end, fault, history, pod, saw_the_end
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
 OLD, NEW, NEWER = "v1.34.4", "v1.35.4", "v1.36.3"
@@ -39,8 +41,8 @@ def system(at: float, name: str, **more: object) -> PodChange:
 class TestOnlyDrainedPodsEvicted:
     there = (node(0), node(10, unschedulable=True), node(20))
 
-    def judged(self, *records: object, apart: tuple[str, ...] = ()) -> Finding:
-        return judge(only_drained_pods_evicted(apart=apart), history(*records))  # type: ignore[arg-type]
+    def judged(self, *records: object, apart: tuple[str, ...] = (), ours: tuple[str, ...] | None = None) -> Finding:
+        return judge(only_drained_pods_evicted(apart=apart, ours=ours), history(*records))  # type: ignore[arg-type]
 
     def test_an_eviction_from_a_cordoned_node_is_what_a_drain_does(self) -> None:
         found = self.judged(
@@ -83,6 +85,21 @@ class TestOnlyDrainedPodsEvicted:
         records = [self.there, pod(5, "a", "deleted", workload="jobs"), pod(0, "b", deleting=True), saw_the_end()]
         assert self.judged(*records, apart=("jobs",)).verdict is HELD
         assert self.judged(*records).verdict is VIOLATED
+
+    def test_of_others_on_a_cluster_of_the_users_only_what_a_lost_node_takes_is_judged(self) -> None:
+        theirs = [
+            system(12, "flannel-1", deleting=True),
+            pod(5, "b", "deleted", workload="shop"),
+            pod(6, "c", "modified", workload="", deleting=True, reason=BY_EVICTION),
+        ]
+        found = self.judged(self.there, pod(0, "a"), theirs, saw_the_end(), ours=("web",))
+        assert (found.verdict, found.figures["of_others"]) == (HELD, 3)
+        for workload in ("web", "shop"):
+            lost = pod(7, "d", "modified", workload=workload, deleting=True, reason="DeletionByTaintManager")
+            found = self.judged(self.there, pod(0, "a"), theirs, lost, saw_the_end(), ours=("web",))
+            assert (found.verdict, found.reason) == (VIOLATED, "taint-eviction")
+        deleted = pod(11, "a", "modified", deleting=True)
+        assert self.judged(self.there, pod(0, "a"), deleted, saw_the_end(), ours=("web",)).reason == "not-by-eviction"
 
     def test_unknown(self) -> None:
         assert self.judged(self.there, saw_the_end()).verdict is UNKNOWN
@@ -129,6 +146,68 @@ class TestNodesUpgraded:
         assert self.judged(node(0), self.begun, back, could_not_see_the_end()).verdict is UNKNOWN
         blind = Blind(20, "watch:nodes", 60, "frozen", complete=True)
         assert self.judged(node(0), self.begun, blind, node(61, "True", NEW), saw_the_end()).verdict is UNKNOWN
+
+
+class TestEachNodeUpgraded:
+    """By a command of the user's own, of which nobody knows when it starts a kubelet."""
+
+    ran = (*fault(10, 60, "upgrade-command"), CommandEnded(59, "./upgrade.sh"), *saw_the_end())
+
+    def judged(self, *records: object) -> Finding:
+        made = each_node_upgraded(within_s=30, fault="upgrade-command")
+        return judge(made, history(node(0), node(0, name="other"), *records))  # type: ignore[arg-type]
+
+    def test_every_node_with_the_new_kubelet_is_held_and_measured(self) -> None:
+        away = node(12, "False", OLD, unschedulable=True)
+        first = [away, node(15, "False", NEW, unschedulable=True), node(22, "True", NEW), node(30, "True", NEW)]
+        found = self.judged(self.ran, first, node(40, "True", NEW, name="other"))
+        assert (found.verdict, found.figures["ready_s_worker"], found.figures["ready_s_other"]) == (HELD, 7, 0)
+        assert (found.figures["nodes"], found.figures["upgraded"], found.figures["gone"]) == (2, 2, 0)
+        assert f"({OLD} before, {NEW} now)" in found.sentence
+
+    def test_nodes_may_be_replaced_by_others(self) -> None:
+        gone = [NodeChange(at, name, "deleted", "Unknown", kubelet=OLD) for at, name in ((20, "worker"), (40, "other"))]
+        new = [node(15, "False", NEW, "new-1"), node(18, "True", NEW, "new-1"), node(35, "True", NEW, "new-2")]
+        found = self.judged(self.ran, gone, new)
+        assert (found.verdict, found.figures["gone"], found.figures["ready_s_new-1"]) == (HELD, 2, 3)
+        lacking = self.judged(self.ran, gone[:1], new[:2])
+        assert (lacking.verdict, lacking.reason) == (VIOLATED, "old-version")
+
+    def test_what_was_upgraded_or_cordoned_before_need_not_be_again(self) -> None:
+        before = node(5, "True", NEW, "other", unschedulable=True)
+        assert self.judged(before, self.ran, node(20, "True", NEW)).verdict is HELD
+
+    @pytest.mark.parametrize(
+        ("after", "reason"),
+        [
+            ([node(20, "True", NEW)], "old-version"),
+            ([node(20, "True", NEW), node(21, "Unknown", OLD, "other")], "not-ready"),
+            ([node(20, "True", NEW), node(21, "False", NEW, "other")], "not-ready"),
+            ([node(20, "True", NEW), node(21, "False", NEW, "other"), node(52, "True", NEW, "other")], "late"),
+            ([node(20, "True", NEW), node(21, "True", NEW, "other", unschedulable=True)], "cordoned"),
+            ([node(20, "True", NEW), node(21, "True", OLD, "added"), node(22, "True", NEW, "other")], "old-version"),
+        ],
+    )
+    def test_any_other_end_is_violated(self, after: list[Record], reason: str) -> None:
+        found = self.judged(self.ran, after)
+        assert (found.verdict, found.reason) == (VIOLATED, reason)
+
+    def test_a_command_that_upgrades_nothing_or_fails_is_unknown(self) -> None:
+        assert "nothing was upgraded" in self.judged(self.ran).sentence
+        assert self.judged(self.ran).verdict is UNKNOWN
+        steps, end = fault(10, 60, "upgrade-command"), saw_the_end()
+        assert self.judged(steps, node(20, "True", NEW), end).verdict is UNKNOWN
+        failed = self.judged(steps, node(20, "False", NEW), CommandEnded(59, "./upgrade.sh", "exit 1: no quorum"), end)
+        assert (failed.verdict, failed.sentence) == (UNKNOWN, "the command did not succeed: exit 1: no quorum")
+        assert self.judged(CommandEnded(59, "./upgrade.sh"), end).verdict is UNKNOWN
+
+    def test_what_was_not_seen_is_unknown(self) -> None:
+        both = [node(20, "True", NEW), node(21, "True", NEW, "other")]
+        steps = [*fault(10, 60, "upgrade-command"), CommandEnded(59, "./upgrade.sh")]
+        assert self.judged(steps, both, could_not_see_the_end()).verdict is UNKNOWN
+        late = [node(20, "True", NEW), node(21, "False", NEW, "other"), node(58, "True", NEW, "other")]
+        blind = Blind(22, "watch:nodes", 57, "frozen", complete=True)
+        assert self.judged(self.ran, late, blind).verdict is UNKNOWN
 
 
 def cut(planned: float = 11, landed: float = 12, undone: float = 20) -> list[Record]:
