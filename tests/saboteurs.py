@@ -28,6 +28,7 @@ from chaos.run.lab import Lab
 from chaos.subjects.handles import sampler as handles
 from chaos.subjects.mysql import sampler as mysql
 from chaos.subjects.mysql.workload import ask_member, members
+from chaos.subjects.watch_cache.faults import EditEtcdBehind
 from chaos.workloads.base import WORKLOAD_LABEL
 
 NAMED_BY = "KUBE_ORDEAL_SABOTEURS"
@@ -211,18 +212,22 @@ def node_misconfigured() -> None:
 
 
 def apiserver_stalled() -> None:
-    """A simulated cluster's API server stands still as long as the harm lasts."""
-    inject = Lab.inject
+    """A simulated cluster's API server stands still from before etcd is edited until the harm is taken back."""
+    inject, edit = Lab.inject, EditEtcdBehind.apply
+
+    def stop_and_edit(self: Any, cluster: Any, saved: Any) -> None:
+        _signal_apiserver(cluster, signal.SIGSTOP)
+        edit(self, cluster, saved)
 
     @contextmanager
     def stalled(self: Lab, *given: Any) -> Iterator[Any]:
         with inject(self, *given) as saved:
-            _signal_apiserver(self, signal.SIGSTOP)
             try:
                 yield saved
             finally:
-                _signal_apiserver(self, signal.SIGCONT)
+                _signal_apiserver(self.current, signal.SIGCONT)
 
+    _put(EditEtcdBehind, "apply", stop_and_edit)
     _put(Lab, "inject", stalled)
 
 
@@ -342,9 +347,9 @@ def _once_harmed(harm: Callable[[Lab], None], *, after: bool = False) -> None:
     _put(Lab, "inject", injected)
 
 
-def _signal_apiserver(lab: Lab, number: int) -> None:
-    """To the API server of the lab's simulated cluster: its flags name the cluster's folder."""
-    name = lab.current.ref.name.encode()
+def _signal_apiserver(cluster: Any, number: int) -> None:
+    """To the API server of a simulated cluster: its flags name the cluster's folder."""
+    name = cluster.ref.name.encode()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             program, *flags = path.read_bytes().split(b"\0")

@@ -34,7 +34,8 @@ class ProvenBy(StrEnum):
     """What else than a control proves that a promise is able to break, the strongest first.
 
     `mutant`: a historical bug that is put back, which a replay tries beside what it is about.
-    `saboteur`: a real replay in which somebody does what the replay knows nothing of (tests/saboteurs.py).
+    `saboteur`: a real replay in which somebody does what the replay knows nothing of: one of tests/saboteurs.py, or one
+    of a test's own.
     `edited`: the recording of a real run with one fact changed, as no run has shown it.
     `implied`: whoever breaks another promise of the incident breaks this one with it.
     """
@@ -49,8 +50,9 @@ class ProvenBy(StrEnum):
 class Proof:
     """What proves that a promise of an incident is able to break where no control breaks it.
 
-    `promise`: the name of its invariant. `by`: the mutant's or saboteur's name, the test that edits the recording, or
-    the promise that implies it. `why`: what is done, or why it is implied.
+    `promise`: the name of its invariant. `by`: the mutant's or saboteur's name; the test that has a saboteur of its
+    own, or edits the recording, as pytest names it; the promise that implies it. `why`: what is done, or why it is
+    implied.
     """
 
     promise: str

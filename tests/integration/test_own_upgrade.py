@@ -212,6 +212,22 @@ def test_all_workers_at_once_is_violated_for_ours_and_for_theirs(theirs: Theirs,
     assert watched.endswith("by a limit of its user's own: limit_s 2.5, shipped: 2")
 
 
+def test_a_node_that_is_left_without_its_kubelet_is_violated(theirs: Theirs, tmp_path: Path) -> None:
+    worker, control_plane = min(theirs.cluster.workers), theirs.cluster.control_plane
+    ready = f"kubectl --kubeconfig /etc/kubernetes/admin.conf wait --for=condition=Ready=Unknown node/{worker}"
+    leave = f"docker exec {worker} systemctl stop kubelet; docker exec {control_plane} {ready} --timeout 120s"
+    upgrade = theirs.upgrade(*sorted(each.name for each in theirs.cluster.nodes()))
+    try:
+        code, said = ended(theirs.replay(tmp_path, shlex.join(["sh", "-ec", f"{upgrade}; {leave}"]), "-k", "hardened"))
+    finally:
+        docker.execute(worker, ["systemctl", "start", "kubelet"], timeout_s=60, check=True, stdin=None)
+    assert code == 1, said[-6000:]
+    told = verdicts(incidents(tmp_path)[""])
+    assert (told["each-node-upgraded"], told["new-pods-start"]) == ("not-ready", "no-start")
+    is_ready = lambda: all(each.ready == "True" for each in theirs.cluster.nodes())  # noqa: E731
+    eventually(is_ready, within_s=120, what=f"{worker} to be Ready again")
+
+
 @pytest.mark.parametrize(
     ("command", "says"),
     [

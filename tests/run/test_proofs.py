@@ -48,7 +48,9 @@ def _is_mutant(incident: Incident, proof: Proof) -> bool:
 
 
 def _is_saboteur(incident: Incident, proof: Proof) -> bool:
-    """One with which a test replays the incident."""
+    """One with which a test replays the incident, or such a test itself."""
+    if "::" in proof.by:
+        return _is_edited(incident, proof)
     return proof.by in SABOTEURS and any(proof.by in each.saboteurs for each in REPLAYS if each.incident == incident.id)
 
 

@@ -1,6 +1,6 @@
 """One link between two nodes is bad."""
 
-from chaos.judge.catalogue import DATABASE, DATABASE_POSTMORTEM, Control, Incident, Sign
+from chaos.judge.catalogue import DATABASE, DATABASE_POSTMORTEM, Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -57,6 +57,10 @@ INCIDENTS = (
                 breaks="no-acknowledged-write-lost",
                 because="lost",
             ),
+        ),
+        proofs=(
+            Proof("whole-again", ProvenBy.SABOTEUR, "stores-stalled"),
+            Proof("served-again", ProvenBy.SABOTEUR, "stores-stalled"),
         ),
     ),
 )

@@ -50,6 +50,7 @@ INCIDENTS = (
                 "pull request 72709",
                 breaks="pleg-recovers",
                 because="deadlock",
+                also_breaks=("node-stays-ready", "pods-converge"),
             ),
         ),
     ),

@@ -38,7 +38,7 @@ INCIDENTS = (
             ),
             Control(
                 "too-many-pods",
-                "one kubelet takes a million pods (maxPods), and its node has inotify instances for some thousand",
+                "one kubelet takes sixty thousand pods (maxPods), and its node has inotify instances for some thousand",
                 breaks="inotify-instances",
                 because="too-few",
             ),

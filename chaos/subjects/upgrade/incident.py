@@ -1,6 +1,8 @@
 """A cluster is upgraded in place."""
 
-from chaos.judge.catalogue import Control, Incident, Sign
+from chaos.judge.catalogue import Control, Incident, Proof, ProvenBy, Sign
+
+LEFT = "tests/integration/test_own_upgrade.py::test_a_node_that_is_left_without_its_kubelet_is_violated"
 
 INCIDENTS = (
     Incident(
@@ -86,6 +88,16 @@ INCIDENTS = (
                 breaks="outage-at-most-2s",
                 because="outage",
             ),
+        ),
+        proofs=(
+            Proof(
+                "only-drained-pods-evicted",
+                ProvenBy.SABOTEUR,
+                "tests/integration/test_own_upgrade.py::test_all_workers_at_once_is_violated_for_ours_and_for_theirs",
+                "the owner's tool deletes the pods of the nodes that it drains",
+            ),
+            Proof("each-node-upgraded", ProvenBy.SABOTEUR, LEFT, "the owner's tool leaves a node without its kubelet"),
+            Proof("new-pods-start", ProvenBy.SABOTEUR, LEFT, "the owner's tool leaves a node without its kubelet"),
         ),
     ),
 )

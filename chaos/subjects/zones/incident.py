@@ -57,6 +57,15 @@ INCIDENTS = (
                 "nodes are tainted as fast as they go away",
                 breaks="taints-within-rate-normal",
                 because="beyond-rate",
+                also_breaks=(
+                    "taints-within-rate-large-partial",
+                    "taints-within-rate-full",
+                    "taints-within-rate-small-partial",
+                    "terminations-within-rate-normal",
+                    "terminations-within-rate-large-partial",
+                    "terminations-within-rate-full",
+                    "terminations-within-rate-small-partial",
+                ),
             ),
             Control(
                 "no-protection",
