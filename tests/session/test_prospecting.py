@@ -278,7 +278,7 @@ def test_an_option_that_would_give_what_lacks_is_named(
     done.stdout.fnmatch_lines(
         [
             "    skipped: pleg-churn needs NodeExec, which this cluster does not have",
-            "    what it lacks is given by --ordeal-agent-image",
+            "    that is given by --ordeal-agent-image",
         ]
     )
 
