@@ -14,8 +14,8 @@ from tests.saboteurs import REPLAYS, SABOTEURS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMISED = {each.id: promised_by(there) for each, there in by_incident().items()}
-# Still to be proven: an upgrade takes a node image of a second version, and none was there where proofs were made. What is
-# proven leaves this list; nothing new comes into it.
+# Still to be proven: an upgrade takes a node image of a second version, and none was there where proofs were made.
+# What is proven leaves this list; nothing new comes into it.
 UNPROVEN = {
     "in-place-upgrade": {
         "only-drained-pods-evicted",
