@@ -215,10 +215,10 @@ def test_nodes_that_are_harmed_together_count_together(api: FakeApiServer) -> No
 
 
 def test_a_node_that_a_story_takes_without_asking_is_refused(api: FakeApiServer) -> None:
-    told = on(ground_of(api), harms(lambda _: Pause("w3")), Pause)
+    told = on(ground_of(api), harms(lambda _: StallRuntime("w3")), StallRuntime)
     assert told.fate is Fate.REFUSED
     assert told.why.startswith(
-        "pause is not done: the guard allows nodes with 'kube-ordeal/allowed=true' alone, and w3"
+        "stall-runtime is not done: the guard allows nodes with 'kube-ordeal/allowed=true' alone, and w3"
     )
 
 
