@@ -11,6 +11,7 @@ from chaos.clusters.abilities import (
     ArmsNodes,
     NodeExec,
     NodeNetwork,
+    NodePause,
     NodePower,
     ReachesNodes,
     RunsContainers,
@@ -36,7 +37,7 @@ NODES = (
     Node("cp1", True, "True", "10.0.0.9", "", ()),  # noqa: FBT003
     *(Node(f"w{n}", False, "True", f"10.0.0.{n}", "", ()) for n in (1, 2)),  # noqa: FBT003
 )
-ON_NODES = (RunsContainers, NodeExec, NodeNetwork, NodePower, ArmsNodes)
+ON_NODES = (RunsContainers, NodeExec, NodeNetwork, NodePower, NodePause, ArmsNodes)
 
 
 class There:
@@ -181,7 +182,7 @@ def test_what_is_wrong_is_no_reason_to_skip() -> None:
     assert told(wrong) == Rehearsed(fails="this can't be")
     assert told(lacks) == Rehearsed(skipped="not here")
     unable = told(lambda lab: (plain(lab), lab.configured(Pause("w1")).__enter__()), abilities=(NodeNetwork,))
-    assert unable.fails.startswith("pause needs a cluster with NodePower, NodeExec; clusters of the kind existing")
+    assert unable.fails.startswith("pause needs a cluster with NodePower, NodePause; clusters of the kind existing")
     undeclared = told(lambda lab: (plain(lab), lab.configured(CutOff((), ())).__enter__()))
     assert "its mark has to say so" in undeclared.fails
 
