@@ -45,7 +45,10 @@ esac
 """
 SUITE = str(ROOT / "suites" / "control_plane" / "test_apiserver_node_loss.py")
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [
+    pytest.mark.timeout(1800),
+    pytest.mark.nightly("power by a driver on a cluster that somebody else made: another one, and minutes"),
+]
 
 
 @pytest.fixture(scope="module")
