@@ -15,6 +15,7 @@ from chaos.harm.kubelet import SetKubeletConfig
 from chaos.hosts.extras import DATABASES
 from chaos.judge.base import Invariant, Verdict
 from chaos.judge.data import (
+    DISK_USE,
     OVER_LIMIT,
     disk_use_bounded,
     no_acknowledged_write_lost,
@@ -23,7 +24,7 @@ from chaos.judge.data import (
 )
 from chaos.judge.pods import no_container_restarted
 from chaos.record.history import History, Window
-from chaos.record.records import Phase, PodChange
+from chaos.record.records import Phase, PodChange, Sample
 from chaos.run.incident import HARDENED, STATEFUL, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, exactly, judged, says
@@ -49,7 +50,8 @@ MIB = 1024**2
 VOLUME_BYTES = 900 * MIB
 LIMIT_BYTES = 800 * MIB
 MEMBERS = ("mysql-0", "mysql-1", "mysql-2")
-KEEP_LOGS = ("ephemeral", "full-volume", "no-expiry")  # the controls whose binary logs are kept for ever
+NO_EXPIRY = "no-expiry"
+KEEP_LOGS = ("ephemeral", "full-volume", NO_EXPIRY)  # the controls whose binary logs are kept for ever
 LET_END = "let end"  # the phase in which the writers are ended
 SERVED_WITHIN_S = 10.0
 CAUGHT_UP_WITHIN_S = 180.0  # a replica does on one disk what the source has done; what is behind is unknown
@@ -59,8 +61,7 @@ EVICTION = {
     "evictionMinimumReclaim": {"nodefs.available": "30%"},
     "evictionPressureTransitionPeriod": "30s",
 }
-HARM_WITHIN_S = 300.0  # ends when it is seen
-OVER_WITHIN_S = 900.0  # ends when it is seen; a slow machine writes slowly
+HARM_WITHIN_S = 600.0  # ends when it is seen
 SETTLES_WITHIN = 3.0  # times as long as is written at least: what grows still is unknown, or violated
 AFTERWARDS_S = SERVED_WITHIN_S + 5.0
 
@@ -110,7 +111,7 @@ def promises(_: Conditions) -> tuple[Judged, ...]:
     "mysql-binlog",
     on=("kind",),
     needs=NEEDS,
-    controls=("ephemeral", "full-volume", "no-expiry", "rows-dropped"),
+    controls=("ephemeral", "full-volume", NO_EXPIRY, "rows-dropped"),
     shape=STATEFUL,
     load=Load.WORKS,
     images=("mysql",),
@@ -198,21 +199,23 @@ def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Pace, folder: s
         node = node_to_ask_from(cluster)
         with Writing(cluster, history, node, deployed.name, "mysql", settings) as writing:
             harm = _harm(lab.control, deployed, history)
-            if lab.control in {None, "no-expiry"}:
+            if lab.control is None:
                 began_s = history.now()
                 lab.hold(load.for_s, "longer than binary logs are kept")
 
                 def settled() -> bool:
                     found = lab.finding_now(_bounded(deployed, Window(began_s, history.now())))
-                    return found.reason == OVER_LIMIT or (found.verdict is Verdict.HELD and lab.control is None)
+                    return found.verdict is Verdict.HELD or found.reason == OVER_LIMIT
 
-                within_s = OVER_WITHIN_S if lab.control else (SETTLES_WITHIN - 1) * load.for_s
-                lab.hold_until(settled, within_s=within_s, because="no member's use of its disk grows")
+                lab.hold_until(
+                    settled, within_s=(SETTLES_WITHIN - 1) * load.for_s, because="no member's use of its disk grows"
+                )
             elif harm is None:
                 lab.hold(15, "any acknowledged row is one that has to be on every member")
             else:
                 lab.hold_until(harm, within_s=HARM_WITHIN_S, because=f"what {lab.control} leads to")
-                lab.hold(AFTERWARDS_S, "whether anybody is served again")
+                if lab.control != NO_EXPIRY:  # its volume would be full soon after
+                    lab.hold(AFTERWARDS_S, "whether anybody is served again")
             lab.phase(LET_END, "the writers")
         lab.fact("acknowledged", writing.acknowledged)
         lab.fact("not_acknowledged", writing.refused)
@@ -240,7 +243,9 @@ def _bounded(deployed: Deployed, written: Window) -> Invariant:
 
 
 def _harm(control: str | None, deployed: Deployed, history: History) -> Callable[[], bool] | None:
-    """What a control is expected to lead to: two of three members evicted, or a server that ends again and again."""
+    """What a control is expected to lead to: two of three members evicted, a server that ends again and again, a member
+    that uses more of its disk than it may.
+    """
 
     def evicted() -> bool:
         changes = [c for c in history.of(PodChange) if c.workload == deployed.name and c.reason == "Evicted"]
@@ -255,7 +260,11 @@ def _harm(control: str | None, deployed: Deployed, history: History) -> Callable
             told.append(True)
         return restarts >= 2
 
-    return {"ephemeral": evicted, "full-volume": crash_loops}.get(control or "")
+    def over_limit() -> bool:
+        used = [s.value for s in history.of(Sample) if s.name == DISK_USE]
+        return max(used, default=0.0) > LIMIT_BYTES
+
+    return {"ephemeral": evicted, "full-volume": crash_loops, NO_EXPIRY: over_limit}.get(control or "")
 
 
 def _small_node(cluster: Cluster, workers: tuple[str, ...]) -> str:
