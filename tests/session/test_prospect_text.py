@@ -23,7 +23,7 @@ ONE = Prospect(
 )
 CONTROL = replace(ONE, test="suites/a/test_a.py::test_it[kind-control:bad]", control="bad")
 NODE = NodeFacts("w1", control_plane=False, kernel="6.1", os_image="Linux", runtime="containerd", unfit="", refused="")
-GROUND = Ground("https://a:6443", "theirs", "1.34.4", (), Consent(Policy()), (), (NODE,), (), InReach())
+GROUND = Ground("https://a:6443", "theirs", "1.34.4", (), Consent(Policy()), (), (NODE,), (), InReach(), lambda _: "")
 MADE = RunPlan("1.34.4", None, "", {"kind": ("kind",)}, (), (ONE, CONTROL), ("mutant a",), 0, 0)
 
 

@@ -317,6 +317,13 @@ def test_a_cluster_that_another_run_has_is_told(pytester: pytest.Pytester, folde
     assert "    refused, as said above" in done.outlines
 
 
+def test_a_stop_command_is_asked(pytester: pytest.Pytester, folder: Path, api: FakeApiServer) -> None:
+    assert existing(pytester, api, "-k", "looks", "--ordeal-stop-command", "true").ret == 0
+    done = existing(pytester, api, "-k", "looks", "--ordeal-stop-command", "sh -c 'echo page; exit 3'")
+    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    assert "of --ordeal-stop-command ends all harm: it exited with 3: page" in " ".join(done.stdout.str().split())
+
+
 def test_what_earlier_runs_left_is_told_and_left(pytester: pytest.Pytester, folder: Path, api: FakeApiServer) -> None:
     left_on(api)
     before = [path.read_bytes() for path in journals_dir().iterdir()]
