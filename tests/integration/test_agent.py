@@ -134,11 +134,11 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
 
 
 @contextmanager
-def their_cluster(name: str, work: Path) -> Iterator[Theirs]:
+def their_cluster(name: str, work: Path, network: str = "kind") -> Iterator[Theirs]:
     """Made for the length of the block; nothing of ours is left on it."""
     load_all()
     image = agent_image.ensure(print)
-    with foreign_cluster(name, DEFAULT_KUBERNETES, work) as kubeconfig:
+    with foreign_cluster(name, DEFAULT_KUBERNETES, work, network) as kubeconfig:
         outside = existing.attach(kubeconfig, "", Shape(), WORKLOAD_IMAGE)
         assert isinstance(outside, KindCluster)
         outside.load_image(image)
