@@ -168,6 +168,8 @@ def test_nothing_is_done_without_the_owners_word_and_then_all_is_as_through_the_
     assert found == {
         ("node-preflight", ""): "held",
         ("node-preflight", "low-handle-limit"): "violated",
+        ("node-preflight", "too-many-pods"): "violated",
+        ("node-preflight", "strict-limits"): "violated",
         ("storage-driver", ""): "held",
         ("storage-driver", "leftovers"): "violated",
     }
