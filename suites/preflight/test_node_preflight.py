@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from kubernetes import client as k8s
+from kubernetes.utils.quantity import parse_quantity
 
 from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
@@ -89,7 +90,7 @@ def shows_max_pods(cluster: Cluster, node: str) -> bool:
     """Whether the Node shows so many pods as its capacity: the kubelet tells it with its next status."""
     with cluster.api() as client:
         shown: Any = k8s.CoreV1Api(client).read_node(node)
-    return int(shown.status.capacity["pods"]) == MAX_PODS
+    return int(parse_quantity(shown.status.capacity["pods"])) == MAX_PODS
 
 
 def nodes_table(history: History) -> list[Row]:
