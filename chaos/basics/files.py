@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 _ALONE = os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -106,6 +106,12 @@ def opened(folder: Path, name: str, *, write: bool = False) -> BinaryIO:
         access = os.O_RDWR if write else os.O_RDONLY
         handle = _told(path, access | os.O_NONBLOCK, dir_fd=at, name=parts[-1])
         return os.fdopen(_checked(handle, path, stat.S_ISREG), "r+b" if write else "rb")
+
+
+def last_lines(file: IO[bytes], size_bytes: int) -> list[str]:
+    """The lines at the end of what a program wrote, of so many bytes: those that are not blank, stripped."""
+    file.seek(max(0, file.seek(0, os.SEEK_END) - size_bytes))
+    return [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
 
 
 def file_name(text: str) -> str:

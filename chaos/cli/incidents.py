@@ -1,15 +1,19 @@
 """Commands that tell of incidents: the catalogue, and one of them in full."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chaos.cli.options import Json
 from chaos.cli.output import indented, print_json, say, tell
+
+if TYPE_CHECKING:
+    from chaos.judge.catalogue import Incident
+    from chaos.run.suites import Suite
 
 
 def list_incidents(
@@ -28,7 +32,7 @@ def list_incidents(
 
     catalogue = by_incident()
     if proofs or seen_in:
-        _list_proofs(seen_in or [])
+        _list_proofs(catalogue, seen_in or [])
         return
     promises = {each: [proven(each, name) for name in promised_by(there)] for each, there in catalogue.items()}
     if as_json:
@@ -84,14 +88,14 @@ def list_incidents(
         say()
 
 
-def _list_proofs(folders: Sequence[Path]) -> None:
+def _list_proofs(catalogue: "Mapping[Incident, Sequence[Suite]]", folders: Sequence[Path]) -> None:
     """A row for each promise of the catalogue, with what it was seen broken in in these runs."""
     from chaos.report.proven import checked, counted, table  # noqa: PLC0415
     from chaos.results.saved import load  # noqa: PLC0415
-    from chaos.run.suites import by_incident, promised_by  # noqa: PLC0415
+    from chaos.run.suites import promised_by  # noqa: PLC0415
 
     runs = [load(folder, str(folder)) for folder in folders]
-    found = [each for incident, there in by_incident().items() for each in checked(runs, incident, promised_by(there))]
+    found = [each for incident, there in catalogue.items() for each in checked(runs, incident, promised_by(there))]
     sys.stdout.write("\n".join([*table(found), f"{counted(found)}.", ""]))  # Markdown, of which each part is escaped
 
 

@@ -58,6 +58,11 @@ class Node:
     zone: str
     taints: tuple[str, ...]
 
+    @property
+    def closed_by(self) -> tuple[str, ...]:
+        """Those of its taints (KEY:EFFECT) by which no new pod comes that does not tolerate them."""
+        return tuple(taint for taint in self.taints if taint.endswith((":NoSchedule", ":NoExecute")))
+
 
 @dataclass(frozen=True, slots=True)
 class Images:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from chaos.clusters.base import Node
 
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"  # e2e.test's own default for the taints that don't count
-KEEP_PODS_AWAY = (":NoSchedule", ":NoExecute")
 
 
 def flags(nodes: Sequence[Node]) -> tuple[str, ...]:
@@ -14,7 +13,7 @@ def flags(nodes: Sequence[Node]) -> tuple[str, ...]:
     Source: kubernetes/test/e2e/framework/test_context.go, --non-blocking-taints and --allowed-not-ready-nodes.
     """
     ready = [each for each in nodes if each.ready == "True"]
-    taints = {_key(taint) for each in ready for taint in each.taints if taint.endswith(KEEP_PODS_AWAY)}
+    taints = {_key(taint) for each in ready for taint in each.closed_by}
     away = len(nodes) - len(ready)
     named = [f"--non-blocking-taints={','.join(sorted({CONTROL_PLANE, *taints}))}"] if taints - {CONTROL_PLANE} else []
     return (*named, *([f"--allowed-not-ready-nodes={away}"] if away else []))
@@ -28,7 +27,7 @@ def told(nodes: Sequence[Node]) -> str:
 def _why(node: Node) -> str:
     if node.ready != "True":
         return "is not Ready"
-    kept = next((t for t in node.taints if t.endswith(KEEP_PODS_AWAY) and _key(t) != CONTROL_PLANE), "")
+    kept = next((taint for taint in node.closed_by if _key(taint) != CONTROL_PLANE), "")
     return f"has the taint {kept}" if kept else ""
 
 

@@ -12,7 +12,7 @@ from chaos.judge.base import CRASHED, OWN, Verdict
 from chaos.report.allowed import Allowed, AllowList
 from chaos.report.difference import ALPHA, LEAST, RELEVANT, Difference, Measured, Shift, Values, differences
 from chaos.results import saved
-from chaos.results.figures import NAME, UNITS, Unit, is_setting
+from chaos.results.figures import Unit, is_setting, unit_of, worst
 from chaos.results.key import Key
 from chaos.results.saved import SavedFinding, SavedOutcome, SavedRun
 
@@ -342,17 +342,13 @@ def _figure_rows(
 
 def compared(finding: SavedFinding) -> dict[str, tuple[Unit, float]]:
     """The figures of a finding that are compared, each with its unit; of several subjects the worst."""
-    found: dict[str, tuple[Unit, float]] = {}
     if finding.verdict == UNKNOWN:
-        return found
-    for full, value in finding.figures.items():
-        parts = NAME.fullmatch(full)
-        if parts is None or parts["name"] in NOT_COMPARED or is_setting(full) or isinstance(value, str | bool):
-            continue
-        unit, name = UNITS[parts["unit"]], parts["name"]
-        worse = min if unit.more_is_better else max
-        found[name] = (unit, worse(float(value), found[name][1]) if name in found else float(value))
-    return found
+        return {}
+    return {
+        name: (unit, value)
+        for name, value in worst(finding.figures).items()
+        if (unit := unit_of(name)) is not None and name not in NOT_COMPARED
+    }
 
 
 # --- the allow list, and what else a reader needs

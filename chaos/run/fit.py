@@ -4,8 +4,6 @@ from chaos.clusters.abilities import ReachesNodes
 from chaos.clusters.base import EXISTING, Cluster, Node
 from chaos.run.stage import LacksAbilityError
 
-KEEPS_PODS_AWAY = (":NoSchedule", ":NoExecute")
-
 
 def fit_workers(cluster: Cluster, least: int = 1) -> tuple[Node, ...]:
     """Those that are Ready, take pods without a toleration, and may be harmed, by name. Of a cluster that was made here
@@ -30,8 +28,8 @@ def why_unfit(cluster: Cluster, node: Node) -> str:
         return ""
     if node.ready != "True":
         return f"is not Ready (Ready is {node.ready})"
-    if closed := next((each for each in node.taints if each.endswith(KEEPS_PODS_AWAY)), ""):
-        return f"has the taint {closed}"
+    if node.closed_by:
+        return f"has the taint {node.closed_by[0]}"
     if isinstance(cluster, ReachesNodes) and node.name not in cluster.reached():
         return "has no node agent: the guard does not allow it to be harmed"
     return ""

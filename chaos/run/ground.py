@@ -109,13 +109,12 @@ def look(wishes: Wishes) -> Ground:
         to_harm = guard.nodes_to_harm(access.client)
     except OrdealError as error:
         blocked.append(str(error))
-    allowed = {each.name for each in to_harm if consent.policy is not None and not consent.policy.refuses(each)}
+    refused = {each.name: consent.policy.refuses(each) for each in to_harm} if consent.policy is not None else {}
     try:
         if wishes.power is not None:
-            check(switch(wishes.power), (each for each in nodes if each.name in allowed))
+            check(switch(wishes.power), (each for each in nodes if refused.get(each.name) == ""))
     except OrdealError as error:
         blocked.append(str(error))
-    refused = {each.name: consent.policy.refuses(each) for each in to_harm} if consent.policy is not None else {}
     in_reach = _in_reach(wishes, nodes, refused)
     facts = tuple(_facts(each, items.get(each.name), in_reach, refused.get(each.name, "")) for each in nodes)
     told = tuple(dict.fromkeys(blocked))

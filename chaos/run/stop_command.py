@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
+from chaos.basics.files import last_lines
 from chaos.basics.scrub import scrub
 from chaos.errors import OrdealError
 
@@ -89,7 +90,5 @@ def _is_late(process: "subprocess.Popen[bytes]", over: threading.Event) -> bool:
 
 
 def _last_line(said: IO[bytes]) -> str:
-    size = said.seek(0, os.SEEK_END)
-    said.seek(max(0, size - LAST_BYTES))
-    lines = said.read().decode(errors="replace").strip().splitlines()
-    return f": {scrub(lines[-1].strip())[:MOST_CHARACTERS]}" if lines else ""
+    lines = last_lines(said, LAST_BYTES)
+    return f": {scrub(lines[-1])[:MOST_CHARACTERS]}" if lines else ""

@@ -38,6 +38,7 @@ from chaos.record.journal import Journal
 from chaos.record.probing import ServiceProbes, steady
 from chaos.record.records import Probe
 from chaos.results.results import machine_facts
+from chaos.results.trend import percentile
 from chaos.run.pool import Pool, Wishes
 from chaos.workloads.web import Web, remove_namespace
 from tests.bench.bench_kind import RULE, SHAPE
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
                 found = measure(there, where, asked.outages, asked.seed)
             for each in answer(found, where):
                 _tell(each)
-            good = good and at(0.99, [each.off_s for each in found]) <= REACH_S[where]
+            good = good and percentile([each.off_s for each in found], 99) <= REACH_S[where]
     return 0 if good else 1
 
 
@@ -139,18 +140,14 @@ def answer(found: Sequence[Outage], where: str) -> list[str]:
     """How far off, and the worst of them."""
     off = [each.off_s for each in found]
     worst = max(found, key=lambda each: each.off_s)
+    half, most, nearly_all = (percentile(off, percent) for percent in (50, 95, 99))
     known_to_s = max(each.known_error_s for each in found)
     said = (
         f"{where}: {len(found)} outages of {SHORTEST_S:g} to {LONGEST_S:g} s, seed {found[0].seed}; off by "
-        f"{at(0.5, off):.3f} s in the median, {at(0.95, off):.3f} s at P95, {at(0.99, off):.3f} s at P99 "
+        f"{half:.3f} s in the median, {most:.3f} s at P95, {nearly_all:.3f} s at P99 "
         f"(to reach: {REACH_S[where]} s), {max(off):.3f} s at the most; their lengths are known to {known_to_s:.3f} s"
     )
     return [said, f"  the worst: {worst.known_s:.3f} s, measured {worst.measured_s:.3f} s"]
-
-
-def at(share: float, values: Sequence[float]) -> float:
-    """The value that this share of them does not exceed (nearest rank)."""
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def kill_and_undo(
             assert child.stdout.readline() == "landed\n"
             child.stdin.close()
         else:
-            eventually(lambda: _planned(journal, child), within_s=60, what="the plan to be on disk", every_s=0.005)
+            eventually(lambda: planned(journal, child), within_s=60, what="the plan to be on disk", every_s=0.005)
         time.sleep(after_s)  # the moment of the kill is what is tried here, it synchronises nothing
         over = in_its_end and child.poll() == 0
         when = "it began to take it back" if in_its_end else "its plan"
@@ -93,7 +93,8 @@ def undo_as_a_user() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _planned(journal: Path, child: "subprocess.Popen[str]") -> bool:
+def planned(journal: Path, child: "subprocess.Popen[str]") -> bool:
+    """Whether the plan of such a run is on disk. Fails where it has ended."""
     if child.poll() is not None:
         raise AssertionError("the run ended by itself; what it said is in the captured output")
     return journal.exists() and journal.stat().st_size > 0

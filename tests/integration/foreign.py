@@ -5,6 +5,7 @@ route to the pods of each other one. No agent runs, nothing registers nodes, and
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,11 @@ from chaos.hosts.image import kind_config_patches
 
 CNI, ROUTES = "/etc/cni/net.d/10-somebodys.conflist", "somebodys-routes.service"
 READY_WITHIN_S = 600.0  # ends by what is seen; beside another cluster on two cores three minutes were not enough
+
+
+def no_engine() -> dict[str, str]:
+    """The environment of a program of ours that finds no container engine."""
+    return {**os.environ, "PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///nowhere/docker.sock"}
 
 
 @contextmanager

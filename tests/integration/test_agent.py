@@ -53,7 +53,7 @@ from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit
 from chaos.subjects.pleg.faults import StallRuntime
 from tests.comparing import wait_as_before
 from tests.integration.as_runner import ACCOUNT, apply, documents, kubeconfig_of_runner
-from tests.integration.foreign import foreign_cluster, give_pod_network
+from tests.integration.foreign import foreign_cluster, give_pod_network, no_engine
 from tests.integration.picture import picture, picture_of_still, wait_in_touch
 from tests.integration.test_kind_faults import faults_of
 from tests.integration.test_node_faults import cases
@@ -87,11 +87,10 @@ class Theirs:
 
     def command(self, *argv: str, cwd: Path = ROOT) -> "subprocess.Popen[str]":
         """A program of ours that finds no engine."""
-        environment = {**os.environ, "PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///nowhere/docker.sock"}
         return subprocess.Popen(
             [sys.executable, "-m", *argv],
             cwd=cwd,
-            env=environment,
+            env=no_engine(),
             text=True,
             start_new_session=True,
             stdin=subprocess.PIPE,

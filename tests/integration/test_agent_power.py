@@ -30,6 +30,7 @@ from chaos.hosts.image_build import WORKLOAD_IMAGE
 from chaos.hosts.places import journals_dir
 from chaos.run.guard import write
 from chaos.run.policy import Policy
+from tests.integration.crash import planned
 from tests.integration.test_agent import ROOT, Theirs, their_cluster
 from tests.moments import Moments
 
@@ -152,12 +153,7 @@ def test_a_node_that_a_killed_run_was_about_to_switch_off_is_on_after_an_undo(
     journal = journals_dir() / f"{name}.jsonl"
     with theirs.command(*argv) as child:
         try:
-            eventually(
-                lambda: journal.exists() and journal.stat().st_size > 0,
-                within_s=60,
-                what="the plan to be on disk",
-                every_s=0.005,
-            )
+            eventually(lambda: planned(journal, child), within_s=60, what="the plan to be on disk", every_s=0.005)
             time.sleep(moments.second(3.0))  # the moment of the kill is what is tried here, it synchronises nothing
         finally:
             with suppress(ProcessLookupError):

@@ -1,7 +1,6 @@
 """Replays through agents on a cluster that no tool made, whose default lets in only restricted pods."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from chaos.hosts import agent_image
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.image_build import WORKLOAD_IMAGE
 from tests.integration.byhand import SET_ASIDE, ByHand, byhand_cluster
+from tests.integration.foreign import no_engine
 
 ROOT = Path(__file__).parents[2]
 LOOK = "ls /etc/systemd/system | grep ordeal; ls -d /var/lib/kube-ordeal/*; pgrep -f 'chaos[.]agent'"
@@ -38,11 +38,10 @@ def image(theirs: ByHand) -> str:
 
 def ours(*argv: str) -> "subprocess.CompletedProcess[str]":
     """A program of ours that finds no engine."""
-    environment = {**os.environ, "PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///nowhere/docker.sock"}
     return subprocess.run(
         [sys.executable, "-m", *argv],
         cwd=ROOT,
-        env=environment,
+        env=no_engine(),
         text=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -9,7 +9,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -74,14 +74,16 @@ class Server:
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}/"
         threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
+    def close(self) -> None:
+        self.go_on.set()
+        self.http.shutdown()
+        self.http.server_close()
+
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.go_on.set()
-    made.http.shutdown()
-    made.http.server_close()
+    with closing(Server()) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

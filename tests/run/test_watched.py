@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,11 +52,8 @@ def soon_steady(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.go_on.set()
-    made.http.shutdown()
-    made.http.server_close()
+    with closing(Server()) as made:
+        yield made
 
 
 @pytest.fixture

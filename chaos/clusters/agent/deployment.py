@@ -24,9 +24,9 @@ from chaos.errors import OrdealError
 from chaos.hosts.extras import AGENT, need
 from chaos.hosts.places import manifests_dir, private, state_dir
 
-# In the agent's pod: the node's folder of agents, and where a container leaves its last message.
-# Where a container has the node's folder of agents. The one above is mounted: a runtime makes what it mounts where that
-# is not there, and would leave it behind with each start of the container that looks last.
+# In the agent's pod: the node's folder of agents, and where a container leaves its last message. Mounted is the folder
+# above the agents': a runtime makes what it mounts where that is not there, and would leave it behind with each start
+# of the container that looks last.
 MOUNTED, TOLD = Path("/host/var/lib/kube-ordeal"), Path("/dev/termination-log")
 READY_WITHIN_S = 300.0  # the image may have to be pulled
 GONE_WITHIN_S = 120.0

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from chaos.basics.files import appended
+from chaos.basics.files import appended, last_lines
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.hosts.places import make_private
 
@@ -72,8 +72,7 @@ def end(mark: str) -> None:
 def last_words(output: Path) -> str:
     """The last lines of what it wrote, as one."""
     with output.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_BYTES))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+        lines = last_lines(file, LAST_BYTES)
     return " / ".join(lines[-LAST_LINES:])[-LAST_CHARACTERS:]
 
 
