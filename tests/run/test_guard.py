@@ -86,7 +86,11 @@ def asks(api: FakeApiServer) -> list[str]:
 
 def watches() -> list[str]:
     """The threads that look."""
-    return [each.name for each in threading.enumerate() if each.name == "guard"]
+    return [each.name for each in threading.enumerate() if each.name.startswith("guard_")]
+
+
+def no_watches() -> bool:
+    return not watches()
 
 
 def harm_until_stopped(guarding: Guard, then: Callable[[], None]) -> str:
@@ -467,8 +471,8 @@ def test_the_watch_lasts_until_the_outer_harm_is_over(api: FakeApiServer, guardi
 
 def test_nobody_looks_once_the_harm_is_over(api: FakeApiServer, guarding: Guard, told: list[str]) -> None:
     with guarding.harming("mass", "kill", SAVED):
-        pass
-    assert not watches()
+        assert {"guard_look", "guard_ask"} <= {*watches()}
+    eventually(no_watches, within_s=LONG_S, what="nobody to look")
     halted(api)
     assert not told
 
@@ -499,10 +503,11 @@ def test_the_handler_of_before_is_put_back(api: FakeApiServer, guarding: Guard) 
 def test_a_story_that_breaks_leaves_no_watch_and_no_handler(api: FakeApiServer, guarding: Guard) -> None:
     broke = RuntimeError("in the middle")
     with pytest.raises(RuntimeError, match=r"^in the middle$") as left, guarding.harming("mass", "kill", SAVED):
+        assert watches()
         raise broke
     assert left.value is broke
     assert harmed(api) == ""
-    assert not watches()
+    eventually(no_watches, within_s=LONG_S, what="nobody to look")
 
 
 # --- what the Lease says
