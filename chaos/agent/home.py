@@ -26,7 +26,8 @@ LEFT = 7  # the exit code of an agent that has left: its unit is not started aga
 UNITS = "/etc/systemd/system"
 # Root's alone, so that whoever takes it away again needs no right over files of others.
 COPY = 'tar --one-file-system -C / -cf - "$@" . | tar --no-same-owner -C "$0" -xf -'
-SKIPPED = ("dev", "proc", "sys", "run", "tmp", "var/lib/kube-ordeal")  # of the image: the node's own are bound there
+# Of the image: the node has its own.
+SKIPPED = ("dev", "proc", "sys", "run", "tmp", "host", "var/lib/kube-ordeal")
 
 
 @dataclass(frozen=True, slots=True)

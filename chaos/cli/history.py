@@ -96,14 +96,15 @@ def history_show(
         found = [each for each in found if each.key.figure == figure]
         if not found:
             raise OrdealError(f"the history has no figure {figure}; it has {', '.join(names) or 'none'}")
+        counted = []
     if as_json:
-        replays = [] if figure else [past_runs.verdicts_json(each) for each in counted]
+        replays = [past_runs.verdicts_json(each) for each in counted]
         figures = [past_runs.trend_json(each) for each in found]
         print_json({"schema": SCHEMA, "replays": replays, "figures": figures})
         return
     shown = [t for t in found if (figure or t.key.unit is not None) and (incident or figure or not t.key.of.control)]
     for conditions in sorted({*(each.conditions for each in counted), *(each.conditions for each in shown)}):
-        _print([] if figure else counted, shown, conditions)
+        _print(counted, shown, conditions)
     if any(len(each.values) < 100 for each in shown):
         say(
             "P95 of fewer than 20 values, and P99 of fewer than 100, is the greatest of them; n says how many there are"

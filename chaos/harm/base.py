@@ -42,6 +42,7 @@ __all__ = [
     "plan_type",
     "registered",
     "remains",
+    "require_abilities",
     "undo_pending",
 ]
 
@@ -200,12 +201,7 @@ def inject(
     undo, and leaves as what its handler raises, also where the undo failed, of which it then tells as its cause. Raises
     OtherClusterError, and does nothing, where the cluster is not what it was when it was made or attached.
     """
-    lacking = missing(cluster, harm.needs)
-    if lacking:
-        raise FaultError(
-            f"{harm.kind} needs a cluster with {', '.join(lacking)}; "
-            f"clusters of the kind {cluster.ref.kind} do not have it"
-        )
+    require_abilities(harm, cluster)
     now = _same(cluster)
     saved = harm.plan(cluster)
     written = _written(harm, saved)
@@ -242,6 +238,16 @@ def inject(
                     if ending is not None:  # what stays is in the journal, and the run ends all the same
                         raise ending from error
                     raise
+
+
+def require_abilities(harm: Fault[Any], cluster: Cluster) -> None:
+    """Raise FaultError where the cluster lacks an ability that the fault needs."""
+    lacking = missing(cluster, harm.needs)
+    if lacking:
+        raise FaultError(
+            f"{harm.kind} needs a cluster with {', '.join(lacking)}; "
+            f"clusters of the kind {cluster.ref.kind} do not have it"
+        )
 
 
 def undo_pending(found: Pending, cluster: Cluster, within_s: float = UNDONE_WITHIN_S) -> bool:

@@ -14,6 +14,7 @@ from kubernetes import client as k8s
 
 from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
+from chaos.clusters.way.client import count
 from chaos.errors import OrdealError
 from chaos.record.history import History
 from chaos.record.records import KernelMemoryLimit, Observation, Sample, Unreadable
@@ -49,7 +50,7 @@ def read_all(cluster: Cluster, history: History) -> None:
             (OS, info.os_image),
         ):
             history.add(Observation(history.now(), fact, name, str(value)))
-        history.add(Sample(history.now(), MAX_PODS, name, float(item.status.capacity["pods"])))
+        history.add(Sample(history.now(), MAX_PODS, name, float(count(item.status.capacity["pods"]))))
         if isinstance(cluster, NodeExec):
             _read_inside(cluster, name, history)
 

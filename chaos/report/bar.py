@@ -73,7 +73,7 @@ def sentences(stands: BlockingBar) -> tuple[str, ...]:
     """For a reader: each of the three with what is asked, and where that is written."""
     said = ["kept" if kept else "NOT kept" for kept in stands.met]
     part = f"{stands.week_passed} of {stands.week_runs} runs, {stands.passed_percent:.0f} %"
-    row = f"most failures in a row, over all {stands.runs} runs: {stands.failed_in_a_row}"
+    row = f"most failures in a row, of all that are kept ({stands.runs}): {stands.failed_in_a_row}"
     return (
         f"passed in the week to {stands.week_until}: {part}; asked are {PASSED_PERCENT:.0f} %: {said[0]}",
         f"P75 of their durations: {stands.p75_min:.0f} min; asked are at most {P75_MIN:.0f} min: {said[1]}",

@@ -3,11 +3,13 @@
 Nothing of it is changed, and nothing is put there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from kubernetes import client as k8s
+from urllib3.exceptions import HTTPError
 
 from chaos.clusters.abilities import ABILITIES, NodePower
 from chaos.clusters.agent import deployment
@@ -59,7 +61,7 @@ class InReach:
 @dataclass(frozen=True, slots=True)
 class Ground:
     """The cluster. `blocked`: why no run could begin there now, a sentence each. `to_harm`: its nodes as the guard sees
-    them; none where they can't be asked for.
+    them; none where they can't be asked for. `without_right`: which rights lack for a fault, as the guard has it.
     """
 
     server: str
@@ -71,6 +73,7 @@ class Ground:
     facts: tuple[NodeFacts, ...]
     nodes: tuple[Node, ...]
     in_reach: InReach
+    without_right: Callable[[str], str]
 
     def cluster(self, shape: Shape) -> Cluster:
         """What a story would be given, as a rehearsal may see it. Raises OrdealError where none would be."""
@@ -116,7 +119,16 @@ def look(wishes: Wishes) -> Ground:
     in_reach = _in_reach(wishes, nodes, refused)
     facts = tuple(_facts(each, items.get(each.name), in_reach, refused.get(each.name, "")) for each in nodes)
     told = tuple(dict.fromkeys(blocked))
-    return Ground(server, wishes.context, version, told, consent, to_harm, facts, nodes, in_reach)
+    rights = cache(partial(_without_right, access))
+    return Ground(server, wishes.context, version, told, consent, to_harm, facts, nodes, in_reach, rights)
+
+
+def _without_right(access: Access, fault: str) -> str:
+    with access.client() as client:
+        try:
+            return guard.without_right(client, fault)
+        except HTTPError as error:
+            return str(unanswered(client, error))
 
 
 def _listed(access: Access, blocked: Sequence[str]) -> tuple[tuple[Node, ...], dict[str, Any]]:

@@ -164,9 +164,8 @@ class Guard:
         with _asked(self._connect) as client:
             consent = _consent(client)
             nodes = _nodes(client)
-            lacks = rights.lacking_for(client, fault)
-        why = refusal(consent, incident, fault, saved, nodes, harmed=self._now())
-        why = why or (f"{fault} is not done: {lacks}" if lacks else "")
+            lacks = without_right(client, fault)
+        why = refusal(consent, incident, fault, saved, nodes, harmed=self._now()) or lacks
         ends = stopping(self._connect, consent)
         if not ends and self._command is not None:
             ends = self._command.ends(threading.Event())
@@ -293,6 +292,12 @@ def refusal(
     now, spaces = datetime.now(UTC), namespaces_in(saved)
     why = consent.refuses(incident, fault, mine, spaces, harmed=harmed, of=len(nodes), at=now)
     return f"{fault} is not done: {why}" if why else ""
+
+
+def without_right(client: ApiClient, fault: str) -> str:
+    """Which rights lack for a fault, as a sentence; "" where none does. Raises HTTPError."""
+    lacks = rights.lacking_for(client, fault)
+    return f"{fault} is not done: {lacks}" if lacks else ""
 
 
 def nodes_to_harm(connect: Callable[[], ApiClient]) -> tuple[NodeToHarm, ...]:

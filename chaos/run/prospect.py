@@ -9,6 +9,7 @@ from typing import Any
 
 from chaos.clusters.abilities import LoadsImages, NodePause, NodePower
 from chaos.clusters.base import KIND
+from chaos.clusters.existing import rights
 from chaos.clusters.identity import named_in
 from chaos.clusters.shape import Shape
 from chaos.harm.base import plan_type, registered
@@ -109,7 +110,7 @@ def prospect(
         takes=tuple(sorted({name for each in told.harm for name in named_in(each.saved, names)})),
         does=does,
         promises=promised(replay, conditions),
-        needs=tuple(needs(replay, this, terms, ground)),
+        needs=(*needs(replay, this, terms, ground), *_rights(does, ground)),
     )
 
 
@@ -177,7 +178,7 @@ def refused(incident: str, told: Rehearsed, does: tuple[Doing, ...], ground: Gro
             whys = [guard.refusal(ground.consent, incident, each.fault, one, ground.to_harm) for one in would]
             if whys and all(whys):
                 return whys[0]
-    return ""
+    return next(filter(None, (ground.without_right(each.fault) for each in does)), "")
 
 
 def needs(replay: Replay, this: Case, terms: Terms, ground: Ground | None) -> Iterator[Need]:
@@ -202,6 +203,16 @@ def needs(replay: Replay, this: Case, terms: Terms, ground: Ground | None) -> It
     if replay.specs:
         version = ground.kubernetes if ground is not None else terms.kubernetes
         yield Need("upstream's e2e.test", terms.lacking_specs(plain(version)))
+
+
+def _rights(does: tuple[Doing, ...], ground: Ground | None) -> Iterator[Need]:
+    """What its faults ask of the API, beside what every run does."""
+    if ground is None:
+        return
+    for each in does:
+        if asked := rights.of_fault(each.fault):
+            named = ", ".join(dict.fromkeys(map(str, asked)))
+            yield Need(f"the rights of {each.fault} ({named})", ground.without_right(each.fault))
 
 
 def _nodes_of(shape: Shape) -> int:

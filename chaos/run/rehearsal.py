@@ -18,7 +18,7 @@ import pytest
 from chaos.clusters.base import EXISTING, Cluster, ClusterRef, Images, Node
 from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
-from chaos.harm.base import Fault
+from chaos.harm.base import Fault, require_abilities
 from chaos.hosts import mutants
 from chaos.hosts.bundles import plain
 from chaos.run.case import Case
@@ -260,7 +260,10 @@ class _RehearsalLab(_Over):
 
 
 def _harm(fault: Fault[Any], cluster: Cluster) -> Harm:
-    """What its plan refuses may only lack what the story has not put there."""
+    """Raises FaultError where the cluster lacks an ability. What its plan refuses may only be what the story has not
+    put there.
+    """
+    require_abilities(fault, cluster)
     try:
         return Harm(fault.kind, msgspec.to_builtins(fault.plan(cluster)))
     except (_OverError, Exception):  # noqa: BLE001  (whatever it asks for, its fields are known)

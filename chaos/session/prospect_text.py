@@ -170,8 +170,9 @@ def _incidents(plan: RunPlan) -> Iterator[tuple[int, str]]:
         yield 0, f"{incident}: {those[0].title}"
         alike: dict[object, list[Prospect]] = defaultdict(list)
         for each in those:
-            key = (_function(each), each.fate, each.why, each.nodes, each.takes, each.does, each.promises, each.needs)
-            alike[key].append(each)
+            told = (each.nodes, each.takes, each.does, each.promises, each.needs)
+            only_why = each.fate is not Fate.RUNS and each.why not in plan.blocked
+            alike[_function(each), each.fate, each.why, () if only_why else told].append(each)
         for group in alike.values():
             yield from _group(group, plan)
 
@@ -183,9 +184,9 @@ def _group(group: Sequence[Prospect], plan: RunPlan) -> Iterator[tuple[int, str]
     if one.fate is not Fate.RUNS:
         as_above = one.why in plan.blocked
         yield 2, f"{_SAID[one.fate]}{', as said above' if as_above else f': {one.why}'}"
-        options = dict.fromkeys(each.option for each in one.needs if each.option)
+        options = dict.fromkeys(each.option for each in one.needs if each.option and each.what in one.why)
         if options:
-            yield 2, f"what it lacks is given by {', '.join(options)}"
+            yield 2, f"that is given by {', '.join(options)}"
         if not as_above:
             return
     else:

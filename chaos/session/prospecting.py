@@ -5,6 +5,7 @@ It ends with 0 where at least one replay or spec would run, and with 1 where non
 
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import cache
@@ -13,6 +14,7 @@ import pytest
 
 from chaos.clusters.abilities import LoadsImages
 from chaos.clusters.base import EXISTING, KIND, Cluster
+from chaos.clusters.existing.cluster import require_all_rights
 from chaos.clusters.kind import ready
 from chaos.clusters.shape import Shape
 from chaos.conformance import program
@@ -31,7 +33,7 @@ from chaos.run.rehearsal import Terms
 from chaos.session.candidates import builds_of, is_built, lacking_steps
 from chaos.session.prospect_text import WIDEST, RunPlan, as_json, last_line, lines_of
 from chaos.session.pytest_specs import is_spec
-from chaos.session.run import HOW_TO_UNDO, wishes_of
+from chaos.session.run import HOW_TO_UNDO, stop_command_of, wishes_of
 from chaos.setup import room
 
 PLANNED = pytest.StashKey[RunPlan]()
@@ -84,6 +86,7 @@ def plan(asked: Options, run: str, items: Sequence[pytest.Item]) -> RunPlan:
         blocked.append(str(error))
     terms = _terms(asked, there, next(reversed(blocked), ""))
     blocked += there.blocked if there is not None else ()
+    blocked += _stopped(asked) if there is not None else ()
     replays = [each for item in items if (each := _prospect(item, terms, there, next(iter(blocked), ""))) is not None]
     runs = {each.test for each in replays if each.fate is Fate.RUNS}
     specs = sum(map(is_spec, items))
@@ -108,6 +111,13 @@ def _blocked(asked: Options, run: str, kinds: set[str], replays: int) -> Iterato
         room.check(room.look(asked.results, kinds, replays), lambda _: None)
     except OrdealError as error:
         yield str(error)
+
+
+def _stopped(asked: Options) -> Iterator[str]:
+    """The user's own command that ends all harm is asked as before the first one."""
+    command = stop_command_of(asked)
+    if command is not None and (why := command.ends(threading.Event())):
+        yield why
 
 
 def _prospect(item: pytest.Item, terms: Terms, there: Ground | None, blocked: str) -> Prospect | None:
@@ -144,13 +154,24 @@ def _terms(asked: Options, there: Ground | None, why_none: str) -> Terms:
             raise OrdealError(why_none)
         return there.cluster(shape)
 
+    @cache
+    def lacking_specs(version: str) -> str:
+        if why := program.lacking(version):
+            return why
+        try:
+            if there is not None and there.in_reach.there is not None:
+                require_all_rights(there.in_reach.there, "upstream's specs")
+        except OrdealError as error:
+            return str(error)
+        return ""
+
     version = normal_version(asked.kubernetes)
     return Terms(
         find_profile(asked.profile),
         version,
         cluster,
         make,
-        program.lacking,
+        lacking_specs,
         image_is_given=bool(asked.kind_image),
         images=asked.images,
         storage_class=asked.storage_class,

@@ -8,6 +8,7 @@ from kubernetes import client as k8s
 from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape
+from chaos.clusters.way.client import count
 from chaos.harm.kubelet import SetKubeletConfig
 from chaos.record import nodefacts
 from chaos.record.history import History
@@ -89,7 +90,7 @@ def shows_max_pods(cluster: Cluster, node: str) -> bool:
     """Whether the Node shows so many pods as its capacity: the kubelet tells it with its next status."""
     with cluster.api() as client:
         shown: Any = k8s.CoreV1Api(client).read_node(node)
-    return int(shown.status.capacity["pods"]) == MAX_PODS
+    return count(shown.status.capacity["pods"]) == MAX_PODS
 
 
 def nodes_table(history: History) -> list[Row]:

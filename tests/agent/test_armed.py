@@ -446,3 +446,22 @@ def test_an_agent_that_leaves_arms_nothing_more_and_one_with_something_armed_doe
     with pytest.raises(OrdealError, match=r"^the agent is leaving its node$"):
         node.arm(harm(folder, 3))
     assert left() == []
+
+
+WITHOUT_PYTEST = """
+import sys
+
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"pytest", "_pytest"}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Refused())
+from chaos.agent.armed import _faults
+print(len(_faults()))
+"""
+
+
+def test_an_agent_knows_all_faults_without_what_its_image_has_not() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_PYTEST], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout[:2].isdecimal()) == (0, True), done.stderr

@@ -85,8 +85,8 @@ def test_each_container_is_told_what_the_agent_asks_for(client: ApiClient, monke
             "CAPABILITIES": "CAP_SYS_ADMIN CAP_NET_ADMIN",
         }
         assert each["image"] == AGENTS.image
-        assert [one["mountPath"] for one in each["volumeMounts"]] == [str(deployment.MOUNTED)]
-    assert [each["hostPath"]["path"] for each in pod["volumes"]] == [str(home.FOLDERS)]
+        assert [one["mountPath"] for one in each["volumeMounts"]] == [str(deployment.MOUNTED.parent)]
+    assert [each["hostPath"]["path"] for each in pod["volumes"]] == [str(home.FOLDERS.parent)]
     assert (pod["hostNetwork"], pod["hostPID"], pod["automountServiceAccountToken"]) == (True, True, False)
 
 

@@ -53,7 +53,7 @@ def password(folder: Path) -> str:
 def test_a_bmc_is_asked_by_a_password_that_is_in_no_command_line(folder: Path, said: str, state: str) -> None:
     (folder / "says").write_text(f"Chassis Power is {said}\n")
     assert ipmi("bmcs.yaml", folder).state("w1") == state
-    assert calls(folder) == [f"ipmitool {WHERE} -E -N 2 -R 2 chassis power status"]
+    assert calls(folder) == [f"ipmitool {WHERE} -E -N 1 -R 2 chassis power status"]
     assert password(folder) == CANARY
 
 
@@ -71,22 +71,22 @@ def test_by_ssh_the_password_goes_by_its_input(folder: Path, secret: str) -> Non
     by, ipmitool = calls(folder)
     assert by.startswith("ssh -o BatchMode=yes -o ConnectTimeout=5 -- root@jump sh -c ")
     assert not secret or secret not in by
-    assert ipmitool == f"ipmitool {WHERE} -E -N 2 -R 2 chassis power status"
+    assert ipmitool == f"ipmitool {WHERE} -E -N 1 -R 2 chassis power status"
     assert password(folder) == secret
 
 
 def test_what_one_node_has_of_its_own_goes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RACK_2", "of the second rack")
     own = '{host: "2001:db8::1", port: 6230, user: operator, password_env: RACK_2}'
-    write(folder, f"{FILE}  w2: {own}\ninterface: lan\n")
+    write(folder, f"{FILE}  w2: {own}\ninterface: lan\ncipher_suite: 17\n")
     driver = ipmi("bmcs.yaml", folder)
     driver.state("w2")
     assert password(folder) == "of the second rack"
     driver.state("w1")
     assert password(folder) == CANARY
     assert [each.partition(" -E")[0] for each in calls(folder)] == [
-        "ipmitool -I lan -H 2001:db8::1 -p 6230 -U operator",
-        "ipmitool -I lan -H 192.0.2.1 -p 623 -U admin",
+        "ipmitool -I lan -H 2001:db8::1 -p 6230 -U operator -C 17",
+        "ipmitool -I lan -H 192.0.2.1 -p 623 -U admin -C 17",
     ]
 
 

@@ -15,7 +15,7 @@ from kubernetes.client import CoreV1Api
 
 from chaos.clusters.base import Node
 from chaos.clusters.existing.cluster import attach
-from chaos.clusters.kind import docker
+from chaos.clusters.kind import docker, networks
 from chaos.clusters.kind.cluster import KindCluster
 from chaos.clusters.kind.config import POD_SUBNET, SERVICE_SUBNET
 from chaos.clusters.kind.ready import kind_setup
@@ -29,8 +29,11 @@ READY_WITHIN_S = 600.0  # ends by what is seen; beside another cluster on two co
 
 
 @contextmanager
-def foreign_cluster(name: str, version: str, work: Path) -> Iterator[Path]:
-    """The kubeconfig of a cluster with one control plane and two workers, all Ready; deleted at the block's end."""
+def foreign_cluster(name: str, version: str, work: Path, network: str = "kind") -> Iterator[Path]:
+    """The kubeconfig of a cluster with one control plane and two workers, all Ready; deleted at the block's end.
+
+    `network`: the engine's, that its nodes are in.
+    """
     setup = kind_setup(version)
     config, kubeconfig = work / "kind.yaml", work / "kubeconfig"
     image = {"image": setup.node_image} if setup.node_image else {}
@@ -53,6 +56,7 @@ def foreign_cluster(name: str, version: str, work: Path) -> Iterator[Path]:
         run(
             [kind, "create", "cluster", *named, "--config", str(config)],
             timeout_s=600,
+            env={networks.KINDS: network},
         )
         give_pod_network(kubeconfig)
         cluster = attach(kubeconfig, "", Shape())

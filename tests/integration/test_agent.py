@@ -52,7 +52,7 @@ from chaos.run.policy import Policy
 from chaos.subjects.handles.faults import EatHandles, LowerHandleLimit
 from chaos.subjects.pleg.faults import StallRuntime
 from tests.comparing import wait_as_before
-from tests.integration.as_runner import apply, documents, kubeconfig_of_runner
+from tests.integration.as_runner import ACCOUNT, apply, documents, kubeconfig_of_runner
 from tests.integration.foreign import foreign_cluster, give_pod_network
 from tests.integration.picture import picture, picture_of_still, wait_in_touch
 from tests.integration.test_kind_faults import faults_of
@@ -120,7 +120,7 @@ class Theirs:
             assert last == "looked"
             found += "".join(left)
         spaces = run(self.kubectl("get", "namespaces", "-o", "name"), timeout_s=30).out.split()
-        return found + " ".join(each for each in spaces if "ordeal" in each)
+        return found + " ".join(each for each in spaces if "ordeal" in each and each != f"namespace/{ACCOUNT[1]}")
 
     def kubectl(self, *argv: str) -> list[str]:
         admin = "/etc/kubernetes/admin.conf"
@@ -134,11 +134,11 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
 
 
 @contextmanager
-def their_cluster(name: str, work: Path) -> Iterator[Theirs]:
+def their_cluster(name: str, work: Path, network: str = "kind") -> Iterator[Theirs]:
     """Made for the length of the block; nothing of ours is left on it."""
     load_all()
     image = agent_image.ensure(print)
-    with foreign_cluster(name, DEFAULT_KUBERNETES, work) as kubeconfig:
+    with foreign_cluster(name, DEFAULT_KUBERNETES, work, network) as kubeconfig:
         outside = existing.attach(kubeconfig, "", Shape(), WORKLOAD_IMAGE)
         assert isinstance(outside, KindCluster)
         outside.load_image(image)
@@ -168,6 +168,8 @@ def test_nothing_is_done_without_the_owners_word_and_then_all_is_as_through_the_
     assert found == {
         ("node-preflight", ""): "held",
         ("node-preflight", "low-handle-limit"): "violated",
+        ("node-preflight", "too-many-pods"): "violated",
+        ("node-preflight", "strict-limits"): "violated",
         ("storage-driver", ""): "held",
         ("storage-driver", "leftovers"): "violated",
     }

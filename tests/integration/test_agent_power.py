@@ -22,7 +22,7 @@ from chaos.clusters.agent.cluster import PoweredAgentCluster, put, take_off, wit
 from chaos.clusters.agent.deployment import Agents, folder_of
 from chaos.clusters.base import PowerRef
 from chaos.clusters.existing import cluster as existing
-from chaos.clusters.kind import docker
+from chaos.clusters.kind import docker, networks
 from chaos.clusters.shape import Shape
 from chaos.clusters.way.client import Access
 from chaos.hosts import engine
@@ -34,26 +34,36 @@ from tests.integration.test_agent import ROOT, Theirs, their_cluster
 from tests.moments import Moments
 
 COMMAND = "./power {off|on|state} {node}"
-# What a machine beneath does: nothing is shut down.
+NAME = "powered"
+# What a machine beneath does: nothing is shut down, and it keeps its address, which an engine would give to others.
 POWER = """#!/bin/sh
 {environment}
 case "$1" in
-  off) exec {docker} kill "$2" ;;
-  on) exec {docker} start "$2" ;;
+  off) {docker} inspect --format '{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}' "$2" >"at-$2"
+       exec {docker} kill "$2" ;;
+  on) {docker} network disconnect {network} "$2"
+      {docker} network connect --ip "$(cat "at-$2")" {network} "$2" && exec {docker} start "$2" ;;
   state) case $({docker} inspect --format '{{{{.State.Running}}}}' "$2") in true) echo on ;; false) echo off ;; esac ;;
 esac
 """
 SUITE = str(ROOT / "suites" / "control_plane" / "test_apiserver_node_loss.py")
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [
+    pytest.mark.timeout(1800),
+    pytest.mark.nightly("power by a driver on a cluster that somebody else made: another one, and minutes"),
+]
 
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
-    with their_cluster("powered", tmp_path_factory.mktemp("powered")) as made:
-        policy = Policy(nodes="", control_plane=True, most_nodes="100%")
-        write(Access(made.kubeconfig).client, policy, replace=True)
-        yield made
+    network = networks.make(NAME, print)
+    try:
+        with their_cluster(NAME, tmp_path_factory.mktemp(NAME), network) as made:
+            policy = Policy(nodes="", control_plane=True, most_nodes="100%")
+            write(Access(made.kubeconfig).client, policy, replace=True)
+            yield made
+    finally:
+        networks.remove(NAME)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +73,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     host = os.environ.get("DOCKER_HOST")
     environment = "unset DOCKER_HOST" if host is None else f"export DOCKER_HOST={shlex.quote(host)}"
     client = shlex.join(engine.chosen().argv())
-    (made / "power").write_text(POWER.format(environment=environment, docker=client))
+    script = POWER.format(environment=environment, docker=client, network=networks.name_of(NAME))
+    (made / "power").write_text(script)
     (made / "power").chmod(0o755)
     return made
 
@@ -80,7 +91,7 @@ def test_a_driver_that_means_another_machine_ends_the_run_before_any_harm(
     asked = ["--ordeal-power-command", COMMAND, "-k", "comes_back_at_its"]
     code, said = theirs.ended(theirs.replay(tmp_path / "results", SUITE, *asked, cwd=tmp_path))
     assert code == 2, said[-3000:]
-    assert "the power driver command says that node powered-" in said
+    assert f"the power driver command says that node {NAME}-" in said
     assert "is off, and the API server that it is Ready" in said
     assert (off(theirs), theirs.leftovers()) == ([], "")
 
@@ -167,6 +178,7 @@ def test_agents_answer_again_after_their_node_had_no_power(theirs: Theirs, agent
     assert off(theirs) == [worker]
     agents.power_on(worker)
     assert agents.node_exec(worker, ["ls", "/run/before"], check=False).code != 0, "it has started anew"
+    assert agents.addresses(worker) == (docker.inspect(worker).address,), "as a machine does"
     theirs.outside.wait_ready(300)
 
 

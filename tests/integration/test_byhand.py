@@ -67,7 +67,7 @@ def test_replays_have_their_verdicts_and_a_teams_own_node_is_left_alone(
     found = {(i["id"], i.get("control", ""), i.get("replay", "")): i["verdict"] for i in written["incidents"]}
     assert set(found.values()) == {"held", "violated"}
     assert all(verdict == ("violated" if control else "held") for (_, control, _), verdict in found.items())
-    assert len(found) == 5
+    assert len({incident for incident, _, _ in found}) == len(chosen)
     assert SET_ASIDE not in json.dumps([each for each in written["incidents"] if each["id"] == "hostname-change"])
     for node in theirs.nodes:
         assert theirs.sh(node, LOOK) == ""

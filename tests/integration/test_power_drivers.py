@@ -68,16 +68,16 @@ def goes_off_and_on(power: PowerSwitch) -> None:
 
 @pytest.fixture(scope="module")
 def libvirt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of a daemon of its own, in a network of its own: it makes rules for packets when it starts.
+    """The URI of a daemon of its own, which is nobody and has no network: it changes nothing of this machine.
 
     Its driver for tests has one machine, called "test". It forgets what was done to it when nobody is connected.
     """
     need("libvirt-daemon libvirt-clients", "libvirtd", "virsh", "unshare")
     folder = tmp_path_factory.mktemp("libvirt")
-    (folder / "libvirtd.conf").write_text(f'unix_sock_dir = "{folder}"\nauth_unix_rw = "none"\n')
-    uri = f"test+unix:///default?socket={folder}/libvirt-sock"
-    daemon = ["unshare", "--net", "libvirtd", "--config", str(folder / "libvirtd.conf")]
-    with going_on([*daemon, "--pid-file", str(folder / "pid")], folder / "log"):
+    uri = f"test+unix:///default?socket={folder}/libvirt/libvirt-sock"
+    home = [f"{name}={folder}" for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")]
+    daemon = ["unshare", "--user", "--net", "env", *home, "libvirtd", "--pid-file", str(folder / "pid")]
+    with going_on(daemon, folder / "log"):
         ask = ["virsh", "--connect", uri, "--quiet", "list", "--all"]
         eventually(lambda: "test" in run(ask, timeout_s=20).out, within_s=60, what="libvirtd to answer")
         with going_on(["virsh", "--connect", uri], folder / "connected") as connected:
@@ -164,7 +164,8 @@ def bmc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "state").mkdir()
     (folder / "password").write_text(f"{CANARY}\n")
     (folder / "bmcs.yaml").write_text(
-        f"user: admin\npassword_file: password\nnodes:\n"
+        # The simulator does not say which suites it has, and ipmitool waits for that.
+        f"user: admin\npassword_file: password\ncipher_suite: 3\nnodes:\n"
         f"  {NODE}: {{host: 127.0.0.1, port: {port}}}\n"
         f"  nobody: {{host: 127.0.0.1, port: 9}}\n"
     )

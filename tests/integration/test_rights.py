@@ -2,6 +2,7 @@
 of them a run does what it does, and each one that is taken away is told in one sentence, before harm or as a gap.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -43,7 +44,24 @@ from tests.integration.as_runner import apply, documents, kubeconfig_of_runner, 
 
 ROOT = Path(__file__).parents[2]
 SHAPE = Shape(zones=(Zone("a", 2),), timers=Timers(monitor_grace_s=8, monitor_period_s=1, toleration_s=3))
-PREFLIGHT = "suites/preflight/test_node_preflight.py"  # it works on what an API server alone gives
+SUITE = """
+from chaos.clusters.shape import Shape
+from chaos.judge.nodes_ready import nodes_ready_again
+from chaos.run.incident import incident
+from chaos.subjects.volumes.handover import DrainNode
+from chaos.workloads.web import Web
+
+
+@incident("rwo-volume-handover", on=("kind",))
+def test_a_drain(lab):
+    lab.cluster(Shape(timers=lab.timers))
+    node = lab.deploy(Web(replicas=2)).pods()[0].spec.node_name
+    with lab.record() as history:
+        with lab.inject(DrainNode(node)):
+            lab.hold(0.5, "it is drained")
+        lab.recover(lab.nodes_ready, within_s=60.0, what="every node Ready")
+    lab.expect(history, nodes_ready_again((node,), within_s=60.0))
+"""
 SAVED = {"namespace": "ordeal-made-up"}  # a plan that the guard allows
 
 pytestmark = pytest.mark.timeout(600)
@@ -65,19 +83,24 @@ class Theirs:
     def cluster(self) -> ExistingCluster:
         return existing.attach_by_api(self.runner, "", SHAPE, "busybox")
 
-    def replay(self, results: Path) -> "subprocess.CompletedProcess[str]":
-        """A run of pytest's."""
+    def replay(self, folder: Path) -> tuple[int, str]:
+        """A run of pytest's, of SUITE: its exit code, and what it said."""
+        suite = folder / "test_suite.py"
+        suite.write_text(SUITE)
         where = ["--ordeal-cluster", "existing", "--ordeal-kubeconfig", str(self.runner)]
         how = ["--ordeal-busybox-image", "busybox", "--ordeal-conform", "none", "-p", "no:cacheprovider", "-rs"]
-        return subprocess.run(
-            [sys.executable, "-m", "pytest", PREFLIGHT, *where, *how, "--ordeal-results", str(results)],
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", str(suite), *where, *how, "--ordeal-results", str(folder / "results")],
             cwd=ROOT,
-            env={**os.environ, "DOCKER_HOST": "unix:///nowhere/docker.sock"},
+            env={**os.environ, "DOCKER_HOST": "unix:///nowhere/docker.sock", "COLUMNS": "200"},
             capture_output=True,
             text=True,
             timeout=300,
             check=False,
         )
+        said = done.stdout + done.stderr
+        assert "Traceback" not in said
+        return done.returncode, said
 
 
 @pytest.fixture(scope="module")
@@ -107,20 +130,76 @@ def test_the_steps_of_a_run_need_no_more(theirs: Theirs, tmp_path: Path) -> None
     assert {each.value for each in history.of(Sample) if each.name == IN_SYNC} == {1.0}
 
 
-def test_a_replay_is_held_with_them_and_without_one_of_them_nothing_is_begun(theirs: Theirs, tmp_path: Path) -> None:
-    done = theirs.replay(tmp_path / "all")
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert "1 passed, 1 skipped" in done.stdout
+def test_a_replay_is_held(theirs: Theirs, tmp_path: Path) -> None:
+    code, said = theirs.replay(tmp_path)
+    assert code == 0, said[-3000:]
+    assert found(tmp_path) == ("held", [])
+
+
+def found(folder: Path) -> tuple[str, list[str]]:
+    """The verdict, and why there is no evidence of something, as the results have it."""
+    (incident,) = json.loads((folder / "results" / "latest" / "results.json").read_text())["incidents"]
+    return incident["verdict"], [each["missing"] for each in incident["evidence"] if each.get("missing")]
+
+
+# --- a replay without one of them
+
+
+def test_what_every_run_needs_keeps_a_run_from_beginning(theirs: Theirs, tmp_path: Path) -> None:
     with without(theirs.owner, theirs.runner, "watch", "", "events"):
-        done = theirs.replay(tmp_path / "less")
-    said = done.stdout + done.stderr
-    assert done.returncode == 2, said[-3000:]
+        code, said = theirs.replay(tmp_path)
+    assert code == 2, said[-3000:]
     assert said.count("the kubeconfig's user may not watch events (in all namespaces), on the cluster at") == 1
-    assert "Traceback" not in said
-    assert not (tmp_path / "less").exists()
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(("verb", "resource"), [("patch", "nodes"), ("create", "pods/eviction")])
+def test_what_a_fault_needs_keeps_it_from_being_done(theirs: Theirs, verb: str, resource: str, tmp_path: Path) -> None:
+    with without(theirs.owner, theirs.runner, verb, "", resource):
+        code, said = theirs.replay(tmp_path)
+    assert code == 0, said[-3000:]
+    assert f"drain-node is not done: the kubeconfig's user may not {verb} {resource} (in all namespaces)" in said
+    assert "1 skipped" in said
+
+
+def test_what_evidence_needs_is_missing_from_it(theirs: Theirs, tmp_path: Path) -> None:
+    with without(theirs.owner, theirs.runner, "list", "", "persistentvolumes"):
+        code, said = theirs.replay(tmp_path)
+    assert code == 0, said[-3000:]
+    verdict, (why,) = found(tmp_path)
+    assert verdict == "held"
+    assert 'cannot list resource "persistentvolumes"' in why
 
 
 # --- without one of them
+
+
+POD: Any = {"metadata": {"name": "made-up"}, "spec": {"containers": [{"name": "x", "image": "busybox"}]}}
+
+
+def of(name: str) -> Any:
+    return {**POD, "metadata": {"name": name}}
+
+
+def space(name: str) -> Any:
+    return {"metadata": {"name": name}}
+
+
+DAEMON_SET: Any = {
+    "metadata": {"name": "made-up"},
+    "spec": {
+        "selector": {"matchLabels": {"of": "made-up"}},
+        "template": {"metadata": {"labels": {"of": "made-up"}}, "spec": POD["spec"]},
+    },
+}
+BODIES: dict[str, Any] = {
+    "Namespace": {"apiVersion": "v1"},
+    "ConfigMap": {"apiVersion": "v1"},
+    "PersistentVolumeClaim": {"apiVersion": "v1", "spec": {}},
+    "Deployment": {"apiVersion": "apps/v1", "spec": DAEMON_SET["spec"]},
+    "DaemonSet": {"apiVersion": "apps/v1", "spec": DAEMON_SET["spec"]},
+    "StatefulSet": {"apiVersion": "apps/v1", "spec": {**DAEMON_SET["spec"], "serviceName": "made-up"}},
+}
 
 
 EACH = sorted({(right.verb, right.group, right.resource) for role in roles() for right in role.rights})
@@ -164,11 +243,11 @@ def harm(theirs: Theirs, fault: str) -> None:
         pytest.fail("it was begun")
 
 
-def make(kind: str, version: str) -> Callable[[Theirs], None]:
+def make(kind: str) -> Callable[[Theirs], None]:
     """As a workload does that has one."""
 
     def made(theirs: Theirs) -> None:
-        body = {"apiVersion": version, "kind": kind, "metadata": {"name": "made-up", "namespace": "default"}}
+        body = {"kind": kind, "metadata": {"name": "made-up", "namespace": "default"}, **BODIES[kind]}
         with creating("made-up", theirs.cluster()), theirs.as_run() as client:
             create(client, yaml.safe_dump(body))
 
@@ -200,12 +279,12 @@ def run_in_pod(theirs: Theirs) -> None:
 
 # What comes to it where nobody has asked beforehand, or a right is taken away in the middle.
 USES: dict[tuple[str, str, str], Callable[[Theirs], object]] = {
-    ("create", "apps", "deployments"): make("Deployment", "apps/v1"),
-    ("create", "apps", "statefulsets"): make("StatefulSet", "apps/v1"),
-    ("create", "apps", "daemonsets"): make("DaemonSet", "apps/v1"),
-    ("create", "", "configmaps"): make("ConfigMap", "v1"),
-    ("create", "", "namespaces"): make("Namespace", "v1"),
-    ("create", "", "persistentvolumeclaims"): make("PersistentVolumeClaim", "v1"),
+    ("create", "apps", "deployments"): make("Deployment"),
+    ("create", "apps", "statefulsets"): make("StatefulSet"),
+    ("create", "apps", "daemonsets"): make("DaemonSet"),
+    ("create", "", "configmaps"): make("ConfigMap"),
+    ("create", "", "namespaces"): make("Namespace"),
+    ("create", "", "persistentvolumeclaims"): make("PersistentVolumeClaim"),
     ("delete", "", "namespaces"): lambda theirs: remove_namespace(theirs.cluster(), "made-up"),
     ("get", "", "pods/exec"): run_in_pod,
     ("list", "storage.k8s.io", "storageclasses"): lambda theirs: check_class(theirs.cluster(), "fast"),
@@ -246,29 +325,13 @@ def fenced(theirs: Theirs) -> Theirs:
     def is_up() -> bool:
         with theirs.as_run() as client:
             try:
-                core(client).create_namespace(of("shop"), dry_run="All")
+                core(client).create_namespace(space("shop"), dry_run="All")
             except ApiException as error:
                 return FENCE in told(error)
         return False
 
     eventually(is_up, within_s=60, what="the fence to be up")
     return theirs
-
-
-POD: Any = {"metadata": {"name": "made-up"}, "spec": {"containers": [{"name": "x", "image": "busybox"}]}}
-
-
-def of(name: str) -> Any:
-    return {**POD, "metadata": {"name": name}}
-
-
-DAEMON_SET: Any = {
-    "metadata": {"name": "made-up"},
-    "spec": {
-        "selector": {"matchLabels": {"of": "made-up"}},
-        "template": {"metadata": {"labels": {"of": "made-up"}}, "spec": POD["spec"]},
-    },
-}
 
 
 def core(client: ApiClient) -> Any:
@@ -287,9 +350,9 @@ def claim_something_else(client: ApiClient) -> None:
 
 Do = Callable[[ApiClient], object]
 FENCED: dict[str, tuple[bool, Do]] = {
-    "a namespace": (False, lambda c: core(c).create_namespace(of("shop"))),
-    "a namespace of its own": (True, lambda c: core(c).create_namespace(of("ordeal-fence"))),
-    "a namespace for agents": (True, lambda c: core(c).create_namespace(of("kube-ordeal-agent-fence"))),
+    "a namespace": (False, lambda c: core(c).create_namespace(space("shop"))),
+    "a namespace of its own": (True, lambda c: core(c).create_namespace(space("ordeal-fence"))),
+    "a namespace for agents": (True, lambda c: core(c).create_namespace(space("kube-ordeal-agent-fence"))),
     "a pod beside the control plane's": (False, lambda c: core(c).create_namespaced_pod("kube-system", POD)),
     "a pod among others'": (False, lambda c: core(c).create_namespaced_pod("default", POD)),
     "a pod of its own there": (True, lambda c: core(c).create_namespaced_pod("default", of("ordeal-start-a"))),
@@ -300,7 +363,7 @@ FENCED: dict[str, tuple[bool, Do]] = {
     "another Lease of the system's": (False, claim_something_else),
     "a command in a pod of the system's": (False, lambda c: exec_in_pod(c, "kube-system", "made-up", ["true"])),
     "a label of a node": (True, label_a_node),
-    "the end of a namespace": (False, lambda c: core(c).delete_namespace("kube-public")),
+    "the end of a namespace": (False, lambda c: core(c).delete_namespace("kube-ordeal")),
     "the end of one of its own": (True, lambda c: core(c).delete_namespace("ordeal-fence")),
     "the end of that of agents": (True, lambda c: core(c).delete_namespace("kube-ordeal-agent-fence")),
 }  # fmt: skip

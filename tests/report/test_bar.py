@@ -55,7 +55,7 @@ def test_it_is_told_with_what_is_asked_and_by_whom() -> None:
     told = sentences(stands)
     assert "2 of 4 runs, 50 %; asked are 75 %: NOT kept" in told[0]
     assert "121 min; asked are at most 120 min: NOT kept" in told[1]
-    assert "over all 4 runs: 2; asked are at most 10: kept" in told[2]
+    assert "of all that are kept (4): 2; asked are at most 10: kept" in told[2]
     assert SOURCE in told[3]
     assert as_json(stands)["passed_percent"] == {"is": 50.0, "at_least": 75.0, "kept": False}
 

@@ -33,7 +33,7 @@ from chaos.run.policy import DAYS, HALT, POLICY, PodsReady, Policy, Url, written
 from chaos.run.pool import Wishes
 from chaos.run.profile import PROFILES
 from chaos.run.promised import Conditions, Judged, judged, says
-from chaos.run.prospect import Fate, Prospect, doings, first_sentence, promised, prospect
+from chaos.run.prospect import Fate, Need, Prospect, doings, first_sentence, promised, prospect
 from chaos.run.rehearsal import Terms
 from chaos.subjects.pleg.faults import DeletePods, StallRuntime
 from tests.fake_apiserver import FakeApiServer
@@ -162,6 +162,9 @@ def test_rights_and_claims_keep_every_run_away_too(api: FakeApiServer) -> None:
     api.forbidden = {("create", "namespaces"), ("update", "leases")}
     (lacking,) = ground_of(api).blocked
     assert lacking.startswith("the kubeconfig's user may not create namespaces (in all namespaces), nor update leases")
+    api.forbidden = {("create", "daemonsets")}
+    assert len(ground_of(api).blocked) == 1, "agents are put there by one"
+    assert ground_of(api, agent_image="").blocked == ()
     api.forbidden.clear()
     with Claim(api.client, "run x of ann on host-1"):
         (claimed,) = ground_of(api).blocked
@@ -215,10 +218,10 @@ def test_nodes_that_are_harmed_together_count_together(api: FakeApiServer) -> No
 
 
 def test_a_node_that_a_story_takes_without_asking_is_refused(api: FakeApiServer) -> None:
-    told = on(ground_of(api), harms(lambda _: Pause("w3")), Pause)
+    told = on(ground_of(api), harms(lambda _: StallRuntime("w3")), StallRuntime)
     assert told.fate is Fate.REFUSED
     assert told.why.startswith(
-        "pause is not done: the guard allows nodes with 'kube-ordeal/allowed=true' alone, and w3"
+        "stall-runtime is not done: the guard allows nodes with 'kube-ordeal/allowed=true' alone, and w3"
     )
 
 
@@ -229,6 +232,17 @@ def test_what_names_a_namespace_and_no_node_is_asked_for_that(api: FakeApiServer
     assert on(ground_of(api), stops_early, DeletePods).fate is Fate.RUNS
     api.guard = {POLICY: written(Policy(namespaces=("shop",)))}
     assert on(ground_of(api), stops_early, DeletePods).why.endswith("does not name the namespace ordeal-plan")
+
+
+def test_a_fault_without_its_rights_is_refused_in_the_words_of_a_run(api: FakeApiServer) -> None:
+    api.guard = {POLICY: written(Policy(namespaces=("*",)))}
+    allowed = on(ground_of(api), harms(lambda _: ScaleToZero()), ScaleToZero)
+    assert (allowed.fate, allowed.needs[-1]) == (Fate.RUNS, Need("the rights of scale-to-zero (get deployments)"))
+    api.forbidden = {("get", "deployments")}
+    told = on(ground_of(api), stops_early, ScaleToZero)
+    assert told.fate is Fate.REFUSED
+    assert told.why.startswith("scale-to-zero is not done: the kubeconfig's user may not get deployments (in all")
+    assert told.needs[-1].lacks == told.why
 
 
 # --- what it does and needs

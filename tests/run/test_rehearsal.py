@@ -6,7 +6,17 @@ from typing import Any, cast
 
 import pytest
 
-from chaos.clusters.abilities import ABILITIES, ArmsNodes, NodeExec, NodeNetwork, NodePower, ReachesNodes, missing
+from chaos.clusters.abilities import (
+    ABILITIES,
+    ArmsNodes,
+    NodeExec,
+    NodeNetwork,
+    NodePause,
+    NodePower,
+    ReachesNodes,
+    RunsContainers,
+    missing,
+)
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, ClusterRef, Images, Node
 from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
@@ -27,7 +37,7 @@ NODES = (
     Node("cp1", True, "True", "10.0.0.9", "", ()),  # noqa: FBT003
     *(Node(f"w{n}", False, "True", f"10.0.0.{n}", "", ()) for n in (1, 2)),  # noqa: FBT003
 )
-ON_NODES = (NodeExec, NodeNetwork, ArmsNodes)
+ON_NODES = (RunsContainers, NodeExec, NodeNetwork, NodePower, NodePause, ArmsNodes)
 
 
 class There:
@@ -149,7 +159,8 @@ def test_reasons_are_those_of_a_run() -> None:
     flags = "an existing cluster is taken as it is, and this replay needs other flags"
     assert told(lambda lab: lab.cluster(Shape(max_pods=600, timers=lab.timers))).skipped == flags
     needy = replace(story(), needs=(NodePower,))
-    assert told(plain, replay=needy).skipped.startswith("made-up needs NodePower, which this cluster does not have")
+    without = told(plain, replay=needy, abilities=()).skipped
+    assert without.startswith("made-up needs NodePower, which this cluster does not have")
     for_good = "it is upgraded, which can't be taken back: it takes a cluster of its own"
     assert told(lambda lab: (plain(lab), lab.change_for_good("it is upgraded", "1"))).skipped == for_good
     few = told(
@@ -170,6 +181,8 @@ def test_what_is_wrong_is_no_reason_to_skip() -> None:
 
     assert told(wrong) == Rehearsed(fails="this can't be")
     assert told(lacks) == Rehearsed(skipped="not here")
+    unable = told(lambda lab: (plain(lab), lab.configured(Pause("w1")).__enter__()), abilities=(NodeNetwork,))
+    assert unable.fails.startswith("pause needs a cluster with NodePower, NodePause; clusters of the kind existing")
     undeclared = told(lambda lab: (plain(lab), lab.configured(CutOff((), ())).__enter__()))
     assert "its mark has to say so" in undeclared.fails
 
@@ -179,7 +192,7 @@ def test_it_has_the_abilities_that_it_is_said_to_have() -> None:
     every = tuple(each.__name__ for each in ABILITIES)
     assert missing(seen(there, Shape(), NODES, ()), ABILITIES) == every
     assert missing(seen(there, Shape(), NODES, ABILITIES), ABILITIES) == ()
-    assert missing(seen(there, Shape(), NODES, ON_NODES), (*ON_NODES, NodePower)) == ("NodePower",)
+    assert missing(seen(there, Shape(), NODES, ON_NODES), (*ON_NODES, ReachesNodes)) == ("ReachesNodes",)
 
 
 # --- the suites

@@ -23,7 +23,7 @@ ONE = Prospect(
 )
 CONTROL = replace(ONE, test="suites/a/test_a.py::test_it[kind-control:bad]", control="bad")
 NODE = NodeFacts("w1", control_plane=False, kernel="6.1", os_image="Linux", runtime="containerd", unfit="", refused="")
-GROUND = Ground("https://a:6443", "theirs", "1.34.4", (), Consent(Policy()), (), (NODE,), (), InReach())
+GROUND = Ground("https://a:6443", "theirs", "1.34.4", (), Consent(Policy()), (), (NODE,), (), InReach(), lambda _: "")
 MADE = RunPlan("1.34.4", None, "", {"kind": ("kind",)}, (), (ONE, CONTROL), ("mutant a",), 0, 0)
 
 
@@ -46,13 +46,18 @@ def test_replays_of_which_the_same_is_said_are_said_together() -> None:
 
 
 def test_what_would_not_run_is_said_in_a_line() -> None:
-    skipped = replace(ONE, fate=Fate.SKIPPED, why="it can't", needs=(Need("NodeExec", "it lacks", "--give-it"),))
-    lines = said(replace(MADE, replays=(skipped,), builds=()))
-    assert lines[-3:] == [
-        "    skipped: it can't",
-        "    what it lacks is given by --give-it",
-        "plan: 1 skipped, nothing would be replayed",
+    lacks = Need("NodeExec", "it lacks", "--give-it")
+    skipped = replace(ONE, fate=Fate.SKIPPED, why="it needs NodeExec", needs=(lacks,))
+    other = replace(skipped, test=CONTROL.test, control="bad", promises=("other",))
+    lines = said(replace(MADE, replays=(skipped, other), builds=()))
+    assert lines[-4:] == [
+        "  test_it [kind-hardened, kind-control:bad]",
+        "    skipped: it needs NodeExec",
+        "    that is given by --give-it",
+        "plan: 2 skipped, nothing would be replayed",
     ]
+    flags = replace(skipped, why="it needs other flags")
+    assert said(replace(MADE, replays=(flags,)))[-2] == "    skipped: it needs other flags"
 
 
 def test_a_fault_that_does_not_say_what_it_uses_is_named() -> None:

@@ -278,7 +278,7 @@ def test_an_option_that_would_give_what_lacks_is_named(
     done.stdout.fnmatch_lines(
         [
             "    skipped: pleg-churn needs NodeExec, which this cluster does not have",
-            "    what it lacks is given by --ordeal-agent-image",
+            "    that is given by --ordeal-agent-image",
         ]
     )
 
@@ -315,6 +315,13 @@ def test_a_cluster_that_another_run_has_is_told(pytester: pytest.Pytester, folde
     assert done.ret == pytest.ExitCode.TESTS_FAILED
     assert "nothing would begin now: the cluster is claimed by run x of ann on host-1" in done.stdout.str()
     assert "    refused, as said above" in done.outlines
+
+
+def test_a_stop_command_is_asked(pytester: pytest.Pytester, folder: Path, api: FakeApiServer) -> None:
+    assert existing(pytester, api, "-k", "looks", "--ordeal-stop-command", "true").ret == 0
+    done = existing(pytester, api, "-k", "looks", "--ordeal-stop-command", "sh -c 'echo page; exit 3'")
+    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    assert "of --ordeal-stop-command ends all harm: it exited with 3: page" in " ".join(done.stdout.str().split())
 
 
 def test_what_earlier_runs_left_is_told_and_left(pytester: pytest.Pytester, folder: Path, api: FakeApiServer) -> None:

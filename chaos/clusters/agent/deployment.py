@@ -25,7 +25,9 @@ from chaos.hosts.extras import AGENT, need
 from chaos.hosts.places import manifests_dir, private, state_dir
 
 # In the agent's pod: the node's folder of agents, and where a container leaves its last message.
-MOUNTED, TOLD = Path("/var/lib/kube-ordeal"), Path("/dev/termination-log")
+# Where a container has the node's folder of agents. The one above is mounted: a runtime makes what it mounts where that
+# is not there, and would leave it behind with each start of the container that looks last.
+MOUNTED, TOLD = Path("/host/var/lib/kube-ordeal"), Path("/dev/termination-log")
 READY_WITHIN_S = 300.0  # the image may have to be pulled
 GONE_WITHIN_S = 120.0
 NAME, INSTALL, ATTEND, PULL = "agent", "install", "attend", "pull"

@@ -75,10 +75,14 @@ def require(client: ApiClient, *needed: str) -> None:
         )
 
 
+def of_fault(fault: str) -> tuple[Right, ...]:
+    """Those that the fault of that kind needs."""
+    return tuple(dict.fromkeys(right for role in roles() if fault in role.faults for right in role.rights))
+
+
 def lacking_for(client: ApiClient, fault: str) -> str:
     """What the user may not do that the fault of that kind needs, as a sentence; "" where nothing lacks."""
-    wanted = [right for role in roles() if fault in role.faults for right in role.rights]
-    those = _lacking(client, wanted)
+    those = _lacking(client, of_fault(fault))
     return f"the kubeconfig's user may not {_named(those)}; {REMEDY}" if those else ""
 
 

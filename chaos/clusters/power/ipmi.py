@@ -23,7 +23,7 @@ SWITCHES_WITHIN_S, SAYS_WITHIN_S = 30.0, 10.0
 # ipmitool(1): "-E: The remote server password is specified by the environment variable IPMI_PASSWORD".
 PASSWORD = "IPMI_PASSWORD"  # noqa: S105  (its name)
 FROM_INPUT = f'IFS= read -r {PASSWORD} && export {PASSWORD} && exec "$@"'
-RETRIES = ("-N", "2", "-R", "2")  # seconds until it asks again, and how often: sooner than SAYS_WITHIN_S
+RETRIES = ("-N", "1", "-R", "2")  # seconds until it asks again, and how often: it gives up within SAYS_WITHIN_S
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "--")
 STATES = {"Chassis Power is on": RUNNING, "Chassis Power is off": OFF}
 
@@ -39,8 +39,9 @@ class Bmc(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BmcFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`password_file` is relative to this file; `password_env` names a variable of the environment. `interface`: as
-    `ipmitool -I`. `ssh`: where ipmitool runs, as `ssh` names it; "" for this machine.
+    """`password_file` is relative to this file; `password_env` names a variable of the environment. `interface` and
+    `cipher_suite`: as `ipmitool -I` and `-C`; without the latter the BMC is asked which it has. `ssh`: where ipmitool
+    runs, as `ssh` names it; "" for this machine.
     """
 
     nodes: Mapping[str, Bmc]
@@ -48,6 +49,7 @@ class BmcFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password_file: str = ""
     password_env: str = ""
     interface: str = "lanplus"
+    cipher_suite: int | None = None
     ssh: str = ""
 
 
@@ -78,7 +80,8 @@ class Ipmi:
         bmc, password = self._bmc(node), self._password(node)
         user = bmc.user or self.said.user
         where = ["-I", self.said.interface, "-H", bmc.host, "-p", str(bmc.port), *(["-U", user] if user else [])]
-        argv = ["ipmitool", *where, "-E", *RETRIES, "chassis", "power", verb]
+        suite = [] if self.said.cipher_suite is None else ["-C", str(self.said.cipher_suite)]
+        argv = ["ipmitool", *where, *suite, "-E", *RETRIES, "chassis", "power", verb]
         if not self.said.ssh:
             return run_apart(argv, timeout_s=within_s, env={PASSWORD: password})
         there = shlex.join(["sh", "-c", FROM_INPUT, "sh", *argv])

@@ -11,6 +11,7 @@ from typing import Any
 from kubernetes import client as k8s
 from kubernetes.client import ApiClient, ApiException, Configuration
 from kubernetes.utils import FailToCreateError
+from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError, MaxRetryError, ProxyError, SSLError
 
 from chaos.clusters.base import Node
@@ -122,6 +123,11 @@ def read_nodes(client: ApiClient) -> tuple[Node, ...]:
     except Exception as error:
         raise unanswered(client, error) from error
     return tuple(_node(item) for item in items)
+
+
+def count(quantity: str) -> int:
+    """A whole number as the API writes quantities: 60k is 60,000 (apimachinery, pkg/api/resource/quantity.go)."""
+    return int(parse_quantity(quantity))  # type: ignore[no-untyped-call]
 
 
 def unanswered(client: ApiClient, error: Exception) -> OrdealError:

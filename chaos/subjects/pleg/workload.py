@@ -6,6 +6,7 @@ from typing import Any
 from kubernetes import client as k8s
 
 from chaos.clusters.base import Cluster
+from chaos.clusters.way.client import count
 from chaos.errors import OrdealError
 from chaos.harm.target import ready_worker
 from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL, create_namespace, creating
@@ -92,7 +93,7 @@ def check_room(cluster: Cluster, node: str, pods: int) -> None:
         core = k8s.CoreV1Api(client)
         status: Any = core.read_node(node).status
         there = core.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={node}").items
-    most, used = int(status.allocatable["pods"]), len(there)
+    most, used = count(status.allocatable["pods"]), len(there)
     if pods + used > most:
         raise OrdealError(
             f"{pods} pods don't fit on {node}: its maxPods is {most}, and {used} are there; give it a higher maxPods "

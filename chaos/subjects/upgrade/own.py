@@ -10,12 +10,11 @@ from chaos.errors import OrdealError
 from chaos.record.evidence import Piece
 from chaos.record.history import MOST_RECORDS, History
 from chaos.record.probing import INTERVAL_S
-from chaos.run.own import WITHIN
 from chaos.subjects.upgrade.command import end, last_words
 from chaos.subjects.upgrade.faults import UpgradeCommand, UpgradeCommandPlan
 from chaos.subjects.upgrade.records import CommandEnded
 
-OUTPUT = "upgrade-command.log"
+OUTPUT, WITHIN = "upgrade-command.log", "--ordeal-upgrade-within"
 MOST_PROBES = MOST_RECORDS // 2  # all of a recording is in memory
 
 
