@@ -11,6 +11,7 @@ from chaos.judge.base import Invariant, Verdict, held, judge
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
 from chaos.judge.nodes_ready import nodes_ready_again
 from chaos.judge.pods import nothing_terminated
+from chaos.judge.serving import serves_before_harm
 from chaos.record.history import History
 from chaos.record.records import NodeChange, Phase, Probe, SpecRun
 from chaos.record.registry import Record
@@ -140,6 +141,18 @@ def test_a_service_that_was_watched_must_be_judged_and_one_that_was_not_may_not(
         assert told(register, records, watched_service_answers("shop/front")) == [""]
         assert [*register.lacking()] == []
         assert told(register, records, watched_service_answers("shop/front")) != [""]
+
+
+def test_a_story_that_was_not_told_is_judged_by_that_alone_and_by_nothing_that_held() -> None:
+    serves = serves_before_harm("web", nodes=["w1"])
+    refused, answered = (Probe(1.0, "w1", "web", ok=ok, took_s=0.1) for ok in (False, True))
+    register = Register(DECLARED, hardened=True)
+    assert told(register, [refused], serves) == [""]
+    assert list(register.lacking()) == [], "the rest had no time"
+    for records in ([answered], [*CUT, refused]):
+        register = Register(DECLARED, hardened=True)
+        assert told(register, records, serves) != [""], "else it would stand for all that was left out"
+        assert list(register.lacking()) != []
 
 
 def test_every_suite_declares_its_promises_in_every_variant() -> None:
