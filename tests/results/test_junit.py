@@ -4,6 +4,7 @@ import os
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,7 +145,8 @@ def test_a_folder_whose_name_would_end_the_tag_attaches_nothing(tmp_path: Path) 
 def test_jenkins_finds_the_attachments_of_a_test_that_passed_and_said_much(tmp_path: Path) -> None:
     made = results(tmp_path)
     kept = history(made, [Phase(0.0, "fault")])
-    made.add(outcome(finding(**{f"figure_{n}": n for n in range(JENKINS_KEEPS[True])}), histories=[kept]))
+    measured: Any = {f"figure_{n}": n for n in range(JENKINS_KEEPS[True])}
+    made.add(outcome(finding(**measured), histories=[kept]))
     (read,) = jenkins(made.directory / "junit.xml", Path.cwd()).values()
     assert read.files == (Path(os.path.realpath(kept)),)
     assert read.lost == ()
