@@ -19,6 +19,7 @@ PROFILES = ("full", "smoke")
 SPEC_SETS = ("smoke", "conformance", "all")
 WORKLOADS = ("redis", "iperf3", "mysql", "mysql57", "ceph")  # those of chaos.hosts.workload_recipes
 MYSQL_CLOCK = "mysql-clock"
+OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"  # OpenTelemetry's own name for the variable
 _PYTEST_KIND = "pytest_kind.plugin"
 _NO_NAME = "pytest-kind"  # that plugin's default for the name of a cluster
 
@@ -27,7 +28,7 @@ _NO_NAME = "pytest-kind"  # that plugin's default for the name of a cluster
 class Option:
     """An option without its prefix. `switch`: what it sets, where it takes no value; `sets`: another one's value.
 
-    `was_general`: it is older than the prefix.
+    `bare`: its value where it is given without one. `was_general`: it is older than the prefix.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Option:
     switch: bool | None = None
     sets: str = ""
     was_general: bool = True
+    bare: str = ""
 
     @property
     def written(self) -> str:
@@ -47,7 +49,7 @@ class Option:
     @property
     def usage(self) -> str:
         """As it is shown, with what it takes."""
-        taken = f"{{{','.join(self.choices)}}}" if self.choices else self.metavar
+        taken = f"{{{','.join(self.choices)}}}" if self.choices else f"[{self.metavar}]" if self.bare else self.metavar
         return self.written if self.switch is not None else f"{self.written} {taken}"
 
     @property
@@ -67,6 +69,9 @@ class Option:
             group.addoption(name, dest=self.dest, action=action, default=None, help=help)
         elif self.choices:
             group.addoption(name, dest=self.dest, choices=self.choices, default=None, help=help)
+        elif self.bare:
+            how = {"nargs": "?", "const": self.bare, "metavar": self.metavar}
+            group.addoption(name, dest=self.dest, default=None, help=help, **how)
         else:
             group.addoption(name, dest=self.dest, type=self.kind, metavar=self.metavar, default=None, help=help)
 
@@ -181,6 +186,20 @@ OPTIONS = (
         kind=int,
     ),
     Option("resume", "take over what specs became in this run, or in `latest`", "RUN"),
+    Option(
+        "otlp",
+        "send a trace of each replay, once it is over, to a receiver of OTLP over HTTP (without a URL: the one of "
+        f"{OTLP_ENDPOINT})",
+        "URL",
+        was_general=False,
+        bare=OTLP_ENDPOINT,
+    ),
+    Option(
+        "metrics",
+        "tell Prometheus of the run at its end: a file for node_exporter (*.prom), or the URL of a Pushgateway",
+        "FILE|URL",
+        was_general=False,
+    ),
 )
 
 
@@ -218,6 +237,8 @@ class Options:
     spec_processes: int
     spec_retries: int
     resume: str
+    otlp: str
+    metrics: str
 
 
 def add(parser: pytest.Parser) -> None:
@@ -246,6 +267,9 @@ def misnamed(config: pytest.Config, asked: Options) -> str:
         named["--kubeconfig"] = plain
     if empty := [name for name, value in named.items() if not str(value)]:
         return f"{empty[0]} was given nothing; name the cluster, or leave the option out"
+    for name in ("otlp", "metrics"):
+        if getattr(config.option, f"{PREFIX}_{name}", None) == "":
+            return f"--{PREFIX}-{name} was given nothing; name the receiver, or leave the option out"
     if named and asked.cluster != "existing":
         return f"{next(iter(named))} names a cluster, and without --ordeal-cluster existing none but our own are used"
     return ""
@@ -300,6 +324,8 @@ def chosen(given: Callable[[str], object]) -> Options:
         spec_processes=int(text("spec-processes", "2")),
         spec_retries=int(text("spec-retries", "0")),
         resume=text("resume"),
+        otlp=text("otlp"),
+        metrics=text("metrics"),
     )
 
 
