@@ -36,7 +36,7 @@ from chaos.run.live import View
 from chaos.run.options import Options, misnamed, options_of
 from chaos.run.pool import check_name
 from chaos.run.stage import LeftOutError
-from chaos.session import candidates, ending, planning, pytest_specs, showing, stopwatch, telling
+from chaos.session import candidates, ending, exporting, planning, pytest_specs, showing, stopwatch, telling
 from chaos.session.ending import NO_RERUN
 from chaos.session.preparing import PREPARING, Preparing, prepare
 from chaos.session.run import Concluded, Run, claim, settle, wish_of, wishes_of
@@ -44,7 +44,7 @@ from chaos.session.showing import IDLE, SHOWING
 from chaos.subjects.upgrade.kubeadm import NEVER
 
 SETUP = "set-up"
-PLUGINS = (planning, showing, pytest_specs, ending)
+PLUGINS = (planning, showing, pytest_specs, ending, exporting)
 HOW_TO_UNDO = "give --ordeal-undo"
 
 
@@ -380,6 +380,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 
             shown = config.stash.get(SHOWING, None)
             close(directory, telling.reporter(config), {IDLE: str(shown.idle)} if shown else {})
+            exporting.end(config, directory)
             hand_back()
 
 
