@@ -22,6 +22,8 @@ from chaos.conformance.outcome import Reason, SpecOutcome, State
 from chaos.conformance.podlogs import PodLogs
 from chaos.conformance.rows import row
 from chaos.errors import OrdealError
+from chaos.exports.receivers import Receiver
+from chaos.hosts import extras
 from chaos.hosts.command import CommandError, Output
 from chaos.judge import base, load_all
 from chaos.judge.base import Finding, Invariant, Judgement, Recipe, Verdict, judge, violated
@@ -37,12 +39,13 @@ from chaos.report.bundle import pack
 from chaos.report.close import close
 from chaos.report.verify import verify
 from chaos.results.results import Results
-from chaos.results.saved import LeftOut, load
+from chaos.results.saved import LeftOut, SavedRun, load
 from chaos.run.promised import beginning
 from chaos.run.verdict import outcome_of
 from chaos.session.telling import made_visible
 from chaos.setup import steps
 from tests.canaries import CANARY, SAYINGS, found_in
+from tests.exports.listening import receiver
 from tests.fake_apiserver import FakeApiServer
 
 SAID = "\n".join(SAYINGS)
@@ -177,6 +180,7 @@ def test_nothing_that_a_run_writes_has_a_secret(
     capsys.readouterr()
     assert list(found_in(written)) == []
     run = load(written / "results", "20260101-000000-abcd")
+    tell_others(run, written)
     assert run.outcomes[0].why.startswith("the fault did not land: password=(removed)")  # it was there to be removed
     for evidence_too in (True, False):
         target = written / f"bundle-{evidence_too}.zip"
@@ -244,6 +248,23 @@ def spec_of(cluster: Any, folder: Path) -> Any:
     pods = logs.take("", where)
     said = SpecOutcome("x-1", "[sig-node] x", "node", State.FAILED, Reason.FAILED, SAID, 2.0, 1, SAID)
     return row(said, "1.34.4", where, folder, pods, test="t")
+
+
+def tell_others(run: SavedRun, folder: Path) -> None:
+    """What those get who are told of a run, as far as their libraries are installed."""
+    if not extras.lacking(extras.METRICS):
+        from chaos.exports.metrics import TextFile  # noqa: PLC0415
+
+        assert TextFile(folder / "a.prom").run_ended(run, 1.0) == ""
+    if not extras.lacking(extras.OTEL):
+        from chaos.exports.traces import Traces  # noqa: PLC0415
+
+        with receiver() as to:
+            traces = Traces(Receiver(to.url))
+            for each in run.outcomes:
+                traces.replay_ended(run, each.test)
+            assert traces.run_ended(run, 30.0) == ""
+        (folder / "traces").write_bytes(b"".join(asked.body for asked in to.asked))
 
 
 def unpack(archive: Path, to: Path) -> None:

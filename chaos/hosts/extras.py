@@ -10,6 +10,7 @@ from chaos.hosts.places import APP
 
 KIND, REPORT, GATE, TOOLKIT = "kind", "report", "gate", "toolkit"
 DATABASES, SOCKS, AGENT = "databases", "socks", "agent"
+OTEL, METRICS = "otel", "metrics"
 # The modules of each, as pyproject.toml has their distributions.
 MODULES: dict[str, tuple[str, ...]] = {
     KIND: ("pytest_kind",),
@@ -19,6 +20,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     DATABASES: ("pymysql",),
     SOCKS: ("socks",),
     AGENT: ("cryptography",),
+    OTEL: ("opentelemetry.exporter.otlp.proto.http", "opentelemetry.sdk.trace"),
+    METRICS: ("prometheus_client",),
 }
 SERVES: dict[str, str] = {
     KIND: "kind clusters",
@@ -28,6 +31,8 @@ SERVES: dict[str, str] = {
     DATABASES: "replays with MySQL",
     SOCKS: "clusters behind a SOCKS proxy",
     AGENT: "harming nodes that somebody else made",
+    OTEL: "traces of replays",
+    METRICS: "metrics for Prometheus",
 }
 
 
@@ -38,7 +43,7 @@ def command(extra: str) -> str:
 
 def lacking(extra: str) -> tuple[str, ...]:
     """Its modules that are not installed; none of them is imported."""
-    return tuple(each for each in MODULES[extra] if importlib.util.find_spec(each) is None)
+    return tuple(each for each in MODULES[extra] if not _is_there(each))
 
 
 def lacks(extra: str, what: str = "") -> str:
@@ -54,3 +59,11 @@ def need(extra: str, what: str = "") -> None:
     """Raise OrdealError where it lacks; the words are those of `lacks`."""
     if why := lacks(extra, what):
         raise OrdealError(why)
+
+
+def _is_there(module: str) -> bool:
+    """To look for a module, what it is in is imported: of OpenTelemetry's those are folders that packages share."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # what it would be in
+        return False

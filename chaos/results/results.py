@@ -78,6 +78,7 @@ class Results:
         self.directory = root / run
         will_write(root.absolute())
         try:
+            self._attachments_from = junit.attachments_root()
             make_private(self.directory)
             with self._locked():
                 if not self.path.exists():
@@ -190,7 +191,8 @@ class Results:
         told: Any = scrubbed(content, _NAMES)
         text = json_text(told) + "\n"
         place(self.path, text, within=self.directory)
-        place(self.directory / "junit.xml", junit.document(of_json(told, self.path)), within=self.directory)
+        document = junit.document(of_json(told, self.path), self._attachments_from)
+        place(self.directory / "junit.xml", document, within=self.directory)
 
     def _as_json(self, o: Outcome) -> dict[str, object]:
         return {

@@ -19,6 +19,7 @@ PROFILES = ("full", "smoke")
 SPEC_SETS = ("smoke", "conformance", "all")
 WORKLOADS = ("redis", "iperf3", "mysql", "mysql57", "ceph")  # those of chaos.hosts.workload_recipes
 MYSQL_CLOCK = "mysql-clock"
+OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"  # OpenTelemetry's own name for the variable
 _PYTEST_KIND = "pytest_kind.plugin"
 _NO_NAME = "pytest-kind"  # that plugin's default for the name of a cluster
 
@@ -27,7 +28,7 @@ _NO_NAME = "pytest-kind"  # that plugin's default for the name of a cluster
 class Option:
     """An option without its prefix. `switch`: what it sets, where it takes no value; `sets`: another one's value.
 
-    `was_general`: it is older than the prefix, or known without it.
+    `bare`: its value where it is given without one. `was_general`: it is older than the prefix, or known without it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Option:
     switch: bool | None = None
     sets: str = ""
     was_general: bool = True
+    bare: str = ""
 
     @property
     def written(self) -> str:
@@ -47,7 +49,7 @@ class Option:
     @property
     def usage(self) -> str:
         """As it is shown, with what it takes."""
-        taken = f"{{{','.join(self.choices)}}}" if self.choices else self.metavar
+        taken = f"{{{','.join(self.choices)}}}" if self.choices else f"[{self.metavar}]" if self.bare else self.metavar
         return self.written if self.switch is not None else f"{self.written} {taken}"
 
     @property
@@ -67,6 +69,9 @@ class Option:
             group.addoption(name, dest=self.dest, action=action, default=None, help=help)
         elif self.choices:
             group.addoption(name, dest=self.dest, choices=self.choices, default=None, help=help)
+        elif self.bare:
+            how = {"nargs": "?", "const": self.bare, "metavar": self.metavar}
+            group.addoption(name, dest=self.dest, default=None, help=help, **how)
         else:
             group.addoption(name, dest=self.dest, type=self.kind, metavar=self.metavar, default=None, help=help)
 
@@ -247,6 +252,20 @@ OPTIONS = (
         kind=int,
     ),
     Option("resume", "take over what specs became in this run, or in `latest`", "RUN"),
+    Option(
+        "otlp",
+        "send a trace of each replay, once it is over, to a receiver of OTLP over HTTP (without a URL: the one of "
+        f"{OTLP_ENDPOINT})",
+        "URL",
+        was_general=False,
+        bare=OTLP_ENDPOINT,
+    ),
+    Option(
+        "metrics",
+        "tell Prometheus of the run at its end: a file for node_exporter (*.prom), or the URL of a Pushgateway",
+        "FILE|URL",
+        was_general=False,
+    ),
 )
 
 
@@ -295,6 +314,8 @@ class Options:
     spec_processes: int
     spec_retries: int
     resume: str
+    otlp: str
+    metrics: str
 
 
 def add(parser: pytest.Parser) -> None:
@@ -309,24 +330,32 @@ def is_any_given(config: pytest.Config) -> bool:
     return any(getattr(config.option, each.dest, None) is not None for each in OPTIONS)
 
 
+_NAMES = {  # what an option that takes a name is for: nothing is no name
+    "kubeconfig": "name the cluster",
+    "context": "name the cluster",
+    "power-command": "name what switches the nodes",
+    "power": "name what switches the nodes",
+    "stop-command": "name a command",
+    "otlp": "name the receiver",
+    "metrics": "name the receiver",
+}
+
+
 def misnamed(config: pytest.Config, asked: Options) -> str:
-    """What is wrong with how the cluster is named, or what switches it or ends the harm there, as a sentence; "" where
-    nothing is.
+    """What is wrong with how the cluster is named, or what switches it, ends the harm there or is told of it, as a
+    sentence; "" where nothing is.
 
     An empty name is what a variable that nobody has set leaves: it must not mean the cluster that kubectl would use,
     nor that nothing ends the harm.
     """
-    if getattr(config.option, f"{PREFIX}_stop_command", None) == "":
-        return f"--{PREFIX}-stop-command was given nothing; name a command, or leave the option out"
+    for name, what in _NAMES.items():
+        if next(iter(_as_given(config, name).values()), None) == "":
+            return f"--{PREFIX}-{name} was given nothing; {what}, or leave the option out"
+    if getattr(config.option, "kubeconfig", None) == "":  # pytest-kind's
+        return "--kubeconfig was given nothing; name the cluster, or leave the option out"
     named, switched = _as_given(config, "kubeconfig", "context"), _as_given(config, "power-command", "power")
-    if (plain := getattr(config.option, "kubeconfig", None)) == "":  # pytest-kind's
-        named["--kubeconfig"] = plain
-    if empty := [name for name, value in named.items() if not str(value)]:
-        return f"{empty[0]} was given nothing; name the cluster, or leave the option out"
     if named and asked.cluster != "existing":
         return f"{next(iter(named))} names a cluster, and without --ordeal-cluster existing none but our own are used"
-    if empty := [name for name, value in switched.items() if not str(value)]:
-        return f"{empty[0]} was given nothing; name what switches the nodes, or leave the option out"
     if switched and asked.cluster != "existing":
         return f"{next(iter(switched))} is for the nodes of an existing cluster: give --ordeal-cluster existing too"
     return ""
@@ -400,6 +429,8 @@ def chosen(given: Callable[[str], object]) -> Options:
         spec_processes=int(text("spec-processes", "2")),
         spec_retries=int(text("spec-retries", "0")),
         resume=text("resume"),
+        otlp=text("otlp"),
+        metrics=text("metrics"),
     )
 
 

@@ -37,7 +37,17 @@ from chaos.run.options import Options, misnamed, options_of
 from chaos.run.own import own_of
 from chaos.run.pool import check_name
 from chaos.run.stage import LeftOutError
-from chaos.session import candidates, ending, planning, prospecting, pytest_specs, showing, stopwatch, telling
+from chaos.session import (
+    candidates,
+    ending,
+    exporting,
+    planning,
+    prospecting,
+    pytest_specs,
+    showing,
+    stopwatch,
+    telling,
+)
 from chaos.session.ending import NO_RERUN
 from chaos.session.preparing import PREPARING, Preparing, prepare
 from chaos.session.run import HOW_TO_UNDO, Concluded, Run, claim, power_of, settle, stop_command_of, wish_of, wishes_of
@@ -45,7 +55,7 @@ from chaos.session.showing import IDLE, SHOWING
 from chaos.subjects.upgrade.kubeadm import NEVER
 
 SETUP = "set-up"
-PLUGINS = (planning, prospecting, showing, pytest_specs, ending)
+PLUGINS = (planning, prospecting, showing, pytest_specs, ending, exporting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +397,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
             shown = config.stash.get(SHOWING, None)
             measured = {IDLE: str(shown.idle)} if shown else {}
             close(directory, telling.reporter(config), measured, history=options_of(config).history)
+            exporting.end(config, directory)
             hand_back()
 
 

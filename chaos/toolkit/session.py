@@ -7,6 +7,7 @@ process is in it: that is in the journal on disk, and the next start undoes it f
 """
 
 import atexit
+import os
 import signal
 import threading
 import uuid
@@ -23,6 +24,7 @@ from chaos.clusters.base import EXISTING, Cluster, Node
 from chaos.clusters.shape import Shape
 from chaos.clusters.way import kubeconfig_files
 from chaos.errors import OrdealError
+from chaos.exports.exports import exports_of
 from chaos.harm.base import Fault, Plan, inject
 from chaos.hosts import places
 from chaos.hosts.ownership import hand_back
@@ -54,6 +56,7 @@ class _Open:
         run, self.lost = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}", ""
         places.check()
         with ExitStack() as claims:
+            self.exports = exports_of(asked.options, os.environ)
             settle(asked.options, run, say, HOW_TO_UNDO)
             claims.enter_context(claim(asked.options, run, self._note_loss))
             how = {"how_to_undo": HOW_TO_UNDO}
@@ -149,6 +152,9 @@ class Session:
         from chaos.report.close import close  # noqa: PLC0415  (the page's libraries are not for what only lists)
 
         close(run.results.directory, say)
+        opened.exports.replay_ended(run.results.directory, opened.test)
+        for each in opened.exports.run_ended(run.results.directory):
+            say(each)
         return outcome
 
     # --- an incident

@@ -502,9 +502,14 @@ def test_the_handler_of_before_is_put_back(api: FakeApiServer, guarding: Guard) 
 
 def test_a_story_that_breaks_leaves_no_watch_and_no_handler(api: FakeApiServer, guarding: Guard) -> None:
     broke = RuntimeError("in the middle")
-    with pytest.raises(RuntimeError, match=r"^in the middle$") as left, guarding.harming("mass", "kill", SAVED):
-        assert watches()
-        raise broke
+
+    def story() -> None:
+        with guarding.harming("mass", "kill", SAVED):
+            assert watches()
+            raise broke
+
+    with pytest.raises(RuntimeError, match=r"^in the middle$") as left:
+        story()
     assert left.value is broke
     assert harmed(api) == ""
     eventually(no_watches, within_s=LONG_S, what="nobody to look")

@@ -146,10 +146,11 @@ def test_a_service_that_was_watched_must_be_judged_and_one_that_was_not_may_not(
 def test_a_story_that_was_not_told_is_judged_by_that_alone_and_by_nothing_that_held() -> None:
     serves = serves_before_harm("web", nodes=["w1"])
     refused, answered = (Probe(1.0, "w1", "web", ok=ok, took_s=0.1) for ok in (False, True))
+    either: tuple[list[Record], ...] = ([answered], [*CUT, refused])
     register = Register(DECLARED, hardened=True)
     assert told(register, [refused], serves) == [""]
     assert list(register.lacking()) == [], "the rest had no time"
-    for records in ([answered], [*CUT, refused]):
+    for records in either:
         register = Register(DECLARED, hardened=True)
         assert told(register, records, serves) != [""], "else it would stand for all that was left out"
         assert list(register.lacking()) != []

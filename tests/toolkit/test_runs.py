@@ -10,6 +10,7 @@ from chaos.hosts.places import journals_dir
 from chaos.record.journal import Journal, pending
 from chaos.toolkit.session import SESSION
 from tests.canaries import CANARY, found_in
+from tests.exports.listening import receiver
 from tests.nasty import acts
 from tests.toolkit.fakes import FakeCluster
 from tests.toolkit.running import STEPS, Run, nothing_left, step
@@ -196,3 +197,17 @@ def test_the_page_is_made_when_the_recording_is_not_in_memory_any_more(
     monkeypatch.setattr("chaos.report.close.close", close)
     assert Run(OFF, ON, step("remember", STEPS), HELD).code == 0
     assert held == [None]
+
+
+def test_others_are_told_of_it(cluster: FakeCluster) -> None:
+    for module in ("opentelemetry.exporter.otlp.proto.http", "prometheus_client"):
+        pytest.importorskip(module, reason="the extras [otel] and [metrics] are not installed")
+    with receiver() as to:
+        run = Run(OFF, ON, HELD, configuration={"otlp": to.url, "metrics": "ordeal.prom"})
+    assert run.verdict == "held"
+    assert [each.path for each in to.asked] == ["/v1/traces"]
+    assert 'kube_ordeal_run_replays{became="held"} 1.0' in Path("ordeal.prom").read_text()
+    refused = Run(OFF, ON, HELD, configuration={"otlp": "host:4318"})
+    assert refused.code == 1
+    assert "--ordeal-otlp names no URL" in json.dumps(refused.journal)
+    assert cluster.switched_off_ever == 1
