@@ -209,7 +209,9 @@ def _within_rate(
             if _zone_of(nodes, record) == zone and stretches[0].start <= record.at <= stretches[-1].end
         ]
         allowed = _allowed(stretches, documented)
-        reached = max((s for s in stretches if s.state is state), key=lambda s: s.length_s, default=None)
+        in_state = (s for s in stretches if s.state is state)
+        # An undo that takes long is in the fault's time: a zone whose nodes are back is in that state, too.
+        reached = max(in_state, key=lambda s: (s.away > int(allowed), s.length_s), default=None)
         rate = rate_of(state, documented)
         figures: dict[str, Figure] = {
             "zone": zone,

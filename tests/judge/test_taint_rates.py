@@ -74,6 +74,13 @@ def test_measured_rate_is_told() -> None:
     assert finding.figures["away"] == 50
 
 
+def test_a_long_undo_after_which_the_zone_is_in_the_state_again_hides_no_measured_time() -> None:
+    all_away = [node(55, f"a{n}", "Unknown") for n in range(50, 100)]
+    back = [node(58, f"a{n}") for n in range(100)]
+    finding = judged(ZoneState.NORMAL, *zone_of(100, 50), *all_away, *back, *other_zone(), until=150)
+    assert (finding.verdict, finding.figures["away"], finding.figures["in_state_s"]) == (HELD, 54, 45.0)
+
+
 def test_two_nodes_away_are_never_partial() -> None:
     """One control plane and two dead workers: two thirds are away, and the state stays normal."""
     finding = judged(ZoneState.SMALL_PARTIAL, *zone_of(3, 2), *tainted([14]), *other_zone())
