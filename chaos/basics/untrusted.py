@@ -84,7 +84,7 @@ def json_of(data: bytes, limit: Limit = RECORD) -> Any:
     try:
         held = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_no_number)
     except RecursionError as error:
-        raise _too_deep() from error
+        raise too_deep() from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"it is no JSON, it may be cut off ({error})") from error
     check_values(held)
@@ -117,7 +117,7 @@ def yaml_of(data: bytes, limit: Limit = LIST) -> Any:
         _check_events(text, limit.values)
         held = yaml.load(text, OnceLoader)  # noqa: S506  (a safe loader)
     except yaml.YAMLError as error:
-        raise ValueError(f"it is no YAML: {' '.join(str(error).split())[:300]}") from error
+        raise no_yaml(error) from error
     except (ArithmeticError, RecursionError) as error:
         raise ValueError(f"it holds a value that can't be read ({error})") from error
     check_values(held)
@@ -162,7 +162,7 @@ def _check_events(text: str, values: int) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         documents += isinstance(event, yaml.DocumentStartEvent)
         if depth > DEPTH:
-            raise _too_deep()
+            raise too_deep()
         if seen > values:
             raise ValueError(f"it holds more than {values} values")
         if documents > 1:
@@ -193,7 +193,7 @@ def check_values(held: Any) -> None:
     while level:
         depth += 1
         if depth > DEPTH and any(isinstance(each, dict | list) for each in level):
-            raise _too_deep()
+            raise too_deep()
         inner: list[Any] = []
         for each in level:
             if isinstance(each, str):
@@ -220,7 +220,15 @@ def _check_text(text: str) -> None:
             raise ValueError("it holds half of a character (a surrogate without its other half)") from error
 
 
-def _too_deep() -> ValueError:
+def no_yaml(error: yaml.YAMLError) -> ValueError:
+    """What a parser said, as the end of a sentence. libyaml 0.2.6 has a bound of its own for what is nested."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem == "exceeded maximum nesting depth":
+        return too_deep()
+    return ValueError(f"it is no YAML: {' '.join(str(error).split())[:300]}")
+
+
+def too_deep() -> ValueError:
+    """In place of what is nested too deeply, as the end of a sentence."""
     return ValueError("it is nested too deeply")
 
 

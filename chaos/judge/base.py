@@ -14,8 +14,8 @@ import msgspec
 from chaos.basics.scrub import scrub
 from chaos.errors import OrdealError
 from chaos.judge.lasting import lapses
+from chaos.record.given import LimitGiven
 from chaos.record.history import History, UnreadError
-from chaos.record.records import LimitGiven
 from chaos.record.registry import Record
 
 Figure = float | int | str

@@ -395,30 +395,6 @@ class Unreadable(msgspec.Struct, frozen=True, gc=False):
         return cls(old.at, node, fact, old.seen)
 
 
-@record
-class LimitGiven(msgspec.Struct, frozen=True, gc=False):
-    """A limit of the user's own, by which a promise is judged in the place of the one that it is made with.
-
-    `of`: the promise, by the name of the function that makes it, or a Service that is watched; `argument` is that of
-    the promise.
-    """
-
-    kind: ClassVar[str] = "limit-given"
-    version: ClassVar[int] = 1
-    said: ClassVar[str] = ""
-    at: Seconds
-    of: str
-    argument: str
-    value: float | Whole
-
-    @property
-    def object(self) -> str:
-        return self.of
-
-    def told(self) -> str:
-        return f"{self.argument} {self.value:g}"
-
-
 class Unread(msgspec.Struct, frozen=True, gc=False):
     """A record that this version can't read: of a kind that it does not know, or of another version of one.
 

@@ -1,14 +1,15 @@
 """What a replay is judged by: each finding kept with its history, and compared with what the suite's mark declares."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from chaos.errors import OrdealError
 from chaos.judge.availability import watched_in, watched_service_answers
 from chaos.judge.base import Finding, Invariant, Verdict, judge, stays_broken
+from chaos.record.given import LimitGiven, SetAside
 from chaos.record.history import History
-from chaos.record.records import LimitGiven, Phase
+from chaos.record.records import Phase
 from chaos.run.incident import Replay
 from chaos.run.promised import Register
 
@@ -35,14 +36,18 @@ class Judging:
         self._findings, self._histories, self._directory = findings, histories, directory
         self._limits, self._watched = limits, set[Path]()  # of which recordings what was watched is judged
 
-    def recording(self) -> History:
-        """A new recording. It begins with what it is of, and with the limits of the user's own that it is judged by."""
+    def recording(self, aside: Mapping[str, str]) -> History:
+        """A new recording. It begins with what it is of, with the limits of the user's own that it is judged by, and
+        with the nodes that are set `aside`, each with why.
+        """
         path = self._next_path()
         self._histories.append(path)
         history = History(path)
         history.add(self._beginning)
         for limit in self._limits:
             history.add(limit)
+        for node, why in aside.items():
+            history.add(SetAside(0.0, node, why))
         return history
 
     def judge(self, history: History, invariants: Sequence[Invariant]) -> None:

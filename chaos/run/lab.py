@@ -24,6 +24,7 @@ from chaos.record.recorder import Recorder
 from chaos.record.records import FaultStep, Observation, Phase
 from chaos.results.results import Row
 from chaos.run.case import Case
+from chaos.run.fit import set_aside
 from chaos.run.holding import SEEN, how_it_ended
 from chaos.run.hook import CantRunSpecsError, Hook, Nothing
 from chaos.run.incident import Replay
@@ -107,7 +108,10 @@ class Lab:
 
     def cluster(self, shape: Shape) -> Cluster:
         """The cluster of that shape, made where there is none. Raises OrdealError, LacksAbilityError."""
-        return self.stage.cluster(shape)
+        cluster = self.stage.cluster(shape)
+        self.stage.aside = aside = set_aside(cluster)  # now: what befalls nodes later may be the replay's own doing
+        self.facts |= {f"{name} is set aside": f"it {why}" for name, why in aside.items()}
+        return cluster
 
     @property
     def current(self) -> Cluster:
@@ -199,7 +203,7 @@ class Lab:
             wait_steady(self.current, probe, self._judging)
         watched = steady_services(self.current, self.means.own.watched)
         self._conform(BEFORE)
-        self._history = history = self._judging.recording()
+        self._history = history = self._judging.recording(self.stage.aside)
         cluster = self.current
         self._recorder = Recorder(history, cluster.api)
         try:
@@ -346,24 +350,20 @@ class Lab:
         return within_s if self.control else within_s + LATE_S
 
     def nodes_ready(self) -> bool:
-        """Whether every node is Ready now. Raises OrdealError where the API server does not answer."""
+        """As Stage.nodes_ready. Raises OrdealError where the API server does not answer."""
         return self.stage.nodes_ready()
 
     def kubelets_report(self) -> bool:
         """Whether, since the last fault was undone, every kubelet has renewed its lease. Needs `record(probe=...)`."""
-        nodes = [n.name for n in self.current.nodes()]
+        nodes = [n.name for n in self.current.nodes() if n.name not in self.stage.aside]
         return self._history is not None and reporting(self._history, nodes)
 
     def start_new_pods(self, *, within_s: float = 60.0) -> None:
-        """Try to start a pod on every worker that is Ready; the history says how long it took, or that it failed.
-
-        `within_s` is what is promised; it is waited for as `recover` does.
-        """
+        """Try to start a pod on every fit worker, and record how long it took, or that it failed. See `recover`."""
         self.phase("recover", "starting a new pod on every worker")
-        history = self._history
-        if history is None:
+        if (history := self._history) is None:
             raise OrdealError("nothing is being recorded: use lab.record(...) around it")
-        start_on_workers(self.current, history, self._patience_s(within_s))
+        start_on_workers(self.current, self.stage.namespace(), history, self._patience_s(within_s))
 
     def expect(self, history: History, *invariants: Invariant) -> None:
         """Judge the history by each invariant. The verdict of the replay is made of all findings at its end.

@@ -12,7 +12,8 @@ from chaos.hosts.places import history_file
 from chaos.judge import load_all
 from chaos.judge.availability import watched_service_answers
 from chaos.judge.base import limits_of, promises
-from chaos.record.records import MOST, LimitGiven
+from chaos.record.given import LimitGiven
+from chaos.record.records import MOST
 from chaos.results import past_limits, run_history
 from chaos.results.past_limits import Basis
 from chaos.run.watched import WatchedService

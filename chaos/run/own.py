@@ -10,7 +10,7 @@ from chaos.clusters.base import EXISTING
 from chaos.errors import OrdealError
 from chaos.hosts.bundles import normal_version
 from chaos.hosts.places import APP
-from chaos.record.records import LimitGiven
+from chaos.record.given import LimitGiven
 from chaos.results.past_limits import Basis
 from chaos.run import limits, watched
 from chaos.run.budget import parse

@@ -17,6 +17,7 @@ from chaos.judge.availability import watched_in, watched_service_answers
 from chaos.judge.base import Invariant, Recipe, Verdict, as_json, judge, made_again, made_by
 from chaos.judge.conformance import AFTER, BEFORE, DURING, conforms_during, still_conforms
 from chaos.judge.serving import serves_before_harm
+from chaos.record.given import SetAside
 from chaos.record.history import History
 from chaos.record.records import FaultStep, NodeChange, Phase, PodChange, SpecRun
 from chaos.run.profile import Profile
@@ -139,7 +140,7 @@ def node_of(workload: str) -> Seen:
 
 
 def nodes_of(history: History) -> list[str]:
-    """The nodes that there were before any harm, in the order of their names."""
+    """The nodes that there were before any harm and were not set aside, in the order of their names."""
     return sorted(each.name for each in _nodes(history))
 
 
@@ -292,7 +293,9 @@ def _specs(history: History, when: str) -> list[str]:
 
 def _nodes(history: History) -> list[NodeChange]:
     harmed = min((step.at for step in history.of(FaultStep)), default=float("inf"))
-    return list({n.name: n for n in history.of(NodeChange) if n.change == "listed" and n.at < harmed}.values())
+    aside = {each.node for each in history.of(SetAside)}
+    listed = (n for n in history.of(NodeChange) if n.change == "listed" and n.at < harmed and n.name not in aside)
+    return list({n.name: n for n in listed}.values())
 
 
 def _sorted(values: list[object]) -> list[str]:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
+from kubernetes import client as k8s
+
 from chaos.basics.waiting import eventually
 from chaos.clusters.abilities import LoadsImages, NodePower, missing
 from chaos.clusters.base import EXISTING, KIND, Cluster
@@ -18,7 +20,7 @@ from chaos.run.case import Case
 from chaos.run.incident import HARDENED, Load, Replay
 from chaos.run.means import Means
 from chaos.run.obstacles import lacking_extra, lacking_image, lacking_name, lacking_part, obstacle
-from chaos.workloads.base import pulled_by_nodes
+from chaos.workloads.base import RUN_LABEL, create_namespace, pulled_by_nodes
 from chaos.workloads.web import Deployed, remove_namespace
 
 SOUND_WITHIN_S = 120.0  # ends by what is seen, and is as long as the slowest machine needs
@@ -79,6 +81,7 @@ class Stage:
         self._cluster: Cluster | None = None
         self._deployed: list[tuple[Cluster, str, int]] = []  # with its namespace and its entry in the journal
         self._interrupted, self._not_again = False, ""
+        self.aside: dict[str, str] = {}  # nodes that the replay does without, with why
 
     def cluster(self, shape: Shape) -> Cluster:
         """The cluster of that shape, made where there is none. Raises OrdealError, LacksAbilityError."""
@@ -190,13 +193,30 @@ class Stage:
         Raises OrdealError.
         """
         self._phase("deploy")
-        cluster, namespace = self.current, f"ordeal-{workload.name}-{uuid.uuid4().hex[:6]}"
-        entry = self._means.journal.planned(WORKLOAD, cluster.ref.narrowed(), {"namespace": namespace})
-        self._deployed.append((cluster, namespace, entry))
+        cluster, namespace = self.current, self._planned(workload.name)
         deployed = workload.deploy(cluster, self._means.run, namespace)
         if self.cluster_kind == EXISTING and not isinstance(cluster, LoadsImages):
             self.image_facts |= pulled_by_nodes(cluster, namespace)
         return deployed
+
+    def namespace(self) -> str:
+        """One of this replay's own on the current cluster, which goes with its workloads: one that has one of them, or
+        one for pods alone. Raises ApiException, OrdealError.
+        """
+        cluster = self.current
+        if there := [namespace for on, namespace, _ in self._deployed if on is cluster]:
+            return there[-1]
+        namespace = self._planned("pods")
+        with cluster.api() as client:
+            create_namespace(k8s.CoreV1Api(client), namespace, {RUN_LABEL: self._means.run})
+        return namespace
+
+    def _planned(self, name: str) -> str:
+        """A namespace that is taken away with the workloads, whatever becomes of it from now on."""
+        cluster, namespace = self.current, f"ordeal-{name}-{uuid.uuid4().hex[:6]}"
+        entry = self._means.journal.planned(WORKLOAD, cluster.ref.narrowed(), {"namespace": namespace})
+        self._deployed.append((cluster, namespace, entry))
+        return namespace
 
     def image(self, name: str, given: str = "") -> str:
         """The image to run for a workload (see chaos.hosts.workload_images), on every node of the current cluster.
@@ -309,8 +329,10 @@ class Stage:
             self._give_up(cluster, str(error))
 
     def nodes_ready(self) -> bool:
-        """Whether every node is Ready now. Raises OrdealError where the API server does not answer."""
-        return all(n.ready == "True" for n in self.current.nodes())
+        """Whether every node is Ready now that was not set aside. Raises OrdealError where the API server does not
+        answer.
+        """
+        return all(n.ready == "True" for n in self.current.nodes() if n.name not in self.aside)
 
     def _give_up(self, cluster: Cluster, why: str) -> None:
         self._means.report(f"cluster {cluster.ref.name} is not used again: {why}")

@@ -14,6 +14,7 @@ from chaos.errors import OrdealError
 from chaos.judge.base import Verdict, judge
 from chaos.judge.serving import serves_before_harm
 from chaos.judge.start import NOT_STARTED, STARTED
+from chaos.record.given import SetAside
 from chaos.record.history import History
 from chaos.record.probing import ServiceProbes, steady
 from chaos.record.records import Observation, Sample
@@ -127,12 +128,13 @@ def _found(cluster: Cluster, service: WatchedService, *, needed: bool) -> Watche
     return Watched(str(service), url_of(service, there.spec))
 
 
-def start_on_workers(cluster: Cluster, history: History, within_s: float) -> None:
-    """Try to start a pod on every worker that is Ready; the history says how long it took, or that it failed."""
+def start_on_workers(cluster: Cluster, namespace: str, history: History, within_s: float) -> None:
+    """Try to start a pod on every worker that was not set aside, and record how long it took, or that it failed."""
+    aside = {each.node for each in history.of(SetAside)}
     for node in cluster.nodes():
-        if node.control_plane:
+        if node.control_plane or node.name in aside:
             continue
-        took_s = start_pod(cluster, node.name, within_s=within_s) if node.ready == "True" else None
+        took_s = start_pod(cluster, namespace, node.name, within_s=within_s) if node.ready == "True" else None
         if took_s is None:
             seen = f"not Ready within {within_s:g} s (node ready: {node.ready})"
             history.add(Observation(history.now(), NOT_STARTED, node.name, seen))

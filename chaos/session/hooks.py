@@ -18,7 +18,7 @@ import pytest
 
 from chaos.basics.signals import Handlers, interrupt
 from chaos.basics.visible import line
-from chaos.clusters.base import EXISTING, KIND, SIMULATED
+from chaos.clusters.base import EXISTING
 from chaos.clusters.way import kubeconfig_files
 from chaos.clusters.way.client import Access
 from chaos.conformance.rounds import Wish
@@ -49,7 +49,7 @@ from chaos.session import (
     telling,
 )
 from chaos.session.ending import NO_RERUN
-from chaos.session.preparing import PREPARING, Preparing, prepare
+from chaos.session.preparing import PREPARING, Preparing, options_for, prepare
 from chaos.session.run import HOW_TO_UNDO, Concluded, Run, claim, power_of, settle, stop_command_of, wish_of, wishes_of
 from chaos.session.showing import IDLE, SHOWING
 from chaos.subjects.upgrade.kubeadm import NEVER
@@ -150,7 +150,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     wanted = asked.setup and asked.cluster != EXISTING
     if not config.pluginmanager.has_plugin("dsession"):
-        if wanted and prepare(_setup_options(asked)):
+        if wanted and prepare(options_for(asked)):
             config.stash[REFUSED] = "set-up did not reach its end; what it says above tells why"
         return
     if wanted:
@@ -432,20 +432,13 @@ def _hand_out_by_cluster(config: pytest.Config) -> None:
         dsession.sched = ours
 
 
-def _setup_options(asked: Options) -> list[str]:
-    """Those of `kube-ordeal setup` for what a run asks for."""
-    target = asked.cluster if asked.cluster in {KIND, SIMULATED} else "all"
-    image = ["--kind-image", asked.kind_image] if asked.kind_image and target != SIMULATED else []
-    return ["--for", target, "--kubernetes", normal_version(asked.kubernetes), *image]
-
-
 def _prepare_beside(config: pytest.Config, asked: Options) -> Preparing:
     """Begin the set-up. Raises OrdealError where the results, which it shares with the replays, can't be written."""
     progress, steps, known = config.stash[SHOWING].progress, candidates.setup_steps(asked), durations.load()
     progress.expect(SETUP, sum(known.build_s(each) for each in set(chain(*steps.values()))), first=True)
     progress.begin(SETUP)
     folder = asked.results / run_id(config)
-    preparing = Preparing(folder, _setup_options(asked), telling.reporter(config), lambda: progress.end(SETUP))
+    preparing = Preparing(folder, options_for(asked), telling.reporter(config), lambda: progress.end(SETUP))
     progress.beside(lambda: preparing.now)
     return preparing
 

@@ -12,12 +12,22 @@ from pathlib import Path
 import pytest
 
 from chaos.basics.signals import as_interrupts
+from chaos.clusters.base import KIND, SIMULATED
+from chaos.hosts.bundles import normal_version
+from chaos.run.options import Options
 from chaos.run.turn import hold_setup, hold_works
 
 END_WITHIN_S = 60.0  # an interrupted set-up takes back what is half-made
 LAST_LINES = 3
 _STAMP = re.compile(r"^\d\d:\d\d:\d\d ")  # the time before a line: whoever reports it has its own
 _COMMAND = [sys.executable, "-P", "-m", "chaos.cli.app", "setup", "--yes"]
+
+
+def options_for(asked: Options) -> list[str]:
+    """Those of `kube-ordeal setup` for what a run asks for. Raises OrdealError for what is no version."""
+    target = asked.cluster if asked.cluster in {KIND, SIMULATED} else "all"
+    image = ["--kind-image", asked.kind_image] if asked.kind_image and target != SIMULATED else []
+    return ["--for", target, "--kubernetes", normal_version(asked.kubernetes), *image]
 
 
 def prepare(options: list[str]) -> int:

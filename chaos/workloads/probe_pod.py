@@ -1,6 +1,7 @@
 """Can this node still start a pod? The question after every incident."""
 
 import time
+import uuid
 from contextlib import suppress
 from typing import Any
 
@@ -11,15 +12,14 @@ from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import is_ready
 
-NAMESPACE = "default"
 
-
-def start_pod(cluster: Cluster, node: str, *, within_s: float) -> float | None:
+def start_pod(cluster: Cluster, namespace: str, node: str, *, within_s: float) -> float | None:
     """Create a pod bound to `node` by affinity, wait until it is Ready, delete it.
 
-    Returns the seconds from the request to Ready; None where it was not Ready within `within_s`.
+    The namespace is the replay's own, which is removed with all that may have stayed in it. Returns the seconds from
+    the request to Ready; None where it was not Ready within `within_s`.
     """
-    name = f"ordeal-start-{node}"[:63].rstrip("-.")
+    name = f"{f'ordeal-start-{node}'[:56].rstrip('-.')}-{uuid.uuid4().hex[:6]}"
     field = {"key": "metadata.name", "operator": "In", "values": [node]}
     pod: Any = {
         "apiVersion": "v1",
@@ -41,14 +41,14 @@ def start_pod(cluster: Cluster, node: str, *, within_s: float) -> float | None:
 
         def create() -> bool:
             try:
-                core.create_namespaced_pod(NAMESPACE, pod)
+                core.create_namespaced_pod(namespace, pod)
             except ApiException as error:
                 if error.status != 409:
                     raise
             return True
 
         def ready() -> bool:
-            return is_ready(core.read_namespaced_pod(name, NAMESPACE).status)
+            return is_ready(core.read_namespaced_pod(name, namespace).status)
 
         try:
             # The service account's token may not be there yet when an API server has just come up.
@@ -60,4 +60,4 @@ def start_pod(cluster: Cluster, node: str, *, within_s: float) -> float | None:
             return None
         finally:
             with suppress(ApiException):
-                core.delete_namespaced_pod(name, NAMESPACE, grace_period_seconds=0)
+                core.delete_namespaced_pod(name, namespace, grace_period_seconds=0)

@@ -15,6 +15,7 @@ from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.judge.pods import no_container_restarted, nothing_terminated
 from chaos.judge.start import new_pods_start
 from chaos.report.mutants import killed_row
+from chaos.run.fit import fit_nodes, fit_workers
 from chaos.run.incident import incident
 from chaos.run.lab import Lab
 from chaos.run.promised import NODES, Conditions, Judged, judged, says
@@ -59,7 +60,7 @@ def test_the_control_plane_comes_back_at_its_address(lab: Lab) -> None:
 def test_the_control_plane_comes_back_at_another_address(lab: Lab) -> None:
     """When the control-plane node is killed and comes back with another IP address, the same MUST hold."""
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
-    workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
+    workers = tuple(n.name for n in fit_workers(cluster))
     with ExitStack() as configured:
         if lab.control == "pinned-address":
             configured.enter_context(lab.configured(PinKubelets(workers)))
@@ -73,7 +74,7 @@ def test_the_control_plane_comes_back_at_another_address(lab: Lab) -> None:
 
 def _lose_the_control_plane(lab: Lab, cluster: Cluster, *, new_address: bool) -> None:
     control_plane = next(n.name for n in cluster.nodes() if n.control_plane)
-    names = tuple(n.name for n in cluster.nodes())
+    names = tuple(n.name for n in fit_nodes(cluster))
     address = _address(cluster, control_plane)
     web = lab.deploy(Web(replicas=6))
     with lab.record(probe=web) as history:

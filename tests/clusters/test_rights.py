@@ -144,7 +144,8 @@ def test_what_a_fault_needs_is_told_before_it_is_done(monkeypatch: pytest.Monkey
         without(monkeypatch)
         assert rights.lacking_for(CLIENT, fault) == ""
         without(monkeypatch, right)
-        assert f"the kubeconfig's user may not {right} (in all namespaces); " in rights.lacking_for(CLIENT, fault)
+        where = right.namespace or "all namespaces"
+        assert f"the kubeconfig's user may not {right} (in {where}); " in rights.lacking_for(CLIENT, fault)
 
 
 def test_rights_of_several_namespaces_are_one_sentence(tmp_path: Path) -> None:

@@ -37,9 +37,9 @@ from chaos.judge import load_all
 from chaos.judge.availability import outage_at_most, watched_service_answers
 from chaos.judge.base import _PROMISES, Invariant, judge
 from chaos.record import journal, stacks
+from chaos.record.given import LimitGiven
 from chaos.record.history import History
 from chaos.record.probing import _Prober
-from chaos.record.records import LimitGiven
 from chaos.report import (
     allowed,
     archive,

@@ -355,8 +355,8 @@ FENCED: dict[str, tuple[bool, Do]] = {
     "a namespace for agents": (True, lambda c: core(c).create_namespace(space("kube-ordeal-agent-fence"))),
     "a pod beside the control plane's": (False, lambda c: core(c).create_namespaced_pod("kube-system", POD)),
     "a pod among others'": (False, lambda c: core(c).create_namespaced_pod("default", POD)),
-    "a pod of its own there": (True, lambda c: core(c).create_namespaced_pod("default", of("ordeal-start-a"))),
-    "the end of that": (True, lambda c: core(c).delete_namespaced_pod("ordeal-start-a", "default")),
+    "a pod of a fault's there": (True, lambda c: core(c).create_namespaced_pod("default", of("kube-ordeal-eat"))),
+    "the end of that": (True, lambda c: core(c).delete_namespaced_pod("kube-ordeal-eat", "default")),
     "a DaemonSet of the system's": (
         False, lambda c: k8s.AppsV1Api(c).create_namespaced_daemon_set("kube-system", DAEMON_SET)
     ),

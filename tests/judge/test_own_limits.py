@@ -5,8 +5,9 @@ import pytest
 from chaos.judge import load_all
 from chaos.judge.availability import outage_at_most, watched_service_answers
 from chaos.judge.base import Invariant, OwnLimit, Verdict, judge, limits_of, own_limits, promises
+from chaos.record.given import LimitGiven
 from chaos.record.history import History
-from chaos.record.records import Blind, LimitGiven, Probe
+from chaos.record.records import Blind, Probe
 from tests.judge.histories import history, probes
 
 load_all()

@@ -10,8 +10,8 @@ import pytest
 
 from chaos.errors import OrdealError
 from chaos.judge.catalogue import incidents
+from chaos.record.given import LimitGiven
 from chaos.record.lines import to_line
-from chaos.record.records import LimitGiven
 from chaos.report.verify import verify
 from tests.report.forging import RECORDED, SMALL, Forged, made
 

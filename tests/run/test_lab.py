@@ -1,6 +1,7 @@
 """Holds end by what is seen, and recovery is waited for longer than is promised; in a control it is not."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from errno import ENOSPC
 from functools import partial
 from pathlib import Path
@@ -9,21 +10,26 @@ from typing import Any, NoReturn
 
 import pytest
 
-from chaos.clusters.base import SIMULATED, ClusterRef
+from chaos.clusters.base import EXISTING, SIMULATED, ClusterRef, Node
 from chaos.clusters.shape import Shape, Timers
 from chaos.errors import OrdealError
 from chaos.harm.base import FaultError, inject
 from chaos.judge.base import Invariant, Verdict, held, judge, violated
 from chaos.judge.pods import nothing_terminated
+from chaos.judge.start import STARTED
 from chaos.record import evidence
 from chaos.record.evidence import Piece
+from chaos.record.given import LimitGiven, SetAside
 from chaos.record.history import History
 from chaos.record.journal import Journal
-from chaos.record.records import HarmLook, LimitGiven, NodeChange, Observation, Phase
+from chaos.record.records import HarmLook, NodeChange, Observation, Phase, Sample
 from chaos.run import lab as module
+from chaos.run import stage, steady
 from chaos.run.chance import hold_for_eviction
+from chaos.run.fit import fit_nodes
 from chaos.run.lab import Lab
 from chaos.run.own import Own
+from chaos.run.promised import nodes_of
 from chaos.run.stage import LacksAbilityError
 from tests.harm.made_up import SHORT_S, Harm, raises
 from tests.judge.histories import pod
@@ -78,6 +84,95 @@ def test_a_workload_that_does_not_become_ready_leaves_evidence_of_why(
         lab.deploy(Never())
     assert taken == [(("n1",), "0-deploy-web")]
     assert [piece.name for piece in lab.evidence] == ["pods.json"]
+
+
+def node(name: str, ready: str = "True", *taints: str, control_plane: bool = False) -> Node:
+    return Node(name, control_plane, ready, "10.0.0.1", "", taints)
+
+
+THEIRS = (
+    node("cp1", "True", "node-role.kubernetes.io/control-plane:NoSchedule", control_plane=True),
+    node("cp2", "Unknown", control_plane=True),
+    node("w1"),
+    node("w2", "False"),
+    node("w3", "True", "node.kubernetes.io/unschedulable:NoSchedule"),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "aside"),
+    [
+        (SIMULATED, {}),
+        (
+            EXISTING,
+            {
+                "cp2": "is not Ready (Ready is Unknown)",
+                "w2": "is not Ready (Ready is False)",
+                "w3": "has the taint node.kubernetes.io/unschedulable:NoSchedule",
+            },
+        ),
+    ],
+)
+def test_what_was_the_matter_with_somebody_elses_nodes_before_is_not_waited_for_nor_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, aside: dict[str, str]
+) -> None:
+    cluster: Any = SimpleNamespace(ref=ClusterRef(kind, "c", ""), nodes=lambda: THEIRS)
+    lab, _ = made(tmp_path)
+    monkeypatch.setattr(lab.stage, "cluster", lambda _: cluster)
+    lab.stage._cluster = lab.cluster(Shape())
+    assert lab.nodes_ready() is bool(aside)
+    assert lab.facts == {f"{name} is set aside": f"it {why}" for name, why in aside.items()}
+    assert {each.name for each in fit_nodes(cluster)} == {each.name for each in THEIRS} - aside.keys()
+    history = lab._judging.recording(lab.stage.aside)
+    for each in THEIRS:
+        history.add(NodeChange(0.1, each.name, "listed", each.ready, taints=each.taints, zone=""))
+    history.close()
+    assert {each.node: each.why for each in history.of(SetAside)} == aside
+    assert set(nodes_of(history)) == {each.name for each in THEIRS} - aside.keys()
+
+
+class _Deploys:
+    name = "web"
+
+    def deploy(self, cluster: object, run: str, namespace: str) -> SimpleNamespace:
+        return SimpleNamespace(namespace=namespace)
+
+
+@pytest.mark.parametrize("workload", [None, _Deploys()], ids=["no workload", "a workload"])
+def test_pods_that_are_started_afterwards_are_where_the_journal_knows_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workload: _Deploys | None
+) -> None:
+    """Not in `default`: what a killed run left there nobody would ever remove."""
+    planned: list[str] = []
+    journal = SimpleNamespace(planned=lambda _kind, _ref, saved: planned.append(saved["namespace"]))
+    lab, history = made(tmp_path, journal=journal)
+    cluster: Any = SimpleNamespace(
+        ref=ClusterRef(SIMULATED, "c", ""), nodes=lambda: [node("w1"), node("w2")], api=lambda: nullcontext(None)
+    )
+    lab.stage._cluster = cluster
+    history.add(SetAside(0.0, "w2", "is cordoned"))
+    created: list[str] = []
+
+    def create(_core: object, namespace: str, _labels: object) -> None:
+        assert namespace in planned, "a run that is killed now has to know of it"
+        created.append(namespace)
+
+    def start(_cluster: object, namespace: str, node: str, *, within_s: float) -> float:
+        assert (node, within_s > 0) == ("w1", True)
+        started.append(namespace)
+        return 1.0
+
+    started: list[str] = []
+    monkeypatch.setattr(stage, "create_namespace", create)
+    monkeypatch.setattr(steady, "start_pod", start)
+    if workload:
+        lab.deploy(workload)  # type: ignore[arg-type]
+    lab.start_new_pods()
+    lab.start_new_pods()
+    assert started == planned * 2
+    assert planned[0].startswith("ordeal-web-" if workload else "ordeal-pods-")
+    assert created == ([] if workload else planned)
+    assert [each.name for each in history.of(Sample)] == [STARTED] * 2
 
 
 @pytest.mark.parametrize("how", [Lab.configured, Lab.inject])

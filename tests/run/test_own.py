@@ -10,7 +10,7 @@ import pytest
 
 from chaos.errors import OrdealError
 from chaos.hosts.places import history_file
-from chaos.record.records import LimitGiven
+from chaos.record.given import LimitGiven
 from chaos.results import run_history
 from chaos.results.past_limits import Basis, document, limits_from
 from chaos.run import limits, watched

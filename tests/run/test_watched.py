@@ -14,8 +14,9 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.base import EXISTING, KIND, SIMULATED, ClusterRef, Node
 from chaos.errors import OrdealError
 from chaos.judge.base import Verdict
+from chaos.record.given import LimitGiven
 from chaos.record.history import History
-from chaos.record.records import LimitGiven, Phase, Probe
+from chaos.record.records import Phase, Probe
 from chaos.run import steady
 from chaos.run.lab import Lab
 from chaos.run.own import Own

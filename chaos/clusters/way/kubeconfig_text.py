@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from chaos.basics.untrusted import MERGE, OnceLoader, check_values, json_of
+from chaos.basics.untrusted import MERGE, OnceLoader, check_values, json_of, no_yaml, too_deep
 
 DEPTH, VALUES = 100, 1_000_000  # no kubeconfig nests deeper or holds more; a file made to do harm does
 
@@ -50,14 +50,14 @@ def parse(data: bytes) -> object:
             for event in yaml.parse(data, _Loader):  # the loader itself would overflow the stack
                 depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
                 if depth > DEPTH:
-                    raise ValueError("it is nested too deeply") from None
+                    raise too_deep() from None
                 if isinstance(event, yaml.DocumentEndEvent):
                     break
             held = next(iter(yaml.load_all(data, _Loader)), None)
     except yaml.YAMLError as error:
-        raise ValueError(f"it is no YAML: {' '.join(str(error).split())[:200]}") from error
+        raise no_yaml(error) from error
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise too_deep() from error
     except (AttributeError, LookupError, TypeError) as error:  # of values that do not fit their tags
         raise ValueError(f"it holds a value that can't be read ({error!r})") from error
     made = _Without().nulls(held)
