@@ -67,7 +67,10 @@ def test_replays_have_their_verdicts_and_a_teams_own_node_is_left_alone(
     assert set(found.values()) == {"held", "violated"}
     assert all(verdict == ("violated" if control else "held") for (_, control, _), verdict in found.items())
     assert len({incident for incident, _, _ in found}) == len(chosen)
-    assert SET_ASIDE not in json.dumps([each for each in written["incidents"] if each["id"] == "hostname-change"])
+    for each in written["incidents"]:
+        facts = each.pop("facts")
+        assert f"{SET_ASIDE} is set aside" in facts
+        assert SET_ASIDE not in json.dumps(each), "nothing is judged by it"
     for node in theirs.nodes:
         assert theirs.sh(node, LOOK) == ""
     assert "ordeal" not in theirs.kubectl("get", "namespaces", "-o", "name")

@@ -12,6 +12,7 @@ import pytest
 from chaos.conformance import choice
 from chaos.conformance.program import require
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
+from chaos.hosts.command import run
 from tests.integration.foreign import foreign_cluster, nodes_of
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,8 @@ pytestmark = [
 def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     require(DEFAULT_KUBERNETES)
     with foreign_cluster("somebodys", DEFAULT_KUBERNETES, tmp_path_factory.mktemp("foreign")) as made:
+        allowed = ["guard", "init", "--kubeconfig", str(made), "--nodes", "", "--namespace", "ordeal-*"]
+        run([sys.executable, "-m", "chaos", *allowed, "--namespace", "kube-system"], timeout_s=60)  # where the DNS is
         yield made
 
 
