@@ -7,8 +7,10 @@ replays, and no more from run to run, but for one that names the run. What a clu
 
 import math
 import re
+import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -61,24 +63,35 @@ class TextFile:
     """A file for node_exporter's textfile collector, which is replaced in one piece at the end of a run."""
 
     def __init__(self, path: Path) -> None:
-        """Raises OrdealError where node_exporter would pass it over, or it can't be there."""
+        """Raises OrdealError where node_exporter would pass it over, or it can't be there.
+
+        What was given is not repeated: it may be a URL with a password whose scheme was forgotten.
+        """
         if not is_special(path):
             if path.suffix != SUFFIX:
                 raise OrdealError(
-                    f"--ordeal-metrics names {path}: node_exporter reads files that end with {SUFFIX} only"
+                    "--ordeal-metrics names neither a URL with http:// or https:// nor a file that ends with "
+                    f"{SUFFIX}: give one of them"
                 )
-            if not path.parent.is_dir() or path.is_dir():
-                raise OrdealError(f"--ordeal-metrics names {path}, which is a folder, or in one that is not there")
+            try:
+                is_there = _is_folder(path.parent) and not _is_folder(path)
+            except OSError as error:
+                raise OrdealError(f"the file that --ordeal-metrics names can't be there: {error.strerror}") from error
+            if not is_there:
+                raise OrdealError("the file that --ordeal-metrics names is a folder, or in one that is not there")
         self._path = path.absolute()
 
     def replay_ended(self, run: SavedRun, test: str) -> None: ...
 
-    def run_ended(self, run: SavedRun, within_s: float) -> str:  # noqa: ARG002
+    def run_ended(self, run: SavedRun, within_s: float) -> str:
+        return _done(f"the metrics were not written to {self._path}", partial(self.write, text_of(run)), within_s)
+
+    def write(self, text: bytes) -> None:
+        """Write metrics now; a pipe is waited for until somebody reads it. Raises OrdealError with what came of it."""
         try:
-            hand_out(self._path, text_of(run).decode())
+            hand_out(self._path, text.decode())
         except OSError as error:
-            return f"the metrics were not written: {error.filename or self._path}: {error.strerror}"
-        return ""
+            raise OrdealError(error.strerror or f"it failed ({type(error).__name__})") from error
 
 
 class Pushgateway:
@@ -90,9 +103,7 @@ class Pushgateway:
     def replay_ended(self, run: SavedRun, test: str) -> None: ...
 
     def run_ended(self, run: SavedRun, within_s: float) -> str:
-        outbox = Outbox()
-        outbox.put(partial(self.push, text_of(run)))
-        return sentence(f"the metrics were not pushed to {self._to}", outbox.close(within_s))
+        return _done(f"the metrics were not pushed to {self._to}", partial(self.push, text_of(run)), within_s)
 
     def push(self, text: bytes) -> None:
         """Push metrics now. Raises OrdealError with what became of it."""
@@ -111,6 +122,20 @@ class Pushgateway:
             raise OrdealError(guarded.why or f"it failed ({type(error).__name__})") from error
         if guarded.why:
             raise OrdealError(guarded.why)
+
+
+def _is_folder(path: Path) -> bool:
+    """As Path.is_dir, which has its own mind in each Python of what is an error. Raises OSError."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return stat.S_ISDIR(path.stat().st_mode)
+    return False
+
+
+def _done(what: str, send: Callable[[], None], within_s: float) -> str:
+    """Have it done, and wait at most so long. Returns what came to nothing, as a sentence, else nothing."""
+    outbox = Outbox()
+    outbox.put(send)
+    return sentence(what, outbox.close(within_s))
 
 
 def _judged(reply: Reply) -> str:

@@ -184,9 +184,11 @@ def test_a_file_is_replaced_in_one_piece(run: SavedRun, tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("a.txt", "node_exporter reads files that end with .prom only"),
+        ("a.txt", "neither a URL with http:// or https:// nor a file that ends with .prom"),
         ("no/a.prom", "in one that is not there"),
-        ("is.prom", "which is a folder"),
+        ("is.prom", "is a folder"),
+        (f"{'a' * 300}.prom", "names can't be there: File name too long"),
+        (f"{'a' * 300}/a.prom", "names can't be there: File name too long"),
     ],
 )
 def test_a_file_that_can_not_be_is_refused_beforehand(tmp_path: Path, path: str, says: str) -> None:
@@ -195,12 +197,27 @@ def test_a_file_that_can_not_be_is_refused_beforehand(tmp_path: Path, path: str,
         TextFile(tmp_path / path)
 
 
+@pytest.mark.parametrize("given", ["ordeal:{}@push.example:9091", "https//ordeal:{}@host", "https//ordeal:{}@h/a.prom"])
+def test_a_url_without_its_scheme_is_not_repeated(given: str) -> None:
+    with pytest.raises(OrdealError, match="--ordeal-metrics names") as refused:
+        TextFile(Path(given.format(CANARY)))
+    assert CANARY not in str(refused.value)
+
+
 def test_a_file_that_can_not_be_written_is_one_sentence(run: SavedRun, tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     to = TextFile(tmp_path / "gone" / "a.prom")
     (tmp_path / "gone").rmdir()
-    said = f"the metrics were not written: {tmp_path}/gone/a.prom: No such file or directory"
-    assert to.run_ended(run, 1.0) == said
+    said = f"the metrics were not written to {tmp_path}/gone/a.prom: No such file or directory"
+    assert to.run_ended(run, 30.0) == said
+
+
+def test_a_pipe_that_nobody_reads_is_not_waited_for(run: SavedRun, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    said = f"the metrics were not written to {pipe}: no answer came in time"
+    assert TextFile(pipe).run_ended(run, 0.05) == said
+    assert pipe.read_bytes() == text_of(run)  # and lets go who waits to write
 
 
 # --- a Pushgateway

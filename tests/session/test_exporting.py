@@ -108,7 +108,7 @@ def test_receivers_that_hang_or_are_down_change_nothing(
         (["--ordeal-metrics="], "--ordeal-metrics was given nothing; name the receiver, or leave the option out"),
         (
             ["--ordeal-metrics=a.txt"],
-            "--ordeal-metrics names a.txt: node_exporter reads files that end with .prom only",
+            "--ordeal-metrics names neither a URL with http:// or https:// nor a file that ends with .prom: give one*",
         ),
     ],
 )
