@@ -128,7 +128,10 @@ def _read(file: BinaryIO) -> tuple[float, list[Record], float]:
 
 
 def _harm(steps: Sequence[FaultStep | HarmLook], until_s: float) -> list[Episode]:
-    """Each harm from its plan until it was taken back, in seconds since the history began."""
+    """Each harm from its plan until it was taken back, in seconds since the history began.
+
+    Of two of one kind the last one is taken back first: one is done inside the other.
+    """
     told: list[Episode] = []
     going_on: dict[str, list[Episode]] = {}
     for step in steps:
@@ -138,11 +141,10 @@ def _harm(steps: Sequence[FaultStep | HarmLook], until_s: float) -> list[Episode
         if not of or (isinstance(step, HarmLook) and step.seen != GONE):
             continue
         what, detail = (step.step, step.detail) if isinstance(step, FaultStep) else ("gone", step.why)
-        index = 0 if what in {"undoing", *_ENDS} else len(of) - 1  # of two of one kind the first is taken back first
-        moments = (*of[index].moments[: PARTS - 1], Moment(step.at, what, _detail(detail)))
-        of[index] = replace(of[index], moments=moments, problem=of[index].problem or _FAILS.get(what, ""))
+        moments = (*of[-1].moments[: PARTS - 1], Moment(step.at, what, _detail(detail)))
+        of[-1] = replace(of[-1], moments=moments, problem=of[-1].problem or _FAILS.get(what, ""))
         if what in _ENDS:
-            told.append(replace(of.pop(index), end=step.at))
+            told.append(replace(of.pop(), end=step.at))
     return [*told, *(each for left in going_on.values() for each in left)]
 
 
