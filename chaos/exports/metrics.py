@@ -155,7 +155,7 @@ class _Families(Collector):
     def collect(self) -> Iterable[Metric]:
         """All of them, the run's first."""
         yield from _of_the_run(self._run)
-        last = {outcome.test: outcome for outcome in self._run.outcomes}  # a series is there once
+        last = {tuple(_of(outcome)): outcome for outcome in self._run.outcomes}  # a series is there once
         yield from _of_replays(list(last.values()))
         yield from _of_figures(list(last.values()))
 

@@ -145,6 +145,13 @@ def test_what_was_replayed_twice_is_one_series(tmp_path: Path) -> None:
     assert list(said["kube_ordeal_replay_passed"].values()) == [0]
 
 
+def test_tests_whose_names_begin_alike_are_no_series_twice(tmp_path: Path) -> None:
+    made = results(tmp_path)
+    for end in ("a", "b"):
+        made.add(replace(outcome(), test=f"{'t' * metrics.TEXT}{end}"))
+    assert len(told(text_of(load(tmp_path)))["kube_ordeal_replay_passed"]) == 1
+
+
 def test_no_label_acts_or_has_a_secret(tmp_path: Path) -> None:
     made = results(tmp_path)
     said = f'{NASTY} "\\\n password={CANARY}'
