@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -71,12 +72,15 @@ class Traces:
     are those of the environment, by OpenTelemetry's names for them.
     """
 
+    hears_replays = True
+
     def __init__(self, to: Receiver, timeout_s: float | None = None) -> None:
         """`timeout_s`: for one trace, with all tries; None: what the environment says, else 10 s."""
         self._to, self._timeout_s = to, timeout_s
         self._guarded = Guarded(_judged)
         self._exporter: OTLPSpanExporter | None = None
         self._outbox, self._replays, self._unmade = Outbox(), 0, Counter[str]()
+        self._told = set[str]()  # tests
         _keep_quiet()
 
     def replay_ended(self, run: SavedRun, test: str) -> None:
@@ -84,15 +88,18 @@ class Traces:
         if outcome is None:
             return
         self._replays += 1
+        self._told.add(test)
         try:
-            spans = spans_of(run, test, story_of(run, outcome))
+            self._outbox.put(partial(self._send, spans_of(run, test, story_of(run, outcome))))
         except Exception as error:  # noqa: BLE001  (no export may be the end of a run)
             self._unmade[str(error) if isinstance(error, OrdealError) else f"it failed ({type(error).__name__})"] += 1
-            return
-        self._outbox.put(partial(self._send, spans))
 
-    def run_ended(self, run: SavedRun, within_s: float) -> str:  # noqa: ARG002
-        failures = Counter(self._outbox.close(within_s)) + self._unmade
+    def run_ended(self, run: SavedRun, within_s: float) -> str:
+        until = time.monotonic() + within_s
+        for test in dict.fromkeys(each.test for each in run.outcomes):
+            if test not in self._told:  # its end was not told: it was interrupted
+                self.replay_ended(run, test)
+        failures = Counter(self._outbox.close(max(0.0, until - time.monotonic()))) + self._unmade
         return sentence(f"{failures.total()} of {self._replays} traces were not sent to {self._to}", failures)
 
     def _send(self, spans: Sequence[ReadableSpan]) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from chaos.exports import way
+from chaos.exports.outbox import THREAD
 from chaos.exports.receivers import Receiver, of_traces
 from chaos.exports.traces import CREDENTIALS, Traces, trace_id
 from chaos.judge.base import Verdict
@@ -264,6 +266,26 @@ def test_a_replay_without_a_verdict_has_no_trace(tmp_path: Path) -> None:
     with receiver() as to:
         assert sent(load(tmp_path), to.url) == ""
     assert to.asked == []
+
+
+def test_a_replay_whose_end_nobody_told_is_sent_with_the_run(run: SavedRun) -> None:
+    with receiver() as to:
+        traces = Traces(of_traces(to.url, {}))
+        assert traces.run_ended(run, 30.0) == ""
+    (asked,) = to.asked
+    assert attributes(decoded(asked)[1][0])["test.case.name"] == run.outcomes[0].test
+
+
+def test_a_trace_for_which_no_thread_can_be_had_is_counted(run: SavedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == THREAD:
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert sent(run, "http://host") == "1 of 1 traces were not sent to http://host: it failed (RuntimeError)"
 
 
 @pytest.mark.parametrize(

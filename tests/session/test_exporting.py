@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra [otel] is not installed")
 pytest.importorskip("prometheus_client", reason="the extra [metrics] is not installed")
 
+from chaos.exports.exports import Exports
 from chaos.harm import load_all
 from chaos.results.saved import load
 from chaos.run.options import OTLP_ENDPOINT
@@ -77,6 +78,30 @@ def test_each_replay_is_a_trace_and_the_run_is_pushed(
     assert by(said["kube_ordeal_run_replays"], "became")["unknown"] == 1
     assert said["kube_ordeal_run_end_timestamp_seconds"]  # the results were whole
     done.stdout.no_fnmatch_line("*not sent*")
+
+
+def test_a_replay_that_was_interrupted_has_its_trace(pytester: pytest.Pytester, to: Listener) -> None:
+    interrupted = """
+@incident("mass-termination", on=("kind",))
+def test_interrupted(lab):
+    raise KeyboardInterrupt
+"""
+    pytester.makepyfile(test_suite=SUITE + interrupted)
+    options = ("-p", "no:hypothesispytest", "--ordeal-otlp", to.url)
+    assert pytester.runpytest_inprocess(*options, no_reraise_ctrlc=True).ret == pytest.ExitCode.INTERRUPTED
+    assert replays_of(to.asked) == ["test_interrupted[kind-hardened]"]
+
+
+def test_the_results_are_read_for_replays_alone(
+    pytester: pytest.Pytester, to: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(Exports, "replay_ended", lambda _, __, test: ended.append(test.partition("::")[2]))
+    run(pytester, "--ordeal-otlp", to.url)
+    assert ended == [f"test_{each}[kind-hardened]" for each in ("held", "unknown", "lacks")]
+    ended.clear()
+    run(pytester, "--ordeal-metrics", to.url)
+    assert ended == []
 
 
 def test_side_by_side_the_process_that_began_does_it(pytester: pytest.Pytester, to: Listener) -> None:
