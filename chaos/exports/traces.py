@@ -6,7 +6,6 @@ test, so that who has the results finds the trace, and one that is sent twice is
 
 import hashlib
 import json
-import logging
 import os
 import time
 from collections import Counter
@@ -28,7 +27,7 @@ from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_co
 from chaos.basics.scrub import scrub
 from chaos.basics.visible import line
 from chaos.errors import OrdealError
-from chaos.exports.outbox import THREAD, Outbox, sentence
+from chaos.exports.outbox import Outbox, sentence
 from chaos.exports.receivers import Receiver
 from chaos.exports.story import Episode, Story, story_of
 from chaos.exports.way import Guarded, Reply, refused, session
@@ -37,6 +36,7 @@ from chaos.judge.base import Figure
 from chaos.results.saved import SavedRun
 
 TEXT = 4_000  # characters of an attribute
+UNSENT = "it was not sent"  # nor does anybody say why
 CREDENTIALS = "OTEL_EXPORTER_OTLP_HEADERS has the headers that are sent"
 # host.arch, by what the kernel calls it: OpenTelemetry's semantic conventions have names of their own.
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -81,7 +81,6 @@ class Traces:
         self._exporter: OTLPSpanExporter | None = None
         self._outbox, self._replays, self._unmade = Outbox(), 0, Counter[str]()
         self._told = set[str]()  # tests
-        _keep_quiet()
 
     def replay_ended(self, run: SavedRun, test: str) -> None:
         outcome = next((each for each in reversed(run.outcomes) if each.test == test and each.ended), None)
@@ -104,15 +103,16 @@ class Traces:
 
     def _send(self, spans: Sequence[ReadableSpan]) -> None:
         """In the outbox's thread. Raises OrdealError with what became of it."""
+        self._guarded.forget()
         try:
             if self._exporter is None:
                 way = session(self._to.url, self._guarded)
                 self._exporter = OTLPSpanExporter(self._to.url, timeout=self._timeout_s, session=way)
             result = self._exporter.export(spans)
         except Exception as error:
-            raise OrdealError(self._guarded.why) from error
+            raise OrdealError(self._guarded.why or UNSENT) from error
         if self._guarded.why or result is not SpanExportResult.SUCCESS:
-            raise OrdealError(self._guarded.why or "it was not sent")
+            raise OrdealError(self._guarded.why or UNSENT)
 
 
 def _judged(reply: Reply) -> str:
@@ -130,17 +130,6 @@ def _judged(reply: Reply) -> str:
         return "its answer is none of OTLP's: is it a receiver of OTLP over HTTP?"
     lost, said = taken.partial_success.rejected_spans, _text(taken.partial_success.error_message)
     return f"it rejected {lost} spans{f': {said}' if said else ''}" if lost else ""
-
-
-def _keep_quiet() -> None:
-    """What the library logs while it sends goes nowhere: it may be a receiver's own words, or a secret header."""
-    for name, logger in logging.root.manager.loggerDict.items():
-        if name.startswith("opentelemetry") and isinstance(logger, logging.Logger):
-            logger.addFilter(_is_anothers)  # the same one a second time changes nothing
-
-
-def _is_anothers(record: logging.LogRecord) -> bool:
-    return record.threadName != THREAD
 
 
 def _resource(run: SavedRun) -> Resource:

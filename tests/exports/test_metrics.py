@@ -1,5 +1,6 @@
 """What Prometheus is told, as its own parser reads it; files that are replaced whole; gateways that take nothing."""
 
+import logging
 import math
 import os
 from collections.abc import Mapping
@@ -242,6 +243,13 @@ def test_a_gateway_is_given_all_of_its_group(run: SavedRun) -> None:
     assert (ours.method, ours.path, ours.headers["Content-Type"]) == ("PUT", "/metrics/job/kube-ordeal", CONTENT_TYPE)
     assert ours.body == text_of(run)
     assert (theirs.path, theirs.headers["Authorization"]) == ("/metrics/job/mine/team/a", "Basic bWU6c2VjcmV0")
+
+
+def test_a_gateway_s_path_is_not_logged(run: SavedRun, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), receiver(lambda _: Answer(200)) as to:
+        assert pushed(run, f"{to.url}/{CANARY}") == ""
+    assert CANARY in to.asked[0].path
+    assert CANARY not in caplog.text
 
 
 REFUSED: list[tuple[Answer, str]] = [
