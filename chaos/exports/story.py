@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import BinaryIO
 
 from chaos.basics.untrusted import lines
@@ -14,6 +15,7 @@ from chaos.record.registry import Record
 from chaos.results.saved import SavedOutcome, SavedRun
 
 PARTS = 1_000  # of one replay; each has so many moments at the most, too
+FIGURES = 1_000  # of one finding: some have one for each node
 # Where the kind of a record stands in its line, and the kinds that tell the story: there are thousands of others.
 _HEAD_BYTES = 160
 _TOLD = tuple(f'"kind":"{kind.kind}"'.encode() for kind in (Phase, FaultStep, HarmLook))
@@ -94,8 +96,11 @@ def _finding(
     invariant: str, verdict: str, sentence: str, reason: str, figures: Mapping[str, Figure], at: float
 ) -> Moment:
     about = {"ordeal.invariant": invariant, "ordeal.verdict": verdict, "ordeal.sentence": sentence}
-    figure = {f"ordeal.figure.{name}": value for name, value in figures.items()}
-    return Moment(at, "finding", {**about, **({"ordeal.reason": reason} if reason else {}), **figure})
+    if reason:
+        about["ordeal.reason"] = reason
+    told = {f"ordeal.figure.{name}": value for name, value in islice(figures.items(), FIGURES)}
+    left_out = {"ordeal.figures_left_out": len(figures) - FIGURES} if len(figures) > FIGURES else {}
+    return Moment(at, "finding", {**about, **left_out, **told})
 
 
 def _parts(run: SavedRun, path: str) -> list[Episode]:

@@ -17,7 +17,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.environment_variables import OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -29,12 +29,13 @@ from chaos.basics.visible import line
 from chaos.errors import OrdealError
 from chaos.exports.outbox import Outbox, sentence
 from chaos.exports.receivers import Receiver
-from chaos.exports.story import Episode, Story, story_of
+from chaos.exports.story import FIGURES, PARTS, Episode, Story, story_of
 from chaos.exports.way import Guarded, Reply, refused, session
 from chaos.hosts.places import APP
 from chaos.judge.base import Figure
 from chaos.results.saved import SavedRun
 
+ATTRIBUTES = FIGURES + 20  # of a span or an event, more than a story has
 TEXT = 4_000  # characters of an attribute
 UNSENT = "it was not sent"  # nor does anybody say why
 CREDENTIALS = "OTEL_EXPORTER_OTLP_HEADERS has the headers that are sent"
@@ -51,7 +52,20 @@ def spans_of(run: SavedRun, test: str, story: Story) -> Sequence[ReadableSpan]:
     """The spans of a replay's trace, the root first."""
     made = InMemorySpanExporter()
     ids = _Ids(trace_id(run.id, test))
-    provider = TracerProvider(sampler=ALWAYS_ON, resource=_resource(run), id_generator=ids, shutdown_on_exit=False)
+    # At one of the library's own limits the first ones go, and those say most. A story has ends of its own.
+    limits = SpanLimits(
+        max_events=PARTS,
+        max_attributes=ATTRIBUTES,
+        max_span_attributes=ATTRIBUTES,
+        max_event_attributes=ATTRIBUTES,
+    )
+    provider = TracerProvider(
+        sampler=ALWAYS_ON,
+        resource=_resource(run),
+        id_generator=ids,
+        shutdown_on_exit=False,
+        span_limits=limits,
+    )
     provider.add_span_processor(SimpleSpanProcessor(made))
     tracer = provider.get_tracer(APP, run.version)
     root = _span(tracer, story.whole, None)

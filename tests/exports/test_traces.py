@@ -24,8 +24,11 @@ from chaos.basics.waiting import eventually
 from chaos.exports import way
 from chaos.exports.outbox import THREAD
 from chaos.exports.receivers import Receiver, of_traces
+from chaos.exports.story import FIGURES
 from chaos.exports.traces import CREDENTIALS, Traces, trace_id
 from chaos.judge.base import Verdict
+from chaos.record.records import FaultStep, HarmLook
+from chaos.record.registry import Record
 from chaos.results.saved import SavedRun, load
 from tests.canaries import CANARY
 from tests.exports.listening import OTLP, Answer, Asked, Listener, hanging, nobody, receiver
@@ -131,6 +134,27 @@ def test_the_environment_says_what_is_sent_along(run: SavedRun, monkeypatch: pyt
     assert to.asked[0].headers["x-api-key"] == CANARY
     resource, _ = decoded(to.asked[0])
     assert (resource["service.name"], resource["team"]) == ("ours", "a")
+
+
+@pytest.mark.parametrize("limit", ["", "5"])
+def test_what_is_much_leaves_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    for of in ("ATTRIBUTE", "EVENT_ATTRIBUTE", "SPAN_ATTRIBUTE", "SPAN_EVENT"):
+        if limit:
+            monkeypatch.setenv(f"OTEL_{of}_COUNT_LIMIT", limit)
+    made = results(tmp_path)
+    measured: Any = {"nodes": 5, **{f"ready_s_{n}": n for n in range(2 * FIGURES)}}
+    looks = [HarmLook(1.0 + n / 1_000, "cut", 1, "gone") for n in range(300)]
+    cut: list[Record] = [FaultStep(1.0, "cut", "planned"), *looks, FaultStep(2.0, "cut", "undone")]
+    made.add(outcome(finding(Verdict.VIOLATED, reason="late", **measured), histories=[history(made, cut)]))
+    with receiver() as to:
+        assert sent(load(tmp_path), to.url) == ""
+    root, harm = decoded(to.asked[0])[1]
+    assert attributes(root)["ordeal.run.id"] == RUN
+    (found,) = map(attributes, root.events)
+    assert (found["ordeal.verdict"], found["ordeal.reason"], found["ordeal.figure.nodes"]) == ("violated", "late", 5)
+    assert found["ordeal.figures_left_out"] == FIGURES + 1
+    assert len([each for each in found if each.startswith("ordeal.figure.")]) == FIGURES
+    assert [each.name for each in harm.events] == ["planned", *["gone"] * 300, "undone"]
 
 
 def test_nothing_that_others_said_acts_or_is_a_secret(tmp_path: Path) -> None:
