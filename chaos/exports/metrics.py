@@ -20,12 +20,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from chaos.basics.files import hand_out, is_special
-from chaos.basics.scrub import scrub
-from chaos.basics.visible import line
 from chaos.errors import OrdealError
 from chaos.exports.outbox import Outbox, sentence
 from chaos.exports.receivers import Receiver
 from chaos.exports.way import Guarded, Reply, refused, session
+from chaos.exports.words import shown, why_of
 from chaos.judge.base import Figure, Verdict
 from chaos.results.saved import SavedOutcome, SavedRun
 from chaos.results.specs import SAID
@@ -93,7 +92,7 @@ class TextFile:
         try:
             hand_out(self._path, text.decode())
         except OSError as error:
-            raise OrdealError(error.strerror or f"it failed ({type(error).__name__})") from error
+            raise OrdealError(error.strerror or why_of(error)) from error
 
 
 class Pushgateway:
@@ -123,7 +122,7 @@ class Pushgateway:
                     allow_redirects=False,
                 )
         except Exception as error:
-            raise OrdealError(guarded.why or f"it failed ({type(error).__name__})") from error
+            raise OrdealError(guarded.why or why_of(error)) from error
         if guarded.why:
             raise OrdealError(guarded.why)
 
@@ -264,5 +263,4 @@ def _labels(*texts: str) -> list[str]:
 
 
 def _label(text: str) -> str:
-    shown = line(scrub(text))
-    return shown if len(shown) <= TEXT else f"{shown[:TEXT]}..."
+    return shown(text, TEXT)

@@ -24,13 +24,12 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
 
-from chaos.basics.scrub import scrub
-from chaos.basics.visible import line
 from chaos.errors import OrdealError
 from chaos.exports.outbox import Outbox, sentence
 from chaos.exports.receivers import Receiver
 from chaos.exports.story import FIGURES, PARTS, Episode, Story, story_of
 from chaos.exports.way import Guarded, Reply, refused, session
+from chaos.exports.words import shown, why_of
 from chaos.hosts.places import APP
 from chaos.judge.base import Figure
 from chaos.results.saved import SavedRun
@@ -105,7 +104,7 @@ class Traces:
         try:
             self._outbox.put(partial(self._send, spans_of(run, test, story_of(run, outcome))))
         except Exception as error:  # noqa: BLE001  (no export may be the end of a run)
-            self._unmade[str(error) if isinstance(error, OrdealError) else f"it failed ({type(error).__name__})"] += 1
+            self._unmade[why_of(error)] += 1
 
     def run_ended(self, run: SavedRun, within_s: float) -> str:
         until = time.monotonic() + within_s
@@ -191,9 +190,7 @@ def _attributes(about: Mapping[str, Figure]) -> dict[str, str | int | float]:
 
 
 def _text(text: str) -> str:
-    """As others may be shown it: visible, without secrets, and not too long."""
-    shown = line(scrub(text))
-    return shown if len(shown) <= TEXT else f"{shown[:TEXT]}..."
+    return shown(text, TEXT)
 
 
 def _ns(unix_s: float) -> int:
