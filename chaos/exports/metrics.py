@@ -77,9 +77,14 @@ class TextFile:
             try:
                 is_there = _is_folder(path.parent) and not _is_folder(path)
             except OSError as error:
-                raise OrdealError(f"the file that --ordeal-metrics names can't be there: {error.strerror}") from error
+                raise OrdealError(
+                    f"the file that --ordeal-metrics names can't be there ({error.strerror}): name another one"
+                ) from error
             if not is_there:
-                raise OrdealError("the file that --ordeal-metrics names is a folder, or in one that is not there")
+                raise OrdealError(
+                    "the file that --ordeal-metrics names is a folder, or in one that is not there: make that folder, "
+                    "or name another file"
+                )
         self._path = path.absolute()
 
     def replay_ended(self, run: SavedRun, test: str) -> None: ...

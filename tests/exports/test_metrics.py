@@ -195,8 +195,8 @@ def test_a_file_is_replaced_in_one_piece(run: SavedRun, tmp_path: Path, monkeypa
         ("a.txt", "neither a URL with http:// or https:// nor a file that ends with .prom"),
         ("no/a.prom", "in one that is not there"),
         ("is.prom", "is a folder"),
-        (f"{'a' * 300}.prom", "names can't be there: File name too long"),
-        (f"{'a' * 300}/a.prom", "names can't be there: File name too long"),
+        (f"{'a' * 300}.prom", "can't be there .File name too long.: name another"),
+        (f"{'a' * 300}/a.prom", "can't be there .File name too long.: name another"),
     ],
 )
 def test_a_file_that_can_not_be_is_refused_beforehand(tmp_path: Path, path: str, says: str) -> None:
