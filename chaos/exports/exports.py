@@ -21,27 +21,39 @@ WITHIN_S = 15.0  # so long the end of a run waits for receivers
 
 
 class Export(Protocol):
-    """One thing that is told to one other system. Neither method raises, whatever happens."""
+    """One thing that is told to one other system. Neither method raises, whatever happens.
+
+    `hears_replays`: it wants to be told of each replay when it is over, and not only of the run.
+    """
+
+    hears_replays: bool
 
     def replay_ended(self, run: SavedRun, test: str) -> None:
         """A replay is over, and the results have its verdict."""
 
     def run_ended(self, run: SavedRun, within_s: float) -> str:
-        """The run is over; wait at most so long. Returns what came to nothing, as a sentence, else nothing."""
+        """The run is over; wait at most so long. Returns what came to nothing, as a sentence, else nothing.
+
+        Of a replay that was interrupted, or whose results could not be read then, nothing was told before.
+        """
 
 
 class Exports:
     """All that a run tells: nothing, where no option asks for something."""
 
     def __init__(self, *exports: Export) -> None:
-        self._exports, self._unread = exports, ""
+        self._exports = exports
+        self.hears_replays = any(each.hears_replays for each in exports)  # reading the results takes its time
 
     def __bool__(self) -> bool:
         return bool(self._exports)
 
     def replay_ended(self, directory: Path, test: str) -> None:
         """A replay is over whose results are in that run's folder. Nothing is raised."""
-        if (run := self._read(directory)) is not None:
+        if not self.hears_replays:
+            return
+        with suppress(Exception):  # the end of the run tells what could not be told now
+            run = load(directory.parent, directory.name)
             for each in self._exports:
                 with suppress(Exception):  # it says at the end what it could not tell
                     each.replay_ended(run, test)
@@ -51,20 +63,15 @@ class Exports:
 
         Nothing is raised.
         """
-        said, until = [], time.monotonic() + WITHIN_S
-        if (run := self._read(directory)) is not None:
-            said = [_told(each, run, until - time.monotonic()) for each in self._exports]
-        said.append(f"what others are told of the run is not whole: {self._unread}" if self._unread else "")
-        return [line(scrub(each)) for each in said if each]
-
-    def _read(self, directory: Path) -> SavedRun | None:
         if not self._exports:
-            return None
+            return []
+        until = time.monotonic() + WITHIN_S
         try:
-            return load(directory.parent, directory.name)
+            run = load(directory.parent, directory.name)
+            said = [_told(each, run, until - time.monotonic()) for each in self._exports]
         except Exception as error:  # noqa: BLE001  (no export may be the end of a run)
-            self._unread = str(error)
-            return None
+            said = [f"what others are told of the run is not whole: {error}"]
+        return [line(scrub(each)) for each in said if each]
 
 
 def exports_of(asked: Options, environ: Mapping[str, str]) -> Exports:

@@ -7,8 +7,10 @@ replays, and no more from run to run, but for one that names the run. What a clu
 
 import math
 import re
+import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,12 +20,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from chaos.basics.files import hand_out, is_special
-from chaos.basics.scrub import scrub
-from chaos.basics.visible import line
 from chaos.errors import OrdealError
 from chaos.exports.outbox import Outbox, sentence
 from chaos.exports.receivers import Receiver
 from chaos.exports.way import Guarded, Reply, refused, session
+from chaos.exports.words import shown, why_of
 from chaos.judge.base import Figure, Verdict
 from chaos.results.saved import SavedOutcome, SavedRun
 from chaos.results.specs import SAID
@@ -60,29 +61,49 @@ def text_of(run: SavedRun) -> bytes:
 class TextFile:
     """A file for node_exporter's textfile collector, which is replaced in one piece at the end of a run."""
 
+    hears_replays = False
+
     def __init__(self, path: Path) -> None:
-        """Raises OrdealError where node_exporter would pass it over, or it can't be there."""
+        """Raises OrdealError where node_exporter would pass it over, or it can't be there.
+
+        What was given is not repeated: it may be a URL with a password whose scheme was forgotten.
+        """
         if not is_special(path):
             if path.suffix != SUFFIX:
                 raise OrdealError(
-                    f"--ordeal-metrics names {path}: node_exporter reads files that end with {SUFFIX} only"
+                    "--ordeal-metrics names neither a URL with http:// or https:// nor a file that ends with "
+                    f"{SUFFIX}: give one of them"
                 )
-            if not path.parent.is_dir() or path.is_dir():
-                raise OrdealError(f"--ordeal-metrics names {path}, which is a folder, or in one that is not there")
+            try:
+                is_there = _is_folder(path.parent) and not _is_folder(path)
+            except OSError as error:
+                raise OrdealError(
+                    f"the file that --ordeal-metrics names can't be there ({error.strerror}): name another one"
+                ) from error
+            if not is_there:
+                raise OrdealError(
+                    "the file that --ordeal-metrics names is a folder, or in one that is not there: make that folder, "
+                    "or name another file"
+                )
         self._path = path.absolute()
 
     def replay_ended(self, run: SavedRun, test: str) -> None: ...
 
-    def run_ended(self, run: SavedRun, within_s: float) -> str:  # noqa: ARG002
+    def run_ended(self, run: SavedRun, within_s: float) -> str:
+        return _done(f"the metrics were not written to {self._path}", partial(self.write, text_of(run)), within_s)
+
+    def write(self, text: bytes) -> None:
+        """Write metrics now; a pipe is waited for until somebody reads it. Raises OrdealError with what came of it."""
         try:
-            hand_out(self._path, text_of(run).decode())
+            hand_out(self._path, text.decode())
         except OSError as error:
-            return f"the metrics were not written: {error.filename or self._path}: {error.strerror}"
-        return ""
+            raise OrdealError(error.strerror or why_of(error)) from error
 
 
 class Pushgateway:
     """A Pushgateway, where the metrics take the place of those that their group had."""
+
+    hears_replays = False
 
     def __init__(self, to: Receiver, timeout_s: float = 10.0) -> None:
         self._to, self._timeout_s = to, timeout_s
@@ -90,9 +111,7 @@ class Pushgateway:
     def replay_ended(self, run: SavedRun, test: str) -> None: ...
 
     def run_ended(self, run: SavedRun, within_s: float) -> str:
-        outbox = Outbox()
-        outbox.put(partial(self.push, text_of(run)))
-        return sentence(f"the metrics were not pushed to {self._to}", outbox.close(within_s))
+        return _done(f"the metrics were not pushed to {self._to}", partial(self.push, text_of(run)), within_s)
 
     def push(self, text: bytes) -> None:
         """Push metrics now. Raises OrdealError with what became of it."""
@@ -108,9 +127,23 @@ class Pushgateway:
                     allow_redirects=False,
                 )
         except Exception as error:
-            raise OrdealError(guarded.why or f"it failed ({type(error).__name__})") from error
+            raise OrdealError(guarded.why or why_of(error)) from error
         if guarded.why:
             raise OrdealError(guarded.why)
+
+
+def _is_folder(path: Path) -> bool:
+    """As Path.is_dir, which has its own mind in each Python of what is an error. Raises OSError."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return stat.S_ISDIR(path.stat().st_mode)
+    return False
+
+
+def _done(what: str, send: Callable[[], None], within_s: float) -> str:
+    """Have it done, and wait at most so long. Returns what came to nothing, as a sentence, else nothing."""
+    outbox = Outbox()
+    outbox.put(send)
+    return sentence(what, outbox.close(within_s))
 
 
 def _judged(reply: Reply) -> str:
@@ -130,7 +163,7 @@ class _Families(Collector):
     def collect(self) -> Iterable[Metric]:
         """All of them, the run's first."""
         yield from _of_the_run(self._run)
-        last = {outcome.test: outcome for outcome in self._run.outcomes}  # a series is there once
+        last = {tuple(_of(outcome)): outcome for outcome in self._run.outcomes}  # a series is there once
         yield from _of_replays(list(last.values()))
         yield from _of_figures(list(last.values()))
 
@@ -235,5 +268,4 @@ def _labels(*texts: str) -> list[str]:
 
 
 def _label(text: str) -> str:
-    shown = line(scrub(text))
-    return shown if len(shown) <= TEXT else f"{shown[:TEXT]}..."
+    return shown(text, TEXT)

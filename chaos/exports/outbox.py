@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from queue import SimpleQueue
 
-from chaos.errors import OrdealError
+from chaos.exports.words import why_of
 
 THREAD = "kube-ordeal outbox"
 UNANSWERED = "no answer came in time"
@@ -47,10 +47,8 @@ class Outbox:
         while (send := self._queue.get()) is not None:
             try:
                 send()
-            except OrdealError as error:
-                self._failures[str(error)] += 1
             except Exception as error:  # noqa: BLE001  (whatever it is: the run goes on, and it is told)
-                self._failures[f"it failed ({type(error).__name__})"] += 1
+                self._failures[why_of(error)] += 1
             self._done += 1
 
 

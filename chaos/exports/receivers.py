@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from chaos.basics.visible import line
+from chaos.clusters.way.proxies import beginning
 from chaos.errors import OrdealError
 from chaos.run.options import OTLP_ENDPOINT
 
@@ -24,8 +25,7 @@ class Receiver:
     url: str
 
     def __str__(self) -> str:
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        return beginning(urlsplit(self.url))
 
 
 def is_url(given: str) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import BinaryIO
 
 from chaos.basics.untrusted import lines
@@ -14,6 +15,7 @@ from chaos.record.registry import Record
 from chaos.results.saved import SavedOutcome, SavedRun
 
 PARTS = 1_000  # of one replay; each has so many moments at the most, too
+FIGURES = 1_000  # of one finding: some have one for each node
 # Where the kind of a record stands in its line, and the kinds that tell the story: there are thousands of others.
 _HEAD_BYTES = 160
 _TOLD = tuple(f'"kind":"{kind.kind}"'.encode() for kind in (Phase, FaultStep, HarmLook))
@@ -94,8 +96,11 @@ def _finding(
     invariant: str, verdict: str, sentence: str, reason: str, figures: Mapping[str, Figure], at: float
 ) -> Moment:
     about = {"ordeal.invariant": invariant, "ordeal.verdict": verdict, "ordeal.sentence": sentence}
-    figure = {f"ordeal.figure.{name}": value for name, value in figures.items()}
-    return Moment(at, "finding", {**about, **({"ordeal.reason": reason} if reason else {}), **figure})
+    if reason:
+        about["ordeal.reason"] = reason
+    told = {f"ordeal.figure.{name}": value for name, value in islice(figures.items(), FIGURES)}
+    left_out = {"ordeal.figures_left_out": len(figures) - FIGURES} if len(figures) > FIGURES else {}
+    return Moment(at, "finding", {**about, **left_out, **told})
 
 
 def _parts(run: SavedRun, path: str) -> list[Episode]:
@@ -128,7 +133,10 @@ def _read(file: BinaryIO) -> tuple[float, list[Record], float]:
 
 
 def _harm(steps: Sequence[FaultStep | HarmLook], until_s: float) -> list[Episode]:
-    """Each harm from its plan until it was taken back, in seconds since the history began."""
+    """Each harm from its plan until it was taken back, in seconds since the history began.
+
+    Of two of one kind the last one is taken back first: one is done inside the other.
+    """
     told: list[Episode] = []
     going_on: dict[str, list[Episode]] = {}
     for step in steps:
@@ -138,11 +146,10 @@ def _harm(steps: Sequence[FaultStep | HarmLook], until_s: float) -> list[Episode
         if not of or (isinstance(step, HarmLook) and step.seen != GONE):
             continue
         what, detail = (step.step, step.detail) if isinstance(step, FaultStep) else ("gone", step.why)
-        index = 0 if what in {"undoing", *_ENDS} else len(of) - 1  # of two of one kind the first is taken back first
-        moments = (*of[index].moments[: PARTS - 1], Moment(step.at, what, _detail(detail)))
-        of[index] = replace(of[index], moments=moments, problem=of[index].problem or _FAILS.get(what, ""))
+        moments = (*of[-1].moments[: PARTS - 1], Moment(step.at, what, _detail(detail)))
+        of[-1] = replace(of[-1], moments=moments, problem=of[-1].problem or _FAILS.get(what, ""))
         if what in _ENDS:
-            told.append(replace(of.pop(index), end=step.at))
+            told.append(replace(of.pop(), end=step.at))
     return [*told, *(each for left in going_on.values() for each in left)]
 
 

@@ -6,8 +6,8 @@ test, so that who has the results finds the trace, and one that is sent twice is
 
 import hashlib
 import json
-import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,25 +17,26 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.environment_variables import OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
 
-from chaos.basics.scrub import scrub
-from chaos.basics.visible import line
 from chaos.errors import OrdealError
-from chaos.exports.outbox import THREAD, Outbox, sentence
+from chaos.exports.outbox import Outbox, sentence
 from chaos.exports.receivers import Receiver
-from chaos.exports.story import Episode, Story, story_of
+from chaos.exports.story import FIGURES, PARTS, Episode, Story, story_of
 from chaos.exports.way import Guarded, Reply, refused, session
+from chaos.exports.words import shown, why_of
 from chaos.hosts.places import APP
 from chaos.judge.base import Figure
 from chaos.results.saved import SavedRun
 
+ATTRIBUTES = FIGURES + 20  # of a span or an event, more than a story has
 TEXT = 4_000  # characters of an attribute
+UNSENT = "it was not sent"  # nor does anybody say why
 CREDENTIALS = "OTEL_EXPORTER_OTLP_HEADERS has the headers that are sent"
 # host.arch, by what the kernel calls it: OpenTelemetry's semantic conventions have names of their own.
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -50,7 +51,20 @@ def spans_of(run: SavedRun, test: str, story: Story) -> Sequence[ReadableSpan]:
     """The spans of a replay's trace, the root first."""
     made = InMemorySpanExporter()
     ids = _Ids(trace_id(run.id, test))
-    provider = TracerProvider(sampler=ALWAYS_ON, resource=_resource(run), id_generator=ids, shutdown_on_exit=False)
+    # At one of the library's own limits the first ones go, and those say most. A story has ends of its own.
+    limits = SpanLimits(
+        max_events=PARTS,
+        max_attributes=ATTRIBUTES,
+        max_span_attributes=ATTRIBUTES,
+        max_event_attributes=ATTRIBUTES,
+    )
+    provider = TracerProvider(
+        sampler=ALWAYS_ON,
+        resource=_resource(run),
+        id_generator=ids,
+        shutdown_on_exit=False,
+        span_limits=limits,
+    )
     provider.add_span_processor(SimpleSpanProcessor(made))
     tracer = provider.get_tracer(APP, run.version)
     root = _span(tracer, story.whole, None)
@@ -71,41 +85,47 @@ class Traces:
     are those of the environment, by OpenTelemetry's names for them.
     """
 
+    hears_replays = True
+
     def __init__(self, to: Receiver, timeout_s: float | None = None) -> None:
         """`timeout_s`: for one trace, with all tries; None: what the environment says, else 10 s."""
         self._to, self._timeout_s = to, timeout_s
         self._guarded = Guarded(_judged)
         self._exporter: OTLPSpanExporter | None = None
         self._outbox, self._replays, self._unmade = Outbox(), 0, Counter[str]()
-        _keep_quiet()
+        self._told = set[str]()  # tests
 
     def replay_ended(self, run: SavedRun, test: str) -> None:
         outcome = next((each for each in reversed(run.outcomes) if each.test == test and each.ended), None)
         if outcome is None:
             return
         self._replays += 1
+        self._told.add(test)
         try:
-            spans = spans_of(run, test, story_of(run, outcome))
+            self._outbox.put(partial(self._send, spans_of(run, test, story_of(run, outcome))))
         except Exception as error:  # noqa: BLE001  (no export may be the end of a run)
-            self._unmade[str(error) if isinstance(error, OrdealError) else f"it failed ({type(error).__name__})"] += 1
-            return
-        self._outbox.put(partial(self._send, spans))
+            self._unmade[why_of(error)] += 1
 
-    def run_ended(self, run: SavedRun, within_s: float) -> str:  # noqa: ARG002
-        failures = Counter(self._outbox.close(within_s)) + self._unmade
+    def run_ended(self, run: SavedRun, within_s: float) -> str:
+        until = time.monotonic() + within_s
+        for test in dict.fromkeys(each.test for each in run.outcomes):
+            if test not in self._told:  # its end was not told: it was interrupted
+                self.replay_ended(run, test)
+        failures = Counter(self._outbox.close(max(0.0, until - time.monotonic()))) + self._unmade
         return sentence(f"{failures.total()} of {self._replays} traces were not sent to {self._to}", failures)
 
     def _send(self, spans: Sequence[ReadableSpan]) -> None:
         """In the outbox's thread. Raises OrdealError with what became of it."""
+        self._guarded.forget()
         try:
             if self._exporter is None:
                 way = session(self._to.url, self._guarded)
                 self._exporter = OTLPSpanExporter(self._to.url, timeout=self._timeout_s, session=way)
             result = self._exporter.export(spans)
         except Exception as error:
-            raise OrdealError(self._guarded.why) from error
+            raise OrdealError(self._guarded.why or UNSENT) from error
         if self._guarded.why or result is not SpanExportResult.SUCCESS:
-            raise OrdealError(self._guarded.why or "it was not sent")
+            raise OrdealError(self._guarded.why or UNSENT)
 
 
 def _judged(reply: Reply) -> str:
@@ -123,17 +143,6 @@ def _judged(reply: Reply) -> str:
         return "its answer is none of OTLP's: is it a receiver of OTLP over HTTP?"
     lost, said = taken.partial_success.rejected_spans, _text(taken.partial_success.error_message)
     return f"it rejected {lost} spans{f': {said}' if said else ''}" if lost else ""
-
-
-def _keep_quiet() -> None:
-    """What the library logs while it sends goes nowhere: it may be a receiver's own words, or a secret header."""
-    for name, logger in logging.root.manager.loggerDict.items():
-        if name.startswith("opentelemetry") and isinstance(logger, logging.Logger):
-            logger.addFilter(_is_anothers)  # the same one a second time changes nothing
-
-
-def _is_anothers(record: logging.LogRecord) -> bool:
-    return record.threadName != THREAD
 
 
 def _resource(run: SavedRun) -> Resource:
@@ -181,9 +190,7 @@ def _attributes(about: Mapping[str, Figure]) -> dict[str, str | int | float]:
 
 
 def _text(text: str) -> str:
-    """As others may be shown it: visible, without secrets, and not too long."""
-    shown = line(scrub(text))
-    return shown if len(shown) <= TEXT else f"{shown[:TEXT]}..."
+    return shown(text, TEXT)
 
 
 def _ns(unix_s: float) -> int:

@@ -1,5 +1,6 @@
 """The way to a receiver: a request that goes nowhere else, and of whose answer little is read. Needs `requests`."""
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +13,14 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectionError as BrokenError
 from requests.exceptions import InvalidURL, ProxyError, RequestException, SSLError, Timeout
+from requests.utils import get_auth_from_url
 
 from chaos.clusters.way.proxies import is_local
+from chaos.exports.outbox import THREAD
 
 MOST_BYTES = 65_536  # of an answer: what goes on is not read
 WORTH_WAITING = "Retry-After"
+UNUSABLE = "the settings in the environment can't be used"  # else it would have been sent
 _SAID: Mapping[type[BaseException], str] = {
     Timeout: "it did not answer in time",
     SSLError: "TLS failed: its certificate is not trusted here, or it speaks no TLS",
@@ -43,7 +47,11 @@ class Guarded(HTTPAdapter):
     def __init__(self, judge: Callable[[Reply], str]) -> None:
         super().__init__()
         self._judge = judge
-        self.why = "the settings in the environment can't be used"
+        self.why = self._before = UNUSABLE
+
+    def forget(self) -> None:
+        """Another thing is to be sent: what became of the last one says nothing of it."""
+        self.why = self._before
 
     def send(
         self,
@@ -55,6 +63,7 @@ class Guarded(HTTPAdapter):
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         """Raises RequestException where nothing was answered, or a redirect."""
+        self._before = ""
         try:
             given: Any = super().send(
                 request, stream=True, timeout=timeout, verify=verify, cert=cert, proxies=dict(proxies or {})
@@ -75,9 +84,15 @@ class Guarded(HTTPAdapter):
 
 
 def session(url: str, guarded: Guarded) -> requests.Session:
-    """For requests to that URL. A receiver on this machine is asked without a proxy, as Go's programs do."""
+    """For requests to that URL, by the outbox's thread.
+
+    A receiver on this machine is asked without a proxy, as Go's programs do. It is given the credentials of the URL, or
+    of the headers: by itself requests would put those of ~/.netrc in their place.
+    """
+    _keep_quiet()
     made = requests.Session()
     made.trust_env = not is_local(url)
+    made.auth = own if any(own := get_auth_from_url(url)) else _as_it_is
     for scheme in ("http://", "https://"):
         made.mount(scheme, guarded)
     return made
@@ -94,6 +109,23 @@ def refused(reply: Reply, credentials: str) -> str:
             return f"it leads elsewhere (status {status}), and no redirect is followed: name the address it leads to"
         case status:
             return f"it refused with status {status}"
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _keep_quiet() -> None:
+    """What libraries log while they send goes nowhere: it may be a receiver's own words, or a secret of its URL or a
+    header.
+    """
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.startswith(("opentelemetry", "urllib3")) and isinstance(logger, logging.Logger):
+            logger.addFilter(_is_anothers)  # the same one a second time changes nothing
+
+
+def _is_anothers(record: logging.LogRecord) -> bool:
+    return record.threadName != THREAD
 
 
 def _why(error: BaseException) -> str:

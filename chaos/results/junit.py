@@ -115,8 +115,12 @@ class _Cases:
         return _cut(xml_text(text[: self.most + 1]), self.most)  # what is shown of it is no shorter
 
     def _say(self, case: ET.Element, files: Iterable[str], sentence: str, told: Mapping[str, object]) -> None:
-        """Attachments come first: GitLab shows one, and Jenkins keeps the ends of what a test that passed has said."""
-        attached = (f"[[ATTACHMENT|{path}]]" for path in map(self._attached, files) if path)
+        """Attachments come first: GitLab shows one, and Jenkins keeps the ends of what a test that passed has said.
+
+        One whose tag would be cut is left out.
+        """
+        tags = (f"[[ATTACHMENT|{path}]]" for path in map(self._attached, files) if path)
+        attached = (tag for tag in tags if len(tag) < self.most)
         figures = (f"{_short(name)} = {_short(str(value))}" for name, value in told.items())
         said = "\n".join([*attached, _short(sentence, self.most), *figures])
         ET.SubElement(case, "system-out").text = _cut(said, self.most)

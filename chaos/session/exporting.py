@@ -11,6 +11,7 @@ import pytest
 from chaos.errors import OrdealError
 from chaos.exports.exports import Exports, exports_of
 from chaos.plugin import run_id, worker_input
+from chaos.run.mark import is_replay
 from chaos.run.options import options_of
 from chaos.session import telling
 
@@ -29,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     if exports and not config.option.collectonly:
         config.stash[EXPORTS] = exports
+    if exports.hears_replays and not config.option.collectonly:
         config.pluginmanager.register(Heard(exports, asked.results / run_id(config)))
 
 
@@ -40,8 +42,11 @@ class Heard:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """A test is over, whatever it was, and so is what it had to clear away; side by side, too."""
-        if (self._directory / "results.json").is_file():
+        """A test is over, and so is what it had to clear away; side by side, too.
+
+        Only what looks like a replay is one: others come by the thousand, and each would have the results read.
+        """
+        if is_replay(nodeid) and (self._directory / "results.json").is_file():
             self._exports.replay_ended(self._directory, nodeid)
 
 

@@ -41,9 +41,14 @@ def after_activity_control(context: Activity, state: Activity | None = None) -> 
 
 def after_experiment_control(context: object, state: Journal) -> None:  # noqa: ARG001  (Chaos Toolkit passes it by name)
     """Take back what is left and set the journal's status by the verdict."""
-    os.umask(0o077)  # the process ends soon: what it writes yet is Chaos Toolkit's journal
-    if state["experiment"].get("dry"):
-        return
+    try:
+        if not state["experiment"].get("dry"):
+            _close(state)
+    finally:  # not before: until here files for others are written, as the user's own umask lets them read
+        os.umask(0o077)  # the process ends soon: what it writes yet is Chaos Toolkit's journal
+
+
+def _close(state: Journal) -> None:
     status = state["status"]
     if status == "completed":
         state["status"] = "failed"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import OrdealError
+from chaos.exports import exports as exports_module
 from chaos.exports.exports import WITHIN_S, Exports, exports_of
 from chaos.hosts import extras
 from chaos.results.saved import SavedRun
@@ -24,6 +25,8 @@ def asked(**options: str) -> Options:
 class Raising:
     """An export that does what none may."""
 
+    hears_replays = True
+
     def replay_ended(self, run: SavedRun, test: str) -> None:
         raise ZeroDivisionError
 
@@ -34,7 +37,8 @@ class Raising:
 class Waiting:
     """One that keeps what it was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, hears_replays: bool = True) -> None:
+        self.hears_replays = hears_replays
         self.told: list[tuple[str, str]] = []
         self.within_s = -1.0
 
@@ -97,3 +101,22 @@ def test_results_that_can_not_be_read_are_one_sentence(tmp_path: Path) -> None:
     (said,) = exports.run_ended(made.directory)
     assert said.startswith("what others are told of the run is not whole: the results at")
     assert other.told == []
+
+
+def test_where_nobody_hears_of_replays_no_results_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(exports_module, "load", lambda *_: read.append(tmp_path))
+    exports = Exports(Waiting(hears_replays=False))
+    assert not exports.hears_replays
+    exports.replay_ended(tmp_path, "t")
+    assert read == []
+
+
+def test_what_could_be_read_at_the_end_is_told_then(tmp_path: Path) -> None:
+    made, other = proven(tmp_path), Waiting()
+    exports, whole = Exports(other), made.path.read_text()
+    made.path.write_text("{")  # as of a disk that was full
+    exports.replay_ended(made.directory, "t")
+    made.path.write_text(whole)
+    (said,) = exports.run_ended(made.directory)
+    assert said.startswith("it came to nothing")

@@ -1,5 +1,6 @@
 """What Prometheus is told, as its own parser reads it; files that are replaced whole; gateways that take nothing."""
 
+import logging
 import math
 import os
 from collections.abc import Mapping
@@ -145,6 +146,13 @@ def test_what_was_replayed_twice_is_one_series(tmp_path: Path) -> None:
     assert list(said["kube_ordeal_replay_passed"].values()) == [0]
 
 
+def test_tests_whose_names_begin_alike_are_no_series_twice(tmp_path: Path) -> None:
+    made = results(tmp_path)
+    for end in ("a", "b"):
+        made.add(replace(outcome(), test=f"{'t' * metrics.TEXT}{end}"))
+    assert len(told(text_of(load(tmp_path)))["kube_ordeal_replay_passed"]) == 1
+
+
 def test_no_label_acts_or_has_a_secret(tmp_path: Path) -> None:
     made = results(tmp_path)
     said = f'{NASTY} "\\\n password={CANARY}'
@@ -184,9 +192,11 @@ def test_a_file_is_replaced_in_one_piece(run: SavedRun, tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("a.txt", "node_exporter reads files that end with .prom only"),
+        ("a.txt", "neither a URL with http:// or https:// nor a file that ends with .prom"),
         ("no/a.prom", "in one that is not there"),
-        ("is.prom", "which is a folder"),
+        ("is.prom", "is a folder"),
+        (f"{'a' * 300}.prom", "can't be there .File name too long.: name another"),
+        (f"{'a' * 300}/a.prom", "can't be there .File name too long.: name another"),
     ],
 )
 def test_a_file_that_can_not_be_is_refused_beforehand(tmp_path: Path, path: str, says: str) -> None:
@@ -195,12 +205,27 @@ def test_a_file_that_can_not_be_is_refused_beforehand(tmp_path: Path, path: str,
         TextFile(tmp_path / path)
 
 
+@pytest.mark.parametrize("given", ["ordeal:{}@push.example:9091", "https//ordeal:{}@host", "https//ordeal:{}@h/a.prom"])
+def test_a_url_without_its_scheme_is_not_repeated(given: str) -> None:
+    with pytest.raises(OrdealError, match="--ordeal-metrics names") as refused:
+        TextFile(Path(given.format(CANARY)))
+    assert CANARY not in str(refused.value)
+
+
 def test_a_file_that_can_not_be_written_is_one_sentence(run: SavedRun, tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     to = TextFile(tmp_path / "gone" / "a.prom")
     (tmp_path / "gone").rmdir()
-    said = f"the metrics were not written: {tmp_path}/gone/a.prom: No such file or directory"
-    assert to.run_ended(run, 1.0) == said
+    said = f"the metrics were not written to {tmp_path}/gone/a.prom: No such file or directory"
+    assert to.run_ended(run, 30.0) == said
+
+
+def test_a_pipe_that_nobody_reads_is_not_waited_for(run: SavedRun, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    said = f"the metrics were not written to {pipe}: no answer came in time"
+    assert TextFile(pipe).run_ended(run, 0.05) == said
+    assert pipe.read_bytes() == text_of(run)  # and lets go who waits to write
 
 
 # --- a Pushgateway
@@ -218,6 +243,13 @@ def test_a_gateway_is_given_all_of_its_group(run: SavedRun) -> None:
     assert (ours.method, ours.path, ours.headers["Content-Type"]) == ("PUT", "/metrics/job/kube-ordeal", CONTENT_TYPE)
     assert ours.body == text_of(run)
     assert (theirs.path, theirs.headers["Authorization"]) == ("/metrics/job/mine/team/a", "Basic bWU6c2VjcmV0")
+
+
+def test_a_gateway_s_path_is_not_logged(run: SavedRun, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), receiver(lambda _: Answer(200)) as to:
+        assert pushed(run, f"{to.url}/{CANARY}") == ""
+    assert CANARY in to.asked[0].path
+    assert CANARY not in caplog.text
 
 
 REFUSED: list[tuple[Answer, str]] = [

@@ -69,10 +69,18 @@ def test_harm_that_did_not_land_went_away_or_stays_says_so(tmp_path: Path) -> No
     assert gone[0].problem == "it could not be undone"
 
 
-def test_two_harms_of_one_kind_are_two(tmp_path: Path) -> None:
+def test_two_harms_of_one_kind_are_two_and_the_last_is_taken_back_first(tmp_path: Path) -> None:
     steps = [("planned", 1.0), ("planned", 2.0), ("landed", 3.0), ("undone", 4.0), ("undone", 5.0)]
     parts = told(tmp_path, *(FaultStep(at, "cut", step) for step, at in steps))
-    assert [as_seconds(each)[1:] for each in parts] == [(1.0, 4.0), (2.0, 5.0)]
+    assert [as_seconds(each)[1:] for each in parts] == [(1.0, 5.0), (2.0, 4.0)]
+
+
+def test_of_two_harms_of_one_kind_the_second_may_not_land(tmp_path: Path) -> None:
+    steps = ["planned", "landed", "planned", "not-landed", "undoing", "undone", "undoing", "undone"]
+    first, second = told(tmp_path, *(FaultStep(float(at), "cut", step) for at, step in enumerate(steps)))
+    assert (as_seconds(first)[1:], first.problem) == ((0.0, 7.0), "")
+    assert (as_seconds(second)[1:], second.problem) == ((2.0, 5.0), "it did not land")
+    assert [each.name for each in first.moments] == ["planned", "landed", "undoing", "undone"]
 
 
 def test_the_whole_holds_all_its_parts_and_what_was_found(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,23 @@ import pytest
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra [otel] is not installed")
 
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.sdk.trace.export import SpanExportResult
 
+from chaos.basics.waiting import eventually
 from chaos.exports import way
+from chaos.exports.outbox import THREAD
 from chaos.exports.receivers import Receiver, of_traces
+from chaos.exports.story import FIGURES
 from chaos.exports.traces import CREDENTIALS, Traces, trace_id
 from chaos.judge.base import Verdict
+from chaos.record.records import FaultStep, HarmLook
+from chaos.record.registry import Record
 from chaos.results.saved import SavedRun, load
 from tests.canaries import CANARY
 from tests.exports.listening import OTLP, Answer, Asked, Listener, hanging, nobody, receiver
@@ -128,6 +136,27 @@ def test_the_environment_says_what_is_sent_along(run: SavedRun, monkeypatch: pyt
     assert (resource["service.name"], resource["team"]) == ("ours", "a")
 
 
+@pytest.mark.parametrize("limit", ["", "5"])
+def test_what_is_much_leaves_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    for of in ("ATTRIBUTE", "EVENT_ATTRIBUTE", "SPAN_ATTRIBUTE", "SPAN_EVENT"):
+        if limit:
+            monkeypatch.setenv(f"OTEL_{of}_COUNT_LIMIT", limit)
+    made = results(tmp_path)
+    measured: Any = {"nodes": 5, **{f"ready_s_{n}": n for n in range(2 * FIGURES)}}
+    looks = [HarmLook(1.0 + n / 1_000, "cut", 1, "gone") for n in range(300)]
+    cut: list[Record] = [FaultStep(1.0, "cut", "planned"), *looks, FaultStep(2.0, "cut", "undone")]
+    made.add(outcome(finding(Verdict.VIOLATED, reason="late", **measured), histories=[history(made, cut)]))
+    with receiver() as to:
+        assert sent(load(tmp_path), to.url) == ""
+    root, harm = decoded(to.asked[0])[1]
+    assert attributes(root)["ordeal.run.id"] == RUN
+    (found,) = map(attributes, root.events)
+    assert (found["ordeal.verdict"], found["ordeal.reason"], found["ordeal.figure.nodes"]) == ("violated", "late", 5)
+    assert found["ordeal.figures_left_out"] == FIGURES + 1
+    assert len([each for each in found if each.startswith("ordeal.figure.")]) == FIGURES
+    assert [each.name for each in harm.events] == ["planned", *["gone"] * 300, "undone"]
+
+
 def test_nothing_that_others_said_acts_or_is_a_secret(tmp_path: Path) -> None:
     made = results(tmp_path)
     said = f"{NASTY} password={CANARY}"
@@ -229,10 +258,12 @@ def test_its_own_time_ends_it_too(run: SavedRun, hangs: Listener) -> None:
 def test_nothing_is_logged(run: SavedRun, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"{CANARY} without a sign")
     with caplog.at_level(logging.DEBUG), receiver(lambda _: Answer(418)) as to:
-        sent(run, to.url)
+        sent(run, f"{to.url}/{CANARY}?key={CANARY}")
+        assert CANARY in to.asked[0].path
         logging.getLogger("opentelemetry.util.re").warning("somebody else's")
-    ours = [each for each in caplog.records if each.name.startswith("opentelemetry")]
-    assert [each.message for each in ours] == ["somebody else's"]
+        logging.getLogger("urllib3.connectionpool").warning("and another's")
+    ours = [each for each in caplog.records if each.name.startswith(("opentelemetry", "urllib3"))]
+    assert [each.message for each in ours] == ["somebody else's", "and another's"]
     assert CANARY not in caplog.text
 
 
@@ -245,9 +276,36 @@ def test_a_receiver_on_this_machine_is_asked_without_a_proxy(run: SavedRun, monk
 
 
 def test_little_of_an_answer_is_read(run: SavedRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(way, "MOST_BYTES", 10)
-    with receiver(lambda _: Answer(200, b"\x00" * 1_000_000, OTLP)) as to:
-        assert "its answer is none of OTLP's" in sent(run, to.url)
+    taken = ExportTraceServiceResponse()
+    taken.partial_success.error_message = "x" * 1_000
+    with receiver(lambda _: Answer(200, taken.SerializeToString(), OTLP)) as to:
+        assert sent(run, to.url) == ""
+        monkeypatch.setattr(way, "MOST_BYTES", 10)
+        assert "its answer is none of OTLP's" in sent(run, to.url)  # for half of a message is none
+
+
+def test_a_netrc_changes_no_credentials(run: SavedRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_text(f"default login else password {CANARY}\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20ours")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with receiver() as to:
+        monkeypatch.setenv("http_proxy", to.url)  # so that a host that is not this machine answers
+        for url in ("http://otlp.example", "http://me:secret@otlp.example"):
+            assert sent(run, url) == ""
+    assert [each.headers["Authorization"] for each in to.asked] == ["Bearer ours", "Basic bWU6c2VjcmV0"]
+
+
+def test_what_became_of_one_trace_is_not_told_of_the_next(run: SavedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiver(lambda _: Answer(400)) as to:
+        made = Traces(of_traces(to.url, {}))
+        made.replay_ended(run, run.outcomes[0].test)
+        eventually(lambda: made._outbox._done == 1, within_s=30, what="the first trace to be refused", every_s=0.02)
+        monkeypatch.setattr(OTLPSpanExporter, "export", lambda *_: SpanExportResult.FAILURE)
+        made.replay_ended(run, run.outcomes[0].test)
+        told = made.run_ended(run, 30.0)
+    assert told == f"2 of 2 traces were not sent to {to.url}: it refused with status 400; it was not sent"
 
 
 def test_a_replay_that_can_not_be_told_is_counted(run: SavedRun) -> None:
@@ -264,6 +322,26 @@ def test_a_replay_without_a_verdict_has_no_trace(tmp_path: Path) -> None:
     with receiver() as to:
         assert sent(load(tmp_path), to.url) == ""
     assert to.asked == []
+
+
+def test_a_replay_whose_end_nobody_told_is_sent_with_the_run(run: SavedRun) -> None:
+    with receiver() as to:
+        traces = Traces(of_traces(to.url, {}))
+        assert traces.run_ended(run, 30.0) == ""
+    (asked,) = to.asked
+    assert attributes(decoded(asked)[1][0])["test.case.name"] == run.outcomes[0].test
+
+
+def test_a_trace_for_which_no_thread_can_be_had_is_counted(run: SavedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == THREAD:
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert sent(run, "http://host") == "1 of 1 traces were not sent to http://host: it failed (RuntimeError)"
 
 
 @pytest.mark.parametrize(

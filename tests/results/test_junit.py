@@ -142,6 +142,20 @@ def test_a_folder_whose_name_would_end_the_tag_attaches_nothing(tmp_path: Path) 
         assert strict(ET.parse(report).getroot()) == []
 
 
+@pytest.mark.parametrize("spare", [-50, 0, 1])
+def test_no_half_of_an_attachment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spare: int) -> None:
+    monkeypatch.setenv("JENKINS_URL", "https://jenkins.example/")
+    made = results(tmp_path)
+    kept = history(made, [Phase(0.0, "fault")])
+    tag = f"[[ATTACHMENT|{os.path.realpath(kept)}]]"
+    monkeypatch.setattr(junit, "ALL_TEXTS", 0)  # as of very many failures
+    monkeypatch.setattr(junit, "LEAST", len(tag) + spare)
+    made.add(outcome(broken(), histories=[kept]))
+    (said,) = ET.parse(made.directory / "junit.xml").iter("system-out")
+    first, *_ = (said.text or "").splitlines()
+    assert first == (tag if spare > 0 else "as it was found")
+
+
 def test_jenkins_finds_the_attachments_of_a_test_that_passed_and_said_much(tmp_path: Path) -> None:
     made = results(tmp_path)
     kept = history(made, [Phase(0.0, "fault")])

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra [otel] is not installed")
 pytest.importorskip("prometheus_client", reason="the extra [metrics] is not installed")
 
+from chaos.exports.exports import Exports
 from chaos.harm import load_all
 from chaos.results.saved import load
 from chaos.run.options import OTLP_ENDPOINT
@@ -79,6 +80,30 @@ def test_each_replay_is_a_trace_and_the_run_is_pushed(
     done.stdout.no_fnmatch_line("*not sent*")
 
 
+def test_a_replay_that_was_interrupted_has_its_trace(pytester: pytest.Pytester, to: Listener) -> None:
+    interrupted = """
+@incident("mass-termination", on=("kind",))
+def test_interrupted(lab):
+    raise KeyboardInterrupt
+"""
+    pytester.makepyfile(test_suite=SUITE + interrupted)
+    options = ("-p", "no:hypothesispytest", "--ordeal-otlp", to.url)
+    assert pytester.runpytest_inprocess(*options, no_reraise_ctrlc=True).ret == pytest.ExitCode.INTERRUPTED
+    assert replays_of(to.asked) == ["test_interrupted[kind-hardened]"]
+
+
+def test_the_results_are_read_for_replays_alone(
+    pytester: pytest.Pytester, to: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(Exports, "replay_ended", lambda _, __, test: ended.append(test.partition("::")[2]))
+    run(pytester, "--ordeal-otlp", to.url)
+    assert ended == [f"test_{each}[kind-hardened]" for each in ("held", "unknown", "lacks")]
+    ended.clear()
+    run(pytester, "--ordeal-metrics", to.url)
+    assert ended == []
+
+
 def test_side_by_side_the_process_that_began_does_it(pytester: pytest.Pytester, to: Listener) -> None:
     file = pytester.path / "ordeal.prom"
     done = run(pytester, "-n", "1", "--ordeal-metrics", str(file), "--ordeal-otlp", to.url)
@@ -108,7 +133,7 @@ def test_receivers_that_hang_or_are_down_change_nothing(
         (["--ordeal-metrics="], "--ordeal-metrics was given nothing; name the receiver, or leave the option out"),
         (
             ["--ordeal-metrics=a.txt"],
-            "--ordeal-metrics names a.txt: node_exporter reads files that end with .prom only",
+            "--ordeal-metrics names neither a URL with http:// or https:// nor a file that ends with .prom: give one*",
         ),
     ],
 )

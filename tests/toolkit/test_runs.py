@@ -207,6 +207,8 @@ def test_others_are_told_of_it(cluster: FakeCluster) -> None:
     assert run.verdict == "held"
     assert [each.path for each in to.asked] == ["/v1/traces"]
     assert 'kube_ordeal_run_replays{became="held"} 1.0' in Path("ordeal.prom").read_text()
+    assert Path("ordeal.prom").stat().st_mode & 0o777 == 0o644  # node_exporter is somebody else
+    assert Path("journal.json").stat().st_mode & 0o077 == 0
     refused = Run(OFF, ON, HELD, configuration={"otlp": "host:4318"})
     assert refused.code == 1
     assert "--ordeal-otlp names no URL" in json.dumps(refused.journal)

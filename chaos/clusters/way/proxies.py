@@ -24,7 +24,7 @@ class Proxy:
     named_by: str
 
     def __str__(self) -> str:
-        return f"{self.url.scheme}://{self.url.netloc.rpartition('@')[2]}"  # without a password
+        return beginning(self.url)
 
     @property
     def user(self) -> str | None:
@@ -40,6 +40,11 @@ class Proxy:
     def from_environment(self) -> bool:
         """Whether NO_PROXY can take it out of the way."""
         return self.named_by.upper().endswith("_PROXY")
+
+
+def beginning(url: SplitResult) -> str:
+    """Scheme, host and port of a URL: what may be shown of it, for a password, the path and the query may be secret."""
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
 
 
 def of_kubeconfig(url: str) -> Proxy:
