@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from kubernetes import client as k8s
 
-from chaos.basics.waiting import eventually
+from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.existing.cluster import attach
 from chaos.clusters.kind import docker
 from chaos.clusters.kind.cluster import KindCluster
@@ -158,6 +159,8 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
 @pytest.fixture(autouse=True)
 def nothing_left(theirs: Theirs) -> Iterator[None]:
     yield
+    with suppress(WaitedInVainError):  # a namespace that was deleted is there until the last of it is
+        eventually(lambda: not theirs.leftovers(), within_s=120, what="all of ours to be gone", every_s=1.0)
     assert theirs.leftovers() == ""
 
 
