@@ -12,7 +12,7 @@ from typing import Any
 
 from kubernetes import client as k8s
 
-from chaos.clusters.abilities import NodeExec
+from chaos.clusters.abilities import NodeExec, ReachesNodes
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import count
 from chaos.errors import OrdealError
@@ -26,6 +26,7 @@ SOFT_HANDLES, HARD_HANDLES = "nofile-soft", "nofile-hard"
 INOTIFY, MAX_PODS = "inotify-instances", "max-pods"
 CLOCK = "clock-offset-s"
 SLAB, RUNTIME_DISK, STARTED = "unreclaimable-slab-bytes", "runtime-disk-bytes", "containers-started"
+NOT_ENTERED = "not-looked-into"
 
 DAEMONS = ("containerd", "kubelet")
 RUNTIME_DIRECTORIES = ("/var/lib/containerd", "/var/lib/kubelet", "/var/log/pods")
@@ -38,7 +39,9 @@ _KMEM_FILES_TOP = "/sys/fs/cgroup/memory/kubepods*/memory.kmem.limit_in_bytes"
 
 
 def read_all(cluster: Cluster, history: History) -> None:
-    """Read the facts of every node. Raises OrdealError where the API server does not answer."""
+    """Read the facts of every node; those that are inside of it only where it is reached, else it is told that it was
+    not. Raises OrdealError where the API server does not answer.
+    """
     with cluster.api() as client:
         items: list[Any] = k8s.CoreV1Api(client).list_node().items
     for item in items:
@@ -51,7 +54,9 @@ def read_all(cluster: Cluster, history: History) -> None:
         ):
             history.add(Observation(history.now(), fact, name, str(value)))
         history.add(Sample(history.now(), MAX_PODS, name, float(count(item.status.capacity["pods"]))))
-        if isinstance(cluster, NodeExec):
+        if isinstance(cluster, ReachesNodes) and name not in cluster.reached():
+            history.add(Observation(history.now(), NOT_ENTERED, name, "it has no node agent: its owner allows none"))
+        elif isinstance(cluster, NodeExec):
             _read_inside(cluster, name, history)
 
 
