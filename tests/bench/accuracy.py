@@ -39,6 +39,7 @@ from chaos.record.probing import ServiceProbes, steady
 from chaos.record.records import Probe
 from chaos.results.results import machine_facts
 from chaos.results.trend import percentile
+from chaos.run.agents import capabilities_for
 from chaos.run.pool import Pool, Wishes
 from chaos.workloads.web import Web, remove_namespace
 from tests.bench.bench_kind import RULE, SHAPE
@@ -165,7 +166,7 @@ def _made() -> Iterator[Place]:
 @contextmanager
 def _theirs() -> Iterator[Place]:
     name = f"bench{uuid.uuid4().hex[:6]}"
-    agents = Agents(name, agent_image.ensure(_tell), folder_of(name))
+    agents = Agents(name, agent_image.ensure(_tell), folder_of(name), capabilities_for(()))
     with (
         tempfile.TemporaryDirectory() as folder,
         foreign_cluster("somebodys", DEFAULT_KUBERNETES, Path(folder)) as kubeconfig,

@@ -25,9 +25,11 @@ from chaos.clusters.existing import cluster as existing
 from chaos.clusters.kind import docker, networks
 from chaos.clusters.shape import Shape
 from chaos.clusters.way.client import Access
+from chaos.harm.base import registered
 from chaos.hosts import engine
 from chaos.hosts.image_build import WORKLOAD_IMAGE
 from chaos.hosts.places import journals_dir
+from chaos.run.agents import capabilities_for
 from chaos.run.guard import write
 from chaos.run.policy import Policy
 from tests.integration.crash import planned
@@ -130,7 +132,7 @@ def agents(theirs: Theirs, work: Path) -> Iterator[PoweredAgentCluster]:
     name = f"it{uuid.uuid4().hex[:6]}"
     power = PowerRef("command", COMMAND, str(work))
     plain = existing.attach_by_api(theirs.kubeconfig, "", Shape(), WORKLOAD_IMAGE, power)
-    made = Agents(name, theirs.image, folder_of(name))
+    made = Agents(name, theirs.image, folder_of(name), capabilities_for(registered()))
     try:
         crew = put(plain, made, [each.name for each in plain.nodes()], print)
         crew.keep()

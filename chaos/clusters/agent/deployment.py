@@ -70,7 +70,7 @@ class Looked(msgspec.Struct, frozen=True):
 class Agents:
     """The agents of a run. `folder`: this run's key, and where the agents are (chaos.clusters.agent.channel).
 
-    `capabilities`: of the unit on a node, as capabilities(7) names them; none are named where it has all of root's.
+    `capabilities`: of the unit on a node, as capabilities(7) names them; without any none is put onto a node.
     `privileged`: their pods are. `pulled`: an image that is to be there too.
     """
 
