@@ -189,7 +189,7 @@ def test_a_control_plane_that_loses_its_power_and_comes_back_is_replayed(
     print(said)
     assert code == 0, said[-6000:]
     written = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())
-    assert [(i["id"], i["variant"], i["verdict"]) for i in written["incidents"]] == [
+    assert [(i["id"], i["replay"], i["verdict"]) for i in written["incidents"]] == [
         ("apiserver-node-loss", "same address", "held")
     ]
     assert (off(theirs), theirs.leftovers()) == ([], "")
