@@ -269,7 +269,7 @@ def attach(ref: ClusterRef, shape: Shape | None = None, busybox: str = "") -> Cl
     if ref.kind == SIMULATED:
         return simulated.SimulatedCluster.attach(ref)
     if ref.kind == EXISTING:
-        return existing.attach_again(ref, shape)
+        return existing.attach_again(ref, shape, busybox)
     images = kind.loaded(Images(busybox) if busybox else kind.images_of(ref))
     return kind.KindCluster(ref, shape, images, ready.kind_tools())
 

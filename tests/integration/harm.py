@@ -16,6 +16,7 @@ import msgspec
 from chaos.clusters.base import Cluster, ClusterRef
 from chaos.harm import load_all
 from chaos.harm.base import Fault, inject, registered
+from chaos.hosts.image_build import WORKLOAD_IMAGE
 from chaos.hosts.places import journals_dir
 from chaos.record.history import History
 from chaos.record.journal import Journal
@@ -46,7 +47,8 @@ def main() -> None:
     load_all()
     ref, kind, arguments, run = sys.argv[1:5]
     fault = fault_of(kind, json.loads(arguments))
-    cluster = attach(msgspec.json.decode(ref, type=ClusterRef))
+    there = msgspec.json.decode(ref, type=ClusterRef)
+    cluster = attach(there, busybox=WORKLOAD_IMAGE if there.agent else "")  # nodes can pull no published one here
     with Journal(journals_dir() / f"{run}.jsonl") as journal, inject(fault, cluster, journal, History()):
         print("landed", flush=True)
         select.select([sys.stdin], [], [], LONGEST_S)

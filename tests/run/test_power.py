@@ -101,6 +101,7 @@ def test_only_a_cluster_with_a_driver_has_power(api: FakeApiServer, work: Path) 
         again = attach_again(powered.ref, Shape())
         assert isinstance(again, NodePower)
         assert not isinstance(attach_again(plain.ref, Shape()), NodePower)
+        assert attach_again(plain.ref, Shape(), "their/busybox").images.busybox == "their/busybox"
 
 
 def test_nodes_that_this_machines_engine_switches_need_no_driver(

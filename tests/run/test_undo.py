@@ -92,7 +92,7 @@ OTHERS = {
 def test_no_fault_is_undone_on_another_cluster(kind: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ref = ClusterRef(EXISTING, "theirs", "/nowhere", "fake", MEANT)
     leave(kind, ref, node="w1")
-    monkeypatch.setattr(existing, "attach_again", lambda ref, _: Untouchable(ref, OTHERS[other]))
+    monkeypatch.setattr(existing, "attach_again", lambda ref, *_: Untouchable(ref, OTHERS[other]))
     monkeypatch.setattr("chaos.run.undo.Access", lambda *_: Untouchable(ref, Identity()))
     (one,) = undone()
     assert "that is meant" in one.error

@@ -173,13 +173,16 @@ def _by_api(ref: ClusterRef, shape: Shape, images: Images) -> ExistingCluster:
     return PoweredCluster(ref, shape, images, drivers.switch(ref.power))
 
 
-def attach_again(ref: ClusterRef, shape: Shape) -> Cluster:
-    """The cluster of a reference, as it was then: with the abilities that it had, also where its API server is away."""
+def attach_again(ref: ClusterRef, shape: Shape, busybox: str = "") -> Cluster:
+    """The cluster of a reference, as it was then: with the abilities that it had, also where its API server is away.
+
+    `busybox`: the image that it was given, where the user named one.
+    """
     if ref.identity is None:
-        return attach(Path(ref.kubeconfig), ref.context, shape)
+        return attach(Path(ref.kubeconfig), ref.context, shape, busybox)
     if ref.identity.engine:
-        return KindCluster(ref, shape, images_of(ref), tools=None)
-    plain = _by_api(ref, shape, Images(registry.known(registry.BUSYBOX)))
+        return KindCluster(ref, shape, Images(busybox) if busybox else images_of(ref), tools=None)
+    plain = _by_api(ref, shape, Images(busybox or registry.known(registry.BUSYBOX)))
     return agent.again(plain, Path(ref.agent)) if ref.agent else plain
 
 
