@@ -115,11 +115,12 @@ def node_that_runs(web: Deployed) -> str:
 
 
 def arguments(cluster: KindCluster, kind: str, image: str, web: Deployed) -> dict[str, Any]:
-    node = cluster.workers[-1]
+    node, runs = cluster.workers[-1], node_that_runs(web)
     by_kind: dict[str, dict[str, Any]] = {
         InstallRbdLock.kind: {"image": image},
-        DrainNode.kind: {"node": node_that_runs(web)},
-        UpdateElsewhere.kind: {"workloads": [f"{web.namespace}/{web.name}"], "node": node},
+        DrainNode.kind: {"node": runs},
+        # From where it runs: where it is kept away already, there is nothing to update.
+        UpdateElsewhere.kind: {"workloads": [f"{web.namespace}/{web.name}"], "node": runs},
         MarkOutOfService.kind: {"node": node},
     }
     return by_kind[kind]
