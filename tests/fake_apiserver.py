@@ -146,6 +146,7 @@ class FakeApiServer:
             "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}],
             "conditions": [{"type": "Ready", "status": str(ready)}],
             "nodeInfo": info,
+            "capacity": {"pods": "110"},
         }
         plane = {CONTROL_PLANE_LABEL: ""} if control_plane else {}
         spec = {"taints": [{"key": taint, "effect": "NoSchedule"}]} if taint else {}

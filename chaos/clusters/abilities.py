@@ -429,3 +429,8 @@ ABILITIES: tuple[type, ...] = (
 def missing(cluster: Cluster, needs: Sequence[type]) -> tuple[str, ...]:
     """The names of the abilities in `needs` that this cluster lacks."""
     return tuple(need.__name__ for need in needs if not isinstance(cluster, need))
+
+
+def is_reached(cluster: Cluster, node: str) -> bool:
+    """Whether it can be harmed, or looked at from inside: each can be, unless the cluster says which are."""
+    return not isinstance(cluster, ReachesNodes) or node in cluster.reached()

@@ -12,7 +12,7 @@ from chaos.judge.base import Figure
 from chaos.record.lines import Reader
 from chaos.record.records import GONE, FaultStep, HarmLook, Phase
 from chaos.record.registry import Record
-from chaos.results.saved import SavedOutcome, SavedRun
+from chaos.results.saved import SavedFinding, SavedOutcome, SavedRun
 
 PARTS = 1_000  # of one replay; each has so many moments at the most, too
 FIGURES = 1_000  # of one finding: some have one for each node
@@ -66,7 +66,7 @@ def story_of(run: SavedRun, outcome: SavedOutcome) -> Story:
     began = datetime.fromisoformat(outcome.started).timestamp()
     start = min([began, *(part.start for part in parts)])
     end = max([began + outcome.duration_s, *(part.end for part in parts)])
-    moments = tuple(_finding(f.invariant, f.verdict, f.sentence, f.reason, f.figures, end) for f in outcome.findings)
+    moments = tuple(_finding(each, end) for each in outcome.findings)
     whole = Episode(
         f"replay {outcome.id}",
         start,
@@ -92,14 +92,12 @@ def story_of(run: SavedRun, outcome: SavedOutcome) -> Story:
     return Story(whole, tuple(parts[:PARTS]), max(0, len(parts) - PARTS))
 
 
-def _finding(
-    invariant: str, verdict: str, sentence: str, reason: str, figures: Mapping[str, Figure], at: float
-) -> Moment:
-    about = {"ordeal.invariant": invariant, "ordeal.verdict": verdict, "ordeal.sentence": sentence}
-    if reason:
-        about["ordeal.reason"] = reason
-    told = {f"ordeal.figure.{name}": value for name, value in islice(figures.items(), FIGURES)}
-    left_out = {"ordeal.figures_left_out": len(figures) - FIGURES} if len(figures) > FIGURES else {}
+def _finding(of: SavedFinding, at: float) -> Moment:
+    about = {"ordeal.invariant": of.invariant, "ordeal.verdict": of.verdict, "ordeal.sentence": of.sentence}
+    if of.reason:
+        about["ordeal.reason"] = of.reason
+    told = {f"ordeal.figure.{name}": value for name, value in islice(of.figures.items(), FIGURES)}
+    left_out = {"ordeal.figures_left_out": len(of.figures) - FIGURES} if len(of.figures) > FIGURES else {}
     return Moment(at, "finding", {**about, **left_out, **told})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from kubernetes import client as k8s
 
-from chaos.clusters.abilities import NodeExec, ReachesNodes
+from chaos.clusters.abilities import NodeExec, is_reached
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import count
 from chaos.errors import OrdealError
@@ -54,7 +54,7 @@ def read_all(cluster: Cluster, history: History) -> None:
         ):
             history.add(Observation(history.now(), fact, name, str(value)))
         history.add(Sample(history.now(), MAX_PODS, name, float(count(item.status.capacity["pods"]))))
-        if isinstance(cluster, ReachesNodes) and name not in cluster.reached():
+        if not is_reached(cluster, name):
             history.add(Observation(history.now(), NOT_ENTERED, name, "it has no node agent: its owner allows none"))
         elif isinstance(cluster, NodeExec):
             _read_inside(cluster, name, history)

@@ -1,6 +1,6 @@
 """The workers that a replay can use: on a cluster that somebody else made not every node is."""
 
-from chaos.clusters.abilities import ReachesNodes
+from chaos.clusters.abilities import is_reached
 from chaos.clusters.base import EXISTING, Cluster, Node
 from chaos.run.stage import LacksAbilityError
 
@@ -24,30 +24,31 @@ def fit_workers(cluster: Cluster, least: int = 1) -> tuple[Node, ...]:
 
 def fit_nodes(cluster: Cluster) -> tuple[Node, ...]:
     """Those by which a replay judges the cluster: all but what it sets aside."""
-    aside = set_aside(cluster)
-    return tuple(each for each in cluster.nodes() if each.name not in aside)
+    return tuple(each for each in cluster.nodes() if not _why_aside(cluster, each))
 
 
 def set_aside(cluster: Cluster) -> dict[str, str]:
     """The nodes of somebody else's cluster that replays do without, each with why: the workers that are not fit, and a
     control plane that is not Ready. Of a cluster that was made here none is.
     """
-    why = {each.name: (_unready if each.control_plane else why_unfit)(cluster, each) for each in cluster.nodes()}
-    return {name: said for name, said in why.items() if said}
+    if cluster.ref.kind != EXISTING:  # nor is it asked for its nodes
+        return {}
+    return {each.name: why for each in cluster.nodes() if (why := _why_aside(cluster, each))}
 
 
 def why_unfit(cluster: Cluster, node: Node) -> str:
     """Why a replay can't use a node, as the end of a sentence that begins with its name; "" where it can."""
     if cluster.ref.kind != EXISTING:
         return ""
-    if why := _unready(cluster, node):
-        return why
+    if node.ready != "True":
+        return f"is not Ready (Ready is {node.ready})"
     if node.closed_by:
         return f"has the taint {node.closed_by[0]}"
-    if isinstance(cluster, ReachesNodes) and node.name not in cluster.reached():
+    if not is_reached(cluster, node.name):
         return "has no node agent: the guard does not allow it to be harmed"
     return ""
 
 
-def _unready(cluster: Cluster, node: Node) -> str:
-    return f"is not Ready (Ready is {node.ready})" if cluster.ref.kind == EXISTING and node.ready != "True" else ""
+def _why_aside(cluster: Cluster, node: Node) -> str:
+    """Of a control plane only whether it is Ready counts: its pods are its own, and its API says what it is."""
+    return "" if node.control_plane and node.ready == "True" else why_unfit(cluster, node)

@@ -349,7 +349,7 @@ def misnamed(config: pytest.Config, asked: Options) -> str:
     nor that nothing ends the harm.
     """
     for name, what in _NAMES.items():
-        if next(iter(_as_given(config, name).values()), None) == "":
+        if "" in _as_given(config, name).values():
             return f"--{PREFIX}-{name} was given nothing; {what}, or leave the option out"
     if getattr(config.option, "kubeconfig", None) == "":  # pytest-kind's
         return "--kubeconfig was given nothing; name the cluster, or leave the option out"

@@ -30,8 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     if exports and not config.option.collectonly:
         config.stash[EXPORTS] = exports
-    if exports.hears_replays and not config.option.collectonly:
-        config.pluginmanager.register(Heard(exports, asked.results / run_id(config)))
+        if exports.hears_replays:
+            config.pluginmanager.register(Heard(exports, asked.results / run_id(config)))
 
 
 class Heard:

@@ -152,7 +152,6 @@ class Session:
         from chaos.report.close import close  # noqa: PLC0415  (the page's libraries are not for what only lists)
 
         close(run.results.directory, say)
-        opened.exports.replay_ended(run.results.directory, opened.test)
         for each in opened.exports.run_ended(run.results.directory):
             say(each)
         return outcome

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra [otel] is not installed")
 
+from chaos.agent.server import free_port
 from chaos.basics.waiting import eventually
 from chaos.exports.receivers import of_traces
 from chaos.exports.traces import Traces, trace_id
@@ -15,7 +16,7 @@ from chaos.hosts import go
 from chaos.hosts.places import cache_dir
 from chaos.results.saved import load
 from tests.exports.test_story import A_CUT
-from tests.integration.test_receivers import free_port, serving
+from tests.integration.test_receivers import LOOPBACK, serving
 from tests.report.made import RUN, history, outcome, results
 
 MODULE = Path(__file__).parent / "collector"
@@ -45,7 +46,7 @@ def collector() -> Path:
 def test_a_collector_takes_the_trace_of_a_replay(collector: Path, tmp_path: Path) -> None:
     made = results(tmp_path)
     made.add(outcome(histories=[history(made, A_CUT)]))
-    run, port, log = load(tmp_path), free_port(), tmp_path / "collector.log"
+    run, port, log = load(tmp_path), free_port(LOOPBACK), tmp_path / "collector.log"
     with serving([str(collector), f"--config=yaml:{CONFIG.format(port=port)}"], port, log) as url:
         traces = Traces(of_traces(url, {}))
         traces.replay_ended(run, run.outcomes[0].test)

@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("prometheus_client", reason="the extra [metrics] is not installed")
 
+from chaos.agent.server import free_port
 from chaos.basics.waiting import eventually
 from chaos.exports.metrics import CREDENTIALS, Pushgateway, TextFile, text_of
 from chaos.exports.receivers import of_metrics
@@ -23,6 +24,7 @@ from chaos.results.saved import SavedRun, load
 from tests.exports.test_metrics import by, run, told  # noqa: F401  (a fixture)
 from tests.report.made import outcome, results
 
+LOOPBACK = "127.0.0.1"
 # A password's hash (bcrypt, as web-config.yml of Prometheus' programs takes it): that of "loopback".
 USER, PASSWORD = "ordeal", "loopback"
 HASHED = "$2b$05$P2B9inP7YiNQrQW04NQMi.rX8UWmmWeW.fY/pCKLUjm2kjeXTsuQu"
@@ -44,19 +46,13 @@ def program(package: str, name: str) -> str:
     return str(made)
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @contextmanager
 def serving(argv: Sequence[str], port: int, log: Path) -> Iterator[str]:
     """The URL of a program that serves on that port of loopback; it has ended with the block."""
     with log.open("wb") as said, subprocess.Popen([*argv], stdout=said, stderr=said) as process:
         try:
             eventually(lambda: _answers(port, process, log), within_s=60, what="a receiver to listen", every_s=0.02)
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://{LOOPBACK}:{port}"
         finally:
             process.terminate()
 
@@ -64,7 +60,7 @@ def serving(argv: Sequence[str], port: int, log: Path) -> Iterator[str]:
 def _answers(port: int, process: subprocess.Popen[bytes], log: Path) -> bool:
     assert process.poll() is None, log.read_text()
     with socket.socket() as asked:
-        return asked.connect_ex(("127.0.0.1", port)) == 0
+        return asked.connect_ex((LOOPBACK, port)) == 0
 
 
 def page(url: str) -> bytes:
@@ -74,10 +70,10 @@ def page(url: str) -> bytes:
 
 @contextmanager
 def pushgateway(folder: Path, *more: str) -> Iterator[str]:
-    port = free_port()
+    port = free_port(LOOPBACK)
     argv = [
         program("prometheus-pushgateway", "prometheus-pushgateway"),
-        f"--web.listen-address=127.0.0.1:{port}",
+        f"--web.listen-address={LOOPBACK}:{port}",
         *more,
     ]
     with serving(argv, port, folder / "pushgateway.log") as url:
@@ -117,13 +113,13 @@ def test_a_pushgateway_that_wants_a_password_gets_it_from_the_url(run: SavedRun,
 
 def test_node_exporter_reads_the_file(run: SavedRun, tmp_path: Path) -> None:  # noqa: F811
     assert TextFile(tmp_path / "ordeal.prom").run_ended(run, 1.0) == ""
-    port = free_port()
+    port = free_port(LOOPBACK)
     argv = [
         program("prometheus-node-exporter", "prometheus-node-exporter"),
         "--collector.disable-defaults",
         "--collector.textfile",
         f"--collector.textfile.directory={tmp_path}",
-        f"--web.listen-address=127.0.0.1:{port}",
+        f"--web.listen-address={LOOPBACK}:{port}",
     ]
     with serving(argv, port, tmp_path / "node_exporter.log") as url:
         text = page(f"{url}/metrics").decode()

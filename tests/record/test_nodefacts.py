@@ -13,18 +13,6 @@ from chaos.record.nodefacts import KUBELET, NOT_ENTERED, read_all
 from chaos.record.records import Observation, Unreadable
 from tests.fake_apiserver import FakeApiServer
 
-TEXTS = [
-    "architecture",
-    "bootID",
-    "kernelVersion",
-    "kubeProxyVersion",
-    "machineID",
-    "operatingSystem",
-    "osImage",
-    "systemUUID",
-]
-INFO = dict.fromkeys(TEXTS, "x") | {"kubeletVersion": "v1.34.4", "containerRuntimeVersion": "containerd://2.1"}
-
 
 class Everywhere:
     """Nodes that nothing can be read on."""
@@ -52,7 +40,7 @@ def test_a_node_that_its_owner_allows_nobody_on_is_not_looked_into(
     history = History()
     with FakeApiServer(tmp_path) as api:
         for name in ("cp1", "w1"):
-            api.put("nodes", name, status={"nodeInfo": INFO, "capacity": {"pods": "110"}})
+            api.put_node(name)
         cluster = kind(api)
         assert (isinstance(cluster, NodeExec), isinstance(cluster, ReachesNodes)) == (True, kind is InSome)
         read_all(cluster, history)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from chaos.harm import load_all
 from chaos.results.saved import load
 from chaos.run.options import OTLP_ENDPOINT
 from chaos.run.suites import replays
-from tests.exports.listening import Answer, Asked, Listener, hanging, nobody, receiver
+from tests.exports.listening import Asked, Listener, hanging, nobody, receiver
 from tests.exports.test_metrics import by, told
 from tests.exports.test_traces import attributes, decoded
 from tests.session.test_plugin import SUITE
@@ -52,7 +52,7 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def to() -> Iterator[Listener]:
     """One that takes traces and metrics."""
-    with receiver(lambda asked: Answer(headers={"Content-Type": "application/x-protobuf"})) as made:
+    with receiver() as made:
         yield made
 
 
