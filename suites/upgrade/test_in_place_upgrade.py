@@ -1,6 +1,7 @@
 """in-place-upgrade: a cluster that serves is upgraded node by node, and the control plane's node dies in the middle."""
 
 from chaos.clusters.abilities import BringsVersions, NodeExec, NodeNetwork, NodePower, RunsContainers
+from chaos.clusters.base import EXISTING
 from chaos.clusters.shape import Shape
 from chaos.errors import OrdealError
 from chaos.harm.node import PowerOff
@@ -72,6 +73,10 @@ def test_a_cluster_is_upgraded_while_it_serves(lab: Lab) -> None:
     MUST serve, only pods of drained nodes MUST be evicted, each node MUST be Ready again in time with its new kubelet,
     pods that are asked for MUST run, and the upgrade MUST be resumed by running it again.
     """
+    if lab.cluster_kind == EXISTING:  # before this machine's engine is asked for images: it need not have one
+        raise LacksAbilityError(
+            "an upgrade can't be taken back, so it takes a cluster of its own; own-upgrade has yours"
+        )
     versions = _versions(lab, lab.stage.kubernetes)
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     if cluster.kubernetes != lab.stage.kubernetes:  # the user named a node image of another version

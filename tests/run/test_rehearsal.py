@@ -9,6 +9,7 @@ import pytest
 from chaos.clusters.abilities import (
     ABILITIES,
     ArmsNodes,
+    LoadsImages,
     NodeExec,
     NodeNetwork,
     NodePause,
@@ -211,3 +212,13 @@ def test_no_suite_fails_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert not found.fails, (suite.test, on, control)
                 harmed.update(each.fault for each in found.harm)
     assert {"cut-off", "rename-node", "scale-to-zero", "swap-program"} <= harmed
+
+
+def test_no_suite_asks_an_engine_for_a_cluster_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    given = terms(tuple(each for each in ABILITIES if each is not LoadsImages), ("w1", "w2"))
+    told_on = [each for each in suites() if {KIND, EXISTING} & {*each.replay.on}]
+    found = {each.test: rehearse(each.function, each.replay, Case(EXISTING, None), given) for each in told_on}
+    assert {test: each.fails for test, each in found.items() if each.fails} == {}
+    (upgrade,) = [each for test, each in found.items() if "in_place" in test]
+    assert "it takes a cluster of its own" in upgrade.skipped
