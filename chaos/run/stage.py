@@ -319,14 +319,15 @@ class Stage:
             return
         ours = self.cluster_kind != EXISTING
         why = ("the run was interrupted" if self._interrupted else self._not_again) if ours else ""
-        if why or left:
-            self._give_up(cluster, why or left)
-            return
-        try:
-            eventually(self.nodes_ready, within_s=SOUND_WITHIN_S, what=f"every node of {cluster.ref.name} to be Ready")
-            self.remove_workloads()
-        except OrdealError as error:
-            self._give_up(cluster, str(error))
+        whys = [why or left or _failure(self._wait_until_sound)]
+        if not whys[0] or not ours:  # what is somebody's stays, whatever its nodes are like
+            whys.append(_failure(self.remove_workloads))
+        if any(whys):
+            self._give_up(cluster, "; ".join(filter(None, whys)))
+
+    def _wait_until_sound(self) -> None:
+        ready = f"every node of {self.current.ref.name} to be Ready"
+        eventually(self.nodes_ready, within_s=SOUND_WITHIN_S, what=ready)
 
     def nodes_ready(self) -> bool:
         """Whether every node is Ready now that was not set aside. Raises OrdealError where the API server does not
@@ -339,3 +340,12 @@ class Stage:
         if self.cluster_kind != EXISTING:
             self.leave_workloads_to_their_cluster()
         self._means.pool.do_not_reuse(self.cluster_kind)
+
+
+def _failure(step: Callable[[], object]) -> str:
+    """What is wrong, in words; "" where the step succeeds."""
+    try:
+        step()
+    except OrdealError as error:
+        return str(error)
+    return ""

@@ -227,8 +227,11 @@ def test_a_node_that_is_left_without_its_kubelet_is_violated(theirs: Theirs, tmp
     assert code == 1, said[-6000:]
     told = verdicts(incidents(tmp_path)[""])
     assert (told["each-node-upgraded"], told["new-pods-start"]) == ("not-ready", "no-start")
+    assert "to be gone, in vain" in said, "pods stay where no kubelet is"
     is_ready = lambda: all(each.ready == "True" for each in theirs.cluster.nodes())  # noqa: E731
     eventually(is_ready, within_s=120, what=f"{worker} to be Ready again")
+    code, said = ended(theirs.command("chaos", "undo"))
+    assert code == 0, said
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,28 @@ def test_pods_that_are_started_afterwards_are_where_the_journal_knows_of_them(
     assert [each.name for each in history.of(Sample)] == [STARTED] * 2
 
 
+@pytest.mark.parametrize("left", ["", "specs have left a namespace"])
+@pytest.mark.parametrize(("on", "removed"), [(EXISTING, ["ours"]), (SIMULATED, [])])
+def test_what_we_put_on_a_users_cluster_goes_though_a_node_of_it_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on: str, removed: list[str], left: str
+) -> None:
+    """One that was made for us goes with all that is on it."""
+    gone, undone, spoiled = list[str](), list[int](), list[str]()
+    monkeypatch.setattr(stage, "SOUND_WITHIN_S", SHORT_S)
+    monkeypatch.setattr(stage, "remove_namespace", lambda _, namespace: gone.append(namespace))
+    lab = a_lab(
+        tmp_path,
+        story(),
+        on=on,
+        journal=SimpleNamespace(undone=undone.append),
+        pool=SimpleNamespace(do_not_reuse=spoiled.append),
+    )
+    cluster: Any = SimpleNamespace(ref=ClusterRef(on, "c", ""), nodes=lambda: [node("w1", "Unknown")])
+    lab.stage._cluster, lab.stage._deployed = cluster, [(cluster, "ours", 7)]
+    lab.stage.clean_up(left)
+    assert (gone, undone, spoiled) == (removed, [7], [on])
+
+
 @pytest.mark.parametrize("how", [Lab.configured, Lab.inject])
 @pytest.mark.parametrize(("does", "is_spoiled"), [({"undone": bool}, True), ({"apply": raises(OSError("no"))}, False)])
 def test_a_cluster_whose_harm_stays_is_not_used_again_though_its_nodes_are_ready(
