@@ -27,6 +27,13 @@ def fit_nodes(cluster: Cluster) -> tuple[Node, ...]:
     return tuple(each for each in cluster.nodes() if not _why_aside(cluster, each))
 
 
+def require_nodes(cluster: Cluster, least: int) -> None:
+    """Raises LacksAbilityError where the cluster is judged by fewer nodes, with what is the matter with the others."""
+    if (number := len(fit_nodes(cluster))) < least:
+        others = "; ".join(f"{name} {why}" for name, why in set_aside(cluster).items()) or "there is no other node"
+        raise LacksAbilityError(f"it needs {least} nodes that are Ready and in use; there are {number}: {others}")
+
+
 def set_aside(cluster: Cluster) -> dict[str, str]:
     """The nodes of somebody else's cluster that replays do without, each with why: the workers that are not fit, and a
     control plane that is not Ready. Of a cluster that was made here none is.

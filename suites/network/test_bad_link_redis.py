@@ -12,6 +12,7 @@ from chaos.judge.data import no_acknowledged_write_lost, served_again_within
 from chaos.record.history import History, Window
 from chaos.record.records import FaultStep, Writes
 from chaos.results.results import Row
+from chaos.run.fit import fit_workers
 from chaos.run.incident import STATEFUL, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, exactly, judged, says
@@ -93,7 +94,7 @@ def test_redis_keeps_what_replicas_have_confirmed(lab: Lab) -> None:
     replaces. The control counts such writes as acknowledged, and has no min-replicas-to-write.
     """
     shape = stateful_shape(lab.timers) if lab.cluster_kind == KIND else Shape(timers=lab.timers)
-    lab.cluster(shape)
+    fit_workers(lab.cluster(shape), least=MASTERS)
     confirm = 0 if lab.control == "unconfirmed" else 1
     timeout_s = NODE_TIMEOUT_S[lab.profile.name]
     redis = lab.deploy(Redis(lab.image("redis"), node_timeout_s=timeout_s, replicas_to_write=confirm))

@@ -222,3 +222,23 @@ def test_no_suite_asks_an_engine_for_a_cluster_of_the_users(monkeypatch: pytest.
     assert {test: each.fails for test, each in found.items() if each.fails} == {}
     (upgrade,) = [each for test, each in found.items() if "in_place" in test]
     assert "it takes a cluster of its own" in upgrade.skipped
+
+
+@pytest.mark.parametrize(
+    ("test", "says"),
+    [
+        ("test_the_links_between_nodes_are_alike", ""),  # three nodes have three links
+        ("test_a_bad_link_is_found", "it needs 4 nodes that are Ready and in use; there are 3: there is no other node"),
+        (
+            "test_redis_keeps_what_replicas_have_confirmed",
+            "it needs 3 workers that are Ready, take pods and may be harmed",
+        ),
+    ],
+)
+def test_a_cluster_with_too_few_nodes_is_a_reason_to_skip(test: str, says: str) -> None:
+    (suite,) = [each for each in suites() if each.test.endswith(f"::{test}")]
+    given = terms((*ON_NODES, ReachesNodes), ("w1", "w2"), images={"redis": "mine", "iperf3": "mine"})
+    found = rehearse(suite.function, suite.replay, Case(EXISTING, None), given)
+    assert found.skipped.startswith(says)
+    assert (not found.skipped) == (not says)
+    assert found.fails == ""
