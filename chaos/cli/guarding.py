@@ -110,22 +110,22 @@ def halt(
     """End all harm on a cluster, at once where it is reached, and say what could not be reached."""
     from chaos.run import guard as guards  # noqa: PLC0415
 
-    access = _access(kubeconfig, context)
+    access = _access(kubeconfig, context, in_haste=True)
     if off:
         guards.halt(access.client, on=False)
         say("harm is allowed again, as the guard says")
         return
-    before: frozenset[str] | None = frozenset()
-    with suppress(OrdealError):  # so that what is undone at once is told, too; the halt does not wait for it
-        before = guards.harmed(access.client)
-    guards.halt(access.client, on=True)
+    guards.halt(access.client, on=True)  # before all else
     say("halted: no harm is begun")
+    before: frozenset[str] | None = frozenset()
+    with suppress(OrdealError):  # so that what is undone soon is told, too
+        before = guards.harmed(access.client)
     for line in guards.ended(access.client, before):
         say(line)
 
 
-def _access(kubeconfig: Path | None, context: str) -> "Access":
+def _access(kubeconfig: Path | None, context: str, *, in_haste: bool = False) -> "Access":
     from chaos.clusters.way import kubeconfig_files  # noqa: PLC0415
     from chaos.clusters.way.client import Access  # noqa: PLC0415
 
-    return Access(*kubeconfig_files.find(kubeconfig, context))
+    return Access(*kubeconfig_files.find(kubeconfig, context), in_haste=in_haste)

@@ -22,7 +22,7 @@ from chaos.basics.untrusted import json_of
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.clusters.existing import rights
 from chaos.clusters.identity import named_in
-from chaos.clusters.way.client import CONTROL_PLANE_LABEL, FAILURES, SYSTEM, raw_get, told
+from chaos.clusters.way.client import CONTROL_PLANE_LABEL, FAILURES, SYSTEM, raw_get, raw_merge, told
 from chaos.errors import OrdealError
 from chaos.harm.base import NotUndoneError
 from chaos.run import conditions, policy
@@ -333,8 +333,8 @@ def halt(connect: Callable[[], ApiClient], *, on: bool) -> None:
     """Set, or take back, the flag that ends all harm. Raises OrdealError where the cluster has no guard."""
     with connect() as client:
         try:
-            patch: Any = {"data": {policy.HALT: "true" if on else "false"}}
-            k8s.CoreV1Api(client).patch_namespaced_config_map(policy.NAME, SYSTEM, patch)
+            change = {"data": {policy.HALT: "true" if on else "false"}}
+            raw_merge(client, f"/api/v1/namespaces/{SYSTEM}/configmaps/{policy.NAME}", change)
         except (ApiException, HTTPError) as error:
             if isinstance(error, ApiException) and error.status == NOT_FOUND:
                 raise OrdealError("there is no guard in the cluster, so nothing may be harmed there") from error
@@ -363,12 +363,15 @@ def harmed(connect: Callable[[], ApiClient]) -> frozenset[str] | None:
     """
     with connect() as client:
         try:
-            lease: Any = k8s.CoordinationV1Api(client).read_namespaced_lease(LEASE, SYSTEM)
+            lease = json_of(raw_get(client, f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/{LEASE}"))
+            said = (lease["metadata"].get("annotations") or {}).get(HARMED) or ""
         except (ApiException, HTTPError) as error:
             if isinstance(error, ApiException) and error.status == NOT_FOUND:
                 return None
             raise OrdealError(f"it can't be asked what is harmed: {told(error)}") from error
-    return frozenset(filter(None, (lease.metadata.annotations or {}).get(HARMED, "").split(",")))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OrdealError("it can't be asked what is harmed: what answered is no Lease") from error
+    return frozenset(filter(None, str(said).split(",")))
 
 
 @contextmanager

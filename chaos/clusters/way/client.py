@@ -38,12 +38,13 @@ FAILURES = (OrdealError, ApiException, HTTPError)  # whatever a request can come
 class Access:
     """The way to the cluster of a kubeconfig's context. Its clients share credentials, which are renewed for all."""
 
-    def __init__(self, kubeconfig: Path, context: str = "", *, direct: bool = False) -> None:
+    def __init__(self, kubeconfig: Path, context: str = "", *, direct: bool = False, in_haste: bool = False) -> None:
         """Nothing is sent yet, and no plugin is started. `direct`: the environment's proxy is not on the way.
+        `in_haste`: for a request or two, which are sooner done than what a recording uses is loaded.
 
         Raises OrdealError where the file is missing, is no kubeconfig, lacks the context, or names what is not there.
         """
-        for each in USED:
+        for each in () if in_haste else USED:
             getattr(k8s, each)
         again = partial(_chosen, kubeconfig, context)
         self._chosen = again()
@@ -219,8 +220,14 @@ def raw_delete(client: ApiClient, path: str) -> None:
     _raw(client, "DELETE", path)
 
 
-def _raw(client: ApiClient, verb: str, path: str, timeout_s: float | None = None) -> bytes:
-    answer = transport_of(client).request(verb, f"{client.configuration.host}{path}", timeout=timeout_s)
+def raw_merge(client: ApiClient, path: str, change: Mapping[str, object]) -> None:
+    """Merge a change into what is at a path (RFC 7386). Raises ApiException or a urllib3 error."""
+    headers = {"Content-Type": "application/merge-patch+json"}
+    _raw(client, "PATCH", path, body=json.dumps(change).encode(), headers=headers)
+
+
+def _raw(client: ApiClient, verb: str, path: str, timeout_s: float | None = None, **sent: Any) -> bytes:
+    answer = transport_of(client).request(verb, f"{client.configuration.host}{path}", timeout=timeout_s, **sent)
     if not 200 <= answer.status < 300:
         refused = ApiException(status=answer.status, reason=answer.reason)
         refused.body = answer.data.decode(errors="replace")
