@@ -15,7 +15,12 @@ from chaos.run.incident import HARDENED, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import WORKERS, Conditions, Judged, judged, node_of, says
 from chaos.subjects.identity.faults import ANY_NAME, PINNED, RenameNode, SetKubeletIdentity
-from chaos.subjects.identity.promises import away_under_another_name, one_node_per_machine
+from chaos.subjects.identity.promises import (
+    NEVER_AFTER,
+    away_under_another_name,
+    first_away,
+    one_node_per_machine,
+)
 from chaos.subjects.identity.sampler import NodeIdentities
 from chaos.workloads.pinned import EchoServer
 from chaos.workloads.web import Web
@@ -142,6 +147,8 @@ def _rename(lab: Lab, identity: str) -> tuple[History, tuple[str, ...], str]:
                 if lab.control == FREE:
                     lab.hold_until_shown(one_node_per_machine(), within_s=REGISTERED_WITHIN_S)
                 lab.hold_past(away_within_s(lab.timers), "past the grace period", margin_s=2)
+                if not identity:  # a busy machine tells it late
+                    _hold_until_away(lab, history, worker)
                 # A CNI agent that registers nodes by name (flannel's routes follow the Nodes) shows here: what another
                 # node sends to this machine. The post-mortem's Calico saw two nodes with one address.
                 routes = cluster.node_exec(workers[-1], ["ip", "route"]).out.splitlines()
@@ -151,3 +158,12 @@ def _rename(lab: Lab, identity: str) -> tuple[History, tuple[str, ...], str]:
             )
             lab.start_new_pods()
     return history, workers, web.name
+
+
+def _hold_until_away(lab: Lab, history: History, node: str) -> None:
+    def is_away() -> bool:
+        window = history.fault_window(RenameNode.kind)
+        return window is not None and first_away(history, node, window) is not None
+
+    limit_s = (NEVER_AFTER - 1) * away_within_s(lab.timers)
+    lab.hold_until(is_away, within_s=limit_s, because=f"{node} is seen to be away")
