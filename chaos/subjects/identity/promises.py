@@ -98,8 +98,8 @@ def away_under_another_name(node: str, *, fault: str, within_s: float) -> Invari
             )
         if window.length_s < NEVER_AFTER * within_s:
             return unknown(
-                f"{node} was not seen to be away in the {window.length_s:.1f} s that the fault lasted; a busy machine may "
-                f"need {NEVER_AFTER * within_s:g} s to tell it"
+                f"{node} was not seen to be away in the {window.length_s:.1f} s that the fault lasted; a busy machine "
+                f"may need {NEVER_AFTER * within_s:g} s to tell it"
             )
         blind = unseen(history, "nodes", window)
         return blind or violated(f"{node} was seen not Ready never while the fault lasted", reason=STILL_READY)
