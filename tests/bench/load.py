@@ -1,6 +1,6 @@
-"""A load beside what a bench measures: processes that compute, write to the disk and touch memory, at niceness 0.
+"""A load beside what a bench measures: processes that compute, write to the disk and touch memory, as nice as the bench.
 
-`beside(8)` is a load of 8: as many processes that always have something to do, half of them computing, a quarter of them
+`beside(8)` is a load of 8: as many processes that always have something to do, half of them computing, a quarter
 writing, a quarter touching memory. Together they use at most 1 GiB of disk and 2 GiB of memory, and end with the bench,
 even where that is killed, or by themselves after an hour.
 """
@@ -86,10 +86,6 @@ def main(arguments: Sequence[str]) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (share if kind == "write" else 0,) * 2)
     if kind == "touch":
         resource.setrlimit(resource.RLIMIT_AS, (share,) * 2)
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, 0)
-    except PermissionError:  # only root may take more than its parent has
-        pass
     KINDS[kind](share)
 
 

@@ -53,7 +53,7 @@ ALL_HELD, NOT_ALL, NOTHING, INTERRUPTED = 0, 1, 2, 130
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """A hardened replay. `why`: the sentence of its verdict; `load_before` and `load_after` of its round: load averages
-    of the last minute; `niceness`: that of the bench and so of the replay; a load is at niceness 0, where it may.
+    of the last minute; `niceness`: that of the bench, and so of the replay and of the load.
     """
 
     commit: str
