@@ -1,4 +1,4 @@
-"""A load beside what a bench measures: processes that compute, write to the disk and touch memory, as nice as the bench.
+"""A load beside what a bench measures: processes that compute, write to the disk and touch memory, as nice as it is.
 
 `beside(8)` is a load of 8: as many processes that always have something to do, half of them computing, a quarter
 writing, a quarter touching memory. Together they use at most 1 GiB of disk and 2 GiB of memory, and end with the bench,

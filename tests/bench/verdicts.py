@@ -224,8 +224,8 @@ def _round(
     tell(f"{NAMES[way]}, began {began.astimezone():%H:%M:%S}: {ended.took_s:.0f} s, {load}; output: {log}")
     for each in found:
         append(results / KEPT, asdict(each))
-    for each in aligned([(of.replay, of.verdict, f"{of.took_s:.0f} s", of.why) for of in found]):
-        tell(f"  {each}")
+    for line in aligned([(of.replay, of.verdict, f"{of.took_s:.0f} s", of.why) for of in found]):
+        tell(f"  {line}")
     if not found:
         tell(f"no hardened replay ended in that round (exit code {ended.exit_code})")
     return found, ALL_HELD if found else NOTHING
