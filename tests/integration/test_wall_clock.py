@@ -50,11 +50,11 @@ def step_of_harm(results: Path, step: str, replays: int, process: "subprocess.Po
     """Wait until so many replays have come that far."""
 
     def there() -> bool:
-        assert process.poll() is None, process.communicate()[0][-6000:]
         files = results.glob("2*/*/history/*.jsonl")
-        return sum(f'"{step}"' in file.read_text() for file in files) >= replays
+        return process.poll() is not None or sum(f'"{step}"' in each.read_text() for each in files) >= replays
 
     eventually(there, within_s=WITHIN_S, what=f"harm to be {step} in {replays} replays", every_s=0.05)
+    assert process.poll() is None, process.communicate()[0][-6000:]
 
 
 def setting(clock: SteppedClock, results: Path, process: "subprocess.Popen[str]") -> None:
