@@ -132,11 +132,11 @@ def answer(all_of_them: Sequence[Replayed], ways: Sequence[str]) -> list[str]:
     said = aligned(rows)
     for way in ways:
         mine = [each for each in all_of_them if each.way == way]
-        if loads := [load for each in mine for load in (each.load_before, each.load_after) if load]:
+        loads = [load for each in mine for load in (each.load_before, each.load_after) if load]
+        if loads and way != COUNTED:
             nice = ", ".join(str(each) for each in sorted({each.niceness for each in mine}))
-            said.append(
-                f"{NAMES[way]}: load averages of {min(loads):.1f} to {max(loads):.1f}, replays at niceness {nice}"
-            )
+            loaded = f"load averages of {min(loads):.1f} to {max(loads):.1f}"
+            said.append(f"{NAMES[way]}: {loaded}, replays at niceness {nice}")
         said += _by_replay(mine)
         said += _causes(mine, NAMES[way])
     return said
