@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +28,11 @@ RESOURCES = ("nodes", "pods", "events")
 GUARD = "/api/v1/namespaces/kube-system/configmaps/kube-ordeal-guard"
 GONE = {"kind": "Status", "code": 404, "message": "not found"}
 PKI = Path(__file__).parent / "pki"  # certificates, made by the script in it
+
+
+def noted_at(at: datetime) -> dict[str, Any]:
+    """As an API server notes when something was written, by its own clock."""
+    return {"manager": "fake", "operation": "Update", "time": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
 
 
 @dataclass(frozen=True)
@@ -270,6 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(409, {"kind": "Status", "code": 409, "message": "somebody was sooner"})
                 return
             given["metadata"]["resourceVersion"] = str(self.api.version)
+            given["metadata"]["managedFields"] = [noted_at(datetime.now(UTC))]
             self.api.lease = given
         self._answer(200, given)
 

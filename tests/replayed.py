@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from io import BytesIO
 from typing import Any
 
@@ -108,7 +109,10 @@ class _Api:
         return urllib3.HTTPResponse(
             body=BytesIO((said if isinstance(said, str) else json.dumps(said)).encode()),
             status=answer["status"],
-            headers={"Content-Type": "text/plain" if isinstance(said, str) else "application/json"},
+            headers={
+                "Content-Type": "text/plain" if isinstance(said, str) else "application/json",
+                "Date": formatdate(usegmt=True),
+            },
             preload_content=False,
         )
 

@@ -155,9 +155,28 @@ def _plainly(_: Pending, calls: list[Call]) -> list[Call]:
     return [replace(c, args=["GET", "/version", None]) if c.args[1:2] == ["/version/"] else c for c in calls]
 
 
+def _by_its_own_clock(_: Pending, calls: list[Call]) -> list[Call]:
+    """The node says its date between its uptime and the kubelet's arguments."""
+    uptime, arguments = "cat /proc/uptime; ", "/usr/bin/kubelet\n"
+
+    def dated(call: Call) -> Call:
+        script = str(call.args[-1][-1]) if call.name == "node_exec" else ""
+        if uptime not in script:
+            return call
+        asked = [*call.args[:-1], [*call.args[-1][:-1], script.replace(uptime, f"{uptime}date +%s.%N; ")]]
+        output = call.answer["Output"]
+        said = output["out"].replace(arguments, f"{datetime.now(UTC).timestamp():.9f}\n{arguments}", 1)
+        return replace(call, args=asked, answer={"Output": {**output, "out": said}})
+
+    return [dated(call) for call in calls]
+
+
 DIFFERENT: Mapping[str, Different] = {
     "power-off": Different(
         "abb28b0", "the engine gives any address that is free, and the entry says which the node had", _at_its_address
+    ),
+    "set-kubelet-identity": Different(
+        "0feec0c", "since when a kubelet runs is told by the node's clock, which dates its lease", _by_its_own_clock
     ),
     "replace-control-plane": Different("a5eadf7", "the same question, by one of the paths that lead to it", _plainly),
 }

@@ -2,21 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
-from kubernetes import client as k8s
 
 from chaos.clusters.abilities import Heartbeats
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.uses import Uses
+from chaos.record.leases import NAMESPACE, LeaseAge, lease_ages
 
-LEASES = "kube-node-lease"
 MISSED = 1.25  # renewals come every quarter of the lease's duration, with 4 % of jitter; this much later is a miss
-VALID = 4.0  # after so many intervals without a renewal a lease has run out
 
 
 class _Beating(Cluster, Heartbeats, Protocol): ...
@@ -53,7 +50,7 @@ class StopHeartbeats:
         """The processes stand still, and each node's lease has missed a renewal."""
         if not all(cluster.heartbeats_stopped(group) for group in saved.groups):
             return False
-        return all(intervals > MISSED for intervals in _since_renewal(cluster, saved.groups))
+        return all(age.at_least_s > MISSED * age.duration_s / 4 for age in _ages(cluster, saved.groups))
 
     @staticmethod
     def lasts(cluster: _Beating, saved: StopHeartbeatsPlan) -> bool:
@@ -69,19 +66,15 @@ class StopHeartbeats:
         """The processes run, and no node's lease has run out."""
         if any(cluster.heartbeats_stopped(group) for group in saved.groups):
             return False
-        return all(intervals < VALID for intervals in _since_renewal(cluster, saved.groups))
+        return all(age.at_most_s < age.duration_s for age in _ages(cluster, saved.groups))
 
 
-def _since_renewal(cluster: _Beating, groups: Sequence[str]) -> Iterator[float]:
-    """For each node concerned, how many renewal intervals have gone by since its lease was renewed."""
+def _ages(cluster: _Beating, groups: Sequence[str]) -> Iterator[LeaseAge]:
+    """For each node concerned, how old its lease is."""
     with cluster.api() as client:
-        answer: Any = k8s.CoordinationV1Api(client).list_namespaced_lease(LEASES, _preload_content=False)
-        leases = {item["metadata"]["name"]: item["spec"] for item in msgspec.json.decode(answer.data)["items"]}
-    now = datetime.now(UTC)
+        ages = lease_ages(client)
     for group in groups:
         for node in cluster.nodes_of(group):
-            lease = leases.get(node)
-            if lease is None:
-                raise OrdealError(f"node {node} has no lease in {LEASES}: it never sent a heartbeat")
-            ago_s = (now - datetime.fromisoformat(lease["renewTime"])).total_seconds()
-            yield ago_s / (lease["leaseDurationSeconds"] / 4)
+            if node not in ages:
+                raise OrdealError(f"node {node} has no lease in {NAMESPACE}: it never sent a heartbeat")
+            yield ages[node]

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar, Protocol
 
 import msgspec
-from kubernetes import client as k8s
 
 from chaos.clusters.abilities import NodeNetwork
 from chaos.clusters.base import Cluster
@@ -17,9 +15,9 @@ from chaos.harm.target import check_parts, holds_or_off, inside, is_off
 from chaos.harm.uses import Capability, Uses
 from chaos.hosts import parts
 from chaos.hosts.command import run
+from chaos.record.leases import lease_ages
 
 CHAIN = "KUBE-ORDEAL-CUT"
-LEASES = "kube-node-lease"
 HOOKS = ("INPUT", "OUTPUT", "FORWARD")
 # The kubelet renews after a quarter of the lease's duration (nodeLeaseRenewIntervalFraction in
 # pkg/kubelet/kubelet.go); a lease older than a little more than two renewals was not renewed.
@@ -78,9 +76,7 @@ class CutOff:
                     _iptables(cluster, node, program, "-I", hook, "1", "-j", CHAIN)
 
     def landed(self, cluster: _Networked, saved: CutOffPlan) -> bool:
-        return all(_rules(cluster, node) for node in saved.nodes) and all(
-            age > STALE_AFTER_FRACTION * duration for age, duration in _leases(cluster, saved.nodes)
-        )
+        return all(_rules(cluster, node) for node in saved.nodes) and _is_stale(cluster, saved.nodes)
 
     @staticmethod
     def lasts(cluster: _Networked, saved: CutOffPlan) -> bool:
@@ -124,17 +120,14 @@ def _rules(cluster: NodeNetwork, node: str) -> bool:
     return any(_iptables(cluster, node, program, "-S", CHAIN, check=False) for program in programs)
 
 
-def _leases(cluster: Cluster, nodes: Sequence[str]) -> list[tuple[float, float]]:
-    """For each node the age of its lease and its duration, in seconds, by this machine's clock (the nodes' own)."""
-    ages: list[tuple[float, float]] = []
+def _is_stale(cluster: Cluster, nodes: Sequence[str]) -> bool:
+    """Whether no node has renewed its lease for a while."""
     with cluster.api() as client:
-        for node in nodes:
-            spec = k8s.CoordinationV1Api(client).read_namespaced_lease(node, LEASES).spec
-            if spec is None or spec.renew_time is None:
-                raise OrdealError(f"the lease of node {node} was never renewed")
-            age = (datetime.now(UTC) - spec.renew_time).total_seconds()
-            ages.append((age, float(spec.lease_duration_seconds or 40)))
-    return ages
+        ages = lease_ages(client)
+    for node in nodes:
+        if node not in ages:
+            raise OrdealError(f"the lease of node {node} was never renewed")
+    return all(ages[node].at_least_s > STALE_AFTER_FRACTION * ages[node].duration_s for node in nodes)
 
 
 def _families(addresses: Sequence[str]) -> list[tuple[str, list[str]]]:

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Self, cast
 
 import msgspec
 
+from chaos.basics.clock import unix_s
 from chaos.basics.files import appended
 from chaos.basics.scrub import scrub, scrubbed
 from chaos.basics.untrusted import lines
@@ -60,7 +61,7 @@ class History:
         """`began`: the monotonic time that is zero here (default: now); `began_wall`: the Unix time of that moment."""
         self.path = path
         self.began = time.monotonic() if began is None else began
-        self.began_wall = time.time() if began_wall is None else began_wall
+        self.began_wall = unix_s() if began_wall is None else began_wall
         self.unwritten = ""  # why records are missing on disk; empty where all are there
         load_all()
         self._lock = threading.Lock()

@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +21,7 @@ from typing import Any, BinaryIO, Self
 
 import msgspec
 
+from chaos.basics.clock import unix_s
 from chaos.basics.files import appended, opened
 from chaos.basics.scrub import scrub
 from chaos.basics.untrusted import RECORD, json_of, lines
@@ -102,17 +102,17 @@ class Journal:
             self._entries += 1
             number = self._entries
         entry = {"entry": number, "state": "planned", "kind": kind, "cluster": asdict(cluster), "saved": saved}
-        self._append({**entry, "wall": time.time()})
+        self._append({**entry, "wall": unix_s()})
         return number
 
     def undone(self, entry: int) -> None:
         """The entry's undo is confirmed."""
-        self._append({"entry": entry, "state": "undone", "wall": time.time()})
+        self._append({"entry": entry, "state": "undone", "wall": unix_s()})
 
     def failed(self, entry: int, error: str) -> None:
         """The entry's undo failed: it stays pending."""
         told = scrub(error).encode(errors="backslashreplace").decode()
-        self._append({"entry": entry, "state": "failed", "error": told, "wall": time.time()})
+        self._append({"entry": entry, "state": "failed", "error": told, "wall": unix_s()})
 
     def pending(self) -> tuple[Pending, ...]:
         """What is not undone yet. Raises OrdealError where it is damaged."""

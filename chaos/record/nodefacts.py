@@ -7,12 +7,11 @@ depends on it is unknown.
 import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes import client as k8s
 
-from chaos.clusters.abilities import NodeExec, is_reached
+from chaos.clusters.abilities import NodeClocks, NodeExec, is_reached
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import count
 from chaos.errors import OrdealError
@@ -145,10 +144,16 @@ def _inotify(cluster: NodeExec, node: str, history: History) -> None:
 
 
 def _clock(cluster: NodeExec, node: str, history: History) -> None:
-    """The node's clock less this machine's, by the quickest of a few questions: half its round trip is its error."""
+    """The node's clock less this machine's, by the quickest of a few questions: half its round trip is its error.
+
+    Whether two nodes differ is not to depend on this machine's clock being set between them. Where a node has a clock
+    of its own, this one's goes on evenly from the history's beginning; where it is the same one, it is set for both.
+    """
+    of_its_own = isinstance(cluster, NodeClocks)
     best: tuple[float, float] | None = None
     for _ in range(CLOCK_TRIES):
-        sent, began = datetime.now(UTC).timestamp(), time.monotonic()
+        began = time.monotonic()
+        sent = history.began_wall + began - history.began if of_its_own else time.time()
         there = float(_on(cluster, node, "date +%s.%N"))
         took_s = time.monotonic() - began
         if best is None or took_s < best[0]:

@@ -5,7 +5,6 @@ What stands in the file is defined by results.schema.json beside this module.
 
 import os
 import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from chaos.basics.clock import unix_s
 from chaos.basics.files import opened, place, place_link
 from chaos.basics.scrub import scrubbed
 from chaos.basics.untrusted import RESULTS, bounded, json_of, json_text
@@ -207,7 +207,7 @@ class Results:
             "verdict": str(o.verdict),
             "passed": o.passed,
             "why": o.why,
-            "started": _iso(time.time() - o.duration_s),
+            "started": _iso(unix_s() - o.duration_s),
             "duration_s": round(o.duration_s, 3),
             "invariants": [finding_as_json(f, self._relative(f.history) if f.history else "") for f in o.findings],
             "cluster_facts": dict(o.cluster_facts),
@@ -287,7 +287,7 @@ def _plain(values: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _now() -> str:
-    return _iso(time.time())
+    return _iso(unix_s())
 
 
 def _iso(wall: float) -> str:

@@ -21,6 +21,7 @@ from kubernetes.client import ApiClient, ApiException
 from chaos.clusters.base import EXISTING, ClusterRef
 from chaos.clusters.simulated.processes import OwnProcess
 from chaos.clusters.way.client import FAILURES, SYSTEM, Access, told
+from chaos.clusters.way.server_clock import RESOLUTION_S, answered_at
 from chaos.errors import OrdealError
 from chaos.hosts.places import journals_dir
 from chaos.hosts.record import boot
@@ -29,7 +30,7 @@ from chaos.record.journal import Journal
 NAME = "kube-ordeal"
 HARMED = "kube-ordeal/harmed"  # annotation: the names of the nodes that are harmed now, joined by commas
 PROCESS = "kube-ordeal/process"  # annotation: boot id, process id, and its start in ticks after boot
-# Longer than any fault keeps the API server away, and than two machines' clocks differ.
+# Longer than any fault keeps the API server away.
 LASTS_S, RENEWED_EVERY_S = 600, 30.0
 GONE, TAKEN = 404, 409
 
@@ -71,22 +72,32 @@ def held(client: Callable[[], ApiClient]) -> str:
     with client() as connected:
         api: Any = k8s.CoordinationV1Api(connected)
         try:
-            return _held(api.read_namespaced_lease(NAME, SYSTEM), "")
+            return _held(*_read(api), "")
         except FAILURES as error:
             if isinstance(error, ApiException) and error.status == GONE:
                 return ""
             raise OrdealError(f"it can't be asked whether a run has claimed the cluster: {told(error)}") from error
 
 
-def _held(there: Any, by: str) -> str:
-    """Why a Lease can't be taken by that holder, in words; "" where nobody else has it any more."""
-    holder, renewed = there.spec.holder_identity or "", there.spec.renew_time
-    if not holder or holder == by or renewed is None:
+def _read(api: Any) -> tuple[Any, datetime]:
+    """The Lease, and what time it is for the API server."""
+    there, _, headers = api.read_namespaced_lease_with_http_info(NAME, SYSTEM)
+    return there, answered_at(headers)
+
+
+def _held(there: Any, now: datetime, by: str) -> str:
+    """Why a Lease can't be taken by that holder, in words; "" where nobody else has it any more.
+
+    When it was renewed is told by the API server, which noted it, as two machines' clocks may differ by anything.
+    """
+    holder, noted = there.spec.holder_identity or "", [each.time for each in there.metadata.managed_fields or ()]
+    if not holder or holder == by or there.spec.renew_time is None:
         return ""
     if _is_over((there.metadata.annotations or {}).get(PROCESS, "")):
         return ""
-    until = renewed + timedelta(seconds=there.spec.lease_duration_seconds or LASTS_S)
-    if until < datetime.now(UTC):
+    lasts_s = (there.spec.lease_duration_seconds or LASTS_S) + RESOLUTION_S
+    until = max((each for each in noted if each), default=now) + timedelta(seconds=lasts_s)
+    if until < now:
         return ""
     return (
         f"the cluster is claimed by {holder}: wait for it; where it was killed, its claim runs out at "
@@ -157,17 +168,17 @@ class Claim:
 
     def _take(self, api: Any) -> None:
         try:
-            there = api.read_namespaced_lease(NAME, SYSTEM)
+            there, now = _read(api)
         except ApiException as error:
             if error.status != GONE:
                 raise
-            there = None
+            there = now = None
         wanted = self._lease(there)
         try:
-            if there is None:
+            if there is None or now is None:
                 api.create_namespaced_lease(SYSTEM, wanted)
                 return
-            if why := _held(there, self.holder):
+            if why := _held(there, now, self.holder):
                 raise OrdealError(why)
             api.replace_namespaced_lease(NAME, SYSTEM, wanted)
         except ApiException as error:

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import UTC, datetime
 from types import FrameType
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from kubernetes import client as k8s
 from kubernetes.client import ApiClient, ApiException
 from urllib3.exceptions import HTTPError
 
+from chaos.basics.clock import latest
 from chaos.basics.signals import held_back
 from chaos.basics.untrusted import json_of
 from chaos.basics.waiting import WaitedInVainError, eventually
@@ -110,7 +110,7 @@ class Guard:
     def require(self) -> None:
         """Raise OrdealError where nothing may be harmed now."""
         consent = read(self._connect)
-        if why := consent.stops(datetime.now(UTC)):
+        if why := consent.stops(latest()):
             raise OrdealError(why)
 
     def allowed(self) -> frozenset[str] | None:
@@ -246,7 +246,7 @@ class _Watch:
         except Exception as error:  # noqa: BLE001  (whatever it is: a guard that nobody understands allows nothing)
             return str(error) or repr(error)
         self._policy = consent.policy
-        return consent.stops(datetime.now(UTC))
+        return consent.stops(latest())
 
     def _ask(self) -> None:
         while not self._over.wait(LOOK_EVERY_S):
@@ -272,7 +272,7 @@ def read(connect: Callable[[], ApiClient]) -> Consent:
 
 def stopping(connect: Callable[[], ApiClient], consent: Consent) -> str:
     """Why nothing may be harmed now, in words; "" where something may. The owner's own conditions are asked too."""
-    return consent.stops(datetime.now(UTC)) or conditions.broken(connect, consent.policy)
+    return consent.stops(latest()) or conditions.broken(connect, consent.policy)
 
 
 def refusal(
@@ -289,7 +289,7 @@ def refusal(
     """
     named = named_in(saved, {each.name for each in nodes})
     mine = [each for each in sorted(nodes, key=lambda each: each.name) if each.name in named]
-    now, spaces = datetime.now(UTC), namespaces_in(saved)
+    now, spaces = latest(), namespaces_in(saved)
     why = consent.refuses(incident, fault, mine, spaces, harmed=harmed, of=len(nodes), at=now)
     return f"{fault} is not done: {why}" if why else ""
 

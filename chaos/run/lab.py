@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from chaos.basics.clock import unix_s
 from chaos.basics.waiting import WaitedInVainError, eventually, hold
 from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape, Timers
@@ -156,7 +157,7 @@ class Lab:
 
         Where it does not become so, evidence of why is taken, and what it raised is raised.
         """
-        since_wall = time.time()
+        since_wall = unix_s()
         try:
             return self.stage.deploy(workload)
         except OrdealError:
@@ -187,7 +188,7 @@ class Lab:
         fault, but part of the configuration, so nothing is recorded, and evidence is taken only where it does not land.
         """
         self.stage.configure(change)
-        why = partial(self._evidence_of_failure, change.kind, time.time())
+        why = partial(self._evidence_of_failure, change.kind, unix_s())
         with self._injected(change, History(), why, watched=False) as saved:
             yield saved
 
@@ -243,7 +244,7 @@ class Lab:
             raise OrdealError("a fault without a recording proves nothing: use lab.record(...) around it")
         history = self._history
         nodes = tuple(nodes) or tuple(n.name for n in self.current.nodes())
-        since_wall = time.time()
+        since_wall = unix_s()
         with self.specs.during(fault, self.current, history, self.deploy):
             self.phase("fault", fault.kind)
             why = partial(self._evidence_of_failure, fault.kind, since_wall, nodes)

@@ -4,11 +4,11 @@ Made from what is registered are an action for each fault, called as its kind, w
 its counterpart; and one for some of the workloads. How arguments are given: chaos.toolkit.making. Written is the rest.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
 
+from chaos.basics.clock import unix_s
 from chaos.clusters.abilities import ControlPlaneSwap, EtcdBehind, NodeExec, NodeNetwork
 from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.errors import OrdealError
@@ -188,7 +188,7 @@ def take_evidence(of: str, since_s: float = 300.0) -> int:
 
     of: what the folder is called. since_s: logs of so many seconds before. Returns how many files there are by now.
     """
-    SESSION.lab.take_evidence(of, since_wall=time.time() - since_s)
+    SESSION.lab.take_evidence(of, since_wall=unix_s() - since_s)
     return len(SESSION.lab.evidence)
 
 

@@ -170,11 +170,11 @@ def clock(settings: dict[str, Any]) -> None:
 
 def _clock_of(cursor: pymysql.cursors.DictCursor) -> tuple[float, float]:
     """How long a look took, and by how much the server's clock was ahead in the middle of it, in seconds."""
-    before = time.time()
+    before, began = time.time(), time.monotonic()
     cursor.execute("SELECT UNIX_TIMESTAMP(SYSDATE(6)) AS now")
     row = cursor.fetchone() or {}
-    after = time.time()
-    return after - before, float(row["now"]) - (before + after) / 2
+    took_s = time.monotonic() - began
+    return took_s, float(row["now"]) - (before + took_s / 2)
 
 
 def watch(settings: dict[str, Any]) -> None:

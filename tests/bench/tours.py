@@ -15,10 +15,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chaos.errors import OrdealError
 from chaos.results.results import machine_facts
-from chaos.results.saved import SavedRun, load
 from tests.bench.child import Ended, run_to_end
+from tests.bench.runs import newest, read_run, replay_of, runs_in
 from tests.bench.told import aligned, append, read
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +64,7 @@ class Tour:
 
 def toured(commit: str, what: str, way: str, began: datetime, ended: Ended, folder: Path | None, log: Path) -> Tour:
     """What came out of a run that ended; `folder` has its results, where it has any."""
-    saved = _read(folder)
+    saved = read_run(folder)
     outcomes = saved.outcomes if saved else ()
     return Tour(
         commit=commit,
@@ -80,8 +79,8 @@ def toured(commit: str, what: str, way: str, began: datetime, ended: Ended, fold
         load_after=round(ended.load[1], 2),
         results=str(folder or ""),
         output=str(log),
-        verdicts={_name(o.test): o.verdict for o in outcomes},
-        reds=[Red(_name(o.test), o.why) for o in outcomes if not o.passed],
+        verdicts={replay_of(o.test): o.verdict for o in outcomes},
+        reds=[Red(replay_of(o.test), o.why) for o in outcomes if not o.passed],
     )
 
 
@@ -145,7 +144,7 @@ def go(root: Path, what: str, ways: Sequence[str], number: int, tell: Callable[[
         # the way that begins changes with each pair, so that neither has always the warmer machine
         pair, at = divmod(turn, len(ways))
         way = ways[(at + pair) % len(ways)]
-        began, before = datetime.now(UTC), _runs(results)
+        began, before = datetime.now(UTC), runs_in(results)
         log = results / "tours" / f"{began:%Y%m%d-%H%M%S}-{what}-{way}.log"
         tell(f"{turn + 1} of {number * len(ways)}, {NAMES[way]}, began {began.astimezone():%H:%M:%S}; output: {log}")
         ended = run_to_end(["make", goal, f"SIDE_BY_SIDE={WAYS[way]}"], cwd=root, log=log)
@@ -153,7 +152,7 @@ def go(root: Path, what: str, ways: Sequence[str], number: int, tell: Callable[[
             tell("interrupted: this run does not count")
             interrupted = True
             break
-        tour = toured(commit, what, way, began, ended, _new(results, before), log)
+        tour = toured(commit, what, way, began, ended, newest(results, before), log)
         append(results / "tours.jsonl", asdict(tour))
         for each in line(tour):
             tell(each)
@@ -206,27 +205,6 @@ def _reds(tour: Tour) -> list[str]:
         return []
     said = [f"{red.replay}: {red.why}" for red in tour.reds]
     return [*said, f"results: {tour.results or 'none'}; output: {tour.output}"]
-
-
-def _name(test: str) -> str:
-    return test.rpartition("::")[2]
-
-
-def _runs(results: Path) -> set[Path]:
-    return {p.parent for p in results.glob("*/results.json") if not p.parent.is_symlink()}
-
-
-def _new(results: Path, before: set[Path]) -> Path | None:
-    """The folder of the newest run that was not there before, if any; a run's name begins with its time."""
-    return max(_runs(results) - before, default=None)
-
-
-def _read(folder: Path | None) -> SavedRun | None:
-    """A run's results; None where there are none, or they can't be read."""
-    try:
-        return load(folder, str(folder)) if folder else None
-    except OrdealError:
-        return None
 
 
 def _say(text: str) -> None:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,6 +71,29 @@ def test_a_token_that_is_rotated_is_read_again_as_soon_as_the_old_one_is_refused
     assert api.asked[-1].all("Authorization") == ["Bearer two"]
 
 
+def later(monkeypatch: pytest.MonkeyPatch, by_s: float, *, set_by_s: float = 0.0) -> None:
+    """So long after now, on a machine whose clock was set meanwhile."""
+    now = SimpleNamespace(monotonic=lambda: time.monotonic() + by_s, time=lambda: time.time() + by_s + set_by_s)
+    monkeypatch.setattr(credentials, "time", now)
+
+
+@pytest.mark.parametrize("set_by_s", [3600, -7200])
+def test_what_was_read_is_believed_no_longer_and_no_shorter_where_the_clock_is_set(
+    api: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_by_s: float
+) -> None:
+    (tmp_path / "token").write_text("one")
+    save(api, tokenFile="token")
+    with Access(api.kubeconfig).client() as client:
+        server_version(client)
+        (tmp_path / "token").write_text("two")
+        later(monkeypatch, 1, set_by_s=set_by_s)
+        server_version(client)
+        assert api.asked[-1].all("Authorization") == ["Bearer one"]
+        later(monkeypatch, 61, set_by_s=set_by_s)
+        server_version(client)
+        assert api.asked[-1].all("Authorization") == ["Bearer two"]
+
+
 def test_a_files_token_is_read_again_after_a_minute_though_the_old_one_is_accepted(
     api: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,11 +104,11 @@ def test_a_files_token_is_read_again_after_a_minute_though_the_old_one_is_accept
         (tmp_path / "token").write_text("two")
         server_version(client)
         assert api.asked[-1].all("Authorization") == ["Bearer one"]
-        monkeypatch.setattr(time, "time", lambda now=time.time: now() + 61)
+        later(monkeypatch, 61)
         server_version(client)
         assert api.asked[-1].all("Authorization") == ["Bearer two"]
         (tmp_path / "token").unlink()
-        monkeypatch.setattr(time, "time", lambda now=time.time: now() + 122)
+        later(monkeypatch, 122)
         server_version(client)  # the last one that was read goes on counting
         accept(api, "three")
         with pytest.raises(OrdealError, match=r"tokenFile .*/token can't be read: No such file"):
@@ -133,7 +157,7 @@ def test_a_plugin_is_asked_once_for_all_clients_until_its_credentials_run_out(
             server_version(client)
     assert asked(tmp_path) == 1
     prints(said, token="two", expirationTimestamp=PAST)
-    monkeypatch.setattr(time, "time", lambda now=time.time: now() + 100 * 366 * 86400)
+    later(monkeypatch, 100 * 366 * 86400)
     with access.client() as client:
         server_version(client)
         assert api.asked[-1].all("Authorization") == ["Bearer two"]
@@ -151,7 +175,7 @@ def test_a_plugin_whose_token_is_refused_is_asked_again_but_not_without_end(
         server_version(client)
         prints(said, token="two")
         accept(api, "two")
-        monkeypatch.setattr(time, "time", lambda now=time.time: now() + 6)
+        later(monkeypatch, 6, set_by_s=-7200)
         assert server_version(client) == "1.34.4"
         accept(api, "three")
         for _ in range(5):

@@ -33,6 +33,7 @@ from chaos.harm.heartbeats import StopHeartbeats
 from chaos.hosts import mutants
 from chaos.record.history import History
 from chaos.record.journal import Journal
+from chaos.run import claim
 from chaos.run.pool import Pool
 from chaos.subjects.watch_cache.faults import EditEtcdBehind, RestoreSnapshot
 from chaos.subjects.zones.faults import SwapComponent
@@ -368,3 +369,15 @@ def test_a_signal_that_has_no_effect_is_no_landing(
         inject(StopHeartbeats(("b",)), cluster, journal, History(), landing_within_s=3),
     ):
         pass
+
+
+def test_that_a_claim_is_renewed_is_noted_by_the_api_server(
+    cluster: SimulatedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until when it lasts is told by that, not by the date that its holder writes."""
+    monkeypatch.setattr(claim, "RENEWED_EVERY_S", 0.2)
+    with claim.Claim(cluster.api, "run a"):
+        first = claim.held(cluster.api)
+        assert "claimed by run a" in first
+        eventually(lambda: claim.held(cluster.api) > first, within_s=60, what="it to last longer than at first")
+    assert claim.held(cluster.api) == ""

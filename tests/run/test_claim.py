@@ -14,13 +14,24 @@ from chaos.hosts.places import journals_dir
 from chaos.record.journal import pending
 from chaos.run import claim
 from chaos.run.claim import PROCESS, Claim, claimed
-from tests.fake_apiserver import FakeApiServer
+from tests.fake_apiserver import FakeApiServer, noted_at
 
 
 def lease_of(holder: str, process: str, *, ago_s: float = 0.0) -> dict[str, Any]:
-    renewed = (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    """Renewed so long ago by the API server's clock; by its holder's, which is nobody else's, a year ago."""
+    noted = [
+        noted_at(datetime.now(UTC) - timedelta(seconds=ago_s + 60)),
+        noted_at(datetime.now(UTC) - timedelta(seconds=ago_s)),
+    ]
+    renewed = (datetime.now(UTC) - timedelta(days=365)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    metadata = {
+        "name": "kube-ordeal",
+        "resourceVersion": "1",
+        "annotations": {PROCESS: process},
+        "managedFields": noted,
+    }
     return {
-        "metadata": {"name": "kube-ordeal", "resourceVersion": "1", "annotations": {PROCESS: process}},
+        "metadata": metadata,
         "spec": {"holderIdentity": holder, "leaseDurationSeconds": 600, "renewTime": renewed},
     }
 
@@ -57,7 +68,7 @@ def test_who_is_killed_on_this_machine_holds_it_no_longer(tmp_path: Path) -> Non
             assert api.lease["spec"]["holderIdentity"] == "run b"
 
 
-@pytest.mark.parametrize(("ago_s", "free"), [(30.0, False), (601.0, True)])
+@pytest.mark.parametrize(("ago_s", "free"), [(30.0, False), (598.0, False), (603.0, True)])
 def test_who_is_killed_on_another_machine_holds_it_until_it_runs_out(tmp_path: Path, ago_s: float, free: bool) -> None:
     with FakeApiServer(tmp_path) as api:
         api.lease = lease_of("run a", f"another-boot {os.getpid()} 1", ago_s=ago_s)

@@ -20,7 +20,7 @@ from chaos.run.claim import HARMED, Claim
 from chaos.run.deadline import TimedOutError
 from chaos.run.guard import STOP, Anything, Guard, RefusedError, StoppedError, ended, halt, read, write
 from chaos.run.policy import DAYS, HALT, POLICY, Condition, Consent, PodsReady, Policy, Query, Url, written
-from tests.fake_apiserver import FakeApiServer
+from tests.fake_apiserver import FakeApiServer, noted_at
 
 LONG_S = 60.0  # to end a hang
 SAVED = {"node": "w1", "namespace": "ordeal-web"}  # a plan, as the journal has it
@@ -552,7 +552,8 @@ def test_a_renewal_of_the_claim_keeps_what_is_harmed_and_a_new_claim_does_not(
         assert harmed(api) == "w1"
         left: Any = api.lease
         monkeypatch.setattr(claim, "RENEWED_EVERY_S", LONG_S)  # so long it is waited for who renews
-    api.lease = {**left, "spec": {**left["spec"], "renewTime": "2020-01-01T00:00:00.000000Z"}}  # as a kill leaves it
+    left["metadata"]["managedFields"] = [noted_at(datetime(2020, 1, 1, tzinfo=UTC))]
+    api.lease = left  # as a kill leaves it
     api.lease["metadata"]["annotations"].pop(claim.PROCESS)
     assert harmed(api) == "w1"
     with Claim(client, "run b"):

@@ -75,8 +75,8 @@ class Login:
         self._chosen, self._read_again = chosen, again
         self._lock = threading.Lock()
         self._held: Credentials | None = None
-        self._until = 0.0  # UNIX time
-        self._asked_at = 0.0  # of the plugin, UNIX time
+        self._until = 0.0  # monotonic: a clock that is set back would make what has run out good for longer
+        self._asked_at = -PLUGIN_EVERY_S  # of the plugin, monotonic
         if self._plugin is not None:
             _program(chosen, self._plugin)
         else:
@@ -85,13 +85,14 @@ class Login:
     def now(self) -> Credentials:
         """What to send now. Raises NoCredentialsError where there is nothing."""
         with self._lock:
-            if self._held is None or time.time() >= self._until:
+            if self._held is None or time.monotonic() >= self._until:
                 try:
                     self._ask()
                 except NoCredentialsError:
                     if self._held is None or self._plugin is not None:
                         raise
-                    self._until = time.time() + FILES_FOR_S  # a file that is being replaced: the last one counts on
+                    # a file that is being replaced: the last one counts on
+                    self._until = time.monotonic() + FILES_FOR_S
             assert self._held is not None
             return self._held
 
@@ -104,7 +105,7 @@ class Login:
                 self._chosen = self._read_again()
             except OrdealError:  # it is being written
                 return False
-            if self._plugin is not None and time.time() < self._asked_at + PLUGIN_EVERY_S:
+            if self._plugin is not None and time.monotonic() < self._asked_at + PLUGIN_EVERY_S:
                 return False
             self._ask()
             return self._held != refused
@@ -126,15 +127,15 @@ class Login:
             raise NoCredentialsError(str(error)) from error
 
     def _asked(self) -> tuple[Credentials, float]:
-        """The credentials, and until when they hold (UNIX time)."""
+        """The credentials, and until when they hold (monotonic)."""
         user, plugin, chosen = self._chosen.user, self._plugin, self._chosen
         if plugin is not None:
             try:
                 return _of_plugin(chosen, plugin)
             finally:
-                self._asked_at = time.time()
+                self._asked_at = time.monotonic()
         files = user.token_file or user.client_certificate or user.client_key
-        until = time.time() + FILES_FOR_S if files else _EVER
+        until = time.monotonic() + FILES_FOR_S if files else _EVER
         certificate = _certificate(chosen)
         if user.username or user.password:
             pair = base64.b64encode(f"{user.username}:{user.password}".encode()).decode()
@@ -180,8 +181,8 @@ def _bearer(chosen: Chosen, token: str) -> str:
 
 
 def _of_provider(chosen: Chosen) -> tuple[str, float]:
-    """The token of auth-provider oidc and its end, for as long as it is valid: to renew it is left to kubectl, which
-    keeps the new one in the file, as the issuer may forget the old one.
+    """The token of auth-provider oidc and its end (monotonic), for as long as it is valid: to renew it is left to
+    kubectl, which keeps the new one in the file, as the issuer may forget the old one.
     """
     provider = chosen.user.auth_provider
     assert provider is not None
@@ -198,7 +199,7 @@ def _of_provider(chosen: Chosen) -> tuple[str, float]:
         raise chosen.wrong(
             "the id-token of auth-provider oidc has run out; `kubectl version` renews it, where kubectl can"
         )
-    return token, until
+    return token, _monotonic(until)
 
 
 def _program(chosen: Chosen, plugin: Exec) -> str:
@@ -298,11 +299,16 @@ def _read(said: bytes, plugin: Exec) -> tuple[Credentials, float]:
     if token and not (token.isascii() and token.isprintable()):
         raise ValueError("its token has characters that no token has")
     try:
-        until = datetime.fromisoformat(end).timestamp() if end else _EVER
+        until = _monotonic(datetime.fromisoformat(end).timestamp()) if end else _EVER
     except ValueError as error:
         raise ValueError(f"its expirationTimestamp is {end!r}") from error
     pair = Certificate(certificate.encode(), key.encode()) if certificate else None
     return Credentials(f"Bearer {token}" if token else "", pair), until
+
+
+def _monotonic(unix_s: float) -> float:
+    """A date on the monotonic clock, as this machine's clock is now."""
+    return time.monotonic() + unix_s - time.time()
 
 
 def _last(said: bytes | None) -> str:

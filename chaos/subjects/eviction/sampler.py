@@ -1,5 +1,6 @@
 """What a kubelet says in its own log of evictions: its rankings, whom it evicted, which images it removed."""
 
+import math
 import re
 from collections.abc import Callable
 from types import TracebackType
@@ -7,7 +8,7 @@ from typing import Self
 
 import msgspec
 
-from chaos.clusters.abilities import NodeExec
+from chaos.clusters.abilities import NodeClocks, NodeExec
 from chaos.record.history import History
 from chaos.record.records import NodeChange
 from chaos.record.registry import Record
@@ -47,14 +48,15 @@ _MESSAGES: tuple[tuple[Callable[[float, str, str], Record], re.Pattern[str]], ..
 class EvictionLog:
     """Reads one node's kubelet log for as long as the block lasts, and once more at its end.
 
-    Each record is `at` the time that the journal has for its line: the nodes' clock is this machine's. Where the log
-    can't be read for a while, the reading goes on where it stopped, and nothing is lost: its Blind record is complete,
-    but for one that lasts until the end. See `source_of`.
+    Each record is `at` the time that the journal has for its line, by the monotonic clock: the nodes' is this
+    machine's, or it is known how far it is ahead. Where the log can't be read for a while, the reading goes on where it
+    stopped, and nothing is lost: its Blind record is complete, but for one that lasts until the end. See `source_of`.
     """
 
     def __init__(self, history: History, cluster: NodeExec, node: str) -> None:
         self._history, self._cluster, self._node = history, cluster, node
         self._cursor = ""
+        self._ahead_s = cluster.clock(node).ahead_s if isinstance(cluster, NodeClocks) else 0.0
         self._gap = Gap(history, source_of(node), read_later=True)
         self._sampler = Sampler(f"eviction-log-{node}", self._read, every_s=EVERY_S, gaps=[self._gap], once_more=True)
 
@@ -67,14 +69,14 @@ class EvictionLog:
 
     def _read(self) -> None:
         asked = self._history.now()
-        where = f"--after-cursor={self._cursor}" if self._cursor else f"--since=@{self._history.began_wall:.6f}"
+        where = f"--after-cursor={self._cursor}" if self._cursor else f"--since=-{math.ceil(asked) + 1}s"
         argv = ["journalctl", "--no-pager", "--quiet", "--unit", "kubelet", "--output", "json", where]
         for line in self._cluster.node_exec(self._node, argv, timeout_s=20).out.splitlines():
             entry = msgspec.json.decode(line)
             self._cursor = entry["__CURSOR"]
             message = entry.get("MESSAGE")
-            at = int(entry["__REALTIME_TIMESTAMP"]) / 1e6 - self._history.began_wall
-            found = said(message, round(at, 6), self._node) if isinstance(message, str) else None
+            at = int(entry["__MONOTONIC_TIMESTAMP"]) / 1e6 - self._ahead_s - self._history.began
+            found = said(message, round(at, 6), self._node) if isinstance(message, str) and at >= 0 else None
             if found is not None:
                 self._history.add(found)
         self._gap.seen(asked)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -45,15 +44,19 @@ TOTALS = (
 )
 
 # containerd and the kubelet are systemd units; the others are pods, whose logs the node has as files.
+# The logs' times are by the node's clock, and so is what is looked for: it is told how many seconds ago that began.
 LOGS = r"""
+began=$(awk -v now="$(date +%s.%N)" -v ago="$1" 'BEGIN { printf "%.6f", now - ago }')
+stamp=$(date -u -d "@$began" +%Y-%m-%dT%H:%M:%S.%6N)
 for unit in containerd kubelet; do
-  journalctl --no-pager --quiet --output cat --since "@$1" --unit "$unit" | grep -i 'too many open files' |
+  journalctl --no-pager --quiet --output cat --since "@$began" --unit "$unit" | grep -i 'too many open files' |
     sed "s/^/$unit /"
 done
 for file in /var/log/pods/*/kube-proxy/*.log /var/log/pods/*/coredns/*.log; do
   [ -f "$file" ] || continue
   daemon=${file%/*}
-  grep -i 'too many open files' "$file" | awk -v since="$2" -v daemon="${daemon##*/}" '$1 >= since { print daemon, $0 }'
+  grep -i 'too many open files' "$file" |
+    awk -v since="$stamp" -v daemon="${daemon##*/}" '$1 >= since { print daemon, $0 }'
 done
 true
 """
@@ -137,9 +140,7 @@ def what_the_logs_say(cluster: NodeExec, history: History, node: str, since: flo
 
     Raises CommandError where the logs can't be read.
     """
-    began = history.began_wall + since
-    stamp = datetime.fromtimestamp(began, UTC).isoformat().removesuffix("+00:00")
-    argv = ["sh", "-c", LOGS, "sh", f"{began:.6f}", stamp]
+    argv = ["sh", "-c", LOGS, "sh", f"{history.now() - since:.6f}"]
     lines: dict[str, list[str]] = {}
     for line in cluster.node_exec(node, argv, timeout_s=30).out.splitlines():
         daemon, _, text = line.partition(" ")

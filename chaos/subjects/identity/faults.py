@@ -67,10 +67,13 @@ class SetKubeletIdentityPlan(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Kubelet:
-    """The kubelet's process as the node's kernel shows it; `id` is another one after each start."""
+    """The kubelet's process as the node's kernel shows it; `id` is another one after each start.
+
+    `started`: when, by the node's own clock as it is now.
+    """
 
     id: str
-    ago_s: float
+    started: datetime
     arguments: tuple[str, ...]
 
 
@@ -267,23 +270,23 @@ def kubelet_of(cluster: NodeExec, node: str) -> Kubelet:
     """The running kubelet. Raises OrdealError, CommandError where none runs as a systemd service."""
     script = (
         "pid=$(systemctl show --property MainPID --value kubelet); "
-        "cat /proc/$pid/stat; cat /proc/uptime; tr '\\0' '\\n' < /proc/$pid/cmdline"
+        "cat /proc/$pid/stat; cat /proc/uptime; date +%s.%N; tr '\\0' '\\n' < /proc/$pid/cmdline"
     )
     lines = _sh(cluster, node, script).splitlines()
     ticks = int(lines[0].rpartition(")")[2].split()[19])  # starttime, proc_pid_stat(5); 100 ticks a second to user land
     pid = lines[0].split(" ", 1)[0]
-    return Kubelet(f"{pid}:{ticks}", float(lines[1].split()[0]) - ticks / 100, tuple(lines[2:]))
+    ago_s = float(lines[1].split()[0]) - ticks / 100
+    return Kubelet(f"{pid}:{ticks}", datetime.fromtimestamp(float(lines[2]) - ago_s, UTC), tuple(lines[3:]))
 
 
 def reports(cluster: _Reached, node: str) -> bool:
-    """Whether the Node is Ready and its lease was renewed since the kubelet started (by this machine's clock)."""
-    ago_s = kubelet_of(cluster, node).ago_s
+    """Whether the Node is Ready and its lease was renewed since the kubelet started, both by the node's own clock."""
+    started = kubelet_of(cluster, node).started
     with cluster.api() as client:
         spec = k8s.CoordinationV1Api(client).read_namespaced_lease(node, LEASES).spec
     if spec is None or spec.renew_time is None:
         return False
-    renewed_ago_s = (datetime.now(UTC) - spec.renew_time).total_seconds()
-    return renewed_ago_s < ago_s and any(n.name == node and n.ready == "True" for n in cluster.nodes())
+    return bool(spec.renew_time > started) and any(n.name == node and n.ready == "True" for n in cluster.nodes())
 
 
 def _hostnames(cluster: NodeExec, node: str) -> tuple[str, str]:

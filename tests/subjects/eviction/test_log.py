@@ -53,10 +53,9 @@ class Journal:
         self.lines: list[dict[str, str]] = []
         self.away = False
 
-    def write(self, message: str, wall: float) -> None:
-        self.lines.append(
-            {"__CURSOR": str(len(self.lines)), "MESSAGE": message, "__REALTIME_TIMESTAMP": f"{wall * 1e6:.0f}"}
-        )
+    def write(self, message: str, monotonic_s: float) -> None:
+        stamp = f"{monotonic_s * 1e6:.0f}"
+        self.lines.append({"__CURSOR": str(len(self.lines)), "MESSAGE": message, "__MONOTONIC_TIMESTAMP": stamp})
 
     def node_exec(
         self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
@@ -73,12 +72,13 @@ EVICTION = '"Eviction manager: pod is evicted successfully" pod="a/eater-1"'
 def test_each_line_is_recorded_once_at_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chaos.subjects.eviction.sampler.EVERY_S", 0.01)
     journal, history = Journal(), History()
-    journal.write(EVICTION, history.began_wall + 1.5)
+    journal.write(EVICTION, history.began - 0.5)  # the journal is asked for a little more
+    journal.write(EVICTION, history.began + 1.5)
     with EvictionLog(history, journal, "worker"):
         eventually(lambda: history.of(KubeletEvicted), within_s=10, what="the first line")
-        journal.write("something else", history.began_wall + 2)
+        journal.write("something else", history.began + 2)
         journal.away = True
-        journal.write(EVICTION, history.began_wall + 2.5)
+        journal.write(EVICTION, history.began + 2.5)
         journal.away = False
     assert [(round(e.at, 3), e.node) for e in history.of(KubeletEvicted)] == [(1.5, "worker"), (2.5, "worker")]
     assert all(blind.complete for blind in history.of(Blind))
