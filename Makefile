@@ -152,7 +152,8 @@ lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and those 
 	( echo "# atheris, which fuzzes the readers (\`make fuzz\`); later ones have no wheel for Python 3.11. Made by \`make lock\`."; \
 		echo atheris==3.0.0 | $(LOCK) --no-header --no-annotate - ) > requirements-fuzz.lock
 	( echo "# mitmproxy, in an environment of its own: see tests/integration/hostile/way.py. Made by \`make lock\`."; \
-		echo mitmproxy | $(LOCK) --no-header --no-annotate - ) > requirements-hostile.lock
+		echo mitmproxy | $(LOCK) --no-header --no-annotate --only-binary :all: --override <(echo 'pyperclip>=1.10') - \
+		) > requirements-hostile.lock
 
 clean: ## remove what was made in this folder; the cache and the machine stay (see kube-ordeal teardown)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist site

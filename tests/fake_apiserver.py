@@ -132,7 +132,8 @@ class FakeApiServer:
             self.version += 1
             known = self.objects[resource].get(uid)
             metadata = {"name": uid, "uid": uid, "namespace": "default", **fields.pop("metadata", {})}
-            item = {**fields, "metadata": {**metadata, "resourceVersion": str(self.version)}}
+            parts = {} if resource == "events" else {"spec": {}, "status": {}}  # which the real one always writes
+            item = {**parts, **fields, "metadata": {**metadata, "resourceVersion": str(self.version)}}
             self.objects[resource][uid] = item
             self.log[resource].append(("ADDED" if known is None else "MODIFIED", item))
             self.changed.notify_all()

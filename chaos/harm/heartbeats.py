@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
-from kubernetes import client as k8s
 
 from chaos.clusters.abilities import Heartbeats
 from chaos.clusters.base import Cluster
+from chaos.clusters.way.client import raw_list
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.uses import Uses
@@ -75,8 +75,8 @@ class StopHeartbeats:
 def _since_renewal(cluster: _Beating, groups: Sequence[str]) -> Iterator[float]:
     """For each node concerned, how many renewal intervals have gone by since its lease was renewed."""
     with cluster.api() as client:
-        answer: Any = k8s.CoordinationV1Api(client).list_namespaced_lease(LEASES, _preload_content=False)
-        leases = {item["metadata"]["name"]: item["spec"] for item in msgspec.json.decode(answer.data)["items"]}
+        found = raw_list(client, f"/apis/coordination.k8s.io/v1/namespaces/{LEASES}/leases")
+    leases = {item["metadata"]["name"]: item["spec"] for item in found}
     now = datetime.now(UTC)
     for group in groups:
         for node in cluster.nodes_of(group):

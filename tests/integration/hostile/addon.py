@@ -91,7 +91,7 @@ def _watches(flow: http.HTTPFlow) -> bool:
     return str(flow.request.query.get("watch", "")).lower() in {"true", "1"}
 
 
-Change = Callable[[Any], object]
+Change = Callable[[Any], Any]
 
 
 def _edit(change: Change) -> Callable[[bytes, dict[str, Any]], bytes]:
@@ -127,7 +127,7 @@ def _with(**changed: object) -> Change:
 
 
 def _inside(change: Change) -> Change:
-    return lambda event: {**event, "object": change(event["object"])}  # type: ignore[dict-item]
+    return lambda event: {**event, "object": change(event["object"])}
 
 
 _STATUS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "hostile", "code": 500}
@@ -180,7 +180,7 @@ SHAPES = {
         **{name: _edit(_inside(change)) for name, change in _ODD.items()},
         "event-string": _edit(lambda _: "surprise"),
         "event-list": _edit(lambda _: ["surprise"]),
-        "event-type": _edit(lambda event: {**event, "type": "SURPRISE"}),  # type: ignore[dict-item]
+        "event-type": _edit(lambda event: {**event, "type": "SURPRISE"}),
         "error-410": _edit(lambda _: {"type": "ERROR", "object": {**_STATUS, "code": 410}}),
         "error-string": _edit(lambda _: {"type": "ERROR", "object": "surprise"}),
         **_NO_JSON,

@@ -51,7 +51,8 @@ def mitmdump() -> Path:
     if not (made / ".ready").is_file():
         venv.create(made, with_pip=True, symlinks=True, clear=True)
         pip = [str(made / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        lock = ["--only-binary", ":all:", "--require-hashes", "-r", str(LOCK)]
+        # The lock has all of them, and one that is newer than what needs it says: the older one is no wheel.
+        lock = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(LOCK)]
         done = subprocess.run([*pip, *lock], capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == 0, done.stderr
         (made / ".ready").touch()
@@ -82,7 +83,7 @@ class HostileWay:
         cluster = {"name": "hostile", "cluster": {"server": self.url}}
         user = {"name": "hostile", "user": {"token": token}}
         context = {"name": "hostile", "context": {"cluster": "hostile", "user": "hostile"}}
-        held = {"apiVersion": "v1", "kind": "Config", "current-context": "hostile"}
+        held: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "current-context": "hostile"}
         held |= {"clusters": [cluster], "users": [user], "contexts": [context]}
         scratch = self.kubeconfig.with_suffix(".new")
         scratch.write_text(yaml.safe_dump(held))
