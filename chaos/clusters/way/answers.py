@@ -19,7 +19,7 @@ class CheckedClient(ApiClient):
     def deserialize(self, *given: Any, **named: Any) -> Any:
         """As the generated one, whose arguments are others in other versions."""
         try:
-            made = super().deserialize(*given, **named)  # type: ignore[no-untyped-call]
+            made = super().deserialize(*given, **named)
         except (ApiException, HTTPError):
             raise
         except Exception as error:

@@ -51,7 +51,7 @@ def pytest_configure() -> None:
 
     SimulatedCluster.api = over_the_way  # type: ignore[method-assign]
     SimulatedCluster.create = classmethod(created)  # type: ignore[assignment]
-    Recorder.__enter__ = entered  # type: ignore[method-assign]
+    Recorder.__enter__ = entered  # type: ignore[method-assign, assignment]
 
 
 def pytest_unconfigure() -> None:

@@ -96,9 +96,9 @@ class HostileWay:
         self._ask("POST", "/api", enabled=True)
 
     @contextmanager
-    def toxic(self, kind: str, stream: str = "downstream", **attributes: int) -> Iterator[None]:
+    def toxic(self, kind: str, **attributes: int) -> Iterator[None]:
         """What toxiproxy does to bytes, in open connections too, for the block's length."""
-        self._ask("POST", "/api/toxics", name="it", type=kind, stream=stream, attributes=attributes)
+        self._ask("POST", "/api/toxics", name="it", type=kind, stream="downstream", attributes=attributes)
         try:
             yield
         finally:
