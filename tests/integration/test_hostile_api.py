@@ -171,10 +171,10 @@ def test_what_conformance_asks_has_an_answer_for_it(way: HostileWay, trouble: Tr
 COMMANDS = {
     "guard show": ("guard", "show", "--kubeconfig"),
     "halt": ("halt", "--kubeconfig"),
-    "plan": ("plan", "--ordeal-cluster", "existing", "-k", "mass", "--ordeal-kubeconfig"),
 }
 
 
+@pytest.mark.nightly("each kind of a hostile API")
 @pytest.mark.parametrize("trouble", [each for each in EACH if each.id != DRIPS])
 def test_a_command_ends_with_one_sentence(way: HostileWay, tmp_path: Path, trouble: Trouble) -> None:
     with troubled(trouble, way):
