@@ -132,7 +132,9 @@ class FakeApiServer:
             self.version += 1
             known = self.objects[resource].get(uid)
             metadata = {"name": uid, "uid": uid, "namespace": "default", **fields.pop("metadata", {})}
-            parts: dict[str, Any] = {} if resource == "events" else {"spec": {}, "status": {}}  # which the real one always writes
+            parts: dict[str, Any] = (
+                {} if resource == "events" else {"spec": {}, "status": {}}
+            )  # which the real one always writes
             item = {**parts, **fields, "metadata": {**metadata, "resourceVersion": str(self.version)}}
             self.objects[resource][uid] = item
             self.log[resource].append(("ADDED" if known is None else "MODIFIED", item))
