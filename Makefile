@@ -150,13 +150,16 @@ format: $(STAMP) ## let ruff mend what it can
 # requirement of ours, so it is named here.
 LOCK = $(BIN)/uv pip compile --upgrade --universal --python-version 3.11.0 --generate-hashes --quiet
 
-lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and those of uv and atheris
+lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and those of uv, atheris and mitmproxy
 	printf '%s\n' hatchling editables | $(LOCK) --custom-compile-command "make lock" --all-extras \
 		--output-file requirements.lock pyproject.toml -
 	( echo "# uv, which installs requirements.lock: see environment.py. Made by \`make lock\`."; \
 		echo uv | $(LOCK) --no-header --no-annotate - ) > requirements-uv.lock
 	( echo "# atheris, which fuzzes the readers (\`make fuzz\`); later ones have no wheel for Python 3.11. Made by \`make lock\`."; \
 		echo atheris==3.0.0 | $(LOCK) --no-header --no-annotate - ) > requirements-fuzz.lock
+	( echo "# mitmproxy, in an environment of its own: see tests/integration/hostile/way.py. Made by \`make lock\`."; \
+		echo mitmproxy | $(LOCK) --no-header --no-annotate --only-binary :all: --override <(echo 'pyperclip>=1.10') - \
+		) > requirements-hostile.lock
 
 clean: ## remove what was made in this folder; the cache and the machine stay (see kube-ordeal teardown)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist site

@@ -8,7 +8,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,6 +75,13 @@ class FakeApiServer:
         self.runs: dict[str, tuple[str, str, int]] = {}  # commands in pods: what they print, say and exit with
         self.ends_with: bytes | None = None  # a command's last word, instead of the Status of its exit code
         self.bookmarks = True
+        self.spoils: Callable[[dict[str, Any]], object] | None = (
+            None  # what becomes of an event, or an answer, on its way
+        )
+        self.breaks_watches = False  # after the first half of what they carry
+        self.goes_on = threading.Event()  # cleared, the second half of what a watch carries does not come
+        self.goes_on.set()
+        self._watches = self._silenced = 0  # how many there were, and how many of the first say nothing more
         self.changed = threading.Condition(threading.RLock())
         self._open: set[socket.socket] = set()
         self._closed = False
@@ -117,6 +124,7 @@ class FakeApiServer:
             self._closed = True
             self.hanging.clear()
             self.shakes_hands.set()
+            self.goes_on.set()
             self.changed.notify_all()
         self.cut()
         self._server.shutdown()
@@ -130,7 +138,10 @@ class FakeApiServer:
             self.version += 1
             known = self.objects[resource].get(uid)
             metadata = {"name": uid, "uid": uid, "namespace": "default", **fields.pop("metadata", {})}
-            item = {**fields, "metadata": {**metadata, "resourceVersion": str(self.version)}}
+            parts: dict[str, Any] = (
+                {} if resource == "events" else {"spec": {}, "status": {}}
+            )  # which the real one always writes
+            item = {**parts, **fields, "metadata": {**metadata, "resourceVersion": str(self.version)}}
             self.objects[resource][uid] = item
             self.log[resource].append(("ADDED" if known is None else "MODIFIED", item))
             self.changed.notify_all()
@@ -195,6 +206,12 @@ class FakeApiServer:
         """End the hanging."""
         with self.changed:
             self.hanging.clear()
+            self.changed.notify_all()
+
+    def silence_watches(self) -> None:
+        """Those that are open neither say anything more nor end; new ones are as ever."""
+        with self.changed:
+            self._silenced = self._watches
             self.changed.notify_all()
 
     def stall(self) -> None:
@@ -328,6 +345,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _watch(self, resource: str, query: dict[str, str]) -> None:
         api, since = self.api, int(query["resourceVersion"])
+        with api.changed:
+            api._watches += 1
+            number = api._watches
         gone = {"kind": "Status", "code": 410, "message": "too old resource version", "metadata": {}}
         with api.changed:
             log = api.log.setdefault(resource, [])
@@ -352,6 +372,9 @@ class _Handler(BaseHTTPRequestHandler):
             with api.changed:
                 if len(log) == position:
                     api.changed.wait(0.02 if hurried else 0.2)
+                if number <= api._silenced:
+                    api.changed.wait_for(lambda: api._closed)
+                    return
                 api.changed.wait_for(lambda: not api.hanging.is_set())
                 news, position = log[position:], len(log)
                 version = api.version
@@ -427,7 +450,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _answer(self, status: int, body: dict[str, Any]) -> None:
-        self._send(status, json.dumps(body).encode(), "application/json")
+        self._send(status, json.dumps(self._spoilt(body)).encode(), "application/json")
+
+    def _spoilt(self, said: dict[str, Any]) -> object:
+        return said if self.api.spoils is None else self.api.spoils(said)
 
     def _send(self, status: int, data: bytes, kind: str) -> None:
         self.send_response(status)
@@ -438,10 +464,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _chunk(self, *events: dict[str, Any]) -> None:
         """Events in two chunks and four writes, so that chunks and cuts fall into the middle of lines."""
-        data = b"".join(json.dumps(event).encode() + b"\n" for event in events)
+        data = b"".join(json.dumps(self._spoilt(event)).encode() + b"\n" for event in events)
         for part in (data[: len(data) // 2], data[len(data) // 2 :]):
             raw = f"{len(part):x}\r\n".encode() + part + b"\r\n"
             self.wfile.write(raw[: len(raw) // 2])
+            if self.api.breaks_watches:
+                raise ConnectionError("broken off")
+            self.api.goes_on.wait()
             self.wfile.write(raw[len(raw) // 2 :])
 
     def _end(self) -> None:

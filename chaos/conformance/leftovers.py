@@ -1,13 +1,12 @@
 """What an e2e.test that was killed has left on the cluster: found by who made it, and taken away."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from kubernetes.client import ApiClient, ApiException
 from urllib3.exceptions import HTTPError
 
-from chaos.clusters.way.client import api_client, raw_delete, raw_get
+from chaos.clusters.way.client import api_client, raw_delete, raw_list
 
 # Objects outside of namespaces that specs make. Webhooks first: one whose server is gone refuses what comes after.
 _PATHS = (
@@ -52,15 +51,15 @@ def made_by(manager: str, item: dict[str, Any]) -> bool:
 def _remove(client: ApiClient, path: str, manager: str) -> list[str]:
     gone: list[str] = []
     try:
-        items = json.loads(raw_get(client, path))["items"]
-    except (ApiException, HTTPError, OSError, ValueError, KeyError):
+        items = raw_list(client, path)
+        ours = [item for item in items if made_by(manager, item)]
+    except (ApiException, HTTPError, OSError, LookupError, TypeError, AttributeError):
         return gone
-    for item in items:
-        if made_by(manager, item):
-            each = f"{path}/{item['metadata']['name']}"
-            try:
-                raw_delete(client, each)
-            except (ApiException, HTTPError, OSError):
-                continue
-            gone.append(each)
+    for item in ours:
+        each = f"{path}/{item['metadata']['name']}"
+        try:
+            raw_delete(client, each)
+        except (ApiException, HTTPError, OSError):
+            continue
+        gone.append(each)
     return gone

@@ -2,7 +2,6 @@
 
 import fcntl
 import itertools
-import json
 import threading
 import time
 from collections import deque
@@ -18,7 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from chaos.basics.files import appended
 from chaos.basics.progress import Report, silent
-from chaos.clusters.way.client import api_client, raw_get
+from chaos.clusters.way.client import api_client, raw_list
 from chaos.conformance import leftovers
 from chaos.conformance.api_watch import ApiWatch
 from chaos.conformance.listing import Listing, listing
@@ -355,12 +354,12 @@ def has_default_class(kubeconfig: Path, context: str = "") -> bool:
     """Whether the cluster has a default StorageClass; True where it does not say."""
     client = api_client(kubeconfig, context)
     try:
-        items = json.loads(raw_get(client, "/apis/storage.k8s.io/v1/storageclasses"))["items"]
-    except (ApiException, HTTPError, OSError, ValueError, KeyError):
+        classes = raw_list(client, "/apis/storage.k8s.io/v1/storageclasses")
+        return any((each["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true" for each in classes)
+    except (ApiException, HTTPError, OSError, AttributeError):
         return True
     finally:
         client.close()  # type: ignore[no-untyped-call]
-    return any((i["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true" for i in items)
 
 
 __all__ = ["OrdealError", "Runner", "RunnerSettings", "has_default_class", "run"]

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 from kubernetes import client as k8s
 from kubernetes.client import ApiClient
 
+from chaos.clusters.way.answers import objects
 from chaos.clusters.way.server_clock import RESOLUTION_S, answered_at
 from chaos.record.history import History
 from chaos.record.records import Sample
@@ -40,7 +40,7 @@ def lease_ages(client: ApiClient) -> dict[str, LeaseAge]:
     """
     answer: Any = k8s.CoordinationV1Api(client).list_namespaced_lease(NAMESPACE, _preload_content=False)
     now, ages = answered_at(answer.headers), {}
-    for lease in msgspec.json.decode(answer.data)["items"]:
+    for lease in objects(answer.data, client.configuration.host):
         spec = lease.get("spec") or {}
         if renewed := spec.get("renewTime"):
             age_s = (now - datetime.fromisoformat(renewed)).total_seconds()

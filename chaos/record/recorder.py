@@ -102,7 +102,7 @@ class Recorder:
         for stream in self._streams:
             stream.relist("switched to another API server")
 
-    def catch_up(self, within_s: float = CATCH_UP_WITHIN_S) -> bool:
+    def catch_up(self, within_s: float | None = None) -> bool:
         """Make sure that all that had happened when this was called has been seen; False where that can't be.
 
         Each resource's version is asked of the API server with a consistent read, and its stream followed until a
@@ -120,6 +120,7 @@ class Recorder:
             return all(stream.reached(goals[stream.source]) for stream in self._streams if stream.source in goals)
 
         with suppress(WaitedInVainError):
+            within_s = CATCH_UP_WITHIN_S if within_s is None else within_s
             eventually(reached, within_s=within_s, what="the watches to catch up", every_s=0.02)
         all_seen = True
         for stream in self._streams:

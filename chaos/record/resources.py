@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from chaos.clusters.way.client import CONTROL_PLANE_LABEL
 from chaos.record.records import ClusterEvent, NodeChange, PodChange
 from chaos.workloads.base import WORKLOAD_LABEL
@@ -14,9 +16,36 @@ from chaos.workloads.base import WORKLOAD_LABEL
 Change = NodeChange | PodChange | ClusterEvent
 
 
+class OddObjectError(Exception):
+    """The API server sent what is no object of the resource; the text says what is wrong with it."""
+
+
 def metadata_of(item: Any) -> Any:
     """An object's metadata; empty where it has none."""
     return item.get("metadata") or {}
+
+
+def version_of(item: Any) -> str:
+    """The resourceVersion of an object or a list, which is a number. Raises OddObjectError where there is none."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    if not isinstance(version, str) or not (version.isascii() and version.isdecimal()):
+        raise OddObjectError(f"what should have a resourceVersion has none: {_beginning(item)}")
+    return version
+
+
+def uid_of(item: Any) -> str:
+    """What one object alone has. Raises OddObjectError where it has none."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    uid = metadata.get("uid") if isinstance(metadata, dict) else None
+    if not isinstance(uid, str) or not uid:
+        raise OddObjectError(f"what should be an object has no uid: {_beginning(item)}")
+    return uid
+
+
+def _beginning(item: Any) -> str:
+    text = repr(item)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _node(at: float, change: str, item: Any) -> NodeChange:
@@ -87,7 +116,7 @@ def _event(at: float, _change: str, item: Any) -> ClusterEvent:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource that can be watched: the API client's method that lists it, and how an object becomes a record.
+    """A resource that can be watched: the API client's method that lists it, and what reads a record from an object.
 
     `bookmarks`: whether its watches carry any. Those of events do not: they have no watch cache
     (pkg/kubeapiserver/default_storage_factory_builder.go, DefaultWatchCacheSizes). But an event is only ever added or
@@ -96,8 +125,18 @@ class Resource:
 
     name: str
     method: str
-    change: Callable[[float, str, Any], Change]
+    read: Callable[[float, str, Any], Change]
     bookmarks: bool = True
+
+    def change(self, at: float, change: str, item: Any) -> Change:
+        """The record of an object that was seen. Raises OddObjectError where it is none: a field is of another type."""
+        try:
+            made = self.read(at, change, item)
+            # The functions above take what they find. A record has to be what its readers expect.
+            msgspec.convert(msgspec.to_builtins(made), type(made))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise OddObjectError(f"an object of {self.name} is none ({type(error).__name__}: {error})"[:300]) from error
+        return made
 
 
 RESOURCES = {

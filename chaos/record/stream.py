@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import MaxRetryError
+from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 
 from chaos.record.connection import Connection
 from chaos.record.history import History
 from chaos.record.records import Blind, ClusterEvent
-from chaos.record.resources import Change, Resource, metadata_of
+from chaos.record.resources import Change, OddObjectError, Resource, metadata_of, uid_of, version_of
 
 PAGE = 500
 CONNECT_TIMEOUT_S = 2.0
@@ -28,6 +28,8 @@ HURRIED_WATCH_FOR_S = 3  # so that the bookmark comes within a second or two: wh
 LATE_S = 1.0  # a break that is mended sooner is no blindness: what it delayed is late by less than this
 QUICK_S = 0.5  # a watch that ends sooner is asked for again with a pause
 JOIN_WITHIN_S = 10.0
+PIECE_BYTES = 1024**2
+LINE_BYTES = 64 * 1024**2  # an API server takes objects of 3 MiB at most; a line without an end is not waited for
 
 
 class _GoneError(Exception):
@@ -36,6 +38,10 @@ class _GoneError(Exception):
 
 class _BrokenError(Exception):
     """The stream broke; the text says why."""
+
+
+class _SilentError(_BrokenError):
+    """A watch that was open said nothing for longer than one may."""
 
 
 class Stream:
@@ -60,11 +66,12 @@ class Stream:
         self._known: dict[str, Change] = {}
         self._gone: dict[str, Change] = {}  # since the last list
         self._heard = 0.0  # when the stream last showed a sign of life
+        self._line_at = 0.0  # when the watch that runs began, or its last line came
+        self._part_since: float | None = None  # when the first byte of a line came of which the end is not there yet
         self._blind_since: float | None = None
         self._blind_why = ""
-        self._resumed_after: float | None = (
-            None  # blind until the watch that now runs; not yet known whether it has all
-        )
+        # Blind until the watch that now runs; not known before a line of it came whether that one goes on.
+        self._unproven: Blind | None = None
         self._goal = 0  # while catching up
         self._failures = 0  # since the stream last ran
 
@@ -109,9 +116,9 @@ class Stream:
         """
         if not self._resource.bookmarks:
             found, _ = self._read_all()
-            return max((int(metadata_of(item)["resourceVersion"]) for item in found.values()), default=0)
+            return max((int(version_of(item)) for item in found.values()), default=0)
         answer = self._call(limit=1)
-        goal = int(metadata_of(msgspec.json.decode(answer.data))["resourceVersion"])
+        goal = int(version_of(msgspec.json.decode(answer.data)))
         self._goal = goal
         if not self.reached(goal):
             self._cut("")  # the watch that follows goes on at the same place, but its bookmark comes soon
@@ -150,16 +157,20 @@ class Stream:
                     self._list()
                 self._watch()
             except _GoneError as error:
-                self._go_blind(str(error), since=self._resumed_after)
+                self._go_blind(str(error))
                 with self._lock:
                     self._must_list = True
             except Exception as error:  # noqa: BLE001  (whatever broke: the recording must go on)
-                self._go_blind(brief(error))
+                # Nobody knows since when nothing came on a line that only fell silent, whatever answered elsewhere.
+                self._go_blind(
+                    brief(error), since=self._line_at if isinstance(error, _SilentError) else self._part_since
+                )
                 self._note_refusal(error)
                 self._failures += 1
                 pause_s = min(0.05 * 2**self._failures, 1.0) if self._failures > 1 else 0.0
             if self._history.now() - began < QUICK_S and self._cut_why != "":
                 pause_s = max(pause_s, 0.1)  # a server that ends every watch at once is not asked in a tight loop
+        self._prove()
         if self._blind_since is not None:
             why = f"{self._blind_why}; the recording ended meanwhile"
             self._history.add(Blind(self._blind_since, self.source, self._history.now(), why, complete=False))
@@ -175,25 +186,43 @@ class Stream:
                 self._connection.renew()
 
     def _go_blind(self, why: str, *, since: float | None = None) -> None:
-        """From the last sign of life on (or from `since`, where an earlier blindness proves not to have ended)."""
+        """From the last sign of life on, or from `since`; where an earlier blindness proves not to have ended, from its
+        beginning.
+        """
         start = self._heard if since is None else since
+        unproven, self._unproven = self._unproven, None
+        if unproven is not None:
+            start, why = min(start, unproven.at), f"{unproven.why}; then {why}" if why not in unproven.why else why
         if self._blind_since is None:
             self._blind_since, self._blind_why = start, why
         self._blind_since = min(self._blind_since, start)
 
     def _see_again(self, how: str, *, listed: bool) -> None:
-        """The blindness is over. A short one without a new list has lost nothing and delayed little: no record."""
+        """The blindness is over: for good where a list was compared, else as soon as a line comes of this watch."""
         since, self._blind_since = self._blind_since, None
         now = self._history.now()
-        self._heard = now
-        self._failures = 0
-        self.trouble = ""
+        self._heard = self._line_at = now
+        self._part_since = None
         if since is None:
             return
-        if not listed:
-            self._resumed_after = since
-        if listed or now - since >= LATE_S:
-            self._history.add(Blind(since, self.source, now, f"{self._blind_why}; {how}", complete=True))
+        self._unproven = Blind(since, self.source, now, f"{self._blind_why}; {how}", complete=True)
+        if listed:
+            self._prove(always=True)
+
+    def _prove(self, *, always: bool = False) -> None:
+        """The stream goes on, so what there was of blindness is over and is written down.
+
+        A short one without a new list has lost nothing and delayed little: no record, unless `always`.
+        """
+        blind, self._unproven = self._unproven, None
+        self._failures = 0
+        self.trouble = ""
+        if blind is None:
+            return
+        # What had been held back comes at once. A first line that comes later was not held back.
+        until = min(self._history.now(), blind.until + LATE_S)
+        if always or until - blind.at >= LATE_S:
+            self._history.add(msgspec.structs.replace(blind, until=until))
 
     def _call(self, **query: object) -> Any:
         call = getattr(k8s.CoreV1Api(self._connection.client()), self._resource.method)
@@ -228,7 +257,7 @@ class Stream:
         self._known = known
         self._gone.clear()
         self._ever_listed = True
-        self._resumed_after = None
+        self._unproven = None
         self._see_again("a full list was compared", listed=True)
         with self._lock:
             self._position = version
@@ -241,11 +270,14 @@ class Stream:
         while True:
             answer = self._call(limit=PAGE, **({"_continue": token} if token else {}))
             page = msgspec.json.decode(answer.data)
-            for item in page.get("items") or ():
-                found[metadata_of(item)["uid"]] = item
+            version = version_of(page)
+            if not isinstance(page.get("items"), list):  # an empty list says so: by null nothing is deleted
+                raise OddObjectError("a list has no items")
+            for item in page["items"]:
+                found[uid_of(item)] = item
             token = metadata_of(page).get("continue")
             if not token:
-                return found, metadata_of(page)["resourceVersion"]
+                return found, version
 
     def _watch(self) -> None:
         """Follow the stream until the server ends it. Raises _GoneError, _BrokenError, or what the client raises."""
@@ -253,17 +285,7 @@ class Stream:
             return
         hurried = self._behind
         watch_for_s = HURRIED_WATCH_FOR_S if hurried else WATCH_FOR_S
-        try:
-            answer = self._call(
-                watch=True,
-                allow_watch_bookmarks=True,
-                resource_version=self._position,
-                timeout_seconds=watch_for_s,
-            )
-        except ApiException as error:
-            if error.status == 410:
-                raise _GoneError("the server no longer has the version that was to be resumed from") from error
-            raise
+        answer = self._resumed(watch_for_s)
         with self._lock:
             self._answer, self._cut_why = answer, None
             # Whoever wanted another watch before there was one to cut off is heard now.
@@ -274,8 +296,8 @@ class Stream:
                 return
             _set_read_timeout(answer, watch_for_s + 2 * ANSWER_TIMEOUT_S)
             self._see_again("the stream went on where it broke", listed=False)
-            for line in _lines(answer):
-                self._take(line)
+            for began, line in self._lines(answer):
+                self._take(began, line)
                 if self._must_list or self._stopped.is_set():
                     break
         except (_GoneError, _BrokenError):
@@ -290,27 +312,83 @@ class Stream:
         if self._cut_why:
             raise _BrokenError(self._cut_why)
         if self._cut_why is None:
-            self._heard = self._history.now()
+            self._heard = now = self._history.now()
+            if now - self._line_at >= QUICK_S:  # it was open for a while, and nothing had been held back
+                self._prove()
 
-    def _take(self, line: bytes) -> None:
-        """One line of a watch."""
+    def _resumed(self, for_s: int) -> Any:
+        """The answer to a watch from where the last one ended. Raises _GoneError, or what the client raises."""
+        position = {"resource_version": self._position, "timeout_seconds": for_s}
+        try:
+            return self._call(watch=True, allow_watch_bookmarks=True, **position)
+        except ApiException as error:
+            if error.status == 410:
+                raise _GoneError("the server no longer has the version that was to be resumed from") from error
+            raise
+
+    def _lines(self, answer: Any) -> Iterator[tuple[float, bytes]]:
+        """The complete lines of a watch, each with the moment at which its first byte came.
+
+        A last line that was cut off is not handed out. Raises _BrokenError where one has no end, _SilentError.
+        """
+        rest, self._part_since = b"", None
+        pieces = answer.stream(amt=PIECE_BYTES, decode_content=False)
+        while True:
+            try:
+                if (source := answer._fp.fp) is not None:
+                    source.peek(1)  # waits for a byte: urllib3 hands out a chunk when all of it is there
+                came = self._history.now()
+                began = came if self._part_since is None else self._part_since
+                self._part_since = began
+                piece = next(pieces, None)
+            except (TimeoutError, ReadTimeoutError) as error:
+                silent_for_s = self._history.now() - self._line_at
+                raise _SilentError(f"the watch was silent for {silent_for_s:.0f} s") from error
+            if piece is None:
+                self._part_since = None
+                return
+            *complete, rest = (rest + piece).split(b"\n")
+            for line in filter(None, complete):
+                yield began, line
+                began = came
+            self._part_since = None if not rest else came if complete else began
+            if len(rest) > LINE_BYTES:
+                raise _BrokenError(f"the API server sent a line of more than {LINE_BYTES // 1024**2} MiB")
+
+    def _take(self, began: float, line: bytes) -> None:
+        """One line of a watch, whose first byte came when it `began`."""
         event = msgspec.json.decode(line)
-        kind, item = event["type"], event["object"]
+        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+            raise OddObjectError("a line of the watch is no event")
+        kind, item = event["type"], event.get("object")
         now = self._history.now()
-        self._heard = now
         if kind == "ERROR":
-            if item.get("code") == 410:
-                raise _GoneError(item.get("message") or "410 Gone")
-            raise _BrokenError(f"the API server ended the watch: {item.get('message') or item}")
-        self._resumed_after = None
-        metadata = metadata_of(item)
+            said = item if isinstance(item, dict) else {"message": item}
+            if said.get("code") == 410:
+                raise _GoneError(str(said.get("message") or "410 Gone"))
+            raise _BrokenError(f"the API server ended the watch: {str(said.get('message') or said)[:300]}")
+        version = version_of(item)
         if kind != "BOOKMARK":
             change = _CHANGES.get(kind)
             if change is None:
-                raise _BrokenError(f"the API server sent an event of the unknown type {kind!r}")
-            self._follow(metadata["uid"], self._resource.change(now, change, item), deleted=change == "deleted")
+                raise _BrokenError(f"the API server sent an event of the unknown type {kind[:80]!r}")
+            seen = self._resource.change(now, change, item)
+            uid = uid_of(item)
+            self._proceed(now, began)
+            self._follow(uid, seen, deleted=change == "deleted")
+        else:
+            self._proceed(now, began)
         with self._lock:
-            self._position = metadata["resourceVersion"]
+            self._position = version
+
+    def _proceed(self, now: float, began: float) -> None:
+        """A line that can be read has come: the stream goes on. One that took its time to come is late by that."""
+        self._heard = self._line_at = now
+        self._part_since = None
+        self._prove()
+        if now - began >= LATE_S:
+            why = f"what the API server sent took {now - began:.1f} s to come"
+            self._history.add(Blind(began, self.source, now, why, complete=True))
 
     def _follow(self, uid: str, seen: Change, *, deleted: bool) -> None:
         """Take a change into what is known, and write it down unless it is just what was seen last of this object.
@@ -343,19 +421,6 @@ def _content(seen: Change) -> tuple[object, ...]:
     return tuple(getattr(seen, name) for name in seen.__struct_fields__ if name not in {"at", "change"})
 
 
-def _lines(answer: Any) -> Iterator[bytes]:
-    """The complete lines of a streamed answer; a last one that was cut off is not handed out."""
-    rest = b""
-    for piece in answer.stream(amt=None, decode_content=False):
-        if piece.endswith(b"\n") and not rest and piece.count(b"\n") == 1:
-            yield piece
-            continue
-        *complete, rest = (rest + piece).split(b"\n")
-        for line in complete:
-            if line:
-                yield line
-
-
 def _set_read_timeout(answer: Any, timeout_s: float) -> None:
     """Once the answer has begun, silence is allowed for longer than before the first byte."""
     connection = answer.connection
@@ -370,7 +435,7 @@ def brief(error: Exception) -> str:
     """What went wrong with a request, in a few words."""
     if isinstance(error, ApiException):
         return f"{error.status} {error.reason}"
-    if isinstance(error, _BrokenError):
+    if isinstance(error, _BrokenError | OddObjectError):
         return str(error)
     cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
     text = str(cause).strip().splitlines()

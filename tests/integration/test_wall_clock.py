@@ -84,6 +84,7 @@ def seconds(incident: Mapping[str, Any]) -> dict[str, float]:
     return {"duration_s": incident["duration_s"], **{k: v for k, v in figures.items() if k.endswith("_s")}}
 
 
+@pytest.mark.nightly("two replays twice, with Debian's libfaketime: minutes; who asks which clock is a unit test")
 def test_steps_of_the_runners_wall_clock_change_nothing(tmp_path: Path) -> None:
     (tmp_path / "clock").mkdir()
     clock, began = stepped(tmp_path / "clock"), time.monotonic()

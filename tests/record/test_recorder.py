@@ -4,16 +4,18 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chaos.basics.waiting import WaitedInVainError, eventually
+from chaos.basics.waiting import WaitedInVainError, eventually, hold
 from chaos.errors import OrdealError
 from chaos.record.history import History
 from chaos.record.recorder import Recorder
 from chaos.record.records import IN_SYNC, Blind, ClusterEvent, NodeChange, PodChange, Sample
+from chaos.record.stream import LATE_S
 from tests.fake_apiserver import FakeApiServer
 
 pytestmark = pytest.mark.timed
@@ -281,6 +283,167 @@ def test_a_node_is_read_as_the_api_means_it(api: FakeApiServer) -> None:
         "10.0.0.1",
         True,
     )
+
+
+ODD_OBJECTS: dict[str, Any] = {
+    "a string": "surprise",
+    "a list": ["surprise"],
+    "null": None,
+    "a status": {"kind": "Status", "metadata": {}, "status": "Failure", "code": 500},
+    "metadata null": {"metadata": None},
+    "metadata a list": {"metadata": ["surprise"]},
+    "a version of letters": {"metadata": {"name": "p", "uid": "p", "namespace": "d", "resourceVersion": "surprise"}},
+    "a version of another alphabet": {
+        "metadata": {"name": "p", "uid": "p", "namespace": "d", "resourceVersion": "\u0663"}
+    },
+    "no uid": {"metadata": {"name": "p", "uid": None, "namespace": "d", "resourceVersion": "500"}},
+    "a name that is a number": {"metadata": {"name": 7, "uid": "p", "namespace": "d", "resourceVersion": "500"}},
+    "labels that are a list": {
+        "metadata": {"name": "p", "uid": "p", "namespace": "d", "resourceVersion": "500", "labels": ["surprise"]}
+    },
+    "conditions that are strings": {
+        "metadata": {"name": "p", "uid": "p", "namespace": "d", "resourceVersion": "500"},
+        "status": {"conditions": ["surprise"]},
+    },
+    "a status that is a string": {
+        "metadata": {"name": "p", "uid": "p", "namespace": "d", "resourceVersion": "500"},
+        "status": "surprise",
+    },
+}
+ODD_EVENTS: dict[str, Any] = {
+    "a string": "surprise",
+    "a list": ["surprise"],
+    "no type": {"object": {"metadata": {"resourceVersion": "500"}}},
+    "an unknown type": {"type": "SURPRISE", "object": {"metadata": {"resourceVersion": "500"}}},
+    "an error that is a string": {"type": "ERROR", "object": "surprise"},
+    **{f"object {name}": {"type": "ADDED", "object": odd} for name, odd in ODD_OBJECTS.items()},
+}
+
+
+@pytest.mark.parametrize("odd", ODD_EVENTS.values(), ids=ODD_EVENTS)
+def test_an_event_that_is_none_is_a_blindness_until_the_right_one_comes(
+    api: FakeApiServer, odd: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each new watch begins well, and breaks at the same event: the blindness is one, from the first time on."""
+    late_s = 0.3
+    monkeypatch.setattr("chaos.record.stream.LATE_S", late_s)
+    history = History()
+    with Recorder(history, api.client) as recorder:
+        began = history.now()
+        api.spoils = lambda said: odd if said.get("type") == "ADDED" else said
+        api.put("pods", "a")
+        hold(2 * late_s)
+        assert not changes(history)
+        assert not recorder.catch_up(within_s=0.1)
+        api.spoils = None
+        soon(lambda: changes(history))
+        assert recorder.catch_up()
+    assert changes(history) == [("a", "added", "101")]
+    seen_at = history.of(PodChange)[0].at
+    blind = [b for b in history.of(Blind) if b.source == "watch:pods"]
+    assert [b.complete for b in blind] == [True]
+    assert began - late_s <= blind[0].at <= began + 0.5
+    assert seen_at - 0.1 <= blind[0].until <= seen_at + late_s
+
+
+def test_a_recording_that_ends_at_an_event_that_is_none_is_not_vouched_for(
+    api: FakeApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chaos.record.recorder.CATCH_UP_WITHIN_S", 0.5)
+    history = History()
+    with Recorder(history, api.client):
+        api.spoils = lambda said: {"type": "ADDED", "object": "surprise"} if "type" in said else said
+        api.put("pods", "a")
+    assert words(history)["watch:pods"] == 0
+    assert [b.complete for b in history.of(Blind) if b.source == "watch:pods"] == [False]
+
+
+def test_a_watch_that_breaks_each_time_at_the_same_place_is_one_blindness(api: FakeApiServer) -> None:
+    history = History()
+    with Recorder(history, api.client) as recorder:
+        began = history.now()
+        api.breaks_watches = True
+        api.put("pods", "a")
+        hold(2 * LATE_S)
+        api.breaks_watches = False
+        soon(lambda: changes(history))
+        assert recorder.catch_up()
+    seen_at = history.of(PodChange)[0].at
+    (blind,) = [b for b in history.of(Blind) if b.source == "watch:pods"]
+    assert blind.complete
+    assert blind.at <= began + 0.5
+    assert seen_at - 0.1 <= blind.until <= seen_at + LATE_S
+
+
+def test_an_event_that_comes_in_drops_is_told_to_be_late(api: FakeApiServer) -> None:
+    """Its first bytes come at once, the pulse beside it is fine, and the rest takes its time."""
+    history = History()
+    with Recorder(history, api.client):
+        api.goes_on.clear()
+        began = history.now()
+        api.put("pods", "a")
+        hold(1.5 * LATE_S)
+        api.goes_on.set()
+        soon(lambda: changes(history))
+    (blind,) = [b for b in history.of(Blind) if b.source == "watch:pods"]
+    assert blind.complete
+    assert "to come" in blind.why
+    assert began <= blind.at <= began + 0.5
+    assert blind.until == history.of(PodChange)[0].at
+
+
+def test_a_watch_that_falls_silent_is_blind_since_it_was_last_heard(
+    api: FakeApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server answers on every other connection: only that watch is dead, and its end is all that tells."""
+    monkeypatch.setattr("chaos.record.stream.ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("chaos.record.stream.WATCH_FOR_S", 2)
+    monkeypatch.setattr("chaos.record.recorder.PULSE_EVERY_S", 0.1)
+    history = History()
+    with Recorder(history, api.client):
+        api.put("pods", "before")
+        soon(lambda: changes(history))
+        heard = history.of(PodChange)[0].at
+        api.silence_watches()
+        api.put("pods", "unseen")
+        soon(lambda: len(changes(history)) == 2)
+    blind = [b for b in history.of(Blind) if b.source == "watch:pods" and "silent" in b.why]
+    assert blind
+    assert blind[0].at <= heard + LATE_S
+    assert blind[0].until - blind[0].at > 2.0
+
+
+ODD_LISTS: dict[str, Any] = {
+    "null": None,
+    "a string": "surprise",
+    "a list": [],
+    "empty": {},
+    "items null": {"metadata": {"resourceVersion": "900"}, "items": None},
+    "no items": {"metadata": {"resourceVersion": "900"}},
+    "items a string": {"metadata": {"resourceVersion": "900"}, "items": "surprise"},
+    "items of strings": {"metadata": {"resourceVersion": "900"}, "items": ["surprise"]},
+    "items of null": {"metadata": {"resourceVersion": "900"}, "items": [None]},
+    "no version": {"metadata": {}, "items": []},
+    "a status": {"kind": "Status", "metadata": {}, "status": "Failure", "code": 500},
+}
+
+
+@pytest.mark.parametrize("odd", ODD_LISTS.values(), ids=ODD_LISTS)
+def test_a_list_that_is_none_deletes_nothing(api: FakeApiServer, odd: object) -> None:
+    api.put("pods", "a")
+    history = History()
+    with Recorder(history, api.client) as recorder:
+        api.spoils = lambda said: odd if said.get("kind") == "List" else said
+        api.compact()
+        api.put("pods", "b")
+        with api.changed:
+            api.compact()
+            api.cut()
+        assert not recorder.catch_up(within_s=0.3)
+        api.spoils = None
+        assert recorder.catch_up()
+    assert "deleted" not in {change for _, change, _ in changes(history)}
+    assert {name for name, _, _ in changes(history)} == {"a", "b"}
 
 
 ACTIONS = st.lists(

@@ -4,7 +4,6 @@ A cluster whose nodes are kind containers on this machine (providerID kind://doc
 host's side like one of our own, and so has kind's abilities; any other has what the API gives, and power by a driver.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +22,7 @@ from chaos.clusters.kind.cluster import KindCluster, images_of
 from chaos.clusters.power import drivers
 from chaos.clusters.power.switch import PowerSwitch
 from chaos.clusters.shape import Shape
-from chaos.clusters.way.client import SYSTEM, Access, api_client, raw_get, read_nodes, server_version, unanswered
+from chaos.clusters.way.client import SYSTEM, Access, api_client, raw_list, read_nodes, server_version, unanswered
 from chaos.errors import OrdealError
 from chaos.hosts import registry
 
@@ -135,7 +134,7 @@ def attach(
     with access.client() as client:
         server_version(client)
         try:
-            nodes = json.loads(raw_get(client, "/api/v1/nodes"))["items"]
+            nodes = raw_list(client, "/api/v1/nodes")
         except Exception as error:
             raise unanswered(client, error) from error
     seen = access.identity()

@@ -151,5 +151,5 @@ def _may(client: ApiClient, right: Right) -> bool:
         return True
     try:
         return bool(json.loads(answer.data)["status"].get("allowed"))
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return True

@@ -12,12 +12,13 @@ from kubernetes import client as k8s
 from kubernetes.client import ApiClient, ApiException, Configuration
 from kubernetes.utils import FailToCreateError
 from kubernetes.utils.quantity import parse_quantity
-from urllib3.exceptions import HTTPError, MaxRetryError, ProxyError, SSLError
+from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError, ProxyError, SSLError
 
 from chaos.clusters.base import Node
 from chaos.clusters.identity import Identity, NodeIdentity
 from chaos.clusters.way import kubeconfig as kubeconfigs
 from chaos.clusters.way import proxies
+from chaos.clusters.way.answers import CheckedClient, objects
 from chaos.clusters.way.credentials import Login
 from chaos.clusters.way.proxies import Proxy
 from chaos.clusters.way.transport import UNAUTHORIZED, Transport, authorities, certificates
@@ -65,7 +66,7 @@ class Access:
         settings = Configuration()
         settings.host = self._server
         settings.proxy = None  # or the client would take the environment's, by rules of its own
-        client = ApiClient(settings)
+        client = CheckedClient(settings)
         rest: Any = client.rest_client
         rest.pool_manager = Transport(self._chosen, self._login, self._proxy)
         return client
@@ -82,10 +83,10 @@ class Access:
         with self.client() as client:
             try:
                 space = json.loads(raw_get(client, f"/api/v1/namespaces/{SYSTEM}", timeout_s=IDENTITY_WITHIN_S))
-                nodes = json.loads(raw_get(client, "/api/v1/nodes", timeout_s=IDENTITY_WITHIN_S))["items"]
+                nodes = raw_list(client, "/api/v1/nodes", timeout_s=IDENTITY_WITHIN_S)
                 machines = tuple(NodeIdentity(n["metadata"]["name"], _machine(n)) for n in nodes)
                 return Identity(space["metadata"]["uid"], ca, self._server, nodes=machines)
-            except (*FAILURES, ValueError, KeyError, TypeError):
+            except (*FAILURES, ValueError, LookupError, TypeError, AttributeError):
                 return Identity(ca=ca, server=self._server)
 
 
@@ -120,10 +121,9 @@ def server_version(client: ApiClient) -> str:
 def read_nodes(client: ApiClient) -> tuple[Node, ...]:
     """All nodes as they are now. Raises OrdealError where the API server does not answer."""
     try:
-        items = k8s.CoreV1Api(client).list_node().items
+        return tuple(_node(item) for item in k8s.CoreV1Api(client).list_node().items)
     except Exception as error:
         raise unanswered(client, error) from error
-    return tuple(_node(item) for item in items)
 
 
 def count(quantity: str) -> int:
@@ -181,6 +181,8 @@ def _innermost(error: Exception) -> Exception:
         inner = error.reason
     elif isinstance(error, ProxyError):
         inner = error.original_error
+    elif isinstance(error, ProtocolError):
+        inner = error.args[-1]
     elif isinstance(error, SSLError) and error.args:
         inner = error.args[0]
     return _innermost(inner) if isinstance(inner, Exception) else error
@@ -215,6 +217,11 @@ def raw_get(client: ApiClient, path: str, timeout_s: float | None = None) -> byt
     return _raw(client, "GET", path, timeout_s)
 
 
+def raw_list(client: ApiClient, path: str, timeout_s: float | None = None) -> list[dict[str, Any]]:
+    """The objects of a list, as JSON; each has a metadata with a name. Raises as `raw_get`, and OddAnswerError."""
+    return objects(raw_get(client, path, timeout_s), client.configuration.host)
+
+
 def raw_delete(client: ApiClient, path: str) -> None:
     """Delete what is at a path. Raises ApiException or a urllib3 error."""
     _raw(client, "DELETE", path)
@@ -241,5 +248,5 @@ def read_csi_drivers(client: ApiClient) -> dict[str, tuple[str, ...]]:
 
     Read as JSON: a node without one has `drivers: null`, which the client's own model refuses.
     """
-    nodes = json.loads(raw_get(client, "/apis/storage.k8s.io/v1/csinodes"))["items"]
+    nodes = raw_list(client, "/apis/storage.k8s.io/v1/csinodes")
     return {n["metadata"]["name"]: tuple(d["name"] for d in n["spec"].get("drivers") or ()) for n in nodes}

@@ -5,10 +5,9 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 from kubernetes.client import ApiClient
 
-from chaos.clusters.way.client import raw_get
+from chaos.clusters.way.client import raw_list
 from chaos.record.history import History
 from chaos.record.records import Sample
 from chaos.record.sampler import Gap, Sampler
@@ -41,8 +40,7 @@ class NodeIdentities:
 
     def _ask(self, client: ApiClient) -> None:
         at = self._history.now()
-        items: list[Any] = msgspec.json.decode(raw_get(client, "/api/v1/nodes"))["items"]
-        seen = {item["metadata"]["name"]: _machine(item) for item in items}
+        seen = {item["metadata"]["name"]: _machine(item) for item in raw_list(client, "/api/v1/nodes")}
         for name in self._known.keys() - seen.keys():
             self._history.add(NodeMachine(at, name, None))
         for name, machine in seen.items():

@@ -9,6 +9,7 @@ from kubernetes.client import ApiClient
 
 from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
+from chaos.clusters.way.answers import objects
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
@@ -78,7 +79,7 @@ def _uids(client: ApiClient, namespace: str, workload: str) -> dict[str, bool]:
     answer: Any = k8s.CoreV1Api(client).list_namespaced_pod(
         namespace, label_selector=f"{WORKLOAD_LABEL}={workload}", _preload_content=False
     )
-    metadata = [item["metadata"] for item in msgspec.json.decode(answer.data)["items"]]
+    metadata = [item["metadata"] for item in objects(answer.data, client.configuration.host)]
     return {m["uid"]: "deletionTimestamp" in m for m in metadata}
 
 
