@@ -27,8 +27,8 @@ class Simulated:
     stopped = True
 
     @contextmanager
-    def api(self) -> Iterator[None]:
-        yield None
+    def api(self) -> Iterator[Any]:
+        yield SimpleNamespace(configuration=SimpleNamespace(host="https://there"))
 
     def nodes_of(self, group: str) -> Sequence[str]:
         return ("w1", "w2")

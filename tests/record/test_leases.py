@@ -61,7 +61,8 @@ def listed(monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], *leases: An
     answer = SimpleNamespace(data=msgspec.json.encode({"items": leases}), headers=headers)
     api = SimpleNamespace(list_namespaced_lease=lambda *_, **__: answer)
     monkeypatch.setattr(k8s, "CoordinationV1Api", lambda _: api)
-    return lease_ages(None)  # type: ignore[arg-type]
+    client: Any = SimpleNamespace(configuration=SimpleNamespace(host="https://there"))
+    return lease_ages(client)
 
 
 def lease(name: str, **spec: Any) -> dict[str, Any]:
