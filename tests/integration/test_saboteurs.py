@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from chaos.judge.catalogue import ProvenBy, find
-from tests.saboteurs import NAMED_BY, REPLAYS, SABOTEURS, Sabotaged
+from tests.saboteurs import NAMED_BY, SABOTEURS
+from tests.saboteurs.replays import REPLAYS, Sabotaged
 
 ROOT = Path(__file__).parents[2]
 SMALL = Sabotaged(
