@@ -87,7 +87,7 @@ def _event(at: float, _change: str, item: Any) -> ClusterEvent:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource that can be watched: the API client's method that lists it, and how an object becomes a record.
+    """A resource that can be watched: the API client's method that lists it, how an object becomes a record, and which.
 
     `bookmarks`: whether its watches carry any. Those of events do not: they have no watch cache
     (pkg/kubeapiserver/default_storage_factory_builder.go, DefaultWatchCacheSizes). But an event is only ever added or
@@ -97,14 +97,15 @@ class Resource:
     name: str
     method: str
     change: Callable[[float, str, Any], Change]
+    record: type[Change]
     bookmarks: bool = True
 
 
 RESOURCES = {
     r.name: r
     for r in (
-        Resource("nodes", "list_node", _node),
-        Resource("pods", "list_pod_for_all_namespaces", _pod),
-        Resource("events", "list_event_for_all_namespaces", _event, bookmarks=False),
+        Resource("nodes", "list_node", _node, NodeChange),
+        Resource("pods", "list_pod_for_all_namespaces", _pod, PodChange),
+        Resource("events", "list_event_for_all_namespaces", _event, ClusterEvent, bookmarks=False),
     )
 }

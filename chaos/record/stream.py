@@ -15,6 +15,7 @@ from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import MaxRetryError
 
+from chaos.record.comparing import WrittenDown, version_of
 from chaos.record.connection import Connection
 from chaos.record.history import History
 from chaos.record.records import Blind, ClusterEvent
@@ -28,6 +29,7 @@ HURRIED_WATCH_FOR_S = 3  # so that the bookmark comes within a second or two: wh
 LATE_S = 1.0  # a break that is mended sooner is no blindness: what it delayed is late by less than this
 QUICK_S = 0.5  # a watch that ends sooner is asked for again with a pause
 JOIN_WITHIN_S = 10.0
+COMPARE_FOR_S = 2  # whole seconds; what a watch tells again comes at once
 
 
 class _GoneError(Exception):
@@ -67,6 +69,9 @@ class Stream:
         )
         self._goal = 0  # while catching up
         self._failures = 0  # since the stream last ran
+        self._began_at = ""  # the version of the last full list that was compared
+        self._from_before: frozenset[str] = frozenset()  # versions of what was there before and is not recorded
+        self._last: dict[str, Any] = {}  # what there was, by uid, when catching up began
 
     def start(self) -> None:
         """List, and then watch, in a thread of its own."""
@@ -107,12 +112,10 @@ class Stream:
 
         From here on bookmarks are asked for often. Where there are none, the goal is the newest version of any object.
         """
+        self._last, version = self._read_all()
         if not self._resource.bookmarks:
-            found, _ = self._read_all()
-            return max((int(metadata_of(item)["resourceVersion"]) for item in found.values()), default=0)
-        answer = self._call(limit=1)
-        goal = int(metadata_of(msgspec.json.decode(answer.data))["resourceVersion"])
-        self._goal = goal
+            return max(map(version_of, self._last.values()), default=0)
+        self._goal = goal = int(version)
         if not self.reached(goal):
             self._cut("")  # the watch that follows goes on at the same place, but its bookmark comes soon
         return goal
@@ -125,6 +128,32 @@ class Stream:
     def end_catch_up(self) -> None:
         """Bookmarks may be rare again."""
         self._goal = 0
+
+    def compare(self) -> None:
+        """Compare what was written down with what the API server told when catching up began, and with what its watch
+        tells once more of the time since the last full list. What is missing is a Blind record that is not complete.
+        """
+        written = WrittenDown.of(self._history, self._resource.record, self._from_before)
+        missing = written.lacks(self._last.values(), self._resource)
+        if not missing and (newest := written.newest(int(self._began_at))):
+            missing = written.lacks_of_watch(self._once_more(newest), newest)
+        if missing:
+            self._history.add(Blind(0.0, self.source, self._history.now(), missing))
+
+    def _once_more(self, until: int) -> Iterator[tuple[str, Any]]:
+        """What the watch has told since the last full list, up to a version; nothing where it can't be had any more."""
+        with suppress(Exception):  # the server may have forgotten it, or be gone: then nothing can be compared
+            answer = self._call(watch=True, resource_version=self._began_at, timeout_seconds=COMPARE_FOR_S)
+            try:
+                for line in _lines(answer):
+                    event = msgspec.json.decode(line)
+                    if event["type"] not in _CHANGES:
+                        return
+                    yield event["type"], event["object"]
+                    if version_of(event["object"]) >= until:
+                        return
+            finally:
+                answer.close()
 
     @property
     def _behind(self) -> bool:
@@ -225,7 +254,10 @@ class Stream:
             before = self._known[uid]
             if not isinstance(before, ClusterEvent):
                 self._record(msgspec.structs.replace(before, at=now, change="deleted", resource_version=version))
+        if not self._ever_listed and self._resource.record is ClusterEvent:
+            self._from_before = frozenset(seen.resource_version for seen in known.values())
         self._known = known
+        self._began_at = version
         self._gone.clear()
         self._ever_listed = True
         self._resumed_after = None

@@ -1,4 +1,4 @@
-"""Saboteurs of what replays are made of, each in each hardened replay: is any of them held? `make bench-saboteurs`.
+"""Saboteurs of what replays are made of, each in each hardened replay: does any end as held? `make bench-saboteurs`.
 
 python -m tests.bench.saboteurs [--cluster simulated|kind|both] [--saboteurs A,B] [--replays X,Y]
 
@@ -62,22 +62,26 @@ def told(
     if saboteur == NOBODY:
         return (UNDISTURBED if outcome.passed else LOST), outcome.why
     declared = no_part(saboteur, column.name)
-    if declared and acted:
-        return LOST, f"it is declared to have no part here ({declared}), and it did something"
-    if declared:
-        return (NO_PART if outcome.passed else LOST), declared if outcome.passed else outcome.why
-    if not acted:
+    if not acted and not declared:
         return IDLE, f"it did nothing here, and nobody says why; the replay: {outcome.why}"
     if not outcome.passed:
-        return outcome.verdict, outcome.why
-    if saboteur not in SAME:
+        return (
+            (LOST, f"it is to have no part ({declared}): {outcome.why}") if declared else (outcome.verdict, outcome.why)
+        )
+    return _held(saboteur, declared, outcome, undisturbed)
+
+
+def _held(saboteur: str, declared: str, outcome: SavedOutcome, undisturbed: Cell | None) -> tuple[str, str]:
+    """Where a replay held: whether that is as it must be, for which it has to be what it is undisturbed."""
+    if not declared and saboteur not in SAME:
         return HELD, outcome.why
-    if undisturbed is None:
+    if undisturbed is None or undisturbed.outcome != UNDISTURBED:
         return LOST, "there is nothing to compare it with: run it with nobody first"
-    same = findings_of(outcome) == undisturbed.findings
-    return (ALIKE if same else HELD), "the findings are those of the replay that nobody disturbed" if same else (
-        f"held, and other findings than undisturbed: {findings_of(outcome)}, {undisturbed.findings}"
-    )
+    if (found := findings_of(outcome)) != undisturbed.findings:
+        return HELD, f"other findings than undisturbed: {found}, {undisturbed.findings}"
+    if declared:
+        return NO_PART, declared
+    return ALIKE, f"the {len(found)} findings are those of the replay that nobody disturbed"
 
 
 def of_file(path: Path, commit: str) -> dict[tuple[str, str], Cell]:
@@ -142,7 +146,7 @@ def run(saboteur: str, columns: Sequence[Column], tell: Callable[[str], None]) -
 
 def _outcomes(results: Path) -> Mapping[str, SavedOutcome]:
     try:
-        return {each.test: each for each in load(results / "latest", "latest").outcomes}
+        return {each.test: each for each in load(results).outcomes}
     except OrdealError:
         return {}
 

@@ -1,5 +1,6 @@
 """Probes from a real prober process against a real server on loopback; only the node's network is the host's own."""
 
+import json
 import os
 import signal
 import socketserver
@@ -332,9 +333,10 @@ def test_the_prober_ends_by_itself(server: Server) -> None:
     argv = [sys.executable, "-I", "-S", str(prober), "--url", server.url, "--for-s", "0.3"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
-        lines = child.stdout.read().splitlines()
+        lines = [json.loads(line) for line in child.stdout]
         assert child.wait(10) == 0
-    assert 1 <= len(lines) <= 3
+    assert 1 <= len([line for line in lines if not line["canary"]]) <= 3
+    assert [line["ok"] for line in lines if line["canary"]] == [False], "nobody listens there"
 
 
 @pytest.mark.parametrize(

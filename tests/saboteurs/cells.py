@@ -43,33 +43,34 @@ COLUMNS = (
     ),
 )
 
-_NO_PROBER = "its nodes run no container, so nothing is probed"
-_NO_NODE = "its harm is meant for no node"
-_ONE_STEP = "its harm is a single step"
-_NO_SAMPLER = "nothing is sampled in it"
-_NO_PROBES = {name: _NO_PROBER for name in ("small", "new-control-plane", "edited", "restored", "protections", "zones")}
-_OF_NO_NODE = {name: _NO_NODE for name in ("new-control-plane", "edited", "restored", "new-control-plane-kind")}
+_OF_SIMULATED = tuple(each.name for each in COLUMNS if each.cluster == SIMULATED)
+_OF_NO_NODE = dict.fromkeys(
+    ("new-control-plane", "edited", "restored", "new-control-plane-kind"), "its harm is meant for no node"
+)
+_NO_RECORDS = dict.fromkeys(("edited", "restored"), "no promise of it is about nodes, pods or events")
+_NOT_SAMPLED = dict.fromkeys(
+    ("small", "new-control-plane", "protections", "zones", "new-control-plane-kind"), "nothing is sampled in it"
+)
+_NOT_JUDGED = dict.fromkeys(("cut-off",), "no promise of it is about what is sampled")
+_ALIKE = dict.fromkeys(("hostname",), "what is sampled stays the same in it, where it is held")
 
-# By the saboteur and the replay's name. Whoever is named here must do nothing there: that is looked at.
+# By the saboteur and the replay's name. Where one is named it must end with the findings that it has undisturbed.
 NO_PART = {
     "fault-hits-wrong-node": _OF_NO_NODE,
-    "fault-harms-half-its-nodes": {**_OF_NO_NODE, "hostname": "its harm is of one node"},
-    "fault-half-done": {name: _ONE_STEP for name in ("small", "edited", "protections")},
-    "prober-always-answers": {**_NO_PROBES, "new-control-plane-kind": "nothing is probed in it"},
-    "sampler-stops": {
-        name: _NO_SAMPLER for name in ("small", "new-control-plane", "protections", "zones", "new-control-plane-kind")
+    "fault-harms-half-its-nodes": {**_OF_NO_NODE, **dict.fromkeys(("hostname", "apiserver-node-loss"), "one node")},
+    "fault-half-done": dict.fromkeys(("small", "edited", "protections", "apiserver-node-loss"), "it is a single step"),
+    "recorder-drops": _NO_RECORDS,
+    "recorder-loses-lines": _NO_RECORDS,
+    "prober-always-answers": {
+        **dict.fromkeys(_OF_SIMULATED, "its nodes run no container, so nothing is probed"),
+        "new-control-plane-kind": "nothing is probed in it",
     },
+    "sampler-stops": {**_NOT_SAMPLED, **_NOT_JUDGED},
     "sampler-repeats": {
-        name: _NO_SAMPLER
-        for name in (
-            "small",
-            "new-control-plane",
-            "edited",
-            "restored",
-            "protections",
-            "zones",
-            "new-control-plane-kind",
-        )
+        **_NOT_SAMPLED,
+        **_NOT_JUDGED,
+        **_ALIKE,
+        **dict.fromkeys(("edited", "restored"), "it is watched, not sampled"),
     },
 }
 

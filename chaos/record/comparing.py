@@ -1,0 +1,76 @@
+"""What a recorder wrote down, compared with what the API server tells of the same time: is anything missing?
+
+A recorder that loses a change would not know it: it goes on behind it. But each change has a resourceVersion that no
+other one has, so that what was written down can be told from what was not, whoever lost it, and wherever.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from chaos.record.history import History
+from chaos.record.records import ClusterEvent, PodChange
+from chaos.record.resources import Change, Resource, metadata_of
+
+
+def version_of(item: Any) -> int:
+    """An object's resourceVersion, as etcd counts its changes."""
+    return int(metadata_of(item)["resourceVersion"])
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenDown:
+    """The versions that the records of one kind have, and the last record of each object, by its uid or name."""
+
+    versions: frozenset[str]
+    last: dict[str, Change]
+
+    @classmethod
+    def of(cls, history: History, kind: type[Change], known: frozenset[str]) -> Self:
+        """`known`: versions that were seen and are no records on purpose."""
+        changes = history.of(kind)
+        return cls(known.union(c.resource_version for c in changes), {_identity(c): c for c in changes})
+
+    def newest(self, since: int) -> int:
+        """The newest version that was written down; 0 where there is none after `since`."""
+        newest = max((int(version) for version in self.versions if version), default=0)
+        return newest if newest > since else 0
+
+    def lacks(self, items: Iterable[Any], resource: Resource) -> str:
+        """What a full list has that was not written down, or has not although its last record is none of its end; ""
+        where there is nothing.
+        """
+        there = list(items)
+        for item in there:
+            if metadata_of(item)["resourceVersion"] not in self.versions:
+                return _unwritten(item, "has")
+        if resource.record is ClusterEvent:  # they expire, which is not recorded
+            return ""
+        listed = {_identity(resource.change(0.0, "", item)) for item in there}
+        newest = max(map(version_of, there), default=0)
+        for who, last in self.last.items():
+            if (
+                getattr(last, "change", "deleted") != "deleted"
+                and who not in listed
+                and int(last.resource_version) <= newest
+            ):
+                return f"{last.object} is gone at the end, and no record says so"
+        return ""
+
+    def lacks_of_watch(self, events: Iterable[tuple[str, Any]], until: int) -> str:
+        """What a watch tells, up to a version, that was not written down; "" where there is nothing."""
+        for kind, item in events:
+            version, about = metadata_of(item)["resourceVersion"], item.get("involvedObject")
+            expired = kind == "DELETED" and about is not None
+            if int(version) <= until and version not in self.versions and not expired:
+                return _unwritten(item, "had")
+        return ""
+
+
+def _identity(change: Change) -> str:
+    return change.uid if isinstance(change, PodChange) else change.object
+
+
+def _unwritten(item: Any, had: str) -> str:
+    metadata = metadata_of(item)
+    return f"{metadata['name']} {had} the version {metadata['resourceVersion']}, and no record says so"
