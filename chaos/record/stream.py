@@ -134,9 +134,12 @@ class Stream:
         tells once more of the time since the last full list. What is missing is a Blind record that is not complete.
         """
         written = WrittenDown.of(self._history, self._resource.record, self._from_before)
-        missing = written.lacks(self._last.values(), self._resource)
-        if not missing and (newest := written.newest(int(self._began_at))):
-            missing = written.lacks_of_watch(self._once_more(newest), newest)
+        try:
+            missing = written.lacks(self._last.values(), self._resource)
+            if not missing and (newest := written.newest(int(self._began_at))):
+                missing = written.lacks_of_watch(self._once_more(newest), newest)
+        except Exception as error:  # noqa: BLE001  (what it told is no list of such objects, whatever is wrong with it)
+            missing = f"what the API server told at the end can't be compared: {brief(error)}"
         if missing:
             self._history.add(Blind(0.0, self.source, self._history.now(), missing))
 

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.errors import OrdealError
+from chaos.record import stream
 from chaos.record.history import History
 from chaos.record.recorder import Recorder
 from chaos.record.records import IN_SYNC, Blind, ClusterEvent, NodeChange, PodChange, Sample
+from chaos.record.stream import Stream
 from tests.fake_apiserver import FakeApiServer
 
 pytestmark = pytest.mark.timed
@@ -340,3 +342,51 @@ def _play(api: FakeApiServer, actions: list[str]) -> bool:
             api.compact()
             api.cut()
     return compacted
+
+
+def lost(history: History) -> list[tuple[str, str]]:
+    return [(b.source, b.why) for b in history.of(Blind) if not b.complete]
+
+
+def test_a_change_that_was_not_written_down_is_told(api: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in the middle: a list at the end does not show it."""
+    record = Stream._record
+    drops = iter([False, True, False])
+    monkeypatch.setattr(Stream, "_record", lambda self, seen: None if next(drops, False) else record(self, seen))
+    history = History()
+    with Recorder(history, api.client, resources=["pods"]):
+        for phase in ("Pending", "Running", "Failed"):
+            api.put("pods", "a", status={"phase": phase})
+    assert [p.phase for p in history.of(PodChange)] == ["Pending", "Failed"]
+    assert lost(history) == [("watch:pods", "a had the version 102, and no record says so")]
+
+
+def test_a_line_that_was_never_read_is_told(api: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.put("pods", "a", status={"phase": "Pending"})
+    lines = stream._lines
+    kept = stream.Stream._watch
+
+    def deaf(answer: object) -> Iterator[bytes]:
+        return (line for line in lines(answer) if b"Failed" not in line)
+
+    def watch_deaf(self: Stream) -> None:
+        with monkeypatch.context() as within:
+            within.setattr(stream, "_lines", deaf)
+            kept(self)
+
+    monkeypatch.setattr(Stream, "_watch", watch_deaf)
+    history = History()
+    with Recorder(history, api.client, resources=["pods"]):
+        api.put("pods", "a", status={"phase": "Failed"})
+        api.put("pods", "b", status={"phase": "Running"})
+        soon(lambda: len(history.of(PodChange)) == 2)
+    assert lost(history) == [("watch:pods", "a has the version 102, and no record says so")]
+
+
+def test_what_a_server_has_forgotten_is_not_said_to_be_lost(api: FakeApiServer) -> None:
+    history = History()
+    with Recorder(history, api.client, resources=["pods"]):
+        api.put("pods", "a")
+        soon(lambda: changes(history))
+        api.compact()
+    assert lost(history) == []
