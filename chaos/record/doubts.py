@@ -24,6 +24,9 @@ class ClockJump(msgspec.Struct, frozen=True, gc=False):
     def object(self) -> str:
         return "clock"
 
+    def told(self) -> str:
+        return f"{self.by_s:+.1f} s"
+
 
 @record
 class NoChance(msgspec.Struct, frozen=True, gc=False):
@@ -42,3 +45,6 @@ class NoChance(msgspec.Struct, frozen=True, gc=False):
     @property
     def object(self) -> str:
         return self.node
+
+    def told(self) -> str:
+        return f"tainted for {self.tainted_s:.1f} s, tolerated are {self.tolerated_s:g} s"
