@@ -122,7 +122,7 @@ def run(saboteur: str, columns: Sequence[Column], tell: Callable[[str], None]) -
         acts, written = Path(folder) / "acts", Path(folder) / "results"
         argv = [sys.executable, "-m", "pytest", *(each.id for each in columns), "-p", "no:cacheprovider"]
         argv += ["--ordeal-cluster", cluster, "--ordeal-cluster-name", f"sab{saboteur[:3]}"]
-        argv += ["--ordeal-results", str(written), "-q"]
+        argv += ["--ordeal-results", str(written)]
         env = {ACTS_IN: str(acts)}
         if saboteur != NOBODY:
             argv += ["-p", "tests.saboteurs"]
