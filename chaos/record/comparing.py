@@ -4,7 +4,7 @@ A recorder that loses a change would not know it: it goes on behind it. But each
 other one has, so that what was written down can be told from what was not, whoever lost it, and wherever.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -65,6 +65,19 @@ class WrittenDown:
             if int(version) <= until and version not in self.versions and not expired:
                 return _unwritten(item, "had")
         return ""
+
+
+def passed_over(known: Mapping[str, Change], items: Iterable[Any], position: int) -> str:
+    """What a full list has in a version that a stream went by without having seen it; "" where there is nothing.
+
+    `known`: what was seen last of each object, by its uid; `position`: the version up to which all was seen. An older
+    version than was seen of an object is that of a server which went back in time.
+    """
+    for item in items:
+        before = known.get(metadata_of(item)["uid"])
+        if before is not None and int(before.resource_version) < version_of(item) <= position:
+            return _unwritten(item, "had")
+    return ""
 
 
 def _identity(change: Change) -> str:

@@ -15,7 +15,7 @@ from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import MaxRetryError
 
-from chaos.record.comparing import WrittenDown, version_of
+from chaos.record.comparing import WrittenDown, passed_over, version_of
 from chaos.record.connection import Connection
 from chaos.record.history import History
 from chaos.record.records import Blind, ClusterEvent
@@ -246,6 +246,8 @@ class Stream:
         if self._must_list or self._stopped.is_set():
             return
         now = self._history.now()
+        if passed := passed_over(self._known, found.values(), int(self._position or 0)):
+            self._history.add(Blind(0.0, self.source, now, passed))
         new = "added" if self._ever_listed else "listed"
         known: dict[str, Change] = {}
         for uid, item in found.items():

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chaos.record.comparing import WrittenDown
+from chaos.record.comparing import WrittenDown, passed_over
 from chaos.record.history import History
 from chaos.record.records import ClusterEvent, NodeChange, PodChange
 from chaos.record.resources import RESOURCES
@@ -68,3 +68,11 @@ def test_events_from_before_are_no_records_and_expired_ones_neither(known: froze
 def test_the_newest_is_of_the_time_since_then() -> None:
     there = written(pod("a", 5), pod("a", 10))
     assert (there.newest(5), there.newest(10)) == (10, 0)
+
+
+def test_what_a_stream_went_by_is_missing_and_a_server_that_went_back_is_not() -> None:
+    known = {"a": pod("a", 5), "b": pod("b", 9)}
+    assert passed_over(known, [item("a", 7)], 9) == "a had the version 7, and no record says so"
+    assert passed_over(known, [item("a", 10)], 9) == "", "it changed while nobody watched"
+    assert passed_over(known, [item("a", 5), item("b", 3)], 9) == "", "etcd was set back"
+    assert passed_over(known, [item("c", 7)], 9) == "", "etcd was set back to when it was there"

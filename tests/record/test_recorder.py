@@ -361,10 +361,10 @@ def test_a_change_that_was_not_written_down_is_told(api: FakeApiServer, monkeypa
     assert lost(history) == [("watch:pods", "a had the version 102, and no record says so")]
 
 
-def test_a_line_that_was_never_read_is_told(api: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    api.put("pods", "a", status={"phase": "Pending"})
-    lines = stream._lines
-    kept = stream.Stream._watch
+@pytest.fixture
+def deaf_to_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch never looks at what says Failed; whoever asks it once more does."""
+    lines, watch = stream._lines, Stream._watch
 
     def deaf(answer: object) -> Iterator[bytes]:
         return (line for line in lines(answer) if b"Failed" not in line)
@@ -372,15 +372,34 @@ def test_a_line_that_was_never_read_is_told(api: FakeApiServer, monkeypatch: pyt
     def watch_deaf(self: Stream) -> None:
         with monkeypatch.context() as within:
             within.setattr(stream, "_lines", deaf)
-            kept(self)
+            watch(self)
 
     monkeypatch.setattr(Stream, "_watch", watch_deaf)
+
+
+@pytest.mark.usefixtures("deaf_to_failed")
+def test_a_line_that_was_never_read_is_told(api: FakeApiServer) -> None:
+    api.put("pods", "a", status={"phase": "Pending"})
     history = History()
     with Recorder(history, api.client, resources=["pods"]):
         api.put("pods", "a", status={"phase": "Failed"})
         api.put("pods", "b", status={"phase": "Running"})
         soon(lambda: len(history.of(PodChange)) == 2)
     assert lost(history) == [("watch:pods", "a has the version 102, and no record says so")]
+
+
+@pytest.mark.usefixtures("deaf_to_failed")
+def test_a_line_that_was_passed_over_is_told_by_the_next_list(api: FakeApiServer) -> None:
+    """From then on nobody can ask for it: the other server does not know of it."""
+    api.put("pods", "a", status={"phase": "Pending"})
+    history = History()
+    with Recorder(history, api.client, resources=["pods"]) as recorder:
+        api.put("pods", "a", status={"phase": "Failed"})
+        api.put("pods", "b", status={"phase": "Running"})
+        soon(lambda: len(history.of(PodChange)) == 2)
+        recorder.switch(api.client)
+        recorder.wait_synced()
+    assert lost(history) == [("watch:pods", "a had the version 102, and no record says so")]
 
 
 def test_what_a_server_has_forgotten_is_not_said_to_be_lost(api: FakeApiServer) -> None:
