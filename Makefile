@@ -27,7 +27,7 @@ NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 # Versions that are only passed by, in an upgrade in place.
 UPGRADE_BY ?= 1.35.4
 
-.PHONY: help run run-all test unit fuzz integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice bench-interrupted bench-crash bench-accuracy bench-agent bench-verdicts nightly replay-full conformance-full readme experiments docs lint format lock setup wheel clean
+.PHONY: help run run-all test unit fuzz integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice bench-interrupted bench-crash bench-accuracy bench-agent bench-verdicts bench-saboteurs nightly replay-full conformance-full readme experiments docs lint format lock setup wheel clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ bench-agent: setup ## what an agent costs a node while a replay with samples goe
 
 bench-verdicts: setup ## hardened replays over and over, quiet and beside a load: any false alarm? (ARGS="--ways beside --replays 20")
 	$(BIN)/python -m tests.bench.verdicts $(ARGS)
+
+bench-saboteurs: setup ## saboteurs of what replays are made of, each in ten: is any held? (ARGS="--cluster simulated --replays small")
+	$(BIN)/python -m tests.bench.saboteurs $(ARGS)
 
 nightly: $(STAMP) ## every integration test, then every incident and conformance spec, over several Kubernetes versions
 	@failed=""; $(MAKE) integration-all ARGS= || failed=" (integration tests)"; \

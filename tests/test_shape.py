@@ -17,7 +17,7 @@ TESTS = Path(__file__).resolve().parent
 CHAOS = TESTS.parent / "chaos"
 LONGEST_LINES = 450
 BESIDE_THE_ROOMS = 6
-OTHER_TESTS = {"bench", "fuzz", "integration"}  # rooms of their own: tests/README.md
+OTHER_TESTS = {"bench", "fuzz", "integration", "saboteurs"}  # rooms of their own: tests/README.md
 
 
 def too_long(folder: Path) -> set[str]:

@@ -14,6 +14,7 @@ import msgspec
 from chaos.basics.scrub import scrub
 from chaos.errors import OrdealError
 from chaos.judge.lasting import lapses
+from chaos.record.doubts import ClockJump
 from chaos.record.given import LimitGiven
 from chaos.record.history import History, UnreadError
 from chaos.record.registry import Record
@@ -225,13 +226,14 @@ def unknown(sentence: str, proof: Sequence[Record] = ()) -> Judgement:
 def judge(invariant: Invariant, history: History) -> Finding:
     """Judge a history. A judge that crashes has shown nothing: unknown, with what it raised.
 
-    Harm that did not last tried nothing: what was not violated under it is unknown, with the moment. Where the history
-    says a limit of the user's own, that one counts: the sentence and the figures say so. The recipe stays as shipped.
+    Harm that did not last tried nothing: what was not violated under it is unknown, with the moment. Under a clock that
+    jumped everything is: nobody knows how long anything took. Where the history says a limit of the user's own, that
+    one counts: the sentence and the figures say so. The recipe stays as shipped.
     """
     own: Sequence[OwnLimit] = ()
     try:
         own = own_limits(invariant.recipe, history)
-        j = _as_harmed(_limited(invariant, own).judge(history), history)
+        j = _as_timed(_as_harmed(_limited(invariant, own).judge(history), history), history)
     except UnreadError as error:
         j = unknown(str(error))
     except Exception as error:  # noqa: BLE001  (any crash of a checker must become a verdict, not an abort)
@@ -258,6 +260,15 @@ def _as_harmed(j: Judgement, history: History) -> Judgement:
     if j.verdict is Verdict.VIOLATED:
         return j
     return next((unknown(f"{sentence} (under it: {j.sentence})", looks) for sentence, looks in lapses(history)), j)
+
+
+def _as_timed(j: Judgement, history: History) -> Judgement:
+    jumps = history.of(ClockJump)
+    if not jumps:
+        return j
+    first = jumps[0]
+    said = f"the clock that gives records their times jumped by {first.by_s:+.1f} s, which was seen at {first.at:.1f} s"
+    return unknown(f"{said} (by it: {j.verdict}: {j.sentence})", jumps)
 
 
 def overall(findings: Sequence[Finding]) -> Verdict:

@@ -34,7 +34,7 @@ class ProvenBy(StrEnum):
     """What else than a control proves that a promise is able to break, the strongest first.
 
     `mutant`: a historical bug that is put back, which a replay tries beside what it is about.
-    `saboteur`: a real replay in which somebody does what the replay knows nothing of: one of tests/saboteurs.py, or one
+    `saboteur`: a real replay in which somebody does what the replay knows nothing of: one of tests/saboteurs/, or one
     of a test's own.
     `edited`: the recording of a real run with one fact changed, as no run has shown it.
     `implied`: whoever breaks another promise of the incident breaks this one with it.

@@ -11,18 +11,28 @@ from chaos.record.leases import LEASE_AGE
 from chaos.record.records import Sample
 
 SILENT = "silent"
+SAME_AT_MOST = 3  # ages in milliseconds, a second between two of them
 
 
 @promise
 @bounds(within_s="report_s")
 def kubelets_report_again(nodes: Sequence[str], *, within_s: float) -> Invariant:
-    """Each node's kubelet renewed its lease within `within_s` seconds after the last fault was undone."""
+    """Each node's kubelet renewed its lease within `within_s` seconds after the last fault was undone.
+
+    Unknown where ages of leases stood still: they grow or begin anew from one sample to the next, so the same one again
+    and again is no sample.
+    """
 
     def judge(history: History) -> Judgement:
         window = history.fault_window()
         if window is None or window.end == float("inf"):
             return unknown("no fault was undone, so there is no moment from which to count")
         samples = [s for s in history.of(Sample) if s.name == LEASE_AGE]
+        if still := _stood_still(samples):
+            first = still[0]
+            return unknown(
+                f"the age of {first.subject}'s lease was {first.value:g} s again and again: it stood still", still
+            )
         last_at = max((s.at for s in samples), default=0.0)
         figures: dict[str, Figure] = {"nodes": len(nodes)}
         silent: list[str] = []
@@ -48,6 +58,17 @@ def kubelets_report_again(nodes: Sequence[str], *, within_s: float) -> Invariant
         return held(f"all {len(nodes)} kubelets renewed their lease, the last after {slowest:.1f} s", **figures)
 
     return Invariant("kubelets-report-again", judge)
+
+
+def _stood_still(samples: Sequence[Sample]) -> list[Sample]:
+    """The first samples of a node, one after the other, that all say the same; empty where there are none."""
+    row: dict[str, list[Sample]] = {}
+    for sample in samples:
+        before = row.get(sample.subject, [])
+        row[sample.subject] = [*before, sample] if before and before[-1].value == sample.value else [sample]
+        if len(row[sample.subject]) == SAME_AT_MOST:
+            return row[sample.subject]
+    return []
 
 
 def reporting(history: History, nodes: Sequence[str]) -> bool:

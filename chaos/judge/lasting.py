@@ -18,13 +18,15 @@ def is_gone(history: History) -> bool:
 
 
 def lapses(history: History) -> Iterator[tuple[str, tuple[HarmLook, ...]]]:
-    """Each time that harm was not there, or not seen to be: a sentence, and the looks that show it.
+    """Each time that harm was not there, or not seen to be: a sentence, and the looks that show it. Harm is looked at
+    when it has landed, and right before it is taken back: one look alone is not all.
 
     Harm that nobody looked at has none: that of histories older than these looks, and what ends by itself on purpose.
     """
     by_injection: dict[tuple[str, int], list[HarmLook]] = defaultdict(list)
     for look in history.of(HarmLook):
         by_injection[look.fault, look.injection].append(look)
+    steps = [step for step in history.of(FaultStep) if step.step == "undoing"]
     for (fault, _), looks in by_injection.items():
         gone = next((look for look in looks if look.seen == GONE), None)
         if gone is not None:
@@ -38,3 +40,8 @@ def lapses(history: History) -> Iterator[tuple[str, tuple[HarmLook, ...]]]:
                 when = f"from {before.at:.1f} to {after.at:.1f} s"
                 yield f"nobody saw {when} whether the harm of {fault} lasted{why}", around
                 break
+        else:
+            undoing = next((step.at for step in steps if step.fault == fault and step.at >= looks[-1].at), None)
+            if undoing is not None and (len(looks) == 1 or undoing - looks[-1].at > UNSEEN_AT_MOST_S):
+                when = f"from {looks[-1].at:.1f} s until it was taken back at {undoing:.1f} s"
+                yield f"nobody looked {when} whether the harm of {fault} lasted", (looks[-1],)

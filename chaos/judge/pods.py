@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
 from chaos.judge.sight import Span, names, never_landed, unseen
 from chaos.judge.taint_rates import tainted_s
+from chaos.record.doubts import NoChance
 from chaos.record.history import History, Window
 from chaos.record.records import ClusterEvent, NodeChange, PodChange
 
@@ -27,8 +28,9 @@ def nothing_terminated(
     """No pod of the workload was marked for deletion, deleted, evicted, or failed.
 
     `tolerated_s`: how long pods tolerate a NoExecute taint by default. With it a history in which no node that had a
-    pod of the workload was tainted for longer is unknown: nothing had the chance to be terminated. Without it nothing
-    is said of taints: for those replays in which it is the taint, or who acts on it, that is kept away.
+    pod of the workload was tainted for longer is unknown: nothing had the chance to be terminated; so is one in which a
+    node that was harmed for that was not (NoChance). Without it nothing is said of taints: for those replays in which
+    it is the taint, or who acts on it, that is kept away.
 
     `workload` is the value of the label kube-ordeal/workload. Reasons: "taint-eviction" where the taint eviction
     controller did it to any of them, else "evicted", "deleted", "failed", in this order. A pod that was on its way out
@@ -153,12 +155,22 @@ def same_pods(workload: str, *, window: Window | None = None, fault: str | None 
 
 
 def _no_chance(history: History, workload: str, judged: Window, tolerated_s: float | None) -> Judgement | None:
-    """Unknown, where no node with a pod of the workload was tainted for long enough to have it deleted; else None."""
+    """Unknown, where no node with a pod of the workload was tainted for long enough to have it deleted, or one that was
+    harmed for that was not; else None.
+    """
     if tolerated_s is None:
         return None
     nodes = sorted({c.node for c in history.of(PodChange) if c.workload == workload and c.node})
     longest = tainted_s(history, nodes, judged)
     worst = max(longest, key=lambda node: longest[node], default="")
+    missed = history.of(NoChance, judged)
+    if missed:
+        return unknown(
+            f"{len(missed)} of the nodes that were harmed were not tainted NoExecute for longer than the "
+            f"{missed[0].tolerated_s:g} s that are tolerated by default ({missed[0].node} for "
+            f"{missed[0].tainted_s:.1f} s), so that not all that was to be tried was",
+            missed,
+        )
     if worst and longest[worst] > tolerated_s:
         return None
     seen = f"the longest was {longest[worst]:.1f} s on {worst}" if worst and longest[worst] else "none was at all"

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from chaos.basics.untrusted import json_of
+from chaos.record.doubts import ClockJump, NoChance
 from chaos.record.given import LimitGiven, SetAside
 from chaos.record.records import FaultStep, Observation, Unread, Writes
 from chaos.record.registry import Record, Seconds, is_told, kinds, was_observation
@@ -19,6 +20,8 @@ _SOURCES = {
     "phase": "run",
     LimitGiven.kind: "run",
     SetAside.kind: "run",
+    ClockJump.kind: "run",
+    NoChance.kind: "run",
 }
 
 

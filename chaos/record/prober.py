@@ -9,8 +9,12 @@ of this package. Each probe is sent in its slot of an absolute schedule whatever
 of the ones before it. A slot that could not be kept (the machine stalled) is left out: it shows as a gap, never as an
 answer. It ends when its standard input ends, so that a killed parent leaves no prober, and after --for-s at the latest.
 
-A line: {"start": monotonic seconds, "ok": bool, "took_s": seconds, "by": who answered, "error": text}. Who answered is
-the body's first line; for dns the address; for echo the connection's own port, so that another connection shows.
+At the first probe, and every two seconds, it asks a port of its own at which nobody listens, too: a canary. One that is
+answered shows that answers mean nothing here.
+
+A line: {"start": monotonic seconds, "ok": bool, "took_s": seconds, "by": who answered, "error": text, "canary": bool}.
+Who answered is the body's first line; for dns the address; for echo the connection's own port, so that another
+connection shows.
 CLOCK_MONOTONIC is one clock for all processes of a machine, so the parent can use "start" as it is.
 """
 
@@ -19,15 +23,17 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from urllib.parse import SplitResult, urlsplit
 
 IN_FLIGHT_LIMIT = 20
 HEADER_LIMIT_BYTES = 16_384
 BODY_LIMIT_BYTES = 2_048
+CANARY_EVERY_S = 2.0
 
 
 async def ask(host: str, port: int, path: str) -> tuple[bool, str, str]:
@@ -130,7 +136,17 @@ async def connect(host: str, port: int) -> tuple[bool, str, str]:
     return True, "", ""
 
 
-async def probe(ask_once: Callable[[], Coroutine[None, None, tuple[bool, str, str]]], timeout_s: float) -> None:
+@contextmanager
+def nobody() -> Iterator[int]:
+    """A port of this machine that is ours, and at which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+async def probe(
+    ask_once: Callable[[], Coroutine[None, None, tuple[bool, str, str]]], timeout_s: float, *, canary: bool = False
+) -> None:
     """Ask once and write the line."""
     start = time.monotonic()
     try:
@@ -141,14 +157,21 @@ async def probe(ask_once: Callable[[], Coroutine[None, None, tuple[bool, str, st
     except (OSError, EOFError, asyncio.LimitOverrunError) as failure:
         ok, by, error = False, "", str(failure) or type(failure).__name__
     took_s = time.monotonic() - start
-    line = {"start": round(start, 6), "ok": ok, "took_s": round(took_s, 6), "by": by, "error": error[:200]}
+    line: dict[str, object] = {"start": round(start, 6), "ok": ok, "took_s": round(took_s, 6), "by": by}
+    line |= {"error": error[:200], "canary": canary}
     try:
         os.write(sys.stdout.fileno(), json.dumps(line).encode() + b"\n")
     except BrokenPipeError:
         os._exit(0)  # nobody reads any more
 
 
-async def run(url: SplitResult, interval_s: float, timeout_s: float, for_s: float) -> None:
+async def run(
+    url: SplitResult,
+    interval_s: float,
+    timeout_s: float,
+    for_s: float,
+    canary_ask: Callable[[], Coroutine[None, None, tuple[bool, str, str]]],
+) -> None:
     """Probe until standard input ends or `for_s` is over; the probes under way are then waited for."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -163,7 +186,8 @@ async def run(url: SplitResult, interval_s: float, timeout_s: float, for_s: floa
     os.set_blocking(sys.stdin.fileno(), False)
     loop.add_reader(sys.stdin.fileno(), listen)
     under_way: set[asyncio.Task[None]] = set()
-    began = time.monotonic()
+    canaries: set[asyncio.Task[None]] = set()
+    canary_due = began = time.monotonic()
     slot = 0
     while not stop.is_set() and slot * interval_s < for_s:
         with suppress(TimeoutError):
@@ -175,10 +199,15 @@ async def run(url: SplitResult, interval_s: float, timeout_s: float, for_s: floa
             task = asyncio.create_task(probe(ask_once, timeout_s))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
+        if time.monotonic() >= canary_due and not canaries:
+            canary = asyncio.create_task(probe(canary_ask, timeout_s, canary=True))
+            canaries.add(canary)
+            canary.add_done_callback(canaries.discard)
+            canary_due = time.monotonic() + CANARY_EVERY_S
         # The next slot that is not over yet; those a stall has swallowed are not made up for.
         slot = max(slot + 1, int((time.monotonic() - began) / interval_s))
-    if under_way:
-        await asyncio.wait(under_way)
+    if under_way | canaries:
+        await asyncio.wait(under_way | canaries)
 
 
 def asker(url: SplitResult) -> Callable[[], Coroutine[None, None, tuple[bool, str, str]]]:
@@ -209,7 +238,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.interval_s <= 0 or options.timeout_s <= 0:
         parser.error("--interval-s and --timeout-s must be above 0")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends us by our standard input
-    asyncio.run(run(url, options.interval_s, options.timeout_s, options.for_s))
+    with nobody() as port:
+        asyncio.run(run(url, options.interval_s, options.timeout_s, options.for_s, lambda: connect("127.0.0.1", port)))
     return 0
 
 

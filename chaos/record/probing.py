@@ -20,6 +20,7 @@ from chaos.record import prober
 from chaos.record.history import History
 from chaos.record.records import Blind, Probe, probed_from
 from chaos.record.registry import LONGEST_S
+from chaos.record.sampler import Gap
 
 INTERVAL_S = 0.1
 # Below the second after which Linux sends a lost SYN again (RFC 6298): a probe that was sent into an outage fails,
@@ -39,7 +40,8 @@ class ServiceProbes:
 
     Where no probe is sent (the prober died, hung, or its node was restarted and has a new network namespace) there is a
     Blind record (probed_from), and the prober is started again as soon as the node's network is there. Those that are
-    only read late, as where the way to a node was cut and it kept them, count like any other.
+    only read late, as where the way to a node was cut and it kept them, count like any other. Each prober asks
+    a port at which nobody listens, too: where that is told as answered there is a Blind record.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class _Said(msgspec.Struct):
     took_s: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_S)]
     by: str
     error: str
+    canary: bool = False
 
 
 class _Prober:
@@ -127,6 +130,7 @@ class _Prober:
         self._ahead_s = 0.0  # the clock that the prober reads, of this machine's
         self._looked_at = 0.0
         self._answered_at = 0.0
+        self._canary = Gap(history, self._source)
 
     def start(self) -> None:
         self._thread.start()
@@ -151,6 +155,7 @@ class _Prober:
             self._history.add(
                 Blind(self._blind_since, self._source, self._history.now(), f"{self.trouble}; until the end")
             )
+        self._canary.ended()
 
     def _go_blind(self, why: str) -> None:
         if self._blind_since is None and not self._stopped.is_set():
@@ -210,6 +215,12 @@ class _Prober:
     def _take(self, line: bytes) -> None:
         said = msgspec.json.decode(line, type=_Said)
         at = said.start - self._ahead_s - self._history.began
+        if said.canary:
+            if said.ok:
+                self._canary.missed("a probe of a port at which nobody listens was told as answered")
+            else:
+                self._canary.seen(at)
+            return
         self._history.add(
             Probe(at, self.node, self._target, said.ok, said.took_s, answered_by=said.by, error=said.error)
         )

@@ -17,6 +17,7 @@ from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import WaitedInVainError, eventually
 from chaos.errors import OrdealError
+from chaos.record.clock import ClockLooks
 from chaos.record.connection import Connection
 from chaos.record.history import History
 from chaos.record.records import IN_SYNC, Sample
@@ -34,11 +35,13 @@ class Recorder:
 
     On entry it returns when the first full list of every resource is in the history (nodes and pods with the change
     "listed"; events that were there before are known, but not recorded: they happened before). On exit it makes sure
-    that it has seen the end (see `catch_up`) and stops.
+    that it has seen the end (see `catch_up`), compares what it wrote down with what the API server then tells of the
+    same time (chaos.record.comparing), and stops.
 
     While a source can't be seen there is a Blind record "watch:RESOURCE" over the span, with `complete` where the
     stream went on without a loss or a full list was compared afterwards; it is not complete where the recording ended
-    first. What the API server shows is recorded as it is: a stale or rewound answer is a change like any other.
+    first. What the API server shows is recorded as it is: a stale or rewound answer is a change like any other. The
+    clock is looked at, too (chaos.record.clock).
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Recorder:
         self._connection = Connection(client)
         self._streams = [Stream(RESOURCES[name], history, self._connection) for name in resources]
         self._stop = threading.Event()
+        self._clock = ClockLooks(history)
         self._pulse = threading.Thread(target=self._feel_pulse, name="recorder-pulse", daemon=True)
 
     def __enter__(self) -> Self:
@@ -71,8 +75,9 @@ class Recorder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
-            if kind is None:
-                self.catch_up()
+            if kind is None and self.catch_up():
+                for stream in self._streams:
+                    stream.compare()
         finally:
             self._end()
 
@@ -134,6 +139,7 @@ class Recorder:
     def _feel_pulse(self) -> None:
         """Ask the API server for its version once a second; where it fails, break the streams that are silent too."""
         while not self._stop.wait(PULSE_EVERY_S):
+            self._clock.look()
             sent = self._history.now()
             try:
                 answer: Any = k8s.VersionApi(self._connection.client()).get_code(
@@ -158,4 +164,5 @@ class Recorder:
         for stream in self._streams:
             stream.join()
         self._pulse.join(JOIN_WITHIN_S)
+        self._clock.look()
         self._connection.close()

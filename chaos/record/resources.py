@@ -116,7 +116,7 @@ def _event(at: float, _change: str, item: Any) -> ClusterEvent:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource that can be watched: the API client's method that lists it, and what reads a record from an object.
+    """A resource that can be watched: the API client's method that lists it, what reads which record from an object.
 
     `bookmarks`: whether its watches carry any. Those of events do not: they have no watch cache
     (pkg/kubeapiserver/default_storage_factory_builder.go, DefaultWatchCacheSizes). But an event is only ever added or
@@ -126,6 +126,7 @@ class Resource:
     name: str
     method: str
     read: Callable[[float, str, Any], Change]
+    record: type[Change]
     bookmarks: bool = True
 
     def change(self, at: float, change: str, item: Any) -> Change:
@@ -142,8 +143,8 @@ class Resource:
 RESOURCES = {
     r.name: r
     for r in (
-        Resource("nodes", "list_node", _node),
-        Resource("pods", "list_pod_for_all_namespaces", _pod),
-        Resource("events", "list_event_for_all_namespaces", _event, bookmarks=False),
+        Resource("nodes", "list_node", _node, NodeChange),
+        Resource("pods", "list_pod_for_all_namespaces", _pod, PodChange),
+        Resource("events", "list_event_for_all_namespaces", _event, ClusterEvent, bookmarks=False),
     )
 }

@@ -1,6 +1,7 @@
 """What is asked again and again while something else happens: one thread, one interval, one way to tell a gap."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from math import inf
 from types import TracebackType
@@ -11,6 +12,7 @@ from chaos.record.history import History
 from chaos.record.records import Blind
 
 ENDS_WITHIN_S = 60.0
+STILL_AFTER_S = 15.0  # so much longer than the interval nobody asks on a busy machine
 WHY = 200  # characters of a reason
 
 
@@ -58,7 +60,8 @@ class Sampler:
     """Calls `ask` from a thread of its own, at once and then again and again, for as long as the block lasts.
 
     `ask` adds what it sees to a history, and tells each gap of its own when it has seen its source. What it raises is a
-    sample that failed: each of `gaps` has missed it. Without gaps the samples that are missing tell.
+    sample that failed: each of `gaps` has missed it. So has each where nobody asked for long: a sampler that stands
+    still has seen nothing. Without gaps the samples that are missing tell.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Sampler:
         self._ask, self._every_s = ask, every_s
         self._gaps, self._once_more = tuple(gaps), once_more
         self._all_seen, self._stopped = threading.Event(), threading.Event()
+        self._asks, self._asked_at = False, time.monotonic()  # whether a question is under way, and when one last was
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def __enter__(self) -> Self:
@@ -103,15 +107,20 @@ class Sampler:
 
     def look(self) -> None:
         """Ask once."""
+        self._notice_standstill()
+        self._asks = True
         try:
             self._ask()
         except Exception as error:  # noqa: BLE001  (whatever it was: it is asked again, and the gap is told)
             self._miss((str(error).strip().splitlines() or [repr(error)])[0][:WHY])
+        finally:
+            self._asks, self._asked_at = False, time.monotonic()
         if all(gap.seen_at is not None for gap in self._gaps):
             self._all_seen.set()
 
     def end(self, within_s: float = ENDS_WITHIN_S) -> None:
         """Ask no more, and write down what was missed until now; a question that hangs is left after that time."""
+        self._notice_standstill()
         self._stopped.set()
         self._thread.join(within_s)
         if self._thread.is_alive():
@@ -125,6 +134,11 @@ class Sampler:
             self.look()
         if self._once_more:
             self.look()
+
+    def _notice_standstill(self) -> None:
+        still_s = time.monotonic() - self._asked_at
+        if not self._asks and still_s > self._every_s + STILL_AFTER_S:
+            self._miss(f"nobody asked for {still_s:.0f} s")
 
     def _miss(self, why: str) -> None:
         for gap in self._gaps:

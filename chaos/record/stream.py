@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import MaxRetryError, ReadTimeoutError
+from urllib3.exceptions import MaxRetryError
 
+from chaos.record.comparing import WrittenDown, passed_over, revision_of
 from chaos.record.connection import Connection
 from chaos.record.history import History
+from chaos.record.lines_of_watch import BrokenError, Lines, SilentError, all_lines, allow_silence
 from chaos.record.records import Blind, ClusterEvent
 from chaos.record.resources import Change, OddObjectError, Resource, metadata_of, uid_of, version_of
 
@@ -28,20 +30,11 @@ HURRIED_WATCH_FOR_S = 3  # so that the bookmark comes within a second or two: wh
 LATE_S = 1.0  # a break that is mended sooner is no blindness: what it delayed is late by less than this
 QUICK_S = 0.5  # a watch that ends sooner is asked for again with a pause
 JOIN_WITHIN_S = 10.0
-PIECE_BYTES = 1024**2
-LINE_BYTES = 64 * 1024**2  # an API server takes objects of 3 MiB at most; a line without an end is not waited for
+COMPARE_FOR_S = 2  # whole seconds; what a watch tells again comes at once
 
 
 class _GoneError(Exception):
     """The server no longer has the resourceVersion that was to be resumed from."""
-
-
-class _BrokenError(Exception):
-    """The stream broke; the text says why."""
-
-
-class _SilentError(_BrokenError):
-    """A watch that was open said nothing for longer than one may."""
 
 
 class Stream:
@@ -66,14 +59,16 @@ class Stream:
         self._known: dict[str, Change] = {}
         self._gone: dict[str, Change] = {}  # since the last list
         self._heard = 0.0  # when the stream last showed a sign of life
-        self._line_at = 0.0  # when the watch that runs began, or its last line came
-        self._part_since: float | None = None  # when the first byte of a line came of which the end is not there yet
+        self._lines = Lines(history)
         self._blind_since: float | None = None
         self._blind_why = ""
         # Blind until the watch that now runs; not known before a line of it came whether that one goes on.
         self._unproven: Blind | None = None
         self._goal = 0  # while catching up
         self._failures = 0  # since the stream last ran
+        self._began_at = ""  # the version of the last full list that was compared
+        self._from_before: frozenset[str] = frozenset()  # versions of what was there before and is not recorded
+        self._last: dict[str, Any] = {}  # what there was, by uid, when catching up began
 
     def start(self) -> None:
         """List, and then watch, in a thread of its own."""
@@ -114,12 +109,10 @@ class Stream:
 
         From here on bookmarks are asked for often. Where there are none, the goal is the newest version of any object.
         """
+        self._last, version = self._read_all()
         if not self._resource.bookmarks:
-            found, _ = self._read_all()
-            return max((int(version_of(item)) for item in found.values()), default=0)
-        answer = self._call(limit=1)
-        goal = int(version_of(msgspec.json.decode(answer.data)))
-        self._goal = goal
+            return max(map(revision_of, self._last.values()), default=0)
+        self._goal = goal = int(version)
         if not self.reached(goal):
             self._cut("")  # the watch that follows goes on at the same place, but its bookmark comes soon
         return goal
@@ -132,6 +125,35 @@ class Stream:
     def end_catch_up(self) -> None:
         """Bookmarks may be rare again."""
         self._goal = 0
+
+    def compare(self) -> None:
+        """Compare what was written down with what the API server told when catching up began, and with what its watch
+        tells once more of the time since the last full list. What is missing is a Blind record that is not complete.
+        """
+        written = WrittenDown.of(self._history, self._resource.record, self._from_before)
+        try:
+            missing = written.lacks(self._last.values(), self._resource)
+            if not missing and (newest := written.newest(int(self._began_at))):
+                missing = written.lacks_of_watch(self._once_more(newest), newest)
+        except Exception as error:  # noqa: BLE001  (what it told is no list of such objects, whatever is wrong with it)
+            missing = f"what the API server told at the end can't be compared: {brief(error)}"
+        if missing:
+            self._history.add(Blind(0.0, self.source, self._history.now(), missing))
+
+    def _once_more(self, until: int) -> Iterator[tuple[str, Any]]:
+        """What the watch has told since the last full list, up to a version; nothing where it can't be had any more."""
+        with suppress(Exception):  # the server may have forgotten it, or be gone: then nothing can be compared
+            answer = self._call(watch=True, resource_version=self._began_at, timeout_seconds=COMPARE_FOR_S)
+            try:
+                for line in all_lines(answer):
+                    event = msgspec.json.decode(line)
+                    if event["type"] not in _CHANGES:
+                        return
+                    yield event["type"], event["object"]
+                    if revision_of(event["object"]) >= until:
+                        return
+            finally:
+                answer.close()
 
     @property
     def _behind(self) -> bool:
@@ -163,7 +185,8 @@ class Stream:
             except Exception as error:  # noqa: BLE001  (whatever broke: the recording must go on)
                 # Nobody knows since when nothing came on a line that only fell silent, whatever answered elsewhere.
                 self._go_blind(
-                    brief(error), since=self._line_at if isinstance(error, _SilentError) else self._part_since
+                    brief(error),
+                    since=self._lines.line_at if isinstance(error, SilentError) else self._lines.part_since,
                 )
                 self._note_refusal(error)
                 self._failures += 1
@@ -201,8 +224,8 @@ class Stream:
         """The blindness is over: for good where a list was compared, else as soon as a line comes of this watch."""
         since, self._blind_since = self._blind_since, None
         now = self._history.now()
-        self._heard = self._line_at = now
-        self._part_since = None
+        self._heard = now
+        self._lines.taken(now)
         if since is None:
             return
         self._unproven = Blind(since, self.source, now, f"{self._blind_why}; {how}", complete=True)
@@ -243,6 +266,8 @@ class Stream:
         if self._must_list or self._stopped.is_set():
             return
         now = self._history.now()
+        if passed := passed_over(self._known, found.values(), int(self._position or 0)):
+            self._history.add(Blind(0.0, self.source, now, passed))
         new = "added" if self._ever_listed else "listed"
         known: dict[str, Change] = {}
         for uid, item in found.items():
@@ -254,7 +279,10 @@ class Stream:
             before = self._known[uid]
             if not isinstance(before, ClusterEvent):
                 self._record(msgspec.structs.replace(before, at=now, change="deleted", resource_version=version))
+        if not self._ever_listed and self._resource.record is ClusterEvent:
+            self._from_before = frozenset(seen.resource_version for seen in known.values())
         self._known = known
+        self._began_at = version
         self._gone.clear()
         self._ever_listed = True
         self._unproven = None
@@ -280,7 +308,7 @@ class Stream:
                 return found, version
 
     def _watch(self) -> None:
-        """Follow the stream until the server ends it. Raises _GoneError, _BrokenError, or what the client raises."""
+        """Follow the stream until the server ends it. Raises _GoneError, BrokenError, or what the client raises."""
         if self._must_list or self._stopped.is_set():
             return
         hurried = self._behind
@@ -294,13 +322,13 @@ class Stream:
             if unwanted:
                 self._cut_why = ""
                 return
-            _set_read_timeout(answer, watch_for_s + 2 * ANSWER_TIMEOUT_S)
+            allow_silence(answer, watch_for_s + 2 * ANSWER_TIMEOUT_S)
             self._see_again("the stream went on where it broke", listed=False)
-            for began, line in self._lines(answer):
+            for began, line in self._lines.of(answer):
                 self._take(began, line)
                 if self._must_list or self._stopped.is_set():
                     break
-        except (_GoneError, _BrokenError):
+        except (_GoneError, BrokenError):
             raise
         except Exception:
             if self._cut_why is None:
@@ -310,10 +338,10 @@ class Stream:
                 self._answer = None
             answer.close()
         if self._cut_why:
-            raise _BrokenError(self._cut_why)
+            raise BrokenError(self._cut_why)
         if self._cut_why is None:
             self._heard = now = self._history.now()
-            if now - self._line_at >= QUICK_S:  # it was open for a while, and nothing had been held back
+            if now - self._lines.line_at >= QUICK_S:  # it was open for a while, and nothing had been held back
                 self._prove()
 
     def _resumed(self, for_s: int) -> Any:
@@ -326,35 +354,6 @@ class Stream:
                 raise _GoneError("the server no longer has the version that was to be resumed from") from error
             raise
 
-    def _lines(self, answer: Any) -> Iterator[tuple[float, bytes]]:
-        """The complete lines of a watch, each with the moment at which its first byte came.
-
-        A last line that was cut off is not handed out. Raises _BrokenError where one has no end, _SilentError.
-        """
-        rest, self._part_since = b"", None
-        pieces = answer.stream(amt=PIECE_BYTES, decode_content=False)
-        while True:
-            try:
-                if (source := answer._fp.fp) is not None:
-                    source.peek(1)  # waits for a byte: urllib3 hands out a chunk when all of it is there
-                came = self._history.now()
-                began = came if self._part_since is None else self._part_since
-                self._part_since = began
-                piece = next(pieces, None)
-            except (TimeoutError, ReadTimeoutError) as error:
-                silent_for_s = self._history.now() - self._line_at
-                raise _SilentError(f"the watch was silent for {silent_for_s:.0f} s") from error
-            if piece is None:
-                self._part_since = None
-                return
-            *complete, rest = (rest + piece).split(b"\n")
-            for line in filter(None, complete):
-                yield began, line
-                began = came
-            self._part_since = None if not rest else came if complete else began
-            if len(rest) > LINE_BYTES:
-                raise _BrokenError(f"the API server sent a line of more than {LINE_BYTES // 1024**2} MiB")
-
     def _take(self, began: float, line: bytes) -> None:
         """One line of a watch, whose first byte came when it `began`."""
         event = msgspec.json.decode(line)
@@ -366,12 +365,12 @@ class Stream:
             said = item if isinstance(item, dict) else {"message": item}
             if said.get("code") == 410:
                 raise _GoneError(str(said.get("message") or "410 Gone"))
-            raise _BrokenError(f"the API server ended the watch: {str(said.get('message') or said)[:300]}")
+            raise BrokenError(f"the API server ended the watch: {str(said.get('message') or said)[:300]}")
         version = version_of(item)
         if kind != "BOOKMARK":
             change = _CHANGES.get(kind)
             if change is None:
-                raise _BrokenError(f"the API server sent an event of the unknown type {kind[:80]!r}")
+                raise BrokenError(f"the API server sent an event of the unknown type {kind[:80]!r}")
             seen = self._resource.change(now, change, item)
             uid = uid_of(item)
             self._proceed(now, began)
@@ -383,8 +382,8 @@ class Stream:
 
     def _proceed(self, now: float, began: float) -> None:
         """A line that can be read has come: the stream goes on. One that took its time to come is late by that."""
-        self._heard = self._line_at = now
-        self._part_since = None
+        self._heard = now
+        self._lines.taken(now)
         self._prove()
         if now - began >= LATE_S:
             why = f"what the API server sent took {now - began:.1f} s to come"
@@ -421,13 +420,6 @@ def _content(seen: Change) -> tuple[object, ...]:
     return tuple(getattr(seen, name) for name in seen.__struct_fields__ if name not in {"at", "change"})
 
 
-def _set_read_timeout(answer: Any, timeout_s: float) -> None:
-    """Once the answer has begun, silence is allowed for longer than before the first byte."""
-    connection = answer.connection
-    if connection is not None and connection.sock is not None:
-        connection.sock.settimeout(timeout_s)
-
-
 _CHANGES = {"ADDED": "added", "MODIFIED": "modified", "DELETED": "deleted"}
 
 
@@ -435,7 +427,7 @@ def brief(error: Exception) -> str:
     """What went wrong with a request, in a few words."""
     if isinstance(error, ApiException):
         return f"{error.status} {error.reason}"
-    if isinstance(error, _BrokenError | OddObjectError):
+    if isinstance(error, BrokenError | OddObjectError):
         return str(error)
     cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
     text = str(cause).strip().splitlines()

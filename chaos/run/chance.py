@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from chaos.clusters.shape import Timers
 from chaos.judge.pods import nothing_terminated
 from chaos.judge.taint_rates import tainted_s
+from chaos.record.doubts import NoChance
 from chaos.record.history import History, Window
 from chaos.run.lab import Lab
 
@@ -32,18 +33,25 @@ def hold_for_eviction(
 
 
 def hold_for_taints(lab: Lab, history: History, nodes: Sequence[str], *, within_s: float | None = None) -> bool:
-    """Let the fault last until each of `nodes` was tainted NoExecute for longer than is tolerated by default."""
+    """Let the fault last until each of `nodes` was tainted NoExecute for longer than is tolerated by default. Each that
+    was not is a NoChance record: harm that reached only some of them has not tried what it was to try.
+    """
     timers = lab.current.shape.timers
     limit_s = hold_limit_s(timers, len(nodes)) if within_s is None else within_s
-    return lab.hold_until(
-        lambda: min(_tainted_so_far_s(history, nodes), default=0.0) > timers.toleration_s + TOLD_S,
+    came = lab.hold_until(
+        lambda: min(_tainted_so_far_s(history, nodes).values(), default=0.0) > timers.toleration_s + TOLD_S,
         within_s=limit_s,
         because=f"each of {len(nodes)} nodes was tainted for longer than pods tolerate by default",
     )
+    if not came:
+        for node, so_far_s in _tainted_so_far_s(history, nodes).items():
+            if so_far_s <= timers.toleration_s:
+                history.add(NoChance(history.now(), node, round(so_far_s, 3), timers.toleration_s))
+    return came
 
 
-def _tainted_so_far_s(history: History, nodes: Sequence[str]) -> list[float]:
-    return list(tainted_s(history, nodes, Window(float("-inf"), history.now())).values())
+def _tainted_so_far_s(history: History, nodes: Sequence[str]) -> dict[str, float]:
+    return tainted_s(history, nodes, Window(float("-inf"), history.now()))
 
 
 def hold_limit_s(timers: Timers, nodes: int) -> float:

@@ -49,3 +49,12 @@ def test_reporting() -> None:
     history = History.of_records([*FAULT, lease(15, "a", 1)])
     assert reporting(history, ("a",))
     assert not reporting(history, ("a", "b"))
+
+
+def test_ages_that_stand_still_are_no_samples() -> None:
+    """Each of them alone would say that the kubelet renewed its lease just then."""
+    still = [lease(15 + at, "a", 1.234) for at in range(3)]
+    assert verdict(*still[:2], lease(16, "b", 2)) is Verdict.HELD
+    assert verdict(*still, lease(16, "b", 2)) is Verdict.UNKNOWN
+    between = [still[0], lease(15.5, "b", 1.234), *still[1:]]
+    assert verdict(*between) is Verdict.UNKNOWN

@@ -90,3 +90,18 @@ def test_harm_that_is_to_last_now_is_not_the_one_before() -> None:
 def test_what_was_violated_stays_so() -> None:
     broken = violated("2 pods were terminated", reason="taint-eviction")
     assert judged(look(1), look(2, GONE), by=broken) == (Verdict.VIOLATED, "2 pods were terminated")
+
+
+UNDOING = FaultStep(30.0, "cut-off", "undoing")
+
+
+def test_harm_that_nobody_looked_at_again_is_unknown() -> None:
+    """Whoever looks each second stood still: there is no look right before the harm was taken back."""
+    verdict, sentence = judged(look(29), UNDOING)
+    assert verdict is Verdict.UNKNOWN
+    assert sentence.startswith(
+        "nobody looked from 29.0 s until it was taken back at 30.0 s whether the harm of cut-off "
+    )
+    assert judged(look(1), look(30.0 - LATE), UNDOING)[0] is Verdict.UNKNOWN
+    assert judged(look(1), look(15), look(29.9), UNDOING)[0] is Verdict.HELD
+    assert judged(look(1), look(2), look(31, injection=2), look(32, injection=2), UNDOING)[0] is Verdict.UNKNOWN

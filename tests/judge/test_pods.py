@@ -7,6 +7,7 @@ import pytest
 
 from chaos.judge.base import Finding, Invariant, Verdict, judge
 from chaos.judge.pods import no_container_restarted, nothing_terminated, same_pods
+from chaos.record.doubts import NoChance
 from chaos.record.history import Window
 from chaos.record.records import Blind, ClusterEvent, NodeChange, PodChange
 from tests.judge.histories import could_not_see_the_end, fault, history, pod, saw_the_end
@@ -260,3 +261,13 @@ def test_the_taint_counts_within_the_faults_time_alone() -> None:
 def test_pods_that_are_terminated_are_so_with_and_without_a_taint() -> None:
     gone = pod(15, "a", "modified", deleting=True)
     assert kept(gone, saw_the_end()).verdict is VIOLATED
+
+
+def test_harm_that_reached_only_some_of_its_nodes_has_not_tried_it() -> None:
+    tainted = [node(10, "worker", UNREACHABLE), node(30, "worker")]
+    missed = NoChance(29, "other", 0.0, 12)
+    assert kept(*tainted, saw_the_end()).verdict is HELD
+    found = kept(*tainted, missed, saw_the_end())
+    assert found.verdict is UNKNOWN
+    assert "(other for 0.0 s)" in found.sentence
+    assert kept(*tainted, missed, pod(15, "a", "modified", deleting=True), saw_the_end()).verdict is VIOLATED

@@ -1,5 +1,6 @@
 """Probes from a real prober process against a real server on loopback; only the node's network is the host's own."""
 
+import json
 import os
 import signal
 import socketserver
@@ -21,7 +22,7 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.abilities import Clock
 from chaos.errors import OrdealError
 from chaos.record.history import History
-from chaos.record.probing import ServiceProbes, steady
+from chaos.record.probing import ServiceProbes, _Prober, steady
 from chaos.record.records import Blind, Probe
 
 pytestmark = pytest.mark.timed
@@ -332,9 +333,10 @@ def test_the_prober_ends_by_itself(server: Server) -> None:
     argv = [sys.executable, "-I", "-S", str(prober), "--url", server.url, "--for-s", "0.3"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
-        lines = child.stdout.read().splitlines()
+        lines = [json.loads(line) for line in child.stdout]
         assert child.wait(10) == 0
-    assert 1 <= len(lines) <= 3
+    assert 1 <= len([line for line in lines if not line["canary"]]) <= 3
+    assert [line["ok"] for line in lines if line["canary"]] == [False], "nobody listens there"
 
 
 @pytest.mark.parametrize(
@@ -452,3 +454,26 @@ def test_a_connection_is_kept_and_shows_when_it_was_made_anew() -> None:
     good = [p.answered_by for p in history.of(Probe) if p.ok]
     assert len(set(good)) >= 2
     assert any("ended the connection" in p.error for p in history.of(Probe))
+
+
+def test_where_a_probe_that_nobody_can_answer_is_told_as_answered_nothing_was_seen(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = _Prober._take
+
+    def answered(self: _Prober, line: bytes) -> None:
+        take(self, json.dumps({**json.loads(line), "ok": True, "error": ""}).encode())
+
+    monkeypatch.setattr(_Prober, "_take", answered)
+    history = History()
+    with probing(history, server.url):
+        server.status = 503
+        soon(lambda: len(history.of(Probe)) >= 10, "ten probes")
+    assert all(p.ok for p in history.of(Probe))
+    (blind,) = history.of(Blind)
+    assert (blind.source, blind.why) == (
+        "probe:worker",
+        "a probe of a port at which nobody listens was told as answered",
+    )
+    assert blind.at == 0.0
+    assert blind.until >= max(p.at for p in history.of(Probe))

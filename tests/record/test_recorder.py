@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from chaos.basics.waiting import WaitedInVainError, eventually, hold
 from chaos.errors import OrdealError
 from chaos.record.history import History
+from chaos.record.lines_of_watch import Lines
 from chaos.record.recorder import Recorder
 from chaos.record.records import IN_SYNC, Blind, ClusterEvent, NodeChange, PodChange, Sample
-from chaos.record.stream import LATE_S
+from chaos.record.stream import LATE_S, Stream
 from tests.fake_apiserver import FakeApiServer
 
 pytestmark = pytest.mark.timed
@@ -503,3 +504,65 @@ def _play(api: FakeApiServer, actions: list[str]) -> bool:
             api.compact()
             api.cut()
     return compacted
+
+
+def lost(history: History) -> list[tuple[str, str]]:
+    return [(b.source, b.why) for b in history.of(Blind) if not b.complete]
+
+
+def test_a_change_that_was_not_written_down_is_told(api: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in the middle: a list at the end does not show it."""
+    record = Stream._record
+    drops = iter([False, True, False])
+    monkeypatch.setattr(Stream, "_record", lambda self, seen: None if next(drops, False) else record(self, seen))
+    history = History()
+    with Recorder(history, api.client, resources=["pods"]):
+        for phase in ("Pending", "Running", "Failed"):
+            api.put("pods", "a", status={"phase": phase})
+    assert [p.phase for p in history.of(PodChange)] == ["Pending", "Failed"]
+    assert lost(history) == [("watch:pods", "a had the version 102, and no record says so")]
+
+
+@pytest.fixture
+def deaf_to_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch never looks at what says Failed; whoever asks it once more does."""
+    lines = Lines.of
+
+    def deaf(self: Lines, answer: object) -> Iterator[tuple[float, bytes]]:
+        return ((began, line) for began, line in lines(self, answer) if b"Failed" not in line)
+
+    monkeypatch.setattr(Lines, "of", deaf)
+
+
+@pytest.mark.usefixtures("deaf_to_failed")
+def test_a_line_that_was_never_read_is_told(api: FakeApiServer) -> None:
+    api.put("pods", "a", status={"phase": "Pending"})
+    history = History()
+    with Recorder(history, api.client, resources=["pods"]):
+        api.put("pods", "a", status={"phase": "Failed"})
+        api.put("pods", "b", status={"phase": "Running"})
+        soon(lambda: len(history.of(PodChange)) == 2)
+    assert lost(history) == [("watch:pods", "a has the version 102, and no record says so")]
+
+
+@pytest.mark.usefixtures("deaf_to_failed")
+def test_a_line_that_was_passed_over_is_told_by_the_next_list(api: FakeApiServer) -> None:
+    """From then on nobody can ask for it: the other server does not know of it."""
+    api.put("pods", "a", status={"phase": "Pending"})
+    history = History()
+    with Recorder(history, api.client, resources=["pods"]) as recorder:
+        api.put("pods", "a", status={"phase": "Failed"})
+        api.put("pods", "b", status={"phase": "Running"})
+        soon(lambda: len(history.of(PodChange)) == 2)
+        recorder.switch(api.client)
+        recorder.wait_synced()
+    assert lost(history) == [("watch:pods", "a had the version 102, and no record says so")]
+
+
+def test_what_a_server_has_forgotten_is_not_said_to_be_lost(api: FakeApiServer) -> None:
+    history = History()
+    with Recorder(history, api.client, resources=["pods"]):
+        api.put("pods", "a")
+        soon(lambda: changes(history))
+        api.compact()
+    assert lost(history) == []

@@ -8,7 +8,7 @@ import pytest
 from chaos.basics.waiting import WaitedInVainError
 from chaos.record.history import History
 from chaos.record.records import Blind
-from chaos.record.sampler import Gap, Sampler
+from chaos.record.sampler import STILL_AFTER_S, Gap, Sampler
 
 NEVER_S = 3600.0
 
@@ -112,6 +112,52 @@ class TestAGap:
 
         Sampler("a test", ask, every_s=NEVER_S, gaps=[gap]).look()
         assert gap.why == "KeyError()"
+
+
+class TestStandingStill:
+    """A sampler that nobody lets ask has seen nothing, and does not say so by itself."""
+
+    def still(self, sampler: Sampler) -> None:
+        """Long after it last asked."""
+        sampler._asked_at -= NEVER_S + STILL_AFTER_S + 1
+
+    def test_until_the_end_is_a_gap(self, clock: Clock) -> None:
+        gap = Gap(clock.history, "s")
+        sampler = Sampler("a test", lambda: gap.seen(1.0), every_s=NEVER_S, gaps=[gap])
+        sampler.__enter__()
+        sampler.wait_first("the first", within_s=20)
+        self.still(sampler)
+        clock.now = 9.0
+        sampler.end()
+        assert clock.blind() == [(1.0, 9.0, "nobody asked for 3616 s", False)]
+
+    def test_between_two_looks_is_a_gap(self, clock: Clock) -> None:
+        gap = Gap(clock.history, "s")
+        sampler = Sampler("a test", lambda: gap.seen(clock.now), every_s=NEVER_S, gaps=[gap])
+        for now in (1.0, 2.0):
+            clock.now = now
+            sampler.look()
+        self.still(sampler)
+        clock.now = 9.0
+        sampler.look()
+        assert clock.blind() == [(2.0, 9.0, "nobody asked for 3616 s", False)]
+
+    def test_a_question_that_takes_long_is_none(self, clock: Clock) -> None:
+        gap = Gap(clock.history, "s")
+        asked, answer = threading.Event(), threading.Event()
+
+        def ask() -> None:
+            asked.set()
+            answer.wait(20)
+            gap.seen(1.0)
+
+        sampler = Sampler("a test", ask, every_s=NEVER_S, gaps=[gap])
+        sampler.__enter__()
+        assert asked.wait(20)
+        self.still(sampler)
+        threading.Timer(0.2, answer.set).start()
+        sampler.end()
+        assert clock.blind() == []
 
 
 class TestAThread:

@@ -10,7 +10,8 @@ from chaos.judge.catalogue import Control, Incident, Proof, ProvenBy, incidents
 from chaos.judge.proofs import NOTHING, by_kind, proven
 from chaos.run.incident import HARDENED
 from chaos.run.suites import by_incident, promised_by
-from tests.saboteurs import REPLAYS, SABOTEURS
+from tests.saboteurs import SABOTEURS
+from tests.saboteurs.replays import REPLAYS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMISED = {each.id: promised_by(there) for each, there in by_incident().items()}

@@ -1,12 +1,12 @@
 """What watchers believe is what etcd holds, after etcd was changed behind the API server's back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chaos.judge.base import Invariant, Judgement, bounds, held, promise, unknown, violated
 from chaos.judge.sight import names, overlapping
 from chaos.record.history import History
 from chaos.record.informer import STORED, WATCHED
-from chaos.record.records import Observation
+from chaos.record.records import FaultStep, Observation
 
 STALE = "stale"
 
@@ -17,8 +17,8 @@ def watchers_see(fault: str, *, within_s: float) -> Invariant:
     """From `within_s` after the fault landed, a watcher's picture of each object is what is stored, until the undo.
 
     Both are Observations of the same subjects: "watched" at each change that the watch brought, "stored" whenever etcd
-    itself was asked. Reason: "stale". Unknown where etcd was not asked after that time, or where the watch was blind
-    before etcd was last asked.
+    itself was asked. Reason: "stale". Unknown where etcd was not asked after that time, where it holds nothing else
+    than watchers believed before the fault, or where the watch was blind before etcd was last asked.
     """
 
     def judge(history: History) -> Judgement:
@@ -31,9 +31,8 @@ def watchers_see(fault: str, *, within_s: float) -> Invariant:
             return unknown(f"etcd was not asked what it holds later than {within_s:g} s after the fault {fault}")
         watched = [o for o in history.of(Observation) if o.name == WATCHED and o.at <= window.end]
         beliefs = {at: _belief(watched, at) for at in stored}
-        unheard = sorted({at.subject for at, belief in beliefs.items() if belief is None})
-        if unheard:
-            return unknown(f"no watcher ever heard of {names(unheard)}")
+        if why := _why_not(history, fault, watched, beliefs):
+            return unknown(why, stored)
         asked = max(o.at for o in stored)  # the watch may break after that: undoing restarts the control plane
         blind = [b for b in overlapping(history, WATCHED, window) if b.until > due and b.at <= asked]
         if blind:
@@ -66,3 +65,17 @@ def _belief(watched: Sequence[Observation], stored: Observation) -> Observation 
     """What the watcher last heard of an object before etcd was asked for it."""
     heard = [o for o in watched if o.subject == stored.subject and o.at <= stored.at]
     return heard[-1] if heard else None
+
+
+def _why_not(
+    history: History, fault: str, watched: Sequence[Observation], beliefs: Mapping[Observation, Observation | None]
+) -> str:
+    """Why nothing can be said of what watchers believe of what is stored; empty where something can."""
+    unheard = sorted({at.subject for at, belief in beliefs.items() if belief is None})
+    if unheard:
+        return f"no watcher ever heard of {names(unheard)}"
+    planned = min((s.at for s in history.of(FaultStep) if s.fault == fault and s.step == "planned"), default=0.0)
+    before = [(at, _belief([o for o in watched if o.at <= planned], at)) for at in beliefs]
+    if all(belief is not None and belief.seen == at.seen for at, belief in before):
+        return f"etcd holds what watchers believed before the fault {fault}: nothing was changed"
+    return ""

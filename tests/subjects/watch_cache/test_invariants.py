@@ -2,7 +2,7 @@
 
 from chaos.judge.base import Finding, Verdict, judge
 from chaos.record.informer import ABSENT, STORED, WATCHED
-from chaos.record.records import Blind, Observation
+from chaos.record.records import Blind, FaultStep, Observation
 from chaos.record.registry import Record
 from chaos.subjects.watch_cache.promises import watchers_see
 from tests.judge.histories import fault, history
@@ -78,3 +78,13 @@ def test_a_watch_that_breaks_in_the_undo_is_not_a_hole_in_what_is_judged() -> No
 def test_a_fault_that_never_landed_is_unknown() -> None:
     seen = history(watched(1, "new"), stored(16, "new"))
     assert judge(watchers_see("restore", within_s=5), seen).verdict is UNKNOWN
+
+
+def test_where_etcd_holds_what_was_believed_before_nothing_was_changed() -> None:
+    planned = FaultStep(9.0, "restore", "planned")
+    finding = judged(planned, watched(1, "new"), stored(16, "new"))
+    assert (finding.verdict, finding.reason) == (UNKNOWN, "not-enough-seen")
+    assert "nothing was changed" in finding.sentence
+    assert judged(planned, watched(1, "new"), watched(9.5, "old"), stored(16, "old")).verdict is HELD
+    changed_too = (watched(1, "same", "two"), stored(16, "same", "two"))
+    assert judged(planned, watched(1, "new"), watched(12, "old"), stored(16, "old"), *changed_too).verdict is HELD
