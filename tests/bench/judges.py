@@ -29,7 +29,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import pytest
@@ -44,9 +44,10 @@ from tests.bench.mutations import (
     changed_places,
     changes,
     code_of,
+    functions_of,
     import_instead,
     mutant,
-    put_into_all,
+    put_into,
     runs_at_import,
 )
 from tests.bench.told import aligned
@@ -57,7 +58,7 @@ EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 KILLED, SURVIVED, TIMED_OUT, NO_PROGRAM = "killed", "survived", "timed out", "no program"
 PROCESSOR_S, LONGEST_S = 30, 900  # of a processor, beside ten times what the tests took; and by the clock
 # Not kept: what a mutant does that never ends, and examples that only a mutant fails with.
-PYTEST = ("-s", "-q", "-p", "no:cacheprovider", "-p", "no:timeout", "--hypothesis-seed", "0", "-m", "not timed")
+PYTEST = ("-s", "-q", "-p", "no:cacheprovider", "--hypothesis-seed", "0", "-m", "not timed")
 FORK = multiprocessing.get_context("fork")
 
 
@@ -82,9 +83,8 @@ def modules(named: Sequence[str]) -> list[str]:
 
 def tests_of(module: str) -> str:
     """Where the unit tests of a module are: its room, or its own file where it is one of a room of other things."""
-    _, *rooms, name = Path(module).parts
-    own = Path("tests", *rooms, f"test_{name}")
-    return own.as_posix() if rooms == ["run"] else own.parent.as_posix()
+    _, room, *_, name = Path(module).parts
+    return f"tests/run/test_{name}" if room == "run" else f"tests/{room}"
 
 
 def equivalent(path: Path = EQUIVALENT) -> dict[tuple[str, str, str], str]:
@@ -163,7 +163,9 @@ class _Room:
             tests = tests_for(each, reach)
             if tests is not None:
                 todo.append((each, [by_id[test] for test in sorted(tests, key=found.taken_s.__getitem__)]))
-        work = [self._job(each, items, found) for each, items in todo]
+        functions = functions_of({each.module for each in self._tried})
+        gc.freeze()  # what a fork only looks at it need not copy
+        work = [self._job(each, items, found, functions[each.module]) for each, items in todo]
         for which, end in each_in_a_fork(work, self._jobs):
             self._tell(Tried(todo[which][0], *end))
         return True
@@ -181,12 +183,14 @@ class _Room:
         return self._collected
 
     @staticmethod
-    def _job(tried: Mutant, items: Sequence[pytest.Item], found: _Collected) -> Callable[[], tuple[str, str]]:
+    def _job(
+        tried: Mutant, items: Sequence[pytest.Item], found: _Collected, functions: Sequence[FunctionType]
+    ) -> Callable[[], tuple[str, str]]:
         def job() -> tuple[str, str]:
             if not items:
                 return SURVIVED, "no test reaches it"
             _limit(sum(found.taken_s[item.nodeid] for item in items))
-            put_into_all(tried)
+            put_into(functions, code_of((ROOT / tried.module).read_text()), code_of(tried.source))
             for item in items:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
                 if item.session.testsfailed:
@@ -256,8 +260,8 @@ def _do(job: Callable[[], Any], answer: Connection, folder: Path) -> None:
         os._exit(0)
 
 
-def _imported(tried: Mutant | None, tests: Sequence[str], room: str, usual_s: float) -> tuple[str, str]:
-    """In a process that has nothing of ours yet: import the mutant, and run the room's tests until one fails."""
+def _imported(tried: Mutant | None, tests: Sequence[str], usual_s: float) -> tuple[str, str]:
+    """In a process that has nothing of ours yet: import the mutant, and run tests until one fails."""
     _limit(usual_s)
     if tried is not None:
         try:
@@ -265,7 +269,8 @@ def _imported(tried: Mutant | None, tests: Sequence[str], room: str, usual_s: fl
         except Exception as error:  # noqa: BLE001  (whatever it is: nobody could have run such a program)
             return NO_PROGRAM, repr(error)
     first = _First(tests)
-    code = pytest.main([*PYTEST, "-x", room], plugins=[first])
+    files = {each.split("::")[0] for each in tests}
+    code = pytest.main([*PYTEST, "-x", *(str(ROOT / each) for each in sorted(files))], plugins=[first])
     return (
         (SURVIVED, f"{len(tests)} tests reach the module") if code == 0 else (KILLED, first.failed or f"pytest: {code}")
     )
@@ -317,7 +322,7 @@ def try_room(room: str, drawn: Sequence[Mutant], jobs: int) -> Iterator[Tried]:
     def job(one: Mutant | None, module: str) -> Callable[[], tuple[str, str]]:
         tests = sorted(reach.of_all(module), key=found.taken_s.__getitem__)
         usual_s = sum(found.taken_s[each] for each in tests)
-        return lambda: _imported(one, tests, room, usual_s) if tests else (SURVIVED, "no test reaches the module")
+        return lambda: _imported(one, tests, usual_s) if tests else (SURVIVED, "no test reaches the module")
 
     unchanged = [job(None, each) for each in sorted({each.module for each in later})]
     for _, (end, by) in each_in_a_fork(unchanged, jobs):

@@ -201,29 +201,30 @@ def runs_at_import(places: Iterable[Place], before: Code) -> bool:
     return any(place not in functions for place in places)
 
 
-def put_into(functions: Iterable[object], before: Code, after: Code, path: str) -> int:
+def functions_of(modules: Iterable[str]) -> dict[str, list[FunctionType]]:
+    """All functions that there are in this process of some modules, by the module's path in the tree."""
+    found: dict[str, list[FunctionType]] = {each: [] for each in modules}
+    paths = {str(ROOT / each): each for each in found}
+    for each in gc.get_objects():
+        if isinstance(each, FunctionType) and each.__code__.co_filename in paths:
+            found[paths[each.__code__.co_filename]].append(each)
+    return found
+
+
+def put_into(functions: Iterable[FunctionType], before: Code, after: Code) -> int:
     """Give functions of a module that is imported already the mutant's code. Returns how many have another one now."""
     changed = 0
     keys = {_key(code): key for key, code in before.items()}
     for each in functions:
-        if not isinstance(each, FunctionType) or each.__code__.co_filename != path:
-            continue
         new = after.get(keys.get(_key(each.__code__), ("", 0)))
         if new is not None and new.co_freevars == each.__code__.co_freevars:
-            each.__code__ = new.replace(co_filename=path)
+            each.__code__ = new.replace(co_filename=each.__code__.co_filename)
             changed += 1
     return changed
 
 
 def _key(code: CodeType) -> tuple[object, ...]:
     return code.co_qualname, code.co_firstlineno, tuple(code.co_positions())
-
-
-def put_into_all(mutant: Mutant) -> int:
-    """Give each function of the mutant's module in this process the mutant's code."""
-    before = (ROOT / mutant.module).read_text()
-    gc.collect()
-    return put_into(gc.get_objects(), code_of(before), code_of(mutant.source), str(ROOT / mutant.module))
 
 
 class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):

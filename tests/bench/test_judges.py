@@ -18,6 +18,7 @@ from tests.bench.mutations import (
     changed_places,
     changes,
     code_of,
+    functions_of,
     import_instead,
     mutant,
     put_into,
@@ -73,15 +74,18 @@ def test_what_runs_at_the_import_is_told_from_what_runs_later() -> None:
     assert not runs_at_import(places("each > limit", "each >= limit"), code)
 
 
-def test_functions_and_those_that_they_made_get_the_mutants_code(tmp_path: Path) -> None:
+def test_functions_and_those_that_they_made_get_the_mutants_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mutations, "ROOT", tmp_path)
     source = "def outer(a):\n    def inner(b):\n        return a + b\n    return inner\n"
-    path, made = str(tmp_path / "made.py"), ModuleType("made")
-    exec(compile(source, path, "exec"), made.__dict__)
+    made = ModuleType("made")
+    exec(compile(source, str(tmp_path / "made.py"), "exec"), made.__dict__)
     there: Callable[[int], int] = made.outer(1)
-    before, after = code_of(source), code_of(source.replace("a + b", "a - b"))
-    assert put_into([made.outer, there, len, "text"], before, after, path) == 2
+    found = functions_of(["made.py", "another.py"])
+    assert (len(found["made.py"]), found["another.py"]) == (2, [])
+    assert put_into(found["made.py"], code_of(source), code_of(source.replace("a + b", "a - b"))) == 2
     assert there(3) == made.outer(1)(3) == -2
-    assert put_into([made.outer], before, after, str(tmp_path / "another.py")) == 0
 
 
 def test_a_mutant_is_imported_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,3 +90,21 @@ def test_harm_that_is_to_last_now_is_not_the_one_before() -> None:
 def test_what_was_violated_stays_so() -> None:
     broken = violated("2 pods were terminated", reason="taint-eviction")
     assert judged(look(1), look(2, GONE), by=broken) == (Verdict.VIOLATED, "2 pods were terminated")
+
+
+def test_what_is_gone_when_it_is_taken_back_is_no_lapse_and_another_fault_is_none_of_it() -> None:
+    undoing = FaultStep(3, "cut-off", "undoing")
+    assert not is_gone(History.of_records([LANDED, undoing, look(3, GONE)]))
+    assert not is_gone(History.of_records([LANDED, look(1), look(2, UNSEEN)]))
+    assert is_gone(History.of_records([LANDED, look(2, GONE), FaultStep(3, "another", "undoing")]))
+    assert is_gone(History.of_records([look(0.5, GONE)]))
+
+
+def test_each_injection_that_lapsed_is_told_once() -> None:
+    looks = [look(1), look(2, GONE), look(3, GONE), look(5, injection=2), look(6, GONE, injection=2)]
+    assert [(said, [each.at for each in proof]) for said, proof in lapses(History.of_records(looks))] == [
+        ("the harm of cut-off did not last: it was gone at 2.0 s", [2]),
+        ("the harm of cut-off did not last: it was gone at 6.0 s", [6]),
+    ]
+    unseen = [look(1), look(1 + LATE), look(1 + 2 * LATE)]
+    assert len(list(lapses(History.of_records(unseen)))) == 1
