@@ -2,11 +2,12 @@
 
 python -m tests.bench.judges [--mutants N] [--seed N] [--jobs N] [MODULE...]. Long: `make bench-judges` runs it.
 
-Mutants (tests/bench/mutations.py) of the code that makes verdicts, drawn by a seed that is told. The tests of the module's
-own room are collected once, in a process that has a fork for each mutant: it gets the mutant's code, and those tests that
-reach what is changed, the quickest first, until one fails. What runs at the import is changed before: then the room's tests
-are collected anew. A mutant that no test reaches has survived. One that runs longer than its tests ever should is told
-beside those that were killed, and not counted as killed. Which are equivalent, and why, is said in `equivalent.toml`.
+Mutants (tests/bench/mutations.py) of the code that makes verdicts, drawn by a seed that is told. The tests of the
+module's own room are collected once, in a process that has a fork for each mutant: it gets the mutant's code, and those
+tests that reach what is changed, the quickest first, until one fails. What runs at the import is changed before it:
+then these tests are collected anew. A mutant that no test reaches has survived. One that takes many times what its
+tests take is told beside those that were killed, and not counted as killed. Which are equivalent, and why, says
+`equivalent.toml`.
 """
 
 import argparse
@@ -26,7 +27,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
@@ -52,8 +53,14 @@ from tests.bench.mutations import (
 )
 from tests.bench.told import aligned
 
-JUDGES = ("chaos/judge/*.py", "chaos/run/verdict.py", "chaos/record/history.py", "chaos/harm/base.py")
-JUDGES += ("chaos/harm/lasting.py", "chaos/subjects/*/promises.py")
+JUDGES = (
+    "chaos/judge/*.py",
+    "chaos/run/verdict.py",
+    "chaos/record/history.py",
+    "chaos/harm/base.py",
+    "chaos/harm/lasting.py",
+    "chaos/subjects/*/promises.py",
+)
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 KILLED, SURVIVED, TIMED_OUT, NO_PROGRAM = "killed", "survived", "timed out", "no program"
 PROCESSOR_S, LONGEST_S = 30, 900  # of a processor, beside ten times what the tests took; and by the clock
@@ -130,7 +137,7 @@ class _Watch:
 
     @staticmethod
     def stop() -> None:
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
         sys.settrace(None)
 
 
@@ -379,20 +386,20 @@ def go_on(named: Sequence[str], number: int, seed: int, jobs: int, tell: Callabl
     _import_others()
     tried: list[Tried] = []
     for room, those in sorted(rooms.items()):
-        for each in try_room(room, those, jobs):
-            why = known.get((each.mutant.module, each.mutant.before, each.mutant.after), "")
-            tried.append(Tried(each.mutant, each.end, each.by, why))
-            tell(f"{len(tried)} of {len(drawn)}: {tried[-1]}\n    {each.by}")
-    ran = [each for each in tried if each.end != NO_PROGRAM]
-    for each in sorted(ran, key=lambda one: (one.mutant.module, one.mutant.line)):
-        if each.end != KILLED:
-            tell(str(each))
+        for one in try_room(room, those, jobs):
+            why = known.get((one.mutant.module, one.mutant.before, one.mutant.after), "")
+            tried.append(replace(one, equivalent=why))
+            tell(f"{len(tried)} of {len(drawn)}: {tried[-1]}\n    {one.by}")
+    ran = [one for one in tried if one.end != NO_PROGRAM]
+    for one in sorted(ran, key=lambda each: (each.mutant.module, each.mutant.line)):
+        if one.end != KILLED:
+            tell(str(one))
     for line in table({module: len(places) for module, places in all_of.items()}, ran):
         tell(line)
     tell(f"seed {seed}; {len(tried) - len(ran)} more could not be imported and are not counted")
-    wrong = [each for each in ran if each.equivalent and each.end == KILLED]
-    for each in wrong:
-        tell(f"named as equivalent, and killed by {each.by}: {each.mutant}")
+    wrong = [one for one in ran if one.equivalent and one.end == KILLED]
+    for one in wrong:
+        tell(f"named as equivalent, and killed by {one.by}: {one.mutant}")
     return 1 if wrong else 0
 
 

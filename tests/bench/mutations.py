@@ -1,8 +1,9 @@
 """Mutants of a module: programs that differ from it in one place, and how they are put in the module's place.
 
-What may differ says Cosmic Ray (`make bench-judges` installs it), by those of its operators that leave a program that runs,
-and two operators more: a condition that is never true, and a filter that lets everything through. Cosmic Ray's own runner
-writes each mutant into the tree and starts its tests as a new process; here a mutant is only in memory.
+What may differ says Cosmic Ray (`make bench-judges` installs it), by those of its operators that leave a program that
+runs, and two operators more: a condition that is never true, and a filter that lets everything through. Cosmic Ray's
+own runner writes each mutant into the tree and starts its tests as a new process; here a mutant is only in memory.
+(mutmut, which forks too, leaves out every function that has a decorator: all promises.)
 """
 
 import ast

@@ -257,3 +257,19 @@ def test_the_services_that_were_watched_are_known_by_name() -> None:
     seen = history(asks("shop/front", "++"), asks("shop/back", "-"), asks("web", "+"))
     assert watched_in(seen) == ("shop/back", "shop/front")
     assert judge(watched_service_answers("shop/front"), seen).invariant == "watched-service-answers shop/front"
+
+
+def test_an_outage_that_ends_as_the_window_begins_or_begins_as_it_ends_is_in_it() -> None:
+    records = probes("+-+" + "+" * 7 + "-+")
+    assert within(0.0, records, window=Window(0.2, 0.9)).verdict is VIOLATED
+    assert within(0.0, records, window=Window(0.21, 0.99)).verdict is HELD
+    assert within(0.0, records, window=Window(0.3, 1.0)).verdict is VIOLATED
+
+
+def test_outages_add_up_to_the_millisecond() -> None:
+    finding = within(9.0, probes("+" + "-" * 20 + "+"))
+    assert (finding.figures["outage_total_ms"], finding.figures["longest_outage_ms"]) == (2000, 2000)
+
+
+def test_answered_throughout_says_that_nothing_is_allowed() -> None:
+    assert judge(answered_throughout(), history(probes("++"))).sentence.endswith("allowed were 0 ms")

@@ -307,7 +307,10 @@ def test_a_lost_write_is_told_with_all_figures_and_all_proof() -> None:
 
 
 def test_another_stores_writes_and_readings_are_none_of_this_one() -> None:
-    other = [replace(wrote(1, 1, 9), store="another"), replace(read("m0", 40, "3", at=60.0), store="another")]
+    other: list[Record] = [
+        replace(wrote(1, 1, 9), store="another"),
+        replace(read("m0", 40, "3", at=60.0), store="another"),
+    ]
     assert lost(wrote(1, 1, 40), read("m0", 40), read("m1", 40), *other).figures["acknowledged"] == 40
     nothing = lost(wrote(1, 1, 9, ok=False), other[0], read("m0", 0))
     assert (nothing.verdict, nothing.sentence) == (UNKNOWN, "no write to db was acknowledged (9 were not)")
@@ -414,7 +417,7 @@ def test_disks_that_were_looked_at_too_seldom_say_where() -> None:
     assert disk(use(100, 110, 100, 110, 100, every_s=5.0)).verdict is HELD
     early = disk(use(100, 110, 100, 110, 100), window=Window(0.0, 6.0))
     assert early.sentence == "the disk use of m0 was not sampled in each part of the time"
-    other = [Sample(float(n), "another", "m0", 1.0) for n in range(9)]
+    other: list[Record] = [Sample(float(n), "another", "m0", 1.0) for n in range(9)]
     assert disk(other).sentence == "the disk use of m0 was sampled 0 times only"
 
 
@@ -449,3 +452,13 @@ def test_numbers_and_times_of_writes() -> None:
     assert stored(9.0, "db", "m0", "c1", {1, 2, 3, 6}, {2, 7}, behind=True) == Stored(
         9.0, "db", "m0", "c1", 4, ("1", "3", "6"), behind=True
     )
+
+
+def test_of_two_doubts_the_first_is_said() -> None:
+    pauses = [wrote(0, 1, 9), wrote(30, 10, 19), wrote(60, 20, 29)]
+    assert served(90.0, *pauses).sentence == "nobody tried to write to db from 0.2 s to 30.0 s"
+    died = Blind(0.2, "writes:db", 1.0, "it died")
+    assert served(90.0, *pauses, died).sentence == "the writers of db were not heard from 0.2 s to 1.0 s: it died"
+    always = served(1.0, wrote(0, 1, 9), wrote(0.2, 10, 30))
+    assert always.figures == {"longest_unserved_ms": 0, "tried": 30}
+    assert served(2.0, wrote(0, 1, 9), window=Window(0.2, 5.0)).verdict is HELD

@@ -84,10 +84,10 @@ def test_ready_throughout() -> None:
 
 
 def test_what_is_held_says_how_many_and_the_slowest() -> None:
-    again = [node(26.5, "True"), node(22, "True", name="b")]
+    again = [node(26.5006, "True"), node(22, "True", name="b")]
     seen = [*AROUND, node(0, "True", "listed", "b"), node(0, "False", name="c"), node(9, "False", name="b"), *again]
     finding = judged(*seen, node(8, "False"), saw_the_end(), nodes=("worker", "b"))
-    assert finding.figures == {"nodes": 2, "ready_s_b": 2.0, "ready_s_worker": 6.5}
+    assert finding.figures == {"nodes": 2, "ready_s_b": 2.0, "ready_s_worker": 6.501}
     assert finding.sentence == "all 2 nodes were Ready 6.5 s after the fault was undone, allowed were 10 s"
 
 
@@ -143,9 +143,9 @@ def test_ready_throughout_says_for_how_long_it_was_not() -> None:
     assert short.sentence == "a was Ready Unknown at 5.0 s, 2.5 s long"
     assert short.figures == {"first_s": 5}
     assert throughout(*away).sentence == "a was Ready Unknown at 5.0 s, to the end"
-    gone = throughout(node(0, "True", name="a"), node(4.25, "True", "deleted", "a"))
-    assert gone.sentence == "a was deleted at 4.2 s, to the end"
-    assert gone.figures == {"first_s": 4.25}
+    gone = throughout(node(0, "True", name="a"), node(4.2506, "True", "deleted", "a"))
+    assert gone.sentence == "a was deleted at 4.3 s, to the end"
+    assert gone.figures == {"first_s": 4.251}
 
 
 def test_ready_throughout_needs_every_node_to_have_been_seen() -> None:

@@ -1,6 +1,7 @@
 """Before any harm: a workload that does not answer some node, and how its probes fail there."""
 
 import pytest
+from msgspec.structs import replace
 
 from chaos.judge.base import Finding, Verdict, judge
 from chaos.judge.serving import serves_before_harm
@@ -59,7 +60,7 @@ def test_where_nobody_could_probe_nobody_can_say(records: list[Record], why: str
 
 
 def test_what_holds_is_about_this_workload_and_the_last_seconds_alone() -> None:
-    other = Probe(99.0, "w1", "another", False, 0.01, "", "refused")
+    other = replace(probe(99.0, "w1", "refused"), target="another")
     found = judged(probe(89.9, "w1", "old"), *ANSWERED, other)
     assert (found.verdict, found.figures) == (Verdict.HELD, {"nodes": 4})
     assert found.sentence == "web answered every node before any harm"

@@ -33,6 +33,10 @@ def last_seen(*records: Record, limit_s: float = 5) -> Finding:
     return judge(pleg_last_seen(NODE, limit_s=limit_s), History.of_records(records))
 
 
+def stack(at: float, said: str, node: str = NODE) -> RelistStack:
+    return RelistStack(at, node, "BLOCKED" in said, said)
+
+
 def recovers(*records: Record, within_s: float = 3) -> Finding:
     return judge(pleg_recovers(NODE, limit_s=5, within_s=within_s), History.of_records(records))
 
@@ -45,9 +49,9 @@ def test_the_threshold_itself_is_allowed_and_what_is_held_tells_the_worst() -> N
 
 def test_past_it_the_first_and_the_worst_are_proof_with_the_stacks() -> None:
     over = ages([0, 5.5, 7.1256, 6])
-    stacks = [RelistStack(1.0, NODE, True, "BLOCKED early"), RelistStack(2.0, NODE, True, "BLOCKED late")]
-    elsewhere = RelistStack(3.0, "another", True, "BLOCKED elsewhere")
-    found = last_seen(*over, *stacks, elsewhere, RelistStack(4.0, NODE, False, "it is in ListPodSandbox"))
+    stacks = [stack(1.0, "BLOCKED early"), stack(2.0, "BLOCKED late")]
+    elsewhere = stack(3.0, "BLOCKED elsewhere", node="another")
+    found = last_seen(*over, *stacks, elsewhere, stack(4.0, "it is in ListPodSandbox"))
     assert found.sentence == (
         "PLEG of worker was last seen active 7.1 s ago at 2.0 s, the threshold is 5 s; BLOCKED late"
     )
@@ -85,7 +89,7 @@ WAVE = (Wave(1, NODE, "150 pods"), WaveOver(2, NODE, "150 pods"))
 
 
 def test_what_recovered_tells_all_figures() -> None:
-    beside = [
+    beside: list[Record] = [
         Sample(0.5, RELIST, NODE, 9.0),
         Sample(3.0, RELIST, NODE, 0.1256),
         Sample(4.0, DISCARDED, NODE, 17),

@@ -62,7 +62,8 @@ def test_of_several_that_were_wrong_the_worst_kind_is_the_reason_and_its_first_i
     ]
     found = drained(gone)
     assert found.sentence == (
-        "4 pods went that no drain asked to go (failed, not-by-eviction, not-drained), such as ns/b on no node at 12.0 s"
+        "4 pods went that no drain asked to go (failed, not-by-eviction, not-drained), such as ns/b on no node "
+        "at 12.0 s"
     )
     assert (found.reason, found.figures["wrong"], found.figures["evicted"]) == ("not-by-eviction", 4, 0)
     assert [each.at for each in found.proof] == [4, 5, 12, 13]

@@ -24,7 +24,7 @@ HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
 ONE = ("db",)
 
 
-def line(at: float, number: int, writer: str, lease_s: float = 0, workload: str = "db") -> Written:
+def line(at: float, number: int, writer: str, lease_s: int = 0, workload: str = "db") -> Written:
     return Written(at, workload, number, writer, f"node-{writer}", lease_s)
 
 
@@ -55,7 +55,7 @@ def test_two_writers_are_told_with_who_where_and_when() -> None:
 
 @pytest.mark.parametrize(("at", "verdict"), [(10.0 - TICK_S, HELD), (9.94, VIOLATED), (10.0, HELD)])
 def test_a_lease_counts_to_its_end_within_a_tick(at: float, verdict: Verdict) -> None:
-    lines = [line(5, 1, "a", 5.0), line(at, 2, "b", 1), line(at + 5, 3, "c")]
+    lines = [line(5, 1, "a", 5), line(at, 2, "b", 1), line(at + 5, 3, "c")]
     judged = found(at_most_one_writer(ONE), lines, read())
     assert judged.verdict is verdict
     if verdict is VIOLATED:
