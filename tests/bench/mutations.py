@@ -87,7 +87,8 @@ class FilterGone:
 def _replaced(node: Any, at: int, text: str) -> Any:
     import parso  # noqa: PLC0415  (only `make bench-judges` has it)
 
-    node.children[at] = parso.parse(f" {text}")
+    parse: Any = parso.parse
+    node.children[at] = parse(f" {text}")
     return node
 
 
