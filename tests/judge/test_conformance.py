@@ -206,3 +206,8 @@ def test_the_tries_of_a_faults_time_are_counted() -> None:
     assert held.sentence == "1 checks passed all 1 tries while the fault power-off lasted"
     none = judge(conforms_during([], fault="power-off"), History.of_records([*landed]))
     assert none.sentence == "not tried while the fault power-off lasted: anything"
+
+
+def test_times_have_three_digits() -> None:
+    run = SpecRun(9.0, AFTER, DNS, PASSED, 0.12345, "network")
+    assert judged(run, before=False, specs=(DNS,)).figures == {"specs": 1, "passed_after": 1, "after_s": 0.123}

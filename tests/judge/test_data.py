@@ -462,3 +462,18 @@ def test_of_two_doubts_the_first_is_said() -> None:
     always = served(1.0, wrote(0, 1, 9), wrote(0.2, 10, 30))
     assert always.figures == {"longest_unserved_ms": 0, "tried": 30}
     assert served(2.0, wrote(0, 1, 9), window=Window(0.2, 5.0)).verdict is HELD
+
+
+def test_two_tries_as_far_apart_as_is_allowed_leave_no_doubt() -> None:
+    tries = [wrote(0, 1, 9), wrote(0.3, 10, 10, ok=False), wrote(2.3, 11, 11, ok=False), wrote(2.5, 12, 20)]
+    assert served(9.0, *tries).verdict is HELD
+
+
+def test_the_share_that_goes_on_growing_and_how_far_peaks_may_differ() -> None:
+    def sampled(*values: float) -> list[Record]:
+        return [Sample(float(n), DISK_USE, "m0", value) for n, value in enumerate(values)]
+
+    assert disk(sampled(0, 10, 20, 30, 37)).reason == "grows"
+    assert disk(sampled(0, 10, 20, 30, 36.9)).verdict is UNKNOWN
+    assert disk(sampled(1000, 1000, 960, 1000, 1020)).reason == "grows"  # half of the deepest fall
+    assert disk(sampled(1000, 1000, 960, 1000, 1019)).verdict is HELD

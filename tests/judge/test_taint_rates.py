@@ -426,3 +426,8 @@ def test_all_must_have_been_away_for_as_long_as_the_taints_may_take() -> None:
     assert all_away(*TAINTED_THEN_ALL_AWAY, taken, node(36, "a9")).verdict is HELD
     short = all_away(*TAINTED_THEN_ALL_AWAY, taken, node(35.9, "a9"))
     assert short.sentence == "not all nodes were away for 6 s, so nothing had to be taken back"
+
+
+def test_the_measured_rate_has_four_digits() -> None:
+    full = judged(ZoneState.FULL, *zone_of(100, 100), *tainted([20, 30, 40, 50]), *other_zone())
+    assert (full.figures["in_state_s"], full.figures["measured_per_s"]) == (48.0, 0.0833)

@@ -228,3 +228,10 @@ def test_it_was_looked_at_from_before_the_fault_until_after_it(first: float, las
     nobody = judge(daemons_not_restarted({}), history(fault(1.0, 8.0, EAT)))
     assert nobody.sentence == "no daemon was named"
     assert judge(SAME, history(looks)).sentence == "no fault landed, so nothing could restart anything"
+
+
+def test_a_deaf_daemon_is_judged_until_it_was_asked_last() -> None:
+    looks = [*counted(0.0, 40), *counted(30.0, 40)]
+    harm, deaf = fault(1.0, 5.0, EAT), asked((5.5, 0), (9.0, 0), (15.5, 0))
+    for at, verdict in [(10.0, VIOLATED), (15.5, VIOLATED), (15.6, HELD)]:
+        assert judge(SAME, history(looks, harm, deaf, processes(0.0, 131), processes(at, 900))).verdict is verdict, at

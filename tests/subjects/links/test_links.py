@@ -192,3 +192,9 @@ def test_a_bad_pair_among_too_few_links_is_unknown_not_missed() -> None:
     )
     assert judge(bad_pair_found(("w2", "w3")), links(pairs=PAIRS[:3])).reason == "missed"
     assert alike(links(pairs=PAIRS[:3])).verdict is Verdict.HELD
+
+
+def test_each_network_is_counted_by_itself() -> None:
+    node = [each for each in links(pairs=PAIRS[:2]).of(Sample) if each.subject.startswith("node/")]
+    pods = [each for each in links().of(Sample) if each.subject.startswith("pod/")]
+    assert alike(history(node, pods)).sentence.startswith("2 of 2 links of the node network were measured")

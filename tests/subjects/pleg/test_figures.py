@@ -258,3 +258,9 @@ def test_what_is_left_is_counted_and_named() -> None:
     assert (waits.reason, waits.sentence) == (pleg.NOT_STARTED, "1 of 2 pods of churn are not Ready at the end: b")
     few = judge(pods_converge("churn", least=3), History.of_records([*pending, *well]))
     assert few.sentence == "of churn 2 pods were seen, and there must have been 3"
+
+
+def test_the_undo_of_another_fault_ends_nothing() -> None:
+    assert stays(node(0, "True"), node(5, "False"), FaultStep(3.0, "cut-off", "undoing"), SYNC).verdict is VIOLATED
+    landed = FaultStep(3.0, pleg.SWAP_PROGRAM, "landed")
+    assert stays(node(0, "True"), node(5, "False"), landed, SYNC).verdict is VIOLATED

@@ -251,3 +251,10 @@ def test_affected_versions_are_each_named_and_counted() -> None:
     strange = [seen(KERNEL, "unknown"), seen(KUBELET, "unknown")]
     unread = judge(versions_not_affected(), History.of_records(strange))
     assert (unread.verdict, unread.proof) == (UNKNOWN, (strange[0],))
+
+
+def test_nodes_are_counted_by_name_and_limits_are_64_mib() -> None:
+    logs = [number(KERNEL_LOG, 900), number(KERNEL_LOG, 900, "w2/log")]
+    held = judge(no_kernel_memory_limit(), History.of_records([*logs, limit(None)]))
+    assert held.figures == {"nodes": 2}
+    assert SLAB_LIMIT_BYTES == DISK_LIMIT_BYTES == 67_108_864

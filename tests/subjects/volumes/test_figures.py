@@ -223,3 +223,16 @@ def test_a_pod_that_came_after_the_look_uses_nothing_then() -> None:
     assert holders(held_by(40, ("attachment", "w9"))).reason == "stale-attachment"
     nobody = holders()
     assert (nobody.verdict, nobody.sentence) == (HELD, "db: held by nobody")
+
+
+def test_a_fault_in_which_nobody_had_to_write_shows_nothing() -> None:
+    made = running_again(ONE, fault="drain-node", within_s=30)
+    short = found(made, fault(10, 12, "drain-node"), writing("b", 13, 14), read())
+    assert (short.verdict, short.sentence) == (
+        UNKNOWN,
+        "drain-node was undone 2.0 s after the last line of db; 30 s are given",
+    )
+
+
+def test_what_was_read_at_once_is_read_where_there_was_no_fault() -> None:
+    assert found(same_data(ONE), line(0, 1, "a"), read(0.5)).verdict is HELD
