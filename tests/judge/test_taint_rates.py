@@ -431,3 +431,8 @@ def test_all_must_have_been_away_for_as_long_as_the_taints_may_take() -> None:
 def test_the_measured_rate_has_four_digits() -> None:
     full = judged(ZoneState.FULL, *zone_of(100, 100), *tainted([20, 30, 40, 50]), *other_zone())
     assert (full.figures["in_state_s"], full.figures["measured_per_s"]) == (48.0, 0.0833)
+
+
+def test_a_taint_that_is_given_at_the_limit_is_left_and_not_given_anew() -> None:
+    at_limit = all_away(*TAINTED_THEN_ALL_AWAY, node(31, "a0", "Unknown"), node(36, "a7", "Unknown", UNREACHABLE))
+    assert (at_limit.verdict, at_limit.figures["left_by_the_last_pass"]) == (HELD, 1)

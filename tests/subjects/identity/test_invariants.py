@@ -170,3 +170,11 @@ def test_a_renamed_node_is_away_at_the_limit_and_too_late_past_it() -> None:
 def test_a_renamed_node_that_nobody_saw_is_unknown_unless_it_was_seen_late() -> None:
     assert renamed(node(8.0, "a"), end=[]).verdict is UNKNOWN
     assert renamed(node(26.0, "a", "Unknown"), end=[]).verdict is VIOLATED
+
+
+def test_a_node_that_went_hides_no_duplicate_of_another() -> None:
+    assert of_machines(NodeMachine(4.0, "b", None), says(5.0, "c", "m1", "10.0.0.1")) is VIOLATED
+
+
+def test_the_first_time_that_it_is_away_counts() -> None:
+    assert renamed(node(8.0, "a", "Unknown"), node(27.0, "a", "Unknown")).verdict is HELD

@@ -236,3 +236,16 @@ def test_a_fault_in_which_nobody_had_to_write_shows_nothing() -> None:
 
 def test_what_was_read_at_once_is_read_where_there_was_no_fault() -> None:
     assert found(same_data(ONE), line(0, 1, "a"), read(0.5)).verdict is HELD
+
+
+def test_pods_count_that_came_before_the_last_look() -> None:
+    looks = [Sample(at, HOLDERS_SEEN, "db", 1) for at in (5.0, 59.0)]
+    new = pod(40, "b", "added", workload="db", node="w2")
+    seen = [writing("a", 5), read(), new, held_by(41, ("lock", "w2")), OFF, saw_the_end()]
+    assert found(no_stale_lock(ONE), *seen, looks).verdict is HELD
+
+
+def test_an_event_about_another_workloads_pod_is_no_reason() -> None:
+    other = pod(11, "x", "added", workload="kv")
+    said = ClusterEvent(20, "Pod/ns/x", "F", "it is locked by other nodes", "Warning")
+    assert again(writing("a", 9), other, said).reason == "no-writer"
