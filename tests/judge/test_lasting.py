@@ -108,3 +108,7 @@ def test_each_injection_that_lapsed_is_told_once() -> None:
     ]
     unseen = [look(1), look(1 + LATE), look(1 + 2 * LATE)]
     assert len(list(lapses(History.of_records(unseen)))) == 1
+
+
+def test_only_the_undoing_says_that_harm_is_not_to_last_any_more() -> None:
+    assert is_gone(History.of_records([LANDED, look(2, GONE), FaultStep(3, "cut-off", "landed")]))

@@ -264,3 +264,9 @@ def test_the_undo_of_another_fault_ends_nothing() -> None:
     assert stays(node(0, "True"), node(5, "False"), FaultStep(3.0, "cut-off", "undoing"), SYNC).verdict is VIOLATED
     landed = FaultStep(3.0, pleg.SWAP_PROGRAM, "landed")
     assert stays(node(0, "True"), node(5, "False"), landed, SYNC).verdict is VIOLATED
+
+
+def test_the_end_without_scrapes_is_counted_from_the_last_one() -> None:
+    seen = [*ages([4.9]), *ages([0], start=2), Sample(6.0, RELIST, NODE, 0.1)]
+    assert last_seen(*seen).verdict is HELD
+    assert last_seen(*seen[:2], Sample(7.1, RELIST, NODE, 0.1)).verdict is UNKNOWN

@@ -241,8 +241,8 @@ def test_what_was_read_at_once_is_read_where_there_was_no_fault() -> None:
 def test_pods_count_that_came_before_the_last_look() -> None:
     looks = [Sample(at, HOLDERS_SEEN, "db", 1) for at in (5.0, 59.0)]
     new = pod(40, "b", "added", workload="db", node="w2")
-    seen = [writing("a", 5), read(), new, held_by(41, ("lock", "w2")), OFF, saw_the_end()]
-    assert found(no_stale_lock(ONE), *seen, looks).verdict is HELD
+    held = held_by(41, ("lock", "w2"))
+    assert found(no_stale_lock(ONE), writing("a", 5), read(), new, held, OFF, saw_the_end(), looks).verdict is HELD
 
 
 def test_an_event_about_another_workloads_pod_is_no_reason() -> None:
