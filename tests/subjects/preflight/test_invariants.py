@@ -265,7 +265,7 @@ def test_nodes_are_counted_by_name_and_limits_are_64_mib() -> None:
     [(handle_limits(), SOFT_HANDLES), (inotify_instances(), INOTIFY), (clocks_agree(0.5), CLOCK)],
 )
 def test_what_one_node_does_not_tell_is_unknown_however_well_the_others_are(invariant: Invariant, fact: str) -> None:
-    well = [number(fact, 1e6, "w2"), unreadable(SLAB)]
+    well: list[Record] = [number(fact, 1e6, "w2"), unreadable(SLAB)]
     assert judge(invariant, History.of_records(well)).verdict is HELD
     unread = judge(invariant, History.of_records([*well, unreadable(fact)]))
     assert (unread.verdict, unread.proof) == (UNKNOWN, (unreadable(fact),))
