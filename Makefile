@@ -27,7 +27,7 @@ NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 # Versions that are only passed by, in an upgrade in place.
 UPGRADE_BY ?= 1.35.4
 
-.PHONY: help run run-all test unit fuzz integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice bench-interrupted bench-crash bench-accuracy bench-agent bench-verdicts bench-saboteurs nightly replay-full conformance-full readme experiments docs lint format lock setup wheel clean
+.PHONY: help run run-all test unit fuzz integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice bench-interrupted bench-crash bench-accuracy bench-agent bench-verdicts bench-saboteurs bench-judges nightly replay-full conformance-full readme experiments docs lint format lock setup wheel clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,10 @@ bench-verdicts: setup ## hardened replays over and over, quiet and beside a load
 bench-saboteurs: setup ## saboteurs of what replays are made of, each in ten: is any held? (ARGS="--cluster simulated --replays small")
 	$(BIN)/python -m tests.bench.saboteurs $(ARGS)
 
+bench-judges: $(STAMP) ## mutants of our own judges: how many do unit tests find? (ARGS="--mutants 50 --seed 1 chaos/judge")
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r requirements-judges.lock
+	$(BIN)/python -m tests.bench.judges $(ARGS)
+
 nightly: $(STAMP) ## every integration test, then every incident and conformance spec, over several Kubernetes versions
 	@failed=""; $(MAKE) integration-all ARGS= || failed=" (integration tests)"; \
 	$(MAKE) replay-full || failed="$$failed (incidents)"; \
@@ -154,6 +158,8 @@ format: $(STAMP) ## let ruff mend what it can
 LOCK = $(BIN)/uv pip compile --upgrade --universal --python-version 3.11.0 --generate-hashes --quiet
 
 lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and those of uv, atheris and mitmproxy
+
+lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and those of uv, atheris and Cosmic Ray
 	printf '%s\n' hatchling editables | $(LOCK) --custom-compile-command "make lock" --all-extras \
 		--output-file requirements.lock pyproject.toml -
 	( echo "# uv, which installs requirements.lock: see environment.py. Made by \`make lock\`."; \
@@ -163,6 +169,10 @@ lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and those 
 	( echo "# mitmproxy, in an environment of its own: see tests/integration/hostile/way.py. Made by \`make lock\`."; \
 		echo mitmproxy | $(LOCK) --no-header --no-annotate --only-binary :all: --override <(echo 'pyperclip>=1.10') - \
 		) > requirements-hostile.lock
+
+	( echo "# Cosmic Ray, which makes mutants (\`make bench-judges\`), and what of its requirements that takes. Made by \`make lock\`."; \
+		printf '%s\n' cosmic-ray parso stevedore | $(LOCK) --no-deps --constraint requirements.lock --no-header --no-annotate - ) \
+		> requirements-judges.lock
 
 clean: ## remove what was made in this folder; the cache and the machine stay (see kube-ordeal teardown)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist site

@@ -27,6 +27,11 @@ from chaos.clusters.way.client import CONTROL_PLANE_LABEL, api_client
 RESOURCES = ("nodes", "pods", "events")
 GUARD = "/api/v1/namespaces/kube-system/configmaps/kube-ordeal-guard"
 GONE = {"kind": "Status", "code": 404, "message": "not found"}
+# Which the real one always writes.
+PARTS: dict[str, dict[str, Any]] = {
+    "nodes": {"spec": {}, "status": {}},
+    "pods": {"spec": {"containers": []}, "status": {}},
+}
 PKI = Path(__file__).parent / "pki"  # certificates, made by the script in it
 
 
@@ -75,9 +80,8 @@ class FakeApiServer:
         self.runs: dict[str, tuple[str, str, int]] = {}  # commands in pods: what they print, say and exit with
         self.ends_with: bytes | None = None  # a command's last word, instead of the Status of its exit code
         self.bookmarks = True
-        self.spoils: Callable[[dict[str, Any]], object] | None = (
-            None  # what becomes of an event, or an answer, on its way
-        )
+        # What becomes of an event, or an answer, on its way.
+        self.spoils: Callable[[dict[str, Any]], object] | None = None
         self.breaks_watches = False  # after the first half of what they carry
         self.goes_on = threading.Event()  # cleared, the second half of what a watch carries does not come
         self.goes_on.set()
@@ -138,10 +142,7 @@ class FakeApiServer:
             self.version += 1
             known = self.objects[resource].get(uid)
             metadata = {"name": uid, "uid": uid, "namespace": "default", **fields.pop("metadata", {})}
-            parts: dict[str, Any] = (
-                {} if resource == "events" else {"spec": {}, "status": {}}
-            )  # which the real one always writes
-            item = {**parts, **fields, "metadata": {**metadata, "resourceVersion": str(self.version)}}
+            item = {**PARTS.get(resource, {}), **fields, "metadata": {**metadata, "resourceVersion": str(self.version)}}
             self.objects[resource][uid] = item
             self.log[resource].append(("ADDED" if known is None else "MODIFIED", item))
             self.changed.notify_all()

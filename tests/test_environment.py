@@ -77,7 +77,10 @@ def test_uv_is_called_with_hashes_and_for_this_python(monkeypatch: pytest.Monkey
     assert all("--require-hashes" in argv for argv in ran[:2])
 
 
-@pytest.mark.parametrize(("name", "lock"), [("uv", "requirements-uv.lock"), ("atheris", "requirements-fuzz.lock")])
+@pytest.mark.parametrize(
+    ("name", "lock"),
+    [("uv", "requirements-uv.lock"), ("atheris", "requirements-fuzz.lock"), ("cosmic-ray", "requirements-judges.lock")],
+)
 def test_what_is_installed_beside_is_pinned_with_hashes_and_by_one_version(name: str, lock: str) -> None:
     text = (environment.HERE / lock).read_text()
     assert text.count(f"{name}==") == 1

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.judge.availability import answered_throughout, existing_connections, outage_at_most
+from chaos.judge.availability import (
+    answered_throughout,
+    existing_connections,
+    outage_at_most,
+    watched_in,
+    watched_service_answers,
+)
 from chaos.judge.base import Finding, Verdict, judge
 from chaos.record.history import Window
 from chaos.record.records import Blind
@@ -163,3 +169,107 @@ def test_a_connection_that_was_made_anew_is_broken() -> None:
 def test_a_connection_that_is_silent_too_long() -> None:
     finding = judge(existing_connections(1.0, nodes=("worker",)), history(asks("echo", "++" + "-" * 10 + "++")))
     assert (finding.verdict, finding.reason) == (VIOLATED, "outage")
+
+
+# --- to the last figure
+
+
+def test_what_is_held_counts_probes_and_outages_of_all_nodes() -> None:
+    finding = within(0.5, probes("+-+--++"), probes("++++---+", node="worker2"))
+    assert finding.figures == {
+        "probes": 15,
+        "failed_probes": 6,
+        "outages": 3,
+        "outage_total_ms": 600,
+        "longest_outage_ms_worker": 200,
+        "longest_outage_ms_worker2": 300,
+        "longest_outage_ms": 300,
+    }
+    assert finding.sentence == (
+        "9 of 15 probes from 2 nodes were answered, the longest outage was 300 ms, allowed were 500 ms"
+    )
+
+
+def test_of_two_outages_that_are_too_long_the_longest_is_told() -> None:
+    finding = within(0.2, probes("+---+"), probes("+----+", node="worker2"), probes("+----", node="worker3"))
+    assert finding.sentence == (
+        "no answer from worker2 to web for 400 ms, from 0.10 s to 0.50 s; allowed were 200 ms (no answer)"
+    )
+    open_ = within(0.2, probes("+----"))
+    assert open_.sentence.startswith("no answer from worker to web for 300 ms, from 0.10 s to 0.40 s, and was not over")
+
+
+def test_only_probes_in_the_window_are_counted() -> None:
+    records = probes("-+" * 5 + "+" * 11)
+    finding = within(1.0, records, window=Window(0.4, 1.6))
+    assert (finding.figures["probes"], finding.figures["failed_probes"], finding.figures["outages"]) == (13, 3, 3)
+
+
+def test_a_node_that_was_mute_in_the_window_is_named() -> None:
+    finding = within(1.0, probes("+" * 9), probes("+" * 30, node="worker2"), window=Window(1.0, 2.5))
+    assert (finding.verdict, finding.sentence) == (UNKNOWN, "no probe was sent from worker")
+
+
+def test_doubts_say_where_and_when_with_their_proof() -> None:
+    gap = within(1.0, probes("++++      ++++"))
+    assert gap.sentence == "no probe was sent from worker to web between 0.30 s and 1.00 s"
+    assert [each.at for each in gap.proof] == [0.3, 1.0]
+    early = within(1.0, probes("+" * 10, start=3.0), window=Window(1.0, 3.5))
+    assert early.sentence == "no probe was sent from worker to web between 1.00 s and 3.00 s"
+    assert [each.at for each in early.proof] == [3.0]
+    late = within(1.0, probes("+" * 10), window=Window(-2.0, 1.6))
+    assert late.sentence == "no probe was sent from worker to web between 0.90 s and 1.60 s"
+    blind = Blind(1.0, "probe:worker", 1.6, "the prober ended")
+    away = within(1.0, probes("+" * 30), blind)
+    assert away.sentence == "the prober on worker was blind from 1.0 s to 1.6 s: the prober ended"
+    assert away.proof == (blind,)
+    assert within(1.0, probes("+" * 30), Blind(1.0, "probe:worker", 1.5, "the prober ended")).verdict is HELD
+    over = within(1.0, probes("+++---"))
+    assert over.sentence == "an outage from worker to web at 0.30 s was not over when its last probe was sent"
+    assert [each.at for each in over.proof] == [0.3, 0.4, 0.5]
+
+
+def test_a_blindness_outside_of_the_window_is_none_in_it() -> None:
+    records = (probes("+" * 40), Blind(0.0, "probe:worker", 0.9, "the prober ended"))
+    assert within(1.0, *records, window=Window(1.0, 3.0)).verdict is HELD
+
+
+def test_a_connection_that_changed_after_its_first_answer_is_broken_there() -> None:
+    records = [*asks("echo", "+"), *asks("echo", "+++", "port 2", 0.2)]
+    finding = judge(existing_connections(1.0, nodes=("worker",)), history(records))
+    assert finding.sentence == "the connection from worker to echo broke before 0.2 s and was made anew"
+    assert [each.at for each in finding.proof] == [0.0, 0.2]
+    away = Blind(0.6, "probe:worker", 0.8, "the prober ended")
+    doubt = judge(existing_connections(1.0, nodes=("worker",)), history(records, away))
+    assert (doubt.sentence, doubt.proof) == ("the prober on worker was away, and its connection with it", (away,))
+    elsewhere = Blind(0.6, "probe:worker2", 0.8, "the prober ended")
+    assert judge(existing_connections(1.0, nodes=("worker",)), history(records, elsewhere)).verdict is VIOLATED
+
+
+def test_other_targets_and_nodes_are_not_the_connection() -> None:
+    lives = asks("echo", "++++")
+    other = [*asks("web", "+"), *asks("web", "+++", "port 2", 0.2), *asks("echo", "+", node="b")]
+    other += asks("echo", "+++", "port 2", 0.2, node="b")
+    assert judge(existing_connections(1.0, nodes=("worker",)), history(lives, other)).verdict is HELD
+
+
+def test_the_services_that_were_watched_are_known_by_name() -> None:
+    seen = history(asks("shop/front", "++"), asks("shop/back", "-"), asks("web", "+"))
+    assert watched_in(seen) == ("shop/back", "shop/front")
+    assert judge(watched_service_answers("shop/front"), seen).invariant == "watched-service-answers shop/front"
+
+
+def test_an_outage_that_ends_as_the_window_begins_or_begins_as_it_ends_is_in_it() -> None:
+    records = probes("+-+" + "+" * 7 + "-+")
+    assert within(0.0, records, window=Window(0.2, 0.9)).verdict is VIOLATED
+    assert within(0.0, records, window=Window(0.21, 0.99)).verdict is HELD
+    assert within(0.0, records, window=Window(0.3, 1.0)).verdict is VIOLATED
+
+
+def test_outages_add_up_to_the_millisecond() -> None:
+    finding = within(9.0, probes("+" + "-" * 20 + "+"))
+    assert (finding.figures["outage_total_ms"], finding.figures["longest_outage_ms"]) == (2000, 2000)
+
+
+def test_answered_throughout_says_that_nothing_is_allowed() -> None:
+    assert judge(answered_throughout(), history(probes("++"))).sentence.endswith("allowed were 0 ms")

@@ -150,3 +150,64 @@ class TestDuring:
         finding = self.judged(*self.FAULT, ran(DURING, "pods", PASSED, at=2), specs=("pods", "services"))
         assert finding.verdict is Verdict.UNKNOWN
         assert "services" in finding.sentence
+
+
+def test_of_two_doubts_the_first_is_said_and_both_are_proof() -> None:
+    runs = [*both(PASSED, SKIPPED, "no cloud")[:3], ran(AFTER, PODS, NO_IMAGE, "no network")]
+    finding = judged(*runs)
+    assert finding.sentence == f"{DNS} was skipped after: no cloud"
+    assert finding.proof == tuple(runs[2:])
+
+
+def test_a_spec_that_was_not_run_before_is_unknown_and_has_no_time() -> None:
+    finding = judged(*both(PASSED, FAILED)[1:])
+    assert (finding.verdict, finding.sentence) == (Verdict.UNKNOWN, f"{DNS} was not run before")
+    assert finding.proof == ()
+    passed = judged(*both(PASSED, PASSED)[1:])
+    assert (passed.verdict, passed.figures["passed_before"]) == (Verdict.HELD, 1)
+    assert passed.sentence == "1 specs that passed before pass after; 1 others had not passed before"
+
+
+def test_a_violation_tells_times_how_many_and_the_first() -> None:
+    runs = [
+        ran(BEFORE, DNS, PASSED), SpecRun(1.0, BEFORE, PODS, PASSED, 0.12345, "network"),
+        SpecRun(9.0, AFTER, DNS, LATE, 30.5, "network"), ran(AFTER, PODS, FAILED, "\n refused \nmore"),
+    ]  # fmt: skip
+    finding = judged(*runs)
+    assert finding.sentence == f"2 of 2 specs passed before and not after: {DNS} (not over after 30 s), and 1 more"
+    assert finding.figures == {
+        "specs": 2,
+        "passed_after": 0,
+        "after_s": 32.5,
+        "passed_before": 2,
+        "before_s": 2.123,
+    }
+    assert finding.proof == (*runs[:2], *runs[2:])
+    alone = judged(ran(AFTER, DNS, FAILED, "x" * 300), before=False, specs=(DNS,))
+    assert alone.sentence == f"1 of 1 specs do not pass after: {DNS} ({'x' * 198} …)"
+    assert alone.figures == {"specs": 1, "passed_after": 0, "after_s": 2.0}
+    assert judged(ran(AFTER, DNS, FAILED, "x" * 200), before=False, specs=(DNS,)).sentence.endswith(f"({'x' * 200})")
+    said = judged(ran(AFTER, DNS, LOST), before=False, specs=(DNS,)).sentence
+    assert said == f"{DNS} has no end after: no reason was given"
+
+
+def test_the_tries_of_a_faults_time_are_counted() -> None:
+    landed = (FaultStep(1.0, "power-off", "landed"), FaultStep(9.0, "power-off", "undone"))
+    before = ran(AFTER, "pods", FAILED, at=2)
+    tries = [
+        ran(DURING, "pods", PASSED, at=1.0),
+        ran(DURING, "pods", FAILED, "no", at=3),
+        ran(DURING, "pods", LATE, at=7.0),
+    ]
+    broken = judge(conforms_during(["pods"], fault="power-off"), History.of_records([*landed, before, *tries]))
+    assert broken.sentence == "pods failed 2.0 s after the fault landed: no; 2 of 3 tries did not pass"
+    assert (broken.figures, broken.proof) == ({"tried": 3, "passed": 1, "specs": 1}, tuple(tries[1:]))
+    held = judge(conforms_during(["pods"], fault="power-off"), History.of_records([*landed, before, tries[0]]))
+    assert held.sentence == "1 checks passed all 1 tries while the fault power-off lasted"
+    none = judge(conforms_during([], fault="power-off"), History.of_records([*landed]))
+    assert none.sentence == "not tried while the fault power-off lasted: anything"
+
+
+def test_times_have_three_digits() -> None:
+    run = SpecRun(9.0, AFTER, DNS, PASSED, 0.12345, "network")
+    assert judged(run, before=False, specs=(DNS,)).figures == {"specs": 1, "passed_after": 1, "after_s": 0.123}

@@ -1,4 +1,4 @@
-from chaos.judge.base import Verdict, judge
+from chaos.judge.base import Finding, Verdict, judge
 from chaos.judge.heartbeats import kubelets_report_again, reporting
 from chaos.record.history import History
 from chaos.record.leases import LEASE_AGE
@@ -58,3 +58,43 @@ def test_ages_that_stand_still_are_no_samples() -> None:
     assert verdict(*still, lease(16, "b", 2)) is Verdict.UNKNOWN
     between = [still[0], lease(15.5, "b", 1.234), *still[1:]]
     assert verdict(*between) is Verdict.UNKNOWN
+
+
+def finding(*records: Record, nodes: tuple[str, ...] = ("a", "b")) -> Finding:
+    return judge(kubelets_report_again(nodes, within_s=20), History.of_records([*FAULT, *records]))
+
+
+def test_each_first_renewal_after_the_undo_is_measured() -> None:
+    other = Sample(12.0, "another-age", "a", 1.0)
+    found = finding(lease(10.5, "a", 0.5), other, lease(15, "a", 1.25), lease(16, "a", 0), lease(31, "b", 1))
+    assert (found.verdict, found.figures) == (Verdict.HELD, {"nodes": 2, "report_s_a": 3.75, "report_s_b": 20.0})
+    assert found.sentence == "all 2 kubelets renewed their lease, the last after 20.0 s"
+
+
+def test_a_renewal_past_the_limit_is_late_and_those_in_time_are_measured_all_the_same() -> None:
+    late = [lease(at, "b", 36 + at) for at in range(24, 30)]
+    found = finding(lease(15, "a", 1), *late, lease(30.1, "b", 0))
+    assert (found.verdict, found.figures) == (Verdict.VIOLATED, {"nodes": 2, "silent": 1, "report_s_a": 4.0})
+    assert found.sentence == "the kubelets of b did not renew their lease within 20 s after the fault"
+    assert found.proof == (*late[2:], lease(30.1, "b", 0))
+
+
+def test_sampled_until_the_very_limit_is_long_enough() -> None:
+    assert finding(lease(15, "a", 1), lease(30, "b", 25)).verdict is Verdict.VIOLATED
+    early = finding(lease(15, "a", 1), lease(29.9, "b", 25))
+    assert (early.verdict, early.sentence) == (
+        Verdict.UNKNOWN,
+        "leases were sampled until 29.9 s, less than 20 s after the fault was undone",
+    )
+
+
+def test_a_lease_of_the_moment_of_the_undo_is_no_report() -> None:
+    assert not reporting(History.of_records([*FAULT, lease(11, "a", 1)]), ("a",))
+    assert not reporting(History.of_records([lease(11, "a", 1)]), ("a",))
+    assert finding(lease(11, "a", 1), lease(31, "a", 21), nodes=("a",)).verdict is Verdict.VIOLATED
+
+
+def test_what_is_sampled_of_a_node_beside_its_lease_is_no_report() -> None:
+    other = Sample(15.0, "another-age", "a", 1.0)
+    assert finding(other, lease(31, "a", 30), nodes=("a",)).verdict is Verdict.VIOLATED
+    assert not reporting(History.of_records([*FAULT, other]), ("a",))

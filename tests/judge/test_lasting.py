@@ -105,3 +105,25 @@ def test_harm_that_nobody_looked_at_again_is_unknown() -> None:
     assert judged(look(1), look(30.0 - LATE), UNDOING)[0] is Verdict.UNKNOWN
     assert judged(look(1), look(15), look(29.9), UNDOING)[0] is Verdict.HELD
     assert judged(look(1), look(2), look(31, injection=2), look(32, injection=2), UNDOING)[0] is Verdict.UNKNOWN
+
+
+def test_what_is_gone_when_it_is_taken_back_is_no_lapse_and_another_fault_is_none_of_it() -> None:
+    undoing = FaultStep(3, "cut-off", "undoing")
+    assert not is_gone(History.of_records([LANDED, undoing, look(3, GONE)]))
+    assert not is_gone(History.of_records([LANDED, look(1), look(2, UNSEEN)]))
+    assert is_gone(History.of_records([LANDED, look(2, GONE), FaultStep(3, "another", "undoing")]))
+    assert is_gone(History.of_records([look(0.5, GONE)]))
+
+
+def test_each_injection_that_lapsed_is_told_once() -> None:
+    looks = [look(1), look(2, GONE), look(3, GONE), look(5, injection=2), look(6, GONE, injection=2)]
+    assert [(said, [each.at for each in proof]) for said, proof in lapses(History.of_records(looks))] == [
+        ("the harm of cut-off did not last: it was gone at 2.0 s", [2]),
+        ("the harm of cut-off did not last: it was gone at 6.0 s", [6]),
+    ]
+    unseen = [look(1), look(1 + LATE), look(1 + 2 * LATE)]
+    assert len(list(lapses(History.of_records(unseen)))) == 1
+
+
+def test_only_the_undoing_says_that_harm_is_not_to_last_any_more() -> None:
+    assert is_gone(History.of_records([LANDED, look(2, GONE), FaultStep(3, "cut-off", "landed")]))

@@ -81,3 +81,77 @@ def test_ready_throughout() -> None:
     blind = Blind(2.0, "watch:nodes", 6.0, "away")
     assert judge(ready_throughout(("a",)), history(seen, blind, saw_the_end())).verdict is UNKNOWN
     assert judge(ready_throughout(("z",)), history(seen, saw_the_end())).verdict is UNKNOWN
+
+
+def test_what_is_held_says_how_many_and_the_slowest() -> None:
+    again = [node(26.5006, "True"), node(22, "True", name="b")]
+    seen = [*AROUND, node(0, "True", "listed", "b"), node(0, "False", name="c"), node(9, "False", name="b"), *again]
+    finding = judged(*seen, node(8, "False"), saw_the_end(), nodes=("worker", "b"))
+    assert finding.figures == {"nodes": 2, "ready_s_b": 2.0, "ready_s_worker": 6.501}
+    assert finding.sentence == "all 2 nodes were Ready 6.5 s after the fault was undone, allowed were 10 s"
+
+
+def test_the_limit_itself_is_in_time() -> None:
+    assert judged(*AROUND, node(10, "Unknown"), node(30, "True"), saw_the_end()).verdict is HELD
+    late = judged(*AROUND, node(10, "Unknown"), node(30.25, "True"), saw_the_end())
+    assert (late.verdict, late.figures) == (VIOLATED, {"nodes": 1, "ready_s_worker": 10.25})
+    assert late.sentence == "worker was Ready 10.2 s after the fault was undone, allowed were 10 s"
+    assert late.proof == (node(30.25, "True"),)
+
+
+def test_of_those_that_are_late_the_last_one_is_named() -> None:
+    seen = [node(10, "Unknown", name="b"), node(31, "True", name="b"), node(10, "Unknown"), node(33, "True")]
+    finding = judged(*AROUND, *seen, saw_the_end(), nodes=("worker", "b"))
+    assert finding.sentence.startswith("worker was Ready 13.0 s after")
+
+
+def test_those_that_are_away_at_the_end_are_counted() -> None:
+    gone = node(12, "True", "deleted", "b")
+    finding = judged(*AROUND, gone, node(13, "False", name="c"), saw_the_end(), nodes=("worker", "b", "c"))
+    assert finding.figures == {"nodes": 3, "not_ready": 2}
+    assert finding.sentence == "2 of 3 nodes are not Ready at the end: b, c (gone)"
+    assert finding.proof == (gone, node(13, "False", name="c"))
+
+
+def test_only_a_blindness_around_the_moment_hides_when_it_was() -> None:
+    before, back = [*AROUND, node(10, "Unknown")], node(35, "True")
+    for blind, verdict in [
+        (Blind(30, "watch:nodes", 34, "cut", complete=True), UNKNOWN),  # until a second before
+        (Blind(30, "watch:nodes", 33.9, "cut", complete=True), VIOLATED),
+        (Blind(30.1, "watch:nodes", 34.5, "cut", complete=True), VIOLATED),  # it was late already
+        (Blind(35, "watch:nodes", 36, "cut", complete=True), VIOLATED),
+        (Blind(29, "watch:pods", 36, "cut", complete=True), VIOLATED),
+    ]:
+        assert judged(*before, back, blind, saw_the_end()).verdict is verdict, blind
+    hidden = judged(*before, back, Blind(30, "watch:nodes", 34, "cut", complete=True), saw_the_end())
+    assert (hidden.sentence, hidden.proof) == ("whether worker was Ready in time could not be seen", (back,))
+
+
+def test_one_that_is_late_for_certain_is_violated_beside_one_that_was_not_seen() -> None:
+    blind = Blind(25, "watch:nodes", 31, "frozen", complete=True)
+    seen = [node(10, "Unknown"), node(31.2, "True"), node(10, "Unknown", name="b"), node(45, "True", name="b")]
+    assert judged(*AROUND, *seen, blind, saw_the_end(), nodes=("worker", "b")).verdict is VIOLATED
+
+
+def throughout(*records: NodeChange, nodes: tuple[str, ...] = ("a",)) -> Finding:
+    return judge(ready_throughout(nodes), history(*records, saw_the_end()))
+
+
+def test_ready_throughout_says_for_how_long_it_was_not() -> None:
+    away = [node(0, "True", name="a"), node(5, "Unknown", name="a"), node(5.5, "True", name="b")]
+    short = throughout(*away, node(5.5, "False", name="a"), node(7.5, "True", name="a"), node(9, "True", name="a"))
+    assert short.sentence == "a was Ready Unknown at 5.0 s, 2.5 s long"
+    assert short.figures == {"first_s": 5}
+    assert throughout(*away).sentence == "a was Ready Unknown at 5.0 s, to the end"
+    gone = throughout(node(0, "True", name="a"), node(4.2506, "True", "deleted", "a"))
+    assert gone.sentence == "a was deleted at 4.3 s, to the end"
+    assert gone.figures == {"first_s": 4.251}
+
+
+def test_ready_throughout_needs_every_node_to_have_been_seen() -> None:
+    held = throughout(node(0, "True", name="a"), node(0, "True", name="b"), nodes=("a", "b"))
+    assert (held.verdict, held.figures) == (HELD, {"nodes": 2})
+    assert held.sentence == "a, b stayed Ready from the beginning to the end"
+    never = throughout(node(0, "True", name="a"), nodes=("a", "b", "c"))
+    assert (never.verdict, never.sentence) == (UNKNOWN, "node b, c was never seen")
+    assert throughout(nodes=()).sentence == "no node was named"

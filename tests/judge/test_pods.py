@@ -271,3 +271,88 @@ def test_harm_that_reached_only_some_of_its_nodes_has_not_tried_it() -> None:
     assert found.verdict is UNKNOWN
     assert "(other for 0.0 s)" in found.sentence
     assert kept(*tainted, missed, pod(15, "a", "modified", deleting=True), saw_the_end()).verdict is VIOLATED
+
+
+# --- to the last figure
+
+
+def test_what_was_terminated_is_told_with_all_its_figures() -> None:
+    ended = [pod(6.0626, "b", "modified", deleting=True, node=""), pod(7, "a", "modified", reason="Evicted")]
+    finding = terminated(pod(0, "a"), pod(0, "b"), pod(0, "c"), ended, pod(8, "b", "deleted"))
+    assert (finding.reason, finding.proof) == ("evicted", tuple(ended))
+    assert finding.sentence == (
+        "2 of 3 pods of web were terminated (1 by deleted, 1 by evicted), first b on no node at 6.1 s"
+    )
+    assert finding.figures == {"pods": 3, "terminated": 2, "first_s": 6.063}
+    one = terminated(pod(0, "a"), pod(7, "a", "modified", phase="Failed"))
+    assert one.sentence == "1 of 1 pods of web were terminated (1 by failed), first a on worker at 7.0 s"
+    held = terminated(pod(0, "a"), pod(0, "b"))
+    assert (held.sentence, held.figures) == (
+        "none of 2 pods of web was terminated",
+        {"pods": 2, "terminated": 0},
+    )
+
+
+def test_only_a_node_of_this_workload_was_its_chance() -> None:
+    other = pod(0, "x", workload="other", node="another")
+    assert kept(other, node(10, "another", UNREACHABLE), saw_the_end()).verdict is UNKNOWN
+    long_, short = node(10, "w2", UNREACHABLE), [node(10, "worker", UNREACHABLE), node(15, "worker")]
+    assert kept(pod(0, "b", node="w2"), long_, short, saw_the_end()).verdict is HELD
+    both = kept(pod(0, "b", node="w2"), short, node(10, "w2", UNREACHABLE), node(13.5, "w2"), saw_the_end())
+    assert both.sentence == (
+        "no node with a pod of web was tainted NoExecute for longer than the 12 s that are tolerated by default "
+        "(the longest was 5.0 s on worker), so that nothing had the chance to be terminated"
+    )
+    assert [(each.name, each.at) for each in both.proof if isinstance(each, NodeChange)] == [
+        ("worker", 10), ("w2", 10), ("w2", 13.5), ("worker", 15),
+    ]  # fmt: skip
+
+
+def test_a_pod_that_ended_before_the_span_began_does_not_count_and_one_at_its_edges_does() -> None:
+    span = nothing_terminated("web", window=Window(10.0, 20.0))
+    for at, verdict in [(9.9, HELD), (10.0, VIOLATED), (20.0, VIOLATED), (20.1, HELD)]:
+        gone = pod(at, "a", "modified", deleting=True)
+        assert judged(span, pod(0, "a"), pod(0, "b"), gone, saw_the_end()).verdict is verdict, at
+    assert judged(span, pod(0, "a"), pod(9, "a", "deleted"), saw_the_end()).sentence == "no pod of web was seen"
+
+
+def test_containers_are_judged_in_the_span_alone() -> None:
+    span = no_container_restarted("web", window=Window(10.0, 20.0))
+    for at, verdict in [(9.9, HELD), (10.0, VIOLATED), (20.0, VIOLATED), (20.1, HELD)]:
+        again = pod(at, "a", "modified", containers=("a-2",), restarts=1)
+        assert judged(span, pod(0, "a"), again, saw_the_end()).verdict is verdict, at
+
+
+def test_restarts_and_stops_are_counted_and_the_first_is_named() -> None:
+    again = [pod(8, "a", "modified", restarts=1), pod(7.0626, "b", "modified", containers=("b-2",))]
+    stopped = pod(5, "c", "modified", containers=())
+    finding = restarted(pod(0, "a"), pod(0, "b"), pod(0, "c"), pod(0, "d"), again, stopped)
+    assert finding.sentence == "containers restarted in 2 pods of web, first in b at 7.1 s"
+    assert finding.figures == {"pods_restarted": 2, "pods_stopped": 1, "pods_kept": 1, "first_s": 7.063}
+    assert finding.proof == (again[1], again[0])
+    alone = restarted(pod(0, "c"), pod(0, "d"), stopped)
+    assert alone.sentence == "containers stopped in 1 pods of web, first in c at 5.0 s"
+    held = restarted(pod(0, "a", containers=("a-1", "a-2")), pod(0, "d"))
+    assert (held.figures, held.sentence) == (
+        {"pods": 2, "containers": 3},
+        "all 3 containers in 2 pods of web are the ones that ran before",
+    )
+
+
+def test_pods_are_compared_at_the_spans_edges() -> None:
+    span = same_pods("web", window=Window(10.0, 20.0))
+    for at, verdict in [(9.9, UNKNOWN), (10.0, VIOLATED), (20.0, VIOLATED), (20.1, HELD)]:
+        gone = pod(at, "a", "deleted")
+        assert judged(span, pod(0, "a"), gone, saw_the_end()).verdict is verdict, at
+    for at, verdict in [(9.9, HELD), (10.0, VIOLATED), (20.0, VIOLATED), (20.1, HELD)]:
+        assert judged(span, pod(0, "a"), pod(at, "b", "added"), saw_the_end()).verdict is verdict, at
+
+
+def test_what_was_replaced_is_named() -> None:
+    new, old = pod(5, "c", "added"), pod(0, "a")
+    finding = compared(old, pod(0, "b"), new, pod(6, "a", "deleted"))
+    assert finding.sentence == "of 2 pods of web 1 are gone, and 1 are new (a)"
+    assert finding.proof == (old, new)
+    assert compared(old, new).sentence == "of 1 pods of web 0 are gone, and 1 are new (c)"
+    held = compared(old, pod(0, "b"))
+    assert (held.sentence, held.figures) == ("the 2 pods of web are the same as before", {"pods": 2})

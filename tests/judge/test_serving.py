@@ -1,6 +1,7 @@
 """Before any harm: a workload that does not answer some node, and how its probes fail there."""
 
 import pytest
+from msgspec.structs import replace
 
 from chaos.judge.base import Finding, Verdict, judge
 from chaos.judge.serving import serves_before_harm
@@ -56,3 +57,26 @@ def test_where_nobody_could_probe_nobody_can_say(records: list[Record], why: str
     found = judged(*records)
     assert found.verdict is Verdict.UNKNOWN
     assert why in found.sentence
+
+
+def test_what_holds_is_about_this_workload_and_the_last_seconds_alone() -> None:
+    other = replace(probe(99.0, "w1", "refused"), target="another")
+    found = judged(probe(89.9, "w1", "old"), *ANSWERED, other)
+    assert (found.verdict, found.figures) == (Verdict.HELD, {"nodes": 4})
+    assert found.sentence == "web answered every node before any harm"
+    assert judged(probe(90.0, "w1", "late"), *ANSWERED).verdict is Verdict.VIOLATED
+
+
+def test_only_what_failed_is_its_proof_and_the_last_error_is_said() -> None:
+    failed = [probe(96.0, "w1", "refused"), probe(97.0, "w1", "reset")]
+    found = judged(*ANSWERED, *failed)
+    assert (found.proof, found.figures) == (tuple(failed), {"nodes": 4, "nodes_not_served": 1})
+    assert found.sentence.endswith("from w1 2 of the last 4 probes were not answered: reset")
+
+
+def test_without_a_node_nobody_can_say() -> None:
+    found = judge(serves_before_harm("web", nodes=[]), History.of_records(ANSWERED))
+    assert (found.verdict, found.sentence) == (
+        Verdict.UNKNOWN,
+        "nobody can say whether web answered before any harm: no node was named",
+    )

@@ -7,7 +7,13 @@ import pytest
 
 from chaos.clusters.shape import Timers
 from chaos.judge.base import Finding, Verdict, judge
-from chaos.judge.taint_rates import ZoneState, rate_of, taints_taken_back, taints_within_rate, terminations_within_rate
+from chaos.judge.taint_rates import (
+    ZoneState,
+    rate_of,
+    taints_taken_back,
+    taints_within_rate,
+    terminations_within_rate,
+)
 from chaos.record.history import History
 from chaos.record.records import Blind, NodeChange
 from chaos.record.registry import Record
@@ -282,3 +288,151 @@ def test_taken_back_but_the_end_not_seen_is_unknown() -> None:
 def test_rates_are_the_timers() -> None:
     raised = replace(DOCUMENTED, eviction_rate=7.0, secondary_eviction_rate=3.0)
     assert [rate_of(state, raised) for state in ZoneState] == [7.0, 3.0, 0.0, 7.0, 0.0]
+
+
+# --- to the last figure
+
+
+def test_what_is_held_tells_the_time_in_the_state_and_its_rate() -> None:
+    finding = judged(ZoneState.NORMAL, *zone_of(100, 50), *tainted([20, 30, 40, 50]), *other_zone())
+    assert finding.sentence == ("zone a was normal for 50 s with 50 nodes away: 4 taints, 6 allowed (0.1/s documented)")
+    assert finding.figures == {
+        "zone": "a",
+        "nodes": 100,
+        "away": 50,
+        "documented_per_s": 0.1,
+        "allowed": 6,
+        "taints": 4,
+        "taints_in_state": 4,
+        "in_state_s": 50.0,
+        "measured_per_s": 0.08,
+    }
+
+
+def test_what_is_violated_tells_the_time_of_all_states() -> None:
+    burst = tainted([12.0 + n / 100 for n in range(4)])
+    finding = judged(ZoneState.LARGE_PARTIAL, *zone_of(100, 60, at=20.0625), *burst, *other_zone())
+    assert finding.sentence == "zone a: 4 taints, 2 were allowed in 50 s"
+    assert (finding.figures["taints_in_state"], finding.figures["in_state_s"]) == (0, 39.938)
+    never = judged(ZoneState.FULL, *zone_of(100, 50), *tainted([13.0 + n for n in range(7)]), *other_zone())
+    assert never.sentence == "zone a: 7 taints, 6 were allowed in 50 s"
+    assert (never.figures["away"], never.figures["allowed"]) == (0, 6)
+    assert never.proof == tuple(tainted([13.0 + n for n in range(7)]))
+
+
+def test_the_lower_rate_begins_a_period_late() -> None:
+    slow = replace(DOCUMENTED, monitor_period_s=10)
+    seen = history(*zone_of(100, 55), *tainted([13, 14]), *other_zone(), *fault(10, 60), saw_the_end(70, "nodes"))
+    finding = judge(taints_within_rate("a", ZoneState.LARGE_PARTIAL, documented=slow), seen)
+    assert (finding.verdict, finding.figures["allowed"]) == (HELD, 2)
+
+
+def test_nodes_that_were_away_before_the_fault_count_from_its_beginning() -> None:
+    finding = judged(ZoneState.LARGE_PARTIAL, *zone_of(100, 60, at=5), *tainted([20]), *other_zone())
+    assert (finding.verdict, finding.figures["in_state_s"], finding.figures["away"]) == (HELD, 50.0, 60)
+    elsewhere = judged(ZoneState.NORMAL, *zone_of(100, 50), *zone_of(90, 80, zone="z", at=5))
+    assert (elsewhere.figures["in_state_s"], elsewhere.figures["away"]) == (50.0, 50)
+
+
+def test_a_node_that_comes_late_is_not_away_before_it_was_seen() -> None:
+    alone = [node(15, "a0"), *(node(30 + n, "a0", "Unknown", *[UNREACHABLE] * (n % 2)) for n in range(8))]
+    assert judged(ZoneState.NORMAL, *alone).sentence == "zone a: 4 taints, 3 were allowed in 50 s"
+
+
+@pytest.mark.parametrize(
+    ("size", "away", "state"),
+    [
+        (100, 100, "full"),
+        (5, 2, "normal"),  # with two away it is never partial
+        (5, 3, "small-partial"),
+        (6, 3, "normal"),  # less than 0.55 of them
+        (20, 11, "small-partial"),  # 0.55 of them
+        (50, 30, "small-partial"),
+        (51, 30, "large-partial"),
+    ],
+)
+def test_a_zones_state_is_told_from_how_many_are_away(size: int, away: int, state: str) -> None:
+    nodes = [*zone_of(size, away), *other_zone()]
+    said = {each: judged(each, *nodes).sentence for each in ZoneState if each is not ZoneState.ALL_FULL}
+    assert {each for each, sentence in said.items() if "s only" not in sentence} == {state}
+
+
+def test_a_state_must_last_as_long_as_is_asked_and_that_is_enough() -> None:
+    nodes = [*zone_of(100, 60), *other_zone()]
+    short = judged(ZoneState.LARGE_PARTIAL, *nodes, until=31.5)
+    assert short.verdict is UNKNOWN
+    assert short.sentence == "zone a was large-partial for 20 s only, 20 s are needed to measure a rate"
+    assert judged(ZoneState.LARGE_PARTIAL, *nodes, until=32).verdict is HELD
+
+
+def test_as_many_away_as_are_allowed_are_too_few_to_show_more() -> None:
+    few = judged(ZoneState.NORMAL, *zone_of(100, 6), *other_zone())
+    assert few.sentence == "only 6 nodes of zone a were away: too few to show more than 6"
+    assert judged(ZoneState.NORMAL, *zone_of(100, 7), *other_zone()).verdict is HELD
+
+
+# --- taken back, to the last figure
+
+
+def test_what_was_taken_back_tells_all_figures() -> None:
+    gone = [node(31.0004, "a0", "Unknown"), node(32.5, "a0", "Unknown")]
+    finding = all_away(*TAINTED_THEN_ALL_AWAY, *gone)
+    assert finding.figures == {
+        "nodes": 10,
+        "tainted_before": 1,
+        "taken_back_s": 1.0,
+        "all_away_s": 30.0,
+        "left_by_the_last_pass": 0,
+    }
+    assert finding.sentence == (
+        "all 1 taints were taken back 1.0 s after the last of 10 nodes went away, and none was given in the 30 s "
+        "that all were"
+    )
+
+
+def test_what_stays_and_what_comes_are_told_with_their_figures() -> None:
+    left = all_away(*TAINTED_THEN_ALL_AWAY)
+    assert left.sentence == "1 of 10 nodes still had their taint 6 s after all were away: a0"
+    assert (left.figures, left.proof) == (
+        {"nodes": 10, "tainted_before": 1, "left": 1},
+        (node(20, "a0", "Unknown", UNREACHABLE),),
+    )
+    anew = all_away(*TAINTED_THEN_ALL_AWAY, node(31, "a0", "Unknown"), node(36.1, "a3", "Unknown", UNREACHABLE))
+    assert anew.sentence == "1 nodes were tainted while all were away, first a3"
+    assert anew.figures == {"nodes": 10, "tainted": 1}
+
+
+def test_a_taint_that_goes_at_the_limit_is_in_time() -> None:
+    assert all_away(*TAINTED_THEN_ALL_AWAY, node(36, "a0", "Unknown")).verdict is HELD
+    assert all_away(*TAINTED_THEN_ALL_AWAY, node(36.1, "a0", "Unknown")).reason == "taints-left"
+
+
+def test_a_node_that_is_gone_has_no_taint_left() -> None:
+    gone = node(31.5, "a0", "Unknown", UNREACHABLE, change="deleted")
+    assert all_away(*TAINTED_THEN_ALL_AWAY, gone).verdict is HELD
+
+
+def test_nodes_that_go_away_one_after_the_other_are_of_one_pass() -> None:
+    listed = zone_of(10, 6)
+    before = [node(20, "a0", "Unknown", UNREACHABLE), *(node(30, f"a{n}", "Unknown") for n in range(7, 10))]
+    given = [node(29, "a6", "Unknown"), node(29.1, "a6", "Unknown", UNREACHABLE), node(31.5, "a0", "Unknown")]
+    finding = all_away(*listed, *before, *given)
+    assert (finding.verdict, finding.figures["left_by_the_last_pass"]) == (HELD, 1)
+    assert finding.sentence.endswith("; 1 given in the pass that found it so stayed")
+
+
+def test_all_must_have_been_away_for_as_long_as_the_taints_may_take() -> None:
+    taken = node(31.5, "a0", "Unknown")
+    assert all_away(*TAINTED_THEN_ALL_AWAY, taken, node(36, "a9")).verdict is HELD
+    short = all_away(*TAINTED_THEN_ALL_AWAY, taken, node(35.9, "a9"))
+    assert short.sentence == "not all nodes were away for 6 s, so nothing had to be taken back"
+
+
+def test_the_measured_rate_has_four_digits() -> None:
+    full = judged(ZoneState.FULL, *zone_of(100, 100), *tainted([20, 30, 40, 50]), *other_zone())
+    assert (full.figures["in_state_s"], full.figures["measured_per_s"]) == (48.0, 0.0833)
+
+
+def test_a_taint_that_is_given_at_the_limit_is_left_and_not_given_anew() -> None:
+    at_limit = all_away(*TAINTED_THEN_ALL_AWAY, node(31, "a0", "Unknown"), node(36, "a7", "Unknown", UNREACHABLE))
+    assert (at_limit.verdict, at_limit.figures["left_by_the_last_pass"]) == (HELD, 1)

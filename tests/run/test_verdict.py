@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from urllib3.exceptions import MaxRetryError
 
-from chaos.judge.base import Finding, Verdict
+from chaos.judge.base import Finding, Recipe, Verdict
 from chaos.judge.catalogue import Control, Incident
 from chaos.run.verdict import outcome_of, verdict_of
 
@@ -92,3 +92,74 @@ def test_a_cluster_that_does_not_answer_at_the_end_costs_its_facts_alone() -> No
     assert (outcome.verdict, outcome.kubernetes) == (Verdict.VIOLATED, "")
     assert "reset by peer" in str(outcome.cluster_facts["not to be had"])
     assert outcome.cluster_facts["image redis"] == "redis@sha256:ab"  # what was run stays known
+
+
+UNSERVED = Finding(
+    "serves-before-harm", Verdict.VIOLATED, "no answer", recipe=Recipe("serves_before_harm", {"target": "web"})
+)
+OTHER = Finding("no-ash", Verdict.VIOLATED, "grey")
+
+
+def test_all_that_is_as_bad_is_said_and_nothing_better() -> None:
+    assert verdict_of(INCIDENT, None, [HELD, SOOT, OTHER, UNKNOWN], "")[2] == "no-smoke: black; no-ash: grey"
+    assert verdict_of(INCIDENT, None, [HELD, HELD], "")[2] == "2 invariants held"
+
+
+@pytest.mark.parametrize("problem", ["", "the steady state did not come"])
+def test_a_cluster_that_does_not_serve_before_any_harm_is_judged_by_that(problem: str) -> None:
+    why = "serves-before-harm: no answer"
+    assert verdict_of(INCIDENT, None, [HELD, UNSERVED], problem) == (Verdict.VIOLATED, False, why)
+    control = verdict_of(INCIDENT, "petrol", [SOOT, UNSERVED], problem)
+    assert control == (Verdict.UNKNOWN, False, "the control's invariant no-smoke was not judged: no answer")
+    served = replace(UNSERVED, recipe=Recipe("another", {}))
+    assert verdict_of(INCIDENT, None, [HELD, served], "")[2] == why
+
+
+def test_a_control_says_what_it_found() -> None:
+    assert verdict_of(INCIDENT, "petrol", [OTHER, STEAM], "")[2] == (
+        "no-smoke was violated because of steam, expected soot: white"
+    )
+    assert verdict_of(INCIDENT, "petrol", [HELD], "")[2] == (
+        "the control must violate no-smoke, but it was held: clear air"
+    )
+    assert verdict_of(INCIDENT, "petrol", [OTHER], "")[2] == "the control's invariant no-smoke was not judged"
+
+
+def lab_of(**fields: Any) -> Any:
+    values: dict[str, Any] = {
+        "incident": INCIDENT, "control": None, "findings": [SOOT], "broken": [], "not_run_controls": {},
+        "cluster_kind": "kind", "profile": SimpleNamespace(name="smoke"), "duration_s": 1.0, "replay": "r",
+        "facts": {"a": "b"}, "stage": SimpleNamespace(used=None, image_facts={}), "tables": {}, "histories": [],
+        "evidence": [],
+    }  # fmt: skip
+    return SimpleNamespace(**{**values, **fields})
+
+
+def test_what_was_recorded_and_violates_is_said_beside_a_problem() -> None:
+    outcome = outcome_of(lab_of(broken=[OTHER, HELD]), "test_x", "it did not land")
+    assert outcome.why == (
+        "it did not land; what was recorded violates no-smoke: black; what was recorded violates no-ash: grey"
+    )
+    assert (outcome.verdict, outcome.passed, outcome.variant, outcome.control) == (
+        Verdict.UNKNOWN,
+        False,
+        "hardened",
+        "",
+    )
+    unserved = outcome_of(lab_of(findings=[UNSERVED], broken=[OTHER]), "test_x", "the steady state did not come")
+    assert unserved.why == "serves-before-harm: no answer"
+
+
+def test_controls_that_were_not_run_are_said() -> None:
+    outcome = outcome_of(lab_of(control="petrol", not_run_controls={"spark": "no match"}), "test_x", "")
+    assert outcome.why == "as it must be: no-smoke: black; control not run: spark (no match)"
+    assert (outcome.passed, outcome.variant, outcome.control) == (True, "control", "petrol")
+
+
+def test_the_clusters_facts_and_version_are_kept() -> None:
+    used = SimpleNamespace(facts=lambda: {"nodes": 3}, kubernetes="1.34.4")
+    stage = SimpleNamespace(used=used, image_facts={"image redis": "redis@sha256:ab"})
+    outcome = outcome_of(lab_of(stage=stage), "test_x", "")
+    assert (outcome.cluster_facts, outcome.kubernetes) == ({"nodes": 3, "image redis": "redis@sha256:ab"}, "1.34.4")
+    none = outcome_of(lab_of(), "test_x", "")
+    assert (none.cluster_facts, none.kubernetes) == ({}, "")

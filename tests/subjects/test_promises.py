@@ -20,6 +20,7 @@ from chaos.subjects.preflight import promises as preflight
 from chaos.subjects.watch_cache import promises as watch_cache
 from chaos.subjects.zones import promises as mutants
 from chaos.subjects.zones import promises as protection
+from tests.judge.marks import wrongly_marked
 
 MODULES = (*load("chaos.judge"), *load("chaos.subjects", only="promises"))
 EXAMPLES: list[Callable[[], Invariant]] = [
@@ -72,6 +73,10 @@ def test_every_function_that_makes_an_invariant_is_a_promise() -> None:
     }  # fmt: skip
     assert public
     assert public <= set(promises())
+
+
+def test_each_promise_of_a_subject_is_marked() -> None:
+    assert not list(wrongly_marked("subjects"))
 
 
 def test_two_promises_cannot_have_one_name() -> None:

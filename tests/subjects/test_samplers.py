@@ -7,7 +7,6 @@ from math import inf
 from types import SimpleNamespace
 from typing import Any, cast
 
-import msgspec
 import pytest
 from kubernetes import client as k8s
 from kubernetes.client import ApiClient
@@ -81,8 +80,8 @@ class TestLeases:
 
 
 class TestIdentities:
-    def nodes(self, *names: str) -> bytes:
-        return msgspec.json.encode({"items": [self.node(name) for name in names]})
+    def nodes(self, *names: str) -> list[dict[str, object]]:
+        return [self.node(name) for name in names]
 
     def node(self, name: str) -> dict[str, object]:
         addresses = [{"type": "Hostname", "address": "h"}, {"type": "InternalIP", "address": f"10.0.0.{name[-1]}"}]
@@ -92,7 +91,7 @@ class TestIdentities:
     def test_what_changes_is_recorded_and_what_is_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         there = ["w1", "w2"]
         source = Away(lambda: self.nodes(*there))
-        monkeypatch.setattr(identity, "raw_get", source)
+        monkeypatch.setattr(identity, "raw_list", source)
         history = History()
         with identity.NodeIdentities(history, client):
             source.was_asked_again()
@@ -107,7 +106,7 @@ class TestIdentities:
 
     def test_one_that_does_not_answer_is_a_gap_until_it_does(self, monkeypatch: pytest.MonkeyPatch) -> None:
         source = Away(lambda: self.nodes("w1"))
-        monkeypatch.setattr(identity, "raw_get", source)
+        monkeypatch.setattr(identity, "raw_list", source)
         history = History()
         with identity.NodeIdentities(history, client):
             source.trouble = "connection refused\nby w1"
@@ -122,9 +121,9 @@ class TestIdentities:
         assert not any(gap.at < at < gap.until for at in asked)
 
     def test_no_first_answer_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        source = Away(lambda: b"{}")
+        source = Away(list)
         source.trouble = "connection refused"
-        monkeypatch.setattr(identity, "raw_get", source)
+        monkeypatch.setattr(identity, "raw_list", source)
         monkeypatch.setattr(identity, "FIRST_WITHIN_S", 0.2)
         with (
             pytest.raises(WaitedInVainError, match="the nodes' identities, in vain; connection refused"),

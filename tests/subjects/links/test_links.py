@@ -147,3 +147,54 @@ def test_loss_is_that_of_the_worse_direction() -> None:
     assert loss({"end": sums}) == pytest.approx(0.07)
     with pytest.raises(OrdealError, match="counted no datagram"):
         loss({"end": {"sum": {"lost_packets": 0, "packets": 0}}})
+
+
+# --- to the last figure
+
+
+def test_what_is_alike_is_told_with_its_figures() -> None:
+    finding = alike(links({"w1/w2": (230.0626e6, 0.0041267, 0.0051267)}))
+    assert finding.figures == {
+        "links": 12,
+        "slowest_mbit_per_s": 230.1,
+        "median_mbit_per_s": 401.5,
+        "worst_loss_percent": 0.41,
+        "worst_rtt_ms": 5.13,
+    }
+    assert finding.sentence == (
+        "12 links between nodes are alike: 230.1 Mbit/s or more (median 401.5), at most 0.41 % lost, at most 5.13 ms"
+    )
+
+
+def test_those_that_stand_out_are_counted_once_a_pair() -> None:
+    bad = (5e6, 0.0, 0.002)
+    finding = alike(links({"w2/w3": bad, "cp/w1": bad}))
+    assert finding.sentence.startswith("cp and w1, w2 and w3 stand out: cp and w1 (node network): 5.0 Mbit/s")
+    assert finding.figures["outliers"] == 2
+    assert len(finding.proof) == 12
+    both = judge(bad_pair_found(("w3", "w2")), links({"w2/w3": bad, "cp/w1": bad}))
+    assert (both.sentence, len(both.proof)) == ("cp and w1 were named too", 12)
+    held = judge(bad_pair_found(("w3", "w2")), links({"w2/w3": bad}))
+    assert held.figures == {"named": 2}
+    assert held.sentence.startswith("w2 and w3 were named, and no other pair: node network: 5.0 Mbit/s")
+    missed = judge(bad_pair_found(("w3", "w2")), links())
+    assert missed.sentence == "the link between w2 and w3 is bad, and was not found"
+    assert {each.object for each in missed.proof} == {"node/w2/w3", "pod/w2/w3"}
+    assert {each.name for each in links({"w2/w3": bad}).of(Sample)} == {THROUGHPUT, LOSS, RTT}
+
+
+def test_a_bad_pair_among_too_few_links_is_unknown_not_missed() -> None:
+    two = links(pairs=("w1/w2", "w2/w3"))
+    found = judge(bad_pair_found(("w2", "w3")), two)
+    assert (found.verdict, found.sentence) == (
+        Verdict.UNKNOWN,
+        "2 of 2 links of the node network were measured; of fewer than 3 none can be told to stand out",
+    )
+    assert judge(bad_pair_found(("w2", "w3")), links(pairs=PAIRS[:3])).reason == "missed"
+    assert alike(links(pairs=PAIRS[:3])).verdict is Verdict.HELD
+
+
+def test_each_network_is_counted_by_itself() -> None:
+    node = [each for each in links(pairs=PAIRS[:2]).of(Sample) if each.subject.startswith("node/")]
+    pods = [each for each in links().of(Sample) if each.subject.startswith("pod/")]
+    assert alike(history(node, pods)).sentence.startswith("2 of 2 links of the node network were measured")

@@ -123,3 +123,32 @@ def test_what_was_not_looked_at_is_unknown() -> None:
     assert whole(undone(10), look(11, 0), look(20, 0)).verdict is Verdict.UNKNOWN
     assert whole(undone(10), look(90, 1)).verdict is Verdict.UNKNOWN  # it may have been whole for long
     assert whole(look(5, 1), undone(10), look(11, 1), undone(40)).verdict is Verdict.UNKNOWN
+
+
+def test_the_limit_itself_is_whole_in_time_and_the_longest_is_told() -> None:
+    held = whole(undone(10), look(10, 0), look(40, 1), undone(50), look(51.0626, 1))
+    assert held.figures == {"longest_ms": 30000, "times": 2}
+    assert held.sentence == "redis was whole again within 30.0 s each of 2 times"
+    late = whole(undone(10), look(11, 0), look(40.1, 1))
+    assert late.sentence == "redis was only after 30.1 s whole again when bad-link was undone at 10.0 s; promised 30 s"
+    assert (late.figures, [each.at for each in late.proof]) == ({"looks": 2}, [10, 11, 40.1])
+    never = whole(undone(10), look(11, 0), look(40.1, 0), NotWhole(12, "redis", "one"), NotWhole(13, "redis", "two"))
+    assert never.sentence.endswith("redis was not whole again when bad-link was undone at 10.0 s; promised 30 s: two")
+    assert len(never.proof) == 5
+    short = whole(undone(10), look(11, 0), look(40.0, 0))
+    assert short.sentence == "redis was not looked at for 30 s after the fault was undone"
+    assert len(short.proof) == 2
+
+
+def test_each_undo_is_judged_until_the_next_and_of_its_own_store_and_fault() -> None:
+    other: list[Record] = [
+        Sample(12, WHOLE, "another", 1),
+        FaultStep(5, "power-off", "undone"),
+        FaultStep(5, "bad-link", "landed"),
+    ]
+    assert whole(*other, undone(10), look(13, 1)).figures == {"longest_ms": 3000, "times": 1}
+    shared = whole(undone(10), look(11, 0), undone(45), look(45, 1))
+    assert shared.verdict is Verdict.UNKNOWN  # what comes at the second undo is of that one
+    before = whole(look(9, 1), undone(10), look(10, 1))
+    assert before.figures == {"longest_ms": 0, "times": 1}
+    assert whole(undone(10), look(90, 0)).verdict is Verdict.VIOLATED

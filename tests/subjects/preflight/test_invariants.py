@@ -5,6 +5,7 @@ import pytest
 from chaos.judge.base import Invariant, Verdict, judge
 from chaos.record.history import History
 from chaos.record.nodefacts import (
+    BACKING,
     CLOCK,
     HARD_HANDLES,
     INOTIFY,
@@ -148,3 +149,123 @@ def test_growth_is_counted_for_200_starts(fact: str, invariant: Invariant, limit
     assert judge(invariant, once).verdict is UNKNOWN
     unread = History.of_records([number(fact, 1e9), number(STARTED, 200), unreadable(fact)])
     assert judge(invariant, unread).verdict is UNKNOWN
+
+
+# --- to the last figure
+
+
+def test_clocks_at_the_limit_agree_and_the_two_that_do_not_are_proof() -> None:
+    facts = [number(CLOCK, offset, f"w{n}") for n, offset in enumerate((0.25, -0.25, 0.125))]
+    held = judge(clocks_agree(0.5), History.of_records([*facts, number(SLAB, 9)]))
+    assert held.sentence == "the clocks of w1 and w0 differ by 500 ms at the most, allowed are 500 ms"
+    assert held.figures == {"spread_ms": 500.0, "nodes": 3}
+    broken = judge(clocks_agree(0.25), History.of_records(facts))
+    assert broken.sentence == (
+        "the clocks of w1 and w0 differ by 500 ms, allowed are 250 ms (would lead to mysql-clock, and to false leases)"
+    )
+    assert (broken.proof, broken.figures) == ((facts[1], facts[0]), {"spread_ms": 500.0, "nodes": 3})
+    unread = judge(clocks_agree(0.5), History.of_records([*facts, unreadable(CLOCK)]))
+    assert (unread.sentence, len(unread.proof)) == ("w1/clock-offset-s can't be read: no such file", 1)
+
+
+def test_storage_says_on_which_file_system_by_node() -> None:
+    facts = [seen(STORAGE, "overlayfs"), seen(BACKING, "ext4"), seen(STORAGE, "btrfs", "w2"), seen(KUBELET, "v1", "w2")]
+    held = judge(storage_driver_sound(), History.of_records(facts))
+    assert held.sentence == "2 nodes store containers by btrfs on an unknown file system, overlayfs on ext4"
+    assert held.figures == {"nodes": 2}
+    bad = [seen(STORAGE, "aufs"), seen(STORAGE, "vfs", "w2"), seen(STORAGE, "overlayfs", "w3")]
+    broken = judge(storage_driver_sound(), History.of_records(bad))
+    assert broken.sentence.startswith("w1 stores containers by aufs: a kernel without aufs")
+    assert (broken.figures, broken.proof) == ({"nodes": 2}, tuple(bad[:2]))
+
+
+def test_handles_and_instances_tell_the_lowest() -> None:
+    soft = [number(SOFT_HANDLES, value, who) for value, who in ((2048, "w1/a"), (1024, "w1/b"), (9999999, "w1/c"))]
+    hard = [number(HARD_HANDLES, 4096, each.subject) for each in soft]
+    broken = judge(handle_limits(), History.of_records([*soft, *hard]))
+    assert broken.sentence == "w1/b may open 1024 files, and could 4096 (would lead to nofile-exhausted)"
+    assert (broken.figures, broken.proof) == ({"lowest": 1024}, tuple(soft[:2]))
+    held = judge(handle_limits(1024), History.of_records([*soft, *hard]))
+    assert (held.sentence, held.figures) == ("every daemon may open 1024 files or more", {"lowest": 1024})
+    unsaid = judge(handle_limits(), History.of_records(soft[1:2]))
+    assert unsaid.sentence == "w1/b may open 1024 files, and could 0 (would lead to nofile-exhausted)"
+    few = [number(INOTIFY, 210), number(INOTIFY, 209, "w2"), number(INOTIFY, 99, "w3")]
+    pods = [number(MAX_PODS, 110), number(MAX_PODS, 110, "w2")]
+    lacking = judge(inotify_instances(), History.of_records([*few, *pods]))
+    assert lacking.sentence.startswith("w2 has 209 inotify instances for 110 pods")
+    assert (lacking.figures, lacking.proof) == ({"lowest": 209}, tuple(few[1:]))
+    enough = judge(inotify_instances(), History.of_records([number(INOTIFY, 512), *few[:1], *pods]))
+    assert (enough.sentence, enough.figures) == ("every node has 210 inotify instances or more", {"lowest": 210})
+
+
+def test_kernel_memory_tells_the_first_node_and_how_many() -> None:
+    log = number(KERNEL_LOG, 900)
+    limits = [KernelMemoryLimit(1.0, "w1", None), KernelMemoryLimit(1.0, "w2", 0), KernelMemoryLimit(1.0, "w3", 9)]
+    broken = judge(no_kernel_memory_limit(), History.of_records([*limits, log]))
+    assert broken.sentence == "w2 limits its pods' kernel memory to 0 bytes (kmem-leak)"
+    assert (broken.figures, broken.proof) == ({"nodes": 2}, tuple(limits[1:]))
+    failures = [seen(SLUB_FAILURE, "SLUB: one", "w3"), seen(SLUB_FAILURE, "SLUB: two", "w2")]
+    failed = judge(no_kernel_memory_limit(), History.of_records([*limits, log, *failures]))
+    assert failed.sentence == "w3 has run out of kernel memory: SLUB: one (this is kmem-leak)"
+    assert failed.figures == {"failures": 2}
+    held = judge(no_kernel_memory_limit(), History.of_records([limits[0], log]))
+    assert (held.sentence, held.figures) == (
+        "no kernel memory limit and no SLUB failure on 1 nodes",
+        {"nodes": 1},
+    )
+
+
+def test_growth_is_the_last_size_less_the_first_over_all_starts() -> None:
+    sizes = [number(SLAB, 1e9), number(SLAB, 5e9, at=1.5), number(SLAB, 1.03e9, at=2.0)]
+    starts = [number(STARTED, 40), number(STARTED, 60)]
+    held = judge(slab_does_not_grow(60_000_000), History.of_records([*sizes, *starts]))
+    assert held.figures == {"starts": 100, "grown_bytes": 30_000_000, "grown_bytes_per_200": 60_000_000}
+    assert held.sentence.endswith(
+        "of w1 grew by 30.00 MB in 100 container starts, 60.00 MB per 200; allowed are 60.00 MB"
+    )
+    broken = judge(slab_does_not_grow(59_999_999), History.of_records([*sizes, *starts]))
+    assert broken.sentence.endswith("(this is kmem-leak)")
+    assert broken.proof == (sizes[0], sizes[2])
+    none = judge(slab_does_not_grow(), History.of_records(sizes))
+    assert none.sentence.endswith("was not measured before and after the starts: 3 of 2 sizes, 0 rounds of starts")
+    one = judge(slab_does_not_grow(), History.of_records([sizes[0], *starts]))
+    assert one.sentence.endswith(": 1 of 2 sizes, 2 rounds of starts")
+    assert judge(disk_does_not_grow(), History.of_records([*sizes, *starts])).verdict is UNKNOWN
+
+
+def test_affected_versions_are_each_named_and_counted() -> None:
+    facts = [
+        seen(KERNEL, "4.8.0"),
+        seen(KUBELET, "v1.13.9", "w2"),
+        seen(KERNEL, "4.9.0", "w3"),
+        seen(KUBELET, "v1.14.0"),
+    ]
+    broken = judge(versions_not_affected(), History.of_records(facts))
+    assert (broken.figures, broken.proof) == ({"nodes": 2}, tuple(facts[:2]))
+    assert broken.sentence.startswith("w1 has ")
+    assert (
+        "4.8.0: kernel memory accounting leaks before Linux 4.9 (would lead to kmem-leak); w2 has " in broken.sentence
+    )
+    held = judge(versions_not_affected(), History.of_records([facts[2], facts[3], seen(SLAB, "1.0")]))
+    assert held.figures == {"checked": 2}
+    strange = [seen(KERNEL, "unknown"), seen(KUBELET, "unknown")]
+    unread = judge(versions_not_affected(), History.of_records(strange))
+    assert (unread.verdict, unread.proof) == (UNKNOWN, (strange[0],))
+
+
+def test_nodes_are_counted_by_name_and_limits_are_64_mib() -> None:
+    logs = [number(KERNEL_LOG, 900), number(KERNEL_LOG, 900, "w2/log")]
+    held = judge(no_kernel_memory_limit(), History.of_records([*logs, limit(None)]))
+    assert held.figures == {"nodes": 2}
+    assert SLAB_LIMIT_BYTES == DISK_LIMIT_BYTES == 67_108_864
+
+
+@pytest.mark.parametrize(
+    ("invariant", "fact"),
+    [(handle_limits(), SOFT_HANDLES), (inotify_instances(), INOTIFY), (clocks_agree(0.5), CLOCK)],
+)
+def test_what_one_node_does_not_tell_is_unknown_however_well_the_others_are(invariant: Invariant, fact: str) -> None:
+    well: list[Record] = [number(fact, 1e6, "w2"), unreadable(SLAB)]
+    assert judge(invariant, History.of_records(well)).verdict is HELD
+    unread = judge(invariant, History.of_records([*well, unreadable(fact)]))
+    assert (unread.verdict, unread.proof) == (UNKNOWN, (unreadable(fact),))

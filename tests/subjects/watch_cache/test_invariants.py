@@ -88,3 +88,45 @@ def test_where_etcd_holds_what_was_believed_before_nothing_was_changed() -> None
     assert judged(planned, watched(1, "new"), watched(9.5, "old"), stored(16, "old")).verdict is HELD
     changed_too = (watched(1, "same", "two"), stored(16, "same", "two"))
     assert judged(planned, watched(1, "new"), watched(12, "old"), stored(16, "old"), *changed_too).verdict is HELD
+
+
+# --- to the last figure
+
+
+def test_the_last_object_to_be_seen_gives_the_figure() -> None:
+    held = judged(
+        watched(1, "same", "two"), watched(12.0626, "old"), watched(11, "same", "three"),
+        stored(15.0, "old"), stored(16, "same", "two"), stored(30.0, "same", "three"), stored(30.0, "old"),
+    )  # fmt: skip
+    assert (held.verdict, held.figures) == (HELD, {"objects": 3, "seen_after_s": 2.063})
+    assert held.sentence == "watchers saw all 3 objects as they are stored, 2.1 s after the fault"
+    assert judged(watched(1, "old"), stored(16, "old")).figures == {"objects": 1, "seen_after_s": 0}
+    assert judged(watched(16, "old"), stored(16, "old")).verdict is HELD
+
+
+def test_all_that_is_stale_is_proof_and_the_first_is_told() -> None:
+    seen = [watched(1, "a"), watched(2, "b", "two"), watched(3, "c", "three")]
+    asked = [stored(16, "A"), stored(17, "B", "two"), stored(18, "c", "three")]
+    found = judged(*seen, *asked)
+    assert found.sentence == (
+        "watchers see 2 of 3 objects not as they are stored 5 s after the fault: default/one, default/two "
+        "(first: watched 'a', stored 'A')"
+    )
+    assert found.figures == {"objects": 3, "stale": 2}
+    assert found.proof == (seen[0], asked[0], seen[1], asked[1])
+
+
+def test_who_was_never_heard_of_is_named() -> None:
+    found = judged(watched(1, "a"), stored(16, "a"), stored(16, "b", "two"), watched(17, "b", "two"))
+    assert found.sentence == "no watcher ever heard of default/two"
+    early = judged(watched(1, "a"), stored(14.9, "b"))
+    assert early.sentence == "etcd was not asked what it holds later than 5 s after the fault restore"
+
+
+def test_only_a_break_between_the_time_and_the_last_question_is_a_hole() -> None:
+    fresh = [watched(1, "a"), stored(16, "a"), stored(20, "a")]
+    for at, until, verdict in [(12, 15.0, HELD), (12, 15.1, UNKNOWN), (20, 21, UNKNOWN), (20.1, 21, HELD)]:
+        assert judged(*fresh, Blind(at, WATCHED, until, "cut")).verdict is verdict, (at, until)
+    two = [Blind(16, WATCHED, 17, "cut"), Blind(18, WATCHED, 19, "cut again")]
+    broken = judged(*fresh, *two)
+    assert (broken.sentence, broken.proof) == ("the watch was broken from 16.0 s to 17.0 s: cut", tuple(two))

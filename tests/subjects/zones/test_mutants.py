@@ -46,3 +46,25 @@ def test_what_a_replay_said_is_written_down() -> None:
     assert tried(1, "bug", "taints", findings).told() == "violated taints because beyond-rate: 5 of 0"
     assert tried(1, "bug", "pods", findings).told() == "held pods because it holds: all"
     assert tried(1, "bug", "nodes", findings).told() == "unknown nodes because it was not judged"
+
+
+def test_mutants_and_twins_are_counted() -> None:
+    all_of_it = [said("bug", KILLED), said("other", KILLED), said("twin", HELD)]
+    held = mutants_killed(["bug", "other"], ["twin"]).judge(History.of_records(all_of_it))
+    assert held.figures == {"mutants": 2, "twins": 1}
+    assert held.sentence == "all 2 mutants were found, no twin was blamed"
+    one = mutants_killed(["bug", "other"], ["twin"]).judge(History.of_records([*all_of_it[:1], said("other", HELD)]))
+    assert (one.figures, one.proof) == ({"mutants": 2, "found": 1}, (said("other", HELD),))
+    assert one.sentence == "other survived (held taints because it holds: 5 of 0)"
+    blamed = mutants_killed(["bug"], ["twin"]).judge(History.of_records([said("bug", KILLED), said("twin", KILLED)]))
+    assert blamed.figures == {"mutants": 1, "found": 1}
+    assert blamed.sentence.startswith("twin was blamed (violated taints")
+
+
+def test_what_could_not_be_judged_is_named_with_why() -> None:
+    unsure = mutants_killed(["bug"], ["twin"]).judge(History.of_records([said("bug", KILLED), said("twin", UNKNOWN)]))
+    assert unsure.verdict is Verdict.UNKNOWN
+    assert unsure.sentence == "whether it is found could not be judged for twin (unknown taints because x: 5 of 0)"
+    missing = mutants_killed(["bug"], ["twin"]).judge(History.of_records([said("bug", KILLED)]))
+    assert missing.sentence == "whether it is found could not be judged for twin"
+    assert mutants_killed([]).judge(History.of_records([])).sentence.endswith("judged for any mutant")

@@ -36,3 +36,13 @@ def test_a_missing_or_unknown_trial_is_unknown() -> None:
 
 def test_other_protections_do_not_count() -> None:
     assert judged(*HOLDS, ("rate 0", "held"), ("none", "violated because taint-eviction")).verdict is Verdict.HELD
+
+
+def test_all_trials_are_counted() -> None:
+    held = judged(*HOLDS, ("rate 0", "held"), ("rate 0", "held"))
+    assert (held.sentence, held.figures) == ("rate 0, tolerations held in each of 2 trials", {"trials": 4})
+    twice = judged(("tolerations", "violated because deleted"), *HOLDS, ("rate 0", "violated because taint-eviction"))
+    assert (twice.reason, twice.figures) == ("deleted", {"violated": 2, "trials": 5})
+    assert len(twice.proof) == 2
+    assert judged(*HOLDS).sentence == "not every one of 2 trials of rate 0 could be judged"
+    assert judge(protection_holds((), times=2), history()).verdict is Verdict.UNKNOWN
