@@ -160,9 +160,6 @@ def _no_chance(history: History, workload: str, judged: Window, tolerated_s: flo
     """
     if tolerated_s is None:
         return None
-    nodes = sorted({c.node for c in history.of(PodChange) if c.workload == workload and c.node})
-    longest = tainted_s(history, nodes, judged)
-    worst = max(longest, key=lambda node: longest[node], default="")
     missed = history.of(NoChance, judged)
     if missed:
         return unknown(
@@ -171,6 +168,9 @@ def _no_chance(history: History, workload: str, judged: Window, tolerated_s: flo
             f"{missed[0].tainted_s:.1f} s), so that not all that was to be tried was",
             missed,
         )
+    nodes = sorted({c.node for c in history.of(PodChange) if c.workload == workload and c.node})
+    longest = tainted_s(history, nodes, judged)
+    worst = max(longest, key=lambda node: longest[node], default="")
     if worst and longest[worst] > tolerated_s:
         return None
     seen = f"the longest was {longest[worst]:.1f} s on {worst}" if worst and longest[worst] else "none was at all"

@@ -46,7 +46,7 @@ class WrittenDown:
                 return _unwritten(item, "has")
         if resource.record is ClusterEvent:  # they expire, which is not recorded
             return ""
-        listed = {_identity(resource.change(0.0, "", item)) for item in there}
+        listed = {_identity_of(item, resource.record) for item in there}
         newest = max(map(revision_of, there), default=0)
         for who, last in self.last.items():
             if (
@@ -82,6 +82,11 @@ def passed_over(known: Mapping[str, Change], items: Iterable[Any], position: int
 
 def _identity(change: Change) -> str:
     return change.uid if isinstance(change, PodChange) else change.object
+
+
+def _identity_of(item: Any, kind: type[Change]) -> str:
+    """That of the record that an object would have."""
+    return uid_of(item) if kind is PodChange else str(metadata_of(item)["name"])
 
 
 def _unwritten(item: Any, had: str) -> str:

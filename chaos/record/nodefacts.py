@@ -11,6 +11,7 @@ from typing import Any
 
 from kubernetes import client as k8s
 
+from chaos.basics.clock import unix_s
 from chaos.clusters.abilities import NodeClocks, NodeExec, is_reached
 from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import count
@@ -147,13 +148,12 @@ def _clock(cluster: NodeExec, node: str, history: History) -> None:
     """The node's clock less this machine's, by the quickest of a few questions: half its round trip is its error.
 
     Whether two nodes differ is not to depend on this machine's clock being set between them. Where a node has a clock
-    of its own, this one's goes on evenly from the history's beginning; where it is the same one, it is set for both.
+    of its own, it is compared with the run's own; where it is the same one, it is set for both.
     """
     of_its_own = isinstance(cluster, NodeClocks)
     best: tuple[float, float] | None = None
     for _ in range(CLOCK_TRIES):
-        began = time.monotonic()
-        sent = history.began_wall + began - history.began if of_its_own else time.time()
+        sent, began = unix_s() if of_its_own else time.time(), time.monotonic()
         there = float(_on(cluster, node, "date +%s.%N"))
         took_s = time.monotonic() - began
         if best is None or took_s < best[0]:

@@ -10,18 +10,16 @@ import argparse
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import psutil
 
 from chaos.clusters.kind import docker
+from chaos.record.sampler import Sampler
 from chaos.results.results import machine_facts
 from tests.bench.told import aligned
 from tests.integration.test_agent import their_cluster
@@ -49,42 +47,35 @@ class Cost:
         return sum(self.used_s.values()) / max(self.at[-1] - self.at[0], EVERY_S)
 
 
-class Looks:
-    """For the block's length, what agents cost on the nodes, which are containers of this machine's engine."""
+@contextmanager
+def looked_at(containers: Mapping[str, str]) -> Iterator[Mapping[str, Cost]]:
+    """For the block's length, what agents cost on the nodes, which are containers of this machine's engine.
 
-    def __init__(self, containers: Mapping[str, str]) -> None:
-        """`containers`: the id of each node's, by the node's name."""
-        self.costs = {name: Cost() for name in containers}
-        self._containers = containers
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="agent-cost", daemon=True)
+    `containers`: the id of each node's, by the node's name.
+    """
+    costs = {name: Cost() for name in containers}
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def look() -> None:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):  # it is gone
+                _look(process, containers, costs)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join(30)
+    with Sampler("agent-cost", look, every_s=EVERY_S):
+        yield costs
 
-    def _run(self) -> None:
-        while not self._over.wait(EVERY_S):
-            for process in psutil.process_iter():
-                with suppress(psutil.Error, OSError):  # it is gone
-                    self._look(process)
 
-    def _look(self, process: psutil.Process) -> None:
-        if not is_agent(process.cmdline()):
-            return
-        where = Path(f"/proc/{process.pid}/cgroup").read_text()
-        for name, container in self._containers.items():
-            if container in where:
-                cost = self.costs[name]
-                used = process.cpu_times()
-                cost.used_s[process.pid] = used.user + used.system + used.children_user + used.children_system
-                there = [process, *process.children(recursive=True)]
-                cost.resident_bytes.append(sum(each.memory_info().rss for each in there))
-                cost.at.append(time.monotonic())
+def _look(process: psutil.Process, containers: Mapping[str, str], costs: Mapping[str, Cost]) -> None:
+    if not is_agent(process.cmdline()):
+        return
+    where = Path(f"/proc/{process.pid}/cgroup").read_text()
+    for name, container in containers.items():
+        if container in where:
+            cost = costs[name]
+            used = process.cpu_times()
+            cost.used_s[process.pid] = used.user + used.system + used.children_user + used.children_system
+            there = [process, *process.children(recursive=True)]
+            cost.resident_bytes.append(sum(each.memory_info().rss for each in there))
+            cost.at.append(time.monotonic())
 
 
 def is_agent(argv: Sequence[str]) -> bool:
@@ -120,16 +111,16 @@ def main(arguments: Sequence[str]) -> int:
         code, said = theirs.ended(theirs.command("chaos", *owner, "--most-nodes", "100%"))
         if code == 0:
             nodes = docker.names_in_cluster(theirs.outside.ref.name)
-            with Looks({name: docker.inspect(name).id for name in nodes}) as looks:
+            with looked_at({name: docker.inspect(name).id for name in nodes}) as costs:
                 replay = theirs.replay(Path(folder) / "results", asked.replay, "-k", asked.only)
                 code, said = theirs.ended(replay, within_s=1500)
     if code:
         print(said[-3000:])
         return 1
     print(said.splitlines()[-1])
-    for each in answer(looks.costs):
+    for each in answer(costs):
         print(each)
-    return 0 if is_reached(looks.costs) else 1
+    return 0 if is_reached(costs) else 1
 
 
 if __name__ == "__main__":

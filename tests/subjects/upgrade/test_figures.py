@@ -23,13 +23,9 @@ from chaos.subjects.upgrade.records import (
     PodNeverRan,
 )
 from tests.judge.histories import fault, history, pod, saw_the_end
+from tests.subjects.upgrade.kubelets import NEW, OLD, node
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
-OLD, NEW = "v1.34.4", "v1.35.4"
-
-
-def node(at: float, ready: str = "True", kubelet: str = OLD, name: str = "worker", **more: object) -> NodeChange:
-    return NodeChange(at, name, "modified", ready, kubelet=kubelet, **more)  # type: ignore[arg-type]
 
 
 CORDONED = (node(0), node(10, unschedulable=True), node(20))

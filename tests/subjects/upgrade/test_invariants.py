@@ -24,13 +24,10 @@ from chaos.subjects.upgrade.records import (
     PodNeverRan,
 )
 from tests.judge.histories import could_not_see_the_end, fault, history, pod, saw_the_end
+from tests.subjects.upgrade.kubelets import NEW, OLD, node
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
-OLD, NEW, NEWER = "v1.34.4", "v1.35.4", "v1.36.3"
-
-
-def node(at: float, ready: str = "True", kubelet: str = OLD, name: str = "worker", **more: object) -> NodeChange:
-    return NodeChange(at, name, "modified", ready, kubelet=kubelet, **more)  # type: ignore[arg-type]
+NEWER = "v1.36.3"
 
 
 def system(at: float, name: str, **more: object) -> PodChange:
