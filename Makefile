@@ -157,9 +157,7 @@ format: $(STAMP) ## let ruff mend what it can
 # requirement of ours, so it is named here.
 LOCK = $(BIN)/uv pip compile --upgrade --universal --python-version 3.11.0 --generate-hashes --quiet
 
-lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and those of uv, atheris and mitmproxy
-
-lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and those of uv, atheris and Cosmic Ray
+lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and those of uv, atheris, mitmproxy and Cosmic Ray
 	printf '%s\n' hatchling editables | $(LOCK) --custom-compile-command "make lock" --all-extras \
 		--output-file requirements.lock pyproject.toml -
 	( echo "# uv, which installs requirements.lock: see environment.py. Made by \`make lock\`."; \
@@ -169,7 +167,6 @@ lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml, and those 
 	( echo "# mitmproxy, in an environment of its own: see tests/integration/hostile/way.py. Made by \`make lock\`."; \
 		echo mitmproxy | $(LOCK) --no-header --no-annotate --only-binary :all: --override <(echo 'pyperclip>=1.10') - \
 		) > requirements-hostile.lock
-
 	( echo "# Cosmic Ray, which makes mutants (\`make bench-judges\`), and what of its requirements that takes. Made by \`make lock\`."; \
 		printf '%s\n' cosmic-ray parso stevedore | $(LOCK) --no-deps --constraint requirements.lock --no-header --no-annotate - ) \
 		> requirements-judges.lock

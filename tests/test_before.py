@@ -119,7 +119,7 @@ def test_each_verdict_follows_from_its_findings_as_it_did(old: Old) -> None:
             Finding(f.invariant, Verdict(f.verdict), f.sentence, reason=f.reason, figures=f.figures)
             for f in outcome.findings
         ]
-        verdict, passed, why = verdict_of(find(outcome.id), outcome.control or None, findings, "")
+        verdict, passed, why = verdict_of(find(outcome.id), outcome.control or None, findings, "", outcome.kubernetes)
         assert (verdict, passed) == (outcome.verdict, outcome.passed), outcome.test
         assert outcome.why.startswith(why), outcome.test
 

@@ -82,7 +82,9 @@ def list_incidents(
         if not there:
             indented("no suite replays it yet")
         for control in incident.controls:
-            indented(f"control {control.id}: {control.what}; must break {control.breaks} ({control.because})")
+            bug = control.shipped
+            where = f" where a version has {bug.issue}, {bug.mended}" if bug else ""
+            indented(f"control {control.id}: {control.what}; must break {control.breaks} ({control.because}){where}")
         indented(f"{len(promises[incident])} promises, proven to be able to break: {by_kind(promises[incident])}")
         indented(f"source: {incident.source}")
         say()

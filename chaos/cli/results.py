@@ -56,8 +56,8 @@ def report(
             console().print(verdict_table(saved.outcomes, f"run {saved.id}"))
         if saved.specs:
             say(f"conformance specs: {tally(saved.specs)}")
-        for doubt in said.doubts:
-            say(doubt)
+        for each in (*said.doubts, *said.known):
+            say(each)
         say(f"{said.safe}: {said.sentence}")
         passed_count = sum(o.passed for o in saved.outcomes)
         counted = f"{passed_count} of {len(saved.outcomes)} passed; " if saved.outcomes else ""

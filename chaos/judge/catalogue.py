@@ -4,6 +4,7 @@ Each is defined in its subject's incident.py, which is found by being there; sui
 """
 
 import pkgutil
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -16,11 +17,46 @@ SUBJECTS = "chaos.subjects"  # found, never imported by name: what is below the 
 
 
 @dataclass(frozen=True, slots=True)
+class KnownBug:
+    """What published versions do wrong as they are shipped. `issue`: upstream's, as "kubernetes/kubernetes#138735".
+
+    `since`: the first version that has it. `mended_in`: the first ones that no longer do, at most one of each minor; a
+    minor in between that is not named was never mended, one after the last of them never had it. Empty: none is known.
+    """
+
+    issue: str
+    since: str
+    mended_in: tuple[str, ...] = ()
+
+    def affects(self, version: str) -> bool:
+        """Whether a Kubernetes version such as "1.34.4" has it. Raises OrdealError for what is none."""
+        asked, mended = _numbers(version), sorted(_numbers(each) for each in self.mended_in)
+        of_minor = next((each for each in mended if each[:2] == asked[:2]), None)
+        if of_minor is not None:
+            return _numbers(self.since) <= asked < of_minor
+        return _numbers(self.since) <= asked and not (mended and mended[-1] < asked)
+
+    @property
+    def mended(self) -> str:
+        """Where it is mended, in words."""
+        return f"mended in {', '.join(self.mended_in)}" if self.mended_in else "mended in no version that is known"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Major, minor and patch. A build or a distribution's suffix says nothing of upstream's patches."""
+    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
+    if found is None:
+        raise OrdealError(f"{version!r} is no Kubernetes version, such as 1.34.4: nobody can tell what bugs it has")
+    return tuple(int(each) for each in found.groups())
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """A known-bad configuration. The invariant `breaks` must be violated in it, with the reason code `because`.
 
     `also_breaks`: other invariants of its incident that are violated in it too, each in a recording of a real run. A
-    replay in which one is not says so, and passes all the same: it is there for `breaks`.
+    replay in which one is not says so, and passes all the same: it is there for `breaks`. `shipped`: what is bad about
+    it is the published program itself, where nobody works around its bug; versions without the bug must hold in it.
     """
 
     id: str
@@ -28,6 +64,11 @@ class Control:
     breaks: str
     because: str
     also_breaks: tuple[str, ...] = ()
+    shipped: KnownBug | None = None
+
+    def must_break(self, version: str) -> bool:
+        """Whether it must be violated in that Kubernetes version. Raises OrdealError for what is none."""
+        return self.shipped is None or self.shipped.affects(version)
 
 
 class ProvenBy(StrEnum):

@@ -1,9 +1,11 @@
 """What a run answers: is it safe? Only where every promise held, and a control has shown that each check can fail."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from chaos.errors import OrdealError
+from chaos.judge.catalogue import KnownBug
 from chaos.judge.conformance import LOST, NO_IMAGE
 from chaos.report.proven import in_run
 from chaos.results.saved import LeftOut, SavedOutcome, SavedRun
@@ -23,18 +25,20 @@ class Safe(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The answer, the sentence that says it, what broke, and what nobody can say. Where replays were left out the
-    sentence is about the others, and says so.
+    sentence is about the others, and says so. `known`: the published bugs that were shown, each with what works around
+    it: they are of this version, and known to be, which is something else than broken.
     """
 
     safe: Safe
     sentence: str
     broken: tuple[str, ...]
     doubts: tuple[str, ...]
+    known: tuple[str, ...] = ()
 
 
 def answer(run: SavedRun, unreadable: Sequence[str] = ()) -> Answer:
     """`unreadable` are sentences about histories and evidence that the results name and that can't be read any more."""
-    said = _answer(run, unreadable)
+    said = replace(_answer(run, unreadable), known=tuple(_known(run)))
     return replace(said, sentence=_of_what_was_replayed(said.sentence, run)) if run.left_out else said
 
 
@@ -42,15 +46,16 @@ def _answer(run: SavedRun, unreadable: Sequence[str]) -> Answer:
     hardened = [o for o in run.outcomes if not o.control]
     incidents = list(dict.fromkeys(o.id for o in hardened))
     failed = _failed(run)
-    broken = (*(_broken(run, o) for o in hardened if o.verdict == "violated"), *failed)
+    fell = [o for o in run.outcomes if o.verdict == "violated" and (not o.control or _bug_of_another(run, o))]
+    broken = (*(_broken(run, o) for o in fell), *failed)
     doubts = (*_doubts(run, hardened), *_first(unreadable))
     if broken:
-        which = list(dict.fromkeys(o.id for o in hardened if o.verdict == "violated"))
+        which = list(dict.fromkeys(o.id for o in fell))
         sentences = [f"{len(which)} of {_count(len(incidents), 'incident')} broke: {', '.join(which)}"] if which else []
         return Answer(Safe.NO, "; ".join([*sentences, *(each.rstrip(".") for each in failed)]), broken, doubts)
     if doubts:
         return Answer(Safe.UNKNOWN, _unknown(run), (), doubts)
-    controls, found = sum(1 for o in run.outcomes if o.control), in_run(run)
+    controls, found = sum(1 for o in run.outcomes if o.control and o.verdict == "violated"), in_run(run)
     sentence = (
         f"Every promise of {_count(len(incidents), 'incident')} held, and {_count(controls, 'control')} proved that "
         f"the checks can fail: {sum(each.is_seen for each in found)} of {_count(len(found), 'promise')} broke there"
@@ -97,6 +102,30 @@ def _broken(run: SavedRun, o: SavedOutcome) -> str:
     return f"{title(o)}: {o.why.rstrip('.')}.{proven}"
 
 
+def bug(run: SavedRun, o: SavedOutcome) -> KnownBug | None:
+    """The published bug that a replay is there for; None for hardened ones and all other controls."""
+    there = (c.shipped for c in run.incident(o.id).controls if c.id == o.control)
+    return next(there, None)
+
+
+def _bug_of_another(run: SavedRun, o: SavedOutcome) -> bool:
+    """Whether a version does what another one is known for: violated, where it is said to have no such bug."""
+    known = bug(run, o)
+    try:
+        return known is not None and o.verdict == "violated" and not known.affects(o.kubernetes)
+    except OrdealError:
+        return False
+
+
+def _known(run: SavedRun) -> Iterator[str]:
+    for o in run.outcomes:
+        known = bug(run, o)
+        if known is not None and o.passed and o.verdict == "violated":
+            held = any(h.id == o.id and not h.control and h.replay == o.replay and h.passed for h in run.outcomes)
+            beside = " With the workaround it held." if held else ""
+            yield f"{title(o)}: Kubernetes {o.kubernetes} as it is shipped: {o.why.rstrip('.')}.{beside}"
+
+
 def _first(unreadable: Sequence[str]) -> list[str]:
     more = len(unreadable) - FILES_AT_MOST
     said = [f"{_count(more, 'further file')} can't be read, or were edited."] if more > 0 else []
@@ -129,16 +158,16 @@ def _doubts(run: SavedRun, hardened: Sequence[SavedOutcome]) -> list[str]:
         doubts.append("No incident was replayed.")
     doubts += [f"{title(o)}: {o.why}" for o in hardened if o.verdict == "unknown"]
     for o in run.outcomes:
-        if o.control and not o.passed:
+        if o.control and not o.passed and not _bug_of_another(run, o):
             doubts.append(f"{title(o)}: the check is not proven: {o.why}")
     untold = [s for s in run.own_specs if s.state in {NO_IMAGE, LOST}]
     if untold:
         doubts.append(f"{_count(len(untold), 'conformance spec')} not tried, or without a result: {_some(untold)}.")
-    proven = {o.id for o in run.outcomes if o.control and o.passed}
-    tried = {o.id for o in run.outcomes if o.control}
+    proven = {o.id for o in run.outcomes if o.control and o.passed and o.verdict == "violated"}
+    tried = {o.id for o in run.outcomes if o.control and not o.passed}
     unproven = [i for i in dict.fromkeys(o.id for o in hardened) if i not in proven | tried]
     if unproven:
-        doubts.append(f"No control was run, so nothing proves that the checks can fail: {', '.join(unproven)}.")
+        doubts.append(f"No control was violated, so nothing proves that the checks can fail: {', '.join(unproven)}.")
     return doubts
 
 

@@ -19,6 +19,7 @@ def markdown(run: SavedRun, said: Answer) -> str:
     for title, sentences in (
         ("What broke", said.broken),
         ("What nobody can say", said.doubts),
+        ("Known bugs of this version", said.known),
         ("What could not be replayed", [f"{s.id} on {s.cluster}: {s.why}" for s in run.skipped]),
     ):
         if sentences:

@@ -159,7 +159,12 @@ def compare(
     before, after = _by_key(base), _by_key(candidate)
     _refuse_other_limits(before, after)
     keys = sorted(before.keys() | after.keys())
-    verdicts = [row for key in keys for row in _verdict_rows(key, before.get(key, {}), after.get(key, {}), alpha)]
+    bugs = _known_bugs(base, candidate)
+    verdicts = [
+        row
+        for key in keys
+        for row in _verdict_rows(key, before.get(key, {}), after.get(key, {}), alpha, proves=key not in bugs)
+    ]
     figures = _figure_rows(before, after, alpha, relevant, search=search)
     allow = allow or AllowList()
     used: set[Allowed] = set()
@@ -213,9 +218,16 @@ def _by_key(side: Side) -> dict[Key, Repeats]:
 # --- verdicts
 
 
-def _verdict_rows(key: Key, before: Repeats, after: Repeats, alpha: float) -> list[VerdictRow]:
+def _known_bugs(*sides: Side) -> set[Key]:
+    """The controls that are a published bug: where it is in the one version and not in the other, that is a change."""
+    bugs = {(i.id, c.id) for side in sides for run in side.runs for i in run.catalogue for c in i.controls if c.shipped}
+    return {key for side in sides for key in _by_key(side) if (key.incident, key.control) in bugs}
+
+
+def _verdict_rows(key: Key, before: Repeats, after: Repeats, alpha: float, *, proves: bool) -> list[VerdictRow]:
+    """`proves`: whether a control is there to show that its check can fail, in every version."""
     base, candidate = list(before.values()), list(after.values())
-    if key.control:
+    if key.control and proves:
         return [_control_row(key, base, candidate)]
     rows = [_row(key, "", [o.verdict for o in base], [o.verdict for o in candidate], alpha, _whys(candidate))]
     names = dict.fromkeys(f.invariant for o in (*base, *candidate) for f in o.findings)

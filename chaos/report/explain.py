@@ -24,7 +24,9 @@ def explain(incident: Incident, results: Path) -> str:
     lines += ["What proves that the check can fail", ""]
     for control in incident.controls:
         also = f", and {' and '.join(control.also_breaks)} too" if control.also_breaks else ""
-        lines += _wrapped(f"{control.id}: {control.what}; breaks {control.breaks}{also}", "  ")
+        bug = control.shipped
+        where = f", where a version has {bug.issue} (since {bug.since}, {bug.mended})" if bug else ""
+        lines += _wrapped(f"{control.id}: {control.what}; breaks {control.breaks}{also}{where}", "  ")
     lines += ["", "What was measured last", ""]
     found = latest_with(results, incident.id)
     return "\n".join(

@@ -403,7 +403,7 @@ def _check_verdict(outcome: SavedOutcome, findings: Sequence[Finding], found: _F
     False where it says of itself that it is unknown for another reason than its findings.
     """
     try:
-        verdict, passed, why = verdict_of(find(outcome.id), outcome.control or None, findings, "")
+        verdict, passed, why = verdict_of(find(outcome.id), outcome.control or None, findings, "", outcome.kubernetes)
     except OrdealError as error:
         found.not_judged.append(f"{outcome.test}: its verdict can't be made again: {error}")
         return True

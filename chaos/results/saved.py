@@ -13,7 +13,7 @@ from chaos.basics.files import opened
 from chaos.basics.untrusted import bounded, json_of
 from chaos.errors import OrdealError
 from chaos.judge.base import Figure
-from chaos.judge.catalogue import Control, Incident, Proof, ProvenBy, Sign
+from chaos.judge.catalogue import Control, Incident, KnownBug, Proof, ProvenBy, Sign
 from chaos.record.history import History
 from chaos.results import specs
 from chaos.results.schema import check
@@ -392,12 +392,19 @@ def _begun(entry: Mapping[str, Any], ended: str) -> SavedOutcome:
     )
 
 
+def _known_bug(entry: Mapping[str, Any] | None) -> KnownBug | None:
+    return KnownBug(entry["issue"], entry["since"], tuple(entry["mended_in"])) if entry else None
+
+
 def _incident(entry: Mapping[str, Any]) -> Incident:
     plain = {name: value for name, value in entry.items() if name not in {"controls", "recognise", "proofs"}}
     return Incident(
         **plain,
         controls=tuple(
-            Control(**each | {"also_breaks": tuple(each.get("also_breaks", ()))}) for each in entry["controls"]
+            Control(
+                **each | {"also_breaks": tuple(each.get("also_breaks", ())), "shipped": _known_bug(each.get("shipped"))}
+            )
+            for each in entry["controls"]
         ),
         recognise=tuple(Sign(**each) for each in entry["recognise"]),
         proofs=tuple(Proof(**each | {"how": ProvenBy(each["how"])}) for each in entry.get("proofs", ())),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.errors import OrdealError
+from chaos.judge.catalogue import KnownBug
 from chaos.results.shape import SchemaShape
 
 SCHEMA = 4
@@ -56,15 +57,24 @@ def _contradiction(entry: Mapping[str, Any], incident: Mapping[str, Any]) -> str
 
 def _unproven(entry: Mapping[str, Any], control: str, incident: Mapping[str, Any]) -> str:
     """Why a control can't have passed; empty where it can."""
+    named = next((c for c in incident.get("controls", ()) if c["id"] == control), None)
+    if named is not None and named.get("shipped") and not _has_bug(named["shipped"], entry["kubernetes"]):
+        return "" if entry["verdict"] == "held" else f"{control} passed, but {entry['kubernetes']} has no such bug"
     if entry["verdict"] != "violated":
         return f"the control {control} passed, but its verdict is {entry['verdict']}"
-    named = next((c for c in incident.get("controls", ()) if c["id"] == control), None)
     if named is None:
         return f"the control {control} passed, but the catalogue in the file has no such control"
     wanted = (named["breaks"], "violated", named["because"])
     if wanted not in {(f["name"], f["verdict"], f.get("reason", "")) for f in entry["invariants"]}:
         return f"the control {control} passed, but {named['breaks']} was not violated because of {named['because']}"
     return ""
+
+
+def _has_bug(shipped: Mapping[str, Any], version: str) -> bool:
+    try:
+        return KnownBug(shipped["issue"], shipped["since"], tuple(shipped["mended_in"])).affects(version)
+    except OrdealError:  # no version that upstream has: then it can't have passed without the bug
+        return True
 
 
 def _short(message: str) -> str:

@@ -88,7 +88,7 @@ def made(root: Path, instead: Mapping[str, str] | None = None) -> Path:
         log.write_text("a line of evidence\n")
         history = History.load(path)
         findings = [replace(judge(invariant, history), history=path) for invariant in of.by]
-        verdict, passed, why = verdict_of(find(of.incident), of.control or None, findings, "")
+        verdict, passed, why = verdict_of(find(of.incident), of.control or None, findings, "", "1.34.4")
         results.add(
             Outcome(
                 id=of.incident,
@@ -177,7 +177,7 @@ class Forged:
             for f in replay["invariants"]
         ]
         verdict, replay["passed"], replay["why"] = verdict_of(
-            find(replay["id"]), replay.get("control") or None, findings, ""
+            find(replay["id"]), replay.get("control") or None, findings, "", replay["kubernetes"]
         )
         replay["verdict"] = str(verdict)
 

@@ -45,7 +45,7 @@ def test_what_broke_is_named_with_what_proves_its_check(tmp_path: Path) -> None:
     ("outcomes", "ended", "doubt"),
     [
         ([], True, "No incident was replayed."),
-        ([HELD], True, "No control was run, so nothing proves that the checks can fail: mass-termination."),
+        ([HELD], True, "No control was violated, so nothing proves that the checks can fail: mass-termination."),
         ([HELD, PROOF], False, "The run has not ended"),
         ([outcome(finding(Verdict.UNKNOWN), why="a gap of 9 s"), PROOF], True, "on kind: a gap of 9 s"),
         (

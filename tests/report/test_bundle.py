@@ -72,7 +72,7 @@ def replayed(made: Results, records: list[Record], control: str) -> None:
     """Put a replay into a run as the plugin does: judged by real invariants, its verdict made of the findings."""
     path = history(made, records, control or "hardened")
     findings = [replace(judge(each, History.load(path)), history=path) for each in INVARIANTS]
-    verdict, passed, why = verdict_of(find(INCIDENT), control or None, findings, "")
+    verdict, passed, why = verdict_of(find(INCIDENT), control or None, findings, "", "1.34.4")
     logs = made.directory / "test_x" / "evidence" / f"{control or 'hardened'}.log"
     logs.parent.mkdir(exist_ok=True)
     logs.write_text("a line of evidence\n" * 5)

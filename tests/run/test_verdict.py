@@ -8,7 +8,7 @@ import pytest
 from urllib3.exceptions import MaxRetryError
 
 from chaos.judge.base import Finding, Recipe, Verdict
-from chaos.judge.catalogue import Control, Incident
+from chaos.judge.catalogue import Control, Incident, KnownBug
 from chaos.run.verdict import outcome_of, verdict_of
 
 INCIDENT = Incident(
@@ -31,7 +31,7 @@ STEAM = Finding("no-smoke", Verdict.VIOLATED, "white", reason="steam")
     ],
 )
 def test_hardened(findings: list[Finding], verdict: Verdict, passed: bool, why: str) -> None:
-    assert verdict_of(INCIDENT, None, findings, "") == (verdict, passed, why)
+    assert verdict_of(INCIDENT, None, findings, "", "1.34.4") == (verdict, passed, why)
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,44 @@ def test_hardened(findings: list[Finding], verdict: Verdict, passed: bool, why: 
     ],
 )
 def test_control(findings: list[Finding], verdict: Verdict, passed: bool, part: str) -> None:
-    got = verdict_of(INCIDENT, "petrol", findings, "")
+    got = verdict_of(INCIDENT, "petrol", findings, "", "1.34.4")
     assert got[:2] == (verdict, passed)
     assert part in got[2]
+
+
+BUG = KnownBug("kubernetes/kubernetes#1", "1.33.0", ("1.34.5", "1.35.1"))
+AS_SHIPPED = replace(INCIDENT, controls=(Control("as-shipped", "w", breaks="no-smoke", because="soot", shipped=BUG),))
+
+
+@pytest.mark.parametrize(
+    ("version", "findings", "verdict", "passed", "part"),
+    [
+        (
+            "1.34.4",
+            [SOOT],
+            Verdict.VIOLATED,
+            True,
+            "known bug kubernetes/kubernetes#1, mended in 1.34.5, 1.35.1: as it",
+        ),
+        ("1.34.4", [STEAM], Verdict.VIOLATED, False, "because of steam, expected soot"),
+        ("1.34.4", [HELD], Verdict.HELD, False, "must violate no-smoke, but it was held"),
+        ("1.34.5", [HELD], Verdict.HELD, True, "1.34.5 does not have kubernetes/kubernetes#1: 1 invariants held"),
+        ("1.34.5", [SOOT], Verdict.VIOLATED, False, "1.34.5 does not have kubernetes/kubernetes#1: no-smoke: black"),
+        ("1.34.5", [HELD, UNKNOWN], Verdict.UNKNOWN, False, "no-heat: no samples"),
+        ("", [SOOT], Verdict.UNKNOWN, False, "'' is no Kubernetes version"),
+    ],
+)
+def test_a_published_bug_breaks_where_it_is_and_holds_where_it_is_not(
+    version: str, findings: list[Finding], verdict: Verdict, passed: bool, part: str
+) -> None:
+    got = verdict_of(AS_SHIPPED, "as-shipped", findings, "", version)
+    assert got[:2] == (verdict, passed)
+    assert part in got[2]
+
+
+def test_a_published_bug_is_not_shown_by_a_fault_that_did_not_land() -> None:
+    said = (Verdict.UNKNOWN, False, "the fault did not land")
+    assert verdict_of(AS_SHIPPED, "as-shipped", [SOOT], "the fault did not land", "1.34.4") == said
 
 
 ALSO = replace(
@@ -59,15 +94,15 @@ ALSO = replace(
 def test_a_control_that_breaks_less_than_it_is_said_to_passes_and_says_so() -> None:
     hot = Finding("no-heat", Verdict.VIOLATED, "hot")
     held = replace(hot, verdict=Verdict.HELD)
-    assert verdict_of(ALSO, "petrol", [SOOT, held, hot], "")[1:] == (True, "as it must be: no-smoke: black")
+    assert verdict_of(ALSO, "petrol", [SOOT, held, hot], "", "1.34.4")[1:] == (True, "as it must be: no-smoke: black")
     said = "as it must be: no-smoke: black; it is said to break no-heat too, which was held"
-    assert verdict_of(ALSO, "petrol", [SOOT, held], "")[1:] == (True, said)
+    assert verdict_of(ALSO, "petrol", [SOOT, held], "", "1.34.4")[1:] == (True, said)
 
 
 @pytest.mark.parametrize("control", [None, "petrol"])
 @pytest.mark.parametrize("findings", [[HELD], [SOOT], []])
 def test_a_problem_makes_it_unknown_whatever_was_found(control: str | None, findings: list[Finding]) -> None:
-    assert verdict_of(INCIDENT, control, findings, "the fault did not land") == (
+    assert verdict_of(INCIDENT, control, findings, "the fault did not land", "1.34.4") == (
         Verdict.UNKNOWN,
         False,
         "the fault did not land",
@@ -101,28 +136,28 @@ OTHER = Finding("no-ash", Verdict.VIOLATED, "grey")
 
 
 def test_all_that_is_as_bad_is_said_and_nothing_better() -> None:
-    assert verdict_of(INCIDENT, None, [HELD, SOOT, OTHER, UNKNOWN], "")[2] == "no-smoke: black; no-ash: grey"
-    assert verdict_of(INCIDENT, None, [HELD, HELD], "")[2] == "2 invariants held"
+    assert verdict_of(INCIDENT, None, [HELD, SOOT, OTHER, UNKNOWN], "", "1.34.4")[2] == "no-smoke: black; no-ash: grey"
+    assert verdict_of(INCIDENT, None, [HELD, HELD], "", "1.34.4")[2] == "2 invariants held"
 
 
 @pytest.mark.parametrize("problem", ["", "the steady state did not come"])
 def test_a_cluster_that_does_not_serve_before_any_harm_is_judged_by_that(problem: str) -> None:
     why = "serves-before-harm: no answer"
-    assert verdict_of(INCIDENT, None, [HELD, UNSERVED], problem) == (Verdict.VIOLATED, False, why)
-    control = verdict_of(INCIDENT, "petrol", [SOOT, UNSERVED], problem)
+    assert verdict_of(INCIDENT, None, [HELD, UNSERVED], problem, "1.34.4") == (Verdict.VIOLATED, False, why)
+    control = verdict_of(INCIDENT, "petrol", [SOOT, UNSERVED], problem, "1.34.4")
     assert control == (Verdict.UNKNOWN, False, "the control's invariant no-smoke was not judged: no answer")
     served = replace(UNSERVED, recipe=Recipe("another", {}))
-    assert verdict_of(INCIDENT, None, [HELD, served], "")[2] == why
+    assert verdict_of(INCIDENT, None, [HELD, served], "", "1.34.4")[2] == why
 
 
 def test_a_control_says_what_it_found() -> None:
-    assert verdict_of(INCIDENT, "petrol", [OTHER, STEAM], "")[2] == (
+    assert verdict_of(INCIDENT, "petrol", [OTHER, STEAM], "", "1.34.4")[2] == (
         "no-smoke was violated because of steam, expected soot: white"
     )
-    assert verdict_of(INCIDENT, "petrol", [HELD], "")[2] == (
+    assert verdict_of(INCIDENT, "petrol", [HELD], "", "1.34.4")[2] == (
         "the control must violate no-smoke, but it was held: clear air"
     )
-    assert verdict_of(INCIDENT, "petrol", [OTHER], "")[2] == "the control's invariant no-smoke was not judged"
+    assert verdict_of(INCIDENT, "petrol", [OTHER], "", "1.34.4")[2] == "the control's invariant no-smoke was not judged"
 
 
 def lab_of(**fields: Any) -> Any:
