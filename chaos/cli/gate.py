@@ -1,17 +1,14 @@
 """The upgrade gate: the suites are run on two versions in turn, so that their results can be compared."""
 
 import re
-import signal
-import subprocess
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 from chaos.basics.files import file_name
+from chaos.cli import child
 from chaos.conformance import program
 from chaos.errors import OrdealError
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
@@ -113,7 +110,7 @@ def run(
             *without_specs,
             *arguments,
         ]
-        code, interrupted = _run(command)
+        code, interrupted = child.run(command)
         if interrupted:
             cut_short = f"run {number} of {total} ({version}) was interrupted"
         elif code not in RAN or not _has_runs(folders[name]):
@@ -137,43 +134,6 @@ def _without_specs(sides: Iterable[Version], report: Callable[[str], None]) -> t
 
 def _has_runs(folder: Path) -> bool:
     return any(folder.glob("*/results.json"))
-
-
-def _run(command: Sequence[str]) -> tuple[int, bool]:
-    """The exit code of a run, and whether somebody interrupted it.
-
-    It has a process group of its own, so that Ctrl-C in a terminal reaches it through us alone, and once: a second
-    interrupt would end pytest in the middle of its cleaning up.
-    """
-    children: list[subprocess.Popen[bytes]] = []
-    with _handed_on(children) as interrupted, subprocess.Popen(command, process_group=0) as child:
-        children.append(child)
-        if interrupted:  # while it was being started
-            child.send_signal(signal.SIGINT)
-        return child.wait(), bool(interrupted)
-
-
-@contextmanager
-def _handed_on(children: Sequence["subprocess.Popen[bytes]"]) -> Iterator[list[int]]:
-    """SIGINT and SIGTERM go to the children as SIGINT, the first time; yields those that came.
-
-    A shell lets what it starts in the background ignore SIGINT, and children inherit that. Where it is handled when a
-    child is started, the child begins with the default: so this is to be entered before.
-    """
-    came: list[int] = []
-
-    def hand_on(number: int, _: FrameType | None) -> None:
-        came.append(number)
-        if len(came) == 1:
-            for child in children:
-                child.send_signal(signal.SIGINT)
-
-    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _target(arguments: Sequence[str]) -> Target:

@@ -25,7 +25,7 @@ NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unr
 class Web:
     """`tolerate_for_ever`: the pods tolerate not-ready and unreachable nodes without seconds, so that the taint
     eviction controller never deletes them (pkg/controller/tainteviction); else the cluster's defaults are put in by
-    the DefaultTolerationSeconds admission plugin.
+    the DefaultTolerationSeconds admission plugin. `tolerate_s` > 0: for so many seconds, whatever the defaults are.
 
     `publish_not_ready`: the Service names pods that are not Ready too. The node life cycle controller marks the pods of
     lost nodes not Ready while they serve; without this a kube-proxy that hears of it rejects every connection.
@@ -36,6 +36,7 @@ class Web:
     name: str = "web"
     replicas: int = 6
     tolerate_for_ever: bool = False
+    tolerate_s: int = 0
     publish_not_ready: bool = False
     at_least: int = 0
 
@@ -44,7 +45,6 @@ class Web:
 
         Raises OrdealError, WaitedInVainError.
         """
-        tolerations = [{"key": key, "operator": "Exists", "effect": "NoExecute"} for key in (NOT_READY, UNREACHABLE)]
         filled = manifest("web.yaml").substitute(
             name=self.name,
             namespace=namespace,
@@ -52,7 +52,7 @@ class Web:
             replicas=self.replicas,
             image=cluster.images.busybox,
             publish_not_ready=json.dumps(self.publish_not_ready),
-            tolerations=json.dumps(tolerations if self.tolerate_for_ever else []),
+            tolerations=json.dumps(self._tolerations()),
         )
         with cluster.api() as client, creating(self.name, cluster):
             create(client, filled)
@@ -62,6 +62,13 @@ class Web:
         deployed = Deployed(self.name, namespace, f"http://{service.spec.cluster_ip}/", self.replicas, cluster)
         eventually(deployed.ready, within_s=READY_WITHIN_S, what=f"{self.replicas} replicas of {self.name} to be Ready")
         return deployed
+
+    def _tolerations(self) -> list[dict[str, object]]:
+        if not self.tolerate_for_ever and not self.tolerate_s:
+            return []
+        seconds = {"tolerationSeconds": self.tolerate_s} if self.tolerate_s else {}
+        named = ({"key": key, "operator": "Exists", "effect": "NoExecute"} for key in (NOT_READY, UNREACHABLE))
+        return [{**each, **seconds} for each in named]
 
     def _budget(self) -> Any:
         selector = {"matchLabels": {WORKLOAD_LABEL: self.name}}

@@ -7,15 +7,18 @@ from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.harm.heartbeats import StopHeartbeats
 from chaos.judge.pods import nothing_terminated
 from chaos.judge.taint_rates import ZoneState, taints_taken_back, taints_within_rate, terminations_within_rate
-from chaos.run.chance import hold_for_eviction
+from chaos.record.records import PodChange
+from chaos.run.chance import hold_for_eviction, hold_limit_s
 from chaos.run.incident import HARDENED, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
+from chaos.subjects.zones.promises import tolerations_waited_out
 from chaos.workloads.web import Web
 
 SMALL_ZONE = 40  # up to 50 nodes a partially disrupted zone is left alone
 MEASURED_S = {"smoke": 30, "full": 300}  # at 0.01/s and a burst of one token: 1 and 4 nodes; ten times the rate shows
 
+BRIEF, STAYS_S = "brief", 10  # pods that may go, but not sooner; long enough to tell a late word of a taint from none
 FIRST, THEN = "first", "then"
 STATES = {
     "a": ZoneState.NORMAL,
@@ -58,7 +61,10 @@ def promises_of_zones(told: Conditions) -> tuple[Judged, ...]:
 def promises_of_small(told: Conditions) -> tuple[Judged, ...]:
     tolerated_s = told.timers.toleration_s
     kept = says(nothing_terminated, "web", fault=StopHeartbeats.kind, tolerated_s=tolerated_s)
-    return judged(kept, harm=(StopHeartbeats,))
+    if told.control is not None:
+        return judged(kept, harm=(StopHeartbeats,))
+    stayed = says(tolerations_waited_out, BRIEF, tolerated_s=STAYS_S, fault=StopHeartbeats.kind)
+    return judged(kept, stayed, harm=(StopHeartbeats,))
 
 
 @incident(
@@ -116,16 +122,26 @@ def test_zones_are_terminated_no_faster_than_documented(lab: Lab) -> None:
 )
 def test_a_small_cluster_keeps_its_pods(lab: Lab) -> None:
     """When both workers of a cluster of three nodes lose the API server, the control plane MUST NOT terminate their
-    pods.
+    pods, and those that tolerate it for some seconds MUST NOT go before these are over.
     """
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     workers = tuple(n.name for n in cluster.nodes() if not n.control_plane)
     web = lab.deploy(Web(replicas=6, tolerate_for_ever=lab.control != "default-tolerations"))
+    if lab.control is None:
+        lab.deploy(Web(name=BRIEF, replicas=2, tolerate_s=STAYS_S))
     with lab.record() as history:
         with lab.inject(StopHeartbeats(("workers",))):
             hold_for_eviction(lab, history, web.name, workers)
+            if lab.control is None:
+                lab.hold_until(
+                    lambda: any(c.deleting for c in history.of(PodChange) if c.workload == BRIEF),
+                    within_s=hold_limit_s(lab.timers, len(workers)) + STAYS_S,
+                    because=f"a pod of {BRIEF} is deleted, whose toleration is over",
+                )
         lab.recover(lambda: lab.nodes_ready() and web.ready(), within_s=60, what="every node and replica Ready")
     lab.expect(history, nothing_terminated(web.name, fault=StopHeartbeats.kind, tolerated_s=lab.timers.toleration_s))
+    if lab.control is None:
+        lab.expect(history, tolerations_waited_out(BRIEF, tolerated_s=STAYS_S, fault=StopHeartbeats.kind))
 
 
 def _rates(lab: Lab) -> list[dict[str, str | int | float]]:

@@ -21,24 +21,26 @@ from chaos.judge.base import Verdict
 from chaos.judge.pods import nothing_terminated
 from chaos.judge.taint_rates import ZoneState, taints_taken_back, taints_within_rate
 from chaos.record.history import History
-from chaos.record.records import NodeChange
+from chaos.record.records import NodeChange, PodChange
 from chaos.run.incident import HARDENED, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
 from chaos.subjects.zones.faults import SwapComponent
-from chaos.subjects.zones.promises import mutants_killed, tried
+from chaos.subjects.zones.promises import mutants_killed, tolerations_waited_out, tried
 from chaos.subjects.zones.records import MutantTried
 from chaos.workloads.web import Deployed, Web
 
 SHIPPED = "the shipped controller manager"
-BUGS = ZONE_IGNORED, ALL_AWAY_IGNORED, NOT_CANCELLED = (
+BUGS = ZONE_IGNORED, ALL_AWAY_IGNORED, NOT_CANCELLED, NO_TOLERATION = (
     "disrupted-zone-ignored",
     "all-nodes-away-ignored",
     "deletion-not-cancelled",
+    "tolerations-count-as-none",
 )
 # The toleration is long enough for nodes to come back in time on a busy machine.
 TIMERS = Timers(monitor_grace_s=5, monitor_period_s=1, toleration_s=25)
 DOCUMENTED = Timers(monitor_period_s=TIMERS.monitor_period_s)  # rates and thresholds as shipped
+STAYS_S = 10
 AWAY_WITHIN_S = 180.0  # ends when it is seen
 MEASURED_S = 24  # at the rate of a healthy zone 3 nodes, where none may be tainted but the first
 FIRST, THEN = "first", "then"
@@ -150,6 +152,22 @@ def back_in_time(lab: Lab, cluster: Cluster, who: str) -> list[base.Finding]:
     return [finding]
 
 
+def waited_out(lab: Lab, _: Cluster, who: str) -> list[base.Finding]:
+    """Half of a zone loses the API server, until a pod there is deleted that tolerates it for some seconds."""
+    lab.phase("story", f"waited out, with {who}")
+    brief = lab.deploy(Web(name="brief", replicas=NORMAL.nodes + SMALL_PARTIAL.nodes, tolerate_s=STAYS_S))
+    with lab.record() as history:
+        with lab.inject(StopHeartbeats((FIRST,))):
+            lab.hold_until(
+                lambda: any(c.deleting for c in history.of(PodChange) if c.workload == brief.name),
+                within_s=AWAY_WITHIN_S,
+                because=f"a pod of {brief.name} is deleted",
+            )
+        lab.recover(lab.nodes_ready, within_s=60, what="every node Ready")
+    lab.remove_workloads()
+    return [base.judge(tolerations_waited_out(brief.name, tolerated_s=STAYS_S, fault=StopHeartbeats.kind), history)]
+
+
 def wait_away(cluster: Cluster, count: int) -> None:
     """Wait until so many nodes are not Ready."""
     eventually(
@@ -222,4 +240,5 @@ TRIALS: Sequence[Trial] = (
         {ZONE_IGNORED: "taints-within-rate-small-partial", ALL_AWAY_IGNORED: "taints-taken-back"},
     ),
     Trial(back_in_time, {NOT_CANCELLED: "nothing-terminated"}),
+    Trial(waited_out, {NO_TOLERATION: "tolerations-waited-out"}),
 )

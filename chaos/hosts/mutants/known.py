@@ -188,6 +188,21 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        "tolerations-count-as-none",
+        CONTROLLER_MANAGER,
+        40355,
+        "a toleration of some seconds counts as none: pods are deleted as soon as their node is tainted",
+        incident="mass-termination",
+        killed_by="tolerations-waited-out",
+        substitutions=(
+            Substitution(
+                "k8s.io/kubernetes/pkg/controller/tainteviction/taint_eviction.go",
+                "return time.Duration(minTolerationTime) * time.Second",
+                "return 0 * time.Duration(minTolerationTime)",
+            ),
+        ),
+    ),
+    Mutant(
         "not-ready-unpublished",
         CONTROLLER_MANAGER,
         84573,

@@ -9,8 +9,8 @@ INCIDENTS = (
         level="MUST",
         claim=(
             "When kubelets lose the API server for longer than grace period and toleration, no pod of a disrupted zone "
-            "MUST be deleted beyond the documented rates; when the network returns no container MUST restart and the "
-            "Service MUST have answered throughout."
+            "MUST be deleted beyond the documented rates, or before what it tolerates is over; when the network "
+            "returns no container MUST restart and the Service MUST have answered throughout."
         ),
         story=(
             "A new control plane saw every node down. After the eviction timeout it marked all pods for deletion while "
@@ -86,6 +86,7 @@ INCIDENTS = (
             Proof("no-container-restarted", ProvenBy.SABOTEUR, "containers-killed"),
             Proof("nodes-ready-again", ProvenBy.SABOTEUR, "kubelet-stopped"),
             Proof("taints-taken-back", ProvenBy.MUTANT, "all-nodes-away-ignored"),
+            Proof("tolerations-waited-out", ProvenBy.MUTANT, "tolerations-count-as-none"),
         ),
     ),
 )

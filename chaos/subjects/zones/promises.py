@@ -1,12 +1,17 @@
-"""Protections that were tried again and again: each holds every time, or is none."""
+"""Protections that were tried again and again: each holds every time, or is none; pods stay for what they tolerate."""
 
 from collections.abc import Sequence
 
 from chaos.judge.base import Finding, Invariant, Judgement, Verdict, held, promise, unknown, violated
-from chaos.judge.sight import names
+from chaos.judge.pods import TAINT_EVICTION_REASON
+from chaos.judge.sight import Span, names, never_landed, unseen
 from chaos.record.history import History
+from chaos.record.records import NodeChange, PodChange
 from chaos.subjects.zones.records import MutantTried, Trial
 
+TOO_EARLY = "too-early"
+# Of what is tolerated: who is told of a taint that late, on a busy machine, takes the time since for a shorter one.
+EARLY_SHARE, IN_TIME_SHARE = 0.5, 0.8
 SURVIVED, NOT_SURVIVED = "survived", "twin-killed"
 
 
@@ -37,6 +42,68 @@ def protection_holds(protections: Sequence[str], *, times: int) -> Invariant:
         return held(f"{names(sorted(trials), 5)} held in each of {times} trials", trials=times * len(trials))
 
     return Invariant("protection-holds", judge)
+
+
+@promise
+def tolerations_waited_out(workload: str, *, tolerated_s: float, fault: str) -> Invariant:
+    """Each pod of the workload that the taint eviction controller deleted while the fault lasted had stayed for as long
+    as it tolerates: `tolerated_s` seconds after its node was tainted NoExecute.
+
+    Reason: "too-early", in less than half of that time. Unknown where no pod was deleted, one was that had no tainted
+    node, the recording has a hole, or the time is a little short: the recorder may have been told of the taint late.
+    Source: getMinTolerationTime in pkg/controller/tainteviction/taint_eviction.go.
+    """
+    span = Span(fault=fault)
+
+    def judge(history: History) -> Judgement:
+        window = span.of(history)
+        if window is None:
+            return never_landed(span)
+        gone: dict[str, PodChange] = {}
+        for each in history.of(PodChange, window):
+            if each.workload == workload and each.deleting and each.reason == TAINT_EVICTION_REASON:
+                gone.setdefault(each.uid, each)
+        stayed_s = {uid: _tainted_for_s(history, pod.node, pod.at) for uid, pod in gone.items()}
+        early = [gone[uid] for uid, s in stayed_s.items() if s is not None and s < EARLY_SHARE * tolerated_s]
+        if early:
+            shortest_s = min(s for s in stayed_s.values() if s is not None)
+            return violated(
+                f"{len(early)} of {len(gone)} pods of {workload} were deleted before the {tolerated_s:g} s that they "
+                f"tolerate were over, {early[0].name} {stayed_s[early[0].uid]:.1f} s after its node was tainted",
+                early,
+                reason=TOO_EARLY,
+                early=len(early),
+                shortest_s=round(shortest_s, 3),
+            )
+        if doubt := unseen(history, "pods", window) or unseen(history, "nodes", window):
+            return doubt
+        if not gone:
+            return unknown(
+                f"no pod of {workload} was deleted for its node's taint, so that none was able to go too early"
+            )
+        short = [gone[uid] for uid, s in stayed_s.items() if s is None or s < IN_TIME_SHARE * tolerated_s]
+        if short:
+            seen = "no taint of its node was seen" if (s := stayed_s[short[0].uid]) is None else f"{s:.1f} s after it"
+            return unknown(f"when the node of {short[0].name} was tainted is not known well enough: {seen}", short)
+        least_s = min(s for s in stayed_s.values() if s is not None)
+        return held(
+            f"{len(gone)} pods of {workload} were deleted for their nodes' taints, none before {least_s:.1f} s",
+            pods=len(gone),
+            shortest_s=round(least_s, 3),
+        )
+
+    return Invariant("tolerations-waited-out", judge)
+
+
+def _tainted_for_s(history: History, node: str, at: float) -> float | None:
+    """For how long a node had been tainted NoExecute by then; None where it was not."""
+    since: float | None = None
+    for change in history.of(NodeChange):
+        if change.name != node or change.at > at:
+            continue
+        tainted = any(taint.endswith(":NoExecute") for taint in change.taints)
+        since = (change.at if since is None else since) if tainted else None
+    return None if since is None else at - since
 
 
 def tried(at: float, mutant: str, invariant: str, findings: Sequence[Finding]) -> MutantTried:
