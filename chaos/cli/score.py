@@ -63,7 +63,7 @@ class Score:
 
     @property
     def exit_code(self) -> int:
-        """0: each is as it must be; 1: one survived, or a twin was blamed; 2: nobody knows of one, or it is cut short."""
+        """0: each is as it must be; 1: one survived, or a twin was blamed; 2: nobody can say, or it was cut short."""
         if any(each.fate is Fate.SURVIVED and each.mutant.pull_request for each in self.scored):
             return 1
         if any(each.fate is Fate.KILLED and not each.mutant.pull_request for each in self.scored):
