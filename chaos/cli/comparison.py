@@ -82,6 +82,9 @@ def gate(
     repeat: Annotated[
         int, typer.Option(min=1, max=50, help="Runs of each version; figures can be told from noise from 4 on.")
     ] = 5,
+    every: Annotated[
+        bool, typer.Option("--every-repeat", help="Run all repeats, also where the answer is known before.")
+    ] = False,
     expression: Annotated[
         str, typer.Option("-k", metavar="EXPRESSION", help="Only the replays that match, as in pytest.")
     ] = "",
@@ -99,6 +102,7 @@ def gate(
     """
     extras.need(extras.GATE)
     from chaos.cli import gate as gating  # noqa: PLC0415
+    from chaos.report import looks  # noqa: PLC0415
     from chaos.report.compare import load_side  # noqa: PLC0415
 
     base, candidate = (
@@ -113,10 +117,24 @@ def gate(
     past = runs_of(history, history_file)
     more = [*(["-k", expression] if expression else []), *(arguments or [])]
     gating.check_ready((base, candidate), more)
-    ran = gating.run(base, candidate, repeats=repeat, arguments=more, results=results, report=timestamped())
-    say(f"to compare again: {APP} compare {ran.base} {ran.candidate}")
+
+    def known(one: Path, other: Path) -> looks.Look:
+        there = load_side(results, str(one)), load_side(results, str(other))
+        return looks.look(*there, repeats=repeat, alpha=alpha, relevant=relevant, allow=_allow_list(allow))
+
+    ran = gating.run(
+        base,
+        candidate,
+        repeats=repeat,
+        arguments=more,
+        results=results,
+        report=timestamped(),
+        known=None if every else known,
+    )
+    left = alpha if every else ran.alpha or looks.Plan(repeat, alpha).at(repeat)
+    say(f"to compare again: {APP} compare {ran.base} {ran.candidate}{f' --alpha {left:g}' if left != alpha else ''}")
     sides = [load_side(results, str(folder)) for folder in (ran.base, ran.candidate)]
-    code = _compare(sides[0], sides[1], allow, alpha, relevant, past, to_markdown, as_json=False)
+    code = _compare(sides[0], sides[1], allow, left, relevant, past, to_markdown, as_json=False)
     if ran.cut_short:
         say_error(f"{ran.cut_short}: what is compared above is not all")
         code = INTERRUPTED if ran.interrupted else USER_ERROR

@@ -14,6 +14,7 @@ from chaos.errors import OrdealError
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.places import APP, suites_dir
 from chaos.hosts.target import Target
+from chaos.report.looks import Look
 from chaos.run import old_names
 from chaos.session import running
 from chaos.setup import doctor
@@ -47,14 +48,22 @@ class Version:
         )
 
 
+Known = Callable[[Path, Path], Look]  # of the folders of both sides
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """The folders that hold the runs of each side, and why it is not all of them; "" where it is."""
+    """The folders that hold the runs of each side, and why it is not all of them; "" where it is.
+
+    `over`: why no more runs were needed; `alpha`: the error that is left for the comparison then.
+    """
 
     base: Path
     candidate: Path
     cut_short: str = ""
     interrupted: bool = False
+    over: str = ""
+    alpha: float | None = None
 
 
 def check_ready(versions: Sequence[Version], arguments: Sequence[str]) -> None:
@@ -78,9 +87,11 @@ def run(
     results: Path,
     report: Callable[[str], None],
     pytest: Sequence[str] = (),
+    known: Known | None = None,
 ) -> Ran:
     """Run the suites on both versions in turn, `repeats` times each, so that a drift of the machine hits both alike.
 
+    `known` is asked after each repeat of both: it may say that it is over, and which tests need no more repeats.
     `arguments` are further ones for pytest; `pytest`: another command than that of chaos.session.running. Each run is
     a process of its own; Ctrl-C and SIGTERM are handed to it once, and it is waited for, since it has faults and
     clusters to take back. Raises OrdealError for arguments that are the gate's own, and where a run came to nothing
@@ -97,6 +108,7 @@ def run(
     total = repeats * len(sides)
     turns = [(name, version) for _ in range(repeats) for name, version in sides.items()]
     cut_short, interrupted = "", False
+    seen = Look("", (), 0.0)
     without_specs = _without_specs(sides.values(), report)
     for number, (name, version) in enumerate(turns, start=1):
         report(f"run {number} of {total}: {version}")
@@ -108,6 +120,7 @@ def run(
             str(folders[name]),
             *NO_UPGRADE,
             *without_specs,
+            *(f"--deselect={test}" for test in seen.closed),
             *arguments,
         ]
         code, interrupted = child.run(command)
@@ -117,10 +130,17 @@ def run(
             cut_short = f"run {number} of {total} ({version}) came to nothing, pytest ended with {code}"
         if cut_short:
             break
+        if known is not None and number % len(sides) == 0 and number < total:
+            seen = known(folders["from"], folders["to"])
+            if seen.over:
+                report(f"over after run {number} of {total}: {seen.over}")
+                break
+            if seen.closed:
+                report(f"{len(seen.closed)} tests need no more repeats")
     without = [str(version) for name, version in sides.items() if not _has_runs(folders[name])]
     if without:
         raise OrdealError(f"{cut_short}; there are no results of {' and '.join(without)}, nothing can be compared")
-    return Ran(folders["from"], folders["to"], cut_short, interrupted)
+    return Ran(folders["from"], folders["to"], cut_short, interrupted, seen.over, seen.alpha if seen.over else None)
 
 
 def _without_specs(sides: Iterable[Version], report: Callable[[str], None]) -> tuple[str, ...]:
