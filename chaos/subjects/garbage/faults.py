@@ -63,7 +63,7 @@ class BreakConversion:
     namespace: str = "default"
 
     def plan(self, cluster: _Switchable) -> BreakConversionPlan:
-        if _conversion(cluster) is not None:
+        if conversion(cluster) is not None:
             raise OrdealError(f"there is a {CRD} on {cluster.ref.name} already: run `kube-ordeal undo` first")
         return BreakConversionPlan(self.namespace, _running(cluster))
 
@@ -96,7 +96,7 @@ class BreakConversion:
     @staticmethod
     def undo(cluster: _Switchable, saved: BreakConversionPlan) -> None:
         cluster.start_controller_manager()
-        if _conversion(cluster) is None:
+        if conversion(cluster) is None:
             return
         _convert_by(cluster, {"strategy": "None", "webhook": None})
         with cluster.api() as client:
@@ -105,7 +105,7 @@ class BreakConversion:
 
     @staticmethod
     def undone(cluster: _Switchable, saved: BreakConversionPlan) -> bool:
-        return cluster.controller_manager_running() and _conversion(cluster) is None
+        return cluster.controller_manager_running() and conversion(cluster) is None
 
 
 @fault
@@ -119,7 +119,7 @@ class LoseAggregatedApi:
     uses: ClassVar[Uses] = Uses()
 
     def plan(self, cluster: _Switchable) -> LoseApiPlan:
-        if _api_service(cluster):
+        if api_service(cluster):
             raise OrdealError(
                 f"there is an APIService {API_SERVICE} on {cluster.ref.name}: run `kube-ordeal undo` first"
             )
@@ -154,14 +154,14 @@ class LoseAggregatedApi:
     @staticmethod
     def undo(cluster: _Switchable, saved: LoseApiPlan) -> None:
         cluster.start_controller_manager()
-        if _api_service(cluster):
+        if api_service(cluster):
             with cluster.api() as client:
                 delete: Any = k8s.ApiregistrationV1Api(client).delete_api_service
                 delete(API_SERVICE)
 
     @staticmethod
     def undone(cluster: _Switchable, saved: LoseApiPlan) -> bool:
-        return cluster.controller_manager_running() and not _api_service(cluster)
+        return cluster.controller_manager_running() and not api_service(cluster)
 
 
 # --- the controller manager
@@ -214,7 +214,7 @@ def _convert_by(cluster: Cluster, conversion: Mapping[str, object]) -> None:
         raw_merge(client, path, {"spec": {"conversion": conversion}})
 
 
-def _conversion(cluster: Cluster) -> str | None:
+def conversion(cluster: Cluster) -> str | None:
     """The strategy of its conversion; None where there is no such custom resource."""
     with cluster.api() as client:
         read: Any = k8s.ApiextensionsV1Api(client).read_custom_resource_definition
@@ -239,7 +239,8 @@ def _conversion_fails(cluster: Cluster) -> bool:
 # --- the aggregated API
 
 
-def _api_service(cluster: Cluster) -> bool:
+def api_service(cluster: Cluster) -> bool:
+    """Whether the APIService is there."""
     with cluster.api() as client:
         read: Any = k8s.ApiregistrationV1Api(client).read_api_service
         try:

@@ -75,6 +75,12 @@ INCIDENTS = (
                 shipped=KnownBug("kubernetes/kubernetes#133737", since="1.15.0"),
             ),
             Control(
+                "no-bug",
+                "the shipped controller manager under the mutant's name: nothing is found in it",
+                breaks="mutants-killed",
+                because="survived",
+            ),
+            Control(
                 "undiscovered",
                 "a namespace is deleted while an API can't be discovered: it stays Terminating, whatever it holds",
                 breaks="namespace-ends",

@@ -66,6 +66,12 @@ def namespace_ends(*, within_s: float, fault: str) -> Invariant:
     return Invariant("namespace-ends", lambda history: _in_time(history, What.NAMESPACE, within_s, fault, reasons))
 
 
+STILL: Mapping[What, str] = {
+    What.PODS: "pods of a deleted Deployment were still there",
+    What.JOB: "a Job that was over was still there",
+    What.QUOTA: "a quota was not counted",
+    What.NAMESPACE: "a deleted namespace was still there",
+}
 DONE: Mapping[What, str] = {
     What.PODS: "the pods of a deleted Deployment were gone",
     What.JOB: "a Job that was over was gone",
@@ -91,8 +97,8 @@ def _in_time(history: History, what: What, within_s: float, fault: str, reasons:
     if missed:
         first, seen = next(iter(missed.items()))
         return violated(
-            f"{names([each.name for each in missed])}: it was not so that {DONE[what]} {within_s:g} s after "
-            f"{first.at:.1f} s{f' ({seen[0].why})' if seen[0].why else ''}",
+            f"{STILL[what]} {within_s:g} s later: {names([each.name for each in missed])}, due at {first.at:.1f} s"
+            f"{f' ({seen[0].why})' if seen[0].why else ''}",
             [first, seen[0]],
             reason=reasons.get(seen[0].why, reasons[Why.NOTHING]),
             due=len(due),
