@@ -54,7 +54,7 @@ class ReplaceControlPlane:
                 f"the first control plane of {cluster.ref.name} does not run alone: run `kube-ordeal undo`"
             )
         with cluster.api() as client:
-            return ReplaceControlPlanePlan(_leader(client))
+            return ReplaceControlPlanePlan(leader(client))
 
     def apply(self, cluster: _Swappable, saved: ReplaceControlPlanePlan) -> None:
         cluster.stop_first_control_plane()
@@ -65,7 +65,7 @@ class ReplaceControlPlane:
         if cluster.first_control_plane_running() or not cluster.second_control_plane_running():
             return False
         with cluster.second_api() as client:
-            return _leader(client) not in {"", saved.leader}
+            return leader(client) not in {"", saved.leader}
 
     @staticmethod
     def lasts(cluster: _Swappable, saved: ReplaceControlPlanePlan) -> bool:
@@ -120,7 +120,7 @@ class StopControllerManager:
         return cluster.controller_manager_running()
 
 
-def _leader(client: ApiClient) -> str:
+def leader(client: ApiClient) -> str:
     """Who holds the controller manager's lease; it has another name after each start. Empty where none ever did."""
     try:
         lease: Any = k8s.CoordinationV1Api(client).read_namespaced_lease("kube-controller-manager", "kube-system")

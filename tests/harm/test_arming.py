@@ -107,7 +107,7 @@ def test_which_faults_are_done_on_nodes() -> None:
         *("pause", "power-off"),
         *("delete-pods", "drain-node", "drop-priority", "mark-out-of-service", "scale-to-zero", "update-elsewhere"),
         *("replace-control-plane", "restore-snapshot", "edit-etcd-behind", "swap-component"),
-        *("stop-controller-manager", "stop-heartbeats"),
+        *("stop-controller-manager", "stop-heartbeats", "break-conversion", "lose-aggregated-api"),
         "fill-file-system",
         "upgrade-command",
     }

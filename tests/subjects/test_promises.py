@@ -13,6 +13,7 @@ from chaos.judge.base import Invariant, Recipe, judge, made_again, promise, prom
 from chaos.judge.taint_rates import ZoneState
 from chaos.record.history import History, Window
 from chaos.subjects.eviction import promises as eviction
+from chaos.subjects.garbage import promises as garbage
 from chaos.subjects.handles import promises as handles
 from chaos.subjects.identity import promises as identity
 from chaos.subjects.pleg import promises as pleg
@@ -31,6 +32,7 @@ EXAMPLES: list[Callable[[], Invariant]] = [
     lambda: eviction.evicted_by_use("a", "eater", fault="fill"),
     lambda: eviction.pressure_clears("a", fault="fill", within_s=5),
     lambda: eviction.runs_again("eater", fault="fill", within_s=5),
+    lambda: garbage.namespace_ends(within_s=60, fault="break-conversion"),
     lambda: handles.failure_shows({"a": "kubelet"}),
     lambda: handles.dns_answers(2.0, nodes=["a"]),
     lambda: heartbeats.kubelets_report_again(("a",), within_s=60),

@@ -203,6 +203,26 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        "collector-waits",
+        CONTROLLER_MANAGER,
+        125796,
+        "the garbage collector begins when every API could be listed, and never where one can't",
+        incident="gc-stopped",
+        killed_by="pods-of-deleted-go",
+        substitutions=(
+            Substitution(
+                "k8s.io/kubernetes/pkg/controller/garbagecollector/garbagecollector.go",
+                '"garbage collector", waitForStopOrTimeout(ctx.Done(), initialSyncTimeout), func() bool {',
+                '"garbage collector", ctx.Done(), func() bool {',
+            ),
+            Substitution(
+                "k8s.io/kubernetes/pkg/controller/garbagecollector/garbagecollector.go",
+                'logger.Info("Garbage collector: not all resource monitors could be synced, proceeding anyways")',
+                "return",
+            ),
+        ),
+    ),
+    Mutant(
         "not-ready-unpublished",
         CONTROLLER_MANAGER,
         84573,
