@@ -133,12 +133,11 @@ def _running(lab: Lab, cluster: Cluster, node: str) -> Iterator[tuple[Deployed, 
 
 
 def _hold(lab: Lab, history: History, node: str, kind: str) -> None:
-    """Until the new kubelet has had the pods for as long as a probe may take, or the control has shown its failure."""
+    """Until the control has shown its failure, and the new kubelet has had the pods for as long as a probe may take."""
     control = lab.incident.control(lab.control) if lab.control else None
     shown = {made.name: made for made in _made(node, kind)}.get(control.breaks) if control else None
     if shown is not None:
         lab.hold_until_shown(shown, within_s=SHOWN_WITHIN_S)
-        return
     lab.hold_until(
         lambda: (chance_s(history, SHAPES, node, kind) or 0.0) >= SEEN_S,
         within_s=BACK_WITHIN_S,
