@@ -10,6 +10,7 @@ from chaos.clusters.shape import Shape, Timers
 from chaos.harm.base import Fault
 from chaos.harm.network import CutOff
 from chaos.harm.program import SwapProgram
+from chaos.harm.static_pod import PlaceStaticPod
 from chaos.hosts import mutants
 from chaos.judge.base import Invariant
 from chaos.record.history import History
@@ -33,6 +34,7 @@ from chaos.workloads.web import Deployed
 
 NEEDS = (RunsContainers, NodeExec)
 SHAPES = "shapes"
+SET_UP = (SetNodeLabel, PlaceStaticPod)
 MUTANTS = {"other-hash": "hash-of-all-fields", "sidecar-forgotten": "sidecar-not-started"}
 PROBED = ("as-shipped", "sidecar-forgotten")  # controls in which the kubelet's probes say what is Ready
 # Until then each probe has come: the first one waits for a random part of its period (pkg/kubelet/prober/worker.go).
@@ -73,7 +75,7 @@ def _declared(how: type[Fault[Any]], harm: tuple[type, ...]) -> tuple[Judged, ..
     controls=("as-shipped", "label-gone", "other-hash", "sidecar-forgotten"),
     load=Load.WORKS,
     mutants={control: (name,) for control, name in MUTANTS.items()},
-    faults=dict.fromkeys((HARDENED, "as-shipped", "label-gone", *MUTANTS), (SetNodeLabel,)),
+    faults=dict.fromkeys((HARDENED, "as-shipped", "label-gone", *MUTANTS), SET_UP),
     tour=(HARDENED, "as-shipped", "label-gone"),
     promises=promises,
 )
@@ -102,7 +104,7 @@ def test_a_restarted_kubelet_leaves_pods_alone(lab: Lab) -> None:
     on=("kind",),
     needs=(*NEEDS, NodeNetwork),
     variant="killed without the API server",
-    faults={HARDENED: (SetNodeLabel,)},
+    faults={HARDENED: SET_UP},
     promises=promises_cut_off,
 )
 def test_a_kubelet_that_starts_without_the_api_server_leaves_pods_alone(lab: Lab) -> None:
@@ -125,8 +127,9 @@ def _node(cluster: Cluster) -> str:
 
 @contextmanager
 def _running(lab: Lab, cluster: Cluster, node: str) -> Iterator[tuple[Deployed, History]]:
-    """The node has its label, and pods of each shape, and is recorded."""
-    with lab.configured(SetNodeLabel(node, LABEL, VALUE)), lab.removing_workloads():
+    """The node has its label, and pods of each shape, one of them static, and is recorded."""
+    label, static = SetNodeLabel(node, LABEL, VALUE), PlaceStaticPod(node, workload=SHAPES)
+    with lab.configured(label), lab.configured(static), lab.removing_workloads():
         shapes = lab.deploy(Shapes(node, probes=lab.control in PROBED))
         with lab.record(samplers=(lambda history: KubeletSamples(history, cluster, node),)) as history:
             yield shapes, history

@@ -18,7 +18,6 @@ from chaos.workloads.base import WORKLOAD_LABEL
 
 UNIT = "kubelet"
 RESTART, KILL = WAYS = ("restart", "kill")
-STATIC_UID = "kubernetes.io/config.hash"  # the uid of a static pod, at the pod by which the API shows it
 
 
 class _Reached(Cluster, NodeExec, Protocol): ...
@@ -158,11 +157,6 @@ def pods_of(cluster: Cluster, workload: str, node: str) -> list[Any]:
             label_selector=f"{WORKLOAD_LABEL}={workload}", field_selector=f"spec.nodeName={node}"
         )
     return list(found.items)
-
-
-def uid_of(pod: Any) -> str:
-    """A pod's uid as its kubelet has it: that of a static pod is not that of the pod by which the API shows it."""
-    return str((pod.metadata.annotations or {}).get(STATIC_UID) or pod.metadata.uid)
 
 
 def _container_ids(pod: Any) -> list[str]:

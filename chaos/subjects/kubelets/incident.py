@@ -52,6 +52,7 @@ INCIDENTS = (
                 "the label that a running pod's node affinity asks for is taken from the node before the restart",
                 breaks="no-pod-rejected",
                 because="node-affinity",
+                also_breaks=("pods-stay-ready", "containers-kept"),
             ),
             Control(
                 "other-hash",

@@ -250,9 +250,10 @@ def _has_all_since(history: History, workload: str, node: str, window: Window) -
     """Since when another kubelet than that before the window has said that it has all pods of the workload."""
     processes = [each for each in history.of(KubeletProcess) if each.node == node]
     old = {each.start for each in processes if each.at < window.start}
-    wanted = {uid for uid, changes in _pods(history, workload, node).items() if _before(changes, window)}
+    pods = _pods(history, workload, node).values()
+    wanted = {changes[0].object for changes in pods if _before(changes, window)}
     for said in history.of(KubeletPods):
-        if said.node == node and said.at in window and said.start not in old and wanted <= set(said.uids):
+        if said.node == node and said.at in window and said.start not in old and wanted <= set(said.pods):
             return said.at
     return None
 

@@ -35,8 +35,8 @@ class KubeletProcess(msgspec.Struct, frozen=True, gc=False):
 
 @record
 class KubeletPods(msgspec.Struct, frozen=True, gc=False):
-    """The pods that the kubelet of a node says it has, by uid, from now on. It is recorded where it changes, and
-    where `start`, of the kubelet's process, does.
+    """The pods that the kubelet of a node says it has, as "namespace/name", from now on. It is recorded where it
+    changes, and where `start`, of the kubelet's process, does. A static pod has other uids for the kubelet and the API.
     """
 
     kind: ClassVar[str] = "kubelet-pods"
@@ -45,7 +45,7 @@ class KubeletPods(msgspec.Struct, frozen=True, gc=False):
     at: Seconds
     node: str
     start: Count
-    uids: tuple[str, ...]
+    pods: tuple[str, ...]
 
     @property
     def object(self) -> str:

@@ -75,10 +75,10 @@ class KubeletSamples:
         found = raw_list(client, f"/api/v1/nodes/{self._node}/proxy/pods", ASKED_WITHIN_S)
         if before is None or before != self._kubelet or not before[0]:
             return  # which of the two has answered nobody knows
-        uids = tuple(sorted(str(each["metadata"].get("uid", "")) for each in found))
-        if (before[1], uids) != self._pods:
-            self._pods = (before[1], uids)
-            self._history.add(KubeletPods(self._history.now(), self._node, before[1], uids))
+        pods = tuple(sorted(f"{each['metadata'].get('namespace')}/{each['metadata']['name']}" for each in found))
+        if (before[1], pods) != self._pods:
+            self._pods = (before[1], pods)
+            self._history.add(KubeletPods(self._history.now(), self._node, before[1], pods))
 
 
 def look(cluster: NodeExec, node: str) -> tuple[tuple[Container, ...], tuple[int, int]]:

@@ -17,7 +17,8 @@ from chaos.subjects.kubelets.records import Container, ContainerKilled, KubeletP
 
 NODE, SHAPES, FAULT = "worker", "shapes", "restart-kubelet"
 OLD, NEW = KubeletProcess(0, NODE, 10, 1000), KubeletProcess(6, NODE, 11, 1500)
-HAS_ALL = KubeletPods(8, NODE, 1500, ("u1", "u2"))
+ALL = ("ns/pod-u1", "ns/pod-u2")
+HAS_ALL = KubeletPods(8, NODE, 1500, ALL)
 RESTART = (FaultStep(5, FAULT, "planned"), FaultStep(6, FAULT, "landed"))
 CRASH = FaultStep(30, "crash-containers", "planned")
 SAW_ALL = Sample(60, IN_SYNC, "watch:pods", 1.0)
@@ -78,15 +79,15 @@ class TestOfTheRestart:
         assert verdict(invariant, *kept)[0] is expected
 
     def test_a_kubelet_that_lacks_a_pod_had_no_chance(self, invariant: Invariant) -> None:
-        story = [each if each is not HAS_ALL else KubeletPods(8, NODE, 1500, ("u1",)) for each in STORY]
+        story = [each if each is not HAS_ALL else KubeletPods(8, NODE, 1500, ("ns/pod-u1",)) for each in STORY]
         assert verdict(invariant, *story)[0] is Verdict.UNKNOWN
 
     def test_what_the_old_kubelet_said_is_no_chance(self, invariant: Invariant) -> None:
-        story = [each if each is not HAS_ALL else KubeletPods(8, NODE, 1000, ("u1", "u2")) for each in STORY]
+        story = [each if each is not HAS_ALL else KubeletPods(8, NODE, 1000, ALL) for each in STORY]
         assert verdict(invariant, *story)[0] is Verdict.UNKNOWN
 
     def test_one_that_had_them_for_too_short_had_none(self, invariant: Invariant) -> None:
-        story = [each if each is not HAS_ALL else KubeletPods(20, NODE, 1500, ("u1", "u2")) for each in STORY]
+        story = [each if each is not HAS_ALL else KubeletPods(20, NODE, 1500, ALL) for each in STORY]
         assert verdict(invariant, *story)[0] is Verdict.UNKNOWN
 
 
