@@ -197,8 +197,7 @@ def _window(history: History, fault: str) -> Window | None:
         return None
     start = next(step.at for step in steps if step.fault == fault and step.step == "planned")
     ends = [step.at for step in steps if step.at > start and step.fault == CRASH and step.step == "planned"]
-    undoing = [step.at for step in steps if step.at > start and step.fault == fault and step.step == "undoing"]
-    return Window(start, min(ends or undoing or [float("inf")]))
+    return Window(start, min(ends, default=float("inf")))
 
 
 def _not_restarted(fault: str) -> Judgement:
