@@ -1,8 +1,8 @@
 """The prober: a small program that asks one URL at a steady pace and writes one JSON line for each answer.
 
 http://HOST[:PORT]/PATH is one GET on a TCP connection of its own; dns://HOST[:PORT]/NAME one UDP query for the name's
-IPv4 address; echo://HOST:PORT/ one line on a single TCP connection that is kept, and made anew only after it broke;
-tcp://HOST:PORT/ a TCP connection that is made, and closed without a word.
+IPv4 address, and flow:// the same, but all from one port; echo://HOST:PORT/ one line on a single TCP connection that is
+kept, and made anew only after it broke; tcp://HOST:PORT/ a TCP connection that is made, and closed without a word.
 
 It runs as a child process inside a node's network namespace, so it imports only the standard library and nothing else
 of this package. Each probe is sent in its slot of an absolute schedule whatever became
@@ -85,21 +85,65 @@ class Lookup(asyncio.DatagramProtocol):
 async def look_up(host: str, port: int, name: str) -> tuple[bool, str, str]:
     """One query for the name's A record over UDP (RFC 1035, section 4.1), from a port of its own."""
     number = os.urandom(2)
-    labels = b"".join(bytes([len(part)]) + part.encode() for part in name.rstrip(".").split("."))
-    query = number + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + labels + b"\x00\x00\x01\x00\x01"
     loop = asyncio.get_running_loop()
     transport, lookup = await loop.create_datagram_endpoint(Lookup, remote_addr=(host, port))
     try:
-        transport.sendto(query)
+        transport.sendto(_query(number, name))
         said = await lookup.answer
     finally:
         transport.abort()
+    return _address(number, said)
+
+
+def _query(number: bytes, name: str) -> bytes:
+    labels = b"".join(bytes([len(part)]) + part.encode() for part in name.rstrip(".").split("."))
+    return number + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + labels + b"\x00\x00\x01\x00\x01"
+
+
+def _address(number: bytes, said: bytes) -> tuple[bool, str, str]:
     if len(said) < 12:
         return False, "", f"not a DNS answer: {said!r}"
     code, answers = said[3] & 0x0F, int.from_bytes(said[6:8], "big")
     if said[:2] != number or code or not answers:
         return False, "", f"no address: response code {code}, {answers} answers"
     return True, ".".join(str(byte) for byte in said[-4:]), ""
+
+
+class Flow(asyncio.DatagramProtocol):
+    """Queries for one name, all from one port that is kept: who translates addresses on the way takes them for one."""
+
+    def __init__(self, host: str, port: int, name: str) -> None:
+        self._to, self._name = (host, port), name
+        self._turn = asyncio.Lock()
+        self._transport: asyncio.DatagramTransport | None = None
+        self._asked: dict[bytes, asyncio.Future[bytes]] = {}
+        self._number = 0
+
+    async def ask(self) -> tuple[bool, str, str]:
+        """Send one query and wait for its answer: those of earlier ones are none."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            if self._transport is None:
+                self._transport, _ = await loop.create_datagram_endpoint(lambda: self, remote_addr=self._to)
+        self._number = (self._number + 1) % 2**16
+        number, answer = self._number.to_bytes(2, "big"), loop.create_future()
+        self._asked[number] = answer
+        try:
+            self._transport.sendto(_query(number, self._name))
+            return _address(number, await answer)
+        finally:
+            del self._asked[number]
+
+    def datagram_received(self, data: bytes, _addr: object) -> None:
+        answer = self._asked.get(data[:2])
+        if answer is not None and not answer.done():
+            answer.set_result(data)
+
+    def error_received(self, exc: Exception) -> None:
+        """A refusal does not say which query it is for."""
+        for answer in self._asked.values():
+            if not answer.done():
+                answer.set_exception(exc)
 
 
 class Echo:
@@ -215,6 +259,8 @@ def asker(url: SplitResult) -> Callable[[], Coroutine[None, None, tuple[bool, st
     host = url.hostname or ""
     if url.scheme == "dns":
         return lambda: look_up(host, url.port or 53, url.path.strip("/"))
+    if url.scheme == "flow":
+        return Flow(host, url.port or 53, url.path.strip("/")).ask
     if url.scheme == "echo":
         return Echo(host, url.port or 7).ask
     if url.scheme == "tcp":
@@ -226,15 +272,15 @@ def asker(url: SplitResult) -> Callable[[], Coroutine[None, None, tuple[bool, st
 def main(argv: list[str] | None = None) -> int:
     """The command: `python -m chaos.record.prober --url http://10.96.1.2:80/`."""
     parser = argparse.ArgumentParser(prog="chaos.record.prober", description="Ask one URL at a steady pace.")
-    parser.add_argument("--url", required=True, help="http://, dns://, echo:// or tcp://HOST[:PORT]/PATH")
+    parser.add_argument("--url", required=True, help="http://, dns://, flow://, echo:// or tcp://HOST[:PORT]/PATH")
     parser.add_argument("--node", default="", help="only so that a person sees in the process list whose prober it is")
     parser.add_argument("--interval-s", type=float, default=0.1)
     parser.add_argument("--timeout-s", type=float, default=0.8)
     parser.add_argument("--for-s", type=float, default=6 * 3600.0)
     options = parser.parse_args(argv)
     url = urlsplit(options.url)
-    if url.scheme not in {"http", "dns", "echo", "tcp"} or not url.hostname:
-        parser.error(f"--url must be http://HOST[:PORT]/PATH (or dns, echo, tcp), not {options.url!r}")
+    if url.scheme not in {"http", "dns", "flow", "echo", "tcp"} or not url.hostname:
+        parser.error(f"--url must be http://HOST[:PORT]/PATH (or dns, flow, echo, tcp), not {options.url!r}")
     if options.interval_s <= 0 or options.timeout_s <= 0:
         parser.error("--interval-s and --timeout-s must be above 0")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends us by our standard input

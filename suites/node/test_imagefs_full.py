@@ -10,6 +10,7 @@ from chaos.errors import OrdealError
 from chaos.harm.ballast import FillFileSystem
 from chaos.harm.kubelet import SetKubeletConfig
 from chaos.harm.program import SwapProgram
+from chaos.harm.static_pod import PlaceStaticPod
 from chaos.hosts import mutants
 from chaos.judge.availability import outage_at_most
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
@@ -20,7 +21,7 @@ from chaos.run.lab import Lab
 from chaos.run.profile import Profile
 from chaos.run.promised import WORKERS, Conditions, Judged, judged, node_of, says
 from chaos.run.stage import LacksAbilityError
-from chaos.subjects.eviction.faults import DropPriority, PlaceStaticPod
+from chaos.subjects.eviction.faults import DropPriority
 from chaos.subjects.eviction.promises import (
     critical_pods_stay,
     evicted_by_use,

@@ -33,7 +33,7 @@ KINDS = {
     "persistent_volume": "persistentvolumes", "persistent_volume_claim": "persistentvolumeclaims",
     "deployment": "deployments", "stateful_set": "statefulsets", "daemon_set": "daemonsets",
     "storage_class": "storageclasses", "volume_attachment": "volumeattachments", "csi_driver": "csidrivers",
-    "job": "jobs", "pod_disruption_budget": "poddisruptionbudgets",
+    "job": "jobs", "pod_disruption_budget": "poddisruptionbudgets", "endpoint_slice": "endpointslices",
 }  # fmt: skip
 METHOD = re.compile(
     rf"\b(create|read|list|patch|replace|delete|delete_collection)_(?:namespaced_)?({'|'.join(KINDS)})"

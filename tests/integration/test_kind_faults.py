@@ -25,6 +25,7 @@ from chaos.harm.link import BadLink
 from chaos.harm.network import CutOff
 from chaos.harm.node import Pause, PowerOff
 from chaos.harm.scale import ScaleToZero
+from chaos.harm.static_pod import PlaceStaticPod
 from chaos.hosts.command import run
 from chaos.hosts.places import journals_dir
 from chaos.record.history import History
@@ -33,7 +34,7 @@ from chaos.run.pool import Pool
 from chaos.run.undo import Permission, forget_entry, undo_all
 from chaos.subjects.conforms.faults import CutPodRoutes
 from chaos.subjects.control_plane.faults import PinKubelets
-from chaos.subjects.eviction.faults import DropPriority, PlaceStaticPod
+from chaos.subjects.eviction.faults import DropPriority
 from chaos.subjects.preflight.faults import LeakKernelMemory, LeaveFiles
 from tests.comparing import settled as still
 from tests.comparing import wait_as_before

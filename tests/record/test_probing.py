@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import socketserver
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import pytest
@@ -393,9 +395,11 @@ class NameServer(socketserver.BaseRequestHandler):
     """Answers each query with one address, or with what `answers` was set to: a response code other than 0."""
 
     code = 0
+    ports: ClassVar[list[int]] = []
 
     def handle(self) -> None:
         query, connection = self.request
+        self.ports.append(self.client_address[1])
         answers = 0 if self.code else 1
         head = query[:2] + bytes([0x81, 0x80 | self.code]) + query[4:6] + answers.to_bytes(2, "big") + b"\0\0\0\0"
         record = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x0a\x60\x00\x01" if answers else b""
@@ -435,6 +439,21 @@ def test_dns_is_asked_over_udp() -> None:
     probes = history.of(Probe)
     assert {p.answered_by for p in probes if p.ok} == {"10.96.0.1"}
     assert {p.error for p in probes if not p.ok} == {"no address: response code 3, 0 answers"}
+
+
+def test_all_queries_of_a_flow_come_from_one_port_and_a_refusal_ends_none_of_the_later_ones() -> None:
+    NameServer.code, NameServer.ports = 0, []
+    history = History()
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = int(taken.getsockname()[1])
+    with probing(history, f"flow://127.0.0.1:{port}/who.answers.test"):
+        soon(lambda: any("refused" in p.error for p in history.of(Probe)), "a refusal")
+        with serving(socketserver.ThreadingUDPServer(("127.0.0.1", port), NameServer)):
+            soon(lambda: sum(p.ok for p in history.of(Probe)) >= 5, "answers")
+    assert {p.answered_by for p in history.of(Probe) if p.ok} == {"10.96.0.1"}
+    assert len(NameServer.ports) >= 5
+    assert len(set(NameServer.ports)) == 1
 
 
 def test_a_connection_is_kept_and_shows_when_it_was_made_anew() -> None:

@@ -9,9 +9,9 @@ import yaml
 
 from chaos.clusters.base import KIND, ClusterRef, Images, Node
 from chaos.errors import OrdealError
+from chaos.harm import static_pod
+from chaos.harm.static_pod import PlaceStaticPod
 from chaos.hosts.command import Output
-from chaos.subjects.eviction import faults as static_pod
-from chaos.subjects.eviction.faults import PlaceStaticPod
 
 
 class OneNode:

@@ -1,0 +1,1 @@
+"""Kubelets that are restarted or replaced under running pods."""

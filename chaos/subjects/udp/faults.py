@@ -1,0 +1,186 @@
+"""Endpoints of a Service that go, with and without their pods, and a kube-proxy that hears of nothing."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import msgspec
+from kubernetes import client as k8s
+
+from chaos.clusters.abilities import NodeExec, RunsContainers
+from chaos.clusters.base import Cluster
+from chaos.errors import OrdealError
+from chaos.harm.base import fault
+from chaos.harm.target import ready_worker
+from chaos.harm.uses import Capability, Uses
+from chaos.subjects.udp.workload import NO, SERVES, YES, find_pod, set_serves
+
+PROXY = "kube-proxy"
+_GONE, _STOPPED = "", "T"
+
+
+class _Node(Cluster, NodeExec, Protocol): ...
+
+
+class PodPlan(msgspec.Struct, frozen=True):
+    """A pod: its uid tells it from a later one of its name."""
+
+    namespace: str
+    pod: str
+    uid: str
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class TakeOutOfService:
+    """Take the label from a pod by which its Service finds it, as who looks into a faulty pod does: it runs on."""
+
+    kind: ClassVar[str] = "take-out-of-service"
+    counterpart: ClassVar[str] = "put_into_service"
+    needs: ClassVar[tuple[type, ...]] = (RunsContainers,)
+    uses: ClassVar[Uses] = Uses()
+    namespace: str
+    pod: str
+
+    def plan(self, cluster: Cluster) -> PodPlan:
+        return _planned(cluster, self.namespace, self.pod)
+
+    def apply(self, cluster: Cluster, saved: PodPlan) -> None:
+        set_serves(cluster, saved.namespace, saved.pod, NO)
+
+    def landed(self, cluster: Cluster, saved: PodPlan) -> bool:
+        """No endpoint of the namespace is that pod."""
+        return not _is_endpoint(cluster, saved)
+
+    @staticmethod
+    def lasts(cluster: Cluster, saved: PodPlan) -> bool:
+        return _serves(cluster, saved) != YES
+
+    @staticmethod
+    def undo(cluster: Cluster, saved: PodPlan) -> None:
+        if _serves(cluster, saved) == NO:
+            set_serves(cluster, saved.namespace, saved.pod, YES)
+
+    @staticmethod
+    def undone(cluster: Cluster, saved: PodPlan) -> bool:
+        return _serves(cluster, saved) in {None, YES}
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class LosePod:
+    """Delete a pod at once, without a grace period. There is nothing to put back: it is the replay's own."""
+
+    kind: ClassVar[str] = "lose-pod"
+    counterpart: ClassVar[str] = "await_endpoint"
+    needs: ClassVar[tuple[type, ...]] = (RunsContainers,)
+    uses: ClassVar[Uses] = Uses()
+    namespace: str
+    pod: str
+
+    def plan(self, cluster: Cluster) -> PodPlan:
+        return _planned(cluster, self.namespace, self.pod)
+
+    def apply(self, cluster: Cluster, saved: PodPlan) -> None:
+        with cluster.api() as client:
+            k8s.CoreV1Api(client).delete_namespaced_pod(saved.pod, saved.namespace, grace_period_seconds=0)
+
+    def landed(self, cluster: Cluster, saved: PodPlan) -> bool:
+        """It is gone, and no endpoint of the namespace is that pod."""
+        return _serves(cluster, saved) is None and not _is_endpoint(cluster, saved)
+
+    @staticmethod
+    def lasts(cluster: Cluster, saved: PodPlan) -> None:
+        """It is over when the pod is gone."""
+
+    @staticmethod
+    def undo(cluster: Cluster, saved: PodPlan) -> None:
+        """Nothing."""
+
+    @staticmethod
+    def undone(cluster: Cluster, saved: PodPlan) -> bool:
+        return True
+
+
+def _planned(cluster: Cluster, namespace: str, name: str) -> PodPlan:
+    pod = find_pod(cluster, namespace, name)
+    if pod is None or (pod.metadata.labels or {}).get(SERVES) != YES:
+        raise OrdealError(f"there is no pod {name} in namespace {namespace} with the label {SERVES}={YES}")
+    return PodPlan(namespace, name, pod.metadata.uid)
+
+
+def _serves(cluster: Cluster, saved: PodPlan) -> str | None:
+    """The label of that very pod; None where it is gone."""
+    pod = find_pod(cluster, saved.namespace, saved.pod)
+    return None if pod is None or pod.metadata.uid != saved.uid else str((pod.metadata.labels or {}).get(SERVES, ""))
+
+
+def _is_endpoint(cluster: Cluster, saved: PodPlan) -> bool:
+    with cluster.api() as client:
+        found = k8s.DiscoveryV1Api(client).list_namespaced_endpoint_slice(saved.namespace).items
+    parts = [each for part in found for each in part.endpoints or []]
+    ready = [each for each in parts if each.conditions is None or each.conditions.ready is not False]
+    return any(each.target_ref is not None and each.target_ref.uid == saved.uid for each in ready)
+
+
+class StopProxyPlan(msgspec.Struct, frozen=True):
+    """kube-proxy's process; `started`: in clock ticks since boot."""
+
+    node: str
+    pid: int
+    started: str
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class StopProxy:
+    """Stop a worker's kube-proxy with SIGSTOP, so that it hears of no change; undo lets it go on."""
+
+    kind: ClassVar[str] = "stop-proxy"
+    counterpart: ClassVar[str] = "resume_proxy"
+    needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    uses: ClassVar[Uses] = Uses(capabilities=(Capability.KILL,), programs=("kill", "pidof"))
+    node: str
+
+    def plan(self, cluster: _Node) -> StopProxyPlan:
+        ready_worker(cluster, self.node, f"its {PROXY} can't be stopped")
+        pids = cluster.node_exec(self.node, ["pidof", "-s", PROXY], check=False).out.split()
+        state, started = _state(cluster, self.node, int(pids[0])) if pids else (_GONE, "")
+        if state in {_GONE, _STOPPED}:
+            how = "does not run" if state == _GONE else "stands still already"
+            raise OrdealError(f"{PROXY} on {self.node} {how}: run `kube-ordeal undo`, or name another node")
+        return StopProxyPlan(self.node, int(pids[0]), started)
+
+    def apply(self, cluster: _Node, saved: StopProxyPlan) -> None:
+        cluster.node_exec(saved.node, ["kill", "-STOP", str(saved.pid)])
+
+    def landed(self, cluster: _Node, saved: StopProxyPlan) -> bool:
+        return StopProxy.lasts(cluster, saved)
+
+    @staticmethod
+    def lasts(cluster: _Node, saved: StopProxyPlan) -> bool:
+        """The kernel says that it is stopped."""
+        return _now(cluster, saved) == _STOPPED
+
+    @staticmethod
+    def undo(cluster: _Node, saved: StopProxyPlan) -> None:
+        if _now(cluster, saved) == _STOPPED:
+            cluster.node_exec(saved.node, ["kill", "-CONT", str(saved.pid)])
+
+    @staticmethod
+    def undone(cluster: _Node, saved: StopProxyPlan) -> bool:
+        return _now(cluster, saved) != _STOPPED
+
+
+def _now(cluster: NodeExec, saved: StopProxyPlan) -> str:
+    """The state of the very process that was seen; empty where it is gone, and its number perhaps another's."""
+    state, started = _state(cluster, saved.node, saved.pid)
+    return state if started == saved.started else _GONE
+
+
+def _state(cluster: NodeExec, node: str, pid: int) -> tuple[str, str]:
+    """A process's state and the time of its start, in clock ticks since boot (proc(5), /proc/PID/stat)."""
+    said = cluster.node_exec(node, ["cat", f"/proc/{pid}/stat"], check=False)
+    if said.code != 0:
+        return _GONE, ""
+    fields = said.out.rpartition(")")[2].split()  # after the name, which may hold blanks
+    return fields[0], fields[19]

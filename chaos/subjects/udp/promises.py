@@ -1,0 +1,153 @@
+"""A UDP client that keeps its port is answered by an endpoint, and by nobody else.
+
+The client's probes have the target "udp", and say which address has answered.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from chaos.judge.base import Figure, Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
+from chaos.judge.sight import WHOLE, overlapping
+from chaos.record.history import History
+from chaos.record.records import Probe, probed_from
+from chaos.record.registry import Record
+from chaos.subjects.udp.records import SOURCE, TARGET, ServiceEndpoints, UdpFlows
+
+STALE_ENTRY, NO_ANSWER, OTHER_POD = "stale-entry", "no-answer", "other-pod"
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """A time in which a Service had the same endpoints; `since`: when each address that is none ceased to be one."""
+
+    start: float
+    end: float
+    there: frozenset[str]
+    since: dict[str, float]
+
+
+@promise
+@for_good
+@bounds(within_s="longest_s")
+def udp_reaches_an_endpoint(service: str, node: str, *, within_s: float) -> Invariant:
+    """While the Service has an endpoint, the client on the node was never without an answer by one for longer than
+    `within_s`, counted anew whenever the endpoints change.
+
+    Reasons: "stale-entry" where the node's kernel then sent the flow to an address that was no endpoint, else
+    "no-answer". Unknown where the endpoints never changed, or not all was seen.
+    """
+
+    def judge(history: History) -> Judgement:
+        times, probes = list(_times(history, service)), _probes(history, node)
+        if not probes:
+            return unknown(f"no datagram was sent from {node}")
+        longest_s = 0.0
+        for time in times:
+            if not time.there:
+                continue
+            good = [p.at for p in probes if time.start <= p.at <= time.end and p.ok and p.answered_by in time.there]
+            edges = [time.start, *good, time.end]
+            gap_s, start = max((after - before, before) for before, after in pairwise(edges))
+            longest_s = max(longest_s, gap_s)
+            if gap_s > within_s:
+                sent = [p for p in probes if start < p.at < start + gap_s]
+                if not sent:
+                    return unknown(f"no datagram was sent from {node} from {start:.1f} to {start + gap_s:.1f} s")
+                stale = _stale(history, node, service, time, start + gap_s)
+                why = f": its flow went to {', '.join(stale.to)}" if stale else ""
+                return violated(
+                    f"the client on {node} had no answer of an endpoint of {service} for {gap_s:.1f} s from "
+                    f"{start:.1f} s on, allowed are {within_s:g} s{why}",
+                    [*([stale] if stale else []), *sent],
+                    reason=STALE_ENTRY if stale else NO_ANSWER,
+                    longest_s=round(gap_s, 3),
+                )
+        moved = len(times) - 1
+        if moved < 1:
+            return unknown(f"the endpoints of {service} did not change")
+        return _unseen(history, service, node) or held(
+            f"through {moved} changes of the endpoints of {service} the client on {node} was without an answer for "
+            f"{longest_s:.1f} s at most",
+            longest_s=round(longest_s, 3),
+            changes=moved,
+        )
+
+    return Invariant("udp-reaches-an-endpoint", judge)
+
+
+@promise
+@for_good
+def only_endpoints_answer(service: str, node: str, *, within_s: float) -> Invariant:
+    """No datagram that the client on the node sent more than `within_s` after a pod had ceased to be an endpoint was
+    answered by that pod.
+
+    Reasons: "stale-entry" where the node's kernel still sent the flow there, else "other-pod". Unknown where no pod
+    that had answered ceased to be an endpoint, the client was not seen for that long after, or not all was seen.
+    """
+
+    def judge(history: History) -> Judgement:
+        times, probes = list(_times(history, service)), _probes(history, node)
+        wrong: list[tuple[Probe, _Time]] = []
+        tried = 0
+        for time in times:
+            inside = [p for p in probes if time.start <= p.at <= time.end]
+            for address, since in time.since.items():
+                if any(p.ok and p.answered_by == address and p.at < since for p in probes):
+                    tried += any(p.at > since + within_s for p in inside)
+                late = [p for p in inside if p.ok and p.answered_by == address and p.at > since + within_s]
+                wrong += [(p, time) for p in late]
+        figures: dict[str, Figure] = {"wrong_answers": len(wrong)}
+        if wrong:
+            first, time = min(wrong, key=lambda each: each[0].at)
+            stale = _stale(history, node, service, time, first.at)
+            ago_s = first.at - time.since[first.answered_by]
+            return violated(
+                f"{len(wrong)} datagrams from {node} to {service} were answered by pods that were no endpoints, the "
+                f"first by {first.answered_by} {ago_s:.1f} s after it had ceased to be one, allowed are {within_s:g} s",
+                [*([stale] if stale else []), first],
+                reason=STALE_ENTRY if stale else OTHER_POD,
+                **figures,
+            )
+        if not tried:
+            return unknown(f"no pod of {service} that had answered {node} ceased to be an endpoint for long enough")
+        return _unseen(history, service, node) or held(
+            f"no pod that had ceased to be an endpoint of {service} answered {node}", **figures
+        )
+
+    return Invariant("only-endpoints-answer", judge)
+
+
+def answering(history: History, node: str) -> str | None:
+    """The address that answered the client on the node last; None where none has."""
+    return next((p.answered_by for p in reversed(_probes(history, node)) if p.ok), None)
+
+
+def _probes(history: History, node: str) -> list[Probe]:
+    return [p for p in history.of(Probe) if p.target == TARGET and p.node == node]
+
+
+def _times(history: History, service: str) -> Iterator[_Time]:
+    changes = [each for each in history.of(ServiceEndpoints) if each.service == service]
+    end = max((p.at for p in history.of(Probe)), default=0.0)
+    since: dict[str, float] = {}
+    before: frozenset[str] = frozenset()
+    for number, change in enumerate(changes):
+        there = frozenset(change.addresses)
+        since = {address: at for address, at in since.items() if address not in there}
+        since |= dict.fromkeys(before - there, change.at)
+        until = changes[number + 1].at if number + 1 < len(changes) else max(end, change.at)
+        yield _Time(change.at, until, there, dict(since))
+        before = there
+
+
+def _stale(history: History, node: str, service: str, time: _Time, at: float) -> UdpFlows | None:
+    """What the kernel had said last at a moment, where it names an address that was no endpoint then."""
+    said = [each for each in history.of(UdpFlows) if each.node == node and each.service == service and each.at <= at]
+    return said[-1] if said and set(said[-1].to) - time.there else None
+
+
+def _unseen(history: History, service: str, node: str) -> Judgement | None:
+    sources = (f"{SOURCE}:{service}", probed_from(node, TARGET))
+    gaps: list[Record] = [gap for source in sources for gap in overlapping(history, source, WHOLE)]
+    return unknown("not all of the endpoints, or of the datagrams, were seen", gaps) if gaps else None

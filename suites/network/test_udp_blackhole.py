@@ -1,0 +1,117 @@
+"""udp-blackhole: the endpoints of a UDP Service move under a client that keeps its source port."""
+
+from contextlib import ExitStack
+from typing import Any
+
+from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
+from chaos.clusters.shape import Shape
+from chaos.harm.base import Fault
+from chaos.record.history import History
+from chaos.record.probing import ServiceProbes
+from chaos.run.fit import fit_workers
+from chaos.run.incident import incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, Seen, judged, nodes_of, says
+from chaos.subjects.udp.faults import LosePod, StopProxy, TakeOutOfService
+from chaos.subjects.udp.promises import answering, only_endpoints_answer, udp_reaches_an_endpoint
+from chaos.subjects.udp.records import TARGET
+from chaos.subjects.udp.sampler import UdpSamples
+from chaos.subjects.udp.workload import Answerers, add_pod, endpoints
+from chaos.workloads.web import Deployed
+
+SERVICE = "udp"
+WITHIN_S = 5.0
+TRIED_S = WITHIN_S + 3.0  # what is promised, and some datagrams more
+SHOWN_WITHIN_S = 60.0
+ANSWERED_WITHIN_S = 60.0
+PODS = 3
+LEFT = {"as-shipped": 1}  # of the endpoints, where it is not PODS
+CLIENT = Seen("a node", lambda history, value: value in nodes_of(history))
+HARM: dict[str | None, tuple[type[Fault[Any]], ...]] = {
+    None: (TakeOutOfService, LosePod),
+    "deaf-proxy": (StopProxy, LosePod),
+    "as-shipped": (TakeOutOfService,),
+    "deaf-to-labels": (StopProxy, TakeOutOfService),
+}
+
+
+def promises(told: Conditions) -> tuple[Judged, ...]:
+    return judged(
+        says(udp_reaches_an_endpoint, SERVICE, CLIENT, within_s=WITHIN_S),
+        says(only_endpoints_answer, SERVICE, CLIENT, within_s=WITHIN_S),
+        harm=HARM[told.control],
+    )
+
+
+@incident(
+    "udp-blackhole",
+    on=("kind",),
+    needs=(RunsContainers, NodeExec, NodeNetwork),
+    controls=("deaf-proxy", "as-shipped", "deaf-to-labels"),
+    promises=promises,
+)
+def test_a_client_that_keeps_its_port_is_answered(lab: Lab) -> None:
+    """When the endpoints of a UDP Service move, or go to zero and come back, a client that keeps its source port MUST
+    be answered by an endpoint within 5 s of there being one, and MUST NOT be answered by a pod that is none.
+    """
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    client, server = (node.name for node in fit_workers(cluster, 2)[:2])
+    udp = lab.deploy(Answerers(server, LEFT.get(lab.control or "", PODS)))
+    assert isinstance(cluster, NodeNetwork)
+    reached = cluster
+
+    def probes(history: History) -> ServiceProbes:
+        return ServiceProbes(reached, history, target=TARGET, url=udp.url, nodes=(client,))
+
+    with lab.record(samplers=(lambda history: UdpSamples(history, cluster, client, udp), probes)) as history:
+        lab.recover(lambda: answering(history, client) is not None, within_s=ANSWERED_WITHIN_S, what="a first answer")
+        if lab.control is None:
+            _move(lab, history, client, server, udp)
+        else:
+            _broken(lab, history, client, udp)
+        lab.recover(lambda: _is_answered(history, client, udp), within_s=ANSWERED_WITHIN_S, what="an endpoint answers")
+    lab.expect(
+        history,
+        udp_reaches_an_endpoint(SERVICE, client, within_s=WITHIN_S),
+        only_endpoints_answer(SERVICE, client, within_s=WITHIN_S),
+    )
+
+
+def _move(lab: Lab, history: History, client: str, server: str, udp: Deployed) -> None:
+    """The pod that answers is taken out of the Service, and lost; then all are, and another one comes."""
+    with lab.inject(TakeOutOfService(udp.namespace, _who_answers(history, client, udp))):
+        lab.hold(TRIED_S, "the client is to be answered by another endpoint")
+    with lab.inject(LosePod(udp.namespace, _who_answers(history, client, udp))):
+        lab.hold(TRIED_S, "the client is to be answered by another endpoint")
+    with ExitStack() as lost:
+        for pod in sorted(endpoints(udp).values()):
+            lost.enter_context(lab.inject(LosePod(udp.namespace, pod)))
+        lab.hold(TRIED_S, "nobody is there to answer")
+        add_pod(udp, f"{SERVICE}-again", server)
+        lab.hold(TRIED_S, "the client is to be answered by the new endpoint")
+
+
+def _broken(lab: Lab, history: History, client: str, udp: Deployed) -> None:
+    """The pod that answers goes, and the client stays with it."""
+    pod = _who_answers(history, client, udp)
+    harm: Fault[Any] = (
+        LosePod(udp.namespace, pod) if lab.control == "deaf-proxy" else TakeOutOfService(udp.namespace, pod)
+    )
+    shown = {made.name: made for made in (udp_reaches_an_endpoint(SERVICE, client, within_s=WITHIN_S),)}
+    only = only_endpoints_answer(SERVICE, client, within_s=WITHIN_S)
+    shown[only.name] = only
+    breaks = lab.incident.control(lab.control or "").breaks
+    with ExitStack() as deaf:
+        if StopProxy in HARM[lab.control]:
+            deaf.enter_context(lab.inject(StopProxy(client)))
+        with lab.inject(harm):
+            lab.hold_until_shown(shown[breaks], within_s=SHOWN_WITHIN_S)
+
+
+def _who_answers(history: History, client: str, udp: Deployed) -> str:
+    """The name of the pod that answered the client last."""
+    return endpoints(udp)[answering(history, client) or ""]
+
+
+def _is_answered(history: History, client: str, udp: Deployed) -> bool:
+    return answering(history, client) in endpoints(udp)

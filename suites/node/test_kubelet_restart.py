@@ -1,0 +1,183 @@
+"""kubelet-restart: a kubelet is restarted, killed or replaced under running pods, and containers crash afterwards."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
+from chaos.clusters.base import Cluster
+from chaos.clusters.shape import Shape, Timers
+from chaos.harm.base import Fault
+from chaos.harm.network import CutOff
+from chaos.harm.program import SwapProgram
+from chaos.harm.static_pod import PlaceStaticPod
+from chaos.hosts import mutants
+from chaos.judge.base import Invariant
+from chaos.record.history import History
+from chaos.report.mutants import killed_row
+from chaos.run.fit import fit_workers
+from chaos.run.incident import HARDENED, Load, incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, judged, node_of, says
+from chaos.subjects.kubelets.faults import KILL, CrashContainers, CrashContainersPlan, RestartKubelet, SetNodeLabel
+from chaos.subjects.kubelets.promises import (
+    chance_s,
+    containers_kept,
+    crashed_starts_again,
+    no_pod_rejected,
+    pods_stay_ready,
+)
+from chaos.subjects.kubelets.records import ContainerKilled
+from chaos.subjects.kubelets.sampler import KubeletSamples
+from chaos.subjects.kubelets.workload import LABEL, PROBE_PERIOD_S, VALUE, Shapes
+from chaos.workloads.web import Deployed
+
+NEEDS = (RunsContainers, NodeExec)
+SHAPES = "shapes"
+SET_UP = (SetNodeLabel, PlaceStaticPod)
+MUTANTS = {"other-hash": "hash-of-all-fields", "sidecar-forgotten": "sidecar-not-started"}
+PROBED = ("as-shipped", "sidecar-forgotten")  # controls in which the kubelet's probes say what is Ready
+# Until then each probe has come: the first one waits for a random part of its period (pkg/kubelet/prober/worker.go).
+SEEN_S = PROBE_PERIOD_S + 2.0
+BACK_WITHIN_S = 90.0  # ends when it is seen: the new kubelet has all pods
+SHOWN_WITHIN_S = 90.0
+AWAY_S = 20.0
+# A container that ran for long is started again without a back-off, with the next look of PLEG, 1 s.
+STARTED_WITHIN_S = 30.0
+# For the replay without the API server: lost heartbeats are to be no reason for a pod not to be Ready.
+PATIENT = Timers(monitor_grace_s=150)
+
+
+def promises(told: Conditions) -> tuple[Judged, ...]:
+    how: type[Fault[Any]] = SwapProgram if told.control in MUTANTS else RestartKubelet
+    return _declared(how, (how, CrashContainers))
+
+
+def promises_cut_off(_: Conditions) -> tuple[Judged, ...]:
+    return _declared(RestartKubelet, (CutOff, RestartKubelet, CrashContainers))
+
+
+def _declared(how: type[Fault[Any]], harm: tuple[type, ...]) -> tuple[Judged, ...]:
+    node, kind = node_of(SHAPES), how.kind
+    return judged(
+        says(pods_stay_ready, SHAPES, node, fault=kind, seen_s=SEEN_S),
+        says(no_pod_rejected, SHAPES, node, fault=kind, seen_s=SEEN_S),
+        says(containers_kept, SHAPES, node, fault=kind, seen_s=SEEN_S),
+        says(crashed_starts_again, node, within_s=STARTED_WITHIN_S),
+        harm=harm,
+    )
+
+
+@incident(
+    "kubelet-restart",
+    on=("kind",),
+    needs=NEEDS,
+    controls=("as-shipped", "label-gone", "other-hash", "sidecar-forgotten"),
+    load=Load.WORKS,
+    mutants={control: (name,) for control, name in MUTANTS.items()},
+    faults=dict.fromkeys((HARDENED, "as-shipped", "label-gone", *MUTANTS), SET_UP),
+    tour=(HARDENED, "as-shipped", "label-gone"),
+    promises=promises,
+)
+def test_a_restarted_kubelet_leaves_pods_alone(lab: Lab) -> None:
+    """When a node's kubelet is restarted or replaced without a drain, no Ready pod MUST become not Ready, no container
+    MUST be ended, no running pod MUST be refused, and a container that crashes afterwards MUST be started again.
+    """
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    node = _node(cluster)
+    name = MUTANTS.get(lab.control or "")
+    harm: Fault[Any] = SwapProgram(node, "kubelet", str(lab.mutant(name).path)) if name else RestartKubelet(node)
+    with _running(lab, cluster, node) as (shapes, history):
+        gone = lab.configured(SetNodeLabel(node, LABEL, None)) if lab.control == "label-gone" else nullcontext()
+        with gone, lab.inject(harm):
+            _hold(lab, history, node, harm.kind)
+            _crash(lab, history, node)
+        lab.recover(lab.nodes_ready, within_s=BACK_WITHIN_S, what="the node Ready")
+        lab.fact("pods", len(shapes.pods()))
+    _judge(lab, history, node, harm.kind)
+    if name:
+        lab.table("mutants", [killed_row(mutants.find(name), lab.findings)])
+
+
+@incident(
+    "kubelet-restart",
+    on=("kind",),
+    needs=(*NEEDS, NodeNetwork),
+    variant="killed without the API server",
+    faults={HARDENED: SET_UP},
+    promises=promises_cut_off,
+)
+def test_a_kubelet_that_starts_without_the_api_server_leaves_pods_alone(lab: Lab) -> None:
+    """The same MUST hold where the kubelet is killed, and can't reach the API server for 20 s when it starts."""
+    cluster = lab.cluster(Shape(workers=2, timers=PATIENT))
+    node = _node(cluster)
+    control_planes = tuple(each.name for each in cluster.nodes() if each.control_plane)
+    with _running(lab, cluster, node) as (_, history):
+        with lab.inject(CutOff((node,), control_planes)), lab.inject(RestartKubelet(node, KILL)):
+            lab.hold(AWAY_S, "the new kubelet has no API server")
+        _hold(lab, history, node, RestartKubelet.kind)
+        _crash(lab, history, node)
+        lab.recover(lab.nodes_ready, within_s=BACK_WITHIN_S, what="the node Ready")
+    _judge(lab, history, node, RestartKubelet.kind)
+
+
+def _node(cluster: Cluster) -> str:
+    return fit_workers(cluster)[-1].name
+
+
+@contextmanager
+def _running(lab: Lab, cluster: Cluster, node: str) -> Iterator[tuple[Deployed, History]]:
+    """The node has its label, and pods of each shape, one of them static, and is recorded."""
+    label, static = SetNodeLabel(node, LABEL, VALUE), PlaceStaticPod(node, workload=SHAPES)
+    with lab.configured(label), lab.configured(static), lab.removing_workloads():
+        shapes = lab.deploy(Shapes(node, probes=lab.control in PROBED))
+        with lab.record(samplers=(lambda history: KubeletSamples(history, cluster, node),)) as history:
+            yield shapes, history
+
+
+def _hold(lab: Lab, history: History, node: str, kind: str) -> None:
+    """Until the control has shown its failure, and the new kubelet has had the pods for as long as a probe may take."""
+    control = lab.incident.control(lab.control) if lab.control else None
+    shown = {made.name: made for made in _made(node, kind)}.get(control.breaks) if control else None
+    if shown is not None:
+        lab.hold_until_shown(shown, within_s=SHOWN_WITHIN_S)
+    lab.hold_until(
+        lambda: (chance_s(history, SHAPES, node, kind) or 0.0) >= SEEN_S,
+        within_s=BACK_WITHIN_S,
+        because=f"the new kubelet has had all pods for {SEEN_S:g} s",
+    )
+
+
+def _crash(lab: Lab, history: History, node: str) -> None:
+    """Kill a container of each pod, and wait until all are started again."""
+    again = crashed_starts_again(node, within_s=STARTED_WITHIN_S)
+    with lab.inject(CrashContainers(node, SHAPES)) as saved:
+        for record in _killed(history.now(), saved):
+            history.add(record)
+        if lab.control == "sidecar-forgotten":
+            lab.hold_until_shown(again, within_s=STARTED_WITHIN_S + SHOWN_WITHIN_S)
+        else:
+            lab.hold_until(
+                lambda: lab.finding_now(again).verdict != "unknown",
+                within_s=STARTED_WITHIN_S + BACK_WITHIN_S,
+                because="each killed container is started again, or late",
+            )
+
+
+def _killed(at: float, saved: CrashContainersPlan) -> Iterator[ContainerKilled]:
+    for victim in saved.victims:
+        container = victim.container
+        yield ContainerKilled(at, saved.node, victim.name, container.pod, container.id)
+
+
+def _made(node: str, kind: str) -> tuple[Invariant, ...]:
+    """What is judged of the restart itself."""
+    return (
+        pods_stay_ready(SHAPES, node, fault=kind, seen_s=SEEN_S),
+        no_pod_rejected(SHAPES, node, fault=kind, seen_s=SEEN_S),
+        containers_kept(SHAPES, node, fault=kind, seen_s=SEEN_S),
+    )
+
+
+def _judge(lab: Lab, history: History, node: str, kind: str) -> None:
+    lab.expect(history, *_made(node, kind), crashed_starts_again(node, within_s=STARTED_WITHIN_S))

@@ -1,0 +1,155 @@
+"""The faults of endpoints and of kube-proxy at the boundary: what they plan, when they landed, what undo does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from chaos.clusters.base import ClusterRef, Node
+from chaos.errors import OrdealError
+from chaos.hosts.command import Output
+from chaos.subjects.udp import faults
+from chaos.subjects.udp.faults import LosePod, StopProxy, TakeOutOfService
+from chaos.subjects.udp.sampler import flows
+from chaos.subjects.udp.workload import NO, SERVES, YES
+from tests.harm.journalled import through_the_journal
+
+LISTED = """\
+udp      17 119 src=172.18.0.3 dst=10.96.7.7 sport=40001 dport=53 src=10.244.2.5 dst=172.18.0.3 sport=5300 dport=40001 \
+[ASSURED] mark=0 use=1
+udp      17 29 src=172.18.0.3 dst=10.96.7.7 sport=40002 dport=53 [UNREPLIED] src=10.244.2.6 dst=172.18.0.3 sport=5300 \
+dport=40002 mark=0 use=1
+"""
+
+
+def test_the_sources_of_replies_are_read_from_what_conntrack_lists() -> None:
+    assert flows(LISTED) == ("10.244.2.5", "10.244.2.6")
+    assert flows("") == ()
+
+
+@dataclass
+class Pod:
+    """The only pod there is; its label, and whether the API names it as an endpoint."""
+
+    label: str | None = YES
+    uid: str = "u1"
+    endpoint: bool = True
+
+
+@pytest.fixture
+def pod(monkeypatch: pytest.MonkeyPatch) -> Pod:
+    there = Pod()
+
+    def find(*_: object) -> Any:
+        if there.label is None:
+            return None
+        return SimpleNamespace(metadata=SimpleNamespace(uid=there.uid, labels={SERVES: there.label}))
+
+    monkeypatch.setattr(faults, "find_pod", find)
+    monkeypatch.setattr(faults, "set_serves", lambda *given: setattr(there, "label", given[3]))
+    monkeypatch.setattr(faults, "_is_endpoint", lambda *_: there.endpoint)
+    return there
+
+
+def test_a_pod_is_taken_out_of_its_service_and_put_back(pod: Pod) -> None:
+    cluster: Any = None
+    harm = TakeOutOfService("ns", "udp-0")
+    saved = through_the_journal(harm.plan(cluster))
+    harm.apply(cluster, saved)
+    assert pod.label == NO
+    assert not harm.landed(cluster, saved)  # the API still names it
+    pod.endpoint = False
+    assert harm.landed(cluster, saved)
+    assert harm.lasts(cluster, saved)
+    assert not harm.undone(cluster, saved)
+    harm.undo(cluster, saved)
+    assert pod.label == YES
+    assert harm.undone(cluster, saved)
+    assert not harm.lasts(cluster, saved)
+
+
+def test_another_pod_of_that_name_is_left_alone(pod: Pod) -> None:
+    cluster: Any = None
+    harm = TakeOutOfService("ns", "udp-0")
+    saved = through_the_journal(harm.plan(cluster))
+    pod.uid, pod.label = "u2", NO
+    harm.undo(cluster, saved)
+    assert pod.label == NO
+    assert harm.undone(cluster, saved)
+
+
+def test_a_pod_is_lost_when_neither_it_nor_its_endpoint_is_there(pod: Pod) -> None:
+    cluster: Any = None
+    harm = LosePod("ns", "udp-0")
+    saved = through_the_journal(harm.plan(cluster))
+    assert not harm.landed(cluster, saved)
+    pod.label = None
+    assert not harm.landed(cluster, saved)
+    pod.endpoint = False
+    assert harm.landed(cluster, saved)
+    assert harm.undone(cluster, saved)
+
+
+@pytest.mark.parametrize("label", [None, NO])
+@pytest.mark.parametrize("harm", [TakeOutOfService("ns", "udp-0"), LosePod("ns", "udp-0")])
+def test_a_pod_that_does_not_serve_is_refused(pod: Pod, harm: Any, label: str | None) -> None:
+    pod.label = label
+    with pytest.raises(OrdealError, match="there is no pod udp-0 in namespace ns with the label"):
+        harm.plan(None)
+
+
+class FakeNode:
+    """A worker with a kube-proxy of that state."""
+
+    ref = ClusterRef("fake", "fake", "")
+
+    def __init__(self) -> None:
+        self.state, self.start = "S", 1000
+
+    def nodes(self) -> tuple[Node, ...]:
+        return (Node("worker", control_plane=False, ready="True", address="172.18.0.3", zone="", taints=()),)
+
+    def node_exec(
+        self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
+    ) -> Output:
+        if argv[0] == "pidof":
+            return Output(0, "42\n", "") if self.state else Output(1, "", "")
+        if argv[0] == "kill":
+            self.state = {"-STOP": "T", "-CONT": "S"}[argv[1]]
+            return Output(0, "", "")
+        if not self.state:
+            return Output(1, "", "no such file")
+        return Output(0, f"42 (kube-proxy) {self.state} {' '.join(['0'] * 18)} {self.start} 0\n", "")
+
+
+def test_a_proxy_is_stopped_and_goes_on() -> None:
+    node: Any = FakeNode()
+    harm = StopProxy("worker")
+    saved = through_the_journal(harm.plan(node))
+    assert not harm.landed(node, saved)
+    harm.apply(node, saved)
+    assert harm.landed(node, saved)
+    with pytest.raises(OrdealError, match="stands still already"):
+        harm.plan(node)
+    harm.undo(node, saved)
+    assert harm.undone(node, saved)
+    assert not harm.lasts(node, saved)
+
+
+def test_a_later_process_of_its_number_is_left_alone() -> None:
+    node: Any = FakeNode()
+    harm = StopProxy("worker")
+    saved = through_the_journal(harm.plan(node))
+    node.start, node.state = 2000, "T"
+    harm.undo(node, saved)
+    assert node.state == "T"
+    assert harm.undone(node, saved)
+
+
+def test_a_node_without_a_proxy_is_refused() -> None:
+    node: Any = FakeNode()
+    node.state = ""
+    with pytest.raises(OrdealError, match="kube-proxy on worker does not run"):
+        StopProxy("worker").plan(node)

@@ -1,0 +1,84 @@
+"""Who answers a UDP client that keeps its port: every verdict, on literal histories."""
+
+from chaos.judge.base import Invariant, Verdict, judge
+from chaos.record.history import History
+from chaos.record.records import Blind, Probe
+from chaos.record.registry import Record
+from chaos.subjects.udp.promises import answering, only_endpoints_answer, udp_reaches_an_endpoint
+from chaos.subjects.udp.records import ServiceEndpoints, UdpFlows
+
+NODE, UDP, A, B = "worker", "udp", "10.0.0.1", "10.0.0.2"
+REACHES = udp_reaches_an_endpoint(UDP, NODE, within_s=5)
+ONLY = only_endpoints_answer(UDP, NODE, within_s=5)
+BOTH, ONLY_B, NONE = ServiceEndpoints(0, UDP, (A, B)), ServiceEndpoints(20, UDP, (B,)), ServiceEndpoints(20, UDP, ())
+
+
+def sent(start: int, end: int, by: str = "", target: str = "udp") -> list[Record]:
+    error = "" if by else "no answer within 0.8 s"
+    return [Probe(at, NODE, target, bool(by), 0.01, answered_by=by, error=error) for at in range(start, end)]
+
+
+def flow(at: float, *to: str) -> UdpFlows:
+    return UdpFlows(at, NODE, UDP, to)
+
+
+def verdict(invariant: Invariant, *records: Record) -> tuple[Verdict, str]:
+    found = judge(invariant, History.of_records(records))
+    return found.verdict, found.reason if found.verdict is Verdict.VIOLATED else ""
+
+
+MOVED: tuple[Record, ...] = (BOTH, flow(0, A), *sent(1, 20, A), ONLY_B, *sent(20, 23), flow(23, B), *sent(23, 40, B))
+STUCK: tuple[Record, ...] = (BOTH, flow(0, A), *sent(1, 20, A), ONLY_B, *sent(20, 40))
+FAITHFUL: tuple[Record, ...] = (BOTH, flow(0, A), *sent(1, 20, A), ONLY_B, *sent(20, 40, A))
+
+
+def test_a_client_that_is_sent_on_is_answered() -> None:
+    assert verdict(REACHES, *MOVED) == (Verdict.HELD, "")
+    assert verdict(ONLY, *MOVED) == (Verdict.HELD, "")
+
+
+def test_one_that_is_sent_to_a_pod_that_is_gone_is_not() -> None:
+    assert verdict(REACHES, *STUCK) == (Verdict.VIOLATED, "stale-entry")
+    assert verdict(REACHES, *STUCK, flow(22, B)) == (Verdict.VIOLATED, "no-answer")
+    assert verdict(ONLY, *STUCK)[0] is Verdict.HELD
+
+
+def test_the_answer_of_a_pod_that_is_no_endpoint_is_none() -> None:
+    assert verdict(REACHES, *FAITHFUL) == (Verdict.VIOLATED, "stale-entry")
+    assert verdict(ONLY, *FAITHFUL) == (Verdict.VIOLATED, "stale-entry")
+    assert verdict(ONLY, *FAITHFUL, flow(21, B)) == (Verdict.VIOLATED, "other-pod")
+
+
+def test_without_an_endpoint_nobody_has_to_answer_and_nobody_may() -> None:
+    none: list[Record] = [BOTH, flow(0, A), *sent(1, 20, A), NONE]
+    assert verdict(REACHES, *none, *sent(20, 40))[0] is Verdict.HELD
+    assert verdict(ONLY, *none, *sent(20, 40, A)) == (Verdict.VIOLATED, "stale-entry")
+
+
+def test_an_answer_within_the_time_that_is_allowed_is_none_too_late() -> None:
+    assert verdict(ONLY, BOTH, *sent(1, 20, A), ONLY_B, *sent(20, 24, A), *sent(24, 40, B))[0] is Verdict.HELD
+
+
+def test_a_pod_that_is_an_endpoint_again_may_answer() -> None:
+    back = ServiceEndpoints(24, UDP, (A, B))
+    assert verdict(ONLY, BOTH, *sent(1, 20, A), ONLY_B, *sent(20, 23, B), back, *sent(24, 40, A))[0] is Verdict.UNKNOWN
+
+
+def test_where_too_little_was_seen_nobody_knows() -> None:
+    assert verdict(REACHES, BOTH, ONLY_B)[0] is Verdict.UNKNOWN  # nothing was sent
+    assert verdict(REACHES, BOTH, *sent(1, 20, A))[0] is Verdict.UNKNOWN  # nothing moved
+    assert verdict(REACHES, BOTH, *sent(1, 20, A, "web"), ONLY_B)[0] is Verdict.UNKNOWN  # another client's
+    assert verdict(ONLY, BOTH, *sent(1, 20, B), ONLY_B, *sent(20, 40, B))[0] is Verdict.UNKNOWN  # its pod stayed
+    assert verdict(ONLY, BOTH, *sent(1, 20, A), ONLY_B, *sent(20, 24, B))[0] is Verdict.UNKNOWN  # not for long enough
+    silent: list[Record] = [BOTH, *sent(1, 20, A), ONLY_B, *sent(40, 42, B)]
+    assert verdict(REACHES, *silent)[0] is Verdict.UNKNOWN  # no datagram, so no answer
+    for source in ("endpoints:udp", f"probe:{NODE}"):
+        gap = Blind(10, source, 12, "it did not answer")
+        for invariant in (REACHES, ONLY):
+            assert verdict(invariant, *MOVED, gap)[0] is Verdict.UNKNOWN
+
+
+def test_who_answered_last() -> None:
+    assert answering(History.of_records(MOVED), NODE) == B
+    assert answering(History.of_records(STUCK), NODE) == A
+    assert answering(History.of_records(STUCK), "another") is None
