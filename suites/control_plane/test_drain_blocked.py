@@ -1,11 +1,12 @@
 """drain-blocked: a node is drained, and budgets keep its pods; beside it, the bugs by which that went wrong."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from chaos.clusters.abilities import ComponentSwap
 from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape
-from chaos.harm.drain import DrainNode
+from chaos.harm.drain import DrainNode, pods_on
 from chaos.hosts import mutants
 from chaos.judge import base
 from chaos.record.history import History
@@ -13,6 +14,7 @@ from chaos.run.incident import HARDENED, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
 from chaos.subjects.drains.drainer import Drainer
+from chaos.subjects.drains.faults import HoldPods
 from chaos.subjects.drains.promises import blocker_named, drained_in_time, no_budget_overdrawn, one_node_waits
 from chaos.subjects.drains.workload import ALWAYS_ALLOW, Budget, Guarded, is_empty
 from chaos.subjects.zones.faults import SwapComponent
@@ -58,7 +60,8 @@ def promises(told: Conditions) -> tuple[Judged, ...]:
 @incident(
     "drain-blocked",
     on=("simulated",),
-    controls=("unhealthy-counted", "no-budget-left", "two-budgets", "goes-on"),
+    controls=("unhealthy-counted", "no-budget-left", "two-budgets", "finalizer-stays", "goes-on"),
+    faults={HARDENED: (HoldPods,), "finalizer-stays": (HoldPods,)},
     promises=promises,
 )
 def test_a_drain_ends_or_what_stops_it_is_named(lab: Lab) -> None:
@@ -71,16 +74,22 @@ def test_a_drain_ends_or_what_stops_it_is_named(lab: Lab) -> None:
     first, second = two_nodes(cluster, deployed[0])
     fault = DrainNode.kind
     drained = drained_in_time(fault, within_s=WITHIN_S)
-    with lab.record() as history:
+    with lab.record() as history, ExitStack() as held:
+        if lab.control in {None, "finalizer-stays"}:
+            held.enter_context(lab.configured(HoldPods(deployed[-1].namespace)))
         with lab.inject(DrainNode(first, refused=True), [first]), Drainer(history, cluster, first):
             if lab.control is None:
-                lab.hold_until(lambda: is_empty(cluster, first), within_s=2 * WITHIN_S, because=f"{first} is empty")
+                because = f"what is left on {first} waits for its finalizer"
+                lab.hold_until(lambda: not pods_on(cluster, first), within_s=2 * WITHIN_S, because=because)
+                held.close()
+                lab.hold_until(lambda: is_empty(cluster, first), within_s=WITHIN_S, because=f"{first} is empty")
             elif lab.control == "goes-on":
                 lab.hold(GIVES_UP_AFTER_S, "the time after which a tool gives the drain up")
                 with lab.inject(DrainNode(second, refused=True), [second]), Drainer(history, cluster, second):
                     lab.hold_until_shown(one_node_waits(fault), within_s=60)
             else:
                 lab.hold_until_shown(drained, within_s=2 * WITHIN_S)
+        held.close()
         if lab.control is None:
             with lab.inject(DrainNode(second, refused=True), [second]), Drainer(history, cluster, second):
                 lab.hold_until(lambda: is_empty(cluster, second), within_s=2 * WITHIN_S, because=f"{second} is empty")

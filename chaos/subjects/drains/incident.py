@@ -60,6 +60,12 @@ INCIDENTS = (
                 also_breaks=("drained-in-time",),
             ),
             Control(
+                "finalizer-stays",
+                "a pod with a finalizer, which nobody takes off: it is evicted and never gone",
+                breaks="drained-in-time",
+                because="pod-stays",
+            ),
+            Control(
                 "goes-on",
                 "a drain that is blocked is given up, and the next node is cordoned beside the first",
                 breaks="one-node-waits",
