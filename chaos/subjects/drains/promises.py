@@ -10,7 +10,7 @@ from chaos.harm.drain import TWO_BUDGETS as TWO
 from chaos.judge.base import Invariant, Judgement, bounds, held, promise, unknown, violated
 from chaos.judge.sight import Span, names, never_landed, overlapping, unseen
 from chaos.record.history import History, Window
-from chaos.record.records import NodeChange, PodChange
+from chaos.record.records import NodeChange, PodChange, Sample
 from chaos.subjects.drains.records import EvictionAnswered
 
 BUDGET_OF_UNHEALTHY, NO_BUDGET_LEFT, TWO_BUDGETS = "budget-of-unhealthy", "no-budget-left", "two-budgets"
@@ -226,7 +226,9 @@ def _stays(history: History, drain: Drain) -> Iterator[_Stay]:
         elif change.at <= drain.start or change.uid in there:
             there[change.uid] = change
     answers = {a.uid: a for a in history.of(EvictionAnswered) if a.node == drain.node and a.at <= drain.end}
-    until = min(drain.end, max(r.at for kind in (NodeChange, PodChange, EvictionAnswered) for r in history.of(kind)))
+    # Whoever drains counts on where nothing else is to be seen: a pod that does not end changes no more.
+    seen = [record.at for kind in (NodeChange, PodChange, EvictionAnswered, Sample) for record in history.of(kind)]
+    until = min(drain.end, max(seen))
     for uid, pod in there.items():
         yield _Stay(drain, pod, answers.get(uid), gone.get(uid, inf) - drain.start, until - drain.start)
 
@@ -240,11 +242,17 @@ def _why_not(too_long: Sequence[_Stay], drains: Sequence[Drain], within_s: float
     return "no budget refused anything while nodes were drained, so none could have stopped it"
 
 
+def _said_of(stay: _Stay) -> str:
+    if stay.why == POD_STAYS:
+        return "it is on its way out, and does not end"
+    return stay.answer.told() if stay.answer is not None else "nobody asked for its eviction"
+
+
 def _not_drained(late: Sequence[_Stay], within_s: float) -> Judgement:
     counts = Counter(stay.why for stay in late)
     reason = next(each for each in REASONS if counts[each])
     first = next(stay for stay in late if stay.why == reason)
-    said = first.answer.told() if first.answer is not None else "nobody asked for its eviction"
+    said = _said_of(first)
     which = f"{len(late)} pods were still on {first.drain.node} {within_s:g} s after it was cordoned"
     return violated(
         f"{which}, such as {first.pod.object}: {said}",

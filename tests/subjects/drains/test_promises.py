@@ -4,6 +4,7 @@ from chaos.judge.base import Finding, Invariant, Verdict, judge
 from chaos.record.history import History
 from chaos.record.records import IN_SYNC, Blind, FaultStep, NodeChange, PodChange, Sample
 from chaos.record.registry import Record
+from chaos.subjects.drains.drainer import REFUSALS
 from chaos.subjects.drains.promises import blocker_named, drained_in_time, no_budget_overdrawn, one_node_waits
 from chaos.subjects.drains.records import EvictionAnswered
 
@@ -56,7 +57,7 @@ def test_each_way_in_which_a_drain_does_not_end_has_its_reason() -> None:
         ((crashes, late), "budget-of-unhealthy"),
         ((late,), "no-budget-left"),
         ((asked(40, "web-1", 500),), "two-budgets"),
-        ((asked(2, "web-1"), pod(3, "web-1", going=True), pod(40, "web-3")), "pod-stays"),
+        ((asked(2, "web-1"), pod(3, "web-1", going=True), Sample(40, REFUSALS, "apiserver", 1)), "pod-stays"),
         ((pod(40, "web-3"),), "not-asked"),
         ((asked(2, "web-1"), pod(40, "web-3")), "not-asked"),
         ((crashes, late, pod(50, "web-1", change="deleted")), "budget-of-unhealthy"),
