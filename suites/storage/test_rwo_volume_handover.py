@@ -12,6 +12,7 @@ from chaos.clusters.base import EXISTING
 from chaos.clusters.shape import Shape, stateful_shape
 from chaos.errors import OrdealError
 from chaos.harm.base import Fault
+from chaos.harm.drain import DrainNode
 from chaos.harm.node import PowerOff
 from chaos.judge.nodes_ready import DOCUMENTED_WITHIN_S, nodes_ready_again
 from chaos.record.history import History
@@ -24,7 +25,7 @@ from chaos.run.promised import WORKERS, Conditions, Judged, judged, says
 from chaos.run.stage import LacksAbilityError
 from chaos.subjects.volumes import pool as rbd_lock
 from chaos.subjects.volumes.driver import InstallRbdLock, folder_of
-from chaos.subjects.volumes.handover import DrainNode, MarkOutOfService, UpdateElsewhere
+from chaos.subjects.volumes.handover import MarkOutOfService, UpdateElsewhere
 from chaos.subjects.volumes.pool import CLASS
 from chaos.subjects.volumes.promises import (
     at_most_one_writer,

@@ -46,9 +46,9 @@ ROOT = Path(__file__).parents[2]
 SHAPE = Shape(zones=(Zone("a", 2),), timers=Timers(monitor_grace_s=8, monitor_period_s=1, toleration_s=3))
 SUITE = """
 from chaos.clusters.shape import Shape
+from chaos.harm.drain import DrainNode
 from chaos.judge.nodes_ready import nodes_ready_again
 from chaos.run.incident import incident
-from chaos.subjects.volumes.handover import DrainNode
 from chaos.workloads.web import Web
 
 

@@ -13,12 +13,13 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.kind.cluster import KindCluster
 from chaos.clusters.way.client import read_csi_drivers
 from chaos.harm.base import inject
+from chaos.harm.drain import DrainNode
 from chaos.hosts import workload_images
 from chaos.record.history import History
 from chaos.record.journal import Journal
 from chaos.subjects.volumes import pool as rbd_lock
 from chaos.subjects.volumes.driver import InstallRbdLock
-from chaos.subjects.volumes.handover import DrainNode, MarkOutOfService, UpdateElsewhere
+from chaos.subjects.volumes.handover import MarkOutOfService, UpdateElsewhere
 from chaos.subjects.volumes.workload import RECREATE, VolumeWriter, watched
 from chaos.workloads.web import Deployed, Web, remove_namespace
 from tests.comparing import wait_as_before

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from chaos.errors import OrdealError
 
-KUBELET, CONTROLLER_MANAGER = "kubelet", "kube-controller-manager"
+KUBELET, CONTROLLER_MANAGER, APISERVER = "kubelet", "kube-controller-manager", "kube-apiserver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ _PLEG_GO = "k8s.io/kubernetes/pkg/kubelet/pleg/generic.go"
 _NODE_LIFECYCLE_GO = "k8s.io/kubernetes/pkg/controller/nodelifecycle/node_lifecycle_controller.go"
 _EVICTION_GO = "k8s.io/kubernetes/pkg/kubelet/eviction/eviction_manager.go"
 _PROBER = "k8s.io/kubernetes/pkg/kubelet/prober/"
+_DISRUPTION_GO = "k8s.io/kubernetes/pkg/controller/disruption/disruption.go"
 
 # On 2 cores the sync loop drains 1000 events faster than relist makes them: the deadlock of machines with hundreds of
 # busy pods needs a smaller channel, and less time until PLEG counts as unhealthy, to be had with a few hundred.
@@ -273,6 +274,41 @@ MUTANTS: tuple[Mutant, ...] = (
                 "k8s.io/endpointslice/utils.go",
                 "ready := service.Spec.PublishNotReadyAddresses || (serving && !terminating)",
                 "ready := serving && !terminating",
+            ),
+        ),
+    ),
+    Mutant(
+        "always-allow-ignored",
+        APISERVER,
+        113375,
+        "a budget's unhealthyPodEvictionPolicy (KEP-3017) is not heeded: pods that crash are kept by a budget not met",
+        incident="drain-blocked",
+        killed_by="drained-in-time",
+        substitutions=(
+            Substitution(
+                "k8s.io/kubernetes/pkg/registry/core/pod/storage/eviction.go",
+                "*pdb.Spec.UnhealthyPodEvictionPolicy == policyv1.AlwaysAllow {",
+                '*pdb.Spec.UnhealthyPodEvictionPolicy == "" {',
+            ),
+        ),
+    ),
+    Mutant(
+        "evicted-pods-counted",
+        CONTROLLER_MANAGER,
+        36196,
+        "a pod that was evicted counts as healthy until it is gone, so a budget allows the next eviction too soon",
+        incident="drain-blocked",
+        killed_by="no-budget-overdrawn",
+        substitutions=(
+            Substitution(
+                _DISRUPTION_GO,
+                "\t\t// Pod is being deleted.\n\t\tif pod.DeletionTimestamp != nil {\n",
+                "\t\tif false {\n",
+            ),
+            Substitution(
+                _DISRUPTION_GO,
+                "; found && disruptionTime.Time.Add(DeletionTimeout).After(currentTime) {",
+                "; found && disruptionTime.Time.After(currentTime) {",
             ),
         ),
     ),

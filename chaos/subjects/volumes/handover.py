@@ -1,4 +1,4 @@
-"""What makes a pod with a volume move: an update, the drain of its node, and the word that a lost node is off."""
+"""What makes a pod with a volume move: an update, and the word that a lost node is off. A drain is in chaos/harm."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +12,8 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
-from chaos.harm.target import ready_worker
 from chaos.harm.uses import Uses
 from chaos.subjects.volumes.workload import affinity
-from chaos.workloads.base import WORKLOAD_LABEL
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 TAINT = {"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}
@@ -78,67 +76,6 @@ class UpdateElsewhere:
     @staticmethod
     def undone(cluster: Cluster, saved: UpdateElsewherePlan) -> bool:
         return True
-
-
-class DrainNodePlan(msgspec.Struct, frozen=True):
-    """The node that is drained, and the UIDs of our pods on it; none where an older version planned it."""
-
-    node: str
-    uids: tuple[str, ...] = ()
-
-
-@fault
-@dataclass(frozen=True, slots=True)
-class DrainNode:
-    """Cordon a node and evict what our workloads run on it, as `kubectl drain` does; nobody else's pods are touched.
-
-    Undo lets the node take pods again.
-    """
-
-    kind: ClassVar[str] = "drain-node"
-    counterpart: ClassVar[str] = "uncordon_node"
-    needs: ClassVar[tuple[type, ...]] = ()
-    uses: ClassVar[Uses] = Uses()
-    node: str
-
-    def plan(self, cluster: Cluster) -> DrainNodePlan:
-        ready_worker(cluster, self.node, "it can't be drained")
-        with cluster.api() as client:
-            spec: Any = k8s.CoreV1Api(client).read_node(self.node).spec
-        if spec.unschedulable:
-            raise OrdealError(f"node {self.node} is cordoned already: uncordon it, or name another one")
-        pods = _pods_on(cluster, self.node)
-        if not pods:
-            raise OrdealError(f"node {self.node} runs no pod of ours, so its drain would move nothing")
-        return DrainNodePlan(self.node, tuple(pod.metadata.uid for pod in pods))
-
-    def apply(self, cluster: Cluster, saved: DrainNodePlan) -> None:
-        node = saved.node
-        _cordon(cluster, node, on=True)
-        with cluster.api() as client:
-            for pod in _pods_on(cluster, node):
-                metadata = {"name": pod.metadata.name, "namespace": pod.metadata.namespace}
-                eviction: Any = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
-                k8s.CoreV1Api(client).create_namespaced_pod_eviction(
-                    pod.metadata.name, pod.metadata.namespace, eviction
-                )
-
-    def landed(self, cluster: Cluster, saved: DrainNodePlan) -> bool:
-        """The node is cordoned, and each of ours that was on it is gone or on its way out."""
-        stay = {pod.metadata.uid for pod in _pods_on(cluster, saved.node)} & set(saved.uids)
-        return _cordoned(cluster, saved.node) and not stay
-
-    @staticmethod
-    def lasts(cluster: Cluster, saved: DrainNodePlan) -> bool:
-        return _cordoned(cluster, saved.node)
-
-    @staticmethod
-    def undo(cluster: Cluster, saved: DrainNodePlan) -> None:
-        _cordon(cluster, saved.node, on=False)
-
-    @staticmethod
-    def undone(cluster: Cluster, saved: DrainNodePlan) -> bool:
-        return not _cordoned(cluster, saved.node)
 
 
 class MarkOutOfServicePlan(msgspec.Struct, frozen=True):
@@ -218,26 +155,6 @@ def _find(cluster: Cluster, workload: str) -> Any:
             found.kind = kind  # a list's items do not say it
             return found
     raise OrdealError(f"there is no Deployment or StatefulSet {name} in namespace {namespace}")
-
-
-def _pods_on(cluster: Cluster, node: str) -> list[Any]:
-    """The pods of our workloads on a node that are not on their way out."""
-    with cluster.api() as client:
-        pods: Any = k8s.CoreV1Api(client).list_pod_for_all_namespaces(
-            label_selector=WORKLOAD_LABEL, field_selector=f"spec.nodeName={node}"
-        )
-    return [pod for pod in pods.items if pod.metadata.deletion_timestamp is None]
-
-
-def _cordon(cluster: Cluster, node: str, *, on: bool) -> None:
-    with cluster.api() as client:
-        k8s.CoreV1Api(client).patch_node(node, {"spec": {"unschedulable": on or None}})
-
-
-def _cordoned(cluster: Cluster, node: str) -> bool:
-    with cluster.api() as client:
-        spec: Any = k8s.CoreV1Api(client).read_node(node).spec
-    return bool(spec.unschedulable)
 
 
 def _taint(cluster: Cluster, node: str, *, on: bool) -> None:
