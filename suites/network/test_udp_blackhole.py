@@ -6,13 +6,14 @@ from typing import Any
 from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
 from chaos.clusters.shape import Shape
 from chaos.harm.base import Fault
+from chaos.judge.base import Invariant
 from chaos.record.history import History
 from chaos.record.probing import ServiceProbes
 from chaos.run.fit import fit_workers
 from chaos.run.incident import incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, Seen, judged, nodes_of, says
-from chaos.subjects.udp.faults import LosePod, StopProxy, TakeOutOfService
+from chaos.subjects.udp.faults import DeleteService, LosePod, StopProxy, TakeOutOfService
 from chaos.subjects.udp.promises import answering, only_endpoints_answer, udp_reaches_an_endpoint
 from chaos.subjects.udp.records import TARGET
 from chaos.subjects.udp.sampler import UdpSamples
@@ -25,12 +26,13 @@ TRIED_S = WITHIN_S + 3.0  # what is promised, and some datagrams more
 SHOWN_WITHIN_S = 60.0
 ANSWERED_WITHIN_S = 60.0
 PODS = 3
-LEFT = {"as-shipped": 1}  # of the endpoints, where it is not PODS
+LEFT = {"as-shipped-no-endpoint": 1}  # of the endpoints, where it is not PODS
 CLIENT = Seen("a node", lambda history, value: value in nodes_of(history))
 HARM: dict[str | None, tuple[type[Fault[Any]], ...]] = {
     None: (TakeOutOfService, LosePod),
     "deaf-proxy": (StopProxy, LosePod),
-    "as-shipped": (TakeOutOfService,),
+    "as-shipped-no-endpoint": (TakeOutOfService,),
+    "as-shipped-deleted": (DeleteService,),
     "deaf-to-labels": (StopProxy, TakeOutOfService),
 }
 
@@ -47,7 +49,7 @@ def promises(told: Conditions) -> tuple[Judged, ...]:
     "udp-blackhole",
     on=("kind",),
     needs=(RunsContainers, NodeExec, NodeNetwork),
-    controls=("deaf-proxy", "as-shipped", "deaf-to-labels"),
+    controls=("deaf-proxy", "as-shipped-no-endpoint", "as-shipped-deleted", "deaf-to-labels"),
     promises=promises,
 )
 def test_a_client_that_keeps_its_port_is_answered(lab: Lab) -> None:
@@ -70,8 +72,11 @@ def test_a_client_that_keeps_its_port_is_answered(lab: Lab) -> None:
         else:
             _broken(lab, history, client, udp)
         lab.recover(lambda: _is_answered(history, client, udp), within_s=ANSWERED_WITHIN_S, what="an endpoint answers")
-    lab.expect(
-        history,
+    lab.expect(history, *_made(client))
+
+
+def _made(client: str) -> tuple[Invariant, ...]:
+    return (
         udp_reaches_an_endpoint(SERVICE, client, within_s=WITHIN_S),
         only_endpoints_answer(SERVICE, client, within_s=WITHIN_S),
     )
@@ -94,18 +99,18 @@ def _move(lab: Lab, history: History, client: str, server: str, udp: Deployed) -
 def _broken(lab: Lab, history: History, client: str, udp: Deployed) -> None:
     """The pod that answers goes, and the client stays with it."""
     pod = _who_answers(history, client, udp)
-    harm: Fault[Any] = (
-        LosePod(udp.namespace, pod) if lab.control == "deaf-proxy" else TakeOutOfService(udp.namespace, pod)
-    )
-    shown = {made.name: made for made in (udp_reaches_an_endpoint(SERVICE, client, within_s=WITHIN_S),)}
-    only = only_endpoints_answer(SERVICE, client, within_s=WITHIN_S)
-    shown[only.name] = only
+    harm: Fault[Any] = TakeOutOfService(udp.namespace, pod)
+    if lab.control == "deaf-proxy":
+        harm = LosePod(udp.namespace, pod)
+    elif lab.control == "as-shipped-deleted":
+        harm = DeleteService(udp.namespace, udp.name)
     breaks = lab.incident.control(lab.control or "").breaks
+    (shown,) = (made for made in _made(client) if made.name == breaks)
     with ExitStack() as deaf:
         if StopProxy in HARM[lab.control]:
             deaf.enter_context(lab.inject(StopProxy(client)))
         with lab.inject(harm):
-            lab.hold_until_shown(shown[breaks], within_s=SHOWN_WITHIN_S)
+            lab.hold_until_shown(shown, within_s=SHOWN_WITHIN_S)
 
 
 def _who_answers(history: History, client: str, udp: Deployed) -> str:

@@ -60,9 +60,13 @@ def test_killed_containers_are_others(kind_cluster: KindCluster, journal: Journa
     before = {each.id for each in look(kind_cluster, worker)[0]}
     with done_and_undone(CrashContainers(worker, shapes.name), kind_cluster, journal):
         pass
+
+    def others() -> int:
+        return len({each.id for each in look(kind_cluster, worker)[0]} - before)
+
+    eventually(lambda: others() == shapes.replicas, within_s=120, what="another container in each one's place")
     eventually(lambda: ready(shapes), within_s=120, what="the pods to be Ready again")
-    now = {each.id for each in look(kind_cluster, worker)[0]}
-    assert len(before - now) == len(now - before) == shapes.replicas
+    assert len(before - {each.id for each in look(kind_cluster, worker)[0]}) == shapes.replicas
 
 
 @pytest.mark.nightly("a killed run of three faults more, each of which is undone by nothing or by one command")

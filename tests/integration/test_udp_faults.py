@@ -10,7 +10,7 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.kind.cluster import KindCluster
 from chaos.harm.base import registered
 from chaos.record.journal import Journal
-from chaos.subjects.udp.faults import LosePod, StopProxy, TakeOutOfService
+from chaos.subjects.udp.faults import DeleteService, LosePod, StopProxy, TakeOutOfService
 from chaos.subjects.udp.workload import Answerers, add_pod, endpoints
 from chaos.workloads.web import Deployed, remove_namespace
 from tests.comparing import wait_as_before
@@ -20,7 +20,7 @@ from tests.integration.picture import picture, picture_of_still
 from tests.moments import Moments
 
 NAMESPACE = "it-udp"
-KINDS = (TakeOutOfService.kind, LosePod.kind, StopProxy.kind)
+KINDS = (TakeOutOfService.kind, LosePod.kind, StopProxy.kind, DeleteService.kind)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,8 @@ def udp(kind_cluster: KindCluster) -> Iterator[Deployed]:
 def given(cluster: KindCluster, udp: Deployed, kind: str) -> dict[str, Any]:
     if kind == StopProxy.kind:
         return {"node": cluster.workers[0]}
+    if kind == DeleteService.kind:
+        return {"namespace": udp.namespace, "name": udp.name}
     return {"namespace": udp.namespace, "pod": min(endpoints(udp).values())}
 
 
@@ -49,12 +51,12 @@ def all_there(cluster: KindCluster, udp: Deployed) -> None:
 def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, udp: Deployed, kind: str) -> None:
     all_there(kind_cluster, udp)
     with done_and_undone(registered()[kind](**given(kind_cluster, udp, kind)), kind_cluster, journal):
-        assert len(endpoints(udp)) == (2 if kind == StopProxy.kind else 1)
+        assert len(endpoints(udp)) == {StopProxy.kind: 2, DeleteService.kind: 0}.get(kind, 1)
     if kind != LosePod.kind:
         eventually(lambda: len(endpoints(udp)) == 2, within_s=60, what="both endpoints")
 
 
-@pytest.mark.nightly("a killed run of three faults more, each of which is undone by nothing or by one command")
+@pytest.mark.nightly("a killed run of four faults more, each of which is undone by nothing or by one command")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_is_undone(
     kind_cluster: KindCluster, udp: Deployed, kind: str, moment: int, moments: Moments

@@ -1,10 +1,12 @@
 """Endpoints of a Service that go, with and without their pods, and a kube-proxy that hears of nothing."""
 
+import json
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 from kubernetes import client as k8s
+from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.abilities import NodeExec, RunsContainers
 from chaos.clusters.base import Cluster
@@ -120,6 +122,73 @@ def _is_endpoint(cluster: Cluster, saved: PodPlan) -> bool:
     parts = [each for part in found for each in part.endpoints or []]
     ready = [each for each in parts if each.conditions is None or each.conditions.ready is not False]
     return any(each.target_ref is not None and each.target_ref.uid == saved.uid for each in ready)
+
+
+class DeleteServicePlan(msgspec.Struct, frozen=True):
+    """The Service, and its specification as JSON, with the address that it has."""
+
+    namespace: str
+    name: str
+    spec: str
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class DeleteService:
+    """Delete a Service of the type ClusterIP; undo makes it again, with the address that it had."""
+
+    kind: ClassVar[str] = "delete-service"
+    counterpart: ClassVar[str] = "create_service"
+    needs: ClassVar[tuple[type, ...]] = ()
+    uses: ClassVar[Uses] = Uses()
+    namespace: str
+    name: str
+
+    def plan(self, cluster: Cluster) -> DeleteServicePlan:
+        spec = _spec(cluster, self.namespace, self.name)
+        if spec is None or spec.get("type") != "ClusterIP":
+            raise OrdealError(f"there is no Service {self.name} of the type ClusterIP in namespace {self.namespace}")
+        return DeleteServicePlan(self.namespace, self.name, json.dumps(spec))
+
+    def apply(self, cluster: Cluster, saved: DeleteServicePlan) -> None:
+        with cluster.api() as client:
+            k8s.CoreV1Api(client).delete_namespaced_service(saved.name, saved.namespace)
+
+    def landed(self, cluster: Cluster, saved: DeleteServicePlan) -> bool:
+        """It is gone, and its endpoints with it."""
+        label = f"kubernetes.io/service-name={saved.name}"
+        with cluster.api() as client:
+            found = k8s.DiscoveryV1Api(client).list_namespaced_endpoint_slice(saved.namespace, label_selector=label)
+        return not found.items and DeleteService.lasts(cluster, saved)
+
+    @staticmethod
+    def lasts(cluster: Cluster, saved: DeleteServicePlan) -> bool:
+        return _spec(cluster, saved.namespace, saved.name) is None
+
+    @staticmethod
+    def undo(cluster: Cluster, saved: DeleteServicePlan) -> None:
+        if DeleteService.lasts(cluster, saved):
+            body: Any = {"metadata": {"name": saved.name}, "spec": json.loads(saved.spec)}
+            with cluster.api() as client:
+                k8s.CoreV1Api(client).create_namespaced_service(saved.namespace, body)
+
+    @staticmethod
+    def undone(cluster: Cluster, saved: DeleteServicePlan) -> bool:
+        """It is there."""
+        return not DeleteService.lasts(cluster, saved)
+
+
+def _spec(cluster: Cluster, namespace: str, name: str) -> dict[str, Any] | None:
+    """A Service's specification as the API has it; None where there is none."""
+    with cluster.api() as client:
+        try:
+            found = k8s.CoreV1Api(client).read_namespaced_service(name, namespace)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+        spec: dict[str, Any] = client.sanitize_for_serialization(found)["spec"]
+    return spec
 
 
 class StopProxyPlan(msgspec.Struct, frozen=True):

@@ -19,8 +19,8 @@ INCIDENTS = (
             "no endpoint left: their clients are sent to the last pod as long as they send."
         ),
         source=(
-            "kubernetes/kubernetes issues 125467 (2024) and 126130; pull requests 127318, 139629 and 141371 (2026); "
-            'Preply, "DNS issues in Kubernetes. Public postmortem #1" (2020)'
+            "kubernetes/kubernetes issues 125467, 126130 (2024) and 139628 (2026); pull requests 127318, 139629 and "
+            '141371; Preply, "DNS issues in Kubernetes. Public postmortem #1" (2020)'
         ),
         remedy=(
             "Watch that kube-proxy runs on each node and hears of changes. Have more than one endpoint of each UDP "
@@ -35,7 +35,8 @@ INCIDENTS = (
         ),
         versions=(
             "before 1.32 entries are cleaned by what changed, and some changes were missed; from 1.32 (pull request "
-            "127318) by comparing, without Services that have no endpoint (139629: mended in no version that is known)"
+            "127318) by comparing, without Services that have no endpoint (139629) or are deleted (141371); both pull "
+            "requests are merged, and in no version that is known"
         ),
         controls=(
             Control(
@@ -45,11 +46,18 @@ INCIDENTS = (
                 because="stale-entry",
             ),
             Control(
-                "as-shipped",
+                "as-shipped-no-endpoint",
                 "the only endpoint is taken out of the Service, and its pod runs on",
                 breaks="only-endpoints-answer",
                 because="stale-entry",
-                shipped=KnownBug("kubernetes/kubernetes#139629", since="1.32.0"),
+                shipped=KnownBug("kubernetes/kubernetes#139628", since="1.32.0"),
+            ),
+            Control(
+                "as-shipped-deleted",
+                "the Service is deleted, and its pods run on",
+                breaks="only-endpoints-answer",
+                because="stale-entry",
+                shipped=KnownBug("kubernetes/kubernetes#141371", since="1.32.0"),
             ),
             Control(
                 "deaf-to-labels",
@@ -57,6 +65,7 @@ INCIDENTS = (
                 "Service, and runs on",
                 breaks="only-endpoints-answer",
                 because="stale-entry",
+                also_breaks=("udp-reaches-an-endpoint",),
             ),
         ),
     ),

@@ -1,6 +1,7 @@
 """The faults of endpoints and of kube-proxy at the boundary: what they plan, when they landed, what undo does."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from chaos.clusters.base import ClusterRef, Node
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
 from chaos.subjects.udp import faults
-from chaos.subjects.udp.faults import LosePod, StopProxy, TakeOutOfService
+from chaos.subjects.udp.faults import DeleteService, LosePod, StopProxy, TakeOutOfService
 from chaos.subjects.udp.sampler import flows
 from chaos.subjects.udp.workload import NO, SERVES, YES
 from tests.harm.journalled import through_the_journal
@@ -153,3 +154,44 @@ def test_a_node_without_a_proxy_is_refused() -> None:
     node.state = ""
     with pytest.raises(OrdealError, match="kube-proxy on worker does not run"):
         StopProxy("worker").plan(node)
+
+
+def test_a_service_is_deleted_and_made_again_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = {"type": "ClusterIP", "clusterIP": "10.96.7.7", "ports": [{"port": 53}]}
+    there: list[Any] = [spec]
+    monkeypatch.setattr(faults, "_spec", lambda *_: there[0])
+    harm = DeleteService("ns", "udp")
+    cluster: Any = FakeApi()
+    saved = through_the_journal(harm.plan(cluster))
+    assert not harm.lasts(cluster, saved)
+    harm.undo(cluster, saved)
+    assert cluster.made == []  # it is there
+    there[0] = None
+    assert harm.lasts(cluster, saved)
+    monkeypatch.setattr("kubernetes.client.CoreV1Api", lambda client: client)
+    harm.undo(cluster, saved)
+    assert cluster.made == [("ns", {"metadata": {"name": "udp"}, "spec": spec})]
+    there[0] = spec
+    assert harm.undone(cluster, saved)
+
+
+@pytest.mark.parametrize("spec", [None, {"type": "LoadBalancer"}])
+def test_a_service_that_could_not_be_made_again_is_refused(monkeypatch: pytest.MonkeyPatch, spec: object) -> None:
+    monkeypatch.setattr(faults, "_spec", lambda *_: spec)
+    cluster: Any = None
+    with pytest.raises(OrdealError, match="there is no Service udp of the type ClusterIP"):
+        DeleteService("ns", "udp").plan(cluster)
+
+
+class FakeApi:
+    """What creates Services, and tells which."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, object]] = []
+
+    @contextmanager
+    def api(self) -> Iterator[Any]:
+        yield self
+
+    def create_namespaced_service(self, namespace: str, body: object) -> None:
+        self.made.append((namespace, body))
