@@ -141,15 +141,16 @@ def one_drain(lab: Lab, cluster: Cluster, who: str) -> list[base.Finding]:
     deployed = [lab.deploy(each) for each in workloads(None)]
     node, _ = two_nodes(cluster, deployed[0])
     drained = drained_in_time(DrainNode.kind, within_s=WITHIN_S)
-    broken = lambda: lab.finding_now(drained).verdict is base.Verdict.VIOLATED  # noqa: E731
+
+    def over() -> bool:
+        return is_empty(cluster, node) or lab.finding_now(drained).verdict is base.Verdict.VIOLATED
+
     with (
         lab.record() as history,
         lab.inject(DrainNode(node, refused=True), [node]),
         Drainer(history, cluster, node),
     ):
-        lab.hold_until(
-            lambda: is_empty(cluster, node) or broken(), within_s=2 * WITHIN_S, because=f"{node} is empty, or should be"
-        )
+        lab.hold_until(over, within_s=2 * WITHIN_S, because=f"{node} is empty, or should be")
     lab.remove_workloads()
     return [base.judge(each, history) for each in (drained, no_budget_overdrawn(KEEPS, fault=DrainNode.kind))]
 

@@ -23,12 +23,14 @@ from chaos.clusters.abilities import (
     ComponentSwap,
     ControllerManagerSwitch,
     ControlPlaneSwap,
+    ControlProcesses,
     EtcdBehind,
     Heartbeats,
 )
 from chaos.clusters.base import ClusterRef
 from chaos.clusters.shape import Shape, Timers, Zone
-from chaos.clusters.simulated.cluster import SimulatedCluster, _with_flags
+from chaos.clusters.simulated.cluster import SimulatedCluster
+from chaos.clusters.simulated.components import with_flags
 from chaos.clusters.simulated.home import (
     ClusterRecord,
     Ports,
@@ -60,7 +62,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_its_abilities() -> None:
     has = {ability for ability in ABILITIES if issubclass(SimulatedCluster, ability)}
-    assert has == {Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap, EtcdBehind}
+    assert has == {Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap, EtcdBehind, ControlProcesses}
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a/b", "..", "a" * 63])
@@ -289,7 +291,7 @@ def test_ports_are_free_and_not_taken() -> None:
 
 def test_flags_are_set_anew_and_others_kept() -> None:
     argv = ["/bin/kcm", "--a=1", "--ab=2", "--a=3", "--c"]
-    assert _with_flags(argv, {"a": "9", "d": "x=y"}) == ["/bin/kcm", "--ab=2", "--c", "--a=9", "--d=x=y"]
+    assert with_flags(argv, {"a": "9", "d": "x=y"}) == ["/bin/kcm", "--ab=2", "--c", "--a=9", "--d=x=y"]
 
 
 # --- processes

@@ -23,7 +23,7 @@ from chaos.clusters.abilities import SecondControlPlane
 from chaos.clusters.base import SIMULATED, ClusterRef, Images, Node
 from chaos.clusters.identity import Identity
 from chaos.clusters.shape import Shape, Timers
-from chaos.clusters.simulated.components import Components
+from chaos.clusters.simulated.components import Components, with_flags
 from chaos.clusters.simulated.etcd import Etcd
 from chaos.clusters.simulated.home import (
     APISERVER,
@@ -76,7 +76,7 @@ NODES_PER_S = 20  # the slowest at which nodes may become Ready before it is cal
 class SimulatedCluster:
     """A cluster of simulated nodes.
 
-    Abilities: Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap, EtcdBehind.
+    Abilities: Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap, EtcdBehind, ControlProcesses.
     """
 
     def __init__(self, name: str, identity: Identity | None = None) -> None:
@@ -266,7 +266,7 @@ class SimulatedCluster:
         changes[APISERVER].update(timers.apiserver_flags())
         for name, flags in changes.items():
             if not self._components.runs(SECOND + name):
-                self._components.start(SECOND + name, _with_flags(self._components.command(name), flags))
+                self._components.start(SECOND + name, with_flags(self._components.command(name), flags))
             if name == APISERVER:
                 self._answers(kubeconfig)
         self._components.kill(OWN_KUBELET)
@@ -301,6 +301,18 @@ class SimulatedCluster:
 
     def running_program(self, component: str) -> str:
         return self._components.running_program(component)
+
+    # --- ControlProcesses
+
+    def control_process(self, name: str) -> OwnProcess | None:
+        return self._components.process(name)
+
+    def control_log(self, name: str) -> Path:
+        return self._components.logs / f"{name}.log"
+
+    def restart_component(self, name: str) -> None:
+        self._components.kill(name)
+        self._components.start_where_off(name)
 
     # --- EtcdBehind
 
@@ -361,8 +373,6 @@ class SimulatedCluster:
                 return all(now.get(name) != before.get(name) for name in names)
 
             eventually(lead, within_s=ANSWER_WITHIN_S, what=f"{', '.join(names)} to renew their leases")
-
-    # --- inside: processes
 
     @property
     def _second_kubeconfig(self) -> Path:
@@ -438,9 +448,3 @@ class SimulatedCluster:
                 )
             except WaitedInVainError as error:
                 raise OrdealError(f"{error}{last_words(self._directory)}") from error
-
-
-def _with_flags(argv: Sequence[str], flags: Mapping[str, str]) -> list[str]:
-    """A command line with some flags set anew, the others as they were."""
-    kept = [arg for arg in argv if arg.lstrip("-").split("=", 1)[0] not in flags]
-    return [*kept, *(f"--{key}={value}" for key, value in flags.items())]

@@ -1,6 +1,6 @@
 """The processes of a simulated cluster by their names: what runs, what each is started with, and from which program."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,3 +86,9 @@ class Components:
                 program = override.read_text() if override.exists() else component["binary"]
                 return [program, *component["args"]]
         raise OrdealError(f"kwokctl set up no {name} in {self.directory}")
+
+
+def with_flags(argv: Sequence[str], flags: Mapping[str, str]) -> list[str]:
+    """A command line with some flags set anew, the others as they were."""
+    kept = [arg for arg in argv if arg.lstrip("-").split("=", 1)[0] not in flags]
+    return [*kept, *(f"--{key}={value}" for key, value in flags.items())]

@@ -1,0 +1,39 @@
+"""An ability: the components of a control plane are processes of this machine."""
+
+import signal
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+
+class ControlProcess(Protocol):
+    """One process, and never one that got its pid later."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    def state(self) -> str:
+        """What the kernel says of it: "running", "stopped" (by a signal) or "gone"."""
+        ...
+
+    def send(self, number: signal.Signals) -> bool:
+        """Signal it; False where it is gone."""
+        ...
+
+
+@runtime_checkable
+class ControlProcesses(Protocol):
+    """What the kernel says of each component's process, and what that says itself; it can be started anew."""
+
+    def control_process(self, name: str) -> ControlProcess | None:
+        """The one that was started last for a component, such as "etcd"; None where none ever was."""
+        ...
+
+    def control_log(self, name: str) -> Path:
+        """The file to which it says what it says, from when it was started by us."""
+        ...
+
+    def restart_component(self, name: str) -> None:
+        """End it, and start it with the same flags; whether it answers is not waited for. Raises OrdealError."""
+        ...

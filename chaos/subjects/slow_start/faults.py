@@ -1,0 +1,142 @@
+"""etcd stands still, or is away, from the moment on in which an API server's start hooks begin."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import msgspec
+
+from chaos.basics.waiting import eventually
+from chaos.clusters.abilities import ControlPlaneSwap, EtcdBehind
+from chaos.clusters.base import Cluster
+from chaos.clusters.control_processes import ControlProcesses
+from chaos.errors import OrdealError
+from chaos.harm.base import fault
+from chaos.harm.uses import Uses
+from chaos.subjects.slow_start.asking import APISERVER, ETCD, HOOK_BEGINS, REPAIR_HOOK, readiness
+
+TRIES = 5
+BEGINS_WITHIN_S = 90.0  # ends when it is seen, and is for the slowest machine
+STANDS_WITHIN_S = 10.0
+
+
+class Etcd(ControlProcesses, EtcdBehind, Protocol):
+    """A control plane whose etcd can be stopped, and let go on."""
+
+
+class _Own(Cluster, ControlProcesses, ControlPlaneSwap, EtcdBehind, Protocol): ...
+
+
+class StallEtcdAtStartPlan(msgspec.Struct, frozen=True):
+    """The process of the API server before, by its pid; whether etcd is ended, or stands still."""
+
+    apiserver: int
+    ended: bool
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class StallEtcdAtStart:
+    """Start the API server anew, and let etcd stand still (SIGSTOP) as soon as its start hooks begin; `ended`: end etcd
+    instead. Whoever tells the story lets etcd go on. Undo does too, and starts what has ended itself meanwhile.
+    """
+
+    kind: ClassVar[str] = "stall-etcd-at-start"
+    counterpart: ClassVar[str] = "resume_etcd"
+    needs: ClassVar[tuple[type, ...]] = (ControlProcesses, ControlPlaneSwap, EtcdBehind)
+    uses: ClassVar[Uses] = Uses()
+    ended: bool = False
+
+    def plan(self, cluster: _Own) -> StallEtcdAtStartPlan:
+        for name in (APISERVER, ETCD):
+            if state_of(cluster, name) != "running":
+                raise OrdealError(f"{name} of {cluster.ref.name} does not run: run `kube-ordeal undo` first")
+        return StallEtcdAtStartPlan(_pid(cluster, APISERVER), self.ended)
+
+    def apply(self, cluster: _Own, saved: StallEtcdAtStartPlan) -> None:
+        """A hook that was over before etcd stood still tries nothing: then it is begun again."""
+        log = cluster.control_log(APISERVER)
+        for _ in range(TRIES):
+            begin = log.stat().st_size if log.exists() else 0
+            cluster.restart_component(APISERVER)
+            eventually(
+                _says(log, begin), within_s=BEGINS_WITHIN_S, what="the API server's start hooks to begin", every_s=0.003
+            )
+            if saved.ended:
+                _send(cluster, ETCD, signal.SIGKILL)
+            else:
+                _send(cluster, ETCD, signal.SIGSTOP)
+            away = lambda: state_of(cluster, ETCD) == _wanted(saved)  # noqa: E731
+            eventually(away, within_s=STANDS_WITHIN_S, what="etcd to be away", every_s=0.01)
+            if _is_pending(cluster):
+                return
+            let_go_on(cluster)
+
+    def landed(self, cluster: _Own, saved: StallEtcdAtStartPlan) -> bool:
+        """The kernel says that etcd is away, and the API server, another process, that its hook is not done."""
+        anew = _pid(cluster, APISERVER) != saved.apiserver and state_of(cluster, APISERVER) == "running"
+        return anew and state_of(cluster, ETCD) == _wanted(saved) and _is_pending(cluster)
+
+    @staticmethod
+    def lasts(cluster: _Own, saved: StallEtcdAtStartPlan) -> None:
+        """Nobody looks: the story ends it on purpose, and a sampler of its own says when."""
+
+    @staticmethod
+    def undo(cluster: _Own, saved: StallEtcdAtStartPlan) -> None:
+        let_go_on(cluster)
+        cluster.start_first_control_plane()
+
+    @staticmethod
+    def undone(cluster: _Own, saved: StallEtcdAtStartPlan) -> bool:
+        runs = state_of(cluster, ETCD) == state_of(cluster, APISERVER) == "running"
+        return runs and readiness(cluster).ready
+
+
+def let_go_on(cluster: Etcd) -> None:
+    """Let etcd go on, or start it where it was ended; harmless where it runs."""
+    _send(cluster, ETCD, signal.SIGCONT)
+    cluster.start_etcd()
+
+
+def state_of(cluster: ControlProcesses, name: str) -> str:
+    """What the kernel says of a component's process: "running", "stopped" or "gone"."""
+    process = cluster.control_process(name)
+    return "gone" if process is None else process.state()
+
+
+def _pid(cluster: ControlProcesses, name: str) -> int:
+    process = cluster.control_process(name)
+    return 0 if process is None else process.pid
+
+
+def _send(cluster: ControlProcesses, name: str, number: signal.Signals) -> None:
+    process = cluster.control_process(name)
+    if process is not None:
+        process.send(number)
+
+
+def _wanted(saved: StallEtcdAtStartPlan) -> str:
+    return "gone" if saved.ended else "stopped"
+
+
+def _is_pending(cluster: Cluster) -> bool:
+    """Whether the API server names the hook as one that is not done; waited for until it says anything."""
+    said = eventually(
+        lambda: [readiness(cluster)], within_s=BEGINS_WITHIN_S, what="the API server to say", every_s=0.05
+    )
+    return REPAIR_HOOK in said[0].pending
+
+
+def _says(log: Path, begin: int) -> Callable[[], bool]:
+    """Whether it is said, from a place of the log on, that the hook begins."""
+
+    def said() -> bool:
+        if not log.exists():
+            return False
+        with log.open("rb") as file:
+            file.seek(begin)
+            return HOOK_BEGINS in file.read()
+
+    return said

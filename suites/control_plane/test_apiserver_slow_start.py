@@ -1,0 +1,64 @@
+"""apiserver-slow-start: an API server starts, and its etcd does not answer."""
+
+from functools import partial
+
+from chaos.clusters.abilities import ControlPlaneSwap, EtcdBehind
+from chaos.clusters.control_processes import ControlProcesses
+from chaos.clusters.shape import Shape
+from chaos.judge.base import Invariant, Verdict
+from chaos.run.incident import incident
+from chaos.run.lab import Lab
+from chaos.run.promised import Conditions, Judged, judged, says
+from chaos.subjects.slow_start.faults import StallEtcdAtStart, let_go_on
+from chaos.subjects.slow_start.promises import does_not_end_itself, ready_after_etcd
+from chaos.subjects.slow_start.sampler import StartSamples
+from chaos.subjects.slow_start.workload import NodePorts
+
+SERVICES = 100
+READY_WITHIN_S = 60.0
+AWAY_S = 20.0  # less than the 30 s that the first pass gives etcd (portallocator/controller/repair.go, doRunOnce)
+SHIPPED_AWAY_S = 40.0  # more than that, and less than the minute
+GIVEN_UP_WITHIN_S = 120.0  # ends when it is seen: a hook has a minute
+
+
+def promises(_: Conditions) -> tuple[Judged, ...]:
+    fault = StallEtcdAtStart.kind
+    ready = says(ready_after_etcd, fault, within_s=READY_WITHIN_S)
+    return judged(says(does_not_end_itself, fault), ready, harm=(StallEtcdAtStart,))
+
+
+@incident(
+    "apiserver-slow-start",
+    on=("simulated",),
+    needs=(ControlProcesses, ControlPlaneSwap, EtcdBehind),
+    controls=("etcd-away", "as-shipped"),
+    promises=promises,
+)
+def test_an_apiserver_waits_for_its_etcd(lab: Lab) -> None:
+    """When an API server starts and its etcd does not answer for a while, it MUST NOT end itself, and MUST be ready in
+    time once etcd answers again.
+    """
+    cluster = lab.cluster(Shape(workers=1, timers=lab.timers))
+    assert isinstance(cluster, ControlProcesses)
+    assert isinstance(cluster, EtcdBehind)
+    lab.deploy(NodePorts(SERVICES))
+    fault = StallEtcdAtStart.kind
+    runs, ready = does_not_end_itself(fault), ready_after_etcd(fault, within_s=READY_WITHIN_S)
+    samples = partial(StartSamples, cluster=cluster)
+    with lab.record(samplers=[samples]) as history:
+        with lab.inject(StallEtcdAtStart(ended=lab.control == "as-shipped"), [n.name for n in cluster.nodes()]):
+            if lab.control == "etcd-away":
+                lab.hold_until_shown(runs, within_s=GIVEN_UP_WITHIN_S)
+            else:
+                lab.hold(SHIPPED_AWAY_S if lab.control else AWAY_S, "etcd is away")
+                let_go_on(cluster)
+                told = partial(is_told, lab, ready)
+                lab.hold_until(told, within_s=READY_WITHIN_S + 10, because="the API server is ready, or has ended")
+        lab.recover(lab.nodes_ready, within_s=90, what="every node Ready")
+    lab.expect(history, runs, ready)
+    lab.fact("services", SERVICES)
+
+
+def is_told(lab: Lab, invariant: Invariant) -> bool:
+    """Whether what was recorded by now tells."""
+    return lab.finding_now(invariant).verdict is not Verdict.UNKNOWN
