@@ -76,7 +76,8 @@ NODES_PER_S = 20  # the slowest at which nodes may become Ready before it is cal
 class SimulatedCluster:
     """A cluster of simulated nodes.
 
-    Abilities: Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap, EtcdBehind, ControlProcesses.
+    Abilities: Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap, EtcdBehind, ControlProcesses,
+    ServesBeside.
     """
 
     def __init__(self, name: str, identity: Identity | None = None) -> None:
@@ -373,6 +374,11 @@ class SimulatedCluster:
                 return all(now.get(name) != before.get(name) for name in names)
 
             eventually(lead, within_s=ANSWER_WITHIN_S, what=f"{', '.join(names)} to renew their leases")
+
+    def beside(self) -> Components:
+        return self._components
+
+    # --- inside: processes
 
     @property
     def _second_kubeconfig(self) -> Path:

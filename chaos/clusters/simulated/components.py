@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from chaos.clusters.simulated.home import process_record, workdir
+from chaos.clusters.simulated.home import Keys, keys_of, process_record, workdir
 from chaos.clusters.simulated.processes import OwnProcess, kill, read, start
 from chaos.errors import OrdealError
 from chaos.hosts import trusted
@@ -23,6 +23,11 @@ class Components:
     def logs(self) -> Path:
         """The folder with what they say."""
         return self.directory / "logs"
+
+    @property
+    def keys(self) -> Keys:
+        """What whoever serves the API server may serve with."""
+        return keys_of(self.directory)
 
     def process(self, name: str) -> OwnProcess | None:
         """The process that was started last by that name; None where none ever was."""

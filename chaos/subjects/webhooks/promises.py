@@ -1,0 +1,181 @@
+"""What goes on while the backend of a webhook is away or slow, and what does so again once it is back."""
+
+from collections.abc import Sequence
+
+from chaos.judge.base import Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
+from chaos.judge.sight import Span, never_landed, overlapping, unseen
+from chaos.record.history import History, Window
+from chaos.record.records import ClusterEvent, FaultStep, NodeChange, PodChange
+from chaos.subjects.webhooks.records import Admission, Request
+
+LEASE_REFUSED, NOT_READY, POD_REFUSED = "lease-refused", "not-ready", "pod-refused"
+ASKED_ITSELF, NOT_BACK, NOT_REPLACED = "asked-itself", "not-back", "not-replaced"
+FAILED_CREATE = "FailedCreate"  # an event of whoever could not create a pod, such as a ReplicaSet
+
+
+@promise
+@for_good
+def nodes_stay_ready(*, fault: str, lapse_s: float) -> Invariant:
+    """No node ceased to be Ready while the fault lasted.
+
+    `lapse_s`: after so many seconds without a heartbeat a node is taken for lost; a fault that did not last for longer
+    is unknown. Reasons: "lease-refused" where a change of a node's lease was refused for the webhook's sake, else
+    "not-ready".
+    """
+    span = Span(fault=fault)
+
+    def judge(history: History) -> Judgement:
+        window = span.of(history)
+        if window is None:
+            return never_landed(span)
+        changes = history.of(NodeChange, window)
+        lost = [c for c in changes if c.ready != "True" or c.change == "deleted"]
+        nodes = {c.name for c in history.of(NodeChange) if c.at <= window.end}
+        if lost:
+            first = lost[0]
+            no = [a for a in _asked(history, Request.NODE_LEASE, window) if not a.admitted]
+            why = " while changes of leases were refused" if no else ""
+            return violated(
+                f"{len({c.name for c in lost})} of {len(nodes)} nodes were not Ready{why}, first {first.name} "
+                f"{first.at - window.start:.1f} s after the fault",
+                [*lost[:1], *no[:1]],
+                reason=LEASE_REFUSED if no else NOT_READY,
+                nodes=len(nodes),
+                not_ready=len({c.name for c in lost}),
+            )
+        if not nodes:
+            return unknown("no node was seen")
+        if window.length_s <= lapse_s:
+            return unknown(f"the fault lasted {window.length_s:.1f} s, and a node may be silent for {lapse_s:g} s")
+        return unseen(history, "nodes", window) or held(
+            f"{len(nodes)} nodes stayed Ready for the {window.length_s:.1f} s of the fault", nodes=len(nodes)
+        )
+
+    return Invariant("nodes-stay-ready", judge)
+
+
+@promise
+@for_good
+def system_pods_admitted(*, fault: str) -> Invariant:
+    """Each pod of kube-system that was asked for while the fault lasted was admitted. Reason: "pod-refused"."""
+    span = Span(fault=fault)
+
+    def judge(history: History) -> Judgement:
+        window = span.of(history)
+        if window is None:
+            return never_landed(span)
+        tried = _asked(history, Request.SYSTEM_POD, window)
+        no = [a for a in tried if not a.admitted]
+        if no:
+            said = f"{len(no)} of {len(tried)} pods of the system were refused because the webhook could not be called"
+            return violated(said, no, reason=POD_REFUSED, asked=len(tried), refused=len(no))
+        if not tried:
+            return unknown("no pod of the system was asked for while the fault lasted")
+        if blind := overlapping(history, Admission.kind, window):
+            return unknown(f"nobody asked from {blind[0].at:.1f} to {blind[0].until:.1f} s: {blind[0].why}", blind)
+        return held(f"each of {len(tried)} pods of the system was admitted", asked=len(tried))
+
+    return Invariant("system-pods-admitted", judge)
+
+
+@promise
+@bounds(within_s="back_after_s")
+def webhook_comes_back(workload: str, replicas: int, *, within_s: float, fault: str) -> Invariant:
+    """So many new pods of the webhook are Ready `within_s` seconds after the fault landed, which deleted the others.
+
+    Reasons: "asked-itself" where somebody could not create pods in its namespace meanwhile, else "not-back". Unknown
+    where its pods were not deleted, or the fault was undone before that time was over.
+    """
+    span = Span(fault=fault)
+
+    def judge(history: History) -> Judgement:
+        window = span.of(history)
+        if window is None:
+            return never_landed(span)
+        planned = [s.at for s in history.of(FaultStep) if s.fault == fault and s.step == "planned"]
+        begun = min(planned, default=window.start)
+        pods = [c for c in history.of(PodChange) if c.workload == workload and c.at <= window.end]
+        old = {c.uid for c in pods if c.at < begun}
+        gone = {c.uid for c in pods if c.uid in old and _is_going(c)}
+        if not old or gone != old:
+            return unknown(f"of {len(old)} pods of {workload} {len(gone)} were deleted by the fault", pods)
+        back_s = _whole_at([c for c in pods if c.uid not in old], replicas)
+        due = window.start + within_s
+        if back_s is not None and back_s <= due:
+            took_s = max(0.0, back_s - window.start)
+            return unseen(history, "pods", window) or held(
+                f"{replicas} new pods of {workload} were Ready {took_s:.1f} s after the fault",
+                back_after_s=round(took_s, 3),
+            )
+        if window.end < due:
+            return unknown(f"the fault was undone before {within_s:g} s were over")
+        spaces = {c.namespace for c in pods}
+        failed = [e for e in history.of(ClusterEvent, window) if e.reason == FAILED_CREATE and _space(e) in spaces]
+        why = ", and none could be created" if failed else ""
+        return violated(
+            f"the pods of {workload} were deleted, and no {replicas} new ones were Ready {within_s:g} s later{why}",
+            failed[:1],
+            reason=ASKED_ITSELF if failed else NOT_BACK,
+        )
+
+    return Invariant("webhook-comes-back", judge)
+
+
+@promise
+@bounds(within_s="replaced_after_s")
+def replaced_once_back(workload: str, replicas: int, *, within_s: float, fault: str) -> Invariant:
+    """A workload that lacked pods when the fault was undone has all its replicas Ready `within_s` seconds later.
+
+    Reason: "not-replaced". Unknown where it lacked none, or the recording ended earlier.
+    """
+    span = Span(fault=fault)
+
+    def judge(history: History) -> Judgement:
+        window = span.of(history)
+        if window is None:
+            return never_landed(span)
+        if window.end == float("inf"):
+            return unknown("the fault was not undone, so there is no moment from which to count")
+        pods = [c for c in history.of(PodChange) if c.workload == workload]
+        if not pods or _ready_until(pods, window.end) >= replicas:
+            return unknown(f"no pod of {workload} was missing when the fault was undone")
+        back_s = _whole_at(pods, replicas, since=window.end)
+        due = window.end + within_s
+        after = Window(window.end, due)
+        if back_s is not None and back_s <= due:
+            took_s = back_s - window.end
+            return held(
+                f"{replicas} pods of {workload} were Ready {took_s:.1f} s after the webhook was back",
+                replaced_after_s=round(took_s, 3),
+            )
+        doubt = unseen(history, "pods", after)
+        return doubt or violated(
+            f"{workload} had fewer than {replicas} Ready pods {within_s:g} s after the webhook was back",
+            [c for c in pods if c.at <= due][-1:],
+            reason=NOT_REPLACED,
+        )
+
+    return Invariant("replaced-once-back", judge)
+
+
+def _asked(history: History, request: Request, window: Window) -> list[Admission]:
+    return [a for a in history.of(Admission, window) if a.request is request]
+
+
+def _is_going(c: PodChange) -> bool:
+    return c.deleting or c.change == "deleted"
+
+
+def _ready_until(pods: Sequence[PodChange], at: float) -> int:
+    """How many pods were Ready then."""
+    last = {c.uid: c for c in pods if c.at <= at}
+    return sum(c.ready and not _is_going(c) for c in last.values())
+
+
+def _whole_at(pods: Sequence[PodChange], replicas: int, since: float = float("-inf")) -> float | None:
+    """When so many pods were Ready at once for the first time since then; None where they never were."""
+    return next((c.at for c in pods if c.at >= since and _ready_until(pods, c.at) >= replicas), None)
+
+
+def _space(event: ClusterEvent) -> str:
+    return event.regarding.split("/")[1] if event.regarding.count("/") > 1 else ""
