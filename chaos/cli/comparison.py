@@ -118,7 +118,7 @@ def gate(
     more = [*(["-k", expression] if expression else []), *(arguments or [])]
     gating.check_ready((base, candidate), more)
 
-    def known(one: Path, other: Path) -> looks.Look:
+    def known(one: Path, other: Path) -> looks.Standing:
         there = load_side(results, str(one)), load_side(results, str(other))
         return looks.look(*there, repeats=repeat, alpha=alpha, relevant=relevant, allow=_allow_list(allow))
 

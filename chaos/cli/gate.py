@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chaos.basics.files import file_name
 from chaos.cli import child
@@ -14,10 +15,12 @@ from chaos.errors import OrdealError
 from chaos.hosts.bundles import DEFAULT_KUBERNETES
 from chaos.hosts.places import APP, suites_dir
 from chaos.hosts.target import Target
-from chaos.report.looks import Look
 from chaos.run import old_names
 from chaos.session import running
 from chaos.setup import doctor
+
+if TYPE_CHECKING:  # it counts with what only some installations have
+    from chaos.report.looks import Standing
 
 RAN = (0, 1)  # pytest's exit codes: all passed, something failed; with any other one there are no whole results
 # Options that say which version is run, and where the results go: they are the gate's.
@@ -48,7 +51,7 @@ class Version:
         )
 
 
-Known = Callable[[Path, Path], Look]  # of the folders of both sides
+Known = Callable[[Path, Path], "Standing"]  # of the folders of both sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def run(
     total = repeats * len(sides)
     turns = [(name, version) for _ in range(repeats) for name, version in sides.items()]
     cut_short, interrupted = "", False
-    seen = Look("", (), 0.0)
+    seen: Standing | None = None
     without_specs = _without_specs(sides.values(), report)
     for number, (name, version) in enumerate(turns, start=1):
         report(f"run {number} of {total}: {version}")
@@ -120,7 +123,7 @@ def run(
             str(folders[name]),
             *NO_UPGRADE,
             *without_specs,
-            *(f"--deselect={test}" for test in seen.closed),
+            *(f"--deselect={test}" for test in (seen.closed if seen else ())),
             *arguments,
         ]
         code, interrupted = child.run(command)
@@ -140,7 +143,8 @@ def run(
     without = [str(version) for name, version in sides.items() if not _has_runs(folders[name])]
     if without:
         raise OrdealError(f"{cut_short}; there are no results of {' and '.join(without)}, nothing can be compared")
-    return Ran(folders["from"], folders["to"], cut_short, interrupted, seen.over, seen.alpha if seen.over else None)
+    over = seen.over if seen else ""
+    return Ran(folders["from"], folders["to"], cut_short, interrupted, over, seen.alpha if seen and over else None)
 
 
 def _without_specs(sides: Iterable[Version], report: Callable[[str], None]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from chaos.run.suites import Suite, suites
 from chaos.session import running
 
 
-class Fate(StrEnum):
+class Became(StrEnum):
     """What became of a mutant. Only a killed one is found; a twin, which has no bug, has to survive."""
 
     KILLED = "killed"
@@ -33,14 +33,14 @@ class Scored:
     """A mutant, what became of it, the invariant that judged it, and the reason in a few words."""
 
     mutant: Mutant
-    fate: Fate
+    fate: Became
     judged_by: str = ""
     why: str = ""
 
     @property
     def is_as_it_must_be(self) -> bool:
         """A bug is found; a twin is not taken for one."""
-        return self.fate is (Fate.KILLED if self.mutant.pull_request else Fate.SURVIVED)
+        return self.fate is (Became.KILLED if self.mutant.pull_request else Became.SURVIVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Score:
         """How many were killed, and how many of each other fate there are; twins beside."""
         bugs = [each for each in self.scored if each.mutant.pull_request]
         twins = [each for each in self.scored if not each.mutant.pull_request]
-        parts = [f"{sum(each.fate is Fate.KILLED for each in bugs)} of {len(bugs)} mutants were killed"]
-        parts += [f"{count} {fate}" for fate in list(Fate)[1:] if (count := sum(each.fate is fate for each in bugs))]
+        parts = [f"{sum(each.fate is Became.KILLED for each in bugs)} of {len(bugs)} mutants were killed"]
+        parts += [f"{count} {fate}" for fate in list(Became)[1:] if (count := sum(each.fate is fate for each in bugs))]
         if twins:
             parts.append(f"{sum(each.is_as_it_must_be for each in twins)} of {len(twins)} twins passed")
         return ", ".join(parts)
@@ -64,9 +64,9 @@ class Score:
     @property
     def exit_code(self) -> int:
         """0: each is as it must be; 1: one survived, or a twin was blamed; 2: nobody can say, or it was cut short."""
-        if any(each.fate is Fate.SURVIVED and each.mutant.pull_request for each in self.scored):
+        if any(each.fate is Became.SURVIVED and each.mutant.pull_request for each in self.scored):
             return 1
-        if any(each.fate is Fate.KILLED and not each.mutant.pull_request for each in self.scored):
+        if any(each.fate is Became.KILLED and not each.mutant.pull_request for each in self.scored):
             return 1
         return 0 if not self.cut_short and all(each.is_as_it_must_be for each in self.scored) else 2
 
@@ -116,12 +116,12 @@ def run(
         try:
             mutants.build(each.name, kubernetes, report=report)
         except OrdealError as error:
-            told[each.name] = Scored(each, Fate.UNKNOWN, why=str(error))
+            told[each.name] = Scored(each, Became.UNKNOWN, why=str(error))
     tests = replays_of([each for each in wanted if each.name not in told], suites())
     tried = {name for names in tests.values() for name in names}
     for each in wanted:
         if each.name not in tried:
-            told.setdefault(each.name, Scored(each, Fate.NOT_TRIED, why="no suite runs it"))
+            told.setdefault(each.name, Scored(each, Became.NOT_TRIED, why="no suite runs it"))
     if not tests:
         raise OrdealError(f"none of the mutants can be tried: {'; '.join(f'{n}: {s.why}' for n, s in told.items())}")
     folder = results / f"score-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
@@ -148,12 +148,12 @@ def _scored(mutant: Mutant, runs: Sequence[SavedRun]) -> Scored:
     fates = [_fate(str(row.get("verdict", ""))) for row in rows]
     if not rows:
         failed = [o.why for run in runs for o in run.outcomes if o.id == mutant.incident and not o.passed]
-        return Scored(mutant, Fate.UNKNOWN, why=failed[0] if failed else "its replay said nothing of it")
-    best = next(fate for fate in Fate if fate in fates)
+        return Scored(mutant, Became.UNKNOWN, why=failed[0] if failed else "its replay said nothing of it")
+    best = next(fate for fate in Became if fate in fates)
     row = rows[fates.index(best)]
     said = Scored(mutant, best, str(row.get("judged by", "")), str(row.get("reason", "")))
     return said if said.judged_by else replace(said, judged_by=mutant.killed_by)
 
 
-def _fate(verdict: str) -> Fate:
-    return {"violated": Fate.KILLED, "held": Fate.SURVIVED}.get(verdict, Fate.UNKNOWN)
+def _fate(verdict: str) -> Became:
+    return {"violated": Became.KILLED, "held": Became.SURVIVED}.get(verdict, Became.UNKNOWN)

@@ -22,7 +22,7 @@ EARLY_SHARE = 0.25  # of the error, for all looks before the last one together
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Standing:
     """What is known after some repeats. `over`: why no further run is needed; "" where one is. `closed`: the tests, by
     pytest node id, that need no more repeats. `alpha`: the error by which figures were called regressions at this look.
     """
@@ -62,22 +62,22 @@ def look(
     alpha: float,
     relevant: float = RELEVANT,
     allow: AllowList | None = None,
-) -> Look:
+) -> Standing:
     """What is known of the runs that there are, of `repeats` of each side that were asked for."""
     done = min(len(base.runs), len(candidate.runs))
     plan = Plan(repeats, alpha)
     found = compare(base, candidate, allow, alpha=plan.at(done) or alpha, relevant=relevant)
     broken = [row for row in found.verdicts if row.status is Shift.REGRESSED and row.allowed is None]
     if broken:
-        return Look(f"a promise is broken: {_named(broken[0])}", (), plan.at(done))
+        return Standing(f"a promise is broken: {_named(broken[0])}", (), plan.at(done))
     slower = [row for row in found.figures if row.status is Shift.REGRESSED and row.allowed is None]
     if slower and plan.at(done):
-        return Look(f"a figure regressed: {slower[0].key}, {slower[0].figure}", (), plan.at(done))
+        return Standing(f"a figure regressed: {slower[0].key}, {slower[0].figure}", (), plan.at(done))
     tests = _tests(base, candidate)
     closed = [key for key in tests if _is_closed(key, found, plan, done)]
     named = tuple(test for key in closed for test in sorted(tests[key]))
     over = "nothing that is left can become a regression" if tests and len(closed) == len(tests) else ""
-    return Look(over, named, plan.at(done))
+    return Standing(over, named, plan.at(done))
 
 
 def _named(row: VerdictRow) -> str:

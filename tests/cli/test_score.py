@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from chaos.cli import score
 from chaos.cli.app import app
-from chaos.cli.score import Fate, Score, Scored
+from chaos.cli.score import Became, Score, Scored
 from chaos.errors import OrdealError
 from chaos.hosts import mutants
 from chaos.hosts.mutants import find
@@ -82,9 +82,14 @@ def test_only_the_replays_that_run_a_mutant_are_run() -> None:
 
 @pytest.mark.parametrize(
     ("verdict", "fate", "exit_code"),
-    [("violated", Fate.KILLED, 0), ("held", Fate.SURVIVED, 1), ("unknown", Fate.UNKNOWN, 2), ("", Fate.UNKNOWN, 2)],
+    [
+        ("violated", Became.KILLED, 0),
+        ("held", Became.SURVIVED, 1),
+        ("unknown", Became.UNKNOWN, 2),
+        ("", Became.UNKNOWN, 2),
+    ],
 )
-def test_what_became_of_a_mutant(tmp_path: Path, verdict: str, fate: Fate, exit_code: int) -> None:
+def test_what_became_of_a_mutant(tmp_path: Path, verdict: str, fate: Became, exit_code: int) -> None:
     made = scored(tmp_path, [ZONES], 1, row(ZONES, verdict, "beyond-rate"))
     (one,) = made.scored
     assert (one.fate, one.judged_by, one.why) == (fate, "taints-within-rate-small-partial", "beyond-rate")
@@ -105,7 +110,7 @@ def test_a_twin_that_is_taken_for_a_bug_is_one_of_ours(tmp_path: Path) -> None:
 def test_what_no_replay_says_nobody_knows(tmp_path: Path) -> None:
     made = scored(tmp_path, [ZONES, "all-nodes-away-ignored"], 0, row(ZONES, "violated"))
     fates = {each.mutant.name: each.fate for each in made.scored}
-    assert fates == {ZONES: Fate.KILLED, "all-nodes-away-ignored": Fate.UNKNOWN}
+    assert fates == {ZONES: Became.KILLED, "all-nodes-away-ignored": Became.UNKNOWN}
     assert made.exit_code == 2
 
 
@@ -120,7 +125,7 @@ def test_a_mutant_that_fits_no_source_is_told_and_is_not_replayed(tmp_path: Path
 
 
 def test_the_sentence_counts_each_fate() -> None:
-    made = Score((Scored(KILLED, Fate.KILLED), Scored(find(ZONES), Fate.NOT_TRIED)))
+    made = Score((Scored(KILLED, Became.KILLED), Scored(find(ZONES), Became.NOT_TRIED)))
     assert (made.sentence, made.exit_code) == ("1 of 2 mutants were killed, 1 not tried", 2)
 
 

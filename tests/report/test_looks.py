@@ -10,7 +10,7 @@ from chaos.judge.base import Figure, Verdict
 from chaos.report import allowed
 from chaos.report.compare import Side
 from chaos.report.difference import ALPHA
-from chaos.report.looks import FIRST_LOOK, Look, Plan, look
+from chaos.report.looks import FIRST_LOOK, Standing, Plan, look
 from chaos.results.results import Outcome
 from chaos.results.saved import SavedFinding, SavedOutcome, SavedRun, load
 from tests.report.made import CONTROL, broken, finding, outcome, results
@@ -37,7 +37,7 @@ def at(seconds: float) -> Outcome:
     return outcome(finding(took_s=seconds))
 
 
-def looked(tmp_path: Path, base: Sequence[Sequence[Outcome]], candidate: Sequence[Sequence[Outcome]]) -> Look:
+def looked(tmp_path: Path, base: Sequence[Sequence[Outcome]], candidate: Sequence[Sequence[Outcome]]) -> Standing:
     return look(side(tmp_path / "a", *base), side(tmp_path / "b", *candidate), repeats=5, alpha=ALPHA)
 
 
@@ -62,7 +62,7 @@ def test_what_is_allowed_ends_nothing(tmp_path: Path) -> None:
 
 def test_a_control_that_has_proven_its_check_on_both_sides_is_not_run_again(tmp_path: Path) -> None:
     said = looked(tmp_path, [[outcome(), SHOWN]], [[outcome(), SHOWN]])
-    assert said == Look("", (CONTROL_TEST,), 0.0)
+    assert said == Standing("", (CONTROL_TEST,), 0.0)
     unproven = outcome(finding(), control=CONTROL, passed=False)
     assert looked(tmp_path / "not", [[outcome(), SHOWN]], [[outcome(), unproven]]).closed == ()
 
