@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from chaos.judge.availability import (
     answered_throughout,
@@ -14,7 +13,7 @@ from chaos.judge.availability import (
 )
 from chaos.judge.base import Finding, Verdict, judge
 from chaos.record.history import Window
-from chaos.record.records import Blind, ProcessorWait
+from chaos.record.records import Blind, Probe, ProcessorWait
 from chaos.record.registry import Record
 from tests.judge.histories import asks, fault, history, pod, probes
 
@@ -349,8 +348,9 @@ def test_of_two_outages_the_one_that_is_not_explained_is_violated() -> None:
 
 def test_a_failed_probe_was_waited_for_until_it_was_given_up() -> None:
     """Its time is not over when the next one is sent that succeeds."""
-    answered, given_up = [replace(probe, at=1.0) for probe in probes("+")], replace(probes("-")[0], at=1.1, took_s=0.8)
-    back = replace(answered[0], at=1.2)
+    answered = Probe(1.0, "worker", "web", ok=True, took_s=0.01)
+    given_up = Probe(1.1, "worker", "web", ok=False, took_s=0.8, error="no answer")
+    back = Probe(1.2, "worker", "web", ok=True, took_s=0.01)
     never = judge(
         answered_throughout(), history(answered, given_up, back, PODS[:1], waits("web-1", (1.0, 0.0), (2.0, 0.7)))
     )

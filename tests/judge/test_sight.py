@@ -88,7 +88,8 @@ def test_many_names_are_cut() -> None:
 def test_what_was_seen_last_is_what_there_was_where_nothing_after_it_was_missed() -> None:
     assert last_sight(history(word(30.0)), "pods", 12.0) is None
     assert last_sight(history(word(30.0), blind(1.0, 11.9), blind(14.0, 15.0, complete=True)), "pods", 12.0) is None
-    for missed in ([word(30.0, 0.0)], [], [word(30.0), blind(14.0, 15.0)], [word(30.0), blind(1.0, 12.0)]):
+    missing: list[list[Record]] = [[word(30.0, 0.0)], [], [word(30.0), blind(14.0, 15.0)], [word(30.0), blind(1, 12)]]
+    for missed in missing:
         assert last_sight(history(missed), "pods", 12.0) is not None, missed
     assert last_sight(history(word(30.0), word(40.0, 0.0)), "pods", 12.0, 25.0) is None
 

@@ -241,7 +241,11 @@ def test_what_was_told_late_may_have_been_in_time() -> None:
     assert judged(early, FAULT, UNDER, node(74), HELD_UP, saw_the_end()) == (Verdict.VIOLATED, "late")
 
     reported = pressure_reported("worker", FILL, within_s=20)
-    told = [node(0), node(35, "DiskPressure"), Blind(28, "watch:nodes", 35, "it took long", complete=True)]
+    told: list[Record] = [
+        node(0),
+        node(35, "DiskPressure"),
+        Blind(28, "watch:nodes", 35, "it took long", complete=True),
+    ]
     assert judged(reported, FAULT, told, saw_the_end())[0] is Verdict.UNKNOWN
     assert judged(reported, FAULT, told[:2], saw_the_end()) == (Verdict.VIOLATED, "late")
 

@@ -93,7 +93,7 @@ def test_a_pod_that_may_have_started_in_time_is_unknown() -> None:
 
 
 def test_a_pod_that_nobody_saw_to_the_end_may_have_started() -> None:
-    made = [spare(12.0, change="added"), refused(13.0)]
+    made: list[Record] = [spare(12.0, change="added"), refused(13.0)]
     seen = history(fault(10.0, 90.0, EAT), could_not_see_the_end(), made)
     assert judge(pods_start("spare", fault=EAT, within_s=60.0), seen).verdict is UNKNOWN
 
