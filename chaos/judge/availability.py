@@ -8,8 +8,9 @@ from operator import attrgetter
 
 from chaos.judge.base import Figure, Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import Span, never_landed, overlapping
+from chaos.judge.starved import waited
 from chaos.record.history import History, Window
-from chaos.record.records import Blind, Probe, is_watched, probed_from
+from chaos.record.records import Blind, Probe, ProcessorWait, is_watched, probed_from
 
 GAP_S = 0.5
 ECHO = "echo"  # the target of the probes that keep one connection (chaos.workloads.pinned)
@@ -33,8 +34,9 @@ def outage_at_most(
 
     An outage runs from the start of the first failed probe to the start of the next one that succeeded; one that
     overlaps the judged span counts in full. `nodes`: those that must have probed (default: all that did). A gap of more
-    than `gap_s` seconds without a probe is unknown, unless an outage that was seen is already too long. Without a
-    `target` it is about all Services of ours.
+    than `gap_s` seconds without a probe is unknown, unless an outage that was seen is already too long. So is an outage
+    for which each pod of the workload waited for a processor, but for no more than the limit: then the machine may have
+    been too slow for it. Without a `target` it is about all Services of ours.
     """
     return _availability(f"outage-at-most-{limit_s:g}s", limit_s, nodes, target, gap_s, Span(window, fault))
 
@@ -83,6 +85,11 @@ class _Outage:
     @property
     def end(self) -> float:
         return self.start + self.length_s
+
+    @property
+    def waited_for(self) -> Window:
+        """Until the last probe was given up, too: who answers none of them is away for that long."""
+        return Window(self.start, max(self.end, self.failed[-1].at + self.failed[-1].took_s))
 
 
 @promise
@@ -160,7 +167,7 @@ def _judge_series(
 ) -> Judgement:
     figures: dict[str, Figure] = {"probes": 0, "failed_probes": 0, "outages": 0, "outage_total_ms": 0}
     too_long: list[tuple[str, _Outage]] = []
-    doubts: list[tuple[str, tuple[Probe | Blind, ...]]] = []
+    doubts: list[tuple[str, tuple[Probe | Blind | ProcessorWait, ...]]] = []
     for (node, target), probes in sorted(series.items()):
         inside = probes[bisect_left(probes, window.start, key=_at) : bisect_right(probes, window.end, key=_at)]
         outages = [o for o in _outages(probes, gap_s) if o.start <= window.end and o.end >= window.start]
@@ -172,7 +179,13 @@ def _judge_series(
         figures["outages"] = int(figures["outages"]) + len(outages)
         figures["outage_total_ms"] = int(figures["outage_total_ms"]) + round(1000 * sum(o.length_s for o in outages))
         where = f"{node} to {target}"
-        too_long += [(where, o) for o in outages if o.length_s > limit_s or (limit_s == 0 and o.failed)]
+        for o in outages:
+            if o.length_s > limit_s or (limit_s == 0 and o.failed):
+                waited_s, waits = waited(history, target, o.waited_for)
+                if waits and o.waited_for.length_s - waited_s <= limit_s:
+                    doubts.append((_starved(where, o, waited_s), waits))
+                else:
+                    too_long.append((where, o))
         doubts += [
             (f"an outage from {where} at {o.start:.2f} s was not over when its last probe was sent", o.failed)
             for o in outages
@@ -203,6 +216,13 @@ def _judge_series(
         f"{answered} of {figures['probes']} probes from {len(series)} nodes were answered, "
         f"the longest outage was {figures['longest_outage_ms']} ms, allowed were {1000 * limit_s:.0f} ms",
         **figures,
+    )
+
+
+def _starved(where: str, outage: _Outage, waited_s: float) -> str:
+    return (
+        f"no answer from {where} for {1000 * outage.length_s:.0f} ms, from {outage.start:.2f} s on, but each pod that "
+        f"could answer waited for a processor for {waited_s:.1f} s of it: the machine was too slow to say"
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from chaos.judge.base import Figure, Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
-from chaos.judge.sight import WHOLE, names, overlapping, unseen
+from chaos.judge.sight import WHOLE, at_earliest, last_sight, names, unseen
 from chaos.record.history import History
 from chaos.record.records import NodeChange
 
@@ -20,7 +20,8 @@ def nodes_ready_again(nodes: Sequence[str], *, within_s: float, fault: str | Non
     """Each node is Ready at the end, and became so for good within `within_s` seconds after the fault was undone.
 
     `fault`: the kind whose undo starts the clock; by default the last undo of any. Reasons: "not-ready" (at the end, or
-    its Node is gone), "late". The figure `ready_s_NODE` is 0 for a node that was Ready all the time after the undo.
+    its Node is gone), "late". Unknown where the recorder did not see what was at the end. The figure `ready_s_NODE` is
+    0 for a node that was Ready all the time after the undo.
     """
 
     def judge(history: History) -> Judgement:
@@ -38,10 +39,11 @@ def nodes_ready_again(nodes: Sequence[str], *, within_s: float, fault: str | Non
         away = [changes[-1] for changes in seen.values() if not _is_ready(changes[-1])]
         if away:
             first = away[0]
+            doubt = last_sight(history, "nodes", min(c.at for c in away))
             state = (
                 "gone" if first.change == "deleted" else f"Ready {first.ready} since {_since(seen[first.name]):.1f} s"
             )
-            return violated(
+            return doubt or violated(
                 f"{len(away)} of {len(seen)} nodes are not Ready at the end: {names([n.name for n in away])} ({state})",
                 away,
                 reason=NOT_READY,
@@ -57,9 +59,8 @@ def nodes_ready_again(nodes: Sequence[str], *, within_s: float, fault: str | Non
             figures[f"ready_s_{name}"] = round(took_s, 3)
             slowest = max(slowest, took_s)
             if took_s > within_s:
-                # What a blindness hid may have happened at any time in it: the earliest time counts for the node.
-                hidden = [b.at for b in overlapping(history, "watch:nodes", WHOLE) if b.at <= back.at <= b.until + 1.0]
-                (unsure if hidden and min(hidden) - window.end <= within_s else late).append(back)
+                earliest_s = at_earliest(history, "nodes", back.at) - window.end
+                (unsure if earliest_s <= within_s else late).append(back)
         if late:
             worst = max(late, key=lambda c: c.at)
             return violated(

@@ -8,6 +8,7 @@ from chaos.record.history import History, Window
 from chaos.record.records import IN_SYNC, Blind, Sample
 
 WHOLE = Window(float("-inf"), float("inf"))
+TOLD_WITHIN_S = 1.0  # after a blindness what it hid is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,19 @@ def unseen(history: History, resource: str, window: Window) -> Judgement | None:
             f"{resource} could not be seen from {first.at:.1f} s to {first.until:.1f} s: {first.why}", incomplete
         )
     return None
+
+
+def last_sight(history: History, resource: str, at: float, until: float = float("inf")) -> Judgement | None:
+    """Unknown, where what was seen last, `at`, need not be what there was at the end; None where it is."""
+    return unseen(history, resource, Window(at, until))
+
+
+def at_earliest(history: History, resource: str, at: float) -> float:
+    """When what was seen `at` may have happened at the earliest. What a blindness hid, or a recorder that was held up
+    told late, may have been so at any time in it.
+    """
+    blind = overlapping(history, f"watch:{resource}", WHOLE)
+    return min([at, *(b.at for b in blind if b.at <= at <= b.until + TOLD_WITHIN_S)])
 
 
 def names(items: Sequence[str], limit: int = 3) -> str:

@@ -21,6 +21,7 @@ from chaos.record.registry import Record
 NO_EXECUTE = ("node.kubernetes.io/unreachable:NoExecute", "node.kubernetes.io/not-ready:NoExecute")
 LISTING_S = 0.5  # a pass begins with listing and copying the nodes, before the first of them is seen to go away
 BURST = 1  # a zone's queue begins with one token, and keeps at most one (scheduler.EvictionRateLimiterBurst)
+NEVER_AFTER = 3.0  # times what is given: a busy machine's controller is late
 FEWEST = 2  # with at most two nodes away a zone is never partially disrupted, whatever their share
 
 TAINTS, TERMINATIONS = "taints", "terminations"
@@ -81,7 +82,8 @@ def terminations_within_rate(
 @promise
 @bounds(within_s="taken_back_s")
 def taints_taken_back(*, documented: Timers, within_s: float, fault: str | None = None) -> Invariant:
-    """Once every node of every zone is not Ready, the NoExecute taints are gone `within_s` later, and none comes.
+    """Once every node of every zone is not Ready, the NoExecute taints are gone `within_s` later, and none comes. Those
+    that go later, up to NEVER_AFTER times as long, are unknown: the controller asks for each node, which takes time.
 
     But for what was given in the very pass that found all nodes away: the controller takes taints back from the nodes
     as it listed them when that pass began (markNodeAsReachable in handleDisruption), and tainting goes on beside it. So
@@ -116,8 +118,17 @@ def taints_taken_back(*, documented: Timers, within_s: float, fault: str | None 
         by_zone = Counter(zones[c.name] for c in left if c.name in last)
         in_pass = BURST + documented.eviction_rate * (since - pass_began)
         too_many = [c for c in left if c.name not in last or by_zone[zones[c.name]] > in_pass]
+        never = min(until, since + NEVER_AFTER * within_s)
+        going = [c for c in too_many if not _tainted(_state_at(nodes[c.name], never))]
         if too_many:
-            return violated(
+            late = None
+            if going or never < since + NEVER_AFTER * within_s:
+                late = unknown(
+                    f"{len(too_many)} of {len(nodes)} nodes had their taint for longer than {within_s:g} s after all "
+                    f"were away, {len(going)} of them no more {never - since:.1f} s after it",
+                    too_many,
+                )
+            return late or violated(
                 f"{len(too_many)} of {len(nodes)} nodes still had their taint {within_s:g} s after all were away: "
                 f"{names([c.name for c in too_many])}",
                 too_many,
@@ -160,6 +171,32 @@ def rate_of(state: ZoneState, documented: Timers) -> float:
         ZoneState.FULL: documented.eviction_rate,  # while another zone has a Ready node
         ZoneState.ALL_FULL: 0.0,
     }[state]
+
+
+def rate_shows(
+    history: History, zone: str, state: ZoneState, *, documented: Timers, for_s: float, fault: str | None = None
+) -> bool:
+    """Whether by now the zone was in that state for `for_s` seconds, with more of its nodes away than may be tainted:
+    then a rate beyond the documented one would show, and a hold that lasts until that was seen may end.
+    """
+    window = _until_now(history, fault)
+    stretches = _stretches(_by_node(history), zone, documented, window) if window else []
+    allowed = int(_allowed(stretches, documented))
+    reached = _reached(stretches, state, allowed)
+    return reached is not None and reached.length_s >= for_s and reached.away > allowed
+
+
+def taking_back_shows(history: History, *, documented: Timers, within_s: float, fault: str | None = None) -> bool:
+    """Whether by now every node of every zone was away for longer than `within_s`, and no taint is left, or will go:
+    then `taints_taken_back` can be judged, and a hold that lasts until that was seen may end.
+    """
+    window, nodes = _until_now(history, fault), _by_node(history)
+    zone = min((_zone(changes) for changes in nodes.values()), default="")
+    stretches = _stretches(nodes, zone, documented, window) if window else []
+    if not stretches or stretches[-1].state is not ZoneState.ALL_FULL or stretches[-1].length_s <= within_s:
+        return False
+    is_over = stretches[-1].length_s > NEVER_AFTER * within_s
+    return is_over or not any(_tainted(changes[-1]) for changes in nodes.values())
 
 
 def tainted_s(history: History, nodes: Sequence[str], window: Window = WHOLE) -> dict[str, float]:
@@ -209,9 +246,7 @@ def _within_rate(
             if _zone_of(nodes, record) == zone and stretches[0].start <= record.at <= stretches[-1].end
         ]
         allowed = _allowed(stretches, documented)
-        in_state = (s for s in stretches if s.state is state)
-        # An undo that takes long is in the fault's time: a zone whose nodes are back is in that state, too.
-        reached = max(in_state, key=lambda s: (s.away > int(allowed), s.length_s), default=None)
+        reached = _reached(stretches, state, int(allowed))
         rate = rate_of(state, documented)
         figures: dict[str, Figure] = {
             "zone": zone,
@@ -254,6 +289,19 @@ def _within_rate(
         )
 
     return Invariant(f"{what}-within-rate-{state}", judge)
+
+
+def _reached(stretches: Sequence[Stretch], state: ZoneState, allowed: int) -> Stretch | None:
+    """The stretch in which a zone was in that state with enough nodes away, and for longest. An undo that takes long is
+    in the fault's time: a zone whose nodes are back is in that state, too.
+    """
+    in_state = (s for s in stretches if s.state is state)
+    return max(in_state, key=lambda s: (s.away > allowed, s.length_s), default=None)
+
+
+def _until_now(history: History, fault: str | None) -> Window | None:
+    window = history.fault_window(fault)
+    return None if window is None else Window(window.start, min(window.end, history.now()))
 
 
 def _allowed(stretches: Sequence[Stretch], documented: Timers) -> float:

@@ -26,6 +26,7 @@ from chaos.record.stream import CONNECT_TIMEOUT_S, JOIN_WITHIN_S, Stream, brief
 
 PULSE_EVERY_S = 1.0
 PULSE_TIMEOUT_S = 3.0
+HELD_UP_S = 2.0  # less is late by what every busy machine is late
 SYNC_WITHIN_S = 60.0
 CATCH_UP_WITHIN_S = 60.0
 
@@ -40,8 +41,9 @@ class Recorder:
 
     While a source can't be seen there is a Blind record "watch:RESOURCE" over the span, with `complete` where the
     stream went on without a loss or a full list was compared afterwards; it is not complete where the recording ended
-    first. What the API server shows is recorded as it is: a stale or rewound answer is a change like any other. The
-    clock is looked at, too (chaos.record.clock).
+    first. Such a record is there, too, where the recorder was held up, or the API server took long to answer: what it
+    told meanwhile is late. What the API server shows is recorded as it is: a stale or rewound answer is a change like
+    any other. The clock is looked at, too (chaos.record.clock).
     """
 
     def __init__(
@@ -137,25 +139,37 @@ class Recorder:
         return all_seen
 
     def _feel_pulse(self) -> None:
-        """Ask the API server for its version once a second; where it fails, break the streams that are silent too."""
+        """Ask the API server for its version once a second; where it fails, break the streams that are silent too.
+        Where this thread had to wait for its turn, or the answer took long, what streams told then was late, too.
+        """
+        version_api = k8s.VersionApi  # loaded before anything is timed
+        waits = self._history.now()
         while not self._stop.wait(PULSE_EVERY_S):
             self._clock.look()
             sent = self._history.now()
+            if (late_s := sent - waits - PULSE_EVERY_S) >= HELD_UP_S:
+                for stream in self._streams:
+                    stream.held_up(
+                        waits, sent, f"the recorder was held up for {late_s:.1f} s: the machine was too slow"
+                    )
             try:
-                answer: Any = k8s.VersionApi(self._connection.client()).get_code(
+                answer: Any = version_api(self._connection.client()).get_code(
                     _preload_content=False, _request_timeout=(CONNECT_TIMEOUT_S, PULSE_TIMEOUT_S)
                 )
                 answer.drain_conn()
                 answer.release_conn()
             except Exception as error:  # noqa: BLE001  (whatever went wrong: there was no pulse)
-                if isinstance(error, ApiException) and error.status and error.status < 500:
-                    continue  # it refused, so it is there
-                self._connection.drop_idle()
-                for stream in self._streams:
-                    stream.not_answered(sent, f"the API server does not answer: {brief(error)}")
+                if not (isinstance(error, ApiException) and error.status and error.status < 500):
+                    self._connection.drop_idle()
+                    for stream in self._streams:
+                        stream.not_answered(sent, f"the API server does not answer: {brief(error)}")
             else:
+                took_s = self._history.now() - sent
                 for stream in self._streams:
                     stream.answered(sent)
+                    if took_s >= HELD_UP_S:
+                        stream.held_up(sent, sent + took_s, f"the API server took {took_s:.1f} s to answer")
+            waits = self._history.now()
 
     def _end(self) -> None:
         self._stop.set()

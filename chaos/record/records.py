@@ -152,6 +152,26 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
 
 
 @record
+class ProcessorWait(msgspec.Struct, frozen=True, gc=False):
+    """For how long a pod's processes have waited for a processor, summed from the first look at them until `at`.
+
+    `pod`: "namespace/name". It grew since the record before, of the same uid, and at no other time.
+    """
+
+    kind: ClassVar[str] = "processor-wait"
+    version: ClassVar[int] = 1
+    said: ClassVar[str] = ""
+    at: Seconds
+    pod: str
+    uid: str
+    waited_s: Seconds
+
+    @property
+    def object(self) -> str:
+        return self.pod
+
+
+@record
 class Observation(msgspec.Struct, frozen=True, gc=False):
     """Something that was seen and is told to people, as it is: what it is, of whom, what was seen.
 

@@ -104,6 +104,10 @@ class Stream:
         if self._heard < since:
             self._cut(why)
 
+    def held_up(self, since: float, until: float, why: str) -> None:
+        """What the API server told meanwhile was written down late, though nothing of it is lost."""
+        self._history.add(Blind(since, self.source, until, why, complete=True))
+
     def begin_catch_up(self) -> int:
         """The version that shows, once it is reached, that nothing until now is missing; asked by a consistent read.
 

@@ -20,7 +20,6 @@ from chaos.judge.heartbeats import reporting
 from chaos.record import evidence
 from chaos.record.evidence import Piece
 from chaos.record.history import History
-from chaos.record.leases import LeaseSamples
 from chaos.record.recorder import Recorder
 from chaos.record.records import FaultStep, Observation, Phase
 from chaos.results.results import Row
@@ -34,7 +33,7 @@ from chaos.run.live import Now
 from chaos.run.means import Means
 from chaos.run.promised import Conditions, Register, beginning
 from chaos.run.stage import LacksAbilityError, Stage, Workload
-from chaos.run.steady import probes_of, start_on_workers, steady_services, wait_steady
+from chaos.run.steady import measuring, probes_of, start_on_workers, steady_services, wait_steady
 from chaos.workloads.web import Deployed
 
 LATE_S = 180.0  # so much longer than what is promised a recovery is waited for: late is not the same as never
@@ -210,8 +209,7 @@ class Lab:
         try:
             with self._recorder, ExitStack() as also:
                 if probe is not None:
-                    also.enter_context(LeaseSamples(history, cluster.api))
-                    also.enter_context(probes_of(cluster, probe, history))
+                    also.enter_context(measuring(cluster, probe, history))
                 for service in watched:
                     also.enter_context(probes_of(cluster, service, history))
                 for sampler in samplers:

@@ -1,6 +1,7 @@
 """The steady state: a workload answers from every node before any harm, and every node starts pods after it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -8,7 +9,7 @@ from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import WaitedInVainError, eventually
-from chaos.clusters.abilities import NodeNetwork
+from chaos.clusters.abilities import NodeClocks, NodeNetwork
 from chaos.clusters.base import EXISTING, Cluster
 from chaos.errors import OrdealError
 from chaos.judge.base import Verdict, judge
@@ -16,8 +17,10 @@ from chaos.judge.serving import serves_before_harm
 from chaos.judge.start import NOT_STARTED, STARTED
 from chaos.record.given import SetAside
 from chaos.record.history import History
+from chaos.record.leases import LeaseSamples
 from chaos.record.probing import ServiceProbes, steady
 from chaos.record.records import Observation, Sample
+from chaos.record.waits import PodWaits
 from chaos.run.fit import fit_workers
 from chaos.run.judging import Judging
 from chaos.run.stage import LacksAbilityError
@@ -61,6 +64,19 @@ def probes_of(cluster: Cluster, probe: Probed, history: History) -> ServiceProbe
         raise LacksAbilityError(f"probing {probe.name} from every node needs NodeNetwork")
     nodes = tuple(n.name for n in fit_workers(cluster))
     return ServiceProbes(cluster, history, target=probe.name, url=probe.url, nodes=nodes)
+
+
+@contextmanager
+def measuring(cluster: Cluster, probe: Probed, history: History) -> Iterator[None]:
+    """Probes of a Service from every worker for the block's length, how old the kubelets' leases are, and, where the
+    nodes' processes are this machine's, how long pods wait for a processor. Raises LacksAbilityError.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(LeaseSamples(history, cluster.api))
+        if not isinstance(cluster, NodeClocks):  # the nodes share this machine's kernel
+            stack.enter_context(PodWaits(history))
+        stack.enter_context(probes_of(cluster, probe, history))
+        yield
 
 
 def wait_steady(cluster: Cluster, probe: Probed, judging: Judging) -> None:

@@ -19,7 +19,7 @@ from chaos.hosts import mutants
 from chaos.judge import base
 from chaos.judge.base import Verdict
 from chaos.judge.pods import nothing_terminated
-from chaos.judge.taint_rates import ZoneState, taints_taken_back, taints_within_rate
+from chaos.judge.taint_rates import ZoneState, taints_taken_back, taints_within_rate, taking_back_shows
 from chaos.record.history import History
 from chaos.record.records import NodeChange, PodChange
 from chaos.run.incident import HARDENED, Load, incident
@@ -42,6 +42,7 @@ TIMERS = Timers(monitor_grace_s=5, monitor_period_s=1, toleration_s=25)
 DOCUMENTED = Timers(monitor_period_s=TIMERS.monitor_period_s)  # rates and thresholds as shipped
 STAYS_S = 10
 AWAY_WITHIN_S = 180.0  # ends when it is seen
+BACK_S = 3 * TIMERS.monitor_period_s
 MEASURED_S = 24  # at the rate of a healthy zone 3 nodes, where none may be tainted but the first
 FIRST, THEN = "first", "then"
 NORMAL = Zone("a", 12, parts=((FIRST, 6), (THEN, 6)))
@@ -99,6 +100,7 @@ def test_bugs_of_the_controller_manager_are_found(lab: Lab) -> None:
 def zones(lab: Lab, cluster: Cluster, who: str) -> list[base.Finding]:
     """Half of a zone and three quarters of a small one lose the API server, then all nodes do."""
     lab.phase("story", f"zones, with {who}")
+    fault = StopHeartbeats.kind
     with lab.record() as history:
         with lab.inject(StopHeartbeats((FIRST,))):
             began = history.now()
@@ -107,18 +109,19 @@ def zones(lab: Lab, cluster: Cluster, who: str) -> list[base.Finding]:
             lab.hold(round(MEASURED_S + history.now() - began), "most nodes of a small zone are away")
             with lab.inject(StopHeartbeats((THEN, "control-plane"))):
                 wait_away(cluster, len(cluster.nodes()))
-                lab.hold(4 * TIMERS.monitor_period_s, "every node of every zone is away")
+                lab.hold_until(
+                    lambda: taking_back_shows(history, documented=DOCUMENTED, within_s=BACK_S, fault=fault),
+                    within_s=AWAY_WITHIN_S,
+                    because="every node of every zone is away, and the taints are taken back, or stay",
+                )
         lab.recover(lab.nodes_ready, within_s=60, what="every node Ready")
     untainted = lambda: not any("NoExecute" in t for n in cluster.nodes() for t in n.taints)  # noqa: E731
     lab.recover(untainted, within_s=30, what="no NoExecute taint left")
-    fault = StopHeartbeats.kind
     return [
         base.judge(
             taints_within_rate(SMALL_PARTIAL.name, ZoneState.SMALL_PARTIAL, documented=DOCUMENTED, fault=fault), history
         ),
-        base.judge(
-            taints_taken_back(documented=DOCUMENTED, within_s=3 * TIMERS.monitor_period_s, fault=fault), history
-        ),
+        base.judge(taints_taken_back(documented=DOCUMENTED, within_s=BACK_S, fault=fault), history),
     ]
 
 

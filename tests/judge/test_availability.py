@@ -13,8 +13,9 @@ from chaos.judge.availability import (
 )
 from chaos.judge.base import Finding, Verdict, judge
 from chaos.record.history import Window
-from chaos.record.records import Blind
-from tests.judge.histories import asks, fault, history, probes
+from chaos.record.records import Blind, Probe, ProcessorWait
+from chaos.record.registry import Record
+from tests.judge.histories import asks, fault, history, pod, probes
 
 HELD, VIOLATED, UNKNOWN = Verdict.HELD, Verdict.VIOLATED, Verdict.UNKNOWN
 
@@ -273,3 +274,88 @@ def test_outages_add_up_to_the_millisecond() -> None:
 
 def test_answered_throughout_says_that_nothing_is_allowed() -> None:
     assert judge(answered_throughout(), history(probes("++"))).sentence.endswith("allowed were 0 ms")
+
+
+# --- a machine that had no processor for those who were to answer
+
+
+AWAY = "+" * 20 + "-" * 71 + "+" * 20  # from 2.0 s to 9.1 s, ten a second
+PODS = [pod(0, "web-1", ready=True), pod(0, "web-2", ready=True)]
+
+
+def waits(name: str, *sums: tuple[float, float]) -> list[Record]:
+    return [ProcessorWait(at, f"ns/{name}", f"uid-{name}", waited_s) for at, waited_s in sums]
+
+
+def starved(waited_s: float, name: str) -> list[Record]:
+    """So long it waits, from 2.2 s on, all of it known at once when it is over."""
+    return waits(name, (0.5, 0.0), (1.5, 0.1), (10.0, 0.1 + waited_s))
+
+
+def test_an_outage_in_which_every_pod_waited_for_a_processor_is_unknown() -> None:
+    finding = within(2.0, probes(AWAY), PODS, starved(5.2, "web-1"), starved(6.9, "web-2"))
+    assert finding.verdict is UNKNOWN
+    assert finding.sentence == (
+        "no answer from worker to web for 7100 ms, from 2.00 s on, but each pod that could answer waited for a "
+        "processor for 5.2 s of it: the machine was too slow to say"
+    )
+    assert [each.at for each in finding.proof] == [1.5, 10.0]
+
+
+def test_an_outage_that_waiting_explains_in_part_only_is_violated() -> None:
+    finding = within(2.0, probes(AWAY), PODS, starved(5.0, "web-1"), starved(6.9, "web-2"))
+    assert (finding.verdict, finding.reason) == (VIOLATED, "outage")
+    assert "for 7100 ms" in finding.sentence
+    assert finding.figures["longest_outage_ms"] == 7100
+
+
+def test_one_pod_that_did_not_wait_could_have_answered() -> None:
+    for other in ([], waits("web-2", (0.5, 0.0)), waits("web-2", (0.5, 0.0), (1.0, 9.0), (11.5, 18.0))):
+        finding = within(2.0, probes(AWAY), PODS, starved(7.0, "web-1"), other[:2])
+        assert finding.verdict is VIOLATED, other
+
+
+def test_what_was_waited_for_before_or_after_an_outage_explains_nothing() -> None:
+    for sums in (((0.5, 0.0), (2.0, 9.0)), ((9.5, 0.0), (10.1, 0.0), (20.0, 9.0)), ((0.5, 7.0),)):
+        finding = within(2.0, probes(AWAY), PODS[:1], waits("web-1", *sums))
+        assert finding.verdict is VIOLATED, sums
+
+
+def test_a_pod_that_was_not_there_when_it_began_is_nobody_who_could_answer() -> None:
+    gone = pod(1, "web-2", change="deleted")
+    ending = pod(1, "web-2", change="modified", deleting=True)
+    new = pod(4, "web-3", change="added", ready=True)
+    failed = pod(1, "web-2", change="modified", phase="Failed")
+    other = pod(0, "web-2", workload="other")
+    for them in ([PODS[1], gone], [PODS[1], ending], [PODS[1], failed], [other], [new]):
+        finding = within(2.0, probes(AWAY), PODS[:1], starved(7.0, "web-1"), them)
+        assert finding.verdict is UNKNOWN, them
+    assert within(2.0, probes(AWAY), [PODS[0], gone], waits("web-1", (0.5, 0.0))).verdict is VIOLATED
+    assert within(2.0, probes(AWAY), starved(7.0, "web-1")).verdict is VIOLATED
+
+
+def test_an_outage_within_the_limit_needs_no_explanation() -> None:
+    finding = within(8.0, probes(AWAY), PODS, starved(7.0, "web-1"))
+    assert (finding.verdict, finding.figures["longest_outage_ms"]) == (HELD, 7100)
+
+
+def test_of_two_outages_the_one_that_is_not_explained_is_violated() -> None:
+    twice = AWAY + "-" * 40 + "+"
+    finding = within(2.0, probes(twice), PODS, starved(7.0, "web-1"), starved(7.0, "web-2"))
+    assert finding.verdict is VIOLATED
+    assert "for 4000 ms, from 11.10 s" in finding.sentence
+
+
+def test_a_failed_probe_was_waited_for_until_it_was_given_up() -> None:
+    """Its time is not over when the next one is sent that succeeds."""
+    answered = Probe(1.0, "worker", "web", ok=True, took_s=0.01)
+    given_up = Probe(1.1, "worker", "web", ok=False, took_s=0.8, error="no answer")
+    back = Probe(1.2, "worker", "web", ok=True, took_s=0.01)
+    never = judge(
+        answered_throughout(), history(answered, given_up, back, PODS[:1], waits("web-1", (1.0, 0.0), (2.0, 0.7)))
+    )
+    assert never.verdict is VIOLATED
+    slow = judge(
+        answered_throughout(), history(answered, given_up, back, PODS[:1], waits("web-1", (1.0, 0.0), (2.0, 0.8)))
+    )
+    assert slow.verdict is UNKNOWN

@@ -173,6 +173,19 @@ def test_nobody_tried_is_unknown() -> None:
     assert served(9.0, wrote(0, 1, 9), Blind(0.2, "writes:db", 1.0, "died"), wrote(1.0, 10, 19)).verdict is UNKNOWN
 
 
+def test_a_time_in_which_nobody_tried_proves_no_long_one_without_service() -> None:
+    """The client was held up itself: whether the store would have served meanwhile nobody knows."""
+    held_up = [wrote(0, 1, 9), wrote(0.3, 10, 10, ok=False), wrote(9.0, 11, 11, ok=False), wrote(9.5, 12, 20)]
+    found = served(3.0, *held_up)
+    assert (found.verdict, found.sentence) == (UNKNOWN, "nobody tried to write to db from 0.5 s to 9.2 s")
+    assert served(0.9, *held_up).verdict is UNKNOWN
+    assert served(0.4, *held_up).verdict is VIOLATED
+    away = [wrote(20 + n, 30 + n, 30 + n, ok=False) for n in range(5)]
+    both = served(3.0, *held_up, wrote(19.7, 29, 29), *away, wrote(25, 40, 40))
+    assert both.verdict is VIOLATED
+    assert "for 5.0 s from 20.0 s on" in both.sentence
+
+
 def test_only_the_faults_time_is_judged() -> None:
     records = [wrote(0, 1, 1, ok=False, took_s=4.0), *[wrote(4 + n * 0.2, n + 2, n + 2) for n in range(40)]]
     assert served(1.0, *records, fault(6.0, 9.0), fault="cut").verdict is HELD

@@ -28,7 +28,15 @@ def test_violated_when_one_kubelet_stays_silent() -> None:
 
 
 def test_violated_when_a_lease_was_renewed_too_late() -> None:
-    assert verdict(lease(15, "a", 1), lease(40, "a", 1), lease(40, "b", 2)) is Verdict.VIOLATED
+    silent = lease(31, "b", 30)
+    assert verdict(lease(15, "a", 1), silent, lease(40, "a", 1), lease(40, "b", 2)) is Verdict.VIOLATED
+
+
+def test_where_nobody_looked_when_it_was_due_a_late_renewal_says_nothing() -> None:
+    """It may have been renewed in time, and once more before anybody looked."""
+    found = finding(lease(15, "a", 1), lease(29, "b", 28), lease(40, "a", 1), lease(40, "b", 2))
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.sentence == "nobody saw whether the kubelet of b had renewed its lease when it was due"
 
 
 def test_a_lease_renewed_before_the_undo_is_no_report() -> None:
@@ -72,11 +80,11 @@ def test_each_first_renewal_after_the_undo_is_measured() -> None:
 
 
 def test_a_renewal_past_the_limit_is_late_and_those_in_time_are_measured_all_the_same() -> None:
-    late = [lease(at, "b", 36 + at) for at in range(24, 30)]
+    late = [lease(at, "b", 36 + at) for at in range(24, 31)]
     found = finding(lease(15, "a", 1), *late, lease(30.1, "b", 0))
     assert (found.verdict, found.figures) == (Verdict.VIOLATED, {"nodes": 2, "silent": 1, "report_s_a": 4.0})
     assert found.sentence == "the kubelets of b did not renew their lease within 20 s after the fault"
-    assert found.proof == (*late[2:], lease(30.1, "b", 0))
+    assert found.proof == (*late[3:], lease(30.1, "b", 0))
 
 
 def test_sampled_until_the_very_limit_is_long_enough() -> None:

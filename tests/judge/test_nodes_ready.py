@@ -155,3 +155,22 @@ def test_ready_throughout_needs_every_node_to_have_been_seen() -> None:
     never = throughout(node(0, "True", name="a"), nodes=("a", "b", "c"))
     assert (never.verdict, never.sentence) == (UNKNOWN, "node b, c was never seen")
     assert throughout(nodes=()).sentence == "no node was named"
+
+
+def test_whether_a_node_is_ready_at_the_end_has_to_be_seen() -> None:
+    """Its last sight may be old: it came back, and nobody saw it."""
+    away = [*AROUND, node(10, "Unknown")]
+    for missed in (
+        [],
+        could_not_see_the_end(),
+        [Blind(25, "watch:nodes", 40, "the API server was away"), *saw_the_end()],
+    ):
+        assert judged(*away, missed).verdict is UNKNOWN, missed
+    gone = [*AROUND, node(12, "True", "deleted")]
+    assert judged(*gone).verdict is UNKNOWN
+    for seen in (
+        Blind(25, "watch:nodes", 40, "a full list was compared", complete=True),
+        Blind(2, "watch:nodes", 9, "the API server was away"),
+        Blind(25, "watch:pods", 40, "the API server was away"),
+    ):
+        assert judged(*away, seen, saw_the_end()).reason == "not-ready", seen

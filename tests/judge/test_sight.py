@@ -3,7 +3,7 @@
 import pytest
 
 from chaos.judge.base import Verdict
-from chaos.judge.sight import WHOLE, Span, names, never_landed, overlapping, unseen
+from chaos.judge.sight import WHOLE, Span, at_earliest, last_sight, names, never_landed, overlapping, unseen
 from chaos.record.history import Window
 from chaos.record.records import IN_SYNC, Blind, Sample
 from chaos.record.registry import Record
@@ -83,3 +83,25 @@ def test_many_names_are_cut() -> None:
     assert names(["a", "b", "c"]) == "a, b, c"
     assert names(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
     assert names(["a", "b"], 1) == "a and 1 more"
+
+
+def test_what_was_seen_last_is_what_there_was_where_nothing_after_it_was_missed() -> None:
+    assert last_sight(history(word(30.0)), "pods", 12.0) is None
+    assert last_sight(history(word(30.0), blind(1.0, 11.9), blind(14.0, 15.0, complete=True)), "pods", 12.0) is None
+    missing: list[list[Record]] = [[word(30.0, 0.0)], [], [word(30.0), blind(14.0, 15.0)], [word(30.0), blind(1, 12)]]
+    for missed in missing:
+        assert last_sight(history(missed), "pods", 12.0) is not None, missed
+    assert last_sight(history(word(30.0), word(40.0, 0.0)), "pods", 12.0, 25.0) is None
+
+
+def test_what_a_blindness_hid_may_have_been_so_from_its_beginning_on() -> None:
+    for complete in (True, False):
+        seen = history(blind(5.0, 10.0, complete=complete), blind(8.0, 12.0), blind(2.0, 30.0, source="watch:nodes"))
+        assert [at_earliest(seen, "pods", at) for at in (4.9, 5.0, 9.0, 11.0, 13.0, 13.1)] == [
+            4.9,
+            5.0,
+            5.0,
+            5.0,
+            8.0,
+            13.1,
+        ]

@@ -10,8 +10,10 @@ from chaos.judge.base import Finding, Verdict, judge
 from chaos.judge.taint_rates import (
     ZoneState,
     rate_of,
+    rate_shows,
     taints_taken_back,
     taints_within_rate,
+    taking_back_shows,
     terminations_within_rate,
 )
 from chaos.record.history import History
@@ -404,7 +406,21 @@ def test_what_stays_and_what_comes_are_told_with_their_figures() -> None:
 
 def test_a_taint_that_goes_at_the_limit_is_in_time() -> None:
     assert all_away(*TAINTED_THEN_ALL_AWAY, node(36, "a0", "Unknown")).verdict is HELD
-    assert all_away(*TAINTED_THEN_ALL_AWAY, node(36.1, "a0", "Unknown")).reason == "taints-left"
+
+
+def test_a_taint_that_goes_late_is_unknown_and_one_that_goes_no_more_is_left() -> None:
+    late = all_away(*TAINTED_THEN_ALL_AWAY, node(36.1, "a0", "Unknown"))
+    assert late.verdict is UNKNOWN
+    assert late.sentence == (
+        "1 of 10 nodes had their taint for longer than 6 s after all were away, 1 of them no more 18.0 s after it"
+    )
+    assert all_away(*TAINTED_THEN_ALL_AWAY, node(48, "a0", "Unknown")).verdict is UNKNOWN
+    assert all_away(*TAINTED_THEN_ALL_AWAY, node(48.1, "a0", "Unknown")).reason == "taints-left"
+
+
+def test_a_taint_that_had_no_time_to_go_late_is_unknown() -> None:
+    assert all_away(*TAINTED_THEN_ALL_AWAY, node(47, "a9", "True")).verdict is UNKNOWN
+    assert all_away(*TAINTED_THEN_ALL_AWAY, node(48, "a9", "True")).reason == "taints-left"
 
 
 def test_a_node_that_is_gone_has_no_taint_left() -> None:
@@ -436,3 +452,54 @@ def test_the_measured_rate_has_four_digits() -> None:
 def test_a_taint_that_is_given_at_the_limit_is_left_and_not_given_anew() -> None:
     at_limit = all_away(*TAINTED_THEN_ALL_AWAY, node(31, "a0", "Unknown"), node(36, "a7", "Unknown", UNREACHABLE))
     assert (at_limit.verdict, at_limit.figures["left_by_the_last_pass"]) == (HELD, 1)
+
+
+# --- how long a hold has to last
+
+
+class Now(History):
+    """A history that is recorded still: it is now `at`."""
+
+    at = 0.0
+
+    def now(self) -> float:
+        return self.at
+
+
+def by(at: float, *records: Record | list[Record]) -> History:
+    made = Now.of_records(
+        each for group in records for each in (group if isinstance(group, list) else [group]) if each.at <= at
+    )
+    made.at = at
+    return made
+
+
+def test_a_rate_shows_once_enough_nodes_were_away_for_long_enough() -> None:
+    lasting = [*fault(10, None), *zone_of(200, 150)]
+    other = other_zone()
+    for at, is_shown in ((9, False), (41.9, False), (42, True), (50, True)):
+        shows = rate_shows(
+            by(at, lasting, other), "a", ZoneState.LARGE_PARTIAL, documented=DOCUMENTED, for_s=30, fault="cut"
+        )
+        assert shows is is_shown, at
+    few = [*fault(10, None), *zone_of(200, 4)]
+    assert rate_shows(by(30, few, other), "a", ZoneState.NORMAL, documented=DOCUMENTED, for_s=20)
+    assert not rate_shows(by(50, few, other), "a", ZoneState.NORMAL, documented=DOCUMENTED, for_s=20)
+    none = [*fault(10, None), *zone_of(200, 0)]
+    assert not rate_shows(by(50, none, other), "a", ZoneState.NORMAL, documented=DOCUMENTED, for_s=20)
+    assert not rate_shows(by(50, zone_of(200, 4), other), "a", ZoneState.NORMAL, documented=DOCUMENTED, for_s=20)
+
+
+def test_taking_back_shows_once_all_were_away_and_no_taint_is_left_or_will_go() -> None:
+    away = [*TAINTED_THEN_ALL_AWAY, *fault(10, None)]
+    gone = [*away, node(31.5, "a0", "Unknown")]
+    for records, at, is_shown in (
+        (gone, 36, False),
+        (gone, 36.1, True),
+        (away, 48, False),
+        (away, 48.1, True),
+        ([*gone, *other_zone()], 50, False),
+        (gone[:-2], 50, False),
+    ):
+        shows = taking_back_shows(by(at, records), documented=DOCUMENTED, within_s=6)
+        assert shows is is_shown, (at, is_shown)

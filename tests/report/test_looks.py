@@ -10,7 +10,7 @@ from chaos.judge.base import Figure, Verdict
 from chaos.report import allowed
 from chaos.report.compare import Side
 from chaos.report.difference import ALPHA
-from chaos.report.looks import FIRST_LOOK, Standing, Plan, look
+from chaos.report.looks import FIRST_LOOK, Plan, Standing, look
 from chaos.results.results import Outcome
 from chaos.results.saved import SavedFinding, SavedOutcome, SavedRun, load
 from tests.report.made import CONTROL, broken, finding, outcome, results

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from chaos.judge.base import Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.pods import DELETED, EVICTED, EVICTED_REASONS, FAILED, RESTARTED
-from chaos.judge.sight import WHOLE, Span, names, never_landed, overlapping, unseen
+from chaos.judge.sight import WHOLE, Span, at_earliest, last_sight, names, never_landed, overlapping, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import NodeChange, PodChange
 from chaos.subjects.eviction.records import EvictionRanking, KubeletEvicted
@@ -87,11 +87,16 @@ def pressure_reported(node: str, fault: str, *, within_s: float) -> Invariant:
         under = [c for c in changes if c.at in judged and PRESSURE in c.pressures]
         blind = unseen(history, "nodes", judged)
         if not under:
+            if judged.length_s <= within_s:
+                blind = unknown(
+                    f"the fault lasted for {judged.length_s:.1f} s only, {within_s:g} s are given to report"
+                )
             return blind or violated(f"{node} never reported {PRESSURE}", changes[-1:], reason=NOT_REPORTED)
         took_s = under[0].at - judged.start
         sentence = f"{node} reported {PRESSURE} {took_s:.1f} s after the fault landed, allowed were {within_s:g} s"
         if took_s > within_s:
-            return blind or violated(sentence, under[:1], reason=LATE, pressure_s=round(took_s, 3))
+            hidden = _told_late(history, "nodes", under[0].at, judged.start + within_s, sentence)
+            return blind or hidden or violated(sentence, under[:1], reason=LATE, pressure_s=round(took_s, 3))
         return held(sentence, pressure_s=round(took_s, 3))
 
     return Invariant("pressure-reported", judge)
@@ -144,7 +149,10 @@ def evicted_by_use(node: str, workload: str, fault: str) -> Invariant:
 @promise
 @bounds(within_s="cleared_s")
 def pressure_clears(node: str, fault: str, *, within_s: float) -> Invariant:
-    """The node reported no DiskPressure any more within `within_s` seconds after the undo. Reasons "stays", "late"."""
+    """The node reported no DiskPressure any more within `within_s` seconds after the undo. Reasons "stays", "late".
+
+    Unknown where the recorder did not see what the node reported at the end.
+    """
 
     def judge(history: History) -> Judgement:
         window = history.fault_window(fault)
@@ -155,12 +163,14 @@ def pressure_clears(node: str, fault: str, *, within_s: float) -> Invariant:
         if not under:
             return unknown(f"{node} never reported {PRESSURE}, so there was nothing to clear")
         if PRESSURE in changes[-1].pressures:
-            return violated(f"{node} reports {PRESSURE} to the end", under[-1:], reason=STAYS)
+            doubt = last_sight(history, "nodes", changes[-1].at)
+            return doubt or violated(f"{node} reports {PRESSURE} to the end", under[-1:], reason=STAYS)
         cleared = next(c for c in changes if c.at > under[-1].at)
         took_s = max(0.0, cleared.at - window.end)
         sentence = f"{node}'s {PRESSURE} cleared {took_s:.1f} s after the fault was undone, allowed were {within_s:g} s"
         if took_s > within_s:
-            return violated(sentence, [cleared], reason=LATE, cleared_s=round(took_s, 3))
+            hidden = _told_late(history, "nodes", cleared.at, window.end + within_s, sentence)
+            return hidden or violated(sentence, [cleared], reason=LATE, cleared_s=round(took_s, 3))
         return unseen(history, "nodes", WHOLE) or held(sentence, cleared_s=round(took_s, 3))
 
     return Invariant("pressure-clears", judge)
@@ -198,10 +208,17 @@ def runs_again(workload: str, fault: str, *, within_s: float) -> Invariant:
         sentence = f"all {wanted} pods of {workload} were Ready {took_s:.1f} s after the fault was undone"
         if took_s > within_s:
             late = f"{sentence}, allowed were {within_s:g} s"
-            return violated(late, reason=LATE, pods=wanted, ready_s=round(took_s, 3))
+            hidden = _told_late(history, "pods", since, window.end + within_s, late)
+            return hidden or violated(late, reason=LATE, pods=wanted, ready_s=round(took_s, 3))
         return blind or held(sentence, pods=wanted, ready_s=round(took_s, 3))
 
     return Invariant(f"runs-again-{workload}", judge)
+
+
+def _told_late(history: History, resource: str, at: float, due: float, sentence: str) -> Judgement | None:
+    """Unknown, where what was seen after it was due may have been so before."""
+    earliest = at_earliest(history, resource, at)
+    return unknown(f"{sentence}; it may have been from {earliest:.1f} s on, unseen") if earliest <= due else None
 
 
 def _there(

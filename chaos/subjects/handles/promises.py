@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from chaos.judge.availability import GAP_S, outage_at_most
 from chaos.judge.base import Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
-from chaos.judge.sight import WHOLE, names, unseen
+from chaos.judge.sight import WHOLE, at_earliest, names, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import Blind, ClusterEvent, FaultStep, PodChange, Sample
 from chaos.subjects.handles.records import ANSWERS, LIMIT, OPEN, SAMPLE_GAP_S, TOO_MANY, DaemonProcesses, SaidTooMany
@@ -55,14 +55,19 @@ def pods_start(workload: str, *, fault: str, within_s: float, refused_s: float =
                 pods=len(made),
                 slowest_s=round(slowest, 3),
             )
+        hidden = [c for c in late if _in_time_unseen(history, ready[c.uid], c.at + allowed_s(c), window)]
+        late = [c for c in late if c not in hidden]
         unproven = [c for c in late if window.end - c.at < allowed_s(c)]
         if len(unproven) == len(late):
+            if hidden:
+                return unknown(f"whether {hidden[0].name} was Ready in time could not be seen", hidden)
             had_s = allowed_s(late[0])
             return unknown(f"the fault ended before {late[0].name} had {had_s:g} s to start", late)
+        doubt = unseen(history, "pods", window) if all(ready[c.uid] is None for c in late) else None
         about = {f"Pod/{c.object}" for c in late}
         why = [e for e in refusals if e.regarding in about]
         said = f': "{why[0].message[-200:]}"' if why else ""
-        return violated(
+        return doubt or violated(
             f"{len(late)} of {len(made)} pods of {workload} on {late[0].node or 'the node'} were not Ready within "
             f"{refused_s if why else within_s:g} s{said}",
             [*late, *why],
@@ -87,6 +92,8 @@ def pods_start_after_release(workload: str, *, fault: str, within_s: float) -> I
     def judge(history: History) -> Judgement:
         took: list[float] = []
         late: list[PodChange] = []
+        unsure: list[PodChange] = []
+        ended = max((record.at for record in history), default=0.0)
         for window in _times(history, fault):
             for changes in _made_in(history, workload, window).values():
                 ready_at = _ready_at(changes)
@@ -94,13 +101,20 @@ def pods_start_after_release(workload: str, *, fault: str, within_s: float) -> I
                 if unwanted or (ready_at is not None and ready_at <= window.end):
                     continue
                 took.append(float("inf") if ready_at is None else ready_at - window.end)
-                if took[-1] > within_s:
-                    late.append(changes[-1])
+                if took[-1] <= within_s:
+                    continue
+                due = window.end + within_s
+                in_time = ended <= due if ready_at is None else at_earliest(history, "pods", ready_at) <= due
+                (unsure if in_time else late).append(changes[-1])
+        if late and all(_ready_at([c]) is None for c in late) and (doubt := unseen(history, "pods", WHOLE)):
+            return doubt
         if late:
             sentence = f"{names([c.name for c in late])} not Ready within {within_s:g} s after {fault} was over"
             return violated(sentence, late, reason=LATE, waiting=len(took), late=len(late))
         if not took:
             return unknown(f"no pod of {workload} was waiting when {fault} was over")
+        if unsure:
+            return unknown(f"whether {unsure[0].name} was Ready in time could not be seen", unsure)
         return unseen(history, "pods", WHOLE) or held(
             f"{len(took)} pods had waited, and were Ready {max(took):.1f} s after {fault} was over",
             waiting=len(took),
@@ -161,6 +175,9 @@ def daemons_reached(daemons: Mapping[str, str], *, fault: str, within_s: float) 
                 return unknown(f"{daemon} on {node} was not asked after {fault} was undone")
             reached = next((s for s in asked if s.value == 1.0), None)
             took_s = (asked[-1] if reached is None else reached).at - released
+            refused = max((s.at for s in asked if reached is None or s.at < reached.at), default=released)
+            if took_s > within_s and refused - released <= within_s:
+                return unknown(f"{daemon} on {node} was not asked again until {within_s:g} s after its release", asked)
             if took_s > within_s:
                 how = "takes no connection" if reached is None else f"took a connection only {took_s:.1f} s"
                 return violated(
@@ -262,6 +279,11 @@ def _unsampled(history: History, subject: str) -> Judgement | None:
         return unknown(f"{subject} was never looked at")
     gaps = [(a, b) for a, b in pairwise(times) if b - a > SAMPLE_GAP_S]
     return unknown(f"{subject} was not looked at from {gaps[0][0]:.1f} s to {gaps[0][1]:.1f} s") if gaps else None
+
+
+def _in_time_unseen(history: History, ready_at: float | None, due: float, window: Window) -> bool:
+    """Whether a pod that was seen Ready too late may have been so in time."""
+    return ready_at is not None and at_earliest(history, "pods", ready_at) <= min(due, window.end)
 
 
 def _times(history: History, fault: str) -> list[Window]:

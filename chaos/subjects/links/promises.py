@@ -151,7 +151,7 @@ def whole_again_within(store: str, within_s: float, *, fault: str) -> Invariant:
                 continue
             seen_until = good.at if good is not None else max((s.at for s in after), default=step.at)
             bad = [s for s in after if s.value != 1.0]
-            if seen_until - step.at <= within_s or (good is not None and not bad):
+            if seen_until - step.at <= within_s or (good is not None and (not bad or bad[-1].at - step.at <= within_s)):
                 return unknown(f"{store} was not looked at for {within_s:g} s after the fault was undone{last}", after)
             how = "was not" if good is None else f"was only after {good.at - step.at:.1f} s"
             return violated(

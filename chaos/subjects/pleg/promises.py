@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from chaos.judge.base import Figure, Invariant, Judgement, bounds, held, promise, unknown, violated
-from chaos.judge.sight import WHOLE, names, unseen
+from chaos.judge.sight import WHOLE, at_earliest, last_sight, names, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import Blind, FaultStep, NodeChange, PodChange, Sample
 from chaos.subjects.pleg.records import (
@@ -149,6 +149,12 @@ def node_stays_ready(node: str, *, back_within_s: float) -> Invariant:
         long_ones = [s for s in spans if s.length_s > back_within_s]
         ready = changes[-1].ready == "True" and changes[-1].change != "deleted"
         if long_ones or not ready:
+            judged = _judged(history)
+            back = at_earliest(history, "nodes", long_ones[0].end) if long_ones else 0.0
+            if not ready and not long_ones and (doubt := last_sight(history, "nodes", changes[-1].at, judged.end)):
+                return doubt
+            if ready and len(long_ones) == 1 and back - long_ones[0].start <= back_within_s:
+                return unknown(f"when {node} was Ready again after {long_ones[0].start:.1f} s could not be seen")
             first = long_ones[0] if long_ones else spans[-1]
             for_how_long = f"for {first.length_s:.1f} s from {first.start:.1f} s on"
             return violated(
@@ -186,6 +192,9 @@ def pods_converge(workload: str, *, least: int) -> Invariant:
         left = [c[-1] for c in pods.values() if c[-1].change != "deleted"]
         stuck = [c for c in left if c.deleting]
         pending = [c for c in left if not c.deleting and not c.ready]
+        wrong = [*stuck, *pending]
+        if wrong and (doubt := last_sight(history, "pods", min(c.at for c in wrong))):
+            return doubt
         for found, what, reason in ((stuck, "left Terminating", TERMINATING), (pending, "not Ready", NOT_STARTED)):
             if found:
                 return violated(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence, Set
 
 from chaos.judge.base import Figure, Invariant, Judgement, Verdict, bounds, held, promise, unknown, violated
 from chaos.judge.pods import TAINT_EVICTION, TAINT_EVICTION_REASON
-from chaos.judge.sight import WHOLE, Span, names, never_landed, overlapping, unseen
+from chaos.judge.sight import WHOLE, Span, last_sight, names, never_landed, overlapping, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import FaultStep, NodeChange, PodChange, Sample
 from chaos.subjects.upgrade.records import (
@@ -139,7 +139,8 @@ def nodes_upgraded(nodes: Sequence[str], versions: Sequence[str], *, within_s: f
         if bad:
             reason = next(r for r in (NOT_READY, OLD_VERSION, LATE, CORDONED) if any(r == why for why, _, _ in bad))
             which = names([who for why, who, _ in bad if why == reason])
-            return violated(
+            doubt = None if reason == LATE else last_sight(history, "nodes", min(change.at for _, _, change in bad))
+            return doubt or violated(
                 f"{which}: {reason}, allowed were {within_s:g} s after the new kubelet was started",
                 [change for _, _, change in bad],
                 reason=reason,
@@ -201,8 +202,9 @@ def each_node_upgraded(*, within_s: float, fault: str) -> Invariant:
         if bad:
             reason = next(r for r in (NOT_READY, OLD_VERSION, LATE, CORDONED) if any(r == why for why, _ in bad))
             which = names([f"{change.name} ({change.kubelet})" for why, change in bad if why == reason])
+            doubt = None if reason == LATE else last_sight(history, "nodes", min(change.at for _, change in bad))
             said = f"{which}: {reason}, allowed were {within_s:g} s after the new kubelet was first seen"
-            return violated(said, [change for _, change in bad], reason=reason, **figures)
+            return doubt or violated(said, [change for _, change in bad], reason=reason, **figures)
         if unsure:
             return unknown(f"whether {names(unsure)} was Ready in time could not be seen")
         slowest = max(span.length_s for span in took.values())

@@ -218,3 +218,47 @@ def test_under_pressure_is_what_was_seen_last() -> None:
     assert not under_pressure(history(), "worker")
     assert under_pressure(history(node(1), node(2, "DiskPressure"), node(3, name="another")), "worker")
     assert not under_pressure(history(node(2, "DiskPressure"), node(3)), "worker")
+
+
+UNDER = [node(0), node(20, "DiskPressure")]
+HELD_UP = Blind(65, "watch:nodes", 75, "the API server took 10 s to answer", complete=True)
+
+
+def test_what_a_node_reports_at_the_end_has_to_be_seen() -> None:
+    clears = pressure_clears("worker", FILL, within_s=20)
+    missed = Blind(60, "watch:nodes", 90, "the API server was away")
+    assert judged(clears, FAULT, UNDER)[0] is Verdict.UNKNOWN
+    assert judged(clears, FAULT, UNDER, could_not_see_the_end())[0] is Verdict.UNKNOWN
+    assert judged(clears, FAULT, UNDER, missed, saw_the_end())[0] is Verdict.UNKNOWN
+    assert judged(clears, FAULT, UNDER, saw_the_end()) == (Verdict.VIOLATED, "stays")
+
+
+def test_what_was_told_late_may_have_been_in_time() -> None:
+    clears = pressure_clears("worker", FILL, within_s=20)
+    assert judged(clears, FAULT, UNDER, node(74), HELD_UP, saw_the_end())[0] is Verdict.UNKNOWN
+    assert judged(clears, FAULT, UNDER, node(74), saw_the_end()) == (Verdict.VIOLATED, "late")
+    early = pressure_clears("worker", FILL, within_s=10)
+    assert judged(early, FAULT, UNDER, node(74), HELD_UP, saw_the_end()) == (Verdict.VIOLATED, "late")
+
+    reported = pressure_reported("worker", FILL, within_s=20)
+    told: list[Record] = [
+        node(0),
+        node(35, "DiskPressure"),
+        Blind(28, "watch:nodes", 35, "it took long", complete=True),
+    ]
+    assert judged(reported, FAULT, told, saw_the_end())[0] is Verdict.UNKNOWN
+    assert judged(reported, FAULT, told[:2], saw_the_end()) == (Verdict.VIOLATED, "late")
+
+    again = runs_again("eater", FILL, within_s=20)
+    eater = [pod(0, "a", ready=True, workload="eater"), pod(20, "a", "deleted", workload="eater")]
+    new = pod(74, "b", "modified", ready=True, workload="eater")
+    late = Blind(65, "watch:pods", 75, "it took long", complete=True)
+    assert judged(again, FAULT, eater, new, late, saw_the_end())[0] is Verdict.UNKNOWN
+    assert judged(again, FAULT, eater, new, saw_the_end()) == (Verdict.VIOLATED, "late")
+
+
+def test_pressure_that_had_no_time_to_be_reported_is_unknown() -> None:
+    reported = pressure_reported("worker", FILL, within_s=40)
+    assert judged(reported, FAULT, node(0), saw_the_end())[0] is Verdict.UNKNOWN
+    short = pressure_reported("worker", FILL, within_s=39)
+    assert judged(short, FAULT, node(0), saw_the_end()) == (Verdict.VIOLATED, "not-reported")

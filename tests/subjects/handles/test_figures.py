@@ -175,11 +175,16 @@ def test_an_answer_at_the_limit_is_in_time_and_past_it_is_deaf() -> None:
     held = judge(REACHED, history(harm, asked((5.0, 0), (15.0, 1), (30.0, 0))))
     assert (held.verdict, held.figures) == (HELD, {"daemons": 1, "slowest_s": 10.0})
     assert held.sentence == "containerd took a connection 10.0 s after the release at the latest"
-    late = judge(REACHED, history(harm, asked((5.0, 0), (15.1, 1))))
+    late = judge(REACHED, history(harm, asked((5.0, 0), (15.05, 0), (15.1, 1))))
     assert late.sentence == (
         "containerd on worker took a connection only 10.1 s after it had handles again, allowed were 10 s"
     )
-    assert (late.figures, len(late.proof)) == ({"asked": 2}, 2)
+    assert (late.figures, len(late.proof)) == ({"asked": 3}, 3)
+    unasked = judge(REACHED, history(harm, asked((5.0, 0), (15.0, 0), (15.1, 1))))
+    assert (unasked.verdict, unasked.sentence) == (
+        UNKNOWN,
+        "containerd on worker was not asked again until 10 s after its release",
+    )
     deaf = judge(REACHED, history(harm, asked((5.5, 0), (15.1, 0))))
     assert deaf.sentence == "containerd on worker takes no connection after it had handles again, allowed were 10 s"
     short = judge(REACHED, history(harm, asked((5.5, 0), (15.0, 0))))

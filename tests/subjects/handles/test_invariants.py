@@ -80,6 +80,24 @@ def test_what_the_recorder_did_not_see_is_unknown() -> None:
     assert judge(pods_start("spare", fault=EAT, within_s=60.0), seen).verdict is UNKNOWN
 
 
+def test_a_pod_that_may_have_started_in_time_is_unknown() -> None:
+    """What a recorder that was held up told late."""
+    late = [spare(12.0, change="added"), spare(80.0, ready=True)]
+    held_up = Blind(70.0, "watch:pods", 80.0, "it took long", complete=True)
+    found = starting(*late, held_up)
+    assert (found.verdict, found.sentence) == (UNKNOWN, "whether spare-1 was Ready in time could not be seen")
+    assert starting(*late, Blind(73.0, "watch:pods", 80.0, "it took long", complete=True)).verdict is VIOLATED
+    other = spare(12.0, "b", change="added")
+    kept = starting(*late, held_up, other, refused(13.0, "b"))
+    assert (kept.verdict, kept.figures["not_started"]) == (VIOLATED, 1)
+
+
+def test_a_pod_that_nobody_saw_to_the_end_may_have_started() -> None:
+    made: list[Record] = [spare(12.0, change="added"), refused(13.0)]
+    seen = history(fault(10.0, 90.0, EAT), could_not_see_the_end(), made)
+    assert judge(pods_start("spare", fault=EAT, within_s=60.0), seen).verdict is UNKNOWN
+
+
 # --- pods start after the release
 
 
@@ -105,6 +123,16 @@ def test_a_pod_that_stays_away_after_the_release() -> None:
     assert released(spare(12.0, change="added")).verdict is VIOLATED
     late = released(spare(12.0, change="added"), spare(36.0, ready=True))
     assert (late.verdict, late.reason) == (VIOLATED, "late")
+
+
+def test_a_pod_that_started_unseen_or_had_no_time_for_it_is_unknown() -> None:
+    held_up = Blind(34.0, "watch:pods", 36.0, "it took long", complete=True)
+    assert released(spare(12.0, change="added"), spare(36.0, ready=True), held_up).verdict is UNKNOWN
+    waits = pods_start_after_release("spare", fault=EAT, within_s=15.0)
+    one = [*fault(10.0, 20.0, EAT), spare(12.0, change="added")]
+    assert judge(waits, history(one, saw_the_end(35.0))).verdict is UNKNOWN
+    assert judge(waits, history(one, saw_the_end(35.1))).verdict is VIOLATED
+    assert judge(waits, history(one, could_not_see_the_end(60.0))).verdict is UNKNOWN
 
 
 def test_without_a_pod_that_had_to_wait_nothing_is_shown() -> None:
@@ -199,7 +227,7 @@ def test_a_daemon_that_is_deaf_once_it_has_handles_again() -> None:
     assert (found.verdict, found.figures["slowest_s"]) == (HELD, 2.0)
     deaf = judge(invariant, history(harm, asked((5.5, False), (15.5, False))))
     assert (deaf.verdict, deaf.reason) == (VIOLATED, "deaf")
-    late = judge(invariant, history(harm, asked((5.5, False), (16.0, True))))
+    late = judge(invariant, history(harm, asked((5.5, False), (15.5, False), (16.0, True))))
     assert (late.verdict, late.reason) == (VIOLATED, "deaf")
 
 

@@ -112,7 +112,7 @@ def test_not_whole_or_too_late_is_violated_and_says_why() -> None:
     finding = whole(undone(10), look(11, 0), look(39, 0), why, look(41, 0))
     assert (finding.verdict, finding.reason) == (Verdict.VIOLATED, "not-whole")
     assert "its link to its master is down" in finding.sentence
-    late = whole(undone(10), look(11, 0), look(45, 1))
+    late = whole(undone(10), look(11, 0), look(40.5, 0), look(45, 1))
     assert late.verdict is Verdict.VIOLATED
     assert "only after 35.0 s" in late.sentence
 
@@ -122,6 +122,7 @@ def test_what_was_not_looked_at_is_unknown() -> None:
     assert whole(undone(10)).verdict is Verdict.UNKNOWN
     assert whole(undone(10), look(11, 0), look(20, 0)).verdict is Verdict.UNKNOWN
     assert whole(undone(10), look(90, 1)).verdict is Verdict.UNKNOWN  # it may have been whole for long
+    assert whole(undone(10), look(11, 0), look(40, 0), look(45, 1)).verdict is Verdict.UNKNOWN
     assert whole(look(5, 1), undone(10), look(11, 1), undone(40)).verdict is Verdict.UNKNOWN
 
 
@@ -129,9 +130,9 @@ def test_the_limit_itself_is_whole_in_time_and_the_longest_is_told() -> None:
     held = whole(undone(10), look(10, 0), look(40, 1), undone(50), look(51.0626, 1))
     assert held.figures == {"longest_ms": 30000, "times": 2}
     assert held.sentence == "redis was whole again within 30.0 s each of 2 times"
-    late = whole(undone(10), look(11, 0), look(40.1, 1))
+    late = whole(undone(10), look(11, 0), look(40.05, 0), look(40.1, 1))
     assert late.sentence == "redis was only after 30.1 s whole again when bad-link was undone at 10.0 s; promised 30 s"
-    assert (late.figures, [each.at for each in late.proof]) == ({"looks": 2}, [10, 11, 40.1])
+    assert (late.figures, [each.at for each in late.proof]) == ({"looks": 3}, [10, 11, 40.05, 40.1])
     never = whole(undone(10), look(11, 0), look(40.1, 0), NotWhole(12, "redis", "one"), NotWhole(13, "redis", "two"))
     assert never.sentence.endswith("redis was not whole again when bad-link was undone at 10.0 s; promised 30 s: two")
     assert len(never.proof) == 5

@@ -245,16 +245,19 @@ def test_starts_and_ends_are_told_by_percentiles() -> None:
     )
 
 
+SAW_PODS = [Sample(20.0, IN_SYNC, "watch:pods", 1.0)]
+
+
 def test_what_is_left_is_counted_and_named() -> None:
     stuck, pending, well = churn("a", 1, 1)[:3], churn("b", 1, 1)[:1], churn("c", 1, 1)[:2]
-    found = judge(pods_converge("churn", least=3), History.of_records([*stuck, *pending, *well]))
+    found = judge(pods_converge("churn", least=3), History.of_records([*stuck, *pending, *well, *SAW_PODS]))
     assert (found.reason, found.sentence) == (
         pleg.TERMINATING,
         "1 of 3 pods of churn are left Terminating at the end: a",
     )
     assert (found.figures["stuck"], found.figures["pending"], found.figures["end_p50_s"]) == (1, 1, "none")
     assert found.proof == (stuck[-1],)
-    waits = judge(pods_converge("churn", least=2), History.of_records([*pending, *well]))
+    waits = judge(pods_converge("churn", least=2), History.of_records([*pending, *well, *SAW_PODS]))
     assert (waits.reason, waits.sentence) == (pleg.NOT_STARTED, "1 of 2 pods of churn are not Ready at the end: b")
     few = judge(pods_converge("churn", least=3), History.of_records([*pending, *well]))
     assert few.sentence == "of churn 2 pods were seen, and there must have been 3"

@@ -144,8 +144,24 @@ class TestNodeStaysReady:
         assert node_stays_ready(NODE, back_within_s=10).judge(History.of_records(records)).reason == pleg.NOT_READY
 
     def test_at_the_end_it_must_be_ready(self) -> None:
+        records = [*self.changes((0, "True"), (5, "False")), *in_sync(20, "nodes")]
+        assert node_stays_ready(NODE, back_within_s=30).judge(History.of_records(records)).reason == pleg.NOT_READY
+
+    def test_whether_it_was_ready_at_the_end_has_to_be_seen(self) -> None:
         records = self.changes((0, "True"), (5, "False"))
-        assert node_stays_ready(NODE, back_within_s=10).judge(History.of_records(records)).reason == pleg.NOT_READY
+        found = node_stays_ready(NODE, back_within_s=30).judge(History.of_records(records))
+        assert found.verdict is Verdict.UNKNOWN
+
+    def test_a_return_that_was_told_late_is_unknown(self) -> None:
+        late = Blind(8, "watch:nodes", 19, "the API server took long", complete=True)
+        records = [*self.changes((0, "True"), (5, "Unknown"), (19, "True")), late]
+        found = node_stays_ready(NODE, back_within_s=10).judge(History.of_records(records))
+        assert (found.verdict, found.sentence) == (
+            Verdict.UNKNOWN,
+            "when worker was Ready again after 5.0 s could not be seen",
+        )
+        too_long = node_stays_ready(NODE, back_within_s=2).judge(History.of_records(records))
+        assert too_long.reason == pleg.NOT_READY
 
     def test_a_recorder_that_did_not_see_all_knows_nothing(self) -> None:
         records = self.changes((0, "True"))
@@ -171,12 +187,18 @@ class TestPodsConverge:
         assert (found.figures["start_p50_s"], found.figures["end_p99_s"]) == (2, 3)
 
     def test_one_left_terminating_is_stuck(self) -> None:
-        records = [*self.gone("a", 0), *self.gone("b", 1)[:3]]
+        records = [*self.gone("a", 0), *self.gone("b", 1)[:3], *in_sync(20, "pods")]
         assert pods_converge("churn", least=2).judge(History.of_records(records)).reason == pleg.TERMINATING
 
     def test_one_that_never_was_ready_did_not_start(self) -> None:
-        records = [*self.gone("a", 0), self.pod(3, "b", "added")]
+        records = [*self.gone("a", 0), self.pod(3, "b", "added"), *in_sync(20, "pods")]
         assert pods_converge("churn", least=2).judge(History.of_records(records)).reason == pleg.NOT_STARTED
+
+    def test_what_is_left_at_the_end_has_to_be_seen(self) -> None:
+        for left in (self.gone("b", 1)[:3], [self.pod(3, "b", "added")]):
+            records = [*self.gone("a", 0), *left]
+            found = pods_converge("churn", least=2).judge(History.of_records(records))
+            assert found.verdict is Verdict.UNKNOWN
 
     def test_too_few_pods_prove_nothing(self) -> None:
         records = [*self.gone("a", 0), *in_sync(20, "pods")]

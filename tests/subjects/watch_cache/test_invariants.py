@@ -50,6 +50,21 @@ def test_what_is_heard_after_etcd_was_asked_does_not_help() -> None:
     assert judged(watched(1, "new"), stored(16, "old"), watched(17, "old")).verdict is VIOLATED
 
 
+def test_what_is_seen_late_is_unknown_and_what_is_not_seen_when_asked_last_is_stale() -> None:
+    late = judged(watched(1, "new"), stored(16, "old"), watched(17, "old"), stored(18, "old"))
+    assert (late.verdict, late.sentence) == (
+        UNKNOWN,
+        "watchers saw default/one as stored, but later than 5 s after the fault",
+    )
+    never = judged(watched(1, "new"), stored(16, "old"), stored(20, "old"))
+    assert (never.verdict, never.reason) == (VIOLATED, "stale")
+    other = judged(
+        watched(1, "new"), watched(1, "new", "two"), stored(16, "old"), stored(16, "old", "two"),
+        watched(17, "old"), stored(18, "old"), stored(18, "old", "two"),
+    )  # fmt: skip
+    assert other.reason == "stale"
+
+
 def test_what_is_stored_too_early_or_after_the_undo_is_not_asked_for() -> None:
     assert judged(watched(1, "new"), stored(12, "old")).verdict is UNKNOWN
     assert judged(watched(1, "new"), stored(31, "old")).verdict is UNKNOWN
