@@ -17,7 +17,7 @@ from chaos.clusters.way.client import server_version
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.uses import Uses
-from chaos.subjects.aged.stored import Stored, aged_revisions, aged_service, service_key
+from chaos.subjects.aged.stored import Planted, aged_revisions, aged_service, service_key
 
 APISERVER = "kube-apiserver"
 
@@ -31,7 +31,7 @@ class _Started(Cluster, ControlPlaneSwap, ComponentSwap, ControlProcesses, Proto
 class PlantAgedPlan(msgspec.Struct, frozen=True):
     """What etcd holds of each object, and what it is to hold."""
 
-    objects: tuple[Stored, ...]
+    objects: tuple[Planted, ...]
 
 
 class StartAnewPlan(msgspec.Struct, frozen=True):
@@ -71,7 +71,7 @@ class PlantAged:
             aged |= aged_revisions(client, self.namespace, self.sets)
         if not aged:
             raise OrdealError(f"namespace {self.namespace} has none of what is to be planted")
-        return PlantAgedPlan(tuple(Stored(key, cluster.etcd_get(key), value) for key, value in sorted(aged.items())))
+        return PlantAgedPlan(tuple(Planted(key, cluster.etcd_get(key), value) for key, value in sorted(aged.items())))
 
     def apply(self, cluster: _Opened, saved: PlantAgedPlan) -> None:
         cluster.stop_controller_manager()

@@ -27,7 +27,7 @@ SLICE_OF = "kubernetes.io/service-name"
 LOG_BYTES, WORDS, LINES = 64 * 1024, 2000, 12
 
 
-class Watched(Cluster, ComponentSwap, ControlProcesses, Protocol):
+class WatchedPlane(Cluster, ComponentSwap, ControlProcesses, Protocol):
     """A cluster whose control plane is looked at."""
 
 
@@ -39,7 +39,7 @@ class MuseumWatch:
     """
 
     def __init__(
-        self, history: History, cluster: Watched, namespace: str, services: Sequence[str], daemon: str
+        self, history: History, cluster: WatchedPlane, namespace: str, services: Sequence[str], daemon: str
     ) -> None:
         self._history, self._cluster, self._namespace = history, cluster, namespace
         self._services, self._daemon = services, daemon

@@ -18,7 +18,7 @@ NO_TIME = b'"creationTimestamp":null'
 _FAMILIES = (b"IPv4", b"IPv6")
 
 
-class Stored(msgspec.Struct, frozen=True):
+class Planted(msgspec.Struct, frozen=True):
     """etcd's key of an object, what it holds there, and what it is to hold; a journal has both in base64."""
 
     key: str

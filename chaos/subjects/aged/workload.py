@@ -12,7 +12,7 @@ from chaos.clusters.abilities import EtcdBehind
 from chaos.clusters.base import Cluster
 from chaos.record.history import History
 from chaos.subjects.aged.records import AgedStored, Touched
-from chaos.subjects.aged.stored import Stored, is_aged
+from chaos.subjects.aged.stored import Planted, is_aged
 from chaos.workloads.base import create, creating, manifest
 from chaos.workloads.web import READY_WITHIN_S, Deployed
 
@@ -83,7 +83,7 @@ def write_services(museum: Deployed) -> None:
             core.replace_namespaced_service(name, museum.namespace, service)
 
 
-def ask_etcd(cluster: EtcdBehind, history: History, objects: tuple[Stored, ...]) -> None:
+def ask_etcd(cluster: EtcdBehind, history: History, objects: tuple[Planted, ...]) -> None:
     """Write down how etcd has each of them now."""
     for each in objects:
         history.add(AgedStored(history.now(), each.key, is_aged(each.key, cluster.etcd_get(each.key))))

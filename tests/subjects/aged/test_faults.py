@@ -1,12 +1,12 @@
 """Planting old objects, and starting anew on them, with a control plane that is a fake at the boundary."""
 
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from chaos.basics.waiting import WaitedInVainError
-from chaos.clusters.abilities import ComponentProcess
 from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
 from chaos.subjects.aged import faults
@@ -18,6 +18,16 @@ KCM, API = "kube-controller-manager", "kube-apiserver"
 KEY, LABEL = service_key("ns", "old"), "role"
 
 
+@dataclass(frozen=True)
+class FakeProcess:
+    pid: int
+    started: int
+    runs: bool
+
+    def state(self) -> str:
+        return "running" if self.runs else "gone"
+
+
 class FakeControlPlane:
     """etcd's keys, and the processes of two components. What is `broken` ends as soon as it is started."""
 
@@ -25,7 +35,7 @@ class FakeControlPlane:
 
     def __init__(self) -> None:
         self.keys: dict[str, bytes] = {KEY: b"as now"}
-        self.processes = {each: ComponentProcess(1, 100, runs=True) for each in (API, KCM)}
+        self.processes = {each: FakeProcess(1, 100, runs=True) for each in (API, KCM)}
         self.labels = {"n": ""}
         self.broken = ""
 
@@ -35,7 +45,7 @@ class FakeControlPlane:
     def components(self) -> tuple[str, ...]:
         return (API, KCM)
 
-    def component_process(self, component: str) -> ComponentProcess | None:
+    def control_process(self, component: str) -> FakeProcess | None:
         return self.processes.get(component)
 
     def etcd_get(self, key: str) -> bytes:
@@ -65,13 +75,12 @@ class FakeControlPlane:
                 raise WaitedInVainError("it does not answer")
 
     def end(self, component: str) -> None:
-        was = self.processes[component]
-        self.processes[component] = ComponentProcess(was.pid, was.started, runs=False)
+        self.processes[component] = replace(self.processes[component], runs=False)
 
     def start(self, component: str) -> None:
         was = self.processes[component]
         if not was.runs:
-            self.processes[component] = ComponentProcess(was.pid + 1, was.started + 100, runs=component != self.broken)
+            self.processes[component] = FakeProcess(was.pid + 1, was.started + 100, runs=component != self.broken)
 
 
 @pytest.fixture
