@@ -13,6 +13,11 @@ class ControlProcess(Protocol):
         """Its number."""
         ...
 
+    @property
+    def started(self) -> int:
+        """The kernel's start time of it, in clock ticks since boot: with the pid it tells it from every other one."""
+        ...
+
     def state(self) -> str:
         """What the kernel says of it: "running", "stopped" (by a signal) or "gone"."""
         ...

@@ -116,7 +116,7 @@ def test_what_a_cluster_can_not_do_is_no_verdict(cluster: FakeCluster, told: Any
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"incident": "no-such"}, "there is no incident 'no-such'; there are: apiserver-node-loss, "),
+        ({"incident": "no-such"}, "there is no incident 'no-such'; there are: aged-objects, "),
         ({"variant": "no-such"}, "mass-termination has no replay 'no-such'; there are: '', 'small'"),
         ({"control": "rates-raised"}, "mass-termination has no control 'rates-raised'; there are: default-tolerations"),
         ({"control": CONTROL, "variant": "small"}, "has no control 'default-tolerations'; there are: none"),

@@ -1,0 +1,91 @@
+"""What an older version wrote, and a newer one meets."""
+
+from chaos.judge.catalogue import Control, Incident, KnownBug, Sign
+
+INCIDENTS = (
+    Incident(
+        id="aged-objects",
+        title="An upgraded cluster meets what an older version wrote",
+        level="MUST",
+        claim=(
+            "When the control plane of a cluster is started anew on what older versions have stored, no component MUST "
+            "end itself, no pod of a workload that nobody changed MUST be replaced, a workload that somebody changes "
+            "MUST get there, the endpoints of each Service MUST follow, and what selects nodes by a label MUST still "
+            "find them."
+        ),
+        story=(
+            "Objects outlive the versions that wrote them. After upgrades controllers met what had been legal for "
+            "years: stored revisions that now compared as different rolled each StatefulSet, a Service from before "
+            "dual stack ended the controller manager, and a node label that the old version had set was gone, and with "
+            "it the nodes that a network's route reflectors were pinned to."
+        ),
+        source=(
+            "kubernetes/kubernetes issues 138735 (a Service from before dual stack, 2026), 134773 (StatefulSets roll "
+            'from 1.33 to 1.34, 2025) and 137409 (a faulty first revision stays, 2026); Reddit, "You Broke Reddit: The '
+            'Pi-Day Outage" (14 March 2023)'
+        ),
+        remedy=(
+            "Before the upgrade write each object once as the API server reads it: kubectl get services -A -o json | "
+            "kubectl replace -f -, or a storage version migration for all kinds. Look for selectors by labels that the "
+            "next version no longer sets (its urgent upgrade notes name them). Read which feature gates the next "
+            "version turns on: an older pod, or its revision, may meet them."
+        ),
+        recognise=(
+            Sign(
+                "kubectl -n kube-system logs -l component=kube-controller-manager --previous | grep -A8 panic:",
+                "index out of range [0] with length 0, below podToEndpointAddressForService",
+            ),
+            Sign(
+                "etcdctl get --prefix /registry/services/specs -w fields | grep -a -c IPv4",
+                "less than there are Services: the others were stored before dual stack and never since",
+            ),
+            Sign(
+                "kubectl get controllerrevisions -A --sort-by=.metadata.creationTimestamp",
+                "a new revision of each StatefulSet, of the minute of the upgrade",
+            ),
+            Sign("kubectl get daemonsets -A", "DESIRED 0 where there were pods before the upgrade"),
+        ),
+        versions=(
+            "a Service without ipFamilies ends the controller manager of 1.33.0 to 1.33.12, 1.34.0 to 1.34.8, 1.35.0 "
+            "to 1.35.5, 1.36.0 and 1.36.1 (issue 138735); StatefulSets roll with 1.34.0 and 1.34.1; a faulty first "
+            "revision stays with 1.35.0 to 1.35.3, or with the gate MaxUnavailableStatefulSet; kubeadm took "
+            "node-role.kubernetes.io/master with 1.24"
+        ),
+        controls=(
+            Control(
+                "as-shipped",
+                "Services from before dual stack were not written anew before the upgrade: a watch event, on which "
+                "nothing fills in what they lack, brings them to the endpoints controller, and it ends the controller "
+                "manager",
+                breaks="components-keep-running",
+                because="ended",
+                also_breaks=("endpoints-follow",),
+                shipped=KnownBug(
+                    "kubernetes/kubernetes#138735",
+                    since="1.33.0",
+                    mended_in=("1.33.13", "1.34.9", "1.35.6", "1.36.2"),
+                ),
+            ),
+            Control(
+                "rolled",
+                "the controller manager runs with StatefulSetSemanticRevisionComparison=false: a revision that is "
+                "written in another way is another one",
+                breaks="only-changed-pods-replaced",
+                because="replaced",
+            ),
+            Control(
+                "pinned-label",
+                "the upgrade takes a label from the nodes, as kubeadm 1.24 did, and a DaemonSet has the old selector",
+                breaks="selected-nodes-stay",
+                because="label-gone",
+            ),
+            Control(
+                "unavailable-counted",
+                "the controller manager runs with MaxUnavailableStatefulSet=true: pods that can't become Ready count "
+                "as what an update may take away, and no update replaces them",
+                breaks="changed-workload-follows",
+                because="not-updated",
+            ),
+        ),
+    ),
+)
