@@ -49,13 +49,12 @@ from chaos.clusters.simulated.nodes import (
     CONTROL_PLANE_GROUP,
     GROUP_LABEL,
     NodeGroup,
-    all_schedulable,
     create,
     groups_of,
     lease_duration_s,
     listed,
-    ready_nodes,
     status,
+    wait_ready,
 )
 from chaos.clusters.simulated.processes import OwnProcess
 from chaos.clusters.way import kubeconfig as kubeconfigs
@@ -70,7 +69,6 @@ OWN_KUBELET = f"kwok-{CONTROL_PLANE_GROUP}"
 
 ANSWER_WITHIN_S = 60.0
 STOPPED_WITHIN_S = 10.0
-NODES_PER_S = 20  # the slowest at which nodes may become Ready before it is called a failure
 
 
 class SimulatedCluster:
@@ -442,15 +440,7 @@ class SimulatedCluster:
                 raise OrdealError(
                     f"the API server refused simulated nodes with HTTP {refused}; see {self._components.logs}"
                 )
-            within_s = 30 + total / NODES_PER_S
             try:
-                eventually(lambda: ready_nodes(client) == total, within_s=within_s, what="all nodes to be Ready")
-                untainted = partial(all_schedulable, client)
-                eventually(untainted, within_s=within_s, what="all nodes to lose the taint they start with")
-                eventually(
-                    lambda: status(client, "GET", "/api/v1/namespaces/default/serviceaccounts/default") == 200,
-                    within_s=30,
-                    what="the default service account",
-                )
+                wait_ready(client, total)
             except WaitedInVainError as error:
                 raise OrdealError(f"{error}{last_words(self._directory)}") from error

@@ -6,12 +6,14 @@ The API is asked with plain requests here: the generated client takes a hundred 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 import urllib3
 from kubernetes.client import ApiClient
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.base import Node
 from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.clusters.way.client import CONTROL_PLANE_LABEL, ZONE_LABEL
@@ -23,6 +25,7 @@ CONTROL_PLANE_GROUP = "control-plane"
 CONTROL_PLANE_NODE = "control-plane"
 WORKERS_GROUP = "workers"
 CONNECTIONS = 8
+NODES_PER_S = 20  # the slowest at which nodes may become Ready before it is called a failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,19 @@ def all_schedulable(client: ApiClient) -> bool:
     return not any(
         taint.startswith("node.kubernetes.io/not-ready:") for node in listed(client) for taint in node.taints
     )
+
+
+def wait_ready(client: ApiClient, total: int) -> None:
+    """Wait until so many nodes are Ready, take pods, and the default namespace has its service account.
+
+    Raises WaitedInVainError.
+    """
+    within_s = 30 + total / NODES_PER_S
+    eventually(lambda: ready_nodes(client) == total, within_s=within_s, what="all nodes to be Ready")
+    untainted = partial(all_schedulable, client)
+    eventually(untainted, within_s=within_s, what="all nodes to lose the taint they start with")
+    account = "/api/v1/namespaces/default/serviceaccounts/default"
+    eventually(lambda: status(client, "GET", account) == 200, within_s=30, what="the default service account")
 
 
 def get(client: ApiClient, path: str, accept: str = "application/json") -> Any:
