@@ -105,8 +105,16 @@ def test_which_faults_are_done_on_nodes() -> None:
     elsewhere = {kind for kind, fault in registered().items() if not is_on_nodes(fault.needs)}
     assert elsewhere == {
         *("pause", "power-off"),
-        *("delete-pods", "drain-node", "drop-priority", "mark-out-of-service", "scale-to-zero", "update-elsewhere"),
-        *("replace-control-plane", "restore-snapshot", "edit-etcd-behind", "swap-component"),
+        *(
+            "delete-pods",
+            "drain-node",
+            "drop-priority",
+            "hold-pods",
+            "mark-out-of-service",
+            "scale-to-zero",
+            "update-elsewhere",
+        ),
+        *("replace-control-plane", "restore-snapshot", "edit-etcd-behind", "stall-etcd-at-start", "swap-component"),
         *("stop-controller-manager", "stop-heartbeats"),
         "fill-file-system",
         "upgrade-command",
