@@ -16,7 +16,7 @@ from chaos.run.promised import Conditions, Judged, judged, says
 from chaos.subjects.drains.drainer import Drainer
 from chaos.subjects.drains.faults import HoldPods
 from chaos.subjects.drains.promises import blocker_named, drained_in_time, no_budget_overdrawn, one_node_waits
-from chaos.subjects.drains.workload import ALWAYS_ALLOW, Budget, Guarded, is_empty
+from chaos.subjects.drains.workload import ALWAYS_ALLOW, GuardedPods, PodBudget, is_empty
 from chaos.subjects.zones.faults import SwapComponent
 from chaos.subjects.zones.promises import mutants_killed, tried
 from chaos.subjects.zones.records import MutantTried
@@ -32,16 +32,16 @@ BUGS = {"always-allow-ignored": "drained-in-time", "evicted-pods-counted": "no-b
 SHIPPED = "shipped"
 
 
-def workloads(control: str | None) -> tuple[Guarded, ...]:
+def workloads(control: str | None) -> tuple[GuardedPods, ...]:
     """Each has a pod on every worker, of which one is drained, but SINGLE; SLOW has two on each."""
     lone = control in {"no-budget-left", "goes-on"}
-    whole = Budget("100%") if control == "no-budget-left" else Budget(KEEPS[WHOLE])
+    whole = PodBudget("100%") if control == "no-budget-left" else PodBudget(KEEPS[WHOLE])
     policy = "" if control == "unhealthy-counted" else ALWAYS_ALLOW
     return (
-        Guarded(SINGLE, 1 if lone else 2, (Budget(KEEPS[SINGLE]),)),
-        Guarded(SLOW, 2 * WORKERS, (Budget(KEEPS[SLOW]),), ends_after_s=SLOW_S),
-        Guarded(CRASHES, WORKERS, (Budget(KEEPS[WHOLE], policy),), crashes=True),
-        Guarded(WHOLE, WORKERS, (whole,) * (2 if control == "two-budgets" else 1)),
+        GuardedPods(SINGLE, 1 if lone else 2, (PodBudget(KEEPS[SINGLE]),)),
+        GuardedPods(SLOW, 2 * WORKERS, (PodBudget(KEEPS[SLOW]),), ends_after_s=SLOW_S),
+        GuardedPods(CRASHES, WORKERS, (PodBudget(KEEPS[WHOLE], policy),), crashes=True),
+        GuardedPods(WHOLE, WORKERS, (whole,) * (2 if control == "two-budgets" else 1)),
     )
 
 
@@ -176,6 +176,6 @@ def two_nodes(cluster: Cluster, single: Deployed) -> tuple[str, str]:
     return first, next(n.name for n in cluster.nodes() if not n.control_plane and n.name != first)
 
 
-def settled(guarded: Sequence[Guarded], deployed: Sequence[Deployed]) -> bool:
+def settled(guarded: Sequence[GuardedPods], deployed: Sequence[Deployed]) -> bool:
     """Whether all workloads are as they were before any harm."""
     return all(each.settled(there) for each, there in zip(guarded, deployed, strict=True))

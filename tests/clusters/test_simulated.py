@@ -23,11 +23,11 @@ from chaos.clusters.abilities import (
     ComponentSwap,
     ControllerManagerSwitch,
     ControlPlaneSwap,
-    ControlProcesses,
     EtcdBehind,
     Heartbeats,
 )
 from chaos.clusters.base import ClusterRef
+from chaos.clusters.control_processes import ControlProcesses
 from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.clusters.simulated.cluster import SimulatedCluster
 from chaos.clusters.simulated.components import with_flags

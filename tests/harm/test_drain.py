@@ -65,7 +65,7 @@ class FakeCore:
 
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain.k8s, "CoreV1Api", FakeCore)
+    monkeypatch.setattr("chaos.harm.drain.k8s.CoreV1Api", FakeCore)
     monkeypatch.setattr(drain, "raw_get", lambda cluster, _: METRICS.format(count=cluster.count).encode())
 
 

@@ -15,7 +15,7 @@ from chaos.harm.drain import DrainNode, refusals
 from chaos.record.journal import Journal
 from chaos.run.pool import Pool
 from chaos.subjects.drains.faults import HoldPods
-from chaos.subjects.drains.workload import Budget, Guarded
+from chaos.subjects.drains.workload import GuardedPods, PodBudget
 from chaos.workloads.web import Deployed, remove_namespace
 from tests.integration.crash import kill_and_undo
 from tests.integration.harm import done_and_undone
@@ -32,7 +32,7 @@ def kept(cluster: Cluster) -> Iterator[Deployed]:
     """A workload of which a budget keeps every pod."""
     namespace = f"it-kept-{time.time():.0f}"
     try:
-        yield Guarded("kept", 2, (Budget("100%"),)).deploy(cluster, "it", namespace)
+        yield GuardedPods("kept", 2, (PodBudget("100%"),)).deploy(cluster, "it", namespace)
     finally:
         remove_namespace(cluster, namespace)
 

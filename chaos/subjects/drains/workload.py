@@ -17,7 +17,7 @@ ALWAYS_ALLOW = "AlwaysAllow"
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class PodBudget:
     """A PodDisruptionBudget: how many pods it keeps, a number or a share such as "100%".
 
     `unhealthy`: its unhealthyPodEvictionPolicy (KEP-3017); "" leaves the default, IfHealthyBudget.
@@ -33,7 +33,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Guarded:
+class GuardedPods:
     """A StatefulSet, which makes a pod again only when the old one is gone, under budgets. It is spread evenly.
 
     `crashes`: its pods run and are never Ready. `ends_after_s`: how long a pod takes to end.
@@ -41,7 +41,7 @@ class Guarded:
 
     name: str
     replicas: int
-    budgets: tuple[Budget, ...]
+    budgets: tuple[PodBudget, ...]
     crashes: bool = False
     ends_after_s: int = 0
 

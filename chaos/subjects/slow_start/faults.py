@@ -22,7 +22,7 @@ BEGINS_WITHIN_S = 90.0  # ends when it is seen, and is for the slowest machine
 STANDS_WITHIN_S = 10.0
 
 
-class Etcd(ControlProcesses, EtcdBehind, Protocol):
+class EtcdInHand(ControlProcesses, EtcdBehind, Protocol):
     """A control plane whose etcd can be stopped, and let go on."""
 
 
@@ -94,7 +94,7 @@ class StallEtcdAtStart:
         return runs and readiness(cluster).ready
 
 
-def let_go_on(cluster: Etcd) -> None:
+def let_go_on(cluster: EtcdInHand) -> None:
     """Let etcd go on, or start it where it was ended; harmless where it runs."""
     _send(cluster, ETCD, signal.SIGCONT)
     cluster.start_etcd()
