@@ -20,7 +20,7 @@ from chaos.run.profile import PROFILES
 from chaos.run.promised import REPLAY, WORKERS, Conditions, Judged, Register, Seen, exactly, judged, node_of, says
 from chaos.run.suites import suites
 from chaos.run.verdict import outcome_of
-from tests.judge.histories import fault, pod
+from tests.judge.histories import fault, pod, saw_the_end
 from tests.run.labs import a_lab, story
 
 NODES: list[Record] = [
@@ -221,7 +221,8 @@ def failed(promises: tuple[Judged, ...], records: list[Record], tmp_path: Path) 
 def test_what_was_broken_when_the_story_failed_is_said_and_what_may_still_have_come_is_not(tmp_path: Path) -> None:
     away = NodeChange(1.2, "w1", "modified", "Unknown")
     both = judged(says(nothing_terminated, "web"), says(nodes_ready_again, WORKERS, within_s=120.0), harm=(Cut, Fill))
-    late = judge(nodes_ready_again(["w1", "w2"], within_s=120.0), History.of_records([*BROKEN, away]))
+    whole = History.of_records([*BROKEN, away, *saw_the_end(100.0, "nodes")])
+    late = judge(nodes_ready_again(["w1", "w2"], within_s=120.0), whole)
     assert late.verdict is Verdict.VIOLATED, "as it would be of a whole recording"
     (said,) = failed(both, [*BROKEN, away], tmp_path)
     assert said.startswith(GONE)
