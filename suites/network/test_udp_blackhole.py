@@ -6,6 +6,7 @@ from typing import Any
 from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
 from chaos.clusters.shape import Shape
 from chaos.harm.base import Fault
+from chaos.harm.daemon import StopDaemon
 from chaos.judge.base import Invariant
 from chaos.record.history import History
 from chaos.record.probing import ServiceProbes
@@ -13,7 +14,7 @@ from chaos.run.fit import fit_workers
 from chaos.run.incident import incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, Seen, judged, nodes_of, says
-from chaos.subjects.udp.faults import DeleteService, LosePod, StopProxy, TakeOutOfService
+from chaos.subjects.udp.faults import DeleteService, LosePod, TakeOutOfService
 from chaos.subjects.udp.promises import answering, only_endpoints_answer, udp_reaches_an_endpoint
 from chaos.subjects.udp.records import TARGET
 from chaos.subjects.udp.sampler import UdpSamples
@@ -30,10 +31,10 @@ LEFT = {"as-shipped-no-endpoint": 1}  # of the endpoints, where it is not PODS
 CLIENT = Seen("a node", lambda history, value: value in nodes_of(history))
 HARM: dict[str | None, tuple[type[Fault[Any]], ...]] = {
     None: (TakeOutOfService, LosePod),
-    "deaf-proxy": (StopProxy, LosePod),
+    "deaf-proxy": (StopDaemon, LosePod),
     "as-shipped-no-endpoint": (TakeOutOfService,),
     "as-shipped-deleted": (DeleteService,),
-    "deaf-to-labels": (StopProxy, TakeOutOfService),
+    "deaf-to-labels": (StopDaemon, TakeOutOfService),
 }
 
 
@@ -107,8 +108,8 @@ def _broken(lab: Lab, history: History, client: str, udp: Deployed) -> None:
     breaks = lab.incident.control(lab.control or "").breaks
     (shown,) = (made for made in _made(client) if made.name == breaks)
     with ExitStack() as deaf:
-        if StopProxy in HARM[lab.control]:
-            deaf.enter_context(lab.inject(StopProxy(client)))
+        if StopDaemon in HARM[lab.control]:
+            deaf.enter_context(lab.inject(StopDaemon(client, "kube-proxy")))
         with lab.inject(harm):
             lab.hold_until_shown(shown, within_s=SHOWN_WITHIN_S)
 

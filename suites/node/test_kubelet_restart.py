@@ -8,10 +8,12 @@ from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
 from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape, Timers
 from chaos.harm.base import Fault
+from chaos.harm.daemon import StopDaemon
 from chaos.harm.network import CutOff
 from chaos.harm.program import SwapProgram
 from chaos.harm.static_pod import PlaceStaticPod
 from chaos.hosts import mutants
+from chaos.hosts.parts import FIREWALL
 from chaos.judge.base import Invariant
 from chaos.record.history import History
 from chaos.report.mutants import killed_row
@@ -50,7 +52,8 @@ PATIENT = Timers(monitor_grace_s=150)
 
 def promises(told: Conditions) -> tuple[Judged, ...]:
     how: type[Fault[Any]] = SwapProgram if told.control in MUTANTS else RestartKubelet
-    return _declared(how, (how, CrashContainers))
+    stopped = (StopDaemon,) if told.control == "runtime-stopped" else ()
+    return _declared(how, (how, CrashContainers, *stopped))
 
 
 def promises_cut_off(_: Conditions) -> tuple[Judged, ...]:
@@ -72,10 +75,10 @@ def _declared(how: type[Fault[Any]], harm: tuple[type, ...]) -> tuple[Judged, ..
     "kubelet-restart",
     on=("kind",),
     needs=NEEDS,
-    controls=("as-shipped", "label-gone", "other-hash", "sidecar-forgotten"),
+    controls=("as-shipped", "label-gone", "runtime-stopped", "other-hash", "sidecar-forgotten"),
     load=Load.WORKS,
     mutants={control: (name,) for control, name in MUTANTS.items()},
-    faults=dict.fromkeys((HARDENED, "as-shipped", "label-gone", *MUTANTS), SET_UP),
+    faults=dict.fromkeys((HARDENED, "as-shipped", "label-gone", "runtime-stopped", *MUTANTS), SET_UP),
     tour=(HARDENED, "as-shipped", "label-gone"),
     promises=promises,
 )
@@ -91,7 +94,9 @@ def test_a_restarted_kubelet_leaves_pods_alone(lab: Lab) -> None:
         gone = lab.configured(SetNodeLabel(node, LABEL, None)) if lab.control == "label-gone" else nullcontext()
         with gone, lab.inject(harm):
             _hold(lab, history, node, harm.kind)
-            _crash(lab, history, node)
+            stopped = lab.inject(StopDaemon(node, "containerd")) if lab.control == "runtime-stopped" else nullcontext()
+            with stopped:
+                _crash(lab, history, node)
         lab.recover(lab.nodes_ready, within_s=BACK_WITHIN_S, what="the node Ready")
         lab.fact("pods", len(shapes.pods()))
     _judge(lab, history, node, harm.kind)
@@ -104,6 +109,7 @@ def test_a_restarted_kubelet_leaves_pods_alone(lab: Lab) -> None:
     on=("kind",),
     needs=(*NEEDS, NodeNetwork),
     variant="killed without the API server",
+    host=(FIREWALL,),
     faults={HARDENED: SET_UP},
     promises=promises_cut_off,
 )
@@ -154,7 +160,7 @@ def _crash(lab: Lab, history: History, node: str) -> None:
     with lab.inject(CrashContainers(node, SHAPES)) as saved:
         for record in _killed(history.now(), saved):
             history.add(record)
-        if lab.control == "sidecar-forgotten":
+        if lab.control in {"sidecar-forgotten", "runtime-stopped"}:
             lab.hold_until_shown(again, within_s=STARTED_WITHIN_S + SHOWN_WITHIN_S)
         else:
             lab.hold_until(

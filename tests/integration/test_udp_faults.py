@@ -9,8 +9,9 @@ import pytest
 from chaos.basics.waiting import eventually
 from chaos.clusters.kind.cluster import KindCluster
 from chaos.harm.base import registered
+from chaos.harm.daemon import StopDaemon
 from chaos.record.journal import Journal
-from chaos.subjects.udp.faults import DeleteService, LosePod, StopProxy, TakeOutOfService
+from chaos.subjects.udp.faults import DeleteService, LosePod, TakeOutOfService
 from chaos.subjects.udp.workload import Answerers, add_pod, endpoints
 from chaos.workloads.web import Deployed, remove_namespace
 from tests.comparing import wait_as_before
@@ -20,7 +21,7 @@ from tests.integration.picture import picture, picture_of_still
 from tests.moments import Moments
 
 NAMESPACE = "it-udp"
-KINDS = (TakeOutOfService.kind, LosePod.kind, StopProxy.kind, DeleteService.kind)
+KINDS = (TakeOutOfService.kind, LosePod.kind, StopDaemon.kind, DeleteService.kind)
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,8 @@ def udp(kind_cluster: KindCluster) -> Iterator[Deployed]:
 
 
 def given(cluster: KindCluster, udp: Deployed, kind: str) -> dict[str, Any]:
-    if kind == StopProxy.kind:
-        return {"node": cluster.workers[0]}
+    if kind == StopDaemon.kind:
+        return {"node": cluster.workers[0], "daemon": "kube-proxy"}
     if kind == DeleteService.kind:
         return {"namespace": udp.namespace, "name": udp.name}
     return {"namespace": udp.namespace, "pod": min(endpoints(udp).values())}
@@ -51,7 +52,7 @@ def all_there(cluster: KindCluster, udp: Deployed) -> None:
 def test_lands_and_is_undone(kind_cluster: KindCluster, journal: Journal, udp: Deployed, kind: str) -> None:
     all_there(kind_cluster, udp)
     with done_and_undone(registered()[kind](**given(kind_cluster, udp, kind)), kind_cluster, journal):
-        assert len(endpoints(udp)) == {StopProxy.kind: 2, DeleteService.kind: 0}.get(kind, 1)
+        assert len(endpoints(udp)) == {StopDaemon.kind: 2, DeleteService.kind: 0}.get(kind, 1)
     if kind != LosePod.kind:
         eventually(lambda: len(endpoints(udp)) == 2, within_s=60, what="both endpoints")
 

@@ -266,6 +266,6 @@ def test_a_suite_says_what_its_faults_use_of_the_machine() -> None:
 def test_the_doctor_knows_what_each_part_is_for() -> None:
     replays = [suite.replay for suite in suites()]
     assert needed_for(THROTTLING, replays) == ("bad-link",)
-    assert needed_for(FIREWALL, replays) == ("bad-link", "mass-termination")
+    assert needed_for(FIREWALL, replays) == ("bad-link", "kubelet-restart", "mass-termination")
     assert "kmem-leak" not in needed_for(ROOT, replays)
     assert "imagefs-full" in needed_for(OWN_FILE_SYSTEMS, replays)

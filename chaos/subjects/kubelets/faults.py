@@ -12,7 +12,7 @@ from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.target import ready_worker
 from chaos.harm.uses import Capability, Uses
-from chaos.subjects.kubelets.records import Container
+from chaos.subjects.kubelets.records import RunningContainer
 from chaos.subjects.kubelets.sampler import look
 from chaos.workloads.base import WORKLOAD_LABEL
 
@@ -91,7 +91,7 @@ class Victim(msgspec.Struct, frozen=True, array_like=True):
     """A container that is to be killed: its pod's name, and the container as the kernel has it."""
 
     name: str
-    container: Container
+    container: RunningContainer
 
 
 class CrashContainersPlan(msgspec.Struct, frozen=True):

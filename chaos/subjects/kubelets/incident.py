@@ -55,6 +55,12 @@ INCIDENTS = (
                 also_breaks=("pods-stay-ready", "containers-kept"),
             ),
             Control(
+                "runtime-stopped",
+                "containerd is stopped (SIGSTOP) before the containers crash",
+                breaks="crashed-starts-again",
+                because="not-started",
+            ),
+            Control(
                 "other-hash",
                 "the kubelet is replaced by the mutant hash-of-all-fields, which hashes a container's spec otherwise",
                 breaks="containers-kept",

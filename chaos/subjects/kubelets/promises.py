@@ -12,11 +12,11 @@ from chaos.record.history import History, Window
 from chaos.record.records import FaultStep, PodChange
 from chaos.subjects.kubelets.records import (
     SOURCE,
-    Container,
     ContainerKilled,
     KubeletPods,
     KubeletProcess,
     NodeContainers,
+    RunningContainer,
 )
 
 CRASH = "crash-containers"  # the fault that ends what is judged of the restart
@@ -276,7 +276,7 @@ def _started_s(killed: ContainerKilled, looks: Sequence[NodeContainers]) -> floa
     """After how many seconds its pod had a container that was not there before; None where it never had."""
     old = {each.id for look in looks if look.at <= killed.at for each in look.containers}
 
-    def is_new(each: Container) -> bool:
+    def is_new(each: RunningContainer) -> bool:
         return each.pod == killed.pod and each.id not in old
 
     after = (look for look in looks if look.at > killed.at and any(map(is_new, look.containers)))

@@ -52,7 +52,7 @@ class KubeletPods(msgspec.Struct, frozen=True, gc=False):
         return self.node
 
 
-class Container(msgspec.Struct, frozen=True, array_like=True):
+class RunningContainer(msgspec.Struct, frozen=True, array_like=True):
     """A container that runs, by its runtime's id, and the uid of its pod as the kubelet has it."""
 
     pod: str
@@ -71,7 +71,7 @@ class NodeContainers(msgspec.Struct, frozen=True, gc=False):
     said: ClassVar[str] = ""
     at: Seconds
     node: str
-    containers: tuple[Container, ...]
+    containers: tuple[RunningContainer, ...]
 
     @property
     def object(self) -> str:

@@ -12,7 +12,7 @@ from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import raw_list
 from chaos.record.history import History
 from chaos.record.sampler import Gap, Sampler
-from chaos.subjects.kubelets.records import GAP_S, SOURCE, Container, KubeletPods, KubeletProcess, NodeContainers
+from chaos.subjects.kubelets.records import GAP_S, SOURCE, KubeletPods, KubeletProcess, NodeContainers, RunningContainer
 
 EVERY_S = 1.0
 FIRST_WITHIN_S = 30.0
@@ -41,7 +41,7 @@ class KubeletSamples:
         self._gap = Gap(history, f"{SOURCE}:{node}", late_after_s=GAP_S)
         self._sampling = ExitStack()
         self._kubelet: tuple[int, int] | None = None
-        self._containers: tuple[Container, ...] | None = None
+        self._containers: tuple[RunningContainer, ...] | None = None
         self._pods: tuple[int, tuple[str, ...]] | None = None
 
     def __enter__(self) -> Self:
@@ -81,14 +81,14 @@ class KubeletSamples:
             self._history.add(KubeletPods(self._history.now(), self._node, before[1], pods))
 
 
-def look(cluster: NodeExec, node: str) -> tuple[tuple[Container, ...], tuple[int, int]]:
+def look(cluster: NodeExec, node: str) -> tuple[tuple[RunningContainer, ...], tuple[int, int]]:
     """The containers that run on a node, and its kubelet's pid and start in clock ticks, both 0 where there is none.
 
     Raises CommandError, and ValueError where the node says something else.
     """
     *lines, last = cluster.node_exec(node, ["sh", "-c", LOOK, "look"], timeout_s=15).out.strip().splitlines()
     found = (_LINE.match(line) for line in lines)
-    containers = (Container(m[2].replace("_", "-"), m[3], int(m[1])) for m in found if m is not None)
+    containers = (RunningContainer(m[2].replace("_", "-"), m[3], int(m[1])) for m in found if m is not None)
     who, pid, *start = last.split()
     if who != "kubelet":
         raise ValueError(f"{node} said {last[:80]!r} where its kubelet was asked for")

@@ -1,26 +1,19 @@
-"""Endpoints of a Service that go, with and without their pods, and a kube-proxy that hears of nothing."""
+"""Endpoints of a Service that go, with and without their pods, and a Service that does."""
 
 import json
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import msgspec
 from kubernetes import client as k8s
 from kubernetes.client.exceptions import ApiException
 
-from chaos.clusters.abilities import NodeExec, RunsContainers
+from chaos.clusters.abilities import RunsContainers
 from chaos.clusters.base import Cluster
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
-from chaos.harm.target import ready_worker
-from chaos.harm.uses import Capability, Uses
+from chaos.harm.uses import Uses
 from chaos.subjects.udp.workload import NO, SERVES, YES, find_pod, set_serves
-
-PROXY = "kube-proxy"
-_GONE, _STOPPED = "", "T"
-
-
-class _Node(Cluster, NodeExec, Protocol): ...
 
 
 class PodPlan(msgspec.Struct, frozen=True):
@@ -189,67 +182,3 @@ def _spec(cluster: Cluster, namespace: str, name: str) -> dict[str, Any] | None:
             raise
         spec: dict[str, Any] = client.sanitize_for_serialization(found)["spec"]
     return spec
-
-
-class StopProxyPlan(msgspec.Struct, frozen=True):
-    """kube-proxy's process; `started`: in clock ticks since boot."""
-
-    node: str
-    pid: int
-    started: str
-
-
-@fault
-@dataclass(frozen=True, slots=True)
-class StopProxy:
-    """Stop a worker's kube-proxy with SIGSTOP, so that it hears of no change; undo lets it go on."""
-
-    kind: ClassVar[str] = "stop-proxy"
-    counterpart: ClassVar[str] = "resume_proxy"
-    needs: ClassVar[tuple[type, ...]] = (NodeExec,)
-    uses: ClassVar[Uses] = Uses(capabilities=(Capability.KILL,), programs=("kill", "pidof"))
-    node: str
-
-    def plan(self, cluster: _Node) -> StopProxyPlan:
-        ready_worker(cluster, self.node, f"its {PROXY} can't be stopped")
-        pids = cluster.node_exec(self.node, ["pidof", "-s", PROXY], check=False).out.split()
-        state, started = _state(cluster, self.node, int(pids[0])) if pids else (_GONE, "")
-        if state in {_GONE, _STOPPED}:
-            how = "does not run" if state == _GONE else "stands still already"
-            raise OrdealError(f"{PROXY} on {self.node} {how}: run `kube-ordeal undo`, or name another node")
-        return StopProxyPlan(self.node, int(pids[0]), started)
-
-    def apply(self, cluster: _Node, saved: StopProxyPlan) -> None:
-        cluster.node_exec(saved.node, ["kill", "-STOP", str(saved.pid)])
-
-    def landed(self, cluster: _Node, saved: StopProxyPlan) -> bool:
-        return StopProxy.lasts(cluster, saved)
-
-    @staticmethod
-    def lasts(cluster: _Node, saved: StopProxyPlan) -> bool:
-        """The kernel says that it is stopped."""
-        return _now(cluster, saved) == _STOPPED
-
-    @staticmethod
-    def undo(cluster: _Node, saved: StopProxyPlan) -> None:
-        if _now(cluster, saved) == _STOPPED:
-            cluster.node_exec(saved.node, ["kill", "-CONT", str(saved.pid)])
-
-    @staticmethod
-    def undone(cluster: _Node, saved: StopProxyPlan) -> bool:
-        return _now(cluster, saved) != _STOPPED
-
-
-def _now(cluster: NodeExec, saved: StopProxyPlan) -> str:
-    """The state of the very process that was seen; empty where it is gone, and its number perhaps another's."""
-    state, started = _state(cluster, saved.node, saved.pid)
-    return state if started == saved.started else _GONE
-
-
-def _state(cluster: NodeExec, node: str, pid: int) -> tuple[str, str]:
-    """A process's state and the time of its start, in clock ticks since boot (proc(5), /proc/PID/stat)."""
-    said = cluster.node_exec(node, ["cat", f"/proc/{pid}/stat"], check=False)
-    if said.code != 0:
-        return _GONE, ""
-    fields = said.out.rpartition(")")[2].split()  # after the name, which may hold blanks
-    return fields[0], fields[19]

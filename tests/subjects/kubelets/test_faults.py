@@ -13,7 +13,7 @@ from chaos.errors import OrdealError
 from chaos.hosts.command import Output
 from chaos.subjects.kubelets import faults
 from chaos.subjects.kubelets.faults import CrashContainers, RestartKubelet, SetNodeLabel
-from chaos.subjects.kubelets.records import Container
+from chaos.subjects.kubelets.records import RunningContainer
 from chaos.subjects.kubelets.sampler import look
 from tests.harm.journalled import through_the_journal
 
@@ -67,7 +67,7 @@ def node() -> Any:
 
 
 def test_a_look_reads_the_kernels_names_of_either_cgroup_driver(node: Any) -> None:
-    assert look(node, "worker") == ((Container(UID, ID, 300),), (77, 1000))
+    assert look(node, "worker") == ((RunningContainer(UID, ID, 300),), (77, 1000))
     node.kubelet = None
     assert look(node, "worker")[1] == (0, 0)
 

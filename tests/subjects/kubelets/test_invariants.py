@@ -13,7 +13,13 @@ from chaos.subjects.kubelets.promises import (
     no_pod_rejected,
     pods_stay_ready,
 )
-from chaos.subjects.kubelets.records import Container, ContainerKilled, KubeletPods, KubeletProcess, NodeContainers
+from chaos.subjects.kubelets.records import (
+    ContainerKilled,
+    KubeletPods,
+    KubeletProcess,
+    NodeContainers,
+    RunningContainer,
+)
 
 NODE, SHAPES, FAULT = "worker", "shapes", "restart-kubelet"
 OLD, NEW = KubeletProcess(0, NODE, 10, 1000), KubeletProcess(6, NODE, 11, 1500)
@@ -22,7 +28,7 @@ HAS_ALL = KubeletPods(8, NODE, 1500, ALL)
 RESTART = (FaultStep(5, FAULT, "planned"), FaultStep(6, FAULT, "landed"))
 CRASH = FaultStep(30, "crash-containers", "planned")
 SAW_ALL = Sample(60, IN_SYNC, "watch:pods", 1.0)
-ONE, TWO = Container("u1", "a" * 64, 100), Container("u2", "b" * 64, 200)
+ONE, TWO = RunningContainer("u1", "a" * 64, 100), RunningContainer("u2", "b" * 64, 200)
 BEFORE = NodeContainers(1, NODE, (ONE, TWO))
 KILLED = ContainerKilled(31, NODE, "plain", "u1", ONE.id)
 
@@ -116,12 +122,12 @@ def test_a_pod_that_fails_is_refused(reason: str, expected: str) -> None:
 
 
 def test_a_container_in_the_place_of_another_was_restarted() -> None:
-    other = NodeContainers(10, NODE, (Container("u1", "c" * 64, 300), TWO))
+    other = NodeContainers(10, NODE, (RunningContainer("u1", "c" * 64, 300), TWO))
     assert verdict(OF_RESTART[2], *STORY, other) == (Verdict.VIOLATED, "restarted")
 
 
 def test_one_that_is_new_beside_them_is_none() -> None:
-    more = NodeContainers(10, NODE, (ONE, TWO, Container("u3", "c" * 64, 300)))
+    more = NodeContainers(10, NODE, (ONE, TWO, RunningContainer("u3", "c" * 64, 300)))
     assert verdict(OF_RESTART[2], *STORY, more)[0] is Verdict.HELD
 
 
@@ -134,7 +140,7 @@ def test_where_the_node_was_not_seen_nobody_knows() -> None:
 
 class TestCrashed:
     AGAIN = crashed_starts_again(NODE, within_s=20)
-    NEW = NodeContainers(34, NODE, (Container("u1", "c" * 64, 300), TWO))
+    NEW = NodeContainers(34, NODE, (RunningContainer("u1", "c" * 64, 300), TWO))
 
     def test_started_in_time(self) -> None:
         assert verdict(self.AGAIN, *STORY, KILLED, NodeContainers(32, NODE, (TWO,)), self.NEW) == (Verdict.HELD, "")
@@ -150,7 +156,7 @@ class TestCrashed:
         assert verdict(self.AGAIN, *STORY, KILLED, late) == (Verdict.VIOLATED, "not-started")
 
     def test_another_pods_container_is_not_it(self) -> None:
-        other = NodeContainers(34, NODE, (Container("u3", "c" * 64, 300), TWO))
+        other = NodeContainers(34, NODE, (RunningContainer("u3", "c" * 64, 300), TWO))
         assert verdict(self.AGAIN, *STORY, KILLED, other) == (Verdict.VIOLATED, "not-started")
 
     def test_not_looked_at_for_long_enough(self) -> None:

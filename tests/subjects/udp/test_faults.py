@@ -1,6 +1,6 @@
-"""The faults of endpoints and of kube-proxy at the boundary: what they plan, when they landed, what undo does."""
+"""The faults of endpoints at the boundary: what they plan, when they landed, what undo does."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from chaos.clusters.base import ClusterRef, Node
 from chaos.errors import OrdealError
-from chaos.hosts.command import Output
 from chaos.subjects.udp import faults
-from chaos.subjects.udp.faults import DeleteService, LosePod, StopProxy, TakeOutOfService
+from chaos.subjects.udp.faults import DeleteService, LosePod, TakeOutOfService
 from chaos.subjects.udp.sampler import flows
 from chaos.subjects.udp.workload import NO, SERVES, YES
 from tests.harm.journalled import through_the_journal
@@ -99,61 +97,6 @@ def test_a_pod_that_does_not_serve_is_refused(pod: Pod, harm: Any, label: str | 
     pod.label = label
     with pytest.raises(OrdealError, match="there is no pod udp-0 in namespace ns with the label"):
         harm.plan(None)
-
-
-class FakeNode:
-    """A worker with a kube-proxy of that state."""
-
-    ref = ClusterRef("fake", "fake", "")
-
-    def __init__(self) -> None:
-        self.state, self.start = "S", 1000
-
-    def nodes(self) -> tuple[Node, ...]:
-        return (Node("worker", control_plane=False, ready="True", address="172.18.0.3", zone="", taints=()),)
-
-    def node_exec(
-        self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
-    ) -> Output:
-        if argv[0] == "pidof":
-            return Output(0, "42\n", "") if self.state else Output(1, "", "")
-        if argv[0] == "kill":
-            self.state = {"-STOP": "T", "-CONT": "S"}[argv[1]]
-            return Output(0, "", "")
-        if not self.state:
-            return Output(1, "", "no such file")
-        return Output(0, f"42 (kube-proxy) {self.state} {' '.join(['0'] * 18)} {self.start} 0\n", "")
-
-
-def test_a_proxy_is_stopped_and_goes_on() -> None:
-    node: Any = FakeNode()
-    harm = StopProxy("worker")
-    saved = through_the_journal(harm.plan(node))
-    assert not harm.landed(node, saved)
-    harm.apply(node, saved)
-    assert harm.landed(node, saved)
-    with pytest.raises(OrdealError, match="stands still already"):
-        harm.plan(node)
-    harm.undo(node, saved)
-    assert harm.undone(node, saved)
-    assert not harm.lasts(node, saved)
-
-
-def test_a_later_process_of_its_number_is_left_alone() -> None:
-    node: Any = FakeNode()
-    harm = StopProxy("worker")
-    saved = through_the_journal(harm.plan(node))
-    node.start, node.state = 2000, "T"
-    harm.undo(node, saved)
-    assert node.state == "T"
-    assert harm.undone(node, saved)
-
-
-def test_a_node_without_a_proxy_is_refused() -> None:
-    node: Any = FakeNode()
-    node.state = ""
-    with pytest.raises(OrdealError, match="kube-proxy on worker does not run"):
-        StopProxy("worker").plan(node)
 
 
 def test_a_service_is_deleted_and_made_again_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:

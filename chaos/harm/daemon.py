@@ -1,0 +1,87 @@
+"""A daemon of a node that stands still."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import msgspec
+
+from chaos.clusters.abilities import NodeExec
+from chaos.clusters.base import Cluster
+from chaos.errors import OrdealError
+from chaos.harm.base import fault
+from chaos.harm.target import ready_worker
+from chaos.harm.uses import Capability, Uses
+
+DAEMONS = ("containerd", "kube-proxy")
+_GONE, _STOPPED = "", "T"
+
+
+class _Node(Cluster, NodeExec, Protocol): ...
+
+
+class StopDaemonPlan(msgspec.Struct, frozen=True):
+    """The daemon's process; `started`: in clock ticks since boot."""
+
+    node: str
+    daemon: str
+    pid: int
+    started: str
+
+
+@fault
+@dataclass(frozen=True, slots=True)
+class StopDaemon:
+    """Stop a worker's daemon (one of DAEMONS) with SIGSTOP: it is there, and does nothing. Undo lets it go on."""
+
+    kind: ClassVar[str] = "stop-daemon"
+    counterpart: ClassVar[str] = "resume_daemon"
+    needs: ClassVar[tuple[type, ...]] = (NodeExec,)
+    uses: ClassVar[Uses] = Uses(capabilities=(Capability.KILL,), programs=("kill", "pidof"))
+    node: str
+    daemon: str
+
+    def plan(self, cluster: _Node) -> StopDaemonPlan:
+        if self.daemon not in DAEMONS:
+            raise OrdealError(f"the daemon {self.daemon!r} can't be stopped; there are: {', '.join(DAEMONS)}")
+        ready_worker(cluster, self.node, f"its {self.daemon} is not stopped")
+        pids = cluster.node_exec(self.node, ["pidof", "-s", self.daemon], check=False).out.split()
+        state, started = _state(cluster, self.node, int(pids[0])) if pids else (_GONE, "")
+        if state in {_GONE, _STOPPED}:
+            how = "does not run" if state == _GONE else "stands still already"
+            raise OrdealError(f"{self.daemon} on {self.node} {how}: run `kube-ordeal undo`, or name another node")
+        return StopDaemonPlan(self.node, self.daemon, int(pids[0]), started)
+
+    def apply(self, cluster: _Node, saved: StopDaemonPlan) -> None:
+        cluster.node_exec(saved.node, ["kill", "-STOP", str(saved.pid)])
+
+    def landed(self, cluster: _Node, saved: StopDaemonPlan) -> bool:
+        return StopDaemon.lasts(cluster, saved)
+
+    @staticmethod
+    def lasts(cluster: _Node, saved: StopDaemonPlan) -> bool:
+        """The kernel says that it is stopped."""
+        return _now(cluster, saved) == _STOPPED
+
+    @staticmethod
+    def undo(cluster: _Node, saved: StopDaemonPlan) -> None:
+        if _now(cluster, saved) == _STOPPED:
+            cluster.node_exec(saved.node, ["kill", "-CONT", str(saved.pid)])
+
+    @staticmethod
+    def undone(cluster: _Node, saved: StopDaemonPlan) -> bool:
+        return _now(cluster, saved) != _STOPPED
+
+
+def _now(cluster: NodeExec, saved: StopDaemonPlan) -> str:
+    """The state of the very process that was seen; empty where it is gone, and its number perhaps another's."""
+    state, started = _state(cluster, saved.node, saved.pid)
+    return state if started == saved.started else _GONE
+
+
+def _state(cluster: NodeExec, node: str, pid: int) -> tuple[str, str]:
+    """A process's state and the time of its start, in clock ticks since boot (proc(5), /proc/PID/stat)."""
+    said = cluster.node_exec(node, ["cat", f"/proc/{pid}/stat"], check=False)
+    if said.code != 0:
+        return _GONE, ""
+    fields = said.out.rpartition(")")[2].split()  # after the name, which may hold blanks
+    return fields[0], fields[19]

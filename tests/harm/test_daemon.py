@@ -1,0 +1,73 @@
+"""A daemon that is stopped, against a fake node at the boundary: planned, landed, undone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from chaos.clusters.base import ClusterRef, Node
+from chaos.errors import OrdealError
+from chaos.harm.daemon import StopDaemon
+from chaos.hosts.command import Output
+from tests.harm.journalled import through_the_journal
+
+
+class FakeNode:
+    """A worker with a kube-proxy of that state."""
+
+    ref = ClusterRef("fake", "fake", "")
+
+    def __init__(self) -> None:
+        self.state, self.start = "S", 1000
+
+    def nodes(self) -> tuple[Node, ...]:
+        return (Node("worker", control_plane=False, ready="True", address="172.18.0.3", zone="", taints=()),)
+
+    def node_exec(
+        self, node: str, argv: Sequence[str], *, timeout_s: float = 30.0, check: bool = True, stdin: str | None = None
+    ) -> Output:
+        if argv[0] == "pidof":
+            return Output(0, "42\n", "") if self.state else Output(1, "", "")
+        if argv[0] == "kill":
+            self.state = {"-STOP": "T", "-CONT": "S"}[argv[1]]
+            return Output(0, "", "")
+        if not self.state:
+            return Output(1, "", "no such file")
+        return Output(0, f"42 (kube-proxy) {self.state} {' '.join(['0'] * 18)} {self.start} 0\n", "")
+
+
+def test_a_proxy_is_stopped_and_goes_on() -> None:
+    node: Any = FakeNode()
+    harm = StopDaemon("worker", "kube-proxy")
+    saved = through_the_journal(harm.plan(node))
+    assert not harm.landed(node, saved)
+    harm.apply(node, saved)
+    assert harm.landed(node, saved)
+    with pytest.raises(OrdealError, match="stands still already"):
+        harm.plan(node)
+    harm.undo(node, saved)
+    assert harm.undone(node, saved)
+    assert not harm.lasts(node, saved)
+
+
+def test_a_later_process_of_its_number_is_left_alone() -> None:
+    node: Any = FakeNode()
+    harm = StopDaemon("worker", "kube-proxy")
+    saved = through_the_journal(harm.plan(node))
+    node.start, node.state = 2000, "T"
+    harm.undo(node, saved)
+    assert node.state == "T"
+    assert harm.undone(node, saved)
+
+
+def test_a_node_without_a_proxy_is_refused() -> None:
+    node: Any = FakeNode()
+    node.state = ""
+    with pytest.raises(OrdealError, match="kube-proxy on worker does not run"):
+        StopDaemon("worker", "kube-proxy").plan(node)
+
+
+def test_another_daemon_is_refused() -> None:
+    node: Any = FakeNode()
+    with pytest.raises(OrdealError, match="the daemon 'sshd' can't be stopped; there are: containerd, kube-proxy"):
+        StopDaemon("worker", "sshd").plan(node)
