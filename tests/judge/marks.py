@@ -11,10 +11,12 @@ FOR_GOOD = {
     "daemons_not_restarted",
     "existing_connections",
     "no_member_evicted",
+    "nodes_stay_ready",
     "nothing_terminated",
     "one_node_per_machine",
     "outage_at_most",
     "ready_throughout",
+    "system_pods_admitted",
     "taints_within_rate",
     "terminations_within_rate",
     "watched_service_answers",
@@ -44,6 +46,7 @@ BOUNDS = {
     "pressure_clears": {"within_s": "cleared_s"},
     "pressure_reported": {"within_s": "pressure_s"},
     "quotas_counted": {"within_s": "done_after_s"},
+    "replaced_once_back": {"within_s": "replaced_after_s"},
     "running_again": {"within_s": "silence_s"},
     "runs_again": {"within_s": "ready_s"},
     "served_again_within": {"within_s": "longest_unserved_ms"},
@@ -51,6 +54,7 @@ BOUNDS = {
     "taints_taken_back": {"within_s": "taken_back_s"},
     "watched_service_answers": {"limit_s": "longest_outage_ms"},
     "watchers_see": {"within_s": "seen_after_s"},
+    "webhook_comes_back": {"within_s": "back_after_s"},
     "whole_again_within": {"within_s": "longest_ms"},
 }
 JUDGES = {  # those that several subjects use, by the room that they are in
