@@ -4,7 +4,7 @@ import pytest
 
 from chaos.judge.base import Invariant, Verdict, judge
 from chaos.record.history import History
-from chaos.record.records import IN_SYNC, Blind, ClusterEvent, FaultStep, NodeChange, PodChange, Sample
+from chaos.record.records import IN_SYNC, Blind, ClusterEvent, FaultStep, HarmLook, NodeChange, PodChange, Sample
 from chaos.record.registry import Record
 from chaos.subjects.webhooks.promises import (
     nodes_stay_ready,
@@ -38,9 +38,9 @@ def asked(at: float, request: Request, *, admitted: bool) -> Admission:
 
 
 def pod(
-    at: float, name: str, change: str = "modified", *, of: str = "web", ready: bool = True, **more: bool
+    at: float, name: str, change: str = "modified", *, of: str = "web", ready: bool = True, deleting: bool = False
 ) -> PodChange:
-    return PodChange(at, f"ns-{of}", name, name, change, workload=of, ready=ready, **more)
+    return PodChange(at, f"ns-{of}", name, name, change, workload=of, ready=ready, deleting=deleting)
 
 
 # --- nodes
@@ -63,13 +63,14 @@ def test_a_node_that_is_lost_breaks_it() -> None:
 
 
 def test_where_too_little_of_nodes_was_seen_nobody_knows() -> None:
-    for records in (
+    cases: list[tuple[Record, ...]] = [
         (NODE, SAW_NODES),  # the fault never landed
         (LANDED, UNDONE, SAW_NODES),  # no node
         (NODE, LANDED, FaultStep(30, FAULT, "undone"), SAW_NODES),  # no longer than a node may be silent
         (NODE, LANDED, UNDONE),  # nobody says that all was seen
         (NODE, LANDED, Blind(20, "watch:nodes", 30, "away"), UNDONE, SAW_NODES),
-    ):
+    ]
+    for records in cases:
         assert judged(STAY, *records)[0] is Verdict.UNKNOWN, records
 
 
@@ -82,12 +83,13 @@ def test_pods_of_the_system_are_admitted_or_not() -> None:
     assert judged(SYSTEM, LANDED, yes, no, UNDONE) == (Verdict.VIOLATED, "pod-refused")
     early = asked(5, Request.SYSTEM_POD, admitted=False)
     assert judged(SYSTEM, early, LANDED, yes, UNDONE) == (Verdict.HELD, "")
-    for records in (
+    cases: list[tuple[Record, ...]] = [
         (yes,),
         (LANDED, UNDONE),
         (LANDED, asked(20, Request.NODE_LEASE, admitted=True), UNDONE),
         (LANDED, yes, Blind(30, Admission.kind, 59, "no answer"), UNDONE),
-    ):
+    ]
+    for records in cases:
         assert judged(SYSTEM, *records)[0] is Verdict.UNKNOWN, records
 
 
@@ -108,7 +110,7 @@ def test_its_own_pods_come_back_in_time() -> None:
 
 @pytest.mark.parametrize("back", [[], new(20, "c"), new(20, "c", "d", ready=False), new(40.1, "c", "d")])
 def test_its_own_pods_that_do_not_come_back_break_the_promise(back: list[PodChange]) -> None:
-    records = [*OLD, PLANNED, *GONE, LANDED, *back, UNDONE, SAW_PODS]
+    records: list[Record] = [*OLD, PLANNED, *GONE, LANDED, *back, UNDONE, SAW_PODS]
     failed = ClusterEvent(20, "ReplicaSet/ns-webhook/webhook-1", "FailedCreate", "")
     others = ClusterEvent(20, "ReplicaSet/ns-web/web-1", "FailedCreate", "")
     assert judged(BACK, *records) == (Verdict.VIOLATED, "not-back")
@@ -116,15 +118,23 @@ def test_its_own_pods_that_do_not_come_back_break_the_promise(back: list[PodChan
     assert judged(BACK, *records, failed) == (Verdict.VIOLATED, "asked-itself")
 
 
+def test_while_the_fault_lasts_it_is_not_late_before_its_time() -> None:
+    lasting: list[Record] = [*OLD, PLANNED, *GONE, LANDED]
+    for at, verdict in ((39.9, Verdict.UNKNOWN), (40.0, Verdict.VIOLATED)):
+        assert judged(BACK, *lasting, HarmLook(at, FAULT, 1, "there"))[0] is verdict
+    assert judged(BACK, *lasting, HarmLook(50, "another", 2, "there"))[0] is Verdict.UNKNOWN
+
+
 def test_where_too_little_of_its_own_pods_was_seen_nobody_knows() -> None:
     back = new(20, "c", "d")
-    for records in (
+    cases: list[tuple[Record, ...]] = [
         (*OLD, PLANNED, *GONE, *back, SAW_PODS),  # the fault never landed
         (PLANNED, LANDED, *back, UNDONE, SAW_PODS),  # there were none before
         (*OLD, PLANNED, GONE[0], LANDED, *back, UNDONE, SAW_PODS),  # one was left
         (*OLD, PLANNED, *GONE, LANDED, FaultStep(39, FAULT, "undone"), *new(39.5, "c", "d"), SAW_PODS),
         (*OLD, PLANNED, *GONE, LANDED, *back, UNDONE),  # nobody says that all was seen
-    ):
+    ]
+    for records in cases:
         assert judged(BACK, *records)[0] is Verdict.UNKNOWN, records
 
 
@@ -140,13 +150,13 @@ def test_a_pod_that_was_missing_is_replaced_in_time() -> None:
 
 def test_a_pod_that_is_not_replaced_in_time_breaks_the_promise() -> None:
     for after in ([], [pod(121, "c")], [pod(100, "c", ready=False)], [pod(61, "b", deleting=True), pod(100, "c")]):
-        records = [*TWO, LANDED, LOST, UNDONE, *after, SAW_PODS]
+        records: list[Record] = [*TWO, LANDED, LOST, UNDONE, *after, SAW_PODS]
         assert judged(REPLACED, *records) == (Verdict.VIOLATED, "not-replaced"), after
 
 
 def test_where_nothing_was_missing_nobody_knows() -> None:
     back = pod(70, "c")
-    for records in (
+    cases: list[tuple[Record, ...]] = [
         (*TWO, LOST, UNDONE, back, SAW_PODS),  # the fault never landed
         (*TWO, LANDED, LOST, back, SAW_PODS),  # it was not undone
         (*TWO, LANDED, UNDONE, SAW_PODS),  # none was lost
@@ -154,5 +164,6 @@ def test_where_nothing_was_missing_nobody_knows() -> None:
         (LANDED, UNDONE, SAW_PODS),
         (*TWO, LANDED, LOST, UNDONE),  # nobody says that all was seen
         (*TWO, LANDED, LOST, UNDONE, Sample(119, IN_SYNC, "watch:pods", 1.0)),  # the recording ended earlier
-    ):
+    ]
+    for records in cases:
         assert judged(REPLACED, *records)[0] is Verdict.UNKNOWN, records

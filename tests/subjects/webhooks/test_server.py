@@ -17,8 +17,9 @@ def test_it_allows_what_it_is_asked_by_the_uid_of_the_request() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    argv = [sys.executable, "-m", "chaos.subjects.webhooks.server", str(port), PKI / "server.crt", PKI / "server.key"]
-    with subprocess.Popen([*argv, "0"]) as process:
+    keys = [str(PKI / "server.crt"), str(PKI / "server.key")]
+    argv = [sys.executable, "-m", "chaos.subjects.webhooks.server", str(port), *keys, "0"]
+    with subprocess.Popen(argv) as process:
         try:
             eventually(lambda: said_to(port) == {"uid": "u-1", "allowed": True}, within_s=30, what="an answer")
             assert process.poll() is None
