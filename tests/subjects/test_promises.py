@@ -19,6 +19,7 @@ from chaos.subjects.identity import promises as identity
 from chaos.subjects.pleg import promises as pleg
 from chaos.subjects.preflight import promises as preflight
 from chaos.subjects.watch_cache import promises as watch_cache
+from chaos.subjects.webhooks import promises as webhooks
 from chaos.subjects.zones import promises as mutants
 from chaos.subjects.zones import promises as protection
 from tests.judge.marks import wrongly_marked
@@ -47,6 +48,7 @@ EXAMPLES: list[Callable[[], Invariant]] = [
     lambda: preflight.versions_not_affected(preflight.AFFECTED),
     lambda: protection.protection_holds(("rate",), times=3),
     lambda: start.new_pods_start(within_s=60),
+    lambda: webhooks.webhook_comes_back("webhook", 2, within_s=30, fault="lose-webhook"),
     lambda: watch_cache.watchers_see("restore", within_s=5),
 ]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from chaos.judge.base import Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import Span, never_landed, overlapping, unseen
 from chaos.record.history import History, Window
-from chaos.record.records import ClusterEvent, FaultStep, NodeChange, PodChange
+from chaos.record.records import ClusterEvent, FaultStep, HarmLook, NodeChange, PodChange
 from chaos.subjects.webhooks.records import Admission, Request
 
 LEASE_REFUSED, NOT_READY, POD_REFUSED = "lease-refused", "not-ready", "pod-refused"
@@ -107,8 +107,8 @@ def webhook_comes_back(workload: str, replicas: int, *, within_s: float, fault: 
                 f"{replicas} new pods of {workload} were Ready {took_s:.1f} s after the fault",
                 back_after_s=round(took_s, 3),
             )
-        if window.end < due:
-            return unknown(f"the fault was undone before {within_s:g} s were over")
+        if _seen_until(history, fault, window) < due:
+            return unknown(f"the fault was undone, or not seen any more, before {within_s:g} s were over")
         spaces = {c.namespace for c in pods}
         failed = [e for e in history.of(ClusterEvent, window) if e.reason == FAILED_CREATE and _space(e) in spaces]
         why = ", and none could be created" if failed else ""
@@ -156,6 +156,13 @@ def replaced_once_back(workload: str, replicas: int, *, within_s: float, fault: 
         )
 
     return Invariant("replaced-once-back", judge)
+
+
+def _seen_until(history: History, fault: str, window: Window) -> float:
+    """When the fault was undone; while it lasts, when it was last looked at."""
+    if window.end != float("inf"):
+        return window.end
+    return max((look.at for look in history.of(HarmLook) if look.fault == fault), default=window.start)
 
 
 def _asked(history: History, request: Request, window: Window) -> list[Admission]:

@@ -53,7 +53,7 @@ def test_one_of_several_is_enough_to_break_it(make: Callable[..., Invariant], wh
 @each_promise
 def test_where_too_little_was_seen_nobody_knows(make: Callable[..., Invariant], what: What, reason: str) -> None:
     due, done, open_ = Due(2, what, NAME), Look(5, what, NAME, done=True), Look(61.9, what, NAME, done=False)
-    for records in (
+    cases: list[tuple[Record, ...]] = [
         (due, done),  # the fault never landed
         (LANDED, UNDONE),  # nothing was due
         (LANDED, Due(0, what, NAME), done, UNDONE),  # it was due before
@@ -62,13 +62,14 @@ def test_where_too_little_was_seen_nobody_knows(make: Callable[..., Invariant], 
         (LANDED, due, Look(5, what, "ns/other", done=True), UNDONE),
         (LANDED, due, *(Look(5, each, NAME, done=True) for each in What if each is not what), UNDONE),
         (LANDED, due, open_, FaultStep(62, FAULT, "undone"), Look(63, what, NAME, done=False)),  # it was undone by then
-    ):
+    ]
+    for records in cases:
         assert judged(make, *records)[0] is Verdict.UNKNOWN, records
 
 
 def test_why_nobody_looked_is_told() -> None:
     gap = Blind(10, Look.kind, 80, "connection refused")
-    records = [LANDED, Due(2, What.PODS, NAME), Look(9, What.PODS, NAME, done=False), gap, UNDONE]
+    records: list[Record] = [LANDED, Due(2, What.PODS, NAME), Look(9, What.PODS, NAME, done=False), gap, UNDONE]
     found = judge(pods_of_deleted_go(within_s=60, fault=FAULT), History.of_records(records))
     assert found.verdict is Verdict.UNKNOWN
     assert "connection refused" in found.sentence
