@@ -33,6 +33,7 @@ from chaos.subjects.aged.workload import (
     SERVICES,
     Museum,
     ask_etcd,
+    orphan,
     select,
     touch,
     write_services,
@@ -50,7 +51,7 @@ SETTLED_WITHIN_S = WITHIN_S + 5  # after the last touch: what has not come by th
 FAULT = StartAnew.kind
 JUDGED = (
     (components_keep_running, (COMPONENTS,), {"fault": FAULT, "for_s": RUNS_ON_S}),
-    (only_changed_pods_replaced, ((ORDERED, "pods"),), {"changed": MENDED, "fault": FAULT}),
+    (only_changed_pods_replaced, ((ORDERED, PINNED, "pods"),), {"changed": MENDED, "fault": FAULT}),
     (changed_workload_follows, (MENDED,), {"replicas": MENDED_REPLICAS, "fault": FAULT, "within_s": WITHIN_S}),
     (endpoints_follow, (SERVICES,), {"fault": FAULT, "within_s": WITHIN_S}),
     (selected_nodes_stay, (PINNED,), {"fault": FAULT}),
@@ -87,6 +88,7 @@ def test_a_control_plane_meets_what_an_older_version_wrote(lab: Lab) -> None:
     with lab.configured(PlantAged(museum.namespace, SERVICES, (ORDERED,))) as planted, lab.removing_workloads():
         if lab.control != AS_SHIPPED:
             write_services(museum)
+        orphan(museum)
         watch = partial(MuseumWatch, cluster=cluster, namespace=museum.namespace, services=SERVICES, daemon=PINNED)
         with lab.record(samplers=(watch,)) as history:
             ask_etcd(cluster, history, planted.objects)

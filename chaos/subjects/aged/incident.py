@@ -25,8 +25,8 @@ INCIDENTS = (
             'Pi-Day Outage" (14 March 2023)'
         ),
         remedy=(
-            "Before the upgrade write each object once as the API server reads it: kubectl get services -A -o json | "
-            "kubectl replace -f -, or a storage version migration for all kinds. Look for selectors by labels that the "
+            "Before the upgrade write each Service once, by a label on all say (kubectl label services -A --all): any "
+            "write but that of the status stores what the API server fills in on reading. Look for selectors by labels that the "
             "next version no longer sets (its urgent upgrade notes name them). Read which feature gates the next "
             "version turns on: an older pod, or its revision, may meet them."
         ),

@@ -29,12 +29,12 @@ def components_keep_running(components: Sequence[str], *, fault: str, for_s: flo
         window = _until_undoing(history, fault)
         if window is None:
             return never_landed(Span(fault=fault))
-        touched, last = history.of(Touched, window), []
+        touched, last, planned = history.of(Touched, window), [], _planned(history, fault)
         for component in components:
             seen = [s for s in history.of(ComponentSeen, window) if s.component == component]
             if not seen:
                 return unknown(f"nobody looked at the process of {component}")
-            before = {s.process for s in history.of(ComponentSeen) if s.component == component and s.at < window.start}
+            before = {s.process for s in history.of(ComponentSeen) if s.component == component and s.at < planned}
             if ended := _not_kept(seen, before, touched, fault):
                 return ended
             last.append(seen[-1])

@@ -13,7 +13,7 @@ from chaos.clusters.base import Cluster
 from chaos.record.history import History
 from chaos.subjects.aged.records import AgedStored, Touched
 from chaos.subjects.aged.stored import Planted, is_aged
-from chaos.workloads.base import create, creating, manifest
+from chaos.workloads.base import WORKLOAD_LABEL, create, creating, manifest
 from chaos.workloads.web import READY_WITHIN_S, Deployed
 
 NAME = "museum"
@@ -81,6 +81,17 @@ def write_services(museum: Deployed) -> None:
         for name in SERVICES:
             service: Any = core.read_namespaced_service(name, museum.namespace)
             core.replace_namespaced_service(name, museum.namespace, service)
+
+
+def orphan(museum: Deployed) -> None:
+    """Let the DaemonSet's pods belong to nobody, as those that were made before it: it has to adopt them, and a
+    controller manager that runs does so at once.
+    """
+    with museum.cluster.api() as client:
+        core = k8s.CoreV1Api(client)
+        pods: Any = core.list_namespaced_pod(museum.namespace, label_selector=f"{WORKLOAD_LABEL}={PINNED}").items
+        for pod in pods:
+            core.patch_namespaced_pod(pod.metadata.name, museum.namespace, {"metadata": {"ownerReferences": None}})
 
 
 def ask_etcd(cluster: EtcdBehind, history: History, objects: tuple[Planted, ...]) -> None:

@@ -84,6 +84,11 @@ def test_one_that_was_gone_when_it_was_first_looked_at_has_ended() -> None:
     assert judged(RUN, *BEFORE, seen(11, runs=False), FIRST[1], SERVICE, *LAST) == (Verdict.VIOLATED, "ended")
 
 
+def test_one_that_ended_while_the_others_were_still_started_was_started() -> None:
+    gone = (seen(9), seen(11, runs=False))
+    assert judged(RUN, *BEFORE, *gone, FIRST[1], SERVICE, *LAST) == (Verdict.VIOLATED, "ended")
+
+
 def test_one_of_which_only_the_old_process_was_there_was_not_started() -> None:
     assert judged(RUN, *BEFORE, seen(11, pid=1, runs=False), FIRST[1]) == (Verdict.VIOLATED, "not-started")
 
