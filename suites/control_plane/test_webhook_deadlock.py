@@ -64,7 +64,7 @@ def promises(told: Conditions) -> tuple[Judged, ...]:
 )
 def test_a_cluster_outlives_a_webhook_that_is_gone(lab: Lab) -> None:
     """When the backend of a webhook is gone, nodes MUST stay Ready, pods of the system and its own be admitted, and
-    another pod that is lost MUST be replaced within 60 s once the webhook is back.
+    another pod that is lost MUST be replaced once the webhook is back.
     """
     story(lab, answer_after_s=0)
 
@@ -80,7 +80,7 @@ def test_a_cluster_outlives_a_webhook_that_is_gone(lab: Lab) -> None:
 )
 def test_a_cluster_outlives_a_webhook_that_is_slow(lab: Lab) -> None:
     """When the backend of a webhook answers after 10 s, nodes MUST stay Ready, pods of the system and its own be
-    admitted, and another pod that is lost MUST be replaced within 60 s once the webhook is as quick as before.
+    admitted, and another pod that is lost MUST be replaced once the webhook is as quick as before.
     """
     story(lab, answer_after_s=SLOW_S)
 

@@ -124,7 +124,9 @@ def webhook_comes_back(workload: str, replicas: int, *, within_s: float, fault: 
 @promise
 @bounds(within_s="replaced_after_s")
 def replaced_once_back(workload: str, replicas: int, *, within_s: float, fault: str) -> Invariant:
-    """A workload that lacked pods when the fault was undone has all its replicas Ready `within_s` seconds later.
+    """A workload that lacked pods when the fault was undone has all its replicas Ready `within_s` seconds later, or as
+    long again as the fault lasted, if that is longer: who could not create a pod tries again after twice the time each
+    time (client-go's util/workqueue, DefaultTypedControllerRateLimiter: 5 ms to 1,000 s).
 
     Reason: "not-replaced". Unknown where it lacked none, or the recording ended earlier.
     """
@@ -140,7 +142,8 @@ def replaced_once_back(workload: str, replicas: int, *, within_s: float, fault: 
         if not pods or _ready_until(pods, window.end) >= replicas:
             return unknown(f"no pod of {workload} was missing when the fault was undone")
         back_s = _whole_at(pods, replicas, since=window.end)
-        due = window.end + within_s
+        allowed_s = max(within_s, window.length_s)
+        due = window.end + allowed_s
         after = Window(window.end, due)
         if back_s is not None and back_s <= due:
             took_s = back_s - window.end
@@ -150,7 +153,7 @@ def replaced_once_back(workload: str, replicas: int, *, within_s: float, fault: 
             )
         doubt = unseen(history, "pods", after)
         return doubt or violated(
-            f"{workload} had fewer than {replicas} Ready pods {within_s:g} s after the webhook was back",
+            f"{workload} had fewer than {replicas} Ready pods {allowed_s:g} s after the webhook was back",
             [c for c in pods if c.at <= due][-1:],
             reason=NOT_REPLACED,
         )

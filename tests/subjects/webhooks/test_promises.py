@@ -154,6 +154,13 @@ def test_a_pod_that_is_not_replaced_in_time_breaks_the_promise() -> None:
         assert judged(REPLACED, *records) == (Verdict.VIOLATED, "not-replaced"), after
 
 
+def test_whoever_waited_for_long_may_wait_as_long_again() -> None:
+    undone = FaultStep(110, FAULT, "undone")  # after 100 s
+    for at, verdict in ((210, Verdict.HELD), (211, Verdict.VIOLATED)):
+        saw = Sample(300, IN_SYNC, "watch:pods", 1.0)
+        assert judged(REPLACED, *TWO, LANDED, LOST, undone, pod(at, "c"), saw)[0] is verdict
+
+
 def test_where_nothing_was_missing_nobody_knows() -> None:
     back = pod(70, "c")
     cases: list[tuple[Record, ...]] = [
