@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from chaos.clusters.base import Cluster
+from chaos.clusters.beside import ServesBeside
 from chaos.clusters.control_processes import ControlProcesses
 from chaos.clusters.shape import Timers
 from chaos.hosts.command import Output
@@ -425,6 +426,7 @@ ABILITIES: tuple[type, ...] = (
     ControllerManagerSwitch,
     EtcdBehind,
     ControlProcesses,
+    ServesBeside,
 )
 
 

@@ -5,12 +5,12 @@ from typing import Any
 from kubernetes import client as k8s
 
 from chaos.clusters.abilities import EtcdBehind
+from chaos.clusters.beside import ServesBeside
 from chaos.clusters.shape import Shape, Timers
 from chaos.judge.base import Invariant
 from chaos.run.incident import HARDENED, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, Promise, judged, says
-from chaos.subjects.webhooks.beside import ServesBeside
 from chaos.subjects.webhooks.configured import Asks
 from chaos.subjects.webhooks.faults import LoseWebhook, ServeWebhook
 from chaos.subjects.webhooks.promises import (

@@ -27,6 +27,7 @@ from chaos.clusters.abilities import (
     Heartbeats,
 )
 from chaos.clusters.base import ClusterRef
+from chaos.clusters.beside import ServesBeside
 from chaos.clusters.control_processes import ControlProcesses
 from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.clusters.simulated.cluster import SimulatedCluster
@@ -62,7 +63,8 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_its_abilities() -> None:
     has = {ability for ability in ABILITIES if issubclass(SimulatedCluster, ability)}
-    assert has == {Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap, EtcdBehind, ControlProcesses}
+    swaps = {ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap}
+    assert has == {Heartbeats, EtcdBehind, ControlProcesses, ServesBeside, *swaps}
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a/b", "..", "a" * 63])

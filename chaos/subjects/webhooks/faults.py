@@ -14,11 +14,11 @@ from kubernetes.client.exceptions import ApiException
 
 from chaos.clusters.abilities import EtcdBehind
 from chaos.clusters.base import Cluster
+from chaos.clusters.beside import ServesBeside
 from chaos.clusters.way.client import raw_get
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.uses import Uses
-from chaos.subjects.webhooks.beside import ServesBeside
 from chaos.subjects.webhooks.configured import NAME, PODS, Asks, configuration
 from chaos.subjects.webhooks.server import LOOPBACK
 

@@ -1,11 +1,11 @@
-"""What the subject asks of a cluster: that a program of this machine serves its API server, and ends with it."""
+"""An ability: that a program of this machine serves its API server, and ends with it."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 
-class Keys(Protocol):
+class ServingKeys(Protocol):
     """Files, as PEM: the authority that the API server trusts, a certificate of loopback's by it, its key."""
 
     @property
@@ -28,7 +28,7 @@ class Beside(Protocol):
     """Processes of this machine by their names, which end with the cluster at the latest."""
 
     @property
-    def keys(self) -> Keys:
+    def keys(self) -> ServingKeys:
         """What they may serve with."""
         ...
 
