@@ -10,8 +10,8 @@ INCIDENTS = (
         claim=(
             "When the control plane of a cluster is started anew on what older versions have stored, no component MUST "
             "end itself, no pod of a workload that nobody changed MUST be replaced, a workload that somebody changes "
-            "MUST get there, the endpoints of each Service MUST follow, and what selects nodes by a label MUST still "
-            "find them."
+            "MUST get there, the endpoints of each Service MUST follow, what selects nodes by a label MUST still find "
+            "them, and each container that could start before MUST start."
         ),
         story=(
             "Objects outlive the versions that wrote them. After upgrades controllers met what had been legal for "
@@ -20,15 +20,17 @@ INCIDENTS = (
             "it the nodes that a network's route reflectors were pinned to."
         ),
         source=(
-            "kubernetes/kubernetes issues 138735 (a Service from before dual stack, 2026), 134773 (StatefulSets roll "
-            'from 1.33 to 1.34, 2025) and 137409 (a faulty first revision stays, 2026); Reddit, "You Broke Reddit: The '
-            'Pi-Day Outage" (14 March 2023)'
+            "kubernetes/kubernetes issues 138735 (a Service from before dual stack, 2026), 139132 (a Secret's bytes, "
+            "2026), 136323 (a dollar sign before a letter of several bytes, 2026), 134773 (StatefulSets roll from 1.33 "
+            'to 1.34, 2025) and 137409 (a faulty first revision stays, 2026); Reddit, "You Broke Reddit: The Pi-Day '
+            'Outage" (14 March 2023)'
         ),
         remedy=(
             "Before the upgrade write each Service once, by a label on all say (kubectl label services -A --all): any "
-            "write but that of the status stores what the API server fills in on reading. Look for selectors by labels that the "
-            "next version no longer sets (its urgent upgrade notes name them). Read which feature gates the next "
-            "version turns on: an older pod, or its revision, may meet them."
+            "write but that of the status stores what the API server fills in on reading. Mount values that are no "
+            "text as files. Look for selectors by labels that the next version no longer sets (its urgent upgrade "
+            "notes name them). Read which feature gates the next version turns on: an older pod, or its revision, may "
+            "meet them."
         ),
         recognise=(
             Sign(
@@ -47,9 +49,11 @@ INCIDENTS = (
         ),
         versions=(
             "a Service without ipFamilies ends the controller manager of 1.33.0 to 1.33.12, 1.34.0 to 1.34.8, 1.35.0 "
-            "to 1.35.5, 1.36.0 and 1.36.1 (issue 138735); StatefulSets roll with 1.34.0 and 1.34.1; a faulty first "
-            "revision stays with 1.35.0 to 1.35.3, or with the gate MaxUnavailableStatefulSet; kubeadm took "
-            "node-role.kubernetes.io/master with 1.24"
+            "to 1.35.5, 1.36.0 and 1.36.1 (issue 138735); a value that is no UTF-8 keeps containers from being made "
+            "with 1.34.0 to 1.34.8, 1.35.0 to 1.35.5, 1.36.0 and 1.36.1 (issue 139132), a dollar sign before a letter "
+            "of several bytes with 1.34.0 to 1.34.3 and 1.35.0 (issue 136323); StatefulSets roll with 1.34.0 and "
+            "1.34.1; a faulty first revision stays with 1.35.0 to 1.35.3, or with the gate MaxUnavailableStatefulSet; "
+            "kubeadm took node-role.kubernetes.io/master with 1.24"
         ),
         controls=(
             Control(
@@ -64,6 +68,16 @@ INCIDENTS = (
                     "kubernetes/kubernetes#138735",
                     since="1.33.0",
                     mended_in=("1.33.13", "1.34.9", "1.35.6", "1.36.2"),
+                ),
+            ),
+            Control(
+                "as-shipped-binary",
+                "a container's environment has a value of a Secret that is no UTF-8, instead of a file: the kubelet's "
+                "message to the container runtime can't hold it",
+                breaks="containers-start",
+                because="not-created",
+                shipped=KnownBug(
+                    "kubernetes/kubernetes#139132", since="1.34.0", mended_in=("1.34.9", "1.35.6", "1.36.2")
                 ),
             ),
             Control(

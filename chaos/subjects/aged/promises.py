@@ -5,14 +5,15 @@ from collections.abc import Collection, Sequence
 from chaos.judge.base import Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import Span, names, never_landed, overlapping, unseen
 from chaos.record.history import History, Window
-from chaos.record.records import FaultStep, PodChange
+from chaos.record.records import ClusterEvent, FaultStep, PodChange
 from chaos.subjects.aged.records import AgedStored, ComponentSeen, Followed, Selected, Touched
 
+FAILED = "Failed"  # the event by which a kubelet tells that it can't make a container
 COMPONENTS, MUSEUM = "components", "museum"  # sources, as their Blinds name them
 ENDED, NOT_STARTED = "ended", "not-started"
 REPLACED, NOT_UPDATED = "replaced", "not-updated"
 LABEL_GONE, PODS_GONE = "label-gone", "pods-gone"
-STALE = "stale-endpoints"
+STALE, NOT_CREATED = "stale-endpoints", "not-created"
 
 
 @promise
@@ -202,6 +203,39 @@ def endpoints_follow(services: Sequence[str], *, fault: str, within_s: float) ->
         return held(said, services=len(services), slowest_s=round(slowest_s, 3))
 
     return Invariant("endpoints-follow", judge)
+
+
+@promise
+@bounds(within_s="slowest_s")
+def containers_start(workloads: Sequence[str], *, within_s: float) -> Invariant:
+    """A container of each workload's pod runs within `within_s` of the first sight of the pod.
+
+    Reason: "not-created". Unknown where no pod was seen, or not for as long.
+    """
+
+    def judge(history: History) -> Judgement:
+        took: list[float] = []
+        for workload in workloads:
+            changes = [c for c in history.of(PodChange) if c.workload == workload]
+            if not changes:
+                return unknown(f"no pod of {workload} was seen")
+            due = changes[0].at + within_s
+            started = next((c for c in changes if c.containers and c.at <= due), None)
+            if started is not None:
+                took.append(started.at - changes[0].at)
+                continue
+            if blind := unseen(history, "pods", Window(changes[0].at, due)):
+                return blind
+            told = [
+                e for e in history.of(ClusterEvent) if e.regarding == f"Pod/{changes[0].object}" and e.reason == FAILED
+            ]
+            said = f"no container of {changes[0].name} ran {within_s:g} s after it was made"
+            return violated(said, [changes[0], *told[:1]], reason=NOT_CREATED)
+        slowest_s = max(took, default=0.0)
+        said = f"a container of each of {len(workloads)} workloads ran, the slowest after {slowest_s:.1f} s"
+        return held(said, workloads=len(workloads), slowest_s=round(slowest_s, 3))
+
+    return Invariant("containers-start", judge)
 
 
 def _not_kept(

@@ -17,7 +17,7 @@ from chaos.workloads.base import WORKLOAD_LABEL, create, creating, manifest
 from chaos.workloads.web import READY_WITHIN_S, Deployed
 
 NAME = "museum"
-SERVICES = ADDRESS, HEADLESS = ("old-address", "old-headless")  # as manifests/aged.yaml has them, and so on
+SERVICES = ADDRESS, HEADLESS = ("old-address", "old-headless")  # as manifests/simulated/museum.yaml has them, and so on
 ORDERED, ORDERED_REPLICAS, MENDED, MENDED_REPLICAS, PINNED = "ordered", 3, "mended", 2, "pinned"
 SERVES, JOINS, SERVED_BY, OLD = "serves", "joins", "kube-ordeal/served-by", "old"
 ADDRESSES = {SERVES: "192.0.2.1", JOINS: "192.0.2.2"}  # TEST-NET-1: nobody has them
@@ -35,7 +35,9 @@ class Museum:
 
     def deploy(self, cluster: Cluster, run: str, namespace: str) -> Deployed:
         """Create it, and wait until all that can be Ready is. Raises OrdealError, WaitedInVainError."""
-        filled = manifest("aged.yaml").substitute(namespace=namespace, run=run, image=cluster.images.busybox)
+        filled = manifest("simulated/museum.yaml").substitute(
+            namespace=namespace, run=run, image=cluster.images.busybox
+        )
         with cluster.api() as client, creating(self.name, cluster):
             create(client, filled)
 

@@ -11,6 +11,7 @@ from chaos.record.registry import Record
 from chaos.subjects.aged.promises import (
     changed_workload_follows,
     components_keep_running,
+    containers_start,
     endpoints_follow,
     only_changed_pods_replaced,
     selected_nodes_stay,
@@ -237,3 +238,28 @@ def test_where_nothing_else_is_selected_or_nobody_looked_nobody_knows() -> None:
     assert is_unknown(FOLLOW, WAS, SERVICE, followed(22, "a", "ab", "a"))
     assert is_unknown(FOLLOW, WAS, followed(22, "a", "a", "a"))
     assert is_unknown(FOLLOW, SERVICE, followed(22, "a", "a", "a"))
+
+
+# --- containers
+
+
+START = containers_start(["old"], within_s=30)
+
+
+def made(at: float, *containers: str) -> PodChange:
+    return PodChange(at, "ns", "old", "u", "modified", workload="old", containers=containers)
+
+
+def test_a_container_that_runs_in_time_keeps_the_promise() -> None:
+    assert judged(START, made(5), made(20, "c")) == (Verdict.HELD, "")
+
+
+def test_one_that_runs_late_or_never_breaks_it() -> None:
+    assert judged(START, made(5), SAW_ALL) == (Verdict.VIOLATED, "not-created")
+    assert judged(START, made(5), made(36, "c"), SAW_ALL) == (Verdict.VIOLATED, "not-created")
+
+
+def test_where_no_pod_was_seen_or_not_for_as_long_nobody_knows() -> None:
+    assert is_unknown(START, SAW_ALL)
+    assert is_unknown(START, made(40), SAW_ALL)
+    assert is_unknown(START, made(5))
