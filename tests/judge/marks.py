@@ -7,6 +7,7 @@ from chaos.judge.base import Invariant, Recipe, bounded_figures, made_by, promis
 
 FOR_GOOD = {
     "at_most_one_writer",
+    "components_keep_running",
     "containers_kept",
     "critical_pods_stay",
     "daemons_not_restarted",
@@ -17,6 +18,7 @@ FOR_GOOD = {
     "nodes_stay_ready",
     "nothing_terminated",
     "one_node_per_machine",
+    "only_changed_pods_replaced",
     "only_endpoints_answer",
     "outage_at_most",
     "pods_stay_ready",
@@ -29,7 +31,9 @@ FOR_GOOD = {
 }
 BOUNDS = {
     "away_under_another_name": {"within_s": "after_s"},
+    "changed_workload_follows": {"within_s": "took_s"},
     "clocks_agree": {"within_s": "spread_ms"},
+    "containers_start": {"within_s": "slowest_s"},
     "crashed_starts_again": {"within_s": "longest_s"},
     "daemons_reached": {"within_s": "slowest_s"},
     "disk_does_not_grow": {"limit_bytes_per_200": "grown_bytes_per_200"},
@@ -37,6 +41,7 @@ BOUNDS = {
     "dns_answers": {"limit_s": "longest_outage_ms"},
     "drained_in_time": {"within_s": "drained_after_s"},
     "each_node_upgraded": {"within_s": "ready_s"},
+    "endpoints_follow": {"within_s": "slowest_s"},
     "existing_connections": {"limit_s": "longest_outage_ms"},
     "jobs_past_ttl_go": {"within_s": "done_after_s"},
     "kubelets_report_again": {"within_s": "report_s"},
