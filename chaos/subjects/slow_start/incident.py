@@ -43,7 +43,7 @@ INCIDENTS = (
             ),
             Control(
                 "as-shipped",
-                "etcd takes no writes for the first 15 s; the first pass fails, and nobody tries again within the minute",
+                "etcd takes no writes for the first 15 s; the first pass fails, and no other comes within the minute",
                 breaks="does-not-end-itself",
                 because="etcd-was-back",
                 also_breaks=("ready-after-etcd",),
