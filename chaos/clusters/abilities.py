@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from chaos.clusters.base import Cluster
 from chaos.clusters.beside import ServesBeside
-from chaos.clusters.control_processes import ControlProcesses
+from chaos.clusters.control_processes import ControlProcesses, EtcdWrites
 from chaos.clusters.shape import Timers
 from chaos.hosts.command import Output
 
@@ -425,6 +425,7 @@ ABILITIES: tuple[type, ...] = (
     ComponentSwap,
     ControllerManagerSwitch,
     EtcdBehind,
+    EtcdWrites,
     ControlProcesses,
     ServesBeside,
 )

@@ -1,4 +1,4 @@
-"""An ability: the components of a control plane are processes of this machine."""
+"""Abilities: the components of a control plane are processes of this machine, and its etcd may be full."""
 
 import signal
 from pathlib import Path
@@ -41,4 +41,17 @@ class ControlProcesses(Protocol):
 
     def restart_component(self, name: str) -> None:
         """End it, and start it with the same flags; whether it answers is not waited for. Raises OrdealError."""
+        ...
+
+
+@runtime_checkable
+class EtcdWrites(Protocol):
+    """etcd can be made to refuse writes, and to answer reads, as one that is full does."""
+
+    def etcd_refuse_writes(self, *, on: bool) -> None:
+        """Begin with it, or end it; harmless where it is so. Raises OrdealError where etcd does not answer."""
+        ...
+
+    def etcd_refuses_writes(self) -> bool:
+        """What etcd says. Raises OrdealError where it does not answer."""
         ...

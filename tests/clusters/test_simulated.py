@@ -28,7 +28,7 @@ from chaos.clusters.abilities import (
 )
 from chaos.clusters.base import ClusterRef
 from chaos.clusters.beside import ServesBeside
-from chaos.clusters.control_processes import ControlProcesses
+from chaos.clusters.control_processes import ControlProcesses, EtcdWrites
 from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.clusters.simulated.cluster import SimulatedCluster
 from chaos.clusters.simulated.components import with_flags
@@ -64,7 +64,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_its_abilities() -> None:
     has = {ability for ability in ABILITIES if issubclass(SimulatedCluster, ability)}
     swaps = {ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap}
-    assert has == {Heartbeats, EtcdBehind, ControlProcesses, ServesBeside, *swaps}
+    assert has == {Heartbeats, EtcdBehind, EtcdWrites, ControlProcesses, ServesBeside, *swaps}
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a/b", "..", "a" * 63])

@@ -1,4 +1,4 @@
-"""etcd that stands still, or is ended, as an API server starts: undone on a simulated cluster, also of a killed run."""
+"""etcd that stands still, or is full, as an API server starts: undone on a simulated cluster, also of a killed run."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from chaos.clusters.shape import Shape
 from chaos.clusters.simulated.cluster import SimulatedCluster
 from chaos.record.journal import Journal
 from chaos.run.pool import Pool
-from chaos.subjects.slow_start.asking import APISERVER, ETCD, readiness
-from chaos.subjects.slow_start.faults import StallEtcdAtStart, state_of
+from chaos.subjects.slow_start.asking import APISERVER, readiness
+from chaos.subjects.slow_start.faults import StallEtcdAtStart, etcd_state, state_of
 from tests.integration.crash import kill_and_undo
 from tests.integration.harm import done_and_undone
 from tests.moments import Moments
 
-AWAY = {False: "stopped", True: "gone"}
+AWAY = {False: "stopped", True: "full"}
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +25,16 @@ def cluster(pool: Pool) -> SimulatedCluster:
 
 
 def is_whole(cluster: SimulatedCluster) -> bool:
-    runs = all(state_of(cluster, name) == "running" for name in (APISERVER, ETCD))
+    runs = state_of(cluster, APISERVER) == etcd_state(cluster) == "running"
     return runs and readiness(cluster).ready and all(node.ready == "True" for node in cluster.nodes())
 
 
-@pytest.mark.parametrize("ended", [False, pytest.param(True, marks=pytest.mark.nightly("its twin is tried"))])
+@pytest.mark.parametrize("full", [False, pytest.param(True, marks=pytest.mark.nightly("its twin is tried"))])
 def test_it_lands_and_is_undone_also_of_a_killed_run(
-    cluster: SimulatedCluster, journal: Journal, moments: Moments, ended: bool
+    cluster: SimulatedCluster, journal: Journal, moments: Moments, full: bool
 ) -> None:
-    with done_and_undone(StallEtcdAtStart(ended=ended), cluster, journal):
-        assert state_of(cluster, ETCD) == AWAY[ended]
+    with done_and_undone(StallEtcdAtStart(full=full), cluster, journal):
+        assert etcd_state(cluster) == AWAY[full]
     eventually(lambda: is_whole(cluster), within_s=120, what="the cluster to be whole")
-    kill_and_undo(cluster, StallEtcdAtStart.kind, {"ended": ended}, moments)
+    kill_and_undo(cluster, StallEtcdAtStart.kind, {"full": full}, moments)
     eventually(lambda: is_whole(cluster), within_s=120, what="the cluster to be whole, after a killed run")

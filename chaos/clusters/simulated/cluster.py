@@ -23,7 +23,7 @@ from chaos.clusters.abilities import SecondControlPlane
 from chaos.clusters.base import SIMULATED, ClusterRef, Images, Node
 from chaos.clusters.identity import Identity
 from chaos.clusters.shape import Shape, Timers
-from chaos.clusters.simulated.components import Components, with_flags
+from chaos.clusters.simulated.components import Components, answers, with_flags
 from chaos.clusters.simulated.etcd import Etcd
 from chaos.clusters.simulated.home import (
     APISERVER,
@@ -53,7 +53,6 @@ from chaos.clusters.simulated.nodes import (
     groups_of,
     lease_duration_s,
     listed,
-    status,
     wait_ready,
 )
 from chaos.clusters.simulated.processes import OwnProcess
@@ -72,10 +71,8 @@ STOPPED_WITHIN_S = 10.0
 
 
 class SimulatedCluster:
-    """A cluster of simulated nodes.
-
-    Abilities: Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap, EtcdBehind, ControlProcesses,
-    ServesBeside.
+    """A cluster of simulated nodes. Abilities: Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap,
+    EtcdBehind, EtcdWrites, ControlProcesses, ServesBeside.
     """
 
     def __init__(self, name: str, identity: Identity | None = None) -> None:
@@ -239,7 +236,7 @@ class SimulatedCluster:
     def start_first_control_plane(self) -> None:
         """Start what of it does not run; the controllers after the API server answers, or they give up on it."""
         self._components.start_where_off(APISERVER)
-        self._answers(Path(self._ref.kubeconfig))
+        answers(Path(self._ref.kubeconfig))
         self._components.start_where_off(CONTROLLER_MANAGER, SCHEDULER)
         if not self._components.runs(OWN_KUBELET):
             self._start_kubelets(self._group(CONTROL_PLANE_GROUP))
@@ -267,7 +264,7 @@ class SimulatedCluster:
             if not self._components.runs(SECOND + name):
                 self._components.start(SECOND + name, with_flags(self._components.command(name), flags))
             if name == APISERVER:
-                self._answers(kubeconfig)
+                answers(kubeconfig)
         self._components.kill(OWN_KUBELET)
         if not self._components.runs(SECOND + OWN_KUBELET):
             self._start_kubelets(self._group(CONTROL_PLANE_GROUP), SECOND + OWN_KUBELET, kubeconfig)
@@ -312,6 +309,14 @@ class SimulatedCluster:
     def restart_component(self, name: str) -> None:
         self._components.kill(name)
         self._components.start_where_off(name)
+
+    # --- EtcdWrites
+
+    def etcd_refuse_writes(self, *, on: bool) -> None:
+        self._etcd.refuse_writes(on=on)
+
+    def etcd_refuses_writes(self) -> bool:
+        return self._etcd.refuses_writes()
 
     # --- EtcdBehind
 
@@ -384,13 +389,6 @@ class SimulatedCluster:
 
     def _programs(self) -> "Programs":
         return Programs.built(self._record.kubernetes, silent)
-
-    def _answers(self, kubeconfig: Path) -> None:
-        def ready() -> bool:
-            with api_client(kubeconfig) as client:
-                return status(client, "GET", "/readyz") == 200
-
-        eventually(ready, within_s=ANSWER_WITHIN_S, what=f"the API server of {kubeconfig} to answer", every_s=0.1)
 
     # --- inside: nodes
 

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import yaml
 
+from chaos.basics.waiting import eventually
 from chaos.clusters.simulated.home import Keys, keys_of, process_record, workdir
+from chaos.clusters.simulated.nodes import status
 from chaos.clusters.simulated.processes import OwnProcess, kill, read, start
+from chaos.clusters.way.client import api_client
 from chaos.errors import OrdealError
 from chaos.hosts import trusted
 from chaos.hosts.places import state_path
+
+ANSWER_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +102,13 @@ def with_flags(argv: Sequence[str], flags: Mapping[str, str]) -> list[str]:
     """A command line with some flags set anew, the others as they were."""
     kept = [arg for arg in argv if arg.lstrip("-").split("=", 1)[0] not in flags]
     return [*kept, *(f"--{key}={value}" for key, value in flags.items())]
+
+
+def answers(kubeconfig: Path) -> None:
+    """Wait until the API server that a kubeconfig names is ready. Raises WaitedInVainError."""
+
+    def ready() -> bool:
+        with api_client(kubeconfig) as client:
+            return status(client, "GET", "/readyz") == 200
+
+    eventually(ready, within_s=ANSWER_WITHIN_S, what=f"the API server of {kubeconfig} to answer", every_s=0.1)

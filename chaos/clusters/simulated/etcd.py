@@ -16,6 +16,7 @@ from chaos.errors import OrdealError
 from chaos.hosts.command import PRIVATE_UMASK, run
 
 SNAPSHOT_WITHIN_S = 60.0
+NO_SPACE = "NOSPACE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,17 @@ class Etcd:
     def revision(self) -> int:
         """The newest one."""
         return int(self._ask("maintenance/status", {})["header"]["revision"])
+
+    def refuse_writes(self, *, on: bool) -> None:
+        """As one that is full does, by its own alarm NOSPACE (etcd, maintenance documentation); reads are answered."""
+        member = self._ask("maintenance/status", {})["header"]["member_id"]
+        action = "ACTIVATE" if on else "DEACTIVATE"
+        self._ask("maintenance/alarm", {"action": action, "memberID": member, "alarm": NO_SPACE})
+
+    def refuses_writes(self) -> bool:
+        """Whether that alarm is on."""
+        alarms = self._ask("maintenance/alarm", {"action": "GET"}).get("alarms", ())
+        return any(each.get("alarm") == NO_SPACE for each in alarms)
 
     def ctl(self) -> tuple[str, ...]:
         """The command line of an etcdctl that asks it, before its own verb."""

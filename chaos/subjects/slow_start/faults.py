@@ -1,83 +1,84 @@
-"""etcd stands still, or is away, from the moment on in which an API server's start hooks begin."""
+"""etcd stands still, or is full, while an API server's start hooks run."""
 
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, cast
 
 import msgspec
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.abilities import ControlPlaneSwap, EtcdBehind
+from chaos.clusters.abilities import ControlPlaneSwap
 from chaos.clusters.base import Cluster
-from chaos.clusters.control_processes import ControlProcesses
+from chaos.clusters.control_processes import ControlProcesses, EtcdWrites
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
 from chaos.harm.uses import Uses
 from chaos.subjects.slow_start.asking import APISERVER, ETCD, HOOK_BEGINS, REPAIR_HOOK, readiness
+from chaos.subjects.slow_start.records import FULL, State
 
 TRIES = 5
 BEGINS_WITHIN_S = 90.0  # ends when it is seen, and is for the slowest machine
 STANDS_WITHIN_S = 10.0
 
 
-class EtcdInHand(ControlProcesses, EtcdBehind, Protocol):
-    """A control plane whose etcd can be stopped, and let go on."""
+class EtcdInHand(ControlProcesses, EtcdWrites, Protocol):
+    """A control plane whose etcd can be stopped, or filled, and let go on."""
 
 
-class _Own(Cluster, ControlProcesses, ControlPlaneSwap, EtcdBehind, Protocol): ...
+class _Own(Cluster, ControlProcesses, ControlPlaneSwap, EtcdWrites, Protocol): ...
 
 
 class StallEtcdAtStartPlan(msgspec.Struct, frozen=True):
-    """The process of the API server before, by its pid; whether etcd is ended, or stands still."""
+    """The process of the API server before, by its pid; whether etcd is full, or stands still."""
 
     apiserver: int
-    ended: bool
+    full: bool
 
 
 @fault
 @dataclass(frozen=True, slots=True)
 class StallEtcdAtStart:
-    """Start the API server anew, and let etcd stand still (SIGSTOP) as soon as its start hooks begin; `ended`: end etcd
-    instead. Whoever tells the story lets etcd go on. Undo does too, and starts what has ended itself meanwhile.
+    """Start the API server anew, and let etcd stand still (SIGSTOP) as soon as its start hooks begin; `full`: etcd
+    takes no writes instead, from before that start on. Whoever tells the story lets etcd go on. Undo does too, and
+    starts what has ended itself meanwhile.
     """
 
     kind: ClassVar[str] = "stall-etcd-at-start"
     counterpart: ClassVar[str] = "resume_etcd"
-    needs: ClassVar[tuple[type, ...]] = (ControlProcesses, ControlPlaneSwap, EtcdBehind)
+    needs: ClassVar[tuple[type, ...]] = (ControlProcesses, ControlPlaneSwap, EtcdWrites)
     uses: ClassVar[Uses] = Uses()
-    ended: bool = False
+    full: bool = False
 
     def plan(self, cluster: _Own) -> StallEtcdAtStartPlan:
-        for name in (APISERVER, ETCD):
-            if state_of(cluster, name) != "running":
-                raise OrdealError(f"{name} of {cluster.ref.name} does not run: run `kube-ordeal undo` first")
-        return StallEtcdAtStartPlan(_pid(cluster, APISERVER), self.ended)
+        for name, state in ((APISERVER, state_of(cluster, APISERVER)), (ETCD, etcd_state(cluster))):
+            if state != "running":
+                raise OrdealError(f"{name} of {cluster.ref.name} is {state}: run `kube-ordeal undo` first")
+        return StallEtcdAtStartPlan(_pid(cluster, APISERVER), self.full)
 
     def apply(self, cluster: _Own, saved: StallEtcdAtStartPlan) -> None:
         """A hook that was over before etcd stood still tries nothing: then it is begun again."""
         log = cluster.control_log(APISERVER)
         for _ in range(TRIES):
+            if saved.full:
+                cluster.etcd_refuse_writes(on=True)
             begin = log.stat().st_size if log.exists() else 0
             cluster.restart_component(APISERVER)
-            eventually(
-                _says(log, begin), within_s=BEGINS_WITHIN_S, what="the API server's start hooks to begin", every_s=0.003
-            )
-            if saved.ended:
-                _send(cluster, ETCD, signal.SIGKILL)
-            else:
+            begins = "the API server's start hooks to begin"
+            eventually(_says(log, begin), within_s=BEGINS_WITHIN_S, what=begins, every_s=0.003)
+            if not saved.full:
                 _send(cluster, ETCD, signal.SIGSTOP)
-            away = lambda: state_of(cluster, ETCD) == _wanted(saved)  # noqa: E731
+            away = lambda: etcd_state(cluster) == _wanted(saved)  # noqa: E731
             eventually(away, within_s=STANDS_WITHIN_S, what="etcd to be away", every_s=0.01)
             if _is_pending(cluster):
                 return
             let_go_on(cluster)
 
     def landed(self, cluster: _Own, saved: StallEtcdAtStartPlan) -> bool:
-        """The kernel says that etcd is away, and the API server, another process, that its hook is not done."""
+        """The kernel, or etcd, says that etcd is away, and the API server, another process, that its hook waits."""
         anew = _pid(cluster, APISERVER) != saved.apiserver and state_of(cluster, APISERVER) == "running"
-        return anew and state_of(cluster, ETCD) == _wanted(saved) and _is_pending(cluster)
+        return anew and etcd_state(cluster) == _wanted(saved) and _is_pending(cluster)
 
     @staticmethod
     def lasts(cluster: _Own, saved: StallEtcdAtStartPlan) -> None:
@@ -90,20 +91,26 @@ class StallEtcdAtStart:
 
     @staticmethod
     def undone(cluster: _Own, saved: StallEtcdAtStartPlan) -> bool:
-        runs = state_of(cluster, ETCD) == state_of(cluster, APISERVER) == "running"
+        runs = etcd_state(cluster) == state_of(cluster, APISERVER) == "running"
         return runs and readiness(cluster).ready
 
 
 def let_go_on(cluster: EtcdInHand) -> None:
-    """Let etcd go on, or start it where it was ended; harmless where it runs."""
+    """Let etcd go on, and take writes; harmless where it does. Raises OrdealError where it does not answer."""
     _send(cluster, ETCD, signal.SIGCONT)
-    cluster.start_etcd()
+    cluster.etcd_refuse_writes(on=False)
 
 
-def state_of(cluster: ControlProcesses, name: str) -> str:
+def state_of(cluster: ControlProcesses, name: str) -> State:
     """What the kernel says of a component's process: "running", "stopped" or "gone"."""
     process = cluster.control_process(name)
-    return "gone" if process is None else process.state()
+    return "gone" if process is None else cast("State", process.state())
+
+
+def etcd_state(cluster: EtcdInHand) -> State:
+    """The same of etcd, and "full" where it runs and takes no writes."""
+    state = state_of(cluster, ETCD)
+    return FULL if state == "running" and cluster.etcd_refuses_writes() else state
 
 
 def _pid(cluster: ControlProcesses, name: str) -> int:
@@ -117,8 +124,8 @@ def _send(cluster: ControlProcesses, name: str, number: signal.Signals) -> None:
         process.send(number)
 
 
-def _wanted(saved: StallEtcdAtStartPlan) -> str:
-    return "gone" if saved.ended else "stopped"
+def _wanted(saved: StallEtcdAtStartPlan) -> State:
+    return FULL if saved.full else "stopped"
 
 
 def _is_pending(cluster: Cluster) -> bool:

@@ -1,18 +1,19 @@
 """What is seen of an API server that starts: its process and etcd's, and what it says of its start hooks."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 import msgspec
 
 from chaos.record.records import Count
 from chaos.record.registry import Seconds, record
 
-State = Literal["running", "stopped", "gone"]
+State = Literal["running", "stopped", "gone", "full"]
+FULL: Final = "full"  # of etcd alone: it runs, and takes no writes
 
 
 @record
 class ControlPlaneProcesses(msgspec.Struct, frozen=True, gc=False):
-    """The API server's process and etcd's, as the kernel has them. `pid`: the API server's.
+    """The API server's process and etcd's, as the kernel has them; etcd's own word is "full". `pid`: the API server's.
 
     `hook`: the start hook whose failure it named as why it ends itself; "" where it names none. `words`: what it said.
     """

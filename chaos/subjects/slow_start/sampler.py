@@ -2,21 +2,21 @@
 
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import Protocol, Self
 
 from chaos.clusters.base import Cluster
-from chaos.clusters.control_processes import ControlProcesses
+from chaos.clusters.control_processes import ControlProcesses, EtcdWrites
 from chaos.record.history import History
 from chaos.record.sampler import Gap, Sampler
-from chaos.subjects.slow_start.asking import APISERVER, ETCD, last_words, readiness
-from chaos.subjects.slow_start.faults import state_of
-from chaos.subjects.slow_start.records import ControlPlaneProcesses, StartHooks, State
+from chaos.subjects.slow_start.asking import APISERVER, last_words, readiness
+from chaos.subjects.slow_start.faults import etcd_state, state_of
+from chaos.subjects.slow_start.records import ControlPlaneProcesses, StartHooks
 
 PROCESSES = "control-plane-processes"
 EVERY_S, LATE_AFTER_S = 0.5, 5.0
 
 
-class _Own(Cluster, ControlProcesses, Protocol): ...
+class _Own(Cluster, ControlProcesses, EtcdWrites, Protocol): ...
 
 
 class StartSamples:
@@ -44,11 +44,11 @@ class StartSamples:
 
     def _look(self) -> None:
         process = self._cluster.control_process(APISERVER)
-        apiserver, etcd = state_of(self._cluster, APISERVER), state_of(self._cluster, ETCD)
+        apiserver, etcd = state_of(self._cluster, APISERVER), etcd_state(self._cluster)
         now = self._history.now()
         hook, words = last_words(self._cluster.control_log(APISERVER)) if apiserver == "gone" else ("", "")
         pid = 0 if process is None else process.pid
-        seen = ControlPlaneProcesses(now, pid, cast("State", apiserver), cast("State", etcd), hook, words)
+        seen = ControlPlaneProcesses(now, pid, apiserver, etcd, hook, words)
         self._history.add(seen)
         self._gap.seen(now)
 

@@ -5,9 +5,12 @@ from typing import Any
 
 from kubernetes import client as k8s
 
+from chaos.clusters.abilities import EtcdBehind
 from chaos.clusters.base import Cluster
 from chaos.workloads.base import RUN_LABEL, create_namespace, creating
 from chaos.workloads.web import Deployed
+
+PORTS = "/registry/ranges/servicenodeports"  # where etcd has which node ports are taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +33,15 @@ class NodePorts:
     @staticmethod
     def _spec() -> dict[str, object]:
         return {"type": "NodePort", "ports": [{"port": 80}]}
+
+
+def taken_ports(cluster: EtcdBehind) -> bytes:
+    """Which node ports are taken, as etcd has it. Raises OrdealError."""
+    return cluster.etcd_get(PORTS)
+
+
+def forget_ports(cluster: EtcdBehind, before: bytes) -> None:
+    """Let etcd have it as it was before: an API server that starts finds ports in use that are not taken, and has to
+    write. Raises OrdealError.
+    """
+    cluster.etcd_put(PORTS, before)

@@ -10,7 +10,7 @@ from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
 from chaos.subjects.slow_start import faults
 from chaos.subjects.slow_start.asking import APISERVER, ETCD, HOOK_BEGINS, REPAIR_HOOK, Readiness
-from chaos.subjects.slow_start.faults import StallEtcdAtStart, let_go_on
+from chaos.subjects.slow_start.faults import StallEtcdAtStart, etcd_state, let_go_on
 from tests.harm.journalled import through_the_journal
 
 
@@ -33,7 +33,7 @@ class FakeCluster:
     ref = ClusterRef("fake", "fake", "")
 
     def __init__(self, log: Path, done: int = 0) -> None:
-        self.log, self.done, self.starts = log, done, 0
+        self.log, self.done, self.starts, self.full = log, done, 0, False
         self.there = {APISERVER: FakeProcess(1), ETCD: FakeProcess(2)}
 
     def control_process(self, name: str) -> FakeProcess:
@@ -48,9 +48,11 @@ class FakeCluster:
         with self.log.open("ab") as file:
             file.write(HOOK_BEGINS + b"\n")
 
-    def start_etcd(self) -> None:
-        if self.there[ETCD].now == "gone":
-            self.there[ETCD] = FakeProcess(99)
+    def etcd_refuse_writes(self, *, on: bool) -> None:
+        self.full = on
+
+    def etcd_refuses_writes(self) -> bool:
+        return self.full
 
     def start_first_control_plane(self) -> None:
         if self.there[APISERVER].now == "gone":
@@ -62,22 +64,22 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     made = FakeCluster(tmp_path / "kube-apiserver.log")
 
     def says(_: object) -> Readiness:
-        caught = made.starts > made.done and made.there[ETCD].now != "running"
+        caught = made.starts > made.done and (made.full or made.there[ETCD].now != "running")
         return Readiness(not caught, (REPAIR_HOOK,) if caught else (), etcd=not caught)
 
     monkeypatch.setattr(faults, "readiness", says)
     return made
 
 
-@pytest.mark.parametrize("ended", [False, True])
-def test_etcd_is_away_while_the_hook_waits_and_is_there_again_after(cluster: Any, ended: bool) -> None:
-    harm = StallEtcdAtStart(ended=ended)
+@pytest.mark.parametrize("full", [False, True])
+def test_etcd_is_away_while_the_hook_waits_and_is_there_again_after(cluster: Any, full: bool) -> None:
+    harm = StallEtcdAtStart(full=full)
     saved = through_the_journal(harm.plan(cluster))
     assert saved.apiserver == 1
     assert not harm.landed(cluster, saved)
     harm.apply(cluster, saved)
     assert harm.landed(cluster, saved)
-    assert cluster.there[ETCD].state() == ("gone" if ended else "stopped")
+    assert etcd_state(cluster) == ("full" if full else "stopped")
     cluster.there[APISERVER].send(signal.SIGKILL)  # it ended itself
     assert not harm.undone(cluster, saved)
     for _ in range(2):
@@ -99,7 +101,7 @@ def test_a_start_that_was_too_quick_is_made_again(cluster: Any) -> None:
 
 def test_what_does_not_run_is_not_stalled(cluster: Any) -> None:
     cluster.there[ETCD].send(signal.SIGSTOP)
-    with pytest.raises(OrdealError, match="etcd of fake does not run"):
+    with pytest.raises(OrdealError, match="etcd of fake is stopped"):
         StallEtcdAtStart().plan(cluster)
     let_go_on(cluster)
     assert StallEtcdAtStart().plan(cluster).apiserver == 1
