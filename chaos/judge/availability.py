@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from chaos.judge.base import Figure, Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import Span, never_landed, overlapping
-from chaos.judge.starved import waited
+from chaos.judge.starved import prober_waited, waited
 from chaos.record.history import History, Window
 from chaos.record.records import Blind, Probe, ProcessorWait, is_watched, probed_from
 
@@ -35,8 +35,8 @@ def outage_at_most(
     An outage runs from the start of the first failed probe to the start of the next one that succeeded; one that
     overlaps the judged span counts in full. `nodes`: those that must have probed (default: all that did). A gap of more
     than `gap_s` seconds without a probe is unknown, unless an outage that was seen is already too long. So is an outage
-    for which each pod of the workload waited for a processor, but for no more than the limit: then the machine may have
-    been too slow for it. Without a `target` it is about all Services of ours.
+    for which each pod of the workload, or the prober, waited for a processor, but for no more than the limit: then the
+    machine may have been too slow for it. Without a `target` it is about all Services of ours.
     """
     return _availability(f"outage-at-most-{limit_s:g}s", limit_s, nodes, target, gap_s, Span(window, fault))
 
@@ -181,11 +181,11 @@ def _judge_series(
         where = f"{node} to {target}"
         for o in outages:
             if o.length_s > limit_s or (limit_s == 0 and o.failed):
-                waited_s, waits = waited(history, target, o.waited_for)
-                if waits and o.waited_for.length_s - waited_s <= limit_s:
-                    doubts.append((_starved(where, o, waited_s), waits))
-                else:
+                doubt = _starved(history, node, target, o, limit_s)
+                if doubt is None:
                     too_long.append((where, o))
+                else:
+                    doubts.append(doubt)
         doubts += [
             (f"an outage from {where} at {o.start:.2f} s was not over when its last probe was sent", o.failed)
             for o in outages
@@ -219,11 +219,21 @@ def _judge_series(
     )
 
 
-def _starved(where: str, outage: _Outage, waited_s: float) -> str:
-    return (
-        f"no answer from {where} for {1000 * outage.length_s:.0f} ms, from {outage.start:.2f} s on, but each pod that "
-        f"could answer waited for a processor for {waited_s:.1f} s of it: the machine was too slow to say"
-    )
+def _starved(
+    history: History, node: str, target: str, outage: _Outage, limit_s: float
+) -> tuple[str, tuple[ProcessorWait, ...]] | None:
+    """Why an outage need not be the cluster's, and what shows it; None where it is."""
+    span = outage.waited_for
+    pods = waited(history, target, span)
+    own = prober_waited(history, node, target, span)
+    for who, (waited_s, proof) in (("each pod that could answer", pods), ("the prober itself", own)):
+        if proof and span.length_s - waited_s <= limit_s:
+            said = (
+                f"no answer from {node} to {target} for {1000 * outage.length_s:.0f} ms, from {outage.start:.2f} s on"
+            )
+            slow = f"waited for a processor for {waited_s:.1f} s of it: the machine was too slow to say"
+            return f"{said}, but {who} {slow}", proof
+    return None
 
 
 _at = attrgetter("at")

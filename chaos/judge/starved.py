@@ -4,9 +4,18 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from chaos.record.history import History, Window
-from chaos.record.records import PodChange, ProcessorWait
+from chaos.record.records import PodChange, ProcessorWait, waited_by
 
 COUNTED_WITHIN_S = 1.0  # the kernel counts a wait when it is over, which may be a little later than the outage
+
+
+def prober_waited(history: History, node: str, target: str, window: Window) -> tuple[float, tuple[ProcessorWait, ...]]:
+    """For how many seconds at the most what probes that target from a node waited itself for a processor in the window,
+    and what shows it.
+    """
+    uid = waited_by(node, target)
+    found_s, proof = _in([wait for wait in history.of(ProcessorWait) if wait.uid == uid], window)
+    return min(round(found_s, 3), window.length_s), proof
 
 
 def waited(history: History, workload: str, window: Window) -> tuple[float, tuple[ProcessorWait, ...]]:

@@ -12,7 +12,8 @@ answer. It ends when its standard input ends, so that a killed parent leaves no 
 At the first probe, and every two seconds, it asks a port of its own at which nobody listens, too: a canary. One that is
 answered shows that answers mean nothing here.
 
-A line: {"start": monotonic seconds, "ok": bool, "took_s": seconds, "by": who answered, "error": text, "canary": bool}.
+A line: {"start": monotonic seconds, "ok": bool, "took_s": seconds, "by": who answered, "error": text, "canary": bool,
+"waited_s": for how long the prober itself has waited for a processor since it began, as far as the kernel counts it}.
 Who answered is the body's first line; for dns the address; for echo the connection's own port, so that another
 connection shows.
 CLOCK_MONOTONIC is one clock for all processes of a machine, so the parent can use "start" as it is.
@@ -28,6 +29,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 IN_FLIGHT_LIMIT = 20
@@ -188,6 +190,15 @@ def nobody() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
+def waited_s() -> float:
+    """For how long this process has waited for a processor: /proc/self/schedstat, the second number, in ns."""
+    try:
+        with Path("/proc/self/schedstat").open("rb") as counted:
+            return int(counted.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
 async def probe(
     ask_once: Callable[[], Coroutine[None, None, tuple[bool, str, str]]], timeout_s: float, *, canary: bool = False
 ) -> None:
@@ -202,7 +213,7 @@ async def probe(
         ok, by, error = False, "", str(failure) or type(failure).__name__
     took_s = time.monotonic() - start
     line: dict[str, object] = {"start": round(start, 6), "ok": ok, "took_s": round(took_s, 6), "by": by}
-    line |= {"error": error[:200], "canary": canary}
+    line |= {"error": error[:200], "canary": canary, "waited_s": round(waited_s(), 6)}
     try:
         os.write(sys.stdout.fileno(), json.dumps(line).encode() + b"\n")
     except BrokenPipeError:

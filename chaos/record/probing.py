@@ -18,9 +18,10 @@ from chaos.errors import OrdealError
 from chaos.hosts.command import CommandError, run
 from chaos.record import prober
 from chaos.record.history import History
-from chaos.record.records import Blind, Probe, probed_from
+from chaos.record.records import Blind, Probe, probed_from, waited_by
 from chaos.record.registry import LONGEST_S
 from chaos.record.sampler import Gap
+from chaos.record.waits import Waited
 
 INTERVAL_S = 0.1
 # Below the second after which Linux sends a lost SYN again (RFC 6298): a probe that was sent into an outage fails,
@@ -103,6 +104,7 @@ class _Said(msgspec.Struct):
     by: str
     error: str
     canary: bool = False
+    waited_s: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_S)] = 0.0
 
 
 class _Prober:
@@ -131,6 +133,7 @@ class _Prober:
         self._looked_at = 0.0
         self._answered_at = 0.0
         self._canary = Gap(history, self._source)
+        self._waited = Waited(history, f"{node}->{target}", waited_by(node, target))
 
     def start(self) -> None:
         self._thread.start()
@@ -224,6 +227,7 @@ class _Prober:
         self._history.add(
             Probe(at, self.node, self._target, said.ok, said.took_s, answered_by=said.by, error=said.error)
         )
+        self._waited.look(at + said.took_s, said.waited_s)
         self._see_again(at)
         self.last_at = at if self.last_at is None else max(at, self.last_at)
         if said.ok:

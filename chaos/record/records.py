@@ -153,22 +153,28 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
 
 @record
 class ProcessorWait(msgspec.Struct, frozen=True, gc=False):
-    """For how long a pod's processes have waited for a processor, summed from the first look at them until `at`.
+    """For how long a pod's processes, or a prober, have waited for a processor, summed until `at`.
 
-    `pod`: "namespace/name". It grew since the record before, of the same uid, and at no other time.
+    `who`: "namespace/name", or "node->target". `uid`: the pod's, or waited_by. It grew since the record before, of the
+    same uid, and at no other time.
     """
 
     kind: ClassVar[str] = "processor-wait"
     version: ClassVar[int] = 1
     said: ClassVar[str] = ""
     at: Seconds
-    pod: str
+    who: str
     uid: str
     waited_s: Seconds
 
     @property
     def object(self) -> str:
-        return self.pod
+        return self.who
+
+
+def waited_by(node: str, target: str) -> str:
+    """The uid of a ProcessorWait of what probes that target from a node."""
+    return f"prober:{node}->{target}"
 
 
 @record

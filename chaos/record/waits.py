@@ -7,7 +7,6 @@ is stopped, or to which the network brings nothing does not wait.
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,22 +22,35 @@ NS = 1e-9
 POD = re.compile(r"kubepods.*?pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12})")
 
 
-@dataclass(slots=True)
-class _Pod:
-    """What is known of a pod: when it was last looked at, its sum then, and the sum that was told last."""
+class Waited:
+    """Of one pod, or prober: tells its sum where it grows, with the look before, so that what grew between two records
+    did so between these looks. A sum that is smaller than before is another process's.
+    """
 
-    looked_at: float
-    waited_s: float = 0.0
-    told_s: float = 0.0
-    told_at: float = 0.0
+    def __init__(self, history: History, who: str, uid: str) -> None:
+        self._history, self._who, self._uid = history, who, uid
+        self._last: tuple[float, float] | None = None  # when it was looked at, and its sum then
+        self._told = (0.0, 0.0)
+
+    def look(self, at: float, waited_s: float) -> None:
+        """Its sum `at`, in seconds since the history began."""
+        last, self._last = self._last, (at, waited_s)
+        if last is not None and 0 <= waited_s - self._told[1] < TOLD_S:
+            return
+        if last is not None and last[0] > self._told[0]:
+            self._tell(*last)
+        self._tell(at, waited_s)
+        self._told = (at, waited_s)
+
+    def _tell(self, at: float, waited_s: float) -> None:
+        self._history.add(ProcessorWait(at, self._who, self._uid, round(waited_s, 3)))
 
 
 class PodWaits:
     """Looks once a second at the processes of each pod of a workload, for as long as the block lasts.
 
     Only for nodes whose processes are this machine's, as where nodes are containers of it: what is not in its /proc is
-    not seen, and has no records. Of each look the process that waited longest counts, by its first thread. Sums are
-    records where they grow, with the look before, so that what grew between two records did so between these looks.
+    not seen, and has no records. Of each look the process that waited longest counts, by its first thread.
     """
 
     def __init__(self, history: History, proc: Path = Path("/proc")) -> None:
@@ -47,7 +59,8 @@ class PodWaits:
         # only: a container's first process is there before it is put into its cgroup.
         self._uids: dict[str, str | None] = {}
         self._waits: dict[str, int] = {}  # of each process of a pod, in ns
-        self._pods: dict[str, _Pod] = {}
+        self._sums: dict[str, float] = {}  # by pod, since it was first looked at
+        self._pods: dict[str, Waited] = {}
         self._sampler = Sampler("pod-waits", self.look, every_s=EVERY_S, once_more=True)
 
     def __enter__(self) -> Self:
@@ -72,22 +85,9 @@ class PodWaits:
                 grown[uid] = max(grown.get(uid, 0), waited - self._waits.get(pid, 0))
         self._waits = waits
         for uid, by in grown.items():
-            self._tell(uid, named[uid], at, by * NS)
-
-    def _tell(self, uid: str, name: str, at: float, by_s: float) -> None:
-        pod = self._pods.get(uid)
-        if pod is None:  # what it waited for before it was first seen is nobody's
-            self._pods[uid] = _Pod(at, told_at=at)
-            self._history.add(ProcessorWait(at, name, uid, 0.0))
-            return
-        before_s, before_at = pod.waited_s, pod.looked_at
-        pod.waited_s, pod.looked_at = pod.waited_s + by_s, at
-        if pod.waited_s - pod.told_s < TOLD_S:
-            return
-        if before_at > pod.told_at:
-            self._history.add(ProcessorWait(before_at, name, uid, round(before_s, 3)))
-        self._history.add(ProcessorWait(at, name, uid, round(pod.waited_s, 3)))
-        pod.told_s, pod.told_at = pod.waited_s, at
+            # What it waited for before it was first seen is nobody's.
+            self._sums[uid] = self._sums[uid] + by * NS if uid in self._sums else 0.0
+            self._pods.setdefault(uid, Waited(self._history, named[uid], uid)).look(at, self._sums[uid])
 
     def _pod_of(self, pid: str) -> str | None:
         with suppress(OSError):

@@ -73,6 +73,8 @@ def recorded(cluster: KindCluster, web: Deployed) -> Iterator[History]:
 def told(history: History) -> Finding:
     finding = judge(outage_at_most(LIMIT_S), history)
     print(f"{finding.verdict}: {finding.sentence}")
+    last = {wait.uid: wait for wait in history.of(ProcessorWait)}
+    print(", ".join(f"{wait.who} waited {wait.waited_s:.1f} s by {wait.at:.1f} s" for wait in last.values()))
     return finding
 
 

@@ -359,3 +359,19 @@ def test_a_failed_probe_was_waited_for_until_it_was_given_up() -> None:
         answered_throughout(), history(answered, given_up, back, PODS[:1], waits("web-1", (1.0, 0.0), (2.0, 0.8)))
     )
     assert slow.verdict is UNKNOWN
+
+
+def test_a_prober_that_waited_itself_for_a_processor_saw_no_outage() -> None:
+    def prober(waited_s: float, who: str = "prober:worker->web") -> list[Record]:
+        return [ProcessorWait(1.5, "worker->web", who, 3.0), ProcessorWait(9.5, "worker->web", who, 3.0 + waited_s)]
+
+    finding = within(2.0, probes(AWAY), PODS, prober(5.2))
+    assert finding.verdict is UNKNOWN
+    assert finding.sentence == (
+        "no answer from worker to web for 7100 ms, from 2.00 s on, but the prober itself waited for a processor for "
+        "5.2 s of it: the machine was too slow to say"
+    )
+    assert within(2.0, probes(AWAY), PODS, prober(5.0)).verdict is VIOLATED
+    assert within(2.0, probes(AWAY), PODS, prober(7.0, "prober:worker2->web")).verdict is VIOLATED
+    assert within(2.0, probes(AWAY), PODS, prober(7.0, "prober:worker->echo")).verdict is VIOLATED
+    assert within(2.0, probes(AWAY), prober(7.0)).verdict is UNKNOWN

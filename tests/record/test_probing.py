@@ -25,7 +25,7 @@ from chaos.clusters.abilities import Clock
 from chaos.errors import OrdealError
 from chaos.record.history import History
 from chaos.record.probing import ServiceProbes, _Prober, steady
-from chaos.record.records import Blind, Probe
+from chaos.record.records import Blind, Probe, ProcessorWait, waited_by
 
 pytestmark = pytest.mark.timed
 
@@ -117,6 +117,22 @@ def prober_of(node: str) -> psutil.Process:
     found = [p for p in psutil.Process().children() if f"--node\0{node}" in "\0".join(p.cmdline())]
     assert len(found) == 1
     return found[0]
+
+
+def test_what_a_prober_itself_waited_for_is_told(server: Server) -> None:
+    history = History()
+    one = sorted(os.sched_getaffinity(0))[:1]
+    busy = subprocess.Popen([sys.executable, "-c", f"import os; os.sched_setaffinity(0, {one})\nwhile True: pass"])
+    try:
+        with probing(history, server.url):
+            prober_of("worker").cpu_affinity(one)
+            soon(lambda: len(history.of(ProcessorWait)) > 1, "the prober to wait for a processor")
+    finally:
+        busy.kill()
+        busy.wait()
+    waits = history.of(ProcessorWait)
+    assert {(each.who, each.uid) for each in waits} == {("worker->web", waited_by("worker", "web"))}
+    assert waits[-1].waited_s > waits[0].waited_s
 
 
 def test_answers_are_recorded_with_node_and_pod(server: Server) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from chaos.record.history import History
 from chaos.record.records import PodChange, ProcessorWait
-from chaos.record.waits import PodWaits
+from chaos.record.waits import PodWaits, Waited
 
 UID = "7e296457-5a34-4d08-8d41-3a996073e188"
 SYSTEMD = f"1:cpu:/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable-pod{UID.replace('-', '_')}.slice/x"
@@ -65,7 +65,7 @@ def test_what_a_pod_waited_for_is_counted_from_the_first_look_on(machine: Machin
     machine.process(7, 101.5)
     assert machine.look(2.0) == [(1.0, 0.0), (2.0, 1.5)]
     (record,) = machine.history.of(ProcessorWait)[:1]
-    assert (record.pod, record.uid, record.object) == ("ns/web-1", UID, "ns/web-1")
+    assert (record.who, record.uid, record.object) == ("ns/web-1", UID, "ns/web-1")
 
 
 @pytest.mark.parametrize("cgroup", [SYSTEMD, CGROUPFS])
@@ -100,6 +100,15 @@ def test_of_several_processes_the_one_that_waited_longest_counts(machine: Machin
     machine.ends(8)
     machine.process(9, 0.8)
     assert machine.look(4.0)[-1] == (4.0, 2.5)
+
+
+def test_a_sum_that_begins_anew_is_another_process_s() -> None:
+    history = History()
+    prober = Waited(history, "worker->web", "prober:worker->web")
+    for at, waited_s in ((1.0, 0.0), (2.0, 7.0), (3.0, 7.0), (4.0, 0.01), (5.0, 0.02), (6.0, 0.5)):
+        prober.look(at, waited_s)
+    told = [(each.at, each.waited_s) for each in history.of(ProcessorWait)]
+    assert told == [(1.0, 0.0), (2.0, 7.0), (3.0, 7.0), (4.0, 0.01), (5.0, 0.02), (6.0, 0.5)]
 
 
 def test_a_process_that_comes_to_its_cgroup_after_the_first_look_is_found(machine: Machine) -> None:
