@@ -113,12 +113,12 @@ def run(
     cut_short, interrupted = "", False
     seen: Standing | None = None
     without_specs = _without_specs(sides.values(), report)
-    for number, (name, version) in enumerate(turns, start=1):
-        report(f"run {number} of {total}: {version}")
-        command = [
+
+    def command(name: str, *tests: str) -> list[str]:
+        return [
             *(pytest or running.pytest(Path.cwd())),
-            str(suites_dir()),
-            *version.options,
+            *(tests or (str(suites_dir()),)),
+            *sides[name].options,
             "--ordeal-results",
             str(folders[name]),
             *NO_UPGRADE,
@@ -126,7 +126,10 @@ def run(
             *(f"--deselect={test}" for test in (seen.closed if seen else ())),
             *arguments,
         ]
-        code, interrupted = child.run(command)
+
+    for number, (name, version) in enumerate(turns, start=1):
+        report(f"run {number} of {total}: {version}")
+        code, interrupted = child.run(command(name))
         if interrupted:
             cut_short = f"run {number} of {total} ({version}) was interrupted"
         elif code not in RAN or not _has_runs(folders[name]):
@@ -134,12 +137,24 @@ def run(
         if cut_short:
             break
         if known is not None and number % len(sides) == 0 and number < total:
-            seen = known(folders["from"], folders["to"])
+            try:
+                seen = known(folders["from"], folders["to"])
+            except OrdealError as error:
+                cut_short = f"what there is after run {number} of {total} can't be compared: {error}"
+                break
             if seen.over:
                 report(f"over after run {number} of {total}: {seen.over}")
                 break
             if seen.closed:
                 report(f"{len(seen.closed)} tests need no more repeats")
+    again = [running.located(test) or test for test in seen.again] if seen else []
+    times = seen.times if seen and again else 0
+    for more in range(times):
+        report(f"{base} once more, {more + 1} of {times}: does it break that too?")
+        code, interrupted = child.run(command("from", *again))
+        if interrupted or code not in RAN:
+            cut_short = f"whether {base} breaks that too was not tried to the end"
+            break
     without = [str(version) for name, version in sides.items() if not _has_runs(folders[name])]
     if without:
         raise OrdealError(f"{cut_short}; there are no results of {' and '.join(without)}, nothing can be compared")

@@ -8,15 +8,19 @@ from enum import StrEnum
 from pathlib import Path
 
 from chaos.cli import child
+from chaos.cli.output import INTERRUPTED
 from chaos.errors import OrdealError
 from chaos.hosts import mutants
 from chaos.hosts.mutants import Mutant
 from chaos.hosts.places import suites_dir
 from chaos.results.saved import SavedRun, load, named
+from chaos.run import old_names
 from chaos.run.case import Case, kinds
 from chaos.run.incident import HARDENED
 from chaos.run.suites import Suite, suites
 from chaos.session import running
+
+OURS = ("--ordeal-kubernetes", "--ordeal-results")  # what it sets itself
 
 
 class Became(StrEnum):
@@ -49,6 +53,7 @@ class Score:
 
     scored: tuple[Scored, ...]
     cut_short: str = ""
+    interrupted: bool = False
 
     @property
     def sentence(self) -> str:
@@ -64,6 +69,8 @@ class Score:
     @property
     def exit_code(self) -> int:
         """0: each is as it must be; 1: one survived, or a twin was blamed; 2: nobody can say, or it was cut short."""
+        if self.interrupted:
+            return INTERRUPTED
         if any(each.fate is Became.SURVIVED and each.mutant.pull_request for each in self.scored):
             return 1
         if any(each.fate is Became.KILLED and not each.mutant.pull_request for each in self.scored):
@@ -111,6 +118,9 @@ def run(
     `pytest`: another command than that of chaos.session.running. A mutant whose source no longer fits is unknown, and
     the others are tried. Raises OrdealError where none can be tried.
     """
+    theirs = [each.split("=", 1)[0] for each in arguments]
+    if ours := [each for each in theirs if old_names.NEW.get(each, each) in OURS]:
+        raise OrdealError(f"{', '.join(ours)}: the score sets {', '.join(OURS)} itself; leave it out")
     told: dict[str, Scored] = {}
     for each in wanted:
         try:
@@ -136,10 +146,10 @@ def run(
     ]
     report(f"{len(tests)} replays for {len(tried)} mutants")
     code, interrupted = child.run(command)
-    runs = [load(results, each) for each in named(str(folder))] if folder.exists() else []
+    runs = [load(results, each) for each in named(str(folder))] if any(folder.glob("*/results.json")) else []
     cut_short = "it was interrupted" if interrupted else "" if code in {0, 1} else f"pytest ended with {code}"
     scored = tuple(told.get(each.name) or _scored(each, runs) for each in wanted)
-    return Score(scored, cut_short)
+    return Score(scored, cut_short, interrupted)
 
 
 def _scored(mutant: Mutant, runs: Sequence[SavedRun]) -> Scored:

@@ -44,7 +44,7 @@ class KnownBug:
 
 def _numbers(version: str) -> tuple[int, ...]:
     """Major, minor and patch. A build or a distribution's suffix says nothing of upstream's patches."""
-    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
+    found = re.match(r"v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})(?!\d)", version)
     if found is None:
         raise OrdealError(f"{version!r} is no Kubernetes version, such as 1.34.4: nobody can tell what bugs it has")
     return tuple(int(each) for each in found.groups())

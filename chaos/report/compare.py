@@ -159,7 +159,7 @@ def compare(
     before, after = _by_key(base), _by_key(candidate)
     _refuse_other_limits(before, after)
     keys = sorted(before.keys() | after.keys())
-    bugs = _known_bugs(base, candidate)
+    bugs = known_bugs(base, candidate)
     verdicts = [
         row
         for key in keys
@@ -218,7 +218,7 @@ def _by_key(side: Side) -> dict[Key, Repeats]:
 # --- verdicts
 
 
-def _known_bugs(*sides: Side) -> set[Key]:
+def known_bugs(*sides: Side) -> set[Key]:
     """The controls that are a published bug: where it is in the one version and not in the other, that is a change."""
     bugs = {(i.id, c.id) for side in sides for run in side.runs for i in run.catalogue for c in i.controls if c.shipped}
     return {key for side in sides for key in _by_key(side) if (key.incident, key.control) in bugs}

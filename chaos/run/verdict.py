@@ -85,12 +85,12 @@ def _not_broken(control: Control, findings: Sequence[Finding]) -> str:
 
 def outcome_of(lab: Lab, test: str, problem: str) -> Outcome:
     """What came out of a replay, for the results. Asks the cluster for its facts while it is still there."""
-    cluster = lab.stage.used
+    cluster, kubernetes = lab.stage.used, ""
     try:
-        facts = {**cluster.facts(), **lab.stage.image_facts} if cluster else {}
         kubernetes = cluster.kubernetes if cluster else ""
+        facts = {**cluster.facts(), **lab.stage.image_facts} if cluster else {}
     except (OrdealError, ApiException, HTTPError) as error:  # no API server answers: the verdict is kept all the same
-        facts, kubernetes = {"not to be had": str(error), **lab.stage.image_facts}, ""
+        facts = {"not to be had": str(error), **lab.stage.image_facts}
     verdict, passed, why = verdict_of(lab.incident, lab.control, lab.findings, problem, kubernetes)
     if problem and why == problem:
         violated = [f for f in (*lab.findings, *lab.broken) if f.verdict is Verdict.VIOLATED]

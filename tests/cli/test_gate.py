@@ -15,6 +15,7 @@ from chaos.cli.gate import Version
 from chaos.conformance import program
 from chaos.errors import OrdealError
 from chaos.report.compare import compare, load_side
+from chaos.report.looks import Standing
 from tests.report.made import outcome, results
 
 BASE, CANDIDATE = Version("1.34.4"), Version("1.36.3", "node:mine")
@@ -94,6 +95,62 @@ def test_a_run_that_comes_to_nothing_ends_the_gate_with_what_there_is(
     monkeypatch.setenv("FAIL_AT", "2")
     with pytest.raises(OrdealError, match=r"ended with 4; there are no results of Kubernetes 1.36.3 node:mine"):
         gate.run(BASE, CANDIDATE, repeats=3, arguments=[], results=tmp_path, report=print, pytest=stand_in)
+
+
+def test_the_base_is_asked_again_for_what_is_broken_and_nothing_more_is_run(
+    tmp_path: Path, stand_in: Sequence[str]
+) -> None:
+    broken = Standing("a promise is broken: x", (), 0.0, ("suites/control_plane/test_mutants.py::test_x[a]",), 3)
+    said: list[str] = []
+    ran = gate.run(
+        BASE,
+        CANDIDATE,
+        repeats=5,
+        arguments=[],
+        results=tmp_path,
+        report=said.append,
+        pytest=stand_in,
+        known=lambda _, __: broken,
+    )
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert len(calls) == 2 + 3
+    assert all("--ordeal-kubernetes 1.34.4" in each for each in calls[2:])
+    assert (ran.over, ran.cut_short) == ("a promise is broken: x", "")
+    assert said[-4:] == [
+        "over after run 2 of 10: a promise is broken: x",
+        *(f"Kubernetes 1.34.4 once more, {n} of 3: does it break that too?" for n in (1, 2, 3)),
+    ]
+
+
+def test_what_needs_no_more_repeats_is_left_out_of_the_next(tmp_path: Path, stand_in: Sequence[str]) -> None:
+    closed = Standing("", ("suites/a.py::test_b[simulated-control:c]",), 0.0)
+    gate.run(
+        BASE,
+        CANDIDATE,
+        repeats=2,
+        arguments=[],
+        results=tmp_path,
+        report=print,
+        pytest=stand_in,
+        known=lambda _, __: closed,
+    )
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert ["--deselect=suites/a.py::test_b[simulated-control:c]" in each for each in calls] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_runs_that_can_not_be_compared_end_the_gate_with_a_sentence(tmp_path: Path, stand_in: Sequence[str]) -> None:
+    def known(_: Path, __: Path) -> Standing:
+        raise OrdealError("there is no outcome in x: nothing was replayed")
+
+    ran = gate.run(
+        BASE, CANDIDATE, repeats=2, arguments=[], results=tmp_path, report=print, pytest=stand_in, known=known
+    )
+    assert ran.cut_short.startswith("what there is after run 2 of 4 can't be compared: there is no outcome in x")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -124,6 +124,14 @@ def test_a_mutant_that_fits_no_source_is_told_and_is_not_replayed(tmp_path: Path
         scored(tmp_path, [ZONES], 0, version="1.99.0")
 
 
+@pytest.mark.parametrize("option", ["--ordeal-results", "--ordeal-kubernetes=1.35.0", "--results"])
+def test_options_that_are_its_own_are_refused(tmp_path: Path, option: str) -> None:
+    with pytest.raises(OrdealError, match="the score sets --ordeal-kubernetes, --ordeal-results itself"):
+        score.run(
+            score.chosen([ZONES], ""), kubernetes="1.34.4", arguments=(option,), results=tmp_path, report=lambda _: None
+        )
+
+
 def test_the_sentence_counts_each_fate() -> None:
     made = Score((Scored(KILLED, Became.KILLED), Scored(find(ZONES), Became.NOT_TRIED)))
     assert (made.sentence, made.exit_code) == ("1 of 2 mutants were killed, 1 not tried", 2)

@@ -57,8 +57,9 @@ def test_versions_that_have_a_bug(version: str, since: str, mended_in: tuple[str
 
 
 def test_what_is_no_version_is_refused() -> None:
-    with pytest.raises(OrdealError, match=r"'latest' is no Kubernetes version, such as 1\.34\.4"):
-        KnownBug("kubernetes/kubernetes#1", "1.33.0").affects("latest")
+    for each in ("latest", "", "1.34", "1.2." + "3" * 5000):
+        with pytest.raises(OrdealError, match=r"is no Kubernetes version, such as 1\.34\.4"):
+            KnownBug("kubernetes/kubernetes#1", "1.33.0").affects(each)
 
 
 def test_a_known_bug_is_told_beside_the_answer_and_breaks_nothing(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_replay_is_closed_when_no_figure_of_it_can_become_a_regression(tmp_pat
     alike = [[at(s), SHOWN] for s in (10.0, 10.2, 9.9, 10.1)]
     assert looked(tmp_path, alike[:3], alike[:3]).closed == (CONTROL_TEST,)
     said = looked(tmp_path / "four", alike, alike)
-    assert said.over == "nothing that is left can become a regression"
+    assert said.over == "verdicts were the same 4 times, and no figure can become a regression"
     assert {*said.closed} == {HELD_TEST, CONTROL_TEST}
 
 

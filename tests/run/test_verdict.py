@@ -110,7 +110,9 @@ def test_a_problem_makes_it_unknown_whatever_was_found(control: str | None, find
 
 
 class Away:
-    """A cluster whose API server does not answer."""
+    """A cluster whose API server does not answer; its version is known from before."""
+
+    kubernetes = "1.34.4"
 
     def facts(self) -> dict[str, str]:
         raise MaxRetryError(None, "/api/v1/nodes/a", ConnectionResetError("reset by peer"))  # type: ignore[arg-type]
@@ -124,7 +126,7 @@ def test_a_cluster_that_does_not_answer_at_the_end_costs_its_facts_alone() -> No
         evidence=[],
     )  # fmt: skip
     outcome = outcome_of(lab, "test_x", "")
-    assert (outcome.verdict, outcome.kubernetes) == (Verdict.VIOLATED, "")
+    assert (outcome.verdict, outcome.kubernetes) == (Verdict.VIOLATED, "1.34.4")
     assert "reset by peer" in str(outcome.cluster_facts["not to be had"])
     assert outcome.cluster_facts["image redis"] == "redis@sha256:ab"  # what was run stays known
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from chaos.judge.base import Finding, Invariant, Judgement, Verdict, held, promise, unknown, violated
 from chaos.judge.pods import TAINT_EVICTION_REASON
-from chaos.judge.sight import Span, names, never_landed, unseen
+from chaos.judge.sight import Span, at_earliest, names, never_landed, unseen
 from chaos.record.history import History
 from chaos.record.records import NodeChange, PodChange
 from chaos.subjects.zones.records import MutantTried, Trial
@@ -63,13 +63,14 @@ def tolerations_waited_out(workload: str, *, tolerated_s: float, fault: str) -> 
         for each in history.of(PodChange, window):
             if each.workload == workload and each.deleting and each.reason == TAINT_EVICTION_REASON:
                 gone.setdefault(each.uid, each)
-        stayed_s = {uid: _tainted_for_s(history, pod.node, pod.at) for uid, pod in gone.items()}
-        early = [gone[uid] for uid, s in stayed_s.items() if s is not None and s < EARLY_SHARE * tolerated_s]
+        stayed_s = {uid: _tainted_for_s(history, pod) for uid, pod in gone.items()}
+        longest_s = {uid: _tainted_for_s(history, pod, at_most=True) for uid, pod in gone.items()}
+        early = [gone[uid] for uid, s in longest_s.items() if s is not None and s < EARLY_SHARE * tolerated_s]
         if early:
-            shortest_s = min(s for s in stayed_s.values() if s is not None)
+            shortest_s = min(s for s in longest_s.values() if s is not None)
             return violated(
                 f"{len(early)} of {len(gone)} pods of {workload} were deleted before the {tolerated_s:g} s that they "
-                f"tolerate were over, {early[0].name} {stayed_s[early[0].uid]:.1f} s after its node was tainted",
+                f"tolerate were over, {early[0].name} {longest_s[early[0].uid]:.1f} s after its node was tainted",
                 early,
                 reason=TOO_EARLY,
                 early=len(early),
@@ -95,15 +96,22 @@ def tolerations_waited_out(workload: str, *, tolerated_s: float, fault: str) -> 
     return Invariant("tolerations-waited-out", judge)
 
 
-def _tainted_for_s(history: History, node: str, at: float) -> float | None:
-    """For how long a node had been tainted NoExecute by then; None where it was not."""
+def _tainted_for_s(history: History, gone: PodChange, *, at_most: bool = False) -> float | None:
+    """For how long the pod's node had been tainted NoExecute when it went; None where it was not.
+
+    By default the least that it may have been, `at_most` the most: who was blind, or held up, heard of either late.
+    """
     since: float | None = None
     for change in history.of(NodeChange):
-        if change.name != node or change.at > at:
+        if change.name != gone.node or change.at > gone.at:
             continue
         tainted = any(taint.endswith(":NoExecute") for taint in change.taints)
         since = (change.at if since is None else since) if tainted else None
-    return None if since is None else at - since
+    if since is None:
+        return None
+    if at_most:
+        return gone.at - at_earliest(history, "nodes", since)
+    return max(0.0, at_earliest(history, "pods", gone.at) - since)
 
 
 def tried(at: float, mutant: str, invariant: str, findings: Sequence[Finding]) -> MutantTried:

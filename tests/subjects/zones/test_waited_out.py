@@ -47,6 +47,15 @@ def test_pods_that_go_at_once_break_it(at: float) -> None:
     )
 
 
+def test_what_was_told_late_is_neither_early_nor_in_time() -> None:
+    held_up = Blind(10.2, "watch:nodes", 18, "held up", complete=True)
+    late_taint = judged(UP, BEFORE, LANDED, held_up, tainted(18, *UNREACHABLE), gone(20.5), UNDONE, *SAW_ALL)
+    assert late_taint[0] is Verdict.UNKNOWN
+    late_pod = Blind(10.2, "watch:pods", 19.5, "held up", complete=True)
+    told_late = judged(UP, BEFORE, LANDED, tainted(10, *UNREACHABLE), late_pod, gone(19.5), UNDONE, *SAW_ALL)
+    assert told_late[0] is Verdict.UNKNOWN
+
+
 def test_the_time_is_counted_from_the_last_taint_on() -> None:
     came_back = (tainted(3, *UNREACHABLE), NodeChange(8, "n1", "modified", "True"), tainted(20, *UNREACHABLE))
     assert judged(UP, BEFORE, LANDED, *came_back, gone(21), UNDONE, *SAW_ALL)[0] is Verdict.VIOLATED
