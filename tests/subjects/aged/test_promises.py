@@ -229,8 +229,9 @@ def test_endpoints_or_slices_that_stay_behind_break_it(endpoints: str, slices: s
 
 
 def test_endpoints_that_follow_late_break_it() -> None:
-    late = (followed(21, "a", "ab", "ab"), followed(31, "a", "a", "a"))
+    late = (followed(21, "a", "ab", "ab"), followed(30.5, "a", "ab", "ab"), followed(31, "a", "a", "a"))
     assert judged(FOLLOW, WAS, SERVICE, *late) == (Verdict.VIOLATED, "stale-endpoints")
+    assert is_unknown(FOLLOW, WAS, SERVICE, late[0], late[2])  # nobody looked when it was due
 
 
 def test_where_nothing_else_is_selected_or_nobody_looked_nobody_knows() -> None:
