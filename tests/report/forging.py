@@ -23,6 +23,7 @@ from chaos.run.promised import beginning
 from chaos.run.verdict import verdict_of
 from chaos.subjects.volumes.promises import at_most_one_writer, no_stale_lock, running_again, same_data
 from chaos.subjects.watch_cache.promises import watchers_see
+from chaos.subjects.zones.promises import tolerations_waited_out
 
 RECORDINGS = Path(__file__).parents[1] / "recordings" / "run"
 SMALL = "suites/control_plane/test_mass_termination_simulated.py::test_a_small_cluster_keeps_its_pods"
@@ -48,6 +49,7 @@ class Recorded:
 
 def _recorded() -> dict[str, Recorded]:
     kept = (nothing_terminated("web", fault="stop-heartbeats", tolerated_s=4),)
+    stayed = tolerations_waited_out("brief", tolerated_s=10, fault="stop-heartbeats")
     seen = (watchers_see("restore-snapshot", within_s=5.0),)
     writers = ("stateful-set",)
     handed = (
@@ -57,7 +59,7 @@ def _recorded() -> dict[str, Recorded]:
         no_stale_lock(writers),
     )
     return {
-        "small-hardened": Recorded(SMALL, "mass-termination", "small", "simulated", "", kept),
+        "small-hardened": Recorded(SMALL, "mass-termination", "small", "simulated", "", (*kept, stayed)),
         "small-default-tolerations": Recorded(
             SMALL, "mass-termination", "small", "simulated", "default-tolerations", kept
         ),
