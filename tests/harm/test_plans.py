@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
@@ -111,6 +112,8 @@ def some(hint: Any) -> Any:
         return plain[hint]
     if inspect.isclass(hint) and issubclass(hint, msgspec.Struct):
         return hint(*(some(each) for each in get_type_hints(hint).values()))
+    if inspect.isclass(hint) and issubclass(hint, Enum):
+        return next(iter(hint))
     inner = get_args(hint)
     if get_origin(hint) is tuple:
         return tuple(some(each) for each in (inner[:1] * 2 if inner[-1] is ... else inner))
