@@ -24,8 +24,8 @@ INCIDENTS = (
         remedy=(
             "Watch that every CRD with a conversion webhook and every APIService can be listed, and remove those whose "
             "server is gone (conversion strategy None, or the CRD, or the APIService). Upgrade to 1.32 or later: the "
-            "collector no longer waits for what can't be listed. Restart the controller manager after it is mended, "
-            "where quotas are not counted."
+            "collector no longer waits for what can't be listed. Quotas are counted again, and namespaces end, once "
+            "every API can be listed."
         ),
         recognise=(
             Sign("kubectl get apiservices", "False in the column AVAILABLE"),
