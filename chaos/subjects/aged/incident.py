@@ -26,7 +26,7 @@ INCIDENTS = (
             'Outage" (14 March 2023)'
         ),
         remedy=(
-            "Before the upgrade write each Service once, by a label on all say (kubectl label services -A --all): any "
+            "Before the upgrade write each Service once, by a label on all (kubectl label services -A --all K=V): any "
             "write but that of the status stores what the API server fills in on reading. Mount values that are no "
             "text as files. Look for selectors by labels that the next version no longer sets (its urgent upgrade "
             "notes name them). Read which feature gates the next version turns on: an older pod, or its revision, may "
@@ -92,6 +92,7 @@ INCIDENTS = (
                 "the upgrade takes a label from the nodes, as kubeadm 1.24 did, and a DaemonSet has the old selector",
                 breaks="selected-nodes-stay",
                 because="label-gone",
+                also_breaks=("only-changed-pods-replaced",),
             ),
             Control(
                 "unavailable-counted",
