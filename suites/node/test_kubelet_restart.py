@@ -1,22 +1,17 @@
-"""kubelet-restart: a kubelet is restarted, killed or replaced under running pods, and containers crash afterwards."""
+"""kubelet-restart: a kubelet is restarted or killed under running pods, and containers crash afterwards."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
 from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape, Timers
-from chaos.harm.base import Fault
 from chaos.harm.daemon import StopDaemon
 from chaos.harm.network import CutOff
-from chaos.harm.program import SwapProgram
 from chaos.harm.static_pod import PlaceStaticPod
-from chaos.hosts import mutants
 from chaos.hosts.parts import FIREWALL
 from chaos.judge.base import Invariant
 from chaos.record.history import History
-from chaos.report.mutants import killed_row
 from chaos.run.fit import fit_workers
 from chaos.run.incident import HARDENED, Load, incident
 from chaos.run.lab import Lab
@@ -35,10 +30,9 @@ from chaos.subjects.kubelets.workload import LABEL, PROBE_PERIOD_S, VALUE, Shape
 from chaos.workloads.web import Deployed
 
 NEEDS = (RunsContainers, NodeExec)
-SHAPES = "shapes"
+SHAPES, KIND = "shapes", RestartKubelet.kind
 SET_UP = (SetNodeLabel, PlaceStaticPod)
-MUTANTS = {"other-hash": "hash-of-all-fields", "sidecar-forgotten": "sidecar-not-started"}
-PROBED = ("as-shipped", "sidecar-forgotten")  # controls in which the kubelet's probes say what is Ready
+PROBED = ("as-shipped",)  # controls in which the kubelet's probes say what is Ready
 # Until then each probe has come: the first one waits for a random part of its period (pkg/kubelet/prober/worker.go).
 SEEN_S = PROBE_PERIOD_S + 2.0
 BACK_WITHIN_S = 90.0  # ends when it is seen: the new kubelet has all pods
@@ -51,21 +45,20 @@ PATIENT = Timers(monitor_grace_s=150)
 
 
 def promises(told: Conditions) -> tuple[Judged, ...]:
-    how: type[Fault[Any]] = SwapProgram if told.control in MUTANTS else RestartKubelet
     stopped = (StopDaemon,) if told.control == "runtime-stopped" else ()
-    return _declared(how, (how, CrashContainers, *stopped))
+    return _declared((RestartKubelet, CrashContainers, *stopped))
 
 
 def promises_cut_off(_: Conditions) -> tuple[Judged, ...]:
-    return _declared(RestartKubelet, (CutOff, RestartKubelet, CrashContainers))
+    return _declared((CutOff, RestartKubelet, CrashContainers))
 
 
-def _declared(how: type[Fault[Any]], harm: tuple[type, ...]) -> tuple[Judged, ...]:
-    node, kind = node_of(SHAPES), how.kind
+def _declared(harm: tuple[type, ...]) -> tuple[Judged, ...]:
+    node = node_of(SHAPES)
     return judged(
-        says(pods_stay_ready, SHAPES, node, fault=kind, seen_s=SEEN_S),
-        says(no_pod_rejected, SHAPES, node, fault=kind, seen_s=SEEN_S),
-        says(containers_kept, SHAPES, node, fault=kind, seen_s=SEEN_S),
+        says(pods_stay_ready, SHAPES, node, fault=KIND, seen_s=SEEN_S),
+        says(no_pod_rejected, SHAPES, node, fault=KIND, seen_s=SEEN_S),
+        says(containers_kept, SHAPES, node, fault=KIND, seen_s=SEEN_S),
         says(crashed_starts_again, node, within_s=STARTED_WITHIN_S),
         harm=harm,
     )
@@ -75,33 +68,28 @@ def _declared(how: type[Fault[Any]], harm: tuple[type, ...]) -> tuple[Judged, ..
     "kubelet-restart",
     on=("kind",),
     needs=NEEDS,
-    controls=("as-shipped", "label-gone", "runtime-stopped", "other-hash", "sidecar-forgotten"),
+    controls=("as-shipped", "label-gone", "runtime-stopped"),
     load=Load.WORKS,
-    mutants={control: (name,) for control, name in MUTANTS.items()},
-    faults=dict.fromkeys((HARDENED, "as-shipped", "label-gone", "runtime-stopped", *MUTANTS), SET_UP),
+    faults=dict.fromkeys((HARDENED, "as-shipped", "label-gone", "runtime-stopped"), SET_UP),
     tour=(HARDENED, "as-shipped", "label-gone"),
     promises=promises,
 )
 def test_a_restarted_kubelet_leaves_pods_alone(lab: Lab) -> None:
-    """When a node's kubelet is restarted or replaced without a drain, no Ready pod MUST become not Ready, no container
+    """When a node's kubelet is restarted under running pods, no Ready pod MUST become not Ready, no container
     MUST be ended, no running pod MUST be refused, and a container that crashes afterwards MUST be started again.
     """
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
     node = _node(cluster)
-    name = MUTANTS.get(lab.control or "")
-    harm: Fault[Any] = SwapProgram(node, "kubelet", str(lab.mutant(name).path)) if name else RestartKubelet(node)
     with _running(lab, cluster, node) as (shapes, history):
         gone = lab.configured(SetNodeLabel(node, LABEL, None)) if lab.control == "label-gone" else nullcontext()
-        with gone, lab.inject(harm):
-            _hold(lab, history, node, harm.kind)
+        with gone, lab.inject(RestartKubelet(node)):
+            _hold(lab, history, node)
             stopped = lab.inject(StopDaemon(node, "containerd")) if lab.control == "runtime-stopped" else nullcontext()
             with stopped:
                 _crash(lab, history, node)
         lab.recover(lab.nodes_ready, within_s=BACK_WITHIN_S, what="the node Ready")
         lab.fact("pods", len(shapes.pods()))
-    _judge(lab, history, node, harm.kind)
-    if name:
-        lab.table("mutants", [killed_row(mutants.find(name), lab.findings)])
+    _judge(lab, history, node)
 
 
 @incident(
@@ -121,10 +109,10 @@ def test_a_kubelet_that_starts_without_the_api_server_leaves_pods_alone(lab: Lab
     with _running(lab, cluster, node) as (_, history):
         with lab.inject(CutOff((node,), control_planes)), lab.inject(RestartKubelet(node, KILL)):
             lab.hold(AWAY_S, "the new kubelet has no API server")
-        _hold(lab, history, node, RestartKubelet.kind)
+        _hold(lab, history, node)
         _crash(lab, history, node)
         lab.recover(lab.nodes_ready, within_s=BACK_WITHIN_S, what="the node Ready")
-    _judge(lab, history, node, RestartKubelet.kind)
+    _judge(lab, history, node)
 
 
 def _node(cluster: Cluster) -> str:
@@ -141,14 +129,14 @@ def _running(lab: Lab, cluster: Cluster, node: str) -> Iterator[tuple[Deployed, 
             yield shapes, history
 
 
-def _hold(lab: Lab, history: History, node: str, kind: str) -> None:
+def _hold(lab: Lab, history: History, node: str) -> None:
     """Until the control has shown its failure, and the new kubelet has had the pods for as long as a probe may take."""
     control = lab.incident.control(lab.control) if lab.control else None
-    shown = {made.name: made for made in _made(node, kind)}.get(control.breaks) if control else None
+    shown = {made.name: made for made in _made(node)}.get(control.breaks) if control else None
     if shown is not None:
         lab.hold_until_shown(shown, within_s=SHOWN_WITHIN_S)
     lab.hold_until(
-        lambda: (chance_s(history, SHAPES, node, kind) or 0.0) >= SEEN_S,
+        lambda: (chance_s(history, SHAPES, node, KIND) or 0.0) >= SEEN_S,
         within_s=BACK_WITHIN_S,
         because=f"the new kubelet has had all pods for {SEEN_S:g} s",
     )
@@ -160,7 +148,7 @@ def _crash(lab: Lab, history: History, node: str) -> None:
     with lab.inject(CrashContainers(node, SHAPES)) as saved:
         for record in _killed(history.now(), saved):
             history.add(record)
-        if lab.control in {"sidecar-forgotten", "runtime-stopped"}:
+        if lab.control == "runtime-stopped":
             lab.hold_until_shown(again, within_s=STARTED_WITHIN_S + SHOWN_WITHIN_S)
         else:
             lab.hold_until(
@@ -176,14 +164,14 @@ def _killed(at: float, saved: CrashContainersPlan) -> Iterator[ContainerKilled]:
         yield ContainerKilled(at, saved.node, victim.name, container.pod, container.id)
 
 
-def _made(node: str, kind: str) -> tuple[Invariant, ...]:
+def _made(node: str) -> tuple[Invariant, ...]:
     """What is judged of the restart itself."""
     return (
-        pods_stay_ready(SHAPES, node, fault=kind, seen_s=SEEN_S),
-        no_pod_rejected(SHAPES, node, fault=kind, seen_s=SEEN_S),
-        containers_kept(SHAPES, node, fault=kind, seen_s=SEEN_S),
+        pods_stay_ready(SHAPES, node, fault=KIND, seen_s=SEEN_S),
+        no_pod_rejected(SHAPES, node, fault=KIND, seen_s=SEEN_S),
+        containers_kept(SHAPES, node, fault=KIND, seen_s=SEEN_S),
     )
 
 
-def _judge(lab: Lab, history: History, node: str, kind: str) -> None:
-    lab.expect(history, *_made(node, kind), crashed_starts_again(node, within_s=STARTED_WITHIN_S))
+def _judge(lab: Lab, history: History, node: str) -> None:
+    lab.expect(history, *_made(node), crashed_starts_again(node, within_s=STARTED_WITHIN_S))

@@ -48,7 +48,6 @@ _KUBELET_GO = "k8s.io/kubernetes/pkg/kubelet/kubelet.go"
 _PLEG_GO = "k8s.io/kubernetes/pkg/kubelet/pleg/generic.go"
 _NODE_LIFECYCLE_GO = "k8s.io/kubernetes/pkg/controller/nodelifecycle/node_lifecycle_controller.go"
 _EVICTION_GO = "k8s.io/kubernetes/pkg/kubelet/eviction/eviction_manager.go"
-_PROBER = "k8s.io/kubernetes/pkg/kubelet/prober/"
 _DISRUPTION_GO = "k8s.io/kubernetes/pkg/controller/disruption/disruption.go"
 
 # On 2 cores the sync loop drains 1000 events faster than relist makes them: the deadlock of machines with hundreds of
@@ -147,44 +146,6 @@ MUTANTS: tuple[Mutant, ...] = (
                 "k8s.io/apimachinery/pkg/util/net/http.go",
                 "t2.ReadIdleTimeout = time.Duration(readIdleTimeoutSeconds()) * time.Second",
                 "t2.ReadIdleTimeout = 0 * time.Duration(readIdleTimeoutSeconds())",
-            ),
-        ),
-    ),
-    Mutant(
-        "hash-of-all-fields",
-        KUBELET,
-        124220,
-        "a container's hash is computed from all fields of its spec: another version has others, and restarts it",
-        incident="kubelet-restart",
-        killed_by="containers-kept",
-        substitutions=(
-            Substitution(
-                "k8s.io/kubernetes/pkg/kubelet/container/helpers.go",
-                "json.Marshal(pickFieldsToHash(container))",
-                "json.Marshal(container)",
-            ),
-        ),
-    ),
-    Mutant(
-        "sidecar-not-started",
-        KUBELET,
-        137146,
-        "a sidecar's startup probe has no result after the kubelet's restart, and what crashes beside it stays so",
-        incident="kubelet-restart",
-        killed_by="crashed-starts-again",
-        substitutions=(
-            Substitution(
-                f"{_PROBER}worker.go",
-                "\t\tw.resultsManager.Set(w.containerID, w.initialValue, w.pod)\n",
-                "\t\tif w.probeType != startup || c.State.Running == nil || "
-                "c.State.Running.StartedAt.Time.After(w.probeManager.start) {\n"
-                "\t\t\tw.resultsManager.Set(w.containerID, w.initialValue, w.pod)\n\t\t}\n",
-            ),
-            Substitution(
-                f"{_PROBER}prober_manager.go",
-                "if _, exists := m.getWorker(pod.UID, containerStatus.Name, startup); exists {\n",
-                "if _, exists := m.getWorker(pod.UID, containerStatus.Name, startup); exists && "
-                "containerStatus.State.Running.StartedAt.Time.After(m.start) {\n",
             ),
         ),
     ),
