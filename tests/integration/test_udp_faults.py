@@ -64,7 +64,7 @@ def test_a_killed_run_is_undone(
     kind_cluster: KindCluster, udp: Deployed, kind: str, moment: int, moments: Moments
 ) -> None:
     all_there(kind_cluster, udp)
-    before = replace(picture_of_still(kind_cluster), routes={})  # a pod that is lost had one of its own
+    before = replace(picture_of_still(kind_cluster), routes={})  # another pod has a route of its own
     kill_and_undo(kind_cluster, kind, given(kind_cluster, udp, kind), moments)
-    wait_as_before(lambda: replace(picture(kind_cluster), routes={}), before)
     all_there(kind_cluster, udp)
+    wait_as_before(lambda: replace(picture(kind_cluster), routes={}), before)
