@@ -36,7 +36,8 @@ def outage_at_most(
     overlaps the judged span counts in full. `nodes`: those that must have probed (default: all that did). A gap of more
     than `gap_s` seconds without a probe is unknown, unless an outage that was seen is already too long. So is an outage
     for which each pod of the workload, or the prober, waited for a processor, but for no more than the limit: then the
-    machine may have been too slow for it. Without a `target` it is about all Services of ours.
+    machine may have been too slow for it. That explains no probe that was refused, or answered wrongly. Without a
+    `target` it is about all Services of ours.
     """
     return _availability(f"outage-at-most-{limit_s:g}s", limit_s, nodes, target, gap_s, Span(window, fault))
 
@@ -90,6 +91,17 @@ class _Outage:
     def waited_for(self) -> Window:
         """Until the last probe was given up, too: who answers none of them is away for that long."""
         return Window(self.start, max(self.end, self.failed[-1].at + self.failed[-1].took_s))
+
+    @property
+    def unanswered(self) -> tuple[Window, ...]:
+        """The parts of it in which probes timed out, each until one failed in another way."""
+        found: list[Window] = []
+        ends = [*(probe.at for probe in self.failed[1:]), self.waited_for.end]
+        for probe, end in zip(self.failed, ends, strict=True):
+            if probe.timed_out:
+                start = found.pop().start if found and found[-1].end == probe.at else probe.at
+                found.append(Window(start, end))
+        return tuple(found)
 
 
 @promise
@@ -224,9 +236,11 @@ def _starved(
 ) -> tuple[str, tuple[ProcessorWait, ...]] | None:
     """Why an outage need not be the cluster's, and what shows it; None where it is."""
     span = outage.waited_for
-    pods = waited(history, target, span)
-    own = prober_waited(history, node, target, span)
-    for who, (waited_s, proof) in (("each pod that could answer", pods), ("the prober itself", own)):
+    pods = [waited(history, target, part) for part in outage.unanswered]
+    own = [prober_waited(history, node, target, part) for part in outage.unanswered]
+    for who, found in (("each pod that could answer", pods), ("the prober itself", own)):
+        waited_s = sum(each_s for each_s, _ in found)
+        proof = tuple(dict.fromkeys(wait for _, waits in found for wait in waits))
         if proof and span.length_s - waited_s <= limit_s:
             said = (
                 f"no answer from {node} to {target} for {1000 * outage.length_s:.0f} ms, from {outage.start:.2f} s on"

@@ -20,7 +20,8 @@ def kubelets_report_again(nodes: Sequence[str], *, within_s: float) -> Invariant
     """Each node's kubelet renewed its lease within `within_s` seconds after the last fault was undone.
 
     Unknown where ages of leases stood still: they grow or begin anew from one sample to the next, so the same one again
-    and again is no sample. So it is of a node whose lease nobody saw not renewed when the time was over.
+    and again is no sample. So it is of a node whose lease nobody saw not renewed when the time was over. A node
+    without a sample then, when others had one, has no lease any more: it is silent.
     """
 
     def judge(history: History) -> Judgement:
@@ -46,14 +47,15 @@ def kubelets_report_again(nodes: Sequence[str], *, within_s: float) -> Invariant
             return unknown(
                 f"leases were sampled until {last_at:.1f} s, less than {within_s:g} s after the fault was undone"
             )
-        due = [s for s in samples if s.at >= window.end + within_s and s.at - s.value <= window.end]
-        unsure = sorted(set(silent) - {s.subject for s in due})
+        looks = [s for s in samples if s.at >= window.end + within_s]
+        due = {s.subject for s in looks if s.at - s.value <= window.end}
+        unsure = sorted(set(silent) & {s.subject for s in looks} - due)
         if unsure:
             return unknown(f"nobody saw whether the kubelet of {unsure[0]} had renewed its lease when it was due")
         if silent:
             return violated(
                 f"the kubelets of {', '.join(silent)} did not renew their lease within {within_s:g} s after the fault",
-                [s for s in samples if s.subject in silent][-5:],
+                [s for s in samples if s.subject in silent][-5:] or looks[:1],
                 reason=SILENT,
                 silent=len(silent),
                 **figures,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from chaos.judge.base import Judgement, unknown
 from chaos.record.history import History, Window
 from chaos.record.records import IN_SYNC, Blind, Sample
+from chaos.record.registry import Record
 
 WHOLE = Window(float("-inf"), float("inf"))
 TOLD_WITHIN_S = 1.0  # after a blindness what it hid is told
@@ -71,6 +72,13 @@ def at_earliest(history: History, resource: str, at: float) -> float:
     """
     blind = overlapping(history, f"watch:{resource}", WHOLE)
     return min([at, *(b.at for b in blind if b.at <= at <= b.until + TOLD_WITHIN_S)])
+
+
+def sure_at(history: History, resource: str, changes: Sequence[Record], at: float) -> bool:
+    """Whether the last of an object's changes until `at` tells what it was then: no blindness can hide another."""
+    before = max((change.at for change in changes if change.at <= at), default=float("-inf"))
+    after = min((change.at for change in changes if change.at > at), default=float("inf"))
+    return not last_sight(history, resource, before, at) and at_earliest(history, resource, after) > at
 
 
 def names(items: Sequence[str], limit: int = 3) -> str:

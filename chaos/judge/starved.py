@@ -36,8 +36,16 @@ def waited(history: History, workload: str, window: Window) -> tuple[float, tupl
 
 
 def _in(waits: Sequence[ProcessorWait], window: Window) -> tuple[float, tuple[ProcessorWait, ...]]:
-    """What a pod's sum has grown by between looks of which any part is in the window."""
+    """What a pod's sum has grown by between two looks, of each two no more than can have been in the window.
+
+    A sum that has grown by more than lies between its looks is of a wait that began before the first of them.
+    """
     until = window.end + COUNTED_WITHIN_S
-    grown = [(a, b) for a, b in pairwise(waits) if a.at < until and b.at > window.start and b.waited_s > a.waited_s]
-    proof = dict.fromkeys(each for pair in grown for each in pair)
-    return sum(b.waited_s - a.waited_s for a, b in grown), tuple(proof)
+    found_s, proof = 0.0, dict[ProcessorWait, None]()
+    for a, b in pairwise(waits):
+        grown_s = b.waited_s - a.waited_s
+        inside_s = min(b.at, window.end) - max(min(a.at, b.at - grown_s), window.start)
+        if a.at < until and grown_s > 0 and inside_s > 0:
+            found_s += min(grown_s, inside_s)
+            proof |= dict.fromkeys((a, b))
+    return found_s, tuple(proof)

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from chaos.clusters.shape import Timers
 from chaos.judge.base import Figure, Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
-from chaos.judge.sight import WHOLE, Span, names, never_landed, unseen
+from chaos.judge.sight import WHOLE, Span, names, never_landed, sure_at, unseen
 from chaos.record.history import History, Window
 from chaos.record.records import NodeChange, PodChange
 from chaos.record.registry import Record
@@ -84,6 +84,7 @@ def terminations_within_rate(
 def taints_taken_back(*, documented: Timers, within_s: float, fault: str | None = None) -> Invariant:
     """Once every node of every zone is not Ready, the NoExecute taints are gone `within_s` later, and none comes. Those
     that go later, up to NEVER_AFTER times as long, are unknown: the controller asks for each node, which takes time.
+    So are those that may have gone while the recorder was blind.
 
     But for what was given in the very pass that found all nodes away: the controller takes taints back from the nodes
     as it listed them when that pass began (markNodeAsReachable in handleDisruption), and tainting goes on beside it. So
@@ -115,29 +116,29 @@ def taints_taken_back(*, documented: Timers, within_s: float, fault: str | None 
             return unknown("no node was tainted when the last one went away, so there was nothing to take back")
         due = since + within_s
         left = [c for changes in nodes.values() if (c := _state_at(changes, due)) is not None and _tainted(c)]
-        by_zone = Counter(zones[c.name] for c in left if c.name in last)
         in_pass = BURST + documented.eviction_rate * (since - pass_began)
-        too_many = [c for c in left if c.name not in last or by_zone[zones[c.name]] > in_pass]
+
+        def too_many_of(left: Sequence[NodeChange]) -> list[NodeChange]:
+            by_zone = Counter(zones[c.name] for c in left if c.name in last)
+            return [c for c in left if c.name not in last or by_zone[zones[c.name]] > in_pass]
+
+        too_many = too_many_of(left)
         never = min(until, since + NEVER_AFTER * within_s)
-        going = [c for c in too_many if not _tainted(_state_at(nodes[c.name], never))]
-        if too_many:
-            late = None
-            if going or never < since + NEVER_AFTER * within_s:
-                late = unknown(
-                    f"{len(too_many)} of {len(nodes)} nodes had their taint for longer than {within_s:g} s after all "
-                    f"were away, {len(going)} of them no more {never - since:.1f} s after it",
-                    too_many,
-                )
-            return late or violated(
-                f"{len(too_many)} of {len(nodes)} nodes still had their taint {within_s:g} s after all were away: "
-                f"{names([c.name for c in too_many])}",
-                too_many,
+        anew = [c for c in given if due < c.at]
+        away_for_good = never >= since + NEVER_AFTER * within_s
+        late = [c for c in left if not _tainted(_state_at(nodes[c.name], never))]
+        gone = {c.object for c in [*late, *anew]}
+        kept = [c for c in left if c.name not in gone and sure_at(history, "nodes", nodes[c.name], never)]
+        if away_for_good and (stayed := too_many_of(kept)):
+            return violated(
+                f"{len(stayed)} of {len(nodes)} nodes still had their taint {within_s:g} s after all were away: "
+                f"{names([c.name for c in stayed])}",
+                stayed,
                 reason=TAINTS_LEFT,
                 nodes=len(nodes),
                 tainted_before=len(before),
                 left=len(left),
             )
-        anew = [c for c in given if due < c.at]
         if anew:
             return violated(
                 f"{len(anew)} nodes were tainted while all were away, first {anew[0].object}",
@@ -146,10 +147,17 @@ def taints_taken_back(*, documented: Timers, within_s: float, fault: str | None 
                 nodes=len(nodes),
                 tainted=len(anew),
             )
+        doubt = unseen(history, "nodes", Window(since, until))
+        if too_many and doubt is None:
+            going = [c for c in too_many if c in late]
+            doubt = unknown(
+                f"{len(too_many)} of {len(nodes)} nodes had their taint for longer than {within_s:g} s after all "
+                f"were away, {len(going)} of them no more {never - since:.1f} s after it",
+                too_many,
+            )
         gone_at = max(_untainted_at(nodes[name], since) for name in before)
-        blind = unseen(history, "nodes", Window(since, until))
         stay = f"; {len(left)} given in the pass that found it so stayed" if left else ""
-        return blind or held(
+        return doubt or held(
             f"all {len(before)} taints were taken back {gone_at - since:.1f} s after the last of {len(nodes)} nodes "
             f"went away, and none was given in the {until - since:.0f} s that all were{stay}",
             nodes=len(nodes),

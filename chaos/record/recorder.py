@@ -147,11 +147,7 @@ class Recorder:
         while not self._stop.wait(PULSE_EVERY_S):
             self._clock.look()
             sent = self._history.now()
-            if (late_s := sent - waits - PULSE_EVERY_S) >= HELD_UP_S:
-                for stream in self._streams:
-                    stream.held_up(
-                        waits, sent, f"the recorder was held up for {late_s:.1f} s: the machine was too slow"
-                    )
+            self._tell_held_up(waits, sent)
             try:
                 answer: Any = version_api(self._connection.client()).get_code(
                     _preload_content=False, _request_timeout=(CONNECT_TIMEOUT_S, PULSE_TIMEOUT_S)
@@ -170,6 +166,13 @@ class Recorder:
                     if took_s >= HELD_UP_S:
                         stream.held_up(sent, sent + took_s, f"the API server took {took_s:.1f} s to answer")
             waits = self._history.now()
+        self._tell_held_up(waits, self._history.now())  # it may have been so when it was to end
+
+    def _tell_held_up(self, waits: float, until: float) -> None:
+        """Where the pulse, which waits for its turn since `waits`, came to it late."""
+        if (late_s := until - waits - PULSE_EVERY_S) >= HELD_UP_S:
+            for stream in self._streams:
+                stream.held_up(waits, until, f"the recorder was held up for {late_s:.1f} s: the machine was too slow")
 
     def _end(self) -> None:
         self._stop.set()

@@ -123,6 +123,11 @@ class Probe(msgspec.Struct, frozen=True, gc=False):
         """Whether it is of a Service of the user's own."""
         return is_watched(self.target)
 
+    @property
+    def timed_out(self) -> bool:
+        """Whether nothing came back at all, as chaos.record.prober says it."""
+        return self.error.startswith("no answer")
+
 
 def is_watched(target: str | None) -> bool:
     """Whether a probe's target is a Service of the user's own."""

@@ -375,3 +375,52 @@ def test_a_prober_that_waited_itself_for_a_processor_saw_no_outage() -> None:
     assert within(2.0, probes(AWAY), PODS, prober(7.0, "prober:worker2->web")).verdict is VIOLATED
     assert within(2.0, probes(AWAY), PODS, prober(7.0, "prober:worker->echo")).verdict is VIOLATED
     assert within(2.0, probes(AWAY), prober(7.0)).verdict is UNKNOWN
+
+
+def failing(error: str, start: float = 2.0, count: int = 71) -> list[Record]:
+    return [Probe(round(start + n / 10, 3), "worker", "web", ok=False, took_s=0.01, error=error) for n in range(count)]
+
+
+@pytest.mark.parametrize("error", ["[Errno 111] Connect call failed", "status 503", ""])
+def test_waiting_explains_no_probe_that_was_refused_or_answered_wrongly(error: str) -> None:
+    """A machine that is busy throughout, whose every pod waits, and an outage of the cluster."""
+    around = [*probes("+" * 20), *probes("+" * 20, start=9.1)]
+    busy = [starved(7.0, "web-1"), starved(7.0, "web-2")]
+    assert within(2.0, around, failing("no answer within 0.8 s"), PODS, *busy).verdict is UNKNOWN
+    finding = within(2.0, around, failing(error), PODS, *busy)
+    assert (finding.verdict, finding.reason) == (VIOLATED, "outage")
+    assert within(2.0, around, failing(error), prober_waits(7.0)).verdict is VIOLATED
+
+
+def prober_waits(waited_s: float) -> list[Record]:
+    who = "prober:worker->web"
+    return [ProcessorWait(1.5, "worker->web", who, 3.0), ProcessorWait(9.5, "worker->web", who, 3.0 + waited_s)]
+
+
+@pytest.mark.parametrize(("refused", "verdict"), [(20, UNKNOWN), (21, VIOLATED)])
+def test_of_an_outage_only_what_timed_out_is_explained(refused: int, verdict: Verdict) -> None:
+    for first in (0, 30):
+        parts = [
+            failing("no answer within 0.8 s", 2.0, first),
+            failing("refused", 2.0 + first / 10, refused),
+            failing("no answer within 0.8 s", 2.0 + (first + refused) / 10, 71 - first - refused),
+        ]
+        around = [*probes("+" * 20), *probes("+" * 20, start=9.1)]
+        each_s = [(0.5, 0.0), *((1.0 + n / 10, n / 10) for n in range(100))]
+        finding = within(2.0, around, *parts, PODS[:1], waits("web-1", *each_s))
+        assert finding.verdict is verdict, first
+
+
+def test_of_two_looks_at_an_edge_no_more_counts_than_lies_in_the_outage() -> None:
+    """3 s are away: what the pods waited for in the second before and the one after explains none of them."""
+    three = probes("+" * 20 + "-" * 30 + "+" * 20)
+    edges = [(1.1, 0.0), (2.1, 1.0), (4.9, 1.0), (5.9, 2.0), (6.9, 3.0)]
+    assert within(2.0, three, PODS[:1], waits("web-1", *edges)).verdict is VIOLATED
+    inside = [(1.1, 0.0), (2.1, 1.0), (3.1, 1.9), (4.9, 1.9), (5.9, 2.9)]
+    assert within(2.0, three, PODS[:1], waits("web-1", *inside)).verdict is UNKNOWN
+
+
+def test_a_wait_that_is_counted_when_it_is_over_counts_from_when_it_began() -> None:
+    late = waits("web-1", (9.5, 0.1), (10.0, 7.1))
+    assert within(2.0, probes(AWAY), PODS[:1], late).verdict is UNKNOWN
+    assert within(2.0, probes(AWAY), PODS[:1], waits("web-1", (9.5, 0.1), (10.0, 6.0))).verdict is VIOLATED

@@ -106,3 +106,12 @@ def test_what_is_sampled_of_a_node_beside_its_lease_is_no_report() -> None:
     other = Sample(15.0, "another-age", "a", 1.0)
     assert finding(other, lease(31, "a", 30), nodes=("a",)).verdict is Verdict.VIOLATED
     assert not reporting(History.of_records([*FAULT, other]), ("a",))
+
+
+def test_a_node_whose_lease_is_gone_is_silent_where_others_were_looked_at() -> None:
+    others = [lease(15, "a", 1), lease(31, "a", 1)]
+    found = finding(lease(9, "b", 2), *others)
+    assert (found.verdict, found.reason, found.proof) == (Verdict.VIOLATED, "silent", (lease(9, "b", 2),))
+    never = finding(*others)
+    assert (never.verdict, never.proof) == (Verdict.VIOLATED, (lease(31, "a", 1),))
+    assert finding(lease(9, "b", 2), lease(15, "a", 1), lease(29.9, "a", 1)).verdict is Verdict.UNKNOWN

@@ -503,3 +503,54 @@ def test_taking_back_shows_once_all_were_away_and_no_taint_is_left_or_will_go() 
     ):
         shows = taking_back_shows(by(at, records), documented=DOCUMENTED, within_s=6)
         assert shows is is_shown, (at, is_shown)
+
+
+# --- nodes that went late hide none that did not
+
+TWO_TAINTED = [*TAINTED_THEN_ALL_AWAY[:-4], node(21, "a1", "Unknown", UNREACHABLE), *TAINTED_THEN_ALL_AWAY[-4:]]
+LATE = node(40, "a0", "Unknown")
+
+
+def test_a_node_that_keeps_its_taint_is_violated_though_another_lost_it_late() -> None:
+    finding = all_away(*TWO_TAINTED, LATE)
+    assert (finding.verdict, finding.reason) == (VIOLATED, "taints-left")
+    assert finding.sentence == "1 of 10 nodes still had their taint 6 s after all were away: a1"
+    assert finding.proof == (node(21, "a1", "Unknown", UNREACHABLE),)
+
+
+def test_where_all_of_them_went_late_it_is_unknown() -> None:
+    assert all_away(*TWO_TAINTED, LATE, node(41, "a1", "Unknown")).verdict is UNKNOWN
+
+
+def test_a_node_tainted_anew_is_violated_though_another_lost_its_taint_late() -> None:
+    for name in ("a3", "a0"):
+        finding = all_away(*TAINTED_THEN_ALL_AWAY, LATE, node(45, name, "Unknown", UNREACHABLE))
+        assert (finding.verdict, finding.reason) == (VIOLATED, "tainted-anew"), name
+
+
+def test_those_the_last_pass_gave_are_judged_by_how_many_of_them_stay() -> None:
+    given = [node(30.1, "a7", "Unknown", UNREACHABLE), node(30.2, "a8", "Unknown", UNREACHABLE)]
+    taken = node(31.5, "a0", "Unknown")
+    assert all_away(*TAINTED_THEN_ALL_AWAY, *given, taken, node(40, "a7", "Unknown")).verdict is UNKNOWN
+    assert all_away(*TAINTED_THEN_ALL_AWAY, *given, LATE).reason == "taints-left"
+
+
+@pytest.mark.parametrize(
+    ("blind", "told", "verdict"),
+    [
+        (Blind(45, "watch:nodes", 50, "held up", complete=True), [node(50.5, "a0", "Unknown")], UNKNOWN),
+        (Blind(45, "watch:nodes", 50, "held up", complete=True), [], VIOLATED),
+        (Blind(49, "watch:nodes", 50, "held up", complete=True), [node(50.5, "a0", "Unknown")], VIOLATED),
+        (Blind(45, "watch:nodes", 50, "cut", complete=False), [], UNKNOWN),
+        (Blind(50, "watch:nodes", 55, "cut", complete=False), [], VIOLATED),
+        (Blind(45, "watch:pods", 50, "cut", complete=False), [], VIOLATED),
+    ],
+)
+def test_a_taint_that_may_have_gone_while_nobody_looked_is_not_left(
+    blind: Blind, told: list[Record], verdict: Verdict
+) -> None:
+    assert all_away(*TAINTED_THEN_ALL_AWAY, blind, *told).verdict is verdict
+
+
+def test_a_taint_that_was_there_when_the_recording_lost_sight_is_not_left() -> None:
+    assert all_away(*TAINTED_THEN_ALL_AWAY, end=could_not_see_the_end(70)).verdict is UNKNOWN

@@ -440,6 +440,27 @@ def test_what_a_recorder_that_is_held_up_tells_is_late(api: FakeApiServer, monke
     assert (first.complete, first.until - first.at > 0.5) == (True, True)
 
 
+class LastEvent(threading.Event):
+    """Whoever waits is let go on only when all is over: the machine had no processor for it until then."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(None if timeout is None else 60.0)
+
+
+def test_a_recorder_that_is_held_up_until_it_ends_tells_it(api: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaos.record.recorder.PULSE_EVERY_S", 0.1)
+    monkeypatch.setattr("chaos.record.recorder.HELD_UP_S", 0.4)
+    history = History()
+    recorder = Recorder(history, api.client)
+    recorder._stop = LastEvent()
+    with recorder:
+        synced = history.now()
+        soon(lambda: history.now() > synced + 0.6)
+    held_up = [b for b in history.of(Blind) if b.why.startswith("the recorder was held up for ")]
+    assert {b.source for b in held_up} == {"watch:nodes", "watch:pods", "watch:events"}
+    assert all(b.complete and b.until > synced + 0.6 for b in held_up)
+
+
 def test_what_an_api_server_tells_that_takes_long_to_answer_is_late(
     api: FakeApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
