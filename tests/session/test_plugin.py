@@ -546,7 +546,7 @@ def test_an_unknown_incident_names_those_there_are(pytester: pytest.Pytester) ->
     suite(pytester, '@incident("fire", on=("kind",))\ndef test_fire(lab):\n    pass\n')
     done = run(pytester)
     assert done.ret == pytest.ExitCode.INTERRUPTED
-    assert "there is no incident 'fire'; there are: apiserver-node-loss" in done.stdout.str()
+    assert "there is no incident 'fire'; there are: aged-objects" in done.stdout.str()
 
 
 def test_the_fixture_is_for_marked_functions_only(pytester: pytest.Pytester) -> None:
