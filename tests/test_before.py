@@ -78,12 +78,12 @@ def test_the_results_and_all_their_recordings_are_read(old: Old) -> None:
     assert not old.run.unreadable()
 
 
-def test_the_recordings_hold_every_kind_of_record_but_three(old: Old) -> None:
-    """Nothing was run of upstream's specs, and nobody looked whether harm lasts."""
+def test_the_recordings_hold_every_kind_of_record_but_four(old: Old) -> None:
+    """Nothing was run of upstream's specs, nobody looked whether harm lasts, or how long pods wait for a processor."""
     own = {kind for kind, made in kinds().items() if made.__module__ == records.__name__}
     there = {each.kind for path in old.run.histories for each in old.run.history(path)}
     # "unreadable" is a fact of a node that could not be had
-    assert own - there == {"spec", "unreadable", "harm-look"}
+    assert own - there == {"spec", "unreadable", "harm-look", "processor-wait"}
     assert "unread" not in there
 
 

@@ -154,7 +154,7 @@ WRITERS = {
     "session.ending.pytest_terminal_summary",  # tables of visible cells
     "cli.results.report", "cli.images.image_list", "cli.images._print_node_images", "cli.mutants.mutant_list",
     "cli.conformance.conformance_list", "cli.machine._print_checks", "cli.comparison._compare",  # tables
-    "cli.history._print", "cli.history.history_runs",  # tables
+    "cli.history._print", "cli.history.history_runs", "cli.mutants.mutant_score",  # tables
     "cli.incidents._list_proofs",  # Markdown, of which each part is escaped
     "session.prospecting._write", "session.prospecting.pytest_runtestloop",  # what prospect_text has made visible
     "__main__.main",  # a sentence of ours

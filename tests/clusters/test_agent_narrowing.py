@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -60,6 +61,8 @@ def some(hint: Any, node: str) -> Any:
         return plain[hint]
     if inspect.isclass(hint) and issubclass(hint, msgspec.Struct):
         return hint(*(some(each, node) for each in get_type_hints(hint).values()))
+    if inspect.isclass(hint) and issubclass(hint, Enum):
+        return next(iter(hint))
     inner, origin = get_args(hint), get_origin(hint)
     if origin is tuple:
         return tuple(some(each, node) for each in (inner[:1] if inner[-1] is ... else inner))

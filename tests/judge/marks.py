@@ -50,6 +50,7 @@ BOUNDS = {
     "node_stays_ready": {"back_within_s": "longest_not_ready_s"},
     "nodes_ready_again": {"within_s": "ready_s"},
     "nodes_upgraded": {"within_s": "ready_s"},
+    "only_endpoints_answer": {"within_s": "last_answer_s"},
     "outage_at_most": {"limit_s": "longest_outage_ms"},
     "pleg_recovers": {"within_s": "recovered_s"},
     "pods_of_deleted_go": {"within_s": "done_after_s"},

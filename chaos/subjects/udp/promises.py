@@ -78,6 +78,7 @@ def udp_reaches_an_endpoint(service: str, node: str, *, within_s: float) -> Inva
 
 @promise
 @for_good
+@bounds(within_s="last_answer_s")
 def only_endpoints_answer(service: str, node: str, *, within_s: float) -> Invariant:
     """No datagram that the client on the node sent more than `within_s` after a pod had ceased to be an endpoint was
     answered by that pod.
@@ -89,15 +90,16 @@ def only_endpoints_answer(service: str, node: str, *, within_s: float) -> Invari
     def judge(history: History) -> Judgement:
         times, probes = list(_times(history, service)), _probes(history, node)
         wrong: list[tuple[Probe, _Time]] = []
-        tried = 0
+        tried, last_s = 0, 0.0
         for time in times:
             inside = [p for p in probes if time.start <= p.at <= time.end]
             for address, since in time.since.items():
                 if any(p.ok and p.answered_by == address and p.at < since for p in probes):
                     tried += any(p.at > since + within_s for p in inside)
-                late = [p for p in inside if p.ok and p.answered_by == address and p.at > since + within_s]
-                wrong += [(p, time) for p in late]
-        figures: dict[str, Figure] = {"wrong_answers": len(wrong)}
+                after = [p for p in inside if p.ok and p.answered_by == address and p.at > since]
+                last_s = max([last_s, *(p.at - since for p in after)])
+                wrong += [(p, time) for p in after if p.at > since + within_s]
+        figures: dict[str, Figure] = {"wrong_answers": len(wrong), "last_answer_s": round(last_s, 3)}
         if wrong:
             first, time = min(wrong, key=lambda each: each[0].at)
             stale = _stale(history, node, service, time, first.at)
