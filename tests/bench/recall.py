@@ -88,7 +88,12 @@ REGRESSIONS = (
         "1.33.0-12, 1.34.0-8, 1.35.0-5, 1.36.0-1",
         Way(By.SHIPPED, "aged-objects", "as-shipped"),
     ),
-    Regression(139168, "a Secret with bytes that are no UTF-8 in env", "1.34.0-8, 1.35.0-5, 1.36.0-1"),
+    Regression(
+        139168,
+        "a Secret with bytes that are no UTF-8 in env",
+        "1.34.0-8, 1.35.0-5, 1.36.0-1",
+        Way(By.SHIPPED, "aged-objects", "as-shipped-binary"),
+    ),
     Regression(136325, "env with $ before a character of several bytes", "1.34.0-3, 1.35.0"),
     Regression(
         137904,
