@@ -156,7 +156,8 @@ def crashed_starts_again(node: str, *, within_s: float) -> Invariant:
             return unknown(f"no container was killed on {node}")
         looks = [look for look in history.of(NodeContainers) if look.node == node]
         end = _seen_until(history, node)
-        took = [(each, _started_s(each, looks)) for each in killed]
+        shown = [(each, _shown(history, each, looks)) for each in killed]
+        took = [(each, None if look is None else max(look.at - each.at, 0.0)) for each, look in shown]
         late = [each for each, after_s in took if (end - each.at if after_s is None else after_s) > within_s]
         figures: dict[str, Figure] = {"killed": len(killed), "not_started": len(late)}
         if late:
@@ -272,12 +273,15 @@ def _seen_until(history: History, node: str) -> float:
     return min([gap.at for gap in gaps], default=last)
 
 
-def _started_s(killed: ContainerKilled, looks: Sequence[NodeContainers]) -> float | None:
-    """After how many seconds its pod had a container that was not there before; None where it never had."""
-    old = {each.id for look in looks if look.at <= killed.at for each in look.containers}
+def _shown(history: History, killed: ContainerKilled, looks: Sequence[NodeContainers]) -> NodeContainers | None:
+    """The first look that shows a container of its pod that was not there when the kill was planned; None where none
+    does. One that came before the kill was known to have landed counts.
+    """
+    steps = (step for step in history.of(FaultStep) if step.fault == CRASH and step.step == "planned")
+    planned = max((step.at for step in steps if step.at <= killed.at), default=killed.at)
+    old = {killed.id} | {each.id for look in looks if look.at <= planned for each in look.containers}
 
     def is_new(each: RunningContainer) -> bool:
         return each.pod == killed.pod and each.id not in old
 
-    after = (look for look in looks if look.at > killed.at and any(map(is_new, look.containers)))
-    return next((look.at - killed.at for look in after), None)
+    return next((look for look in looks if look.at > planned and any(map(is_new, look.containers))), None)

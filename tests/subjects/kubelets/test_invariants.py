@@ -145,6 +145,15 @@ class TestCrashed:
     def test_started_in_time(self) -> None:
         assert verdict(self.AGAIN, *STORY, KILLED, NodeContainers(32, NODE, (TWO,)), self.NEW) == (Verdict.HELD, "")
 
+    def test_back_before_the_kill_had_landed(self) -> None:
+        quick = NodeContainers(30.5, NODE, self.NEW.containers)
+        assert verdict(self.AGAIN, *STORY, quick, KILLED) == (Verdict.HELD, "")
+
+    def test_what_was_there_when_it_was_planned_is_not_it(self) -> None:
+        beside = NodeContainers(29, NODE, (ONE, *self.NEW.containers))
+        after = NodeContainers(32, NODE, self.NEW.containers)
+        assert verdict(self.AGAIN, *STORY, beside, KILLED, after) == (Verdict.VIOLATED, "not-started")
+
     def test_never(self) -> None:
         assert verdict(self.AGAIN, *STORY, KILLED, NodeContainers(32, NODE, (TWO,))) == (
             Verdict.VIOLATED,
