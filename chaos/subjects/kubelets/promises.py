@@ -147,7 +147,8 @@ def containers_kept(workload: str, node: str, *, fault: str, seen_s: float) -> I
 def crashed_starts_again(node: str, *, within_s: float) -> Invariant:
     """For each container that was killed on the node a new one of its pod ran `within_s` later.
 
-    Reason: "not-started". Unknown where none was killed, or it was not looked for that long.
+    Reason: "not-started". Unknown where none was killed, it was not looked for that long, or a gap that began in time
+    hides when the new one was started.
     """
 
     def judge(history: History) -> Judgement:
@@ -158,7 +159,14 @@ def crashed_starts_again(node: str, *, within_s: float) -> Invariant:
         end = _seen_until(history, node)
         shown = [(each, _shown(history, each, looks)) for each in killed]
         took = [(each, None if look is None else max(look.at - each.at, 0.0)) for each, look in shown]
-        late = [each for each, after_s in took if (end - each.at if after_s is None else after_s) > within_s]
+        over = [each for each, after_s in took if (end - each.at if after_s is None else after_s) > within_s]
+        hidden = {
+            each.id: gap
+            for each, look in shown
+            for gap in overlapping(history, f"{SOURCE}:{node}", Window(0.0, each.at + within_s))
+            if look is not None and gap.until >= look.at
+        }
+        late = [each for each in over if each.id not in hidden]
         figures: dict[str, Figure] = {"killed": len(killed), "not_started": len(late)}
         if late:
             return violated(
@@ -168,6 +176,9 @@ def crashed_starts_again(node: str, *, within_s: float) -> Invariant:
                 reason=NOT_STARTED,
                 **figures,
             )
+        if over:
+            gap = hidden[over[0].id]
+            return unknown(f"{over[0].name} was started again while {node} was not seen", [over[0], gap])
         open_ = [each for each, after_s in took if after_s is None]
         if open_:
             return unknown(f"{open_[0].name} was looked for only {end - open_[0].at:.1f} s after it was killed", open_)

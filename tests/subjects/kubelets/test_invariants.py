@@ -164,6 +164,19 @@ class TestCrashed:
         late = NodeContainers(52, NODE, self.NEW.containers)
         assert verdict(self.AGAIN, *STORY, KILLED, late) == (Verdict.VIOLATED, "not-started")
 
+    @pytest.mark.parametrize(
+        ("start", "until", "expected"),
+        [
+            (50, 56, Verdict.UNKNOWN),  # it may have been started in time
+            (52, 56, Verdict.VIOLATED),  # it was too late already
+            (45, 54, Verdict.VIOLATED),  # the look at its end did not show it yet
+        ],
+    )
+    def test_seen_late_after_a_gap_is_not_started_late(self, start: float, until: float, expected: Verdict) -> None:
+        gap = Blind(start, f"containers:{NODE}", until, "the node did not answer")
+        late = NodeContainers(56, NODE, self.NEW.containers)
+        assert verdict(self.AGAIN, *STORY, KILLED, gap, late)[0] is expected
+
     def test_another_pods_container_is_not_it(self) -> None:
         other = NodeContainers(34, NODE, (RunningContainer("u3", "c" * 64, 300), TWO))
         assert verdict(self.AGAIN, *STORY, KILLED, other) == (Verdict.VIOLATED, "not-started")
