@@ -14,6 +14,8 @@ from chaos.harm.uses import Capability, Uses
 
 DAEMONS = ("containerd", "kube-proxy")
 _GONE, _STOPPED = "", "T"
+# "gone" is said only where the kernel has no such process, also where it ended after it was asked for.
+_STAT = 'cat "/proc/$1/stat" 2>/dev/null || { [ ! -e "/proc/$1/stat" ] && echo gone; }'
 
 
 class _Node(Cluster, NodeExec, Protocol): ...
@@ -79,9 +81,12 @@ def _now(cluster: NodeExec, saved: StopDaemonPlan) -> str:
 
 
 def _state(cluster: NodeExec, node: str, pid: int) -> tuple[str, str]:
-    """A process's state and the time of its start, in clock ticks since boot (proc(5), /proc/PID/stat)."""
-    said = cluster.node_exec(node, ["cat", f"/proc/{pid}/stat"], check=False)
-    if said.code != 0:
+    """A process's state and the time of its start, in clock ticks since boot (proc(5), /proc/PID/stat).
+
+    That it is gone is what the node says, not that it did not answer: that raises CommandError.
+    """
+    said = cluster.node_exec(node, ["sh", "-c", _STAT, "state", str(pid)]).out
+    if said.strip() == "gone":
         return _GONE, ""
-    fields = said.out.rpartition(")")[2].split()  # after the name, which may hold blanks
+    fields = said.rpartition(")")[2].split()  # after the name, which may hold blanks
     return fields[0], fields[19]

@@ -54,7 +54,7 @@ class PlaceStaticPod:
     def plan(self, cluster: _Shell) -> PlaceStaticPodPlan:
         ready_worker(cluster, self.node, "it is given no static pod")
         path = f"{MANIFESTS}/{self.name}.yaml"
-        if cluster.node_exec(self.node, ["test", "-e", path], check=False).code == 0:
+        if _is_there(cluster, self.node, path):
             raise OrdealError(f"node {self.node} has a static pod {self.name} already: run `kube-ordeal undo`")
         return PlaceStaticPodPlan(self.node, self.name, path, cluster.images.busybox, self.workload)
 
@@ -83,7 +83,7 @@ class PlaceStaticPod:
 
     @staticmethod
     def lasts(cluster: _Shell, saved: PlaceStaticPodPlan) -> bool:
-        return bool(cluster.node_exec(saved.node, ["sh", "-c", f"[ ! -e {saved.path} ] || echo there"]).out)
+        return _is_there(cluster, saved.node, saved.path)
 
     @staticmethod
     def undo(cluster: _Shell, saved: PlaceStaticPodPlan) -> None:
@@ -91,8 +91,12 @@ class PlaceStaticPod:
 
     @staticmethod
     def undone(cluster: _Shell, saved: PlaceStaticPodPlan) -> bool:
-        gone = cluster.node_exec(saved.node, ["test", "-e", saved.path], check=False).code == 1
-        return gone and _mirror(cluster, saved) is None
+        return not _is_there(cluster, saved.node, saved.path) and _mirror(cluster, saved) is None
+
+
+def _is_there(cluster: NodeExec, node: str, path: str) -> bool:
+    """Whether the node has the file, as it says itself. Raises CommandError where it does not answer."""
+    return bool(cluster.node_exec(node, ["sh", "-c", f"[ ! -e {path} ] || echo there"]).out)
 
 
 def _mirror(cluster: Cluster, saved: PlaceStaticPodPlan) -> Any:
