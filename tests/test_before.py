@@ -171,6 +171,21 @@ def _by_its_own_clock(_: Pending, calls: list[Call]) -> list[Call]:
     return [dated(call) for call in calls]
 
 
+def _in_words(_: Pending, calls: list[Call]) -> list[Call]:
+    """The node says that the file is there, where its exit code said so."""
+
+    def asked(call: Call) -> Call:
+        if call.name != "node_exec" or call.args[-1][0] != "test":
+            return call
+        script = f"[ ! -e {call.args[-1][-1]} ] || echo there"
+        out = "there\n" if call.answer["Output"]["code"] == 0 else ""
+        return replace(
+            call, args=[*call.args[:-1], ["sh", "-c", script]], answer={"Output": {"code": 0, "out": out, "err": ""}}
+        )
+
+    return [asked(call) for call in calls]
+
+
 DIFFERENT: Mapping[str, Different] = {
     "power-off": Different(
         "abb28b0", "the engine gives any address that is free, and the entry says which the node had", _at_its_address
@@ -178,6 +193,7 @@ DIFFERENT: Mapping[str, Different] = {
     "set-kubelet-identity": Different(
         "0feec0c", "since when a kubelet runs is told by the node's clock, which dates its lease", _by_its_own_clock
     ),
+    "place-static-pod": Different("446aea8", "a node that does not answer is no word that the file is gone", _in_words),
     "replace-control-plane": Different("a5eadf7", "the same question, by one of the paths that lead to it", _plainly),
 }
 
