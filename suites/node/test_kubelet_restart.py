@@ -71,7 +71,6 @@ def _declared(harm: tuple[type, ...]) -> tuple[Judged, ...]:
     controls=("as-shipped", "label-gone", "runtime-stopped"),
     load=Load.WORKS,
     faults=dict.fromkeys((HARDENED, "as-shipped", "label-gone", "runtime-stopped"), SET_UP),
-    tour=(HARDENED, "as-shipped", "label-gone"),
     promises=promises,
 )
 def test_a_restarted_kubelet_leaves_pods_alone(lab: Lab) -> None:

@@ -70,7 +70,6 @@ def promises(_: Conditions) -> tuple[Judged, ...]:
     needs=(EtcdBehind, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap, ControlProcesses),
     controls=CONTROLS,
     faults=dict.fromkeys((HARDENED, *CONTROLS), (PlantAged,)),
-    tour=(HARDENED, AS_SHIPPED),
     promises=promises,
 )
 def test_a_control_plane_meets_what_an_older_version_wrote(lab: Lab) -> None:
