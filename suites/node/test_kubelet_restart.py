@@ -40,7 +40,7 @@ SHOWN_WITHIN_S = 90.0
 AWAY_S = 20.0
 # A container that ran for long is started again without a back-off, with the next look of PLEG, 1 s.
 STARTED_WITHIN_S = 30.0
-# For the replay without the API server: lost heartbeats are to be no reason for a pod not to be Ready.
+# A kubelet that is slow to start, or has no API server, loses heartbeats: no reason for a pod not to be Ready.
 PATIENT = Timers(monitor_grace_s=150)
 
 
@@ -77,7 +77,7 @@ def test_a_restarted_kubelet_leaves_pods_alone(lab: Lab) -> None:
     """When a node's kubelet is restarted under running pods, no Ready pod MUST become not Ready, no container
     MUST be ended, no running pod MUST be refused, and a container that crashes afterwards MUST be started again.
     """
-    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    cluster = lab.cluster(Shape(workers=2, timers=PATIENT))
     node = _node(cluster)
     with _running(lab, cluster, node) as (shapes, history):
         gone = lab.configured(SetNodeLabel(node, LABEL, None)) if lab.control == "label-gone" else nullcontext()

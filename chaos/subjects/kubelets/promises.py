@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from chaos.judge.base import Figure, Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import names, overlapping, unseen
 from chaos.record.history import History, Window
-from chaos.record.records import FaultStep, PodChange
+from chaos.record.records import FaultStep, NodeChange, PodChange
 from chaos.subjects.kubelets.records import (
     SOURCE,
     ContainerKilled,
@@ -38,7 +38,8 @@ def pods_stay_ready(workload: str, node: str, *, fault: str, seen_s: float) -> I
     """No pod of the workload on the node that was Ready when the kubelet was restarted became not Ready.
 
     `fault`: the kind by which it was restarted; `seen_s`: how long the new kubelet has to have had all pods before
-    anything can be called held. Reason: "not-ready".
+    anything can be called held. Reason: "not-ready". Unknown also where the node was not Ready before the first pod:
+    then the node controller says so of all its pods (MarkPodsNotReady, pkg/controller/util/node/controller_utils.go).
     """
 
     def judge(history: History) -> Judgement:
@@ -52,6 +53,13 @@ def pods_stay_ready(workload: str, node: str, *, fault: str, seen_s: float) -> I
         away = [next((c for c in p if c.at in window and not c.ready), None) for p in ready.values()]
         lost = sorted((c for c in away if c is not None), key=lambda c: c.at)
         if lost:
+            away_too = [
+                each
+                for each in history.of(NodeChange)
+                if each.name == node and each.at in window and each.at <= lost[0].at and each.ready != "True"
+            ]
+            if away_too:
+                return unknown(f"{node} itself was not Ready before the first of its pods", [away_too[0], lost[0]])
             return violated(
                 f"{len(lost)} of {len(ready)} Ready pods of {workload} were not Ready when the kubelet of {node} was "
                 f"restarted ({names([c.name for c in lost])}), for {_longest_s(ready, window):.1f} s at most",

@@ -4,7 +4,7 @@ import pytest
 
 from chaos.judge.base import Invariant, Verdict, judge
 from chaos.record.history import History
-from chaos.record.records import IN_SYNC, Blind, FaultStep, PodChange, Sample
+from chaos.record.records import IN_SYNC, Blind, FaultStep, NodeChange, PodChange, Sample
 from chaos.record.registry import Record
 from chaos.subjects.kubelets.promises import (
     chance_s,
@@ -102,6 +102,18 @@ def test_a_pod_that_is_not_ready_for_a_moment_breaks_it() -> None:
     found = judge(OF_RESTART[0], History.of_records([*STORY, pod(9, ready=False), pod(14)]))
     assert found.figures["longest_s"] == 5
     assert found.figures["first_s"] == 4
+
+
+def node_is(at: float, ready: str, name: str = NODE) -> NodeChange:
+    return NodeChange(at, name, "modified", ready)
+
+
+def test_the_pods_of_a_node_that_is_not_ready_itself_tell_nothing() -> None:
+    lost = pod(9, ready=False)
+    assert looks(*STORY, node_is(8, "Unknown"), lost)[0] is Verdict.UNKNOWN
+    assert looks(*STORY, node_is(8, "False"), lost)[0] is Verdict.UNKNOWN
+    for other in (node_is(8, "True"), node_is(10, "Unknown"), node_is(2, "Unknown"), node_is(8, "Unknown", "another")):
+        assert looks(*STORY, other, lost) == (Verdict.VIOLATED, "not-ready")
 
 
 def test_a_pod_that_was_not_ready_before_does_not() -> None:
