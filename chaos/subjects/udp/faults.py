@@ -118,17 +118,25 @@ def _is_endpoint(cluster: Cluster, saved: PodPlan) -> bool:
 
 
 class DeleteServicePlan(msgspec.Struct, frozen=True):
-    """The Service, and its specification as JSON, with the address that it has."""
+    """The Service, and as JSON its specification, with the address that it has, its labels and annotations; both are
+    empty where an entry of an earlier version has none.
+    """
 
     namespace: str
     name: str
     spec: str
+    labels: str = ""
+    annotations: str = ""
 
 
 @fault
 @dataclass(frozen=True, slots=True)
 class DeleteService:
-    """Delete a Service of the type ClusterIP; undo makes it again, with the address that it had."""
+    """Delete a Service of the type ClusterIP; undo makes it again, with the address that it had.
+
+    One without a selector is refused: its endpoints are somebody's own, and nobody would make them again. Where its
+    namespace is gone, or about to go, there is nothing to make again.
+    """
 
     kind: ClassVar[str] = "delete-service"
     counterpart: ClassVar[str] = "create_service"
@@ -138,10 +146,14 @@ class DeleteService:
     name: str
 
     def plan(self, cluster: Cluster) -> DeleteServicePlan:
-        spec = _spec(cluster, self.namespace, self.name)
-        if spec is None or spec.get("type") != "ClusterIP":
+        found = _service(cluster, self.namespace, self.name)
+        if found is None or found["spec"].get("type") != "ClusterIP":
             raise OrdealError(f"there is no Service {self.name} of the type ClusterIP in namespace {self.namespace}")
-        return DeleteServicePlan(self.namespace, self.name, json.dumps(spec))
+        if not found["spec"].get("selector"):
+            raise OrdealError(f"the Service {self.name} has no selector: its endpoints would not be made again")
+        told = found["metadata"]
+        kept = (json.dumps(told.get(part) or {}) for part in ("labels", "annotations"))
+        return DeleteServicePlan(self.namespace, self.name, json.dumps(found["spec"]), *kept)
 
     def apply(self, cluster: Cluster, saved: DeleteServicePlan) -> None:
         with cluster.api() as client:
@@ -156,23 +168,25 @@ class DeleteService:
 
     @staticmethod
     def lasts(cluster: Cluster, saved: DeleteServicePlan) -> bool:
-        return _spec(cluster, saved.namespace, saved.name) is None
+        return _service(cluster, saved.namespace, saved.name) is None
 
     @staticmethod
     def undo(cluster: Cluster, saved: DeleteServicePlan) -> None:
-        if DeleteService.lasts(cluster, saved):
-            body: Any = {"metadata": {"name": saved.name}, "spec": json.loads(saved.spec)}
+        if not DeleteService.undone(cluster, saved):
+            parts = {"labels": saved.labels, "annotations": saved.annotations}
+            told = {part: json.loads(text) for part, text in parts.items() if text}
+            body: Any = {"metadata": {"name": saved.name, **told}, "spec": json.loads(saved.spec)}
             with cluster.api() as client:
                 k8s.CoreV1Api(client).create_namespaced_service(saved.namespace, body)
 
     @staticmethod
     def undone(cluster: Cluster, saved: DeleteServicePlan) -> bool:
-        """It is there."""
-        return not DeleteService.lasts(cluster, saved)
+        """It is there, or its namespace is not to stay."""
+        return not DeleteService.lasts(cluster, saved) or _goes(cluster, saved.namespace)
 
 
-def _spec(cluster: Cluster, namespace: str, name: str) -> dict[str, Any] | None:
-    """A Service's specification as the API has it; None where there is none."""
+def _service(cluster: Cluster, namespace: str, name: str) -> dict[str, Any] | None:
+    """A Service as the API has it; None where there is none."""
     with cluster.api() as client:
         try:
             found = k8s.CoreV1Api(client).read_namespaced_service(name, namespace)
@@ -180,5 +194,17 @@ def _spec(cluster: Cluster, namespace: str, name: str) -> dict[str, Any] | None:
             if error.status == 404:
                 return None
             raise
-        spec: dict[str, Any] = client.sanitize_for_serialization(found)["spec"]
-    return spec
+        service: dict[str, Any] = client.sanitize_for_serialization(found)
+    return service
+
+
+def _goes(cluster: Cluster, namespace: str) -> bool:
+    """Whether a namespace is gone, or being deleted: nothing can be made in it."""
+    with cluster.api() as client:
+        try:
+            found: Any = k8s.CoreV1Api(client).read_namespace(namespace)
+        except ApiException as error:
+            if error.status == 404:
+                return True
+            raise
+    return found.metadata.deletion_timestamp is not None

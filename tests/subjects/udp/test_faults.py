@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
 from chaos.errors import OrdealError
 from chaos.subjects.udp import faults
-from chaos.subjects.udp.faults import DeleteService, LosePod, TakeOutOfService
+from chaos.subjects.udp.faults import DeleteService, DeleteServicePlan, LosePod, TakeOutOfService
 from chaos.subjects.udp.sampler import flows
 from chaos.subjects.udp.workload import NO, SERVES, YES
 from tests.harm.journalled import through_the_journal
@@ -99,10 +100,15 @@ def test_a_pod_that_does_not_serve_is_refused(pod: Pod, harm: Any, label: str | 
         harm.plan(None)
 
 
+SPEC = {"type": "ClusterIP", "clusterIP": "10.96.7.7", "ports": [{"port": 53}], "selector": {SERVES: YES}}
+TOLD = {"labels": {"app": "udp"}, "annotations": {"owner": "net"}}
+SERVICE = {"metadata": {"name": "udp", "uid": "u1", **TOLD}, "spec": SPEC}
+
+
 def test_a_service_is_deleted_and_made_again_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = {"type": "ClusterIP", "clusterIP": "10.96.7.7", "ports": [{"port": 53}]}
-    there: list[Any] = [spec]
-    monkeypatch.setattr(faults, "_spec", lambda *_: there[0])
+    there: list[Any] = [SERVICE]
+    monkeypatch.setattr(faults, "_service", lambda *_: there[0])
+    monkeypatch.setattr("kubernetes.client.CoreV1Api", lambda client: client)
     harm = DeleteService("ns", "udp")
     cluster: Any = FakeApi()
     saved = through_the_journal(harm.plan(cluster))
@@ -111,26 +117,65 @@ def test_a_service_is_deleted_and_made_again_with_its_address(monkeypatch: pytes
     assert cluster.made == []  # it is there
     there[0] = None
     assert harm.lasts(cluster, saved)
-    monkeypatch.setattr("kubernetes.client.CoreV1Api", lambda client: client)
+    assert not harm.undone(cluster, saved)
     harm.undo(cluster, saved)
-    assert cluster.made == [("ns", {"metadata": {"name": "udp"}, "spec": spec})]
-    there[0] = spec
+    assert cluster.made == [("ns", {"metadata": {"name": "udp", **TOLD}, "spec": SPEC})]
+    there[0] = SERVICE
     assert harm.undone(cluster, saved)
 
 
-@pytest.mark.parametrize("spec", [None, {"type": "LoadBalancer"}])
-def test_a_service_that_could_not_be_made_again_is_refused(monkeypatch: pytest.MonkeyPatch, spec: object) -> None:
-    monkeypatch.setattr(faults, "_spec", lambda *_: spec)
+def test_an_entry_without_labels_makes_it_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "_service", lambda *_: None)
+    monkeypatch.setattr("kubernetes.client.CoreV1Api", lambda client: client)
+    cluster: Any = FakeApi()
+    DeleteService.undo(cluster, DeleteServicePlan("ns", "udp", "{}"))
+    assert cluster.made == [("ns", {"metadata": {"name": "udp"}, "spec": {}})]
+
+
+@pytest.mark.parametrize("namespace", ["gone", "going"])
+def test_in_a_namespace_that_goes_there_is_nothing_to_make_again(
+    monkeypatch: pytest.MonkeyPatch, namespace: str
+) -> None:
+    monkeypatch.setattr(faults, "_service", lambda *_: None)
+    monkeypatch.setattr("kubernetes.client.CoreV1Api", lambda client: client)
+    cluster: Any = FakeApi(namespace)
+    saved = DeleteServicePlan("ns", "udp", "{}")
+    DeleteService.undo(cluster, saved)
+    assert cluster.made == []
+    assert DeleteService.undone(cluster, saved)
+
+
+def test_an_api_that_does_not_tell_of_the_namespace_is_no_word_that_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "_service", lambda *_: None)
+    monkeypatch.setattr("kubernetes.client.CoreV1Api", lambda client: client)
+    cluster: Any = FakeApi("silent")
+    with pytest.raises(ApiException):
+        DeleteService.undone(cluster, DeleteServicePlan("ns", "udp", "{}"))
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (None, "there is no Service udp of the type ClusterIP"),
+        ({**SERVICE, "spec": {**SPEC, "type": "LoadBalancer"}}, "there is no Service udp of the type ClusterIP"),
+        ({**SERVICE, "spec": {"type": "ClusterIP"}}, "the Service udp has no selector"),
+    ],
+)
+def test_a_service_that_could_not_be_made_again_is_refused(
+    monkeypatch: pytest.MonkeyPatch, found: object, why: str
+) -> None:
+    monkeypatch.setattr(faults, "_service", lambda *_: found)
     cluster: Any = None
-    with pytest.raises(OrdealError, match="there is no Service udp of the type ClusterIP"):
+    with pytest.raises(OrdealError, match=why):
         DeleteService("ns", "udp").plan(cluster)
 
 
 class FakeApi:
-    """What creates Services, and tells which."""
+    """What creates Services, and tells which; its namespace "stays", is "going" or "gone", or nobody tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str = "stays") -> None:
         self.made: list[tuple[str, object]] = []
+        self.namespace = namespace
 
     @contextmanager
     def api(self) -> Iterator[Any]:
@@ -138,3 +183,9 @@ class FakeApi:
 
     def create_namespaced_service(self, namespace: str, body: object) -> None:
         self.made.append((namespace, body))
+
+    def read_namespace(self, _: str) -> Any:
+        if self.namespace in {"gone", "silent"}:
+            raise ApiException(status=404 if self.namespace == "gone" else 500)
+        deleted = "2026-01-01" if self.namespace == "going" else None
+        return SimpleNamespace(metadata=SimpleNamespace(deletion_timestamp=deleted))
