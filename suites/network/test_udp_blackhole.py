@@ -11,7 +11,7 @@ from chaos.judge.base import Invariant
 from chaos.record.history import History
 from chaos.record.probing import ServiceProbes
 from chaos.run.fit import fit_workers
-from chaos.run.incident import incident
+from chaos.run.incident import Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, Seen, judged, nodes_of, says
 from chaos.subjects.udp.faults import DeleteService, LosePod, TakeOutOfService
@@ -51,6 +51,7 @@ def promises(told: Conditions) -> tuple[Judged, ...]:
     on=("kind",),
     needs=(RunsContainers, NodeExec, NodeNetwork),
     controls=("deaf-proxy", "as-shipped-no-endpoint", "as-shipped-deleted", "deaf-to-labels"),
+    load=Load.ALONE,  # it is told how long the client was without an answer
     promises=promises,
 )
 def test_a_client_that_keeps_its_port_is_answered(lab: Lab) -> None:
@@ -72,7 +73,7 @@ def test_a_client_that_keeps_its_port_is_answered(lab: Lab) -> None:
             _move(lab, history, client, server, udp)
         else:
             _broken(lab, history, client, udp)
-        lab.recover(lambda: _is_answered(history, client, udp), within_s=ANSWERED_WITHIN_S, what="an endpoint answers")
+        _answered(lab, history, client, udp)
     lab.expect(history, *_made(client))
 
 
@@ -87,6 +88,8 @@ def _move(lab: Lab, history: History, client: str, server: str, udp: Deployed) -
     """The pod that answers is taken out of the Service, and lost; then all are, and another one comes."""
     with lab.inject(TakeOutOfService(udp.namespace, _who_answers(history, client, udp))):
         lab.hold(TRIED_S, "the client is to be answered by another endpoint")
+    if not _answered(lab, history, client, udp):
+        return  # what is promised is broken, and nobody is there to be lost
     with lab.inject(LosePod(udp.namespace, _who_answers(history, client, udp))):
         lab.hold(TRIED_S, "the client is to be answered by another endpoint")
     with ExitStack() as lost:
@@ -117,6 +120,12 @@ def _broken(lab: Lab, history: History, client: str, udp: Deployed) -> None:
 def _who_answers(history: History, client: str, udp: Deployed) -> str:
     """The name of the pod that answered the client last."""
     return endpoints(udp)[answering(history, client) or ""]
+
+
+def _answered(lab: Lab, history: History, client: str, udp: Deployed) -> bool:
+    return lab.recover(
+        lambda: _is_answered(history, client, udp), within_s=ANSWERED_WITHIN_S, what="an endpoint answers"
+    )
 
 
 def _is_answered(history: History, client: str, udp: Deployed) -> bool:

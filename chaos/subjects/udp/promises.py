@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from chaos.judge.base import Figure, Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, overlapping
-from chaos.record.history import History
+from chaos.record.history import History, Window
 from chaos.record.records import Probe, probed_from
 from chaos.record.registry import Record
 from chaos.subjects.udp.records import SOURCE, TARGET, ServiceEndpoints, UdpFlows
@@ -32,7 +32,7 @@ class _Time:
 @bounds(within_s="longest_s")
 def udp_reaches_an_endpoint(service: str, node: str, *, within_s: float) -> Invariant:
     """While the Service has an endpoint, the client on the node was never without an answer by one for longer than
-    `within_s`, counted anew whenever the endpoints change.
+    `within_s`, counted from its first answer on, and anew whenever the endpoints change.
 
     Reasons: "stale-entry" where the node's kernel then sent the flow to an address that was no endpoint, else
     "no-answer". Unknown where the endpoints never changed, or not all was seen.
@@ -43,18 +43,21 @@ def udp_reaches_an_endpoint(service: str, node: str, *, within_s: float) -> Inva
         if not probes:
             return unknown(f"no datagram was sent from {node}")
         longest_s = 0.0
-        for time in times:
+        for number, time in enumerate(times):
             if not time.there:
                 continue
             good = [p.at for p in probes if time.start <= p.at <= time.end and p.ok and p.answered_by in time.there]
-            edges = [time.start, *good, time.end]
-            gap_s, start = max((after - before, before) for before, after in pairwise(edges))
-            longest_s = max(longest_s, gap_s)
-            if gap_s > within_s:
-                sent = [p for p in probes if start < p.at < start + gap_s]
+            # Whoever looks at the endpoints may be there before the client is.
+            edges = [*([time.start] if number else []), *good, *([time.end] if number or good else [])]
+            for start, end in sorted(pairwise(edges), key=lambda gap: gap[0] - gap[1]):  # the longest first
+                gap_s = end - start
+                longest_s = max(longest_s, gap_s)
+                if gap_s <= within_s or _blind(history, service, node, Window(start, end)):
+                    continue
+                sent = [p for p in probes if start < p.at < end]
                 if not sent:
-                    return unknown(f"no datagram was sent from {node} from {start:.1f} to {start + gap_s:.1f} s")
-                stale = _stale(history, node, service, time, start + gap_s)
+                    return unknown(f"no datagram was sent from {node} from {start:.1f} to {end:.1f} s")
+                stale = _stale(history, node, service, time, end)
                 why = f": its flow went to {', '.join(stale.to)}" if stale else ""
                 return violated(
                     f"the client on {node} had no answer of an endpoint of {service} for {gap_s:.1f} s from "
@@ -98,7 +101,8 @@ def only_endpoints_answer(service: str, node: str, *, within_s: float) -> Invari
                     tried += any(p.at > since + within_s for p in inside)
                 after = [p for p in inside if p.ok and p.answered_by == address and p.at > since]
                 last_s = max([last_s, *(p.at - since for p in after)])
-                wrong += [(p, time) for p in after if p.at > since + within_s]
+                too_late = (p for p in after if p.at > since + within_s)
+                wrong += [(p, time) for p in too_late if not _blind(history, service, node, Window(since, p.at))]
         figures: dict[str, Figure] = {"wrong_answers": len(wrong), "last_answer_s": round(last_s, 3)}
         if wrong:
             first, time = min(wrong, key=lambda each: each[0].at)
@@ -150,6 +154,12 @@ def _stale(history: History, node: str, service: str, time: _Time, at: float) ->
 
 
 def _unseen(history: History, service: str, node: str) -> Judgement | None:
-    sources = (f"{SOURCE}:{service}", probed_from(node, TARGET))
-    gaps: list[Record] = [gap for source in sources for gap in overlapping(history, source, WHOLE)]
+    gaps = _blind(history, service, node, WHOLE)
     return unknown("not all of the endpoints, or of the datagrams, were seen", gaps) if gaps else None
+
+
+def _blind(history: History, service: str, node: str, window: Window) -> list[Record]:
+    """Where the endpoints, or the datagrams, were not seen in a part of the window: nothing is violated there."""
+    sources = (f"{SOURCE}:{service}", probed_from(node, TARGET))
+    gaps = (gap for source in sources for gap in overlapping(history, source, window))
+    return [gap for gap in gaps if gap.at < window.end and gap.until > window.start]

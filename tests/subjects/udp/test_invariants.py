@@ -1,5 +1,7 @@
 """Who answers a UDP client that keeps its port: every verdict, on literal histories."""
 
+import pytest
+
 from chaos.judge.base import Invariant, Verdict, judge
 from chaos.record.history import History
 from chaos.record.records import Blind, Probe
@@ -76,6 +78,25 @@ def test_where_too_little_was_seen_nobody_knows() -> None:
         gap = Blind(10, source, 12, "it did not answer")
         for invariant in (REACHES, ONLY):
             assert verdict(invariant, *MOVED, gap)[0] is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("source", ["endpoints:udp", f"probe:{NODE}"])
+def test_what_a_gap_hides_is_not_violated(source: str) -> None:
+    for invariant, story in ((REACHES, STUCK), (REACHES, FAITHFUL), (ONLY, FAITHFUL)):
+        assert verdict(invariant, *story, Blind(20, source, 39.5, "it did not answer"))[0] is Verdict.UNKNOWN
+        assert verdict(invariant, *story, Blind(5, source, 7, "it did not answer"))[0] is Verdict.VIOLATED
+
+
+def test_what_comes_after_a_gap_is() -> None:
+    hidden = Blind(21, f"probe:{NODE}", 29, "it did not answer")
+    story: list[Record] = [BOTH, *sent(1, 20, A), ONLY_B, *sent(29, 31, B), *sent(31, 40), hidden]
+    assert verdict(REACHES, *story) == (Verdict.VIOLATED, "no-answer")
+
+
+def test_a_client_that_began_late_was_not_without_an_answer() -> None:
+    late: list[Record] = [BOTH, *sent(8, 10), *sent(10, 20, A), ONLY_B, *sent(20, 40, B)]
+    assert verdict(REACHES, *late) == (Verdict.HELD, "")
+    assert verdict(REACHES, BOTH, *sent(8, 10, A), *sent(10, 20), ONLY_B, *sent(20, 40, B))[0] is Verdict.VIOLATED
 
 
 def test_who_answered_last() -> None:
