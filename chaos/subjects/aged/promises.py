@@ -23,7 +23,8 @@ def components_keep_running(components: Sequence[str], *, fault: str, for_s: flo
 
     Which process it is says the kernel: its pid and its start time. Reasons: "not-started" where the one of before is
     the last that there was, "ended" where it is gone, or another has taken its place. Unknown where no object was
-    touched, or the processes were not looked at for as long.
+    touched, the processes were not looked at for as long, or one ended because it had lost its lease: so does a leader
+    on a machine that stands still, whatever the objects are.
     """
 
     def judge(history: History) -> Judgement:
@@ -239,7 +240,9 @@ def containers_start(workloads: Sequence[str], *, within_s: float) -> Invariant:
 def _not_kept(
     seen: Sequence[ComponentSeen], before: Collection[tuple[int, int]], touched: Sequence[Touched], fault: str
 ) -> Judgement | None:
-    """Violated, where a component's process of the first sight is not there in all others; else None."""
+    """Violated, where a component's process of the first sight is not there in all others, unknown where that lost its
+    lease; else None.
+    """
     first, component = seen[0], seen[0].component
     if not first.runs and first.process in before:
         said = f"{component} was not started: since the fault {fault} there was no process of it"
@@ -247,6 +250,8 @@ def _not_kept(
     over = next((s for s in seen if not s.runs or s.process != first.process), None)
     if over is None:
         return None
+    if over.lost_lease:
+        return unknown(f"{component} ended at {over.at:.1f} s because it had lost its lease as a leader", [over])
     how, when = "ended" if not over.runs else "was started again", [t for t in touched if t.at <= over.at][-1:]
     after = "".join(f", {over.at - t.at:.1f} s after {t.name} was touched ({t.what})" for t in when)
     said = f"{component} {how} at {over.at:.1f} s{after}"

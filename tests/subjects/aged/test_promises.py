@@ -81,6 +81,11 @@ def test_a_component_that_ended_breaks_it(over: ComponentSeen) -> None:
     assert judged(RUN, *BEFORE, *FIRST, SERVICE, over, *LAST) == (Verdict.VIOLATED, "ended")
 
 
+def test_one_that_lost_its_lease_tells_nothing_of_objects() -> None:
+    lost = ComponentSeen(30, "kcm", 2, 200, runs=False, lost_lease=True)
+    assert is_unknown(RUN, *BEFORE, *FIRST, SERVICE, lost, *LAST)
+
+
 def test_one_that_was_gone_when_it_was_first_looked_at_has_ended() -> None:
     assert judged(RUN, *BEFORE, seen(11, runs=False), FIRST[1], SERVICE, *LAST) == (Verdict.VIOLATED, "ended")
 
