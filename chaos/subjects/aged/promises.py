@@ -209,11 +209,13 @@ def endpoints_follow(services: Sequence[str], *, fault: str, within_s: float) ->
 def containers_start(workloads: Sequence[str], *, within_s: float) -> Invariant:
     """A container of each workload's pod runs within `within_s` of the first sight of the pod.
 
-    Reason: "not-created". Unknown where no pod was seen, or not for as long.
+    Reason: "not-created", where its kubelet told that it could not make one. Unknown where it told nothing, as one that
+    is slow, where no pod was seen, or not for as long.
     """
 
     def judge(history: History) -> Judgement:
         took: list[float] = []
+        untold: list[PodChange] = []
         for workload in workloads:
             changes = [c for c in history.of(PodChange) if c.workload == workload]
             if not changes:
@@ -228,8 +230,13 @@ def containers_start(workloads: Sequence[str], *, within_s: float) -> Invariant:
             told = [
                 e for e in history.of(ClusterEvent) if e.regarding == f"Pod/{changes[0].object}" and e.reason == FAILED
             ]
+            if not told:
+                untold.append(changes[0])
+                continue
             said = f"no container of {changes[0].name} ran {within_s:g} s after it was made"
             return violated(said, [changes[0], *told[:1]], reason=NOT_CREATED)
+        if untold:
+            return unknown(f"no container of {untold[0].name} ran, and no kubelet said why", untold)
         slowest_s = max(took, default=0.0)
         said = f"a container of each of {len(workloads)} workloads ran, the slowest after {slowest_s:.1f} s"
         return held(said, workloads=len(workloads), slowest_s=round(slowest_s, 3))

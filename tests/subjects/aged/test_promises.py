@@ -6,7 +6,7 @@ import pytest
 
 from chaos.judge.base import Invariant, Verdict, judge
 from chaos.record.history import History
-from chaos.record.records import IN_SYNC, Blind, FaultStep, PodChange, Sample
+from chaos.record.records import IN_SYNC, Blind, ClusterEvent, FaultStep, PodChange, Sample
 from chaos.record.registry import Record
 from chaos.subjects.aged.promises import (
     changed_workload_follows,
@@ -260,9 +260,22 @@ def test_a_container_that_runs_in_time_keeps_the_promise() -> None:
     assert judged(START, made(5), made(20, "c")) == (Verdict.HELD, "")
 
 
-def test_one_that_runs_late_or_never_breaks_it() -> None:
-    assert judged(START, made(5), SAW_ALL) == (Verdict.VIOLATED, "not-created")
-    assert judged(START, made(5), made(36, "c"), SAW_ALL) == (Verdict.VIOLATED, "not-created")
+def failed(pod: str = "old") -> ClusterEvent:
+    return ClusterEvent(7, f"Pod/ns/{pod}", "Failed", "it has no UTF-8", "Warning")
+
+
+def test_one_that_could_not_be_made_breaks_it() -> None:
+    assert judged(START, made(5), failed(), SAW_ALL) == (Verdict.VIOLATED, "not-created")
+    assert judged(START, made(5), failed(), made(36, "c"), SAW_ALL) == (Verdict.VIOLATED, "not-created")
+    both = containers_start(["slow", "old"], within_s=30)
+    slow = PodChange(5, "ns", "slow", "v", "modified", workload="slow")
+    assert judged(both, slow, made(5), failed(), SAW_ALL) == (Verdict.VIOLATED, "not-created")
+    assert is_unknown(both, slow, made(5), made(20, "c"), failed(), SAW_ALL)
+
+
+def test_of_one_that_runs_late_or_never_and_no_kubelet_said_why_nobody_knows() -> None:
+    assert is_unknown(START, made(5), SAW_ALL)
+    assert is_unknown(START, made(5), made(36, "c"), failed("other"), SAW_ALL)
 
 
 def test_where_no_pod_was_seen_or_not_for_as_long_nobody_knows() -> None:
