@@ -54,12 +54,17 @@ def test_nodes_that_stay_ready_keep_the_promise() -> None:
 def test_a_node_that_is_lost_breaks_it() -> None:
     lease = asked(12, Request.NODE_LEASE, admitted=False)
     assert judged(STAY, NODE, LANDED, lease, away(30), UNDONE) == (Verdict.VIOLATED, "lease-refused")
-    assert judged(STAY, NODE, LANDED, away(30), UNDONE) == (Verdict.VIOLATED, "not-ready")
+    gone = NodeChange(30, "w1", "deleted", "True")
+    assert judged(STAY, NODE, LANDED, lease, gone, UNDONE) == (Verdict.VIOLATED, "lease-refused")
+
+
+def test_of_a_node_that_is_lost_and_no_lease_was_refused_before_nobody_knows() -> None:
+    assert judged(STAY, NODE, LANDED, away(30), UNDONE, SAW_NODES)[0] is Verdict.UNKNOWN
+    late = asked(31, Request.NODE_LEASE, admitted=False)
+    assert judged(STAY, NODE, LANDED, away(30), late, UNDONE, SAW_NODES)[0] is Verdict.UNKNOWN
     others = (asked(12, Request.SYSTEM_POD, admitted=False), asked(13, Request.NODE_LEASE, admitted=True))
     before = asked(9, Request.NODE_LEASE, admitted=False)
-    assert judged(STAY, NODE, before, LANDED, *others, away(30)) == (Verdict.VIOLATED, "not-ready")
-    gone = NodeChange(30, "w1", "deleted", "True")
-    assert judged(STAY, NODE, LANDED, gone, UNDONE) == (Verdict.VIOLATED, "not-ready")
+    assert judged(STAY, NODE, before, LANDED, *others, away(30), SAW_NODES)[0] is Verdict.UNKNOWN
 
 
 def test_where_too_little_of_nodes_was_seen_nobody_knows() -> None:
