@@ -146,8 +146,8 @@ def replaced_once_back(workload: str, replicas: int, *, within_s: float, fault: 
         if not pods or _ready_until(pods, window.end) >= replicas:
             return unknown(f"no pod of {workload} was missing when the fault was undone")
         back_s = _whole_at(pods, replicas, since=window.end)
-        allowed_s = max(within_s, window.length_s)
-        due = window.end + allowed_s
+        may_s = allowed_s(history, within_s=within_s, fault=fault)
+        due = window.end + may_s
         after = Window(window.end, due)
         if back_s is not None and back_s <= due:
             took_s = back_s - window.end
@@ -157,12 +157,20 @@ def replaced_once_back(workload: str, replicas: int, *, within_s: float, fault: 
             )
         doubt = unseen(history, "pods", after)
         return doubt or violated(
-            f"{workload} had fewer than {replicas} Ready pods {allowed_s:g} s after the webhook was back",
+            f"{workload} had fewer than {replicas} Ready pods {may_s:g} s after the webhook was back",
             [c for c in pods if c.at <= due][-1:],
             reason=NOT_REPLACED,
         )
 
     return Invariant("replaced-once-back", judge)
+
+
+def allowed_s(history: History, *, within_s: float, fault: str) -> float:
+    """For how long replaced_once_back has to be watched from the undo on, to see what never comes."""
+    window = history.fault_window(fault)
+    if window is None or window.end == float("inf"):
+        return within_s
+    return max(within_s, window.length_s)
 
 
 def _seen_until(history: History, fault: str, window: Window) -> float:

@@ -7,6 +7,7 @@ from chaos.record.history import History
 from chaos.record.records import IN_SYNC, Blind, ClusterEvent, FaultStep, HarmLook, NodeChange, PodChange, Sample
 from chaos.record.registry import Record
 from chaos.subjects.webhooks.promises import (
+    allowed_s,
     nodes_stay_ready,
     replaced_once_back,
     system_pods_admitted,
@@ -179,3 +180,11 @@ def test_where_nothing_was_missing_nobody_knows() -> None:
     ]
     for records in cases:
         assert judged(REPLACED, *records)[0] is Verdict.UNKNOWN, records
+
+
+@pytest.mark.parametrize(
+    ("steps", "s"),
+    [((), 60.0), ((LANDED,), 60.0), ((LANDED, UNDONE), 60.0), ((LANDED, FaultStep(99, FAULT, "undone")), 89.0)],
+)
+def test_what_never_comes_is_watched_for_as_long_as_it_may_take(steps: tuple[Record, ...], s: float) -> None:
+    assert allowed_s(History.of_records(steps), within_s=60, fault=FAULT) == s
