@@ -12,6 +12,7 @@ from chaos.record.records import Blind
 from chaos.subjects.drains import drainer
 from chaos.subjects.drains.drainer import Drainer, named
 from chaos.subjects.drains.records import EvictionAnswered
+from chaos.workloads.base import WORKLOAD_LABEL
 
 TWO = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 SAID = "The disruption budget web-1 needs 5 healthy pods and has 5 currently"
@@ -58,7 +59,7 @@ def test_only_what_a_budget_answers_is_a_refusal(
         error.body = json.dumps({"message": message, "code": code})
         raise error
 
-    metadata = SimpleNamespace(namespace="ns", name="p", uid="u", labels={drainer.WORKLOAD_LABEL: "web"})
+    metadata = SimpleNamespace(namespace="ns", name="p", uid="u", labels={WORKLOAD_LABEL: "web"})
     monkeypatch.setattr(drainer, "pods_on", lambda *_: [SimpleNamespace(metadata=metadata)])
     monkeypatch.setattr(drainer, "refusals", lambda _: 0)
     monkeypatch.setattr(drainer, "evict", refuses)
