@@ -14,13 +14,13 @@ BACK_S = 10.0  # etcd answered for so long that whoever asks it again would have
 
 @promise
 @for_good
-def does_not_end_itself(fault: str) -> Invariant:
-    """The API server that started while etcd was away runs until it is ready.
+def does_not_end_itself(fault: str, *, away_s: float) -> Invariant:
+    """The API server that started while etcd was away, for at most `away_s`, runs until it is ready.
 
     Reasons: "post-start-hook" where it ended itself by the failure of a start hook, as it is documented to do after a
     minute; "etcd-was-back" where it did so although etcd had answered it again for BACK_S seconds: nobody had asked
-    again. "ended" where it names no hook. Unknown where no hook was seen to wait while etcd was away, or it was not
-    seen to become ready.
+    again. "ended" where it names no hook. Unknown where no hook was seen to wait while etcd was away, it was not seen
+    to become ready, or it ended itself and etcd had been away for longer.
     """
     span = Span(fault=fault)
 
@@ -32,7 +32,9 @@ def does_not_end_itself(fault: str) -> Invariant:
         gone, back_at = _gone(seen), _back_at(seen)
         hooks = history.of(StartHooks, window)
         if gone is not None:
-            return _ended(gone, back_at, hooks)
+            was_s = _away_s(seen, gone.at if back_at is None else min(back_at, gone.at))
+            too_long = f"etcd was away for {was_s:.1f} s, and {away_s:g} s are what a start is to outlive"
+            return unknown(too_long, [gone]) if was_s > away_s else _ended(gone, back_at, hooks)
         waited = [h for h in hooks if h.pending and any(_away(s) and abs(s.at - h.at) <= 1 for s in seen)]
         if not waited:
             return unknown("no start hook was seen to wait while etcd was away: nothing was tried", hooks)
@@ -98,6 +100,11 @@ def _ended(gone: ControlPlaneProcesses, back_at: float | None, hooks: Sequence[S
 
 def _away(seen: ControlPlaneProcesses) -> bool:
     return seen.etcd != "running"
+
+
+def _away_s(seen: Sequence[ControlPlaneProcesses], until: float) -> float:
+    """For how long etcd was seen to be away until then, since the first time."""
+    return max(0.0, until - next((s.at for s in seen if _away(s)), until))
 
 
 def _gone(seen: Sequence[ControlPlaneProcesses]) -> ControlPlaneProcesses | None:
