@@ -54,8 +54,8 @@ def does_not_end_itself(fault: str, *, away_s: float) -> Invariant:
 def ready_after_etcd(fault: str, *, within_s: float) -> Invariant:
     """The API server is ready `within_s` after etcd is back.
 
-    Reasons: "ended" where it ended itself before it was, "not-ready". Unknown where etcd was not seen to come back, or
-    the time was not over.
+    Reasons: "ended" where it ended itself before it was, "not-ready" where it said after that time that it was not.
+    Unknown where etcd was not seen to come back, or nobody had an answer of it when the time was over.
     """
     span = Span(fault=fault)
 
@@ -71,13 +71,14 @@ def ready_after_etcd(fault: str, *, within_s: float) -> Invariant:
             return violated(f"it ended at {gone.at:.1f} s and was never ready", [gone], reason=ENDED)
         if back_at is None:
             return unknown("etcd was not seen to come back", seen[-1:])
-        last = max(s.at for s in seen)
-        took_s = (ready_at if ready_at is not None else last) - back_at
-        if took_s > within_s:
+        late = [h for h in hooks if not h.ready and h.at > back_at + within_s and (ready_at is None or h.at < ready_at)]
+        if late:
             said = f"it was not ready {within_s:g} s after etcd was back"
-            return violated(said, hooks[-1:], reason=NOT_READY, ready_after_s=round(took_s, 3))
-        if ready_at is None:
-            return unknown(f"it was not watched for {within_s:g} s after etcd was back", hooks[-1:])
+            took_s = (late[-1].at if ready_at is None else ready_at) - back_at
+            return violated(said, late[:1], reason=NOT_READY, ready_after_s=round(took_s, 3))
+        if ready_at is None or ready_at > back_at + within_s:
+            return unknown(f"it did not say whether it is ready {within_s:g} s after etcd was back", hooks[-1:])
+        took_s = ready_at - back_at
         return held(f"it was ready {took_s:.1f} s after etcd was back", ready_after_s=round(took_s, 3))
 
     return Invariant("ready-after-etcd", judge)

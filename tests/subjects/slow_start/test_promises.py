@@ -66,7 +66,7 @@ def test_one_that_ends_itself_after_etcd_was_away_for_longer_than_was_told_is_un
 def test_one_that_is_not_ready_in_time_breaks_the_promise() -> None:
     late = finding(ENDS, *STALLED, seen(20), waits(81), seen(81), UNDONE)
     assert (late.verdict, late.reason) == (Verdict.VIOLATED, "not-ready")
-    at_last = finding(ENDS, *STALLED, seen(20), StartHooks(85, ready=True), seen(86), UNDONE)
+    at_last = finding(ENDS, *STALLED, seen(20), waits(81), StartHooks(85, ready=True), seen(86), UNDONE)
     assert (at_last.verdict, at_last.figures["ready_after_s"]) == (Verdict.VIOLATED, 65)
 
 
@@ -86,5 +86,11 @@ def test_where_too_little_was_seen_nobody_knows() -> None:
         assert finding(RUNS, *records).verdict is Verdict.UNKNOWN, records
     assert finding(ENDS, *STALLED[1:], *READY).verdict is Verdict.UNKNOWN  # it never landed
     assert finding(ENDS, *STALLED, UNDONE).verdict is Verdict.UNKNOWN  # etcd was not seen to come back
+    unsaid = (  # it may have been ready before, or answered nobody
+        (seen(20), StartHooks(85, ready=True), seen(86)),
+        (seen(20), waits(79), seen(86)),
+    )
+    for records in unsaid:
+        assert finding(ENDS, *STALLED, *records, UNDONE).verdict is Verdict.UNKNOWN, records
     early = finding(ENDS, *STALLED, seen(20), waits(30), seen(30), UNDONE)  # the time was not over
     assert early.verdict is Verdict.UNKNOWN
