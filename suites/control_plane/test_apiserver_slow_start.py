@@ -31,8 +31,9 @@ def most_away_s(control: str | None) -> float:
 
 def promises(told: Conditions) -> tuple[Judged, ...]:
     fault = StallEtcdAtStart.kind
-    ready = says(ready_after_etcd, fault, within_s=READY_WITHIN_S)
-    return judged(says(does_not_end_itself, fault, away_s=most_away_s(told.control)), ready, harm=(StallEtcdAtStart,))
+    away_s = most_away_s(told.control)
+    ready = says(ready_after_etcd, fault, within_s=READY_WITHIN_S, away_s=away_s)
+    return judged(says(does_not_end_itself, fault, away_s=away_s), ready, harm=(StallEtcdAtStart,))
 
 
 @incident(
@@ -54,16 +55,17 @@ def test_an_apiserver_waits_for_its_etcd(lab: Lab) -> None:
     lab.deploy(NodePorts(SERVICES))
     forget_ports(cluster, before)
     fault = StallEtcdAtStart.kind
-    runs = does_not_end_itself(fault, away_s=most_away_s(lab.control))
-    ready = ready_after_etcd(fault, within_s=READY_WITHIN_S)
+    away_s = most_away_s(lab.control)
+    runs = does_not_end_itself(fault, away_s=away_s)
+    ready = ready_after_etcd(fault, within_s=READY_WITHIN_S, away_s=away_s)
     samples = partial(StartSamples, cluster=cluster)
     with lab.record(samplers=[samples]) as history:
         with lab.inject(StallEtcdAtStart(full=lab.control == "as-shipped"), [n.name for n in cluster.nodes()]):
             if lab.control == "etcd-away":
                 lab.hold_until_shown(runs, within_s=GIVEN_UP_WITHIN_S)
             else:
-                away_s = FULL_S if lab.control else AWAY_S
-                lab.hold(max(0.0, round(away_s - is_away_s(history), 1)), "etcd is away")
+                hold_s = FULL_S if lab.control else AWAY_S
+                lab.hold(max(0.0, round(hold_s - is_away_s(history), 1)), "etcd is away")
                 let_go_on(cluster)
                 told = partial(is_told, lab, ready)
                 lab.hold_until(told, within_s=READY_WITHIN_S + 10, because="the API server is ready, or has ended")

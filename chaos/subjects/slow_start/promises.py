@@ -32,9 +32,7 @@ def does_not_end_itself(fault: str, *, away_s: float) -> Invariant:
         gone, back_at = _gone(seen), _back_at(seen)
         hooks = history.of(StartHooks, window)
         if gone is not None:
-            was_s = _away_s(seen, gone.at if back_at is None else min(back_at, gone.at))
-            too_long = f"etcd was away for {was_s:.1f} s, and {away_s:g} s are what a start is to outlive"
-            return unknown(too_long, [gone]) if was_s > away_s else _ended(gone, back_at, hooks)
+            return _away_too_long(seen, gone, back_at, away_s) or _ended(gone, back_at, hooks)
         waited = [h for h in hooks if h.pending and any(_away(s) and abs(s.at - h.at) <= 1 for s in seen)]
         if not waited:
             return unknown("no start hook was seen to wait while etcd was away: nothing was tried", hooks)
@@ -51,11 +49,12 @@ def does_not_end_itself(fault: str, *, away_s: float) -> Invariant:
 
 @promise
 @bounds(within_s="ready_after_s")
-def ready_after_etcd(fault: str, *, within_s: float) -> Invariant:
-    """The API server is ready `within_s` after etcd is back.
+def ready_after_etcd(fault: str, *, within_s: float, away_s: float) -> Invariant:
+    """The API server is ready `within_s` after etcd is back, which was away for at most `away_s`.
 
     Reasons: "ended" where it ended itself before it was, "not-ready" where it said after that time that it was not.
-    Unknown where etcd was not seen to come back, or nobody had an answer of it when the time was over.
+    Unknown where etcd was not seen to come back, nobody had an answer of it when the time was over, or
+    it ended itself and etcd had been away for longer.
     """
     span = Span(fault=fault)
 
@@ -68,7 +67,8 @@ def ready_after_etcd(fault: str, *, within_s: float) -> Invariant:
         hooks = history.of(StartHooks, window)
         ready_at = _ready_at(hooks, back_at)
         if gone is not None and (ready_at is None or ready_at > gone.at):
-            return violated(f"it ended at {gone.at:.1f} s and was never ready", [gone], reason=ENDED)
+            ended = violated(f"it ended at {gone.at:.1f} s and was never ready", [gone], reason=ENDED)
+            return _away_too_long(seen, gone, back_at, away_s) or ended
         if back_at is None:
             return unknown("etcd was not seen to come back", seen[-1:])
         late = [h for h in hooks if not h.ready and h.at > back_at + within_s and (ready_at is None or h.at < ready_at)]
@@ -103,9 +103,15 @@ def _away(seen: ControlPlaneProcesses) -> bool:
     return seen.etcd != "running"
 
 
-def _away_s(seen: Sequence[ControlPlaneProcesses], until: float) -> float:
-    """For how long etcd was seen to be away until then, since the first time."""
-    return max(0.0, until - next((s.at for s in seen if _away(s)), until))
+def _away_too_long(
+    seen: Sequence[ControlPlaneProcesses], gone: ControlPlaneProcesses, back_at: float | None, away_s: float
+) -> Judgement | None:
+    """Unknown, where etcd was seen to be away for longer before the API server was gone; else None."""
+    until = gone.at if back_at is None else min(back_at, gone.at)
+    was_s = until - next((s.at for s in seen if _away(s)), until)
+    if was_s <= away_s:
+        return None
+    return unknown(f"etcd was away for {was_s:.1f} s, and {away_s:g} s are what a start is to outlive", [gone])
 
 
 def _gone(seen: Sequence[ControlPlaneProcesses]) -> ControlPlaneProcesses | None:
