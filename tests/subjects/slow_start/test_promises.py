@@ -91,7 +91,7 @@ def test_where_too_little_was_seen_nobody_knows() -> None:
         (seen(20), StartHooks(85, ready=True), seen(86)),
         (seen(20), waits(79), seen(86)),
     )
-    for records in unsaid:
-        assert finding(ENDS, *STALLED, *records, UNDONE).verdict is Verdict.UNKNOWN, records
+    for each in unsaid:
+        assert finding(ENDS, *STALLED, *each, UNDONE).verdict is Verdict.UNKNOWN, each
     early = finding(ENDS, *STALLED, seen(20), waits(30), seen(30), UNDONE)  # the time was not over
     assert early.verdict is Verdict.UNKNOWN
