@@ -98,7 +98,7 @@ def only_changed_pods_replaced(workloads: Sequence[str], *, changed: str, fault:
 def changed_workload_follows(workload: str, *, replicas: int, fault: str, within_s: float) -> Invariant:
     """Within `within_s` of its change a StatefulSet has `replicas` Ready pods that are all new.
 
-    Reason: "not-updated". Unknown where nobody changed it, or that time was not over.
+    Reason: "not-updated". Unknown where nobody changed it, that time was not over, or a component had lost its lease.
     """
 
     def judge(history: History) -> Judgement:
@@ -120,7 +120,7 @@ def changed_workload_follows(workload: str, *, replicas: int, fault: str, within
             return held(
                 f"all {replicas} pods of {workload} were new and Ready {last_s:.1f} s later", took_s=round(last_s, 3)
             )
-        if blind := unseen(history, "pods", window):
+        if blind := unseen(history, "pods", window) or _leaderless(history, window):
             return blind
         if window.end < touched[0].at + within_s:
             return unknown(f"the time was over before {within_s:g} s had passed since {workload} was changed", touched)
@@ -169,7 +169,7 @@ def endpoints_follow(services: Sequence[str], *, fault: str, within_s: float) ->
     """Within `within_s` of its touch both Endpoints and EndpointSlices of each Service name the Ready pods it selects.
 
     Reason: "stale-endpoints". Unknown where a Service was not touched, selects what it did before, or was not looked at
-    after that time.
+    after that time, or a component had lost its lease.
     """
 
     def judge(history: History) -> Judgement:
@@ -189,6 +189,8 @@ def endpoints_follow(services: Sequence[str], *, fault: str, within_s: float) ->
                 took[service] = right.at - at
                 continue
             late = [s for s in after if s.at > at + within_s]
+            if doubt := _leaderless(history, window):
+                return doubt
             if late and not late[0].is_right:
                 named = f"its Endpoints name {len(late[0].endpoints)}, its EndpointSlices {len(late[0].slices)}"
                 said = f"{service} selects {len(late[0].pods)} Ready pods {within_s:g} s after it was touched; {named}"
@@ -263,6 +265,14 @@ def _not_kept(
     after = "".join(f", {over.at - t.at:.1f} s after {t.name} was touched ({t.what})" for t in when)
     said = f"{component} {how} at {over.at:.1f} s{after}"
     return violated(said, [*when, over], reason=ENDED, ran_s=round(over.at - first.at, 3))
+
+
+def _leaderless(history: History, window: Window) -> Judgement | None:
+    """Unknown, where a component ended because it had lost its lease: nobody does its work, old objects or not."""
+    lost = [s for s in history.of(ComponentSeen, window) if s.lost_lease]
+    return (
+        unknown(f"{lost[0].component} had lost its lease as a leader at {lost[0].at:.1f} s", lost[:1]) if lost else None
+    )
 
 
 def _until_undoing(history: History, fault: str) -> Window | None:

@@ -246,6 +246,17 @@ def test_where_nothing_else_is_selected_or_nobody_looked_nobody_knows() -> None:
     assert is_unknown(FOLLOW, SERVICE, followed(22, "a", "a", "a"))
 
 
+@pytest.mark.parametrize("component", ["kcm", "kube-scheduler"])
+def test_where_a_component_had_lost_its_lease_nobody_knows_why_its_work_was_not_done(component: str) -> None:
+    lost = ComponentSeen(19, component, 2, 200, runs=False, lost_lease=True)
+    ended = ComponentSeen(19, component, 2, 200, runs=False)
+    stale = followed(35, "ab", "a", "ab")
+    assert judged(FOLLOW, WAS, SERVICE, ended, stale) == (Verdict.VIOLATED, "stale-endpoints")
+    assert is_unknown(FOLLOW, WAS, SERVICE, lost, stale)
+    assert judged(GET_THERE, *OLD, SET, ended, SAW_ALL) == (Verdict.VIOLATED, "not-updated")
+    assert is_unknown(GET_THERE, *OLD, SET, lost, SAW_ALL)
+
+
 # --- containers
 
 
