@@ -32,6 +32,10 @@ class Beside(Protocol):
         """What they may serve with."""
         ...
 
+    def free_port(self) -> int:
+        """A port on 127.0.0.1 that nobody has, and the kernel gives to no outgoing connection. Raises OrdealError."""
+        ...
+
     def start(self, name: str, argv: Sequence[str]) -> None:
         """Start one. Raises CommandError, OrdealError."""
         ...

@@ -14,6 +14,7 @@ from chaos.run.promised import Conditions, Judged, Promise, judged, says
 from chaos.subjects.webhooks.configured import Asks
 from chaos.subjects.webhooks.faults import LoseWebhook, ServeWebhook
 from chaos.subjects.webhooks.promises import (
+    allowed_s,
     nodes_stay_ready,
     replaced_once_back,
     system_pods_admitted,
@@ -26,6 +27,7 @@ OWN, OTHER = Web(name="webhook", replicas=2), Web(replicas=3)
 # Whoever could not create a pod tries again after 5 ms, 10 ms and so on up to 1,000 s (client-go's workqueue,
 # DefaultTypedControllerRateLimiter): after half a minute of that the next try comes within less than a minute.
 WITHIN_S, BACK_WITHIN_S = 60.0, 30.0
+SEEN_S = 2.0  # until a watch is known to have seen all of that time
 SLOW_S = 10.0
 ALL, LEADERS = "asks-for-all", "asks-for-leaders"
 ASKS = {None: Asks.HARDENED, ALL: Asks.ALL, LEADERS: Asks.LEADERS}
@@ -103,7 +105,8 @@ def story(lab: Lab, *, answer_after_s: float) -> None:
                     lab.hold_until_shown(each, within_s=BACK_WITHIN_S + WITHIN_S)
             else:  # the most that a lost node, or a controller's lease, needs to be seen
                 lab.hold(max(BACK_WITHIN_S, lapse_s(lab.timers)) + 1, "nodes, leaders and pods have had their time")
-        lab.recover(lambda: other.ready() and own.ready(), within_s=WITHIN_S, what="every replica Ready")
+        back_s = allowed_s(history, within_s=WITHIN_S, fault=FAULT) + SEEN_S
+        lab.recover(lambda: other.ready() and own.ready(), within_s=back_s, what="every replica Ready")
         lab.recover(lab.nodes_ready, within_s=WITHIN_S, what="every node Ready")
     lab.expect(history, *invariants)
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -39,6 +39,7 @@ from chaos.clusters.simulated.home import (
     _free_ports,
     bring_up,
     claim,
+    free_port,
     home_of,
     keys_of,
     read_record,
@@ -289,6 +290,16 @@ def test_ports_are_free_and_not_taken() -> None:
         assert len(set(first)) == 9
         assert not set(first) & set(_free_ports(50, set(first)))
         assert busy.getsockname()[1] not in first
+
+
+def test_what_is_started_beside_a_cluster_gets_no_port_of_its_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = home_of("fake")
+    ports = asdict(claim(directory, Shape(), fake_programs(home, FAKE_KWOKCTL)).ports)
+    monkeypatch.setattr("random.randrange", lambda _: min(ports.values()) - 10000)  # the first port that is looked at
+    port = free_port(directory)
+    assert port not in ports.values()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", port))
 
 
 def test_flags_are_set_anew_and_others_kept() -> None:

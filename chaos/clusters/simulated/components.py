@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.simulated.home import Keys, keys_of, process_record, workdir
+from chaos.clusters.simulated.home import Keys, free_port, keys_of, process_record, workdir
 from chaos.clusters.simulated.nodes import status
 from chaos.clusters.simulated.processes import OwnProcess, kill, read, start
 from chaos.clusters.way.client import api_client
@@ -33,6 +33,10 @@ class Components:
     def keys(self) -> Keys:
         """What whoever serves the API server may serve with."""
         return keys_of(self.directory)
+
+    def free_port(self) -> int:
+        """As `home.free_port`."""
+        return free_port(self.directory)
 
     def process(self, name: str) -> OwnProcess | None:
         """The process that was started last by that name; None where none ever was."""

@@ -17,6 +17,7 @@ from chaos.hosts.command import PRIVATE_UMASK, run
 
 SNAPSHOT_WITHIN_S = 60.0
 NO_SPACE = "NOSPACE"
+READ_S, ALARM_READ_S = 20.0, 2.0  # alarms are asked for again and again, also while it stands still
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Etcd:
 
     def refuses_writes(self) -> bool:
         """Whether that alarm is on."""
-        alarms = self._ask("maintenance/alarm", {"action": "GET"}).get("alarms", ())
+        alarms = self._ask("maintenance/alarm", {"action": "GET"}, read_s=ALARM_READ_S).get("alarms", ())
         return any(each.get("alarm") == NO_SPACE for each in alarms)
 
     def ctl(self) -> tuple[str, ...]:
@@ -122,7 +123,7 @@ class Etcd:
     def _programs(self) -> Programs:
         return Programs.built(self.record.kubernetes, silent)
 
-    def _ask(self, call: str, body: Mapping[str, str]) -> Any:
+    def _ask(self, call: str, body: Mapping[str, str], *, read_s: float = READ_S) -> Any:
         """etcd's own API over its JSON gateway: keys and values go through it byte for byte."""
         keys = keys_of(self.directory)
         try:
@@ -133,7 +134,7 @@ class Etcd:
                     "POST",
                     f"{self._url}/v3/{call}",
                     body=msgspec.json.encode(body),
-                    timeout=urllib3.Timeout(connect=3, read=20),
+                    timeout=urllib3.Timeout(connect=3, read=read_s),
                     retries=False,
                 )
         except urllib3.exceptions.HTTPError as error:

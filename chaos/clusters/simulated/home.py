@@ -173,17 +173,12 @@ def claim(directory: Path, shape: Shape, programs: Programs) -> ClusterRecord:
     groups_of(shape)
     parent = directory.parent
     with locked(parent / ".ports.lock"):
-        taken: set[int] = set()
-        for other in parent.glob("*/cluster.json"):
-            with suppress(OrdealError):  # somebody else's directory: what listens there shows as not free
-                found = read_record(other.parent)
-                taken.update(asdict(found.ports).values() if found else ())
         record = ClusterRecord(
             shape=shape,
             kubernetes=programs.kubernetes.version,
             etcd=programs.etcd_bundle.version,
             kwok=programs.kwok_bundle.version,
-            ports=Ports(*_free_ports(len(dataclasses.fields(Ports)), taken)),
+            ports=Ports(*_free_ports(len(dataclasses.fields(Ports)), _taken(parent))),
         )
         # Appears by one rename, with its record in it: there is never a directory that could be anybody's.
         making = parent / f".making-{directory.name}"
@@ -193,6 +188,21 @@ def claim(directory: Path, shape: Shape, programs: Programs) -> ClusterRecord:
         write_record(making, record)
         making.rename(directory)
     return record
+
+
+def free_port(directory: Path) -> int:
+    """A port on loopback that no cluster beside this one has, for what is started beside it. Raises OrdealError."""
+    with locked(directory.parent / ".ports.lock"):
+        return _free_ports(1, _taken(directory.parent))[0]
+
+
+def _taken(parent: Path) -> set[int]:
+    taken: set[int] = set()
+    for other in parent.glob("*/cluster.json"):
+        with suppress(OrdealError):  # somebody else's directory: what listens there shows as not free
+            found = read_record(other.parent)
+            taken.update(asdict(found.ports).values() if found else ())
+    return taken
 
 
 def _free_ports(count: int, taken: set[int]) -> list[int]:

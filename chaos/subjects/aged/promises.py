@@ -23,7 +23,8 @@ def components_keep_running(components: Sequence[str], *, fault: str, for_s: flo
 
     Which process it is says the kernel: its pid and its start time. Reasons: "not-started" where the one of before is
     the last that there was, "ended" where it is gone, or another has taken its place. Unknown where no object was
-    touched, or the processes were not looked at for as long.
+    touched, the processes were not looked at for as long, or one ended because it had lost its lease: so does a leader
+    on a machine that stands still, whatever the objects are.
     """
 
     def judge(history: History) -> Judgement:
@@ -97,7 +98,7 @@ def only_changed_pods_replaced(workloads: Sequence[str], *, changed: str, fault:
 def changed_workload_follows(workload: str, *, replicas: int, fault: str, within_s: float) -> Invariant:
     """Within `within_s` of its change a StatefulSet has `replicas` Ready pods that are all new.
 
-    Reason: "not-updated". Unknown where nobody changed it, or that time was not over.
+    Reason: "not-updated". Unknown where nobody changed it, that time was not over, or a component had lost its lease.
     """
 
     def judge(history: History) -> Judgement:
@@ -119,7 +120,7 @@ def changed_workload_follows(workload: str, *, replicas: int, fault: str, within
             return held(
                 f"all {replicas} pods of {workload} were new and Ready {last_s:.1f} s later", took_s=round(last_s, 3)
             )
-        if blind := unseen(history, "pods", window):
+        if blind := unseen(history, "pods", window) or _leaderless(history, window):
             return blind
         if window.end < touched[0].at + within_s:
             return unknown(f"the time was over before {within_s:g} s had passed since {workload} was changed", touched)
@@ -168,7 +169,7 @@ def endpoints_follow(services: Sequence[str], *, fault: str, within_s: float) ->
     """Within `within_s` of its touch both Endpoints and EndpointSlices of each Service name the Ready pods it selects.
 
     Reason: "stale-endpoints". Unknown where a Service was not touched, selects what it did before, or was not looked at
-    after that time.
+    after that time, or a component had lost its lease.
     """
 
     def judge(history: History) -> Judgement:
@@ -188,6 +189,8 @@ def endpoints_follow(services: Sequence[str], *, fault: str, within_s: float) ->
                 took[service] = right.at - at
                 continue
             late = [s for s in after if s.at > at + within_s]
+            if doubt := _leaderless(history, window):
+                return doubt
             if late and not late[0].is_right:
                 named = f"its Endpoints name {len(late[0].endpoints)}, its EndpointSlices {len(late[0].slices)}"
                 said = f"{service} selects {len(late[0].pods)} Ready pods {within_s:g} s after it was touched; {named}"
@@ -208,11 +211,13 @@ def endpoints_follow(services: Sequence[str], *, fault: str, within_s: float) ->
 def containers_start(workloads: Sequence[str], *, within_s: float) -> Invariant:
     """A container of each workload's pod runs within `within_s` of the first sight of the pod.
 
-    Reason: "not-created". Unknown where no pod was seen, or not for as long.
+    Reason: "not-created", where its kubelet told that it could not make one. Unknown where it told nothing, as one that
+    is slow, where no pod was seen, or not for as long.
     """
 
     def judge(history: History) -> Judgement:
         took: list[float] = []
+        untold: list[PodChange] = []
         for workload in workloads:
             changes = [c for c in history.of(PodChange) if c.workload == workload]
             if not changes:
@@ -227,8 +232,13 @@ def containers_start(workloads: Sequence[str], *, within_s: float) -> Invariant:
             told = [
                 e for e in history.of(ClusterEvent) if e.regarding == f"Pod/{changes[0].object}" and e.reason == FAILED
             ]
+            if not told:
+                untold.append(changes[0])
+                continue
             said = f"no container of {changes[0].name} ran {within_s:g} s after it was made"
             return violated(said, [changes[0], *told[:1]], reason=NOT_CREATED)
+        if untold:
+            return unknown(f"no container of {untold[0].name} ran, and no kubelet said why", untold)
         slowest_s = max(took, default=0.0)
         said = f"a container of each of {len(workloads)} workloads ran, the slowest after {slowest_s:.1f} s"
         return held(said, workloads=len(workloads), slowest_s=round(slowest_s, 3))
@@ -239,7 +249,9 @@ def containers_start(workloads: Sequence[str], *, within_s: float) -> Invariant:
 def _not_kept(
     seen: Sequence[ComponentSeen], before: Collection[tuple[int, int]], touched: Sequence[Touched], fault: str
 ) -> Judgement | None:
-    """Violated, where a component's process of the first sight is not there in all others; else None."""
+    """Violated, where a component's process of the first sight is not there in all others, unknown where that lost its
+    lease; else None.
+    """
     first, component = seen[0], seen[0].component
     if not first.runs and first.process in before:
         said = f"{component} was not started: since the fault {fault} there was no process of it"
@@ -247,10 +259,20 @@ def _not_kept(
     over = next((s for s in seen if not s.runs or s.process != first.process), None)
     if over is None:
         return None
+    if over.lost_lease:
+        return unknown(f"{component} ended at {over.at:.1f} s because it had lost its lease as a leader", [over])
     how, when = "ended" if not over.runs else "was started again", [t for t in touched if t.at <= over.at][-1:]
     after = "".join(f", {over.at - t.at:.1f} s after {t.name} was touched ({t.what})" for t in when)
     said = f"{component} {how} at {over.at:.1f} s{after}"
     return violated(said, [*when, over], reason=ENDED, ran_s=round(over.at - first.at, 3))
+
+
+def _leaderless(history: History, window: Window) -> Judgement | None:
+    """Unknown, where a component ended because it had lost its lease: nobody does its work, old objects or not."""
+    lost = [s for s in history.of(ComponentSeen, window) if s.lost_lease]
+    return (
+        unknown(f"{lost[0].component} had lost its lease as a leader at {lost[0].at:.1f} s", lost[:1]) if lost else None
+    )
 
 
 def _until_undoing(history: History, fault: str) -> Window | None:

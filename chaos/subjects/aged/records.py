@@ -13,6 +13,7 @@ class ComponentSeen(msgspec.Struct, frozen=True, gc=False):
     """The process that was started last as a component of the control plane: which it is, and whether it is there.
 
     `started`: the kernel's start time of it, in clock ticks since boot. No process was ever started: 0 and 0.
+    `lost_lease`: of one that ended, whether it said that it had lost its lease as a leader.
     """
 
     kind: ClassVar[str] = "component"
@@ -23,6 +24,7 @@ class ComponentSeen(msgspec.Struct, frozen=True, gc=False):
     pid: Count
     started: Count
     runs: bool
+    lost_lease: bool = False
 
     @property
     def object(self) -> str:

@@ -25,6 +25,9 @@ LOOK_EVERY_S, ASK_EVERY_S = 0.5, 1.0
 SAID_LAST = "said-last"  # Observation of a component that ended
 SLICE_OF = "kubernetes.io/service-name"
 LOG_BYTES, WORDS, LINES = 64 * 1024, 2000, 12
+# Said as the last by one that could not renew its lease in time (cmd/kube-controller-manager/app/controllermanager.go
+# and cmd/kube-scheduler/app/server.go, OnStoppedLeading).
+LOST_LEASE = "leaderelection lost"
 
 
 class WatchedPlane(Cluster, ComponentSwap, ControlProcesses, Protocol):
@@ -64,11 +67,12 @@ class MuseumWatch:
             process = self._cluster.control_process(component)
             runs = process is not None and process.state() != "gone"
             pid, started = (process.pid, process.started) if process else (0, 0)
-            seen = ComponentSeen(self._history.now(), component, pid, started, runs)
+            log = self._cluster.control_log(component)
+            seen = ComponentSeen(self._history.now(), component, pid, started, runs, not runs and lost_lease(log))
             self._history.add(seen)
             if not runs and (component not in self._gone or self._gone[component].process != seen.process):
                 self._gone[component] = seen
-                words = last_words(self._cluster.control_log(component))
+                words = last_words(log)
                 self._history.add(Observation(seen.at, SAID_LAST, component, words))
         gap.seen(self._history.now())
 
@@ -119,12 +123,26 @@ def last_words(log: Path) -> str:
     """Of what a component said last, how it ended: a panic with the calls that led to it, or the very last lines; empty
     where it said nothing.
     """
+    lines = _lines(log)
+    begin = _panic(lines)
+    return "\n".join(lines[max(0, len(lines) - 3) if begin is None else begin :][:LINES])[:WORDS]
+
+
+def lost_lease(log: Path) -> bool:
+    """Whether a component ended because it could no longer be the leader: so it says last, and of no panic."""
+    lines = _lines(log)
+    return _panic(lines) is None and any(LOST_LEASE in line.lower() for line in lines[-LINES:])
+
+
+def _lines(log: Path) -> list[str]:
     if not log.exists():
-        return ""
+        return []
     with log.open("rb") as file:
-        lines = last_lines(file, LOG_BYTES)
-    begin = next((number for number, line in enumerate(lines) if line.startswith("panic: ")), max(0, len(lines) - 3))
-    return "\n".join(lines[begin:][:LINES])[:WORDS]
+        return last_lines(file, LOG_BYTES)
+
+
+def _panic(lines: Sequence[str]) -> int | None:
+    return next((number for number, line in enumerate(lines) if line.startswith("panic: ")), None)
 
 
 def _matches(item: Any, wanted: Any) -> bool:

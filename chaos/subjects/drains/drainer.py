@@ -12,18 +12,22 @@ from chaos.harm.drain import evict, pods_on, refusals
 from chaos.record.history import History
 from chaos.record.records import Sample
 from chaos.record.sampler import Gap, Sampler
-from chaos.subjects.drains.records import GRANTED, EvictionAnswered
+from chaos.subjects.drains.records import GONE, GRANTED, NO_DISRUPTION, TWO_BUDGETS, EvictionAnswered
 from chaos.workloads.base import WORKLOAD_LABEL
 
 ASKED = "drain"
 REFUSALS = "evictions-refused"  # a Sample: what the API server counts, of itself, since its start
 AGAIN_AFTER_S = 1.0
 DISRUPTION_BUDGET = "DisruptionBudget"  # the reason of the cause that names it (api/policy/v1, DisruptionBudgetCause)
+HAS_TWO = "more than one PodDisruptionBudget"  # what 500 says then; an etcd that does not answer is 500 too
 _NAMED = re.compile(r"The disruption budget (\S+) ")
 
 
 class Drainer:
-    """Asks again and again for the eviction of what of our workloads is on a node, for as long as the block lasts."""
+    """Asks again and again for the eviction of what of our workloads is on a node, for as long as the block lasts.
+
+    An answer that neither grants nor is a budget's is none: a gap of the source `drain:NODE`.
+    """
 
     def __init__(self, history: History, cluster: Cluster, node: str) -> None:
         """`node`: one that is cordoned."""
@@ -51,6 +55,8 @@ class Drainer:
             evict(self._cluster, pod.metadata.namespace, pod.metadata.name)
         except ApiException as error:
             code, (budget, why) = int(error.status), named(str(error.body))
+            if code not in {GONE, NO_DISRUPTION} and not (code == TWO_BUDGETS and HAS_TWO in why):
+                raise
         return EvictionAnswered(
             self._history.now(),
             pod.metadata.namespace,

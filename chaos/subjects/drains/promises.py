@@ -108,7 +108,7 @@ def no_budget_overdrawn(keeps: Mapping[str, int], *, fault: str) -> Invariant:
 
     `keeps`: how many, by the workload's name. Counted is in the order in which the API server wrote the pods. Reason:
     "overdrawn". Unknown where no workload had both an eviction that was granted and one that was refused: only then
-    was a budget all used up.
+    was a budget all used up. And where a node was not Ready: so its pods are not either, and nobody evicted them.
     """
     span = Span(fault=fault)
 
@@ -123,6 +123,9 @@ def no_budget_overdrawn(keeps: Mapping[str, int], *, fault: str) -> Invariant:
                 if change.at in window:
                     least[workload] = min(ready, least.get(workload, ready))
                     over += [change] if ready < kept else []
+        lost = [c for c in history.of(NodeChange, window) if c.ready != "True"]
+        if over and lost:
+            return unknown(f"{lost[0].name} was not Ready at {lost[0].at:.1f} s, which no eviction does", lost[:1])
         if over:
             first = over[0].workload
             return violated(

@@ -7,6 +7,8 @@ import msgspec
 from chaos.record.registry import Seconds, record
 
 GRANTED, GONE = 201, 404
+# What budgets answer: 429, and 500 to a pod that has two (pkg/registry/core/pod/storage/eviction.go).
+NO_DISRUPTION, TWO_BUDGETS = 429, 500
 Code = Annotated[int, msgspec.Meta(ge=100, le=599)]
 
 
@@ -35,8 +37,8 @@ class EvictionAnswered(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def refused(self) -> bool:
-        """Whether the pod stays for now."""
-        return self.code >= 400 and self.code != GONE
+        """Whether a budget keeps the pod for now."""
+        return self.code in {NO_DISRUPTION, TWO_BUDGETS}
 
     def told(self) -> str:
         if not self.refused:

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Protocol, cast
 
@@ -69,8 +70,9 @@ class StallEtcdAtStart:
             eventually(_says(log, begin), within_s=BEGINS_WITHIN_S, what=begins, every_s=0.003)
             if not saved.full:
                 _send(cluster, ETCD, signal.SIGSTOP)
-            away = lambda: etcd_state(cluster) == _wanted(saved)  # noqa: E731
-            eventually(away, within_s=STANDS_WITHIN_S, what="etcd to be away", every_s=0.01)
+            eventually(
+                partial(_is_away, cluster, saved), within_s=STANDS_WITHIN_S, what="etcd to be away", every_s=0.01
+            )
             if _is_pending(cluster):
                 return
             let_go_on(cluster)
@@ -108,9 +110,20 @@ def state_of(cluster: ControlProcesses, name: str) -> State:
 
 
 def etcd_state(cluster: EtcdInHand) -> State:
-    """The same of etcd, and "full" where it runs and takes no writes."""
+    """The same of etcd, and "full" where it runs and takes no writes. Raises OrdealError where it runs and is silent.
+
+    One that was stopped after the kernel was asked says nothing, and the kernel is asked again.
+    """
     state = state_of(cluster, ETCD)
-    return FULL if state == "running" and cluster.etcd_refuses_writes() else state
+    if state != "running":
+        return state
+    try:
+        return FULL if cluster.etcd_refuses_writes() else state
+    except OrdealError:
+        state = state_of(cluster, ETCD)
+        if state == "running":
+            raise
+        return state
 
 
 def _pid(cluster: ControlProcesses, name: str) -> int:
@@ -126,6 +139,11 @@ def _send(cluster: ControlProcesses, name: str, number: signal.Signals) -> None:
 
 def _wanted(saved: StallEtcdAtStartPlan) -> State:
     return FULL if saved.full else "stopped"
+
+
+def _is_away(cluster: EtcdInHand, saved: StallEtcdAtStartPlan) -> bool:
+    """A full etcd is asked itself; of one that stands still the kernel alone tells, which is at once."""
+    return (etcd_state(cluster) if saved.full else state_of(cluster, ETCD)) == _wanted(saved)
 
 
 def _is_pending(cluster: Cluster) -> bool:

@@ -14,13 +14,13 @@ BACK_S = 10.0  # etcd answered for so long that whoever asks it again would have
 
 @promise
 @for_good
-def does_not_end_itself(fault: str) -> Invariant:
-    """The API server that started while etcd was away runs until it is ready.
+def does_not_end_itself(fault: str, *, away_s: float) -> Invariant:
+    """The API server that started while etcd was away, for at most `away_s`, runs until it is ready.
 
     Reasons: "post-start-hook" where it ended itself by the failure of a start hook, as it is documented to do after a
     minute; "etcd-was-back" where it did so although etcd had answered it again for BACK_S seconds: nobody had asked
-    again. "ended" where it names no hook. Unknown where no hook was seen to wait while etcd was away, or it was not
-    seen to become ready.
+    again. "ended" where it names no hook. Unknown where no hook was seen to wait while etcd was away, it was not seen
+    to become ready, or it ended itself and etcd had been away for longer.
     """
     span = Span(fault=fault)
 
@@ -32,7 +32,7 @@ def does_not_end_itself(fault: str) -> Invariant:
         gone, back_at = _gone(seen), _back_at(seen)
         hooks = history.of(StartHooks, window)
         if gone is not None:
-            return _ended(gone, back_at, hooks)
+            return _away_too_long(seen, gone, back_at, away_s) or _ended(gone, back_at, hooks)
         waited = [h for h in hooks if h.pending and any(_away(s) and abs(s.at - h.at) <= 1 for s in seen)]
         if not waited:
             return unknown("no start hook was seen to wait while etcd was away: nothing was tried", hooks)
@@ -49,11 +49,12 @@ def does_not_end_itself(fault: str) -> Invariant:
 
 @promise
 @bounds(within_s="ready_after_s")
-def ready_after_etcd(fault: str, *, within_s: float) -> Invariant:
-    """The API server is ready `within_s` after etcd is back.
+def ready_after_etcd(fault: str, *, within_s: float, away_s: float) -> Invariant:
+    """The API server is ready `within_s` after etcd is back, which was away for at most `away_s`.
 
-    Reasons: "ended" where it ended itself before it was, "not-ready". Unknown where etcd was not seen to come back, or
-    the time was not over.
+    Reasons: "ended" where it ended itself before it was, "not-ready" where it said after that time that it was not.
+    Unknown where etcd was not seen to come back, nobody had an answer of it when the time was over, or
+    it ended itself and etcd had been away for longer.
     """
     span = Span(fault=fault)
 
@@ -66,16 +67,18 @@ def ready_after_etcd(fault: str, *, within_s: float) -> Invariant:
         hooks = history.of(StartHooks, window)
         ready_at = _ready_at(hooks, back_at)
         if gone is not None and (ready_at is None or ready_at > gone.at):
-            return violated(f"it ended at {gone.at:.1f} s and was never ready", [gone], reason=ENDED)
+            ended = violated(f"it ended at {gone.at:.1f} s and was never ready", [gone], reason=ENDED)
+            return _away_too_long(seen, gone, back_at, away_s) or ended
         if back_at is None:
             return unknown("etcd was not seen to come back", seen[-1:])
-        last = max(s.at for s in seen)
-        took_s = (ready_at if ready_at is not None else last) - back_at
-        if took_s > within_s:
+        late = [h for h in hooks if not h.ready and h.at > back_at + within_s and (ready_at is None or h.at < ready_at)]
+        if late:
             said = f"it was not ready {within_s:g} s after etcd was back"
-            return violated(said, hooks[-1:], reason=NOT_READY, ready_after_s=round(took_s, 3))
-        if ready_at is None:
-            return unknown(f"it was not watched for {within_s:g} s after etcd was back", hooks[-1:])
+            took_s = (late[-1].at if ready_at is None else ready_at) - back_at
+            return violated(said, late[:1], reason=NOT_READY, ready_after_s=round(took_s, 3))
+        if ready_at is None or ready_at > back_at + within_s:
+            return unknown(f"it did not say whether it is ready {within_s:g} s after etcd was back", hooks[-1:])
+        took_s = ready_at - back_at
         return held(f"it was ready {took_s:.1f} s after etcd was back", ready_after_s=round(took_s, 3))
 
     return Invariant("ready-after-etcd", judge)
@@ -98,6 +101,17 @@ def _ended(gone: ControlPlaneProcesses, back_at: float | None, hooks: Sequence[S
 
 def _away(seen: ControlPlaneProcesses) -> bool:
     return seen.etcd != "running"
+
+
+def _away_too_long(
+    seen: Sequence[ControlPlaneProcesses], gone: ControlPlaneProcesses, back_at: float | None, away_s: float
+) -> Judgement | None:
+    """Unknown, where etcd was seen to be away for longer before the API server was gone; else None."""
+    until = gone.at if back_at is None else min(back_at, gone.at)
+    was_s = until - next((s.at for s in seen if _away(s)), until)
+    if was_s <= away_s:
+        return None
+    return unknown(f"etcd was away for {was_s:.1f} s, and {away_s:g} s are what a start is to outlive", [gone])
 
 
 def _gone(seen: Sequence[ControlPlaneProcesses]) -> ControlPlaneProcesses | None:

@@ -24,6 +24,7 @@ from chaos.subjects.webhooks.server import LOOPBACK
 
 PROCESS, SLOW = "webhook", "webhook-slow"
 REFUSED = "failed calling webhook"  # apiserver, pkg/admission/plugin/webhook/errors/statuserror.go
+CONNECT_WITHIN_S = 2.0
 _CALLED = "apiserver_admission_webhook_request_total{"
 _FAILED = (
     "apiserver_admission_webhook_rejection_count{",
@@ -77,10 +78,7 @@ class ServeWebhook:
     def plan(self, cluster: _Served) -> ServeWebhookPlan:
         if port_of(cluster) is not None:
             raise OrdealError(f"there is a webhook {NAME} on {cluster.ref.name} already: run `kube-ordeal undo` first")
-        with socket.socket() as free:
-            free.bind((LOOPBACK, 0))
-            port = int(free.getsockname()[1])
-        return ServeWebhookPlan(self.own, self.asks, port, cluster.controllers_running())
+        return ServeWebhookPlan(self.own, self.asks, cluster.beside().free_port(), cluster.controllers_running())
 
     def apply(self, cluster: _Served, saved: ServeWebhookPlan) -> None:
         _start(cluster, PROCESS, saved.port, 0)
@@ -166,8 +164,9 @@ class LoseWebhook:
 
     @staticmethod
     def undone(cluster: _Served, saved: LoseWebhookPlan) -> bool:
-        beside = cluster.beside()
-        return not beside.runs(SLOW) and beside.runs(PROCESS) == (port_of(cluster) == saved.port)
+        """Where it is still configured, it serves again: a process that has begun does not yet."""
+        beside, wanted = cluster.beside(), port_of(cluster) == saved.port
+        return not beside.runs(SLOW) and beside.runs(PROCESS) == wanted and (not wanted or _listens(saved.port))
 
 
 def port_of(cluster: Cluster) -> int | None:
@@ -181,6 +180,14 @@ def port_of(cluster: Cluster) -> int | None:
                 return None
             raise
     return int(url.rstrip("/").rpartition(":")[2])
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((LOOPBACK, port), CONNECT_WITHIN_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def admits(client: ApiClient, namespace: str) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from chaos.judge.base import Invariant, Verdict, judge
 from chaos.record.history import History
-from chaos.record.records import IN_SYNC, Blind, FaultStep, PodChange, Sample
+from chaos.record.records import IN_SYNC, Blind, ClusterEvent, FaultStep, PodChange, Sample
 from chaos.record.registry import Record
 from chaos.subjects.aged.promises import (
     changed_workload_follows,
@@ -79,6 +79,11 @@ def test_components_that_run_on_in_one_process_keep_the_promise() -> None:
 @pytest.mark.parametrize("over", [seen(30, runs=False), seen(30, pid=3)], ids=["gone", "another one"])
 def test_a_component_that_ended_breaks_it(over: ComponentSeen) -> None:
     assert judged(RUN, *BEFORE, *FIRST, SERVICE, over, *LAST) == (Verdict.VIOLATED, "ended")
+
+
+def test_one_that_lost_its_lease_tells_nothing_of_objects() -> None:
+    lost = ComponentSeen(30, "kcm", 2, 200, runs=False, lost_lease=True)
+    assert is_unknown(RUN, *BEFORE, *FIRST, SERVICE, lost, *LAST)
 
 
 def test_one_that_was_gone_when_it_was_first_looked_at_has_ended() -> None:
@@ -241,6 +246,17 @@ def test_where_nothing_else_is_selected_or_nobody_looked_nobody_knows() -> None:
     assert is_unknown(FOLLOW, SERVICE, followed(22, "a", "a", "a"))
 
 
+@pytest.mark.parametrize("component", ["kcm", "kube-scheduler"])
+def test_where_a_component_had_lost_its_lease_nobody_knows_why_its_work_was_not_done(component: str) -> None:
+    lost = ComponentSeen(19, component, 2, 200, runs=False, lost_lease=True)
+    ended = ComponentSeen(19, component, 2, 200, runs=False)
+    stale = followed(35, "ab", "a", "ab")
+    assert judged(FOLLOW, WAS, SERVICE, ended, stale) == (Verdict.VIOLATED, "stale-endpoints")
+    assert is_unknown(FOLLOW, WAS, SERVICE, lost, stale)
+    assert judged(GET_THERE, *OLD, SET, ended, SAW_ALL) == (Verdict.VIOLATED, "not-updated")
+    assert is_unknown(GET_THERE, *OLD, SET, lost, SAW_ALL)
+
+
 # --- containers
 
 
@@ -255,9 +271,22 @@ def test_a_container_that_runs_in_time_keeps_the_promise() -> None:
     assert judged(START, made(5), made(20, "c")) == (Verdict.HELD, "")
 
 
-def test_one_that_runs_late_or_never_breaks_it() -> None:
-    assert judged(START, made(5), SAW_ALL) == (Verdict.VIOLATED, "not-created")
-    assert judged(START, made(5), made(36, "c"), SAW_ALL) == (Verdict.VIOLATED, "not-created")
+def failed(pod: str = "old") -> ClusterEvent:
+    return ClusterEvent(7, f"Pod/ns/{pod}", "Failed", "it has no UTF-8", "Warning")
+
+
+def test_one_that_could_not_be_made_breaks_it() -> None:
+    assert judged(START, made(5), failed(), SAW_ALL) == (Verdict.VIOLATED, "not-created")
+    assert judged(START, made(5), failed(), made(36, "c"), SAW_ALL) == (Verdict.VIOLATED, "not-created")
+    both = containers_start(["slow", "old"], within_s=30)
+    slow = PodChange(5, "ns", "slow", "v", "modified", workload="slow")
+    assert judged(both, slow, made(5), failed(), SAW_ALL) == (Verdict.VIOLATED, "not-created")
+    assert is_unknown(both, slow, made(5), made(20, "c"), failed(), SAW_ALL)
+
+
+def test_of_one_that_runs_late_or_never_and_no_kubelet_said_why_nobody_knows() -> None:
+    assert is_unknown(START, made(5), SAW_ALL)
+    assert is_unknown(START, made(5), made(36, "c"), failed("other"), SAW_ALL)
 
 
 def test_where_no_pod_was_seen_or_not_for_as_long_nobody_knows() -> None:

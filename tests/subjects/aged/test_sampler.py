@@ -13,10 +13,15 @@ from chaos.record.history import History
 from chaos.record.records import Blind, Observation
 from chaos.subjects.aged import sampler
 from chaos.subjects.aged.records import ComponentSeen, Followed, Selected
-from chaos.subjects.aged.sampler import SAID_LAST, MuseumWatch, last_words
+from chaos.subjects.aged.sampler import SAID_LAST, MuseumWatch, last_words, lost_lease
 
 WHERE = "/api/v1/namespaces/ns"
 PANIC = "I1 fine\nE1 Observed a panic\npanic: out of range\n\ngoroutine 7\nsyncService\n"
+LOST = (
+    "I1 fine\n"
+    'E1 leaderelection.go:429] "Failed to update lease optimistically"\n'
+    'E1 controllermanager.go:343] "leaderelection lost"\n'
+)
 
 
 def pod(name: str, address: str, *, ready: bool = True, labels: dict[str, str]) -> dict[str, Any]:
@@ -124,6 +129,31 @@ def test_a_component_that_is_gone_is_seen_with_what_it_said_last(cluster: FakeCl
         eventually(lambda: history.of(ComponentSeen)[-1].process == (0, 0), within_s=30, what="another look")
     said = [o for o in history.of(Observation) if o.name == SAID_LAST]
     assert [o.seen for o in said] == [last_words(cluster.log)] * 2  # once of each process
+    assert not any(s.lost_lease for s in history.of(ComponentSeen))
+
+
+def test_one_that_lost_its_lease_is_seen_so_once_it_is_gone(cluster: FakeCluster) -> None:
+    cluster.log.write_text(LOST)
+    history = History()
+    with watching(history, cluster):
+        cluster.process = FakeProcess(7, 70, runs=False)
+        eventually(lambda: not history.of(ComponentSeen)[-1].runs, within_s=30, what="a look")
+    assert all(s.lost_lease is not s.runs for s in history.of(ComponentSeen))
+
+
+@pytest.mark.parametrize(
+    ("said", "lost"),
+    [
+        (LOST, True),
+        (LOST.replace("leader", "Leader"), True),
+        (LOST + PANIC, False),
+        (LOST + "another\n" * 12, False),  # what an earlier process said
+        ("", False),
+    ],
+)
+def test_who_lost_its_lease_says_so_last(said: str, lost: bool, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(said)
+    assert lost_lease(tmp_path / "log") is lost
 
 
 def test_an_api_server_that_is_away_is_a_gap_of_what_it_is_asked_alone(cluster: FakeCluster) -> None:

@@ -111,7 +111,9 @@ def test_a_budget_is_not_overdrawn() -> None:
     assert finding(keeps, *kept, UNDONE, *SAW).verdict is Verdict.HELD
     broken = finding(keeps, *kept, both, UNDONE, *SAW)
     assert (broken.verdict, broken.reason, broken.figures["least"]) == (Verdict.VIOLATED, "overdrawn", 0)
+    silent = NodeChange(3.5, "b", "modified", "Unknown")
     for records in (
+        (*kept, silent, pod(4, "web-2", on="b", ready=False), UNDONE, *SAW),  # its node sent no heartbeat
         (*THERE, LANDED, asked(2, "web-1"), going, UNDONE, *SAW),  # never used up
         (*THERE, LANDED, asked(5, "web-2", 429, "web-1"), UNDONE, *SAW),  # nothing was evicted
         (*kept, UNDONE),  # nobody says that all was seen

@@ -17,8 +17,12 @@ from tests.harm.journalled import through_the_journal
 class FakeProcess:
     def __init__(self, pid: int) -> None:
         self.pid, self.now = pid, "running"
+        self.lags = 0  # so many times the kernel says that one runs which is about to stop
 
     def state(self) -> str:
+        if self.now == "stopped" and self.lags:
+            self.lags -= 1
+            return "running"
         return self.now
 
     def send(self, number: signal.Signals) -> bool:
@@ -34,6 +38,8 @@ class FakeCluster:
 
     def __init__(self, log: Path, done: int = 0) -> None:
         self.log, self.done, self.starts, self.full = log, done, 0, False
+        self.asked = 0
+        self.silent: str | None = None  # it does not answer, and what the kernel says of it after that
         self.there = {APISERVER: FakeProcess(1), ETCD: FakeProcess(2)}
 
     def control_process(self, name: str) -> FakeProcess:
@@ -52,6 +58,10 @@ class FakeCluster:
         self.full = on
 
     def etcd_refuses_writes(self) -> bool:
+        self.asked += 1
+        if self.silent is not None:
+            self.there[ETCD].now = self.silent
+            raise OrdealError("etcd does not answer")
         return self.full
 
     def start_first_control_plane(self) -> None:
@@ -97,6 +107,26 @@ def test_a_start_that_was_too_quick_is_made_again(cluster: Any) -> None:
     harm.apply(cluster, saved)
     assert not harm.landed(cluster, saved)
     assert cluster.there[ETCD].state() == "running"
+
+
+@pytest.mark.parametrize("then", ["stopped", "gone"])
+def test_of_an_etcd_that_was_stopped_while_it_was_asked_the_kernel_tells(cluster: Any, then: str) -> None:
+    cluster.silent = then
+    assert etcd_state(cluster) == then
+
+
+def test_an_etcd_that_runs_and_does_not_say_is_in_no_known_state(cluster: Any) -> None:
+    cluster.silent = "running"
+    with pytest.raises(OrdealError, match="does not answer"):
+        etcd_state(cluster)
+
+
+def test_one_that_is_to_stand_still_is_not_asked_itself(cluster: Any) -> None:
+    saved = StallEtcdAtStart().plan(cluster)
+    asked = cluster.asked
+    cluster.there[ETCD].lags = 1
+    StallEtcdAtStart().apply(cluster, saved)
+    assert (cluster.there[ETCD].state(), cluster.asked) == ("stopped", asked)
 
 
 def test_what_does_not_run_is_not_stalled(cluster: Any) -> None:

@@ -11,7 +11,7 @@ from chaos.subjects.slow_start.sampler import PROCESSES
 FAULT = "stall-etcd-at-start"
 LANDED, UNDONE = FaultStep(1, FAULT, "landed"), FaultStep(90, FAULT, "undone")
 HOOK, WORDS = "start-service-ip-repair-controllers", "PostStartHook failed"
-RUNS, ENDS = does_not_end_itself(FAULT), ready_after_etcd(FAULT, within_s=60)
+RUNS, ENDS = does_not_end_itself(FAULT, away_s=70), ready_after_etcd(FAULT, within_s=60, away_s=70)
 
 
 def seen(at: float, etcd: State = "running", apiserver: State = "running", hook: str = "") -> ControlPlaneProcesses:
@@ -53,10 +53,21 @@ def test_one_that_ends_itself_breaks_both_and_says_whether_etcd_was_back() -> No
     assert finding(RUNS, *STALLED, seen(9, "stopped", "gone")).reason == "ended"  # it names no hook
 
 
+def test_one_that_ends_itself_after_etcd_was_away_for_longer_than_was_told_is_unknown() -> None:
+    short, ready = does_not_end_itself(FAULT, away_s=28), ready_after_etcd(FAULT, within_s=60, away_s=28)
+    gone = seen(61, "running", "gone", HOOK)
+    for each in (short, ready):
+        assert finding(each, *STALLED, seen(31), gone, UNDONE).verdict is Verdict.UNKNOWN
+        assert finding(each, *STALLED, seen(61, "stopped", "gone", HOOK), UNDONE).verdict is Verdict.UNKNOWN
+        assert finding(each, *STALLED, seen(29), gone, UNDONE).verdict is Verdict.VIOLATED
+    held = finding(short, *STALLED, seen(31), StartHooks(32, ready=True), seen(33), UNDONE)
+    assert held.verdict is Verdict.HELD  # it has outlived more
+
+
 def test_one_that_is_not_ready_in_time_breaks_the_promise() -> None:
     late = finding(ENDS, *STALLED, seen(20), waits(81), seen(81), UNDONE)
     assert (late.verdict, late.reason) == (Verdict.VIOLATED, "not-ready")
-    at_last = finding(ENDS, *STALLED, seen(20), StartHooks(85, ready=True), seen(86), UNDONE)
+    at_last = finding(ENDS, *STALLED, seen(20), waits(81), StartHooks(85, ready=True), seen(86), UNDONE)
     assert (at_last.verdict, at_last.figures["ready_after_s"]) == (Verdict.VIOLATED, 65)
 
 
@@ -76,5 +87,11 @@ def test_where_too_little_was_seen_nobody_knows() -> None:
         assert finding(RUNS, *records).verdict is Verdict.UNKNOWN, records
     assert finding(ENDS, *STALLED[1:], *READY).verdict is Verdict.UNKNOWN  # it never landed
     assert finding(ENDS, *STALLED, UNDONE).verdict is Verdict.UNKNOWN  # etcd was not seen to come back
+    unsaid = (  # it may have been ready before, or answered nobody
+        (seen(20), StartHooks(85, ready=True), seen(86)),
+        (seen(20), waits(79), seen(86)),
+    )
+    for each in unsaid:
+        assert finding(ENDS, *STALLED, *each, UNDONE).verdict is Verdict.UNKNOWN, each
     early = finding(ENDS, *STALLED, seen(20), waits(30), seen(30), UNDONE)  # the time was not over
     assert early.verdict is Verdict.UNKNOWN

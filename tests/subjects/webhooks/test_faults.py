@@ -1,8 +1,10 @@
 """Whom the webhook is asked about, what counts as refused by it, and a fault that finds none."""
 
 import json
+import socket
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,6 +96,16 @@ class Bare:
     def kill(self, *names: str) -> None:
         self.running -= {*names}
 
+    def start(self, name: str, argv: list[str]) -> None:
+        self.running.add(name)
+
+    def free_port(self) -> int:
+        return 1234
+
+    @property
+    def keys(self) -> Any:
+        return SimpleNamespace(certificate="c", key="k")
+
     def controllers_running(self) -> tuple[str, ...]:
         return self.controllers
 
@@ -123,9 +135,26 @@ def test_undo_of_one_that_is_not_configured_any_more_starts_nothing(bare: Any) -
     assert not bare.running
 
 
+def test_one_that_is_configured_is_back_once_it_listens(bare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as served:
+        served.bind(("127.0.0.1", 0))
+        port = served.getsockname()[1]
+        monkeypatch.setattr(faults, "port_of", lambda _: port)
+        saved = through_the_journal(LoseWebhookPlan(OWN, "default", port, 10.0, 0))
+        bare.running.add(faults.SLOW)
+        LoseWebhook.undo(bare, saved)
+        assert bare.running == {faults.PROCESS}
+        assert not LoseWebhook.undone(bare, saved)
+        served.listen()
+        assert LoseWebhook.undone(bare, saved)
+        bare.running.clear()  # what listens is somebody else
+        assert not LoseWebhook.undone(bare, saved)
+
+
 def test_undo_takes_all_of_it_away_and_starts_the_controllers_that_ran(bare: Any) -> None:
     saved = through_the_journal(ServeWebhook(OWN, "default", Asks.ALL).plan(bare))
     assert isinstance(saved, ServeWebhookPlan)
+    assert saved.port == 1234
     bare.running |= {faults.PROCESS, faults.SLOW}
     bare.controllers = ()
     assert not ServeWebhook.undone(bare, saved)

@@ -7,6 +7,7 @@ from chaos.record.history import History
 from chaos.record.records import IN_SYNC, Blind, ClusterEvent, FaultStep, HarmLook, NodeChange, PodChange, Sample
 from chaos.record.registry import Record
 from chaos.subjects.webhooks.promises import (
+    allowed_s,
     nodes_stay_ready,
     replaced_once_back,
     system_pods_admitted,
@@ -54,12 +55,17 @@ def test_nodes_that_stay_ready_keep_the_promise() -> None:
 def test_a_node_that_is_lost_breaks_it() -> None:
     lease = asked(12, Request.NODE_LEASE, admitted=False)
     assert judged(STAY, NODE, LANDED, lease, away(30), UNDONE) == (Verdict.VIOLATED, "lease-refused")
-    assert judged(STAY, NODE, LANDED, away(30), UNDONE) == (Verdict.VIOLATED, "not-ready")
+    gone = NodeChange(30, "w1", "deleted", "True")
+    assert judged(STAY, NODE, LANDED, lease, gone, UNDONE) == (Verdict.VIOLATED, "lease-refused")
+
+
+def test_of_a_node_that_is_lost_and_no_lease_was_refused_before_nobody_knows() -> None:
+    assert judged(STAY, NODE, LANDED, away(30), UNDONE, SAW_NODES)[0] is Verdict.UNKNOWN
+    late = asked(31, Request.NODE_LEASE, admitted=False)
+    assert judged(STAY, NODE, LANDED, away(30), late, UNDONE, SAW_NODES)[0] is Verdict.UNKNOWN
     others = (asked(12, Request.SYSTEM_POD, admitted=False), asked(13, Request.NODE_LEASE, admitted=True))
     before = asked(9, Request.NODE_LEASE, admitted=False)
-    assert judged(STAY, NODE, before, LANDED, *others, away(30)) == (Verdict.VIOLATED, "not-ready")
-    gone = NodeChange(30, "w1", "deleted", "True")
-    assert judged(STAY, NODE, LANDED, gone, UNDONE) == (Verdict.VIOLATED, "not-ready")
+    assert judged(STAY, NODE, before, LANDED, *others, away(30), SAW_NODES)[0] is Verdict.UNKNOWN
 
 
 def test_where_too_little_of_nodes_was_seen_nobody_knows() -> None:
@@ -174,3 +180,11 @@ def test_where_nothing_was_missing_nobody_knows() -> None:
     ]
     for records in cases:
         assert judged(REPLACED, *records)[0] is Verdict.UNKNOWN, records
+
+
+@pytest.mark.parametrize(
+    ("steps", "s"),
+    [((), 60.0), ((LANDED,), 60.0), ((LANDED, UNDONE), 60.0), ((LANDED, FaultStep(99, FAULT, "undone")), 89.0)],
+)
+def test_what_never_comes_is_watched_for_as_long_as_it_may_take(steps: tuple[Record, ...], s: float) -> None:
+    assert allowed_s(History.of_records(steps), within_s=60, fault=FAULT) == s
