@@ -11,6 +11,7 @@ from chaos.subjects.webhooks.records import Admission, Request
 LEASE_REFUSED, POD_REFUSED = "lease-refused", "pod-refused"
 ASKED_ITSELF, NOT_BACK, NOT_REPLACED = "asked-itself", "not-back", "not-replaced"
 FAILED_CREATE = "FailedCreate"  # an event of whoever could not create a pod, such as a ReplicaSet
+WAITED_FOR_S = 30.0  # the most that timeoutSeconds of a webhook allows
 
 
 @promise
@@ -19,8 +20,9 @@ def nodes_stay_ready(*, fault: str, lapse_s: float) -> Invariant:
     """No node ceased to be Ready while the fault lasted.
 
     `lapse_s`: after so many seconds without a heartbeat a node is taken for lost; a fault that did not last for longer
-    is unknown. Reason: "lease-refused", where a change of a node's lease was refused before for the webhook's sake. One
-    that was lost without that is unknown: a slow machine loses nodes too.
+    is unknown. Reason: "lease-refused", where a change of a node's lease was refused for the webhook's sake before, or
+    so soon after that it may have been asked before. One that was lost without that is unknown: a slow machine loses
+    nodes too.
     """
     span = Span(fault=fault)
 
@@ -33,7 +35,8 @@ def nodes_stay_ready(*, fault: str, lapse_s: float) -> Invariant:
         nodes = {c.name for c in history.of(NodeChange) if c.at <= window.end}
         if lost:
             first = lost[0]
-            leases = _asked(history, Request.NODE_LEASE, Window(window.start, first.at))
+            # What was asked before the loss may be refused after it: a webhook may be waited for that long.
+            leases = _asked(history, Request.NODE_LEASE, Window(window.start, first.at + WAITED_FOR_S))
             no = [a for a in leases if not a.admitted]
             if not no:
                 return unknown(

@@ -59,9 +59,14 @@ def test_a_node_that_is_lost_breaks_it() -> None:
     assert judged(STAY, NODE, LANDED, lease, gone, UNDONE) == (Verdict.VIOLATED, "lease-refused")
 
 
+def test_a_lease_that_waits_for_a_slow_webhook_is_refused_after_its_node_is_lost() -> None:
+    slow = asked(17, Request.NODE_LEASE, admitted=False)
+    assert judged(STAY, NODE, LANDED, away(11), slow, UNDONE) == (Verdict.VIOLATED, "lease-refused")
+
+
 def test_of_a_node_that_is_lost_and_no_lease_was_refused_before_nobody_knows() -> None:
     assert judged(STAY, NODE, LANDED, away(30), UNDONE, SAW_NODES)[0] is Verdict.UNKNOWN
-    late = asked(31, Request.NODE_LEASE, admitted=False)
+    late = asked(61, Request.NODE_LEASE, admitted=False)
     assert judged(STAY, NODE, LANDED, away(30), late, UNDONE, SAW_NODES)[0] is Verdict.UNKNOWN
     others = (asked(12, Request.SYSTEM_POD, admitted=False), asked(13, Request.NODE_LEASE, admitted=True))
     before = asked(9, Request.NODE_LEASE, admitted=False)
