@@ -13,7 +13,7 @@ from chaos.harm.target import ready_worker
 from chaos.harm.uses import Capability, Uses
 
 DAEMONS = ("containerd", "kube-proxy")
-_GONE, _STOPPED = "", "T"
+GONE, STOPPED = "", "T"  # what process_state and state_now say
 # "gone" is said only where the kernel has no such process, also where it ended after it was asked for.
 _STAT = 'cat "/proc/$1/stat" 2>/dev/null || { [ ! -e "/proc/$1/stat" ] && echo gone; }'
 
@@ -47,9 +47,9 @@ class StopDaemon:
             raise OrdealError(f"the daemon {self.daemon!r} can't be stopped; there are: {', '.join(DAEMONS)}")
         ready_worker(cluster, self.node, f"its {self.daemon} is not stopped")
         pids = cluster.node_exec(self.node, ["pidof", "-s", self.daemon], check=False).out.split()
-        state, started = _state(cluster, self.node, int(pids[0])) if pids else (_GONE, "")
-        if state in {_GONE, _STOPPED}:
-            how = "does not run" if state == _GONE else "stands still already"
+        state, started = process_state(cluster, self.node, int(pids[0])) if pids else (GONE, "")
+        if state in {GONE, STOPPED}:
+            how = "does not run" if state == GONE else "stands still already"
             raise OrdealError(f"{self.daemon} on {self.node} {how}: run `kube-ordeal undo`, or name another node")
         return StopDaemonPlan(self.node, self.daemon, int(pids[0]), started)
 
@@ -62,31 +62,34 @@ class StopDaemon:
     @staticmethod
     def lasts(cluster: _Node, saved: StopDaemonPlan) -> bool:
         """The kernel says that it is stopped."""
-        return _now(cluster, saved) == _STOPPED
+        return state_now(cluster, saved.node, saved.pid, saved.started) == STOPPED
 
     @staticmethod
     def undo(cluster: _Node, saved: StopDaemonPlan) -> None:
-        if _now(cluster, saved) == _STOPPED:
+        if state_now(cluster, saved.node, saved.pid, saved.started) == STOPPED:
             cluster.node_exec(saved.node, ["kill", "-CONT", str(saved.pid)])
 
     @staticmethod
     def undone(cluster: _Node, saved: StopDaemonPlan) -> bool:
-        return _now(cluster, saved) != _STOPPED
+        return state_now(cluster, saved.node, saved.pid, saved.started) != STOPPED
 
 
-def _now(cluster: NodeExec, saved: StopDaemonPlan) -> str:
-    """The state of the very process that was seen; empty where it is gone, and its number perhaps another's."""
-    state, started = _state(cluster, saved.node, saved.pid)
-    return state if started == saved.started else _GONE
+def state_now(cluster: NodeExec, node: str, pid: int, started: str) -> str:
+    """The state of the very process that was started then; GONE where it is, and its number perhaps another's.
+
+    Raises CommandError where the node does not answer.
+    """
+    state, since = process_state(cluster, node, pid)
+    return state if since == started else GONE
 
 
-def _state(cluster: NodeExec, node: str, pid: int) -> tuple[str, str]:
+def process_state(cluster: NodeExec, node: str, pid: int) -> tuple[str, str]:
     """A process's state and the time of its start, in clock ticks since boot (proc(5), /proc/PID/stat).
 
     That it is gone is what the node says, not that it did not answer: that raises CommandError.
     """
     said = cluster.node_exec(node, ["sh", "-c", _STAT, "state", str(pid)]).out
     if said.strip() == "gone":
-        return _GONE, ""
+        return GONE, ""
     fields = said.rpartition(")")[2].split()  # after the name, which may hold blanks
     return fields[0], fields[19]

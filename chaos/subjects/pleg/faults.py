@@ -12,6 +12,7 @@ from chaos.clusters.base import Cluster
 from chaos.clusters.way.answers import objects
 from chaos.errors import OrdealError
 from chaos.harm.base import fault
+from chaos.harm.daemon import GONE, STOPPED, process_state, state_now
 from chaos.harm.target import ready_worker
 from chaos.harm.uses import Uses
 from chaos.workloads.base import WORKLOAD_LABEL
@@ -84,7 +85,6 @@ def _uids(client: ApiClient, namespace: str, workload: str) -> dict[str, bool]:
 
 
 UNIT = "containerd"
-_GONE, _STOPPED = "", "T"
 
 
 class _Node(Cluster, NodeExec, Protocol): ...
@@ -113,9 +113,9 @@ class StallRuntime:
         ready_worker(cluster, self.node, "its runtime can't be stalled")
         shown = cluster.node_exec(self.node, ["systemctl", "show", "--property", "MainPID", "--value", UNIT])
         pid = int(shown.out.strip() or "0")
-        state, started = _state(cluster, self.node, pid)
-        if state in {_GONE, _STOPPED}:
-            how = "does not run" if state == _GONE else "stands still already"
+        state, started = process_state(cluster, self.node, pid)
+        if state in {GONE, STOPPED}:
+            how = "does not run" if state == GONE else "stands still already"
             raise OrdealError(f"{UNIT} on {self.node} {how}: run `kube-ordeal undo` first")
         return StallRuntimePlan(self.node, pid, started)
 
@@ -127,28 +127,13 @@ class StallRuntime:
 
     @staticmethod
     def lasts(cluster: _Node, saved: StallRuntimePlan) -> bool:
-        return _now(cluster, saved) == _STOPPED
+        return state_now(cluster, saved.node, saved.pid, saved.started) == STOPPED
 
     @staticmethod
     def undo(cluster: _Node, saved: StallRuntimePlan) -> None:
-        if _now(cluster, saved) == _STOPPED:
+        if state_now(cluster, saved.node, saved.pid, saved.started) == STOPPED:
             cluster.node_exec(saved.node, ["kill", "-CONT", str(saved.pid)])
 
     @staticmethod
     def undone(cluster: _Node, saved: StallRuntimePlan) -> bool:
-        return _now(cluster, saved) != _STOPPED
-
-
-def _now(cluster: NodeExec, saved: StallRuntimePlan) -> str:
-    """The state of the very process that was seen; empty where it is gone, and its number perhaps another's."""
-    state, started = _state(cluster, saved.node, saved.pid)
-    return state if started == saved.started else _GONE
-
-
-def _state(cluster: NodeExec, node: str, pid: int) -> tuple[str, str]:
-    """A process's state and the time of its start, in clock ticks since boot (proc(5), /proc/PID/stat)."""
-    said = cluster.node_exec(node, ["cat", f"/proc/{pid}/stat"], check=False)
-    if said.code != 0:
-        return _GONE, ""
-    fields = said.out.rpartition(")")[2].split()  # after the name, which may hold blanks
-    return fields[0], fields[19]
+        return state_now(cluster, saved.node, saved.pid, saved.started) != STOPPED
