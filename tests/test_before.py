@@ -15,6 +15,7 @@ from chaos.errors import OrdealError
 from chaos.harm import load_all as load_faults
 from chaos.harm.ballast import BALLAST
 from chaos.harm.base import registered, undo_pending
+from chaos.harm.daemon import _STAT
 from chaos.hosts.places import journals_dir
 from chaos.judge import load_all as load_promises
 from chaos.judge.base import Finding, Recipe, Verdict, judge, made_again
@@ -186,6 +187,18 @@ def _in_words(_: Pending, calls: list[Call]) -> list[Call]:
     return [asked(call) for call in calls]
 
 
+def _by_the_node(_: Pending, calls: list[Call]) -> list[Call]:
+    """The node says whether the process is there, where the exit code of reading its file said so."""
+
+    def asked(call: Call) -> Call:
+        if call.name != "node_exec" or call.args[-1][0] != "cat":
+            return call
+        pid = str(call.args[-1][-1]).split("/")[2]
+        return replace(call, args=[*call.args[:-1], ["sh", "-c", _STAT, "state", pid]])
+
+    return [asked(call) for call in calls]
+
+
 DIFFERENT: Mapping[str, Different] = {
     "power-off": Different(
         "abb28b0", "the engine gives any address that is free, and the entry says which the node had", _at_its_address
@@ -194,6 +207,9 @@ DIFFERENT: Mapping[str, Different] = {
         "0feec0c", "since when a kubelet runs is told by the node's clock, which dates its lease", _by_its_own_clock
     ),
     "place-static-pod": Different("446aea8", "a node that does not answer is no word that the file is gone", _in_words),
+    "stall-runtime": Different(
+        "09ae496", "a node that does not answer is no word that the process is gone", _by_the_node
+    ),
     "replace-control-plane": Different("a5eadf7", "the same question, by one of the paths that lead to it", _plainly),
 }
 
