@@ -2,9 +2,24 @@
 
 from collections.abc import Sequence
 
-from chaos.hosts.mutants import Mutant
+from chaos.hosts.mutants import MUTANTS, Mutant
 from chaos.judge.base import Finding
 from chaos.results.results import Row
+
+
+def tried_row(name: str, *, incident: str, shipped: str, judged_by: str, verdict: str, reason: str) -> Row:
+    """The line of what was tried under a name: a mutant, or the shipped program of `shipped`, which is a twin."""
+    mutant = next((each for each in MUTANTS if each.name == name), None)
+    return {
+        "mutant": name,
+        "component": mutant.component if mutant else shipped,
+        "pull request": f"#{mutant.pull_request}" if mutant else "",
+        "incident": incident,
+        "judged by": judged_by,
+        "verdict": verdict,
+        "reason": reason,
+        "twin": "" if mutant else "yes",
+    }
 
 
 def killed_row(mutant: Mutant, findings: Sequence[Finding], *, judged_by: str = "") -> Row:

@@ -7,9 +7,9 @@ from chaos.clusters.abilities import ComponentSwap
 from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape
 from chaos.harm.drain import DrainNode, pods_on
-from chaos.hosts import mutants
 from chaos.judge import base
 from chaos.record.history import History
+from chaos.report.mutants import tried_row
 from chaos.run.incident import HARDENED, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
@@ -19,7 +19,6 @@ from chaos.subjects.drains.promises import blocker_named, drained_in_time, no_bu
 from chaos.subjects.drains.workload import ALWAYS_ALLOW, GuardedPods, PodBudget, is_empty
 from chaos.subjects.zones.faults import SwapComponent
 from chaos.subjects.zones.promises import mutants_killed, tried
-from chaos.subjects.zones.records import MutantTried
 from chaos.workloads.web import Deployed
 
 WORKERS = 3
@@ -129,7 +128,18 @@ def test_bugs_of_budgets_are_found(lab: Lab) -> None:
             program = lab.mutant(name)
             with lab.configured(SwapComponent(program.mutant.component, str(program.path))):
                 said.append(tried(0, name, invariant, one_drain(lab, cluster, name)))
-    lab.table("mutants", [row(each) for each in said])
+    rows = (
+        tried_row(
+            each.mutant,
+            incident="drain-blocked",
+            shipped="all",
+            judged_by=each.invariant,
+            verdict=each.verdict,
+            reason=each.why(),
+        )
+        for each in said
+    )
+    lab.table("mutants", list(rows))
     lab.expect(
         History.of_records(said), mutants_killed(list(BUGS), [t.mutant for t in said if t.mutant.startswith(SHIPPED)])
     )
@@ -153,21 +163,6 @@ def one_drain(lab: Lab, cluster: Cluster, who: str) -> list[base.Finding]:
         lab.hold_until(over, within_s=2 * WITHIN_S, because=f"{node} is empty, or should be")
     lab.remove_workloads()
     return [base.judge(each, history) for each in (drained, no_budget_overdrawn(KEEPS, fault=DrainNode.kind))]
-
-
-def row(said: MutantTried) -> dict[str, str | int | float]:
-    """A line of the table of mutants."""
-    mutant = next((m for m in mutants.MUTANTS if m.name == said.mutant), None)
-    return {
-        "mutant": said.mutant,
-        "component": mutant.component if mutant else "all",
-        "pull request": f"#{mutant.pull_request}" if mutant else "",
-        "incident": "drain-blocked",
-        "judged by": said.invariant,
-        "verdict": said.verdict,
-        "reason": said.why(),
-        "twin": "" if mutant else "yes",
-    }
 
 
 def two_nodes(cluster: Cluster, single: Deployed) -> tuple[str, str]:

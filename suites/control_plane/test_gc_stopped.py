@@ -7,9 +7,9 @@ from chaos.clusters.abilities import ComponentSwap, ControllerManagerSwitch
 from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape
 from chaos.harm.base import Fault
-from chaos.hosts.mutants import find
 from chaos.judge.base import Invariant, Verdict, judge
 from chaos.record.history import History
+from chaos.report.mutants import tried_row
 from chaos.run.incident import HARDENED, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
@@ -119,6 +119,18 @@ def test_a_collector_that_waits_is_found(lab: Lab) -> None:
         program = lab.mutant(MUTANT)
         with lab.configured(SwapComponent(program.mutant.component, str(program.path))):
             said.append(trial(lab, cluster, MUTANT))
+    rows = (
+        tried_row(
+            each.mutant,
+            incident="gc-stopped",
+            shipped="kube-controller-manager",
+            judged_by=each.invariant,
+            verdict=each.verdict,
+            reason=each.why(),
+        )
+        for each in said
+    )
+    lab.table("mutants", list(rows))
     lab.expect(
         History.of_records(said), mutants_killed([MUTANT], [each.mutant for each in said if each.mutant == TWIN])
     )
@@ -132,21 +144,6 @@ def trial(lab: Lab, cluster: Cluster, who: str) -> MutantTried:
     history = story(lab, cluster, BreakConversion(), web, room, [kept])
     lab.remove_workloads()
     return tried(0, who, kept.name, [judge(kept, history)])
-
-
-def row(said: MutantTried) -> dict[str, str | int | float]:
-    """A line of the table of mutants."""
-    mutant = find(MUTANT)
-    return {
-        "mutant": said.mutant,
-        "component": mutant.component,
-        "pull request": f"#{mutant.pull_request}" if said.mutant == MUTANT else "",
-        "incident": mutant.incident,
-        "judged by": said.invariant,
-        "verdict": said.verdict,
-        "reason": said.why(),
-        "twin": "yes" if said.mutant == TWIN else "",
-    }
 
 
 def story(

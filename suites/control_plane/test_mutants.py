@@ -15,13 +15,13 @@ from chaos.clusters.abilities import ComponentSwap, Heartbeats
 from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.harm.heartbeats import StopHeartbeats
-from chaos.hosts import mutants
 from chaos.judge import base
 from chaos.judge.base import Verdict
 from chaos.judge.pods import nothing_terminated
 from chaos.judge.taint_rates import ZoneState, taints_taken_back, taints_within_rate, taking_back_shows
 from chaos.record.history import History
 from chaos.record.records import NodeChange, PodChange
+from chaos.report.mutants import tried_row
 from chaos.run.incident import HARDENED, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
@@ -93,7 +93,18 @@ def test_bugs_of_the_controller_manager_are_found(lab: Lab) -> None:
                 said.append(tried(0, name, invariant, trial.story(lab, cluster, name)))
     names = [name for trial in TRIALS for name in trial.found_by]
     twins = [each.mutant for each in said if each.mutant not in names]
-    lab.table("mutants", [row(each) for each in said])
+    rows = (
+        tried_row(
+            each.mutant,
+            incident="mass-termination",
+            shipped="kube-controller-manager",
+            judged_by=each.invariant,
+            verdict=each.verdict,
+            reason=each.why(),
+        )
+        for each in said
+    )
+    lab.table("mutants", list(rows))
     lab.expect(History.of_records(said), mutants_killed(names, twins))
 
 
@@ -221,21 +232,6 @@ def set_taint(cluster: Cluster, node: str, *, present: bool) -> None:
             return True
 
         eventually(changed, within_s=60, what=f"the taint of {node} to be changed")
-
-
-def row(said: MutantTried) -> dict[str, str | int | float]:
-    """A line of the table of mutants."""
-    mutant = next((m for m in mutants.MUTANTS if m.name == said.mutant), None)
-    return {
-        "mutant": said.mutant,
-        "component": mutant.component if mutant else "kube-controller-manager",
-        "pull request": f"#{mutant.pull_request}" if mutant else "",
-        "incident": "mass-termination",
-        "judged by": said.invariant,
-        "verdict": said.verdict,
-        "reason": said.why(),
-        "twin": "" if mutant else "yes",
-    }
 
 
 TRIALS: Sequence[Trial] = (
