@@ -9,6 +9,7 @@ from typing import Any
 from chaos.clusters.abilities import EtcdBehind, Heartbeats, RunsContainers
 from chaos.clusters.shape import Timers
 from chaos.errors import OrdealError
+from chaos.harm.component import SwapComponent
 from chaos.harm.heartbeats import StopHeartbeats
 from chaos.harm.program import SwapProgram
 from chaos.hosts import mutants
@@ -29,7 +30,6 @@ from chaos.subjects.preflight.faults import LeakKernelMemory, LeaveFiles
 from chaos.subjects.volumes.driver import InstallRbdLock
 from chaos.subjects.volumes.handover import UpdateElsewhere
 from chaos.subjects.watch_cache.faults import RestoreSnapshot
-from chaos.subjects.zones.faults import SwapComponent
 from chaos.toolkit.session import SESSION
 
 WRITERS = "rolling-update,recreate,stateful-set"

@@ -6,8 +6,10 @@ from contextlib import ExitStack
 from chaos.clusters.abilities import ComponentSwap
 from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape
+from chaos.harm.component import SwapComponent
 from chaos.harm.drain import DrainNode, pods_on
 from chaos.judge import base
+from chaos.judge.mutants import mutants_killed, tried
 from chaos.record.history import History
 from chaos.report.mutants import tried_row
 from chaos.run.incident import HARDENED, incident
@@ -17,8 +19,6 @@ from chaos.subjects.drains.drainer import Drainer
 from chaos.subjects.drains.faults import HoldPods
 from chaos.subjects.drains.promises import blocker_named, drained_in_time, no_budget_overdrawn, one_node_waits
 from chaos.subjects.drains.workload import ALWAYS_ALLOW, GuardedPods, PodBudget, is_empty
-from chaos.subjects.zones.faults import SwapComponent
-from chaos.subjects.zones.promises import mutants_killed, tried
 from chaos.workloads.web import Deployed
 
 WORKERS = 3

@@ -7,7 +7,9 @@ from chaos.clusters.abilities import ComponentSwap, ControllerManagerSwitch
 from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape
 from chaos.harm.base import Fault
+from chaos.harm.component import SwapComponent
 from chaos.judge.base import Invariant, Verdict, judge
+from chaos.judge.mutants import MutantTried, mutants_killed, tried
 from chaos.record.history import History
 from chaos.report.mutants import tried_row
 from chaos.run.incident import HARDENED, incident
@@ -17,9 +19,6 @@ from chaos.subjects.garbage.faults import BreakConversion, LoseAggregatedApi
 from chaos.subjects.garbage.promises import jobs_past_ttl_go, namespace_ends, pods_of_deleted_go, quotas_counted
 from chaos.subjects.garbage.sampler import Looks
 from chaos.subjects.garbage.workload import Room, delete_deployment, end_namespace, make_quota, run_job
-from chaos.subjects.zones.faults import SwapComponent
-from chaos.subjects.zones.promises import mutants_killed, tried
-from chaos.subjects.zones.records import MutantTried
 from chaos.workloads.web import Deployed, Web
 
 Made = Callable[..., Invariant]

@@ -14,9 +14,11 @@ from chaos.basics.waiting import eventually
 from chaos.clusters.abilities import ComponentSwap, Heartbeats
 from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape, Timers, Zone
+from chaos.harm.component import SwapComponent
 from chaos.harm.heartbeats import StopHeartbeats
 from chaos.judge import base
 from chaos.judge.base import Verdict
+from chaos.judge.mutants import MutantTried, mutants_killed, tried
 from chaos.judge.pods import nothing_terminated
 from chaos.judge.taint_rates import ZoneState, taints_taken_back, taints_within_rate, taking_back_shows
 from chaos.record.history import History
@@ -25,9 +27,7 @@ from chaos.report.mutants import tried_row
 from chaos.run.incident import HARDENED, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
-from chaos.subjects.zones.faults import SwapComponent
-from chaos.subjects.zones.promises import mutants_killed, tolerations_waited_out, tried
-from chaos.subjects.zones.records import MutantTried
+from chaos.subjects.zones.promises import tolerations_waited_out
 from chaos.workloads.web import Deployed, Web
 
 SHIPPED = "the shipped controller manager"

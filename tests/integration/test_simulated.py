@@ -28,6 +28,7 @@ from chaos.clusters.simulated.home import home_of, process_record, read_record
 from chaos.clusters.simulated.processes import marked, read
 from chaos.errors import OrdealError
 from chaos.harm.base import FaultError, inject
+from chaos.harm.component import SwapComponent
 from chaos.harm.control_plane import ReplaceControlPlane, StopControllerManager
 from chaos.harm.heartbeats import StopHeartbeats
 from chaos.hosts import mutants
@@ -36,7 +37,6 @@ from chaos.record.journal import Journal
 from chaos.run import claim
 from chaos.run.pool import Pool
 from chaos.subjects.watch_cache.faults import EditEtcdBehind, RestoreSnapshot
-from chaos.subjects.zones.faults import SwapComponent
 from tests.comparing import differences, settled, wait_as_before
 from tests.fake_apiserver import PKI
 from tests.integration.crash import ROOT, kill_and_undo

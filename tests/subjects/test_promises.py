@@ -8,7 +8,7 @@ import pytest
 from chaos.basics.found import load
 from chaos.clusters.shape import Timers
 from chaos.errors import OrdealError
-from chaos.judge import availability, heartbeats, nodes_ready, pods, start, taint_rates
+from chaos.judge import availability, heartbeats, mutants, nodes_ready, pods, start, taint_rates
 from chaos.judge.base import Invariant, Recipe, judge, made_again, promise, promises
 from chaos.judge.taint_rates import ZoneState
 from chaos.record.history import History, Window
@@ -20,7 +20,6 @@ from chaos.subjects.pleg import promises as pleg
 from chaos.subjects.preflight import promises as preflight
 from chaos.subjects.watch_cache import promises as watch_cache
 from chaos.subjects.webhooks import promises as webhooks
-from chaos.subjects.zones import promises as mutants
 from chaos.subjects.zones import promises as protection
 from tests.judge.marks import wrongly_marked
 

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 
-from chaos.judge.base import Finding, Invariant, Judgement, Verdict, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, Verdict, held, promise, unknown, violated
 from chaos.judge.pods import TAINT_EVICTION_REASON
 from chaos.judge.sight import Span, at_earliest, names, never_landed, unseen
 from chaos.record.history import History
 from chaos.record.records import NodeChange, PodChange
-from chaos.subjects.zones.records import MutantTried, Trial
+from chaos.subjects.zones.records import Trial
 
 TOO_EARLY = "too-early"
 # Of what is tolerated: who is told of a taint that late, on a busy machine, takes the time since for a shorter one.
 EARLY_SHARE, IN_TIME_SHARE = 0.5, 0.8
-SURVIVED, NOT_SURVIVED = "survived", "twin-killed"
 
 
 @promise
@@ -112,38 +111,3 @@ def _tainted_for_s(history: History, gone: PodChange, *, at_most: bool = False) 
     if at_most:
         return gone.at - at_earliest(history, "nodes", since)
     return max(0.0, at_earliest(history, "pods", gone.at) - since)
-
-
-def tried(at: float, mutant: str, invariant: str, findings: Sequence[Finding]) -> MutantTried:
-    """What a replay with the mutant said of the invariant that must find it."""
-    finding = next((f for f in findings if f.invariant == invariant), None)
-    if finding is None:
-        return MutantTried(at, mutant, invariant, Verdict.UNKNOWN)
-    return MutantTried(at, mutant, invariant, finding.verdict, finding.reason, finding.sentence)
-
-
-@promise
-def mutants_killed(mutants: Sequence[str], twins: Sequence[str] = ()) -> Invariant:
-    """The invariant that must find it was violated for each mutant, and held for each twin.
-
-    Reasons: "survived" where a mutant was not found, "twin-killed" where something without the bug was taken for one.
-    A replay that is unknown, or missing, makes it unknown.
-    """
-
-    def judge(history: History) -> Judgement:
-        said = {t.mutant: t for t in history.of(MutantTried)}
-        missing = [m for m in (*mutants, *twins) if m not in said or said[m].verdict is Verdict.UNKNOWN]
-        alive = [said[m] for m in mutants if m in said and said[m].verdict is Verdict.HELD]
-        blamed = [said[t] for t in twins if t in said and said[t].verdict is Verdict.VIOLATED]
-        for found, what, reason in ((alive, "survived", SURVIVED), (blamed, "was blamed", NOT_SURVIVED)):
-            if found:
-                first = f"{names([t.mutant for t in found])} {what} ({found[0].told()})"
-                return violated(first, found, reason=reason, mutants=len(mutants), found=len(mutants) - len(alive))
-        if missing or not mutants:
-            why = f" ({said[missing[0]].told()})" if missing and missing[0] in said else ""
-            return unknown(f"whether it is found could not be judged for {names(missing) or 'any mutant'}{why}")
-        return held(
-            f"all {len(mutants)} mutants were found, no twin was blamed", mutants=len(mutants), twins=len(twins)
-        )
-
-    return Invariant("mutants-killed", judge)

@@ -3,9 +3,8 @@
 import pytest
 
 from chaos.judge.base import Finding, Verdict
+from chaos.judge.mutants import NOT_SURVIVED, SURVIVED, MutantTried, mutants_killed, tried
 from chaos.record.history import History
-from chaos.subjects.zones.promises import NOT_SURVIVED, SURVIVED, mutants_killed, tried
-from chaos.subjects.zones.records import MutantTried
 
 
 def said(mutant: str, seen: tuple[Verdict, str]) -> MutantTried:
