@@ -143,14 +143,37 @@ class Journal:
                 ) from error
 
 
-def pending(directory: Path) -> tuple[Pending, ...]:
-    """What runs that are over have left undone, newest first (the order in which to undo it)."""
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What runs that are over have left undone, newest first (the order in which to undo it).
+
+    `unread`: by the name of its run, why a journal can't be read: what it holds is not in `pending`.
+    """
+
+    pending: tuple[Pending, ...]
+    unread: Mapping[str, str]
+
+
+def left(directory: Path) -> Left:
+    """What the journals of a folder say. One that can't be read hides nothing of the others."""
     found: list[Pending] = []
+    unread: dict[str, str] = {}
     for path in sorted(directory.glob("*.jsonl")):
-        with adopt(path) as journal:
-            if journal is not None:
-                found.extend(_pending_in(path))
-    return tuple(sorted(found, key=lambda p: (p.wall, p.entry), reverse=True))
+        try:
+            with adopt(path) as journal:
+                if journal is not None:
+                    found.extend(_pending_in(path))
+        except OrdealError as error:
+            unread[path.stem] = str(error)
+    return Left(tuple(sorted(found, key=lambda p: (p.wall, p.entry), reverse=True)), unread)
+
+
+def pending(directory: Path) -> tuple[Pending, ...]:
+    """What runs that are over have left undone, newest first. Raises OrdealError where a journal can't be read."""
+    found = left(directory)
+    for why in found.unread.values():
+        raise OrdealError(why)
+    return found.pending
 
 
 @contextmanager
@@ -229,7 +252,7 @@ def _read(path: Path) -> Iterator[_Said]:
                 if line.strip() and line.endswith(b"\n"):
                     yield _said(line)
         except ValueError as error:
-            why = f"is damaged at line {number}: {error}; read it and undo by hand"
+            why = f"is damaged at line {number}: {error}; read it, undo by hand and remove it"
             raise OrdealError(f"the journal {path} {why}") from error
 
 

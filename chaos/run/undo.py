@@ -22,7 +22,7 @@ from chaos.harm import load_all
 from chaos.harm.base import needs_agents, remains, undo_pending
 from chaos.harm.node import PowerOff
 from chaos.hosts.places import journals_dir
-from chaos.record.journal import AGENT, CLUSTER, WORKLOAD, Pending, adopt, pending
+from chaos.record.journal import AGENT, CLUSTER, WORKLOAD, Pending, adopt, left, pending
 from chaos.run import pool
 from chaos.run.claim import CLAIM, Claim, give_back
 from chaos.workloads.web import remove_namespace
@@ -61,9 +61,9 @@ def left_on_existing(run: str) -> tuple[str, ...]:
 
 def require_nothing_left(run: str, how_to_allow: str) -> None:
     """Raise OrdealError, with what it is, where earlier runs than this one left something on an existing cluster."""
-    if left := left_on_existing(run):
+    if names := left_on_existing(run):
         raise OrdealError(
-            f"earlier runs have left on clusters that are not ours to make: {', '.join(left)}; `kube-ordeal undo` "
+            f"earlier runs have left on clusters that are not ours to make: {', '.join(names)}; `kube-ordeal undo` "
             f"undoes it, or {how_to_allow}"
         )
 
@@ -71,10 +71,12 @@ def require_nothing_left(run: str, how_to_allow: str) -> None:
 def undo_all(report: Callable[[str], None], allowed: Permission) -> tuple[Undone, ...]:
     """Undo all that is pending, allowed, and not of a live run, clusters first, newest first. What fails stays pending.
 
-    What is not allowed is left as it is, and not among what is returned.
+    What is not allowed is left as it is, and not among what is returned. A journal that can't be read is, with the
+    reason, and keeps nothing of the others from being undone.
     """
     load_all()
-    found = [each for each in pending(journals_dir()) if allowed.covers(each)]
+    there = left(journals_dir())
+    found = [each for each in there.pending if allowed.covers(each)]
     # What was done to a cluster goes with it, where it does go; agents are needed for whatever else there is.
     found.sort(key=lambda each: (each.kind != CLUSTER, each.kind == AGENT))
     gone: list[Pending] = []
@@ -98,6 +100,10 @@ def undo_all(report: Callable[[str], None], allowed: Permission) -> tuple[Undone
             why = f"its entry in {one.path} is not what this version writes ({error!r}): undo it by hand"
             report(f"{what} could not be undone: {why}")
             handled.append(Undone(what, why))
+    for run, why in there.unread.items():
+        what = f"the journal of {run}"
+        report(f"what {what} holds could not be undone: {why}")
+        handled.append(Undone(what, why))
     sweep()
     return tuple(handled)
 
@@ -113,13 +119,16 @@ def _is_of(one: Pending, made: Pending) -> bool:
 
 def forget_entry(name: str, report: Callable[[str], None]) -> None:
     """Take an entry, named as `RUN:NUMBER`, out of its journal without undoing it. Raises OrdealError for no such."""
-    for one in pending(journals_dir()):
+    there = left(journals_dir())
+    for one in there.pending:
         if one.id == name:
             with adopt(one.path) as journal:
                 if journal is not None:
                     journal.undone(one.entry)
                     report(f"forgotten, and not undone: {_named(one)}")
                     return
+    if why := there.unread.get(name.partition(":")[0]):
+        raise OrdealError(why)
     raise OrdealError(f"nothing pending is named {name!r}; `kube-ordeal undo` names what could not be undone")
 
 

@@ -121,6 +121,26 @@ def test_a_workloads_namespace_that_is_not_there_ends_nothing_on_another_cluster
     assert pending(journals_dir())
 
 
+def test_a_journal_that_cannot_be_read_keeps_nothing_else_from_being_undone(state: Path) -> None:
+    torn = journals_dir() / "20260102-000000-torn.jsonl"
+    with FakeApiServer(state) as api:
+        leave("claim", there(api, Identity(api.uid)), holder="run x")
+        torn.write_bytes(b"{nonsense\n")
+        bad, good = sorted(undone(), key=lambda each: not each.error)
+    assert (good.what.split()[0], good.error) == ("claim", "")
+    assert bad.what == "the journal of 20260102-000000-torn"
+    why = f"the journal {torn} is damaged at line 1: "
+    assert bad.error.startswith(why)
+    assert bad.error.endswith("; read it, undo by hand and remove it")
+    assert [each.name for each in journals_dir().iterdir()] == [torn.name], "it is kept"
+    with pytest.raises(OrdealError, match="is damaged at line 1"):  # no run begins beside what nobody knows
+        require_nothing_left("now", "give --ordeal-undo")
+    with pytest.raises(OrdealError, match="is damaged at line 1"):
+        forget_entry(f"{torn.stem}:1", print)
+    with pytest.raises(OrdealError, match="nothing pending is named"):
+        forget_entry("20260101-000000-dead:1", print)
+
+
 def test_on_the_cluster_that_it_was_done_to_it_is_undone_whatever_it_is_called_now(state: Path) -> None:
     with FakeApiServer(state) as api:
         leave("claim", replace(there(api, Identity(api.uid)), name="an older name"), holder="run x")
