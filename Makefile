@@ -22,7 +22,7 @@ KUBERNETES ?= 1.34.4
 # memory allow. Replays that measure, or take all of the machine, have it for themselves all the same.
 SIDE_BY_SIDE ?= auto
 # Integration tests, too, wait most of the time. A file stays in one process: its tests share a cluster.
-TESTS_SIDE_BY_SIDE ?= -n 2 --dist loadfile
+TESTS_SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 # Versions that are only passed by, in an upgrade in place.
 UPGRADE_BY ?= 1.35.4

@@ -5,6 +5,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any, BinaryIO
 from unittest import mock
 
@@ -28,17 +29,25 @@ if WORKER:
     os.environ["XDG_STATE_HOME"] = str(state_dir().with_name("kube-ordeal-tests") / WORKER)
 
 
+# Minutes each, on clusters that no other file uses, or on none: begun last, they would go on alone.
+FIRST = ("test_agent.py", "test_toolkit.py", "test_tutorial.py", "test_wheel.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs a cluster; what shares one stays together, for the pool holds one at a time."""
+    """Everything in this folder needs a cluster; files that share one stay together, for the pool holds one at a time.
+
+    Side by side, files are handed out in this order (`--no-loadscope-reorder`: by how many tests they have, otherwise,
+    and the same cluster is made anew for each file).
+    """
+    ranks: dict[Path, int] = {}
     for item in items:
         if "integration" in item.path.parts:
             item.add_marker(pytest.mark.integration)
-
-    def rank(item: pytest.Item) -> int:
         names = getattr(item, "fixturenames", [])
-        return 0 if "stateful_cluster" in names else 1 if "kind_cluster" in names else 2
-
-    items.sort(key=rank)
+        own = 0 if item.path.name in FIRST else 3
+        rank = 1 if "stateful_cluster" in names else 2 if "kind_cluster" in names else own
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])
 
 
 LEFT_OUT = pytest.StashKey[Counter[str]]()
