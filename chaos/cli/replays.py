@@ -47,13 +47,20 @@ def undo(
         str, typer.Option(metavar="RUN:NUMBER", help="Undo nothing; drop this entry, whose cluster is gone.")
     ] = "",
 ) -> None:
-    """Undo what runs that are over have left behind, on every cluster. Exits with 1 where something stays."""
+    """Undo what runs that are over have left behind, on every cluster. Exits with 1 where something stays.
+
+    What a run that goes on has done is its own to undo, and named.
+    """
+    from chaos.hosts.places import journals_dir  # noqa: PLC0415
+    from chaos.record.journal import left  # noqa: PLC0415
     from chaos.run.undo import Permission, forget_entry, undo_all  # noqa: PLC0415
 
     if forget:
         forget_entry(forget, say)
         return
     handled = undo_all(timestamped(), Permission(existing=True, server=server, context=context))
+    for run in left(journals_dir()).held:
+        say(f"left alone: what {run} has done, which goes on, or which another process undoes")
     if not handled:
         say("nothing to undo")
         return

@@ -147,25 +147,30 @@ class Journal:
 class Left:
     """What runs that are over have left undone, newest first (the order in which to undo it).
 
-    `unread`: by the name of its run, why a journal can't be read: what it holds is not in `pending`.
+    `unread`: by the name of its run, why a journal can't be read. `held`: the runs that go on, or whose journal another
+    process undoes just now. What is theirs is not in `pending`.
     """
 
     pending: tuple[Pending, ...]
     unread: Mapping[str, str]
+    held: tuple[str, ...] = ()
 
 
 def left(directory: Path) -> Left:
     """What the journals of a folder say. One that can't be read hides nothing of the others."""
     found: list[Pending] = []
     unread: dict[str, str] = {}
+    held: list[str] = []
     for path in sorted(directory.glob("*.jsonl")):
         try:
             with adopt(path) as journal:
                 if journal is not None:
                     found.extend(_pending_in(path))
+                elif path.exists():
+                    held.append(path.stem)
         except OrdealError as error:
             unread[path.stem] = str(error)
-    return Left(tuple(sorted(found, key=lambda p: (p.wall, p.entry), reverse=True)), unread)
+    return Left(tuple(sorted(found, key=lambda p: (p.wall, p.entry), reverse=True)), unread, tuple(held))
 
 
 def pending(directory: Path) -> tuple[Pending, ...]:

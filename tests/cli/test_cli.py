@@ -178,6 +178,14 @@ def test_undo_says_when_there_is_nothing(home: Home) -> None:
     assert (done.code, done.out) == (0, "nothing to undo\n")
 
 
+def test_undo_names_the_runs_that_go_on(home: Home) -> None:
+    """And an undo that meets another one: that has the journal for as long."""
+    with Journal(home.path / "state" / "kube-ordeal" / "journals" / "alive.jsonl"):
+        done = home.run("undo")
+    told = "left alone: what alive has done, which goes on, or which another process undoes\nnothing to undo\n"
+    assert (done.code, done.out) == (0, told)
+
+
 def test_undo_fails_where_something_stays_pending(home: Home) -> None:
     left_behind(home, "no-such-fault")
     done = home.run("undo")
