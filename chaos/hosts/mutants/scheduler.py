@@ -1,0 +1,5 @@
+"""Mutants of the scheduler."""
+
+from chaos.hosts.mutants.mutant import Mutant
+
+MUTANTS: tuple[Mutant, ...] = ()
