@@ -20,4 +20,21 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
+    Mutant(
+        "pages-from-etcd",
+        APISERVER,
+        132244,
+        "the first page of a LIST is taken from etcd, although the watch cache could have served it",
+        incident="stale-watch-cache",
+        killed_by="pages-from-cache",
+        substitutions=(
+            Substitution(
+                "k8s.io/apiserver/pkg/storage/cacher/delegator/interface.go",
+                'if opts.ResourceVersion == "" {',
+                'if opts.Predicate.Limit > 0 && opts.ResourceVersion == "" {\n'
+                "\t\t\treturn Result{ShouldDelegate: true}, nil\n\t\t}\n"
+                '\t\tif opts.ResourceVersion == "" {',
+            ),
+        ),
+    ),
 )
