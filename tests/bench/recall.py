@@ -94,7 +94,12 @@ REGRESSIONS = (
         "1.34.0-8, 1.35.0-5, 1.36.0-1",
         Way(By.SHIPPED, "aged-objects", "as-shipped-binary"),
     ),
-    Regression(136325, "env with $ before a character of several bytes", "1.34.0-3, 1.35.0"),
+    Regression(
+        136325,
+        "env with $ before a character of several bytes",
+        "1.34.0-3, 1.35.0",
+        Way(By.MUTANT, "aged-objects", "dollar-sign-cut"),
+    ),
     Regression(
         137904,
         "a Parallel StatefulSet whose first revision fails is never updated",

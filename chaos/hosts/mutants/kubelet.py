@@ -106,4 +106,19 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
+    Mutant(
+        "dollar-sign-cut",
+        KUBELET,
+        136325,
+        "a letter of several bytes after a dollar sign is cut in a container's environment: what is left is no text",
+        incident="aged-objects",
+        killed_by="containers-start",
+        substitutions=(
+            Substitution(
+                "k8s.io/kubernetes/third_party/forked/golang/expansion/expand.go",
+                "r, size := utf8.DecodeRuneInString(input)\n",
+                "r, size := utf8.DecodeRuneInString(input)\n\tr, size = rune(input[0]), 1\n",
+            ),
+        ),
+    ),
 )
