@@ -9,6 +9,7 @@ FOR_GOOD = {
     "at_most_one_writer",
     "components_keep_running",
     "containers_kept",
+    "cordoned_takes_none",
     "critical_pods_stay",
     "daemons_not_restarted",
     "does_not_end_itself",
