@@ -16,6 +16,7 @@ FOR_GOOD = {
     "existing_connections",
     "no_member_evicted",
     "no_pod_rejected",
+    "nodes_admitted",
     "nodes_stay_ready",
     "nothing_terminated",
     "one_node_per_machine",
@@ -29,6 +30,7 @@ FOR_GOOD = {
     "terminations_within_rate",
     "udp_reaches_an_endpoint",
     "watched_service_answers",
+    "way_out_stays",
 }
 BOUNDS = {
     "away_under_another_name": {"within_s": "after_s"},

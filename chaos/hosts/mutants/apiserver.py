@@ -37,4 +37,49 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
+    Mutant(
+        "namespace-selector-ignored",
+        APISERVER,
+        54727,
+        "a webhook's namespaceSelector is not heeded: it is asked about the system's pods and its own too",
+        incident="webhook-deadlock",
+        killed_by="system-pods-admitted",
+        substitutions=(
+            Substitution(
+                "k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/namespace/matcher.go",
+                "if selector.Empty() {",
+                "if selector.Empty() || !selector.Empty() {",
+            ),
+        ),
+    ),
+    Mutant(
+        "configurations-asked",
+        APISERVER,
+        59840,
+        "a webhook is asked about webhooks' configurations too: nobody can take away one whose backend is gone",
+        incident="webhook-deadlock",
+        killed_by="way-out-stays",
+        substitutions=(
+            Substitution(
+                "k8s.io/apiserver/pkg/admission/plugin/webhook/generic/webhook.go",
+                "if rules.IsExemptAdmissionConfigurationResource(attr) {",
+                'if rules.IsExemptAdmissionConfigurationResource(attr) && attr.GetResource().Group == "" {',
+            ),
+        ),
+    ),
+    Mutant(
+        "match-conditions-ignored",
+        APISERVER,
+        116261,
+        "a webhook's matchConditions (KEP-3716) are not heeded: it is asked about what nodes do, too",
+        incident="webhook-deadlock",
+        killed_by="nodes-admitted",
+        substitutions=(
+            Substitution(
+                "k8s.io/apiserver/pkg/admission/plugin/webhook/generic/webhook.go",
+                "if len(matchConditions) > 0 {",
+                "if len(matchConditions) > 0 && false {",
+            ),
+        ),
+    ),
 )
