@@ -82,6 +82,36 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        "background-not-cascading",
+        CONTROLLER_MANAGER,
+        44058,
+        "what the garbage collector deletes leaves its own dependents behind: a deleted Deployment leaves its pods",
+        incident="gc-stopped",
+        killed_by="pods-of-deleted-go",
+        substitutions=(
+            Substitution(
+                "k8s.io/kubernetes/pkg/controller/garbagecollector/garbagecollector.go",
+                "policy = metav1.DeletePropagationBackground\n",
+                "policy = metav1.DeletePropagationOrphan\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "ttl-ignored",
+        CONTROLLER_MANAGER,
+        66840,
+        "a Job's ttlSecondsAfterFinished (KEP-592) is not heeded: Jobs that are over stay",
+        incident="gc-stopped",
+        killed_by="jobs-past-ttl-go",
+        substitutions=(
+            Substitution(
+                "k8s.io/kubernetes/pkg/controller/ttlafterfinished/ttlafterfinished_controller.go",
+                "if job.DeletionTimestamp != nil || !needsCleanup(job) {\n\t\treturn nil, nil",
+                "if job.DeletionTimestamp != nil || !needsCleanup(job) || needsCleanup(job) {\n\t\treturn nil, nil",
+            ),
+        ),
+    ),
+    Mutant(
         "not-ready-unpublished",
         CONTROLLER_MANAGER,
         84573,
