@@ -17,7 +17,13 @@ from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
 from chaos.subjects.drains.drainer import Drainer
 from chaos.subjects.drains.faults import HoldPods
-from chaos.subjects.drains.promises import blocker_named, drained_in_time, no_budget_overdrawn, one_node_waits
+from chaos.subjects.drains.promises import (
+    blocker_named,
+    cordoned_takes_none,
+    drained_in_time,
+    no_budget_overdrawn,
+    one_node_waits,
+)
 from chaos.subjects.drains.workload import ALWAYS_ALLOW, GuardedPods, PodBudget, is_empty
 from chaos.workloads.web import Deployed
 
@@ -27,7 +33,11 @@ SLOW_S = 4
 GIVES_UP_AFTER_S = 5  # the tool of the control goes-on
 SLOW, CRASHES, SINGLE, WHOLE = "slow", "crashes", "single", "whole"
 KEEPS = {SLOW: 2 * WORKERS - 1, SINGLE: 1, WHOLE: WORKERS - 1}
-BUGS = {"always-allow-ignored": "drained-in-time", "evicted-pods-counted": "no-budget-overdrawn"}
+BUGS = {
+    "always-allow-ignored": "drained-in-time",
+    "evicted-pods-counted": "no-budget-overdrawn",
+    "cordon-ignored": "cordoned-takes-none",
+}
 SHIPPED = "shipped"
 
 
@@ -46,12 +56,14 @@ def workloads(control: str | None) -> tuple[GuardedPods, ...]:
 
 def promises(told: Conditions) -> tuple[Judged, ...]:
     fault = DrainNode.kind
-    second = says(one_node_waits, fault)
+    second = (says(one_node_waits, fault),) if told.control in {None, "goes-on"} else ()
+    moves = (says(cordoned_takes_none, fault),) if told.control is None else ()
     return judged(
         says(drained_in_time, fault, within_s=WITHIN_S),
         says(blocker_named, fault),
         says(no_budget_overdrawn, KEEPS, fault=fault),
-        *([second] if told.control in {None, "goes-on"} else []),
+        *second,
+        *moves,
         harm=(DrainNode,),
     )
 
@@ -65,7 +77,8 @@ def promises(told: Conditions) -> tuple[Judged, ...]:
 )
 def test_a_drain_ends_or_what_stops_it_is_named(lab: Lab) -> None:
     """When nodes are drained one after the other, each drain MUST be over in time or the budget that stops it MUST be
-    named, pods that are not healthy MUST NOT stop it, no budget MUST be overdrawn, and one node at a time MUST wait.
+    named, pods that are not healthy MUST NOT stop it, no budget MUST be overdrawn, one node at a time MUST wait, and
+    no pod MUST be put on it.
     """
     cluster = lab.cluster(Shape(workers=WORKERS, timers=lab.timers))
     guarded = workloads(lab.control)
@@ -96,6 +109,8 @@ def test_a_drain_ends_or_what_stops_it_is_named(lab: Lab) -> None:
     lab.expect(history, drained, blocker_named(fault), no_budget_overdrawn(KEEPS, fault=fault))
     if lab.control in {None, "goes-on"}:
         lab.expect(history, one_node_waits(fault))
+    if lab.control is None:
+        lab.expect(history, cordoned_takes_none(fault))
 
 
 def promises_of_mutants(told: Conditions) -> tuple[Judged, ...]:
@@ -150,10 +165,11 @@ def one_drain(lab: Lab, cluster: Cluster, who: str) -> list[base.Finding]:
     lab.phase("story", f"a drain, with {who}")
     deployed = [lab.deploy(each) for each in workloads(None)]
     node, _ = two_nodes(cluster, deployed[0])
-    drained = drained_in_time(DrainNode.kind, within_s=WITHIN_S)
+    drained, takes_none = drained_in_time(DrainNode.kind, within_s=WITHIN_S), cordoned_takes_none(DrainNode.kind)
 
     def over() -> bool:
-        return is_empty(cluster, node) or lab.finding_now(drained).verdict is base.Verdict.VIOLATED
+        broken = any(lab.finding_now(each).verdict is base.Verdict.VIOLATED for each in (drained, takes_none))
+        return broken or is_empty(cluster, node)
 
     with (
         lab.record() as history,
@@ -162,7 +178,8 @@ def one_drain(lab: Lab, cluster: Cluster, who: str) -> list[base.Finding]:
     ):
         lab.hold_until(over, within_s=2 * WITHIN_S, because=f"{node} is empty, or should be")
     lab.remove_workloads()
-    return [base.judge(each, history) for each in (drained, no_budget_overdrawn(KEEPS, fault=DrainNode.kind))]
+    overdrawn = no_budget_overdrawn(KEEPS, fault=DrainNode.kind)
+    return [base.judge(each, history) for each in (drained, overdrawn, takes_none)]
 
 
 def two_nodes(cluster: Cluster, single: Deployed) -> tuple[str, str]:

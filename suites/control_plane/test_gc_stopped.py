@@ -8,8 +8,8 @@ from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape
 from chaos.harm.base import Fault
 from chaos.harm.component import SwapComponent
-from chaos.judge.base import Invariant, Verdict, judge
-from chaos.judge.mutants import MutantTried, mutants_killed, tried
+from chaos.judge.base import Finding, Invariant, Verdict, judge
+from chaos.judge.mutants import mutants_killed, tried
 from chaos.record.history import History
 from chaos.report.mutants import tried_row
 from chaos.run.incident import HARDENED, incident
@@ -28,7 +28,13 @@ MARGIN_S = 5.0
 OFF = "*,-ttl-controller,-garbage-collector-controller"  # the first is left out of every simulated cluster
 COLLECTOR_OFF, INSIDE, ANY_NAMESPACE, QUOTAS = "collector-off", "inside", "any-namespace", "as-shipped-quotas"
 UNDISCOVERED, NO_BUG = "undiscovered", "no-bug"
-MUTANT, TWIN = "collector-waits", "shipped: pods-of-deleted-go"
+BUGS = {
+    "collector-waits": "pods-of-deleted-go",
+    "background-not-cascading": "pods-of-deleted-go",
+    "ttl-ignored": "jobs-past-ttl-go",
+}
+SHIPPED = "shipped"
+TWINS = tuple(f"{SHIPPED}: {invariant}" for invariant in dict.fromkeys(BUGS.values()))
 
 
 def of_conversion(control: str | None) -> tuple[Made, ...]:
@@ -48,9 +54,9 @@ def promises_of_conversion(told: Conditions) -> tuple[Judged, ...]:
     return judged(*kept, harm=(BreakConversion,))
 
 
-def promises_of_mutant(told: Conditions) -> tuple[Judged, ...]:
+def promises_of_mutants(told: Conditions) -> tuple[Judged, ...]:
     """Judged are the trials, which are written down as a recording of their own: without harm."""
-    return judged(says(mutants_killed, [MUTANT], [] if told.control == NO_BUG else [TWIN]))
+    return judged(says(mutants_killed, list(BUGS), [] if told.control == NO_BUG else list(TWINS)))
 
 
 def promises_of_aggregated(told: Conditions) -> tuple[Judged, ...]:
@@ -101,23 +107,25 @@ def test_garbage_goes_while_an_aggregated_api_is_away(lab: Lab) -> None:
     on=("simulated",),
     needs=(ControllerManagerSwitch, ComponentSwap),
     controls=(NO_BUG,),
-    variant="mutant",
-    mutants={HARDENED: (MUTANT,)},
+    variant="mutants",
+    mutants={HARDENED: tuple(BUGS)},
     faults={HARDENED: (BreakConversion, SwapComponent), NO_BUG: (BreakConversion,)},
-    promises=promises_of_mutant,
+    promises=promises_of_mutants,
 )
-def test_a_collector_that_waits_is_found(lab: Lab) -> None:
-    """When the collector waits for every API again, as it once did, `pods-of-deleted-go` MUST be violated, and with
-    the shipped one it MUST hold.
+def test_bugs_of_collectors_are_found(lab: Lab) -> None:
+    """When a historical bug is put back, such as a collector that waits for every API, the invariant that is there for
+    it MUST be violated, and with the shipped controller manager it MUST hold.
     """
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
-    if lab.control == NO_BUG:  # the shipped one under the mutant's name: nothing may be found in it
-        said = [trial(lab, cluster, MUTANT)]
+    findings = trial(lab, cluster, "the shipped controller manager")
+    if lab.control == NO_BUG:  # the shipped one under the mutants' names: nothing may be found in it
+        said = [tried(0, name, invariant, findings) for name, invariant in BUGS.items()]
     else:
-        said = [trial(lab, cluster, TWIN)]
-        program = lab.mutant(MUTANT)
-        with lab.configured(SwapComponent(program.mutant.component, str(program.path))):
-            said.append(trial(lab, cluster, MUTANT))
+        said = [tried(0, twin, twin.removeprefix(f"{SHIPPED}: "), findings) for twin in TWINS]
+        for name, invariant in BUGS.items():
+            program = lab.mutant(name)
+            with lab.configured(SwapComponent(program.mutant.component, str(program.path))):
+                said.append(tried(0, name, invariant, trial(lab, cluster, name)))
     rows = (
         tried_row(
             each.mutant,
@@ -130,19 +138,17 @@ def test_a_collector_that_waits_is_found(lab: Lab) -> None:
         for each in said
     )
     lab.table("mutants", list(rows))
-    lab.expect(
-        History.of_records(said), mutants_killed([MUTANT], [each.mutant for each in said if each.mutant == TWIN])
-    )
+    lab.expect(History.of_records(said), mutants_killed(list(BUGS), [t.mutant for t in said if t.mutant in TWINS]))
 
 
-def trial(lab: Lab, cluster: Cluster, who: str) -> MutantTried:
-    """A conversion webhook is away, and a Deployment is deleted: what its promise says of that controller manager."""
+def trial(lab: Lab, cluster: Cluster, who: str) -> list[Finding]:
+    """A conversion webhook is away, a Deployment is deleted and a Job is over: what is to be said of that."""
     lab.phase("story", f"a Deployment is deleted, with {who}")
     web, room = lab.deploy(Web(replicas=3)), lab.deploy(Room())
-    kept = pods_of_deleted_go(within_s=WITHIN_S, fault=BreakConversion.kind)
-    history = story(lab, cluster, BreakConversion(), web, room, [kept])
+    kept = [each(within_s=WITHIN_S, fault=BreakConversion.kind) for each in (pods_of_deleted_go, jobs_past_ttl_go)]
+    history = story(lab, cluster, BreakConversion(), web, room, kept)
     lab.remove_workloads()
-    return tried(0, who, kept.name, [judge(kept, history)])
+    return [judge(each, history) for each in kept]
 
 
 def story(

@@ -9,7 +9,7 @@ found was not. docs/recall.md has the table.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -94,7 +94,12 @@ REGRESSIONS = (
         "1.34.0-8, 1.35.0-5, 1.36.0-1",
         Way(By.SHIPPED, "aged-objects", "as-shipped-binary"),
     ),
-    Regression(136325, "env with $ before a character of several bytes", "1.34.0-3, 1.35.0"),
+    Regression(
+        136325,
+        "env with $ before a character of several bytes",
+        "1.34.0-3, 1.35.0",
+        Way(By.MUTANT, "aged-objects", "dollar-sign-cut"),
+    ),
     Regression(
         137904,
         "a Parallel StatefulSet whose first revision fails is never updated",
@@ -104,7 +109,7 @@ REGRESSIONS = (
     Regression(134652, "a DaemonSet and orphaned pods", "1.33.0-5"),
     Regression(139850, "the kubelet keeps a context of each sync", "1.36.0-2"),
     Regression(133873, "the sizes of events are reckoned for ever", "1.34.0"),
-    Regression(132244, "LISTs in pages go to etcd", "1.33.0-2"),
+    Regression(132244, "LISTs in pages go to etcd", "1.33.0-2", Way(By.MUTANT, "stale-watch-cache", "pages-from-etcd")),
     Regression(134401, "SchedulerAsyncAPICalls", "1.34.0-1, 1.35.0"),
     Regression(130484, "conntrack entries of other ports are deleted", "1.32.0-2"),
     Regression(129982, "conntrack entries take gigabytes", "1.32.0-2"),
@@ -140,12 +145,7 @@ def found_in(way: Way, runs: Sequence[SavedRun]) -> Found | None:
 
 def _said(way: Way, run: SavedRun) -> list[Found]:
     if way.by is By.MUTANT:
-        took_s = sum(o.duration_s for o in run.outcomes if o.id == way.incident)
-        rows = [row for row in run.mutants if row.get("mutant") == way.id]
-        return [
-            Found(str(r.get("judged by", "")), r.get("verdict") == "violated", str(r.get("reason", "")), took_s)
-            for r in rows
-        ]
+        return [_of_mutant(row, run) for row in run.mutants if row.get("mutant") == way.id]
     found = []
     for o in run.outcomes:
         if (o.id, o.control) != (way.incident, way.id):
@@ -157,6 +157,15 @@ def _said(way: Way, run: SavedRun) -> list[Found]:
                 not_in = o.passed and not control.must_break(o.kubernetes)
                 found.append(Found(f.invariant, is_found, f.sentence, o.duration_s, not_in))
     return found
+
+
+def _of_mutant(row: Mapping[str, object], run: SavedRun) -> Found:
+    """What a mutant's line says. Where its replay is of it alone, there is a sentence to it, else its reason."""
+    invariant = str(row.get("judged by", ""))
+    replays = [o for o in run.outcomes if o.test == row.get("test")]
+    said = [f.sentence for o in replays for f in o.findings if f.invariant == invariant]
+    sentence = said[0] if said else str(row.get("reason", ""))
+    return Found(invariant, row.get("verdict") == "violated", sentence, sum(o.duration_s for o in replays))
 
 
 def row(each: Regression, runs: Sequence[SavedRun]) -> tuple[str, ...]:

@@ -9,12 +9,14 @@ FOR_GOOD = {
     "at_most_one_writer",
     "components_keep_running",
     "containers_kept",
+    "cordoned_takes_none",
     "critical_pods_stay",
     "daemons_not_restarted",
     "does_not_end_itself",
     "existing_connections",
     "no_member_evicted",
     "no_pod_rejected",
+    "nodes_admitted",
     "nodes_stay_ready",
     "nothing_terminated",
     "one_node_per_machine",
@@ -28,6 +30,7 @@ FOR_GOOD = {
     "terminations_within_rate",
     "udp_reaches_an_endpoint",
     "watched_service_answers",
+    "way_out_stays",
 }
 BOUNDS = {
     "away_under_another_name": {"within_s": "after_s"},

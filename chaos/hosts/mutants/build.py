@@ -20,7 +20,8 @@ from chaos.basics.untrusted import json_file
 from chaos.errors import OrdealError
 from chaos.hosts import binaries, bundles, pins, trusted
 from chaos.hosts.lock import locked
-from chaos.hosts.mutants.known import Mutant, Substitution, find
+from chaos.hosts.mutants.known import find
+from chaos.hosts.mutants.mutant import Mutant, Substitution
 from chaos.hosts.places import cache_dir, cache_path
 
 BUNDLE = bundles.KUBERNETES

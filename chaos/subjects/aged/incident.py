@@ -81,6 +81,13 @@ INCIDENTS = (
                 ),
             ),
             Control(
+                "dollar-cut",
+                "a kubelet with the bug that pull request 136325 mended: a letter of several bytes after a dollar sign "
+                "is cut",
+                breaks="containers-start",
+                because="not-created",
+            ),
+            Control(
                 "rolled",
                 "the controller manager runs with StatefulSetSemanticRevisionComparison=false: a revision that is "
                 "written in another way is another one",

@@ -33,22 +33,32 @@ class OldValues:
         return Deployed(self.name, namespace, "", 0, cluster)
 
 
-def start(values: Deployed, *, as_file: bool) -> None:
-    """Make a pod that has the Secret's value in its environment, or as a file, and one that has the dollar sign."""
+def start(values: Deployed, node: str, *, as_file: bool) -> None:
+    """Make a pod that has the Secret's value in its environment, or as a file, and one that has the dollar sign, both
+    on that node.
+    """
     secret = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": SECRET, "key": KEY}}}
     volume = {"name": "key", "secret": {"secretName": SECRET}}
     mounted = {"volumeMounts": [{"name": "key", "mountPath": "/key"}]}
-    binary = _pod(values, BINARY, mounted, [volume]) if as_file else _pod(values, BINARY, {"env": [secret]}, [])
-    dollar = _pod(values, DOLLAR, {"env": [{"name": "PRICE", "value": DOLLAR_VALUE}]}, [])
+    binary = (
+        _pod(values, node, BINARY, mounted, [volume]) if as_file else _pod(values, node, BINARY, {"env": [secret]}, [])
+    )
+    dollar = _pod(values, node, DOLLAR, {"env": [{"name": "PRICE", "value": DOLLAR_VALUE}]}, [])
     with values.cluster.api() as client:
         for pod in (binary, dollar):
             k8s.CoreV1Api(client).create_namespaced_pod(values.namespace, pod)
 
 
-def _pod(values: Deployed, name: str, also: dict[str, Any], volumes: list[Any]) -> Any:
+def _pod(values: Deployed, node: str, name: str, also: dict[str, Any], volumes: list[Any]) -> Any:
     image = values.cluster.images.busybox
     main = {"name": "main", "image": image, "imagePullPolicy": "IfNotPresent", "command": COMMAND, **also}
+    selector = {"kubernetes.io/hostname": node}
     return {
         "metadata": {"name": name, "labels": {WORKLOAD_LABEL: name}},
-        "spec": {"terminationGracePeriodSeconds": 1, "containers": [main], "volumes": volumes},
+        "spec": {
+            "nodeSelector": selector,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [main],
+            "volumes": volumes,
+        },
     }

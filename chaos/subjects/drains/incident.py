@@ -9,8 +9,8 @@ INCIDENTS = (
         level="MUST",
         claim=(
             "When a node is drained, the drain MUST be over within the stated time, or the budget that stops it MUST "
-            "be named; pods that are not healthy MUST NOT stop it, no budget MUST be overdrawn, and never more than "
-            "one node MUST be cordoned and waiting."
+            "be named; pods that are not healthy MUST NOT stop it, no budget MUST be overdrawn, never more than one "
+            "node MUST be cordoned and waiting, and no pod MUST be put on it meanwhile."
         ),
         story=(
             "Upgrades hung because a PodDisruptionBudget allowed no disruption, often for pods that crashed and served "
@@ -18,9 +18,9 @@ INCIDENTS = (
             "place."
         ),
         source=(
-            'kubernetes/kubernetes issue 72320 "CrashLoopBackoff Pod cannot be evicted because of PodDisruptionBudget" '
-            "(2018 and later); scality/metalk8s issue 2530 (2020), rancher/system-upgrade-controller issue 78 (2020), "
-            "kube-hetzner issue 1507 (2024)"
+            'kubernetes/kubernetes issues 72320 "CrashLoopBackoff Pod cannot be evicted because of '
+            'PodDisruptionBudget" (2018 and later) and 58648 (pods put on cordoned nodes, 2018); scality/metalk8s '
+            "issue 2530 (2020), rancher/system-upgrade-controller issue 78 (2020), kube-hetzner issue 1507 (2024)"
         ),
         remedy=(
             "Set unhealthyPodEvictionPolicy: AlwaysAllow in budgets (KEP-3017, stable from Kubernetes 1.31 on), give "
@@ -78,6 +78,9 @@ INCIDENTS = (
                 because="survived",
             ),
         ),
-        proofs=(Proof("no-budget-overdrawn", ProvenBy.MUTANT, "evicted-pods-counted"),),
+        proofs=(
+            Proof("no-budget-overdrawn", ProvenBy.MUTANT, "evicted-pods-counted"),
+            Proof("cordoned-takes-none", ProvenBy.MUTANT, "cordon-ignored"),
+        ),
     ),
 )

@@ -1,4 +1,4 @@
-"""A drain ends, or what stops it is named; no budget is overdrawn, and one node at a time waits."""
+"""A drain ends, or what stops it is named; no budget is overdrawn, one node at a time waits, and it takes no pods."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,16 +7,17 @@ from itertools import pairwise
 from math import inf
 
 from chaos.harm.drain import TWO_BUDGETS as TWO
-from chaos.judge.base import Invariant, Judgement, bounds, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, bounds, for_good, held, promise, unknown, violated
 from chaos.judge.sight import Span, names, never_landed, overlapping, unseen
 from chaos.record.history import History, Window
-from chaos.record.records import NodeChange, PodChange, Sample
+from chaos.record.records import FaultStep, NodeChange, PodChange, Sample
 from chaos.subjects.drains.records import EvictionAnswered
 
 BUDGET_OF_UNHEALTHY, NO_BUDGET_LEFT, TWO_BUDGETS = "budget-of-unhealthy", "no-budget-left", "two-budgets"
 POD_STAYS, NOT_ASKED = "pod-stays", "not-asked"
 REASONS = (BUDGET_OF_UNHEALTHY, NO_BUDGET_LEFT, TWO_BUDGETS, POD_STAYS, NOT_ASKED)
-NO_NAME, OVERDRAWN, TWO_CORDONED = "no-name", "overdrawn", "two-cordoned"
+NO_NAME, OVERDRAWN, TWO_CORDONED, TOOK_PODS = "no-name", "overdrawn", "two-cordoned", "took-pods"
+HEARD_AFTER_S = 3.0  # until a scheduler has heard of a cordon; one that is slow is not wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,56 @@ def one_node_waits(fault: str) -> Invariant:
         return held(f"each of {len(drains)} nodes took pods again before the next was cordoned", drains=len(drains))
 
     return Invariant("one-node-waits", judge)
+
+
+@promise
+@for_good
+def cordoned_takes_none(fault: str) -> Invariant:
+    """No pod of a workload that was made HEARD_AFTER_S seconds after a node was cordoned, or later, was put on that
+    node, while the fault lasted.
+
+    Reason: "took-pods". Unknown where no such pod found another node: then none had to be put anywhere; and where the
+    node got one that was made sooner.
+    """
+    span = Span(fault=fault)
+
+    def judge(history: History) -> Judgement:
+        window = span.of(history)
+        if window is None:
+            return never_landed(span)
+        made: dict[str, float] = {}
+        placed: dict[str, PodChange] = {}
+        for change in history.of(PodChange):
+            made.setdefault(change.uid, change.at if change.change != "listed" else -inf)
+            if change.node and change.workload:
+                placed.setdefault(change.uid, change)
+        wrong: list[PodChange] = []
+        early: list[PodChange] = []
+        right = 0
+        # Whoever undoes lets the node take pods again, which a watch of nodes may bring late.
+        undoing = [s.at for s in history.of(FaultStep) if s.fault == fault and s.step == "undoing"]
+        for drain in _drains(history, window):
+            until = min([drain.end, window.end, *(at for at in undoing if at > drain.start)])
+            for uid, change in placed.items():
+                if not drain.start < made[uid] <= change.at <= until:
+                    continue
+                heard = made[uid] >= drain.start + HEARD_AFTER_S
+                if change.node == drain.node:
+                    (wrong if heard else early).append(change)
+                else:
+                    right += heard
+        if wrong:
+            said = f"{len(wrong)} pods were put on a node that was cordoned, first {wrong[0].object} on {wrong[0].node}"
+            return violated(said, wrong, reason=TOOK_PODS, pods=len(wrong))
+        if early:
+            return unknown(f"{early[0].object} was put on {early[0].node} as soon as that was cordoned", early)
+        if not right:
+            return unknown("no pod was made while a node was cordoned, so that none had to be put on another one")
+        if doubt := unseen(history, "pods", window) or unseen(history, "nodes", window):
+            return doubt
+        return held(f"none of {right} pods that were made meanwhile was put on a cordoned node", pods=right)
+
+    return Invariant("cordoned-takes-none", judge)
 
 
 def _drains(history: History, window: Window) -> list[Drain]:

@@ -1,4 +1,4 @@
-"""What watchers believe is what etcd holds, after etcd was changed behind the API server's back."""
+"""What watchers believe is what etcd holds, after etcd was changed behind the API server's back; LISTs spare etcd."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,8 +7,9 @@ from chaos.judge.sight import names, overlapping
 from chaos.record.history import History
 from chaos.record.informer import STORED, WATCHED
 from chaos.record.records import FaultStep, Observation
+from chaos.subjects.watch_cache.records import ListsCounted
 
-STALE = "stale"
+STALE, FROM_ETCD = "stale", "from-etcd"
 
 
 @promise
@@ -65,6 +66,32 @@ def watchers_see(fault: str, *, within_s: float) -> Invariant:
         )
 
     return Invariant(f"watchers-see-{fault}", judge)
+
+
+@promise
+def pages_from_cache(resource: str) -> Invariant:
+    """The first page of a LIST without a resourceVersion comes from the API server's watch cache, as the whole does.
+
+    Judged by the API server's own count of LISTs that came from there, when that was read last. Reason: "from-etcd".
+    Unknown where the whole did not come from there either: then the cache served nobody, for whatever reason; and where
+    only some of the pages did, for which a cache that is behind is enough (apiserver, pkg/storage/cacher/delegator.go).
+    """
+
+    def judge(history: History) -> Judgement:
+        counted = [c for c in history.of(ListsCounted) if c.resource == resource]
+        if not counted or not counted[-1].asked:
+            return unknown(f"nobody listed {resource}")
+        last = counted[-1]
+        if last.whole_from_cache < last.asked:
+            return unknown(f"the watch cache did not serve: {last.told()}", counted)
+        if not last.pages_from_cache:
+            said = f"none of {last.asked} first pages of {resource} came from the watch cache, as the whole did"
+            return violated(said, [last], reason=FROM_ETCD, asked=last.asked)
+        if last.pages_from_cache < last.asked:
+            return unknown(f"some pages only came from the watch cache: {last.told()}", counted)
+        return held(f"each of {last.asked} first pages of {resource} came from the watch cache", asked=last.asked)
+
+    return Invariant("pages-from-cache", judge)
 
 
 def _belief(watched: Sequence[Observation], stored: Observation) -> Observation | None:

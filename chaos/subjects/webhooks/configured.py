@@ -7,10 +7,12 @@ from pathlib import Path
 
 NAME = "kube-ordeal-webhook"  # of the configuration
 PODS, LEASES = "pods.webhook.kube-ordeal", "leases.webhook.kube-ordeal"
+CONFIGURATIONS = "configurations.webhook.kube-ordeal"
 SYSTEM, NODE_LEASES = "kube-system", "kube-node-lease"
 TIMEOUT_S, SHIPPED_TIMEOUT_S = 2, 10  # of the hardened one; and what a webhook has that says nothing
+NODES = "system:nodes"
 # A kubelet's user is in that group. Source: kubernetes.io/docs/reference/access-authn-authz/node.
-NOT_NODES = {"name": "not-nodes", "expression": "!('system:nodes' in request.userInfo.groups)"}
+NOT_NODES = {"name": "not-nodes", "expression": f"!('{NODES}' in request.userInfo.groups)"}
 
 
 class Asks(StrEnum):
@@ -18,6 +20,7 @@ class Asks(StrEnum):
 
     `hardened`: pods and leases, but not those of kube-system, of the nodes' leases and of its own namespace, nor by
     nodes; it has 2 s. `all`: pods of all namespaces, and leases of all but kube-system. `leaders`: really all.
+    Each asks for changes of such configurations too, of which the API server never tells it.
     """
 
     HARDENED = "hardened"
@@ -50,7 +53,12 @@ def configuration(asks: Asks, own: str, port: int, authority: Path) -> Mapping[s
         **_but(without[1]),
         **shared,
     }
-    return {"metadata": {"name": NAME}, "webhooks": [pods, leases]}
+    configurations = {
+        "name": CONFIGURATIONS,
+        **_rule("admissionregistration.k8s.io", "validatingwebhookconfigurations", ["UPDATE", "DELETE"]),
+        **shared,
+    }
+    return {"metadata": {"name": NAME}, "webhooks": [pods, leases, configurations]}
 
 
 def _rule(group: str, resource: str, operations: Sequence[str]) -> Mapping[str, object]:

@@ -1,6 +1,6 @@
 """A webhook that is away, and what may not wait for it."""
 
-from chaos.judge.catalogue import Control, Incident, Sign
+from chaos.judge.catalogue import Control, Incident, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -9,9 +9,9 @@ INCIDENTS = (
         level="MUST",
         claim=(
             "When the backend of an admission webhook is gone or slow, node leases MUST be renewed and nodes stay "
-            "Ready, pods of the system and the webhook's own MUST be admitted, so that it comes back by itself, and a "
-            "pod that another namespace lacks then MUST be replaced once the webhook is back: within 60 s, or as long "
-            "again as it was away."
+            "Ready, pods of the system, of nodes and the webhook's own MUST be admitted, so that it comes back by "
+            "itself, its configuration MUST be open to changes, and a pod that another namespace lacks then MUST be "
+            "replaced once the webhook is back: within 60 s, or as long again as it was away."
         ),
         story=(
             "A policy webhook was asked for everything, and could not be reached during an upgrade. Nodes could no "
@@ -21,7 +21,7 @@ INCIDENTS = (
         source=(
             'Jetstack, "How a simple admission webhook lead to a cluster outage" (2019); Kubernetes documentation, '
             "Admission Webhook Good Practices (kubernetes.io/docs/concepts/cluster-administration/"
-            "admission-webhooks-good-practices)"
+            "admission-webhooks-good-practices); kubernetes/kubernetes pull requests 54727, 59840 and 116261"
         ),
         remedy=(
             "Give a webhook a namespaceSelector without kube-system, kube-node-lease and its own namespace, "
@@ -56,6 +56,16 @@ INCIDENTS = (
                 breaks="replaced-once-back",
                 because="not-replaced",
             ),
+            Control(
+                "no-bug",
+                "the shipped API server under the names of the mutants of historical bugs: nothing is found in it",
+                breaks="mutants-killed",
+                because="survived",
+            ),
+        ),
+        proofs=(
+            Proof("way-out-stays", ProvenBy.MUTANT, "configurations-asked"),
+            Proof("nodes-admitted", ProvenBy.MUTANT, "match-conditions-ignored"),
         ),
     ),
 )

@@ -8,7 +8,8 @@ from chaos.record.history import History, Window
 from chaos.record.records import ClusterEvent, FaultStep, HarmLook, NodeChange, PodChange
 from chaos.subjects.webhooks.records import Admission, Request
 
-LEASE_REFUSED, POD_REFUSED = "lease-refused", "pod-refused"
+LEASE_REFUSED, POD_REFUSED, CONFIGURATION_REFUSED = "lease-refused", "pod-refused", "configuration-refused"
+NODE_REFUSED = "node-refused"
 ASKED_ITSELF, NOT_BACK, NOT_REPLACED = "asked-itself", "not-back", "not-replaced"
 FAILED_CREATE = "FailedCreate"  # an event of whoever could not create a pod, such as a ReplicaSet
 WAITED_FOR_S = 30.0  # the most that timeoutSeconds of a webhook allows
@@ -65,24 +66,25 @@ def nodes_stay_ready(*, fault: str, lapse_s: float) -> Invariant:
 @for_good
 def system_pods_admitted(*, fault: str) -> Invariant:
     """Each pod of kube-system that was asked for while the fault lasted was admitted. Reason: "pod-refused"."""
-    span = Span(fault=fault)
+    return _each_admitted("system-pods-admitted", Request.SYSTEM_POD, "pods of the system", POD_REFUSED, fault)
 
-    def judge(history: History) -> Judgement:
-        window = span.of(history)
-        if window is None:
-            return never_landed(span)
-        tried = _asked(history, Request.SYSTEM_POD, window)
-        no = [a for a in tried if not a.admitted]
-        if no:
-            said = f"{len(no)} of {len(tried)} pods of the system were refused because the webhook could not be called"
-            return violated(said, no, reason=POD_REFUSED, asked=len(tried), refused=len(no))
-        if not tried:
-            return unknown("no pod of the system was asked for while the fault lasted")
-        if blind := overlapping(history, Admission.kind, window):
-            return unknown(f"nobody asked from {blind[0].at:.1f} to {blind[0].until:.1f} s: {blind[0].why}", blind)
-        return held(f"each of {len(tried)} pods of the system was admitted", asked=len(tried))
 
-    return Invariant("system-pods-admitted", judge)
+@promise
+@for_good
+def way_out_stays(*, fault: str) -> Invariant:
+    """Each change of the webhook's own configuration that was asked for while the fault lasted was admitted: so whoever
+    has to can take it away. Reason: "configuration-refused".
+    """
+    return _each_admitted(
+        "way-out-stays", Request.CONFIGURATION, "changes of its configuration", CONFIGURATION_REFUSED, fault
+    )
+
+
+@promise
+@for_good
+def nodes_admitted(*, fault: str) -> Invariant:
+    """Each pod that a node asked for while the fault lasted was admitted. Reason: "node-refused"."""
+    return _each_admitted("nodes-admitted", Request.NODE_POD, "pods that a node asked for", NODE_REFUSED, fault)
 
 
 @promise
@@ -174,6 +176,28 @@ def allowed_s(history: History, *, within_s: float, fault: str) -> float:
     if window is None or window.end == float("inf"):
         return within_s
     return max(within_s, window.length_s)
+
+
+def _each_admitted(name: str, request: Request, what: str, reason: str, fault: str) -> Invariant:
+    """Each such request that was made while the fault lasted was admitted."""
+    span = Span(fault=fault)
+
+    def judge(history: History) -> Judgement:
+        window = span.of(history)
+        if window is None:
+            return never_landed(span)
+        tried = _asked(history, request, window)
+        no = [a for a in tried if not a.admitted]
+        if no:
+            said = f"{len(no)} of {len(tried)} {what} were refused because the webhook could not be called"
+            return violated(said, no, reason=reason, asked=len(tried), refused=len(no))
+        if not tried:
+            return unknown(f"none of the {what} was asked for while the fault lasted")
+        if blind := overlapping(history, Admission.kind, window):
+            return unknown(f"nobody asked from {blind[0].at:.1f} to {blind[0].until:.1f} s: {blind[0].why}", blind)
+        return held(f"each of {len(tried)} {what} was admitted", asked=len(tried))
+
+    return Invariant(name, judge)
 
 
 def _seen_until(history: History, fault: str, window: Window) -> float:

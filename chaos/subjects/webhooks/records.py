@@ -1,4 +1,4 @@
-"""What was tried while a webhook may be away: a pod of the system, a node's lease."""
+"""What was tried while a webhook may be away: a pod of the system, one of a node, a lease, its configuration."""
 
 from enum import StrEnum
 from typing import ClassVar
@@ -11,10 +11,14 @@ GAP_S = 25.0  # longer without an answer is a gap; a slow webhook may take 10 s 
 
 
 class Request(StrEnum):
-    """What is asked for, as a dry run: a pod in kube-system, a change of a node's lease."""
+    """What is asked for, as a dry run: a pod in kube-system, a change of a node's lease, one of the webhook's own
+    configuration, and, by a node, a pod in a namespace that the webhook is asked about.
+    """
 
     SYSTEM_POD = "system-pod"
     NODE_LEASE = "node-lease"
+    CONFIGURATION = "configuration"
+    NODE_POD = "node-pod"
 
 
 @record

@@ -5,7 +5,13 @@ from chaos.record.history import History
 from chaos.record.records import IN_SYNC, Blind, FaultStep, NodeChange, PodChange, Sample
 from chaos.record.registry import Record
 from chaos.subjects.drains.drainer import REFUSALS
-from chaos.subjects.drains.promises import blocker_named, drained_in_time, no_budget_overdrawn, one_node_waits
+from chaos.subjects.drains.promises import (
+    blocker_named,
+    cordoned_takes_none,
+    drained_in_time,
+    no_budget_overdrawn,
+    one_node_waits,
+)
 from chaos.subjects.drains.records import EvictionAnswered
 
 FAULT = "drain-node"
@@ -133,3 +139,30 @@ def test_one_node_at_a_time_waits() -> None:
     assert finding(waits, LANDED, first, beside).verdict is Verdict.VIOLATED  # both still are
     for records in ((LANDED, first, again, UNDONE, *SAW), (LANDED, first, again, then, last, UNDONE), (first, beside)):
         assert finding(waits, *records).verdict is Verdict.UNKNOWN, records
+
+
+# --- where new pods go
+
+
+def placed(*records: Record) -> tuple[Verdict, str]:
+    found = finding(cordoned_takes_none(FAULT), LANDED, CORDONED, *THERE, *records)
+    return found.verdict, found.reason
+
+
+def test_new_pods_that_find_other_nodes_keep_the_promise() -> None:
+    assert placed(pod(9, "new", on=""), pod(10, "new", on="b"), TOOK_AGAIN, UNDONE, *SAW) == (Verdict.HELD, "")
+
+
+def test_a_new_pod_on_a_cordoned_node_breaks_it() -> None:
+    assert placed(pod(9, "new", on=""), pod(10, "new", on="a"), UNDONE, *SAW) == (Verdict.VIOLATED, "took-pods")
+
+
+def test_what_came_too_soon_too_late_or_not_at_all_says_nothing() -> None:
+    undoing = FaultStep(20, FAULT, "undoing")
+    for records in (
+        (),
+        (pod(2, "new", on="a"),),  # the scheduler may not have heard of the cordon
+        (pod(9, "new", on=""), undoing, pod(21, "new", on="a")),  # the node takes pods again
+        (pod(9, "new", on="b"), Blind(4, "watch:pods", 6, "the API server was away")),
+    ):
+        assert placed(*records, UNDONE, *SAW)[0] is Verdict.UNKNOWN, records

@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
 from chaos.subjects.webhooks import faults
-from chaos.subjects.webhooks.configured import LEASES, PODS, Asks, configuration
+from chaos.subjects.webhooks.configured import CONFIGURATIONS, LEASES, PODS, Asks, configuration
 from chaos.subjects.webhooks.faults import LoseWebhook, LoseWebhookPlan, ServeWebhook, ServeWebhookPlan, refused
 from tests.harm.journalled import through_the_journal
 
@@ -54,7 +54,7 @@ def test_whom_it_is_not_asked_about(asks: Asks, pods: list[str], leases: list[st
         without[each["name"]] = selected[0]["values"]
         assert (each["failurePolicy"], each["clientConfig"]["url"]) == ("Fail", "https://127.0.0.1:1234/")
         assert bool(each["matchConditions"]) == (each["timeoutSeconds"] == 2) == (asks is Asks.HARDENED)
-    assert without == {PODS: pods, LEASES: leases}
+    assert without == {PODS: pods, LEASES: leases, CONFIGURATIONS: []}
 
 
 REJECTED, OPEN = ("apiserver_admission_webhook_rejection_count", "apiserver_admission_webhook_fail_open_count")

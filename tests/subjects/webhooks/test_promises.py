@@ -8,9 +8,11 @@ from chaos.record.records import IN_SYNC, Blind, ClusterEvent, FaultStep, HarmLo
 from chaos.record.registry import Record
 from chaos.subjects.webhooks.promises import (
     allowed_s,
+    nodes_admitted,
     nodes_stay_ready,
     replaced_once_back,
     system_pods_admitted,
+    way_out_stays,
     webhook_comes_back,
 )
 from chaos.subjects.webhooks.records import Admission, Request
@@ -21,6 +23,8 @@ SAW_NODES, SAW_PODS = (Sample(200, IN_SYNC, f"watch:{each}", 1.0) for each in ("
 NODE = NodeChange(0, "w1", "listed", "True")
 STAY = nodes_stay_ready(fault=FAULT, lapse_s=20)
 SYSTEM = system_pods_admitted(fault=FAULT)
+ADMITTED = nodes_admitted(fault=FAULT)
+WAY_OUT = way_out_stays(fault=FAULT)
 BACK = webhook_comes_back("webhook", 2, within_s=30, fault=FAULT)
 REPLACED = replaced_once_back("web", 2, within_s=60, fault=FAULT)
 
@@ -102,6 +106,26 @@ def test_pods_of_the_system_are_admitted_or_not() -> None:
     ]
     for records in cases:
         assert judged(SYSTEM, *records)[0] is Verdict.UNKNOWN, records
+
+
+# --- its configuration
+
+
+def test_a_configuration_that_can_be_changed_keeps_the_promise_and_one_that_cant_breaks_it() -> None:
+    yes, no = (asked(20, Request.CONFIGURATION, admitted=each) for each in (True, False))
+    assert judged(WAY_OUT, LANDED, yes, UNDONE) == (Verdict.HELD, "")
+    assert judged(WAY_OUT, LANDED, yes, no, UNDONE) == (Verdict.VIOLATED, "configuration-refused")
+    assert judged(WAY_OUT, LANDED, asked(20, Request.SYSTEM_POD, admitted=False), UNDONE)[0] is Verdict.UNKNOWN
+
+
+# --- what nodes ask for
+
+
+def test_pods_of_nodes_that_are_admitted_keep_the_promise_and_one_that_is_not_breaks_it() -> None:
+    yes, no = (asked(20, Request.NODE_POD, admitted=each) for each in (True, False))
+    assert judged(ADMITTED, LANDED, yes, UNDONE) == (Verdict.HELD, "")
+    assert judged(ADMITTED, LANDED, yes, no, UNDONE) == (Verdict.VIOLATED, "node-refused")
+    assert judged(ADMITTED, LANDED, UNDONE)[0] is Verdict.UNKNOWN
 
 
 # --- its own pods

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -25,11 +26,14 @@ class Server:
         self.refuses: dict[Request, tuple[int, str]] = {}
         self.asked: list[tuple[object, ...]] = []
 
-    def pod(self, namespace: str, body: object, *, dry_run: str) -> None:
-        self._answer(Request.SYSTEM_POD, namespace, dry_run)
+    def pod(self, namespace: str, body: object, *, dry_run: str, who: Any) -> None:
+        self._answer(Request.NODE_POD if who.headers else Request.SYSTEM_POD, namespace, dry_run)
 
     def lease(self, name: str, namespace: str, change: object, *, dry_run: str) -> None:
         self._answer(Request.NODE_LEASE, f"{namespace}/{name}", dry_run)
+
+    def configuration(self, name: str, change: object, *, dry_run: str) -> None:
+        self._answer(Request.CONFIGURATION, name, dry_run)
 
     def _answer(self, request: Request, *asked: object) -> None:
         self.asked.append((request, *asked))
@@ -47,28 +51,41 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     made = Server()
-    monkeypatch.setattr(k8s, "CoreV1Api", lambda _: SimpleNamespace(create_namespaced_pod=made.pod))
+    monkeypatch.setattr(k8s, "CoreV1Api", lambda who: SimpleNamespace(create_namespaced_pod=partial(made.pod, who=who)))
     monkeypatch.setattr(k8s, "CoordinationV1Api", lambda _: SimpleNamespace(patch_namespaced_lease=made.lease))
+    webhooks = SimpleNamespace(patch_validating_webhook_configuration=made.configuration)
+    monkeypatch.setattr(k8s, "AdmissionregistrationV1Api", lambda _: webhooks)
     monkeypatch.setattr(sampler, "EVERY_S", 0.001)
     monkeypatch.setattr(sampler, "GAP_S", float("inf"))
     return made
 
 
+class Client:
+    """What whoever asks is told by, and as whom it asks."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+
+    def set_default_header(self, name: str, value: str) -> None:
+        self.headers[name] = value
+
+
 def client() -> Any:
-    return cast("ApiClient", nullcontext())
+    return cast("ApiClient", nullcontext(Client()))
 
 
 def seen(history: History) -> set[tuple[Request, bool]]:
     return {(each.request, each.admitted) for each in history.of(Admission)}
 
 
-def test_a_pod_of_the_system_and_a_nodes_lease_are_asked_for_and_nothing_is_made(server: Server) -> None:
+def test_each_request_is_asked_for_and_nothing_is_made(server: Server) -> None:
     history = History()
-    with Admissions(history, client, "w1"):
+    with Admissions(history, client, "w1", "web"):
         server.was_asked_again()
     pod, lease = (Request.SYSTEM_POD, "kube-system", "All"), (Request.NODE_LEASE, "kube-node-lease/w1", "All")
-    assert set(server.asked) == {pod, lease}
-    assert seen(history) == {(Request.SYSTEM_POD, True), (Request.NODE_LEASE, True)}
+    more = {(Request.CONFIGURATION, "kube-ordeal-webhook", "All"), (Request.NODE_POD, "web", "All")}
+    assert set(server.asked) == {pod, lease, *more}
+    assert seen(history) == {(each, True) for each in Request}
     assert history.of(Blind) == []
 
 
@@ -76,7 +93,7 @@ def test_a_pod_of_the_system_and_a_nodes_lease_are_asked_for_and_nothing_is_made
 def test_what_a_webhook_refuses_is_written_down(server: Server, request_: Request) -> None:
     server.refuses[request_] = (500, 'failed calling webhook "a": refused')
     history = History()
-    with Admissions(history, client, "w1"):
+    with Admissions(history, client, "w1", "web"):
         server.was_asked_again()
     assert seen(history) == {(each, each is not request_) for each in Request}
 

@@ -1,0 +1,5 @@
+"""Mutants of kube-proxy."""
+
+from chaos.hosts.mutants.mutant import Mutant
+
+MUTANTS: tuple[Mutant, ...] = ()
