@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from chaos.judge.availability import GAP_S
-from chaos.judge.base import Invariant, Judgement, for_good, held, promise, unknown, violated
+from chaos.judge.base import Invariant, Judgement, held, promise, unknown, violated
 from chaos.judge.sight import WHOLE, overlapping
 from chaos.judge.starved import prober_waited, waited
 from chaos.record.history import History, Window
@@ -48,7 +48,6 @@ class _Asked:
 
 
 @promise
-@for_good
 def no_request_failed(service: str, nodes: Sequence[str], *, fault: str) -> Invariant:
     """No new connection failed, by ClusterIP and by ports of `nodes`, from any of them, while there was an endpoint
     that had served for 5 s and served for 3 s more; for a port that leads to its node's own endpoints, one of that

@@ -39,7 +39,7 @@ class OnNode(Cluster, NodeExec, NodeNetwork, Protocol):
     """A cluster whose nodes can be asked."""
 
 
-class Said(msgspec.Struct, frozen=True):
+class ProxySaid(msgspec.Struct, frozen=True):
     """What a kube-proxy says: the code of its /healthz, 0 without an answer; its failures to write rules; its mode."""
 
     health: int
@@ -47,10 +47,10 @@ class Said(msgspec.Struct, frozen=True):
     mode: str
 
 
-def ask(cluster: OnNode, node: str) -> Said:
+def ask(cluster: OnNode, node: str) -> ProxySaid:
     """Ask a node's kube-proxy. Raises CommandError where nobody could ask."""
     argv = [sys.executable, "-I", "-S", "-c", ASK, FAILURES]
-    return msgspec.json.decode(run(cluster.in_network_of(node, argv), timeout_s=ASKED_WITHIN_S).out, type=Said)
+    return msgspec.json.decode(run(cluster.in_network_of(node, argv), timeout_s=ASKED_WITHIN_S).out, type=ProxySaid)
 
 
 def kernel_says(cluster: OnNode, node: str) -> tuple[str, str]:

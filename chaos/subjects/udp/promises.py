@@ -128,7 +128,6 @@ def only_endpoints_answer(service: str, node: str, *, within_s: float) -> Invari
 
 
 @promise
-@for_good
 def flows_kept(service: str, port: str, node: str, targets: Sequence[str]) -> Invariant:
     """Each flow from the node to a port of the Service went on to the pod that had answered it, as long as that was an
     endpoint of the port, whatever became of the endpoints of the Service's other ports.

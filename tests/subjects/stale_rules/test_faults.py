@@ -11,7 +11,7 @@ from chaos.clusters.base import ClusterRef, Node
 from chaos.errors import OrdealError
 from chaos.hosts.command import Output
 from chaos.subjects.stale_rules import faults
-from chaos.subjects.stale_rules.asking import Said
+from chaos.subjects.stale_rules.asking import ProxySaid
 from chaos.subjects.stale_rules.faults import LeaveChain, SetProxyMode
 from tests.harm.journalled import through_the_journal
 
@@ -80,9 +80,9 @@ class FakeNode:
 def node(monkeypatch: pytest.MonkeyPatch) -> Any:
     there = FakeNode()
 
-    def said(*_: object) -> Said:
+    def said(*_: object) -> ProxySaid:
         text = there.files[there.mounted[1]] if there.mounted else there.config
-        return Said(200, 0, "nftables" if "mode: nftables" in text else "iptables")
+        return ProxySaid(200, 0, "nftables" if "mode: nftables" in text else "iptables")
 
     def mount(_: object, volume: str, put: str, at: str, arguments: Any) -> None:
         assert at == "/kube-ordeal/config.conf"
