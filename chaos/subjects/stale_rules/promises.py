@@ -133,9 +133,10 @@ def _judged(history: History, service: str, node: str, within_s: float, during: 
         took_s = max((change.until if change.arrived is None else change.arrived) - start, 0.0)
         restarted = _restarted(history, node, change) if during else ()
         if took_s > within_s:
-            reason, proof = _why(history, node, Window(start, start + within_s))
+            since = start if during else _last_right(history, service, node, start)
+            reason, proof = _why(history, node, Window(since, start + took_s))
             allowed_s = PATIENCE * within_s if reason == NOT_WRITTEN else within_s
-            if took_s > allowed_s and not overlapping(history, f"{SOURCE}:{node}", Window(start, start + took_s)):
+            if took_s > allowed_s and not overlapping(history, f"{SOURCE}:{node}", Window(start, start + allowed_s)):
                 return violated(
                     f"the rules of {node} did not lead to the endpoints of {service} {took_s:.1f} s after "
                     f"{'it could write them again' if during else 'they had changed'}",
@@ -172,6 +173,14 @@ def _changes(history: History, service: str, node: str) -> Iterator[_Change]:
         if there is None and number + 1 < len(began):
             continue  # others took its place before it could be there
         yield _Change(first.at, until, there, first)
+
+
+def _last_right(history: History, service: str, node: str, at: float) -> float:
+    """When the node's rules were seen to lead where they should for the last time before a moment: what kept them from
+    it since then may have kept them from others before, which these took the place of.
+    """
+    rules = [each for each in history.of(NodeRules) if (each.service, each.node) == (service, node) and each.at <= at]
+    return max((each.at for each in rules if each.wanted == each.written), default=at)
 
 
 def _why(history: History, node: str, window: Window) -> tuple[str, Sequence[ProxyState]]:

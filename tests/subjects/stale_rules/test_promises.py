@@ -41,6 +41,9 @@ def test_a_change_that_arrives_in_time_is_held() -> None:
 
 def test_a_change_that_does_not_arrive_is_laid_to_who_kept_it() -> None:
     assert judged(ARRIVE, WELL, BEFORE, CHANGED, FAILS, END) == (Verdict.VIOLATED, "restore-failed")
+    # It failed for a change that others took the place of, and tries again half a minute later.
+    others = rules(16, "2 3", "1 2")
+    assert judged(ARRIVE, WELL, BEFORE, CHANGED, FAILS, others, END) == (Verdict.VIOLATED, "restore-failed")
     assert judged(ARRIVE, WELL, proxy(9, state="T"), BEFORE, CHANGED, END) == (Verdict.VIOLATED, "proxy-stopped")
     assert judged(ARRIVE, WELL, BEFORE, CHANGED, END) == (Verdict.VIOLATED, "not-written")
 
