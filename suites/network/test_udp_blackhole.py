@@ -10,7 +10,7 @@ from chaos.clusters.shape import Shape
 from chaos.harm.base import Fault
 from chaos.harm.daemon import StopDaemon
 from chaos.harm.kube_proxy import SwapKubeProxy
-from chaos.judge.base import Invariant, judge
+from chaos.judge.base import Invariant, Verdict, judge
 from chaos.judge.mutants import MutantTried, mutants_killed, tried
 from chaos.record.history import History
 from chaos.record.probing import ServiceProbes
@@ -199,6 +199,9 @@ def _who_answers(history: History, client: str, udp: Deployed) -> str:
 
 
 def _answered(lab: Lab, history: History, client: str, udp: Deployed) -> bool:
+    """Whether the client is answered by an endpoint, waited for unless a mutant has shown already that it is not."""
+    if lab.replay and lab.finding_now(_made(client)[0]).verdict is Verdict.VIOLATED:
+        return False
     return lab.recover(
         lambda: _is_answered(history, client, udp), within_s=ANSWERED_WITHIN_S, what="an endpoint answers"
     )

@@ -78,7 +78,8 @@ BOUNDS = {
 }
 JUDGES = {  # those that several subjects use, by the room that they are in
     "answered_throughout", "conforms_during", "disk_use_bounded", "existing_connections", "kubelets_report_again",
-    "mutants_killed", "new_pods_start", "no_acknowledged_write_lost", "no_container_restarted", "no_member_evicted", "nodes_ready_again",
+    "mutants_killed", "new_pods_start", "no_acknowledged_write_lost", "no_container_restarted", "no_member_evicted",
+    "nodes_ready_again",
     "nothing_terminated", "outage_at_most", "ready_throughout", "same_pods", "served_again_within",
     "serves_before_harm", "still_conforms", "taints_taken_back", "taints_within_rate", "terminations_within_rate",
     "watched_service_answers",
