@@ -1,24 +1,29 @@
 """udp-blackhole: the endpoints of a UDP Service move under a client that keeps its source port."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
 from chaos.clusters.abilities import NodeExec, NodeNetwork, RunsContainers
+from chaos.clusters.base import Cluster
 from chaos.clusters.shape import Shape
 from chaos.harm.base import Fault
 from chaos.harm.daemon import StopDaemon
-from chaos.judge.base import Invariant
+from chaos.harm.kube_proxy import SwapKubeProxy
+from chaos.judge.base import Invariant, Verdict, judge
+from chaos.judge.mutants import MutantTried, mutants_killed, tried
 from chaos.record.history import History
 from chaos.record.probing import ServiceProbes
+from chaos.report.mutants import tried_row
 from chaos.run.fit import fit_workers
-from chaos.run.incident import Load, incident
-from chaos.run.lab import Lab
+from chaos.run.incident import HARDENED, Load, incident
+from chaos.run.lab import Lab, Sampling
 from chaos.run.promised import Conditions, Judged, Seen, judged, nodes_of, says
 from chaos.subjects.udp.faults import DeleteService, LosePod, TakeOutOfService
-from chaos.subjects.udp.promises import answering, only_endpoints_answer, udp_reaches_an_endpoint
+from chaos.subjects.udp.promises import answering, flows_kept, only_endpoints_answer, udp_reaches_an_endpoint
 from chaos.subjects.udp.records import TARGET
 from chaos.subjects.udp.sampler import UdpSamples
-from chaos.subjects.udp.workload import Answerers, add_pod, endpoints
+from chaos.subjects.udp.workload import BESIDE, Answerers, add_pod, endpoints, url_beside
 from chaos.workloads.web import Deployed
 
 SERVICE = "udp"
@@ -28,6 +33,10 @@ SHOWN_WITHIN_S = 60.0
 ANSWERED_WITHIN_S = 60.0
 PODS = 3
 LEFT = {"as-shipped-no-endpoint": 1}  # of the endpoints, where it is not PODS
+BESIDE_PODS, FLOWS = 3, ("beside-1", "beside-2", "beside-3")  # of the Service's other port
+NO_BUG = "no-bug"
+MUTANTS = {"conntrack-kept": "udp-reaches-an-endpoint", "conntrack-port-ignored": "flows-kept"}
+TWINS = {f"shipped: {kept}": kept for kept in MUTANTS.values()}
 CLIENT = Seen("a node", lambda history, value: value in nodes_of(history))
 HARM: dict[str | None, tuple[type[Fault[Any]], ...]] = {
     None: (TakeOutOfService, LosePod),
@@ -42,8 +51,14 @@ def promises(told: Conditions) -> tuple[Judged, ...]:
     return judged(
         says(udp_reaches_an_endpoint, SERVICE, CLIENT, within_s=WITHIN_S),
         says(only_endpoints_answer, SERVICE, CLIENT, within_s=WITHIN_S),
+        *([says(flows_kept, SERVICE, BESIDE, CLIENT, list(FLOWS))] if told.control is None else []),
         harm=HARM[told.control],
     )
+
+
+def promises_of_mutants(told: Conditions) -> tuple[Judged, ...]:
+    """Judged are the trials, which are written down as a recording of their own: without harm."""
+    return judged(says(mutants_killed, list(MUTANTS), [] if told.control == NO_BUG else list(TWINS)))
 
 
 @incident(
@@ -59,22 +74,79 @@ def test_a_client_that_keeps_its_port_is_answered(lab: Lab) -> None:
     be answered by an endpoint within 5 s of there being one, and MUST NOT be answered by a pod that is none.
     """
     cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    history, client = _story(lab, cluster, lab.control)
+    lab.expect(history, *_made(client), *([_kept(client)] if lab.control is None else []))
+
+
+@incident(
+    "udp-blackhole",
+    on=("kind",),
+    needs=(RunsContainers, NodeExec, NodeNetwork),
+    controls=(NO_BUG,),
+    variant="mutants",
+    load=Load.ALONE,
+    mutants={HARDENED: tuple(MUTANTS)},
+    faults={HARDENED: (TakeOutOfService, LosePod, SwapKubeProxy), NO_BUG: (TakeOutOfService, LosePod)},
+    promises=promises_of_mutants,
+)
+def test_historical_bugs_of_connection_tracking_are_found(lab: Lab) -> None:
+    """When kube-proxy no longer compares connection tracking with the endpoints, or does so whatever a flow's port is,
+    as it once did, the promise that is there for it MUST be violated, and with the shipped one it MUST hold.
+    """
+    cluster = lab.cluster(Shape(workers=2, timers=lab.timers))
+    if lab.control == NO_BUG:  # the shipped one under the mutants' names: nothing may be found in it
+        said = _trial(lab, cluster, MUTANTS)
+    else:
+        said = _trial(lab, cluster, TWINS)
+        for name, kept in MUTANTS.items():
+            with lab.configured(SwapKubeProxy(str(lab.mutant(name).path))):
+                said += _trial(lab, cluster, {name: kept})
+    rows = (
+        tried_row(
+            each.mutant,
+            incident="udp-blackhole",
+            shipped="kube-proxy",
+            judged_by=each.invariant,
+            verdict=each.verdict,
+            reason=each.why(),
+        )
+        for each in said
+    )
+    lab.table("mutants", list(rows))
+    twins = [each.mutant for each in said if each.mutant in TWINS]
+    lab.expect(History.of_records(said), mutants_killed(list(MUTANTS), twins))
+
+
+def _trial(lab: Lab, cluster: Cluster, by: Mapping[str, str]) -> list[MutantTried]:
+    """Endpoints move: what each of the promises `by` name says of that kube-proxy."""
+    lab.phase("story", f"endpoints move, with {', '.join(by)}")
+    history, client = _story(lab, cluster, None)
+    found = [judge(each, history) for each in (*_made(client), _kept(client))]
+    lab.remove_workloads()
+    return [tried(0, name, kept, found) for name, kept in by.items()]
+
+
+def _story(lab: Lab, cluster: Cluster, control: str | None) -> tuple[History, str]:
+    """What was recorded, and the client's node."""
     client, server = (node.name for node in fit_workers(cluster, 2)[:2])
-    udp = lab.deploy(Answerers(server, LEFT.get(lab.control or "", PODS)))
+    beside = BESIDE_PODS if control is None else 0
+    udp = lab.deploy(Answerers(server, LEFT.get(control or "", PODS), beside=beside))
     assert isinstance(cluster, NodeNetwork)
     reached = cluster
 
-    def probes(history: History) -> ServiceProbes:
-        return ServiceProbes(reached, history, target=TARGET, url=udp.url, nodes=(client,))
+    def probes(target: str, url: str) -> Sampling:
+        return lambda history: ServiceProbes(reached, history, target=target, url=url, nodes=(client,))
 
-    with lab.record(samplers=(lambda history: UdpSamples(history, cluster, client, udp), probes)) as history:
+    samplers: list[Sampling] = [lambda history: UdpSamples(history, cluster, client, udp), probes(TARGET, udp.url)]
+    samplers += [probes(flow, url_beside(udp)) for flow in FLOWS if beside]
+    with lab.record(samplers=samplers) as history:
         lab.recover(lambda: answering(history, client) is not None, within_s=ANSWERED_WITHIN_S, what="a first answer")
-        if lab.control is None:
+        if control is None:
             _move(lab, history, client, server, udp)
         else:
             _broken(lab, history, client, udp)
         _answered(lab, history, client, udp)
-    lab.expect(history, *_made(client))
+    return history, client
 
 
 def _made(client: str) -> tuple[Invariant, ...]:
@@ -82,6 +154,10 @@ def _made(client: str) -> tuple[Invariant, ...]:
         udp_reaches_an_endpoint(SERVICE, client, within_s=WITHIN_S),
         only_endpoints_answer(SERVICE, client, within_s=WITHIN_S),
     )
+
+
+def _kept(client: str) -> Invariant:
+    return flows_kept(SERVICE, BESIDE, client, list(FLOWS))
 
 
 def _move(lab: Lab, history: History, client: str, server: str, udp: Deployed) -> None:
@@ -123,6 +199,9 @@ def _who_answers(history: History, client: str, udp: Deployed) -> str:
 
 
 def _answered(lab: Lab, history: History, client: str, udp: Deployed) -> bool:
+    """Whether the client is answered by an endpoint, waited for unless a mutant has shown already that it is not."""
+    if lab.replay and lab.finding_now(_made(client)[0]).verdict is Verdict.VIOLATED:
+        return False
     return lab.recover(
         lambda: _is_answered(history, client, udp), within_s=ANSWERED_WITHIN_S, what="an endpoint answers"
     )

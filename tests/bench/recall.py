@@ -111,7 +111,12 @@ REGRESSIONS = (
     Regression(133873, "the sizes of events are reckoned for ever", "1.34.0"),
     Regression(132244, "LISTs in pages go to etcd", "1.33.0-2", Way(By.MUTANT, "stale-watch-cache", "pages-from-etcd")),
     Regression(134401, "SchedulerAsyncAPICalls", "1.34.0-1, 1.35.0"),
-    Regression(130484, "conntrack entries of other ports are deleted", "1.32.0-2"),
+    Regression(
+        130484,
+        "conntrack entries of other ports are deleted",
+        "1.32.0-2",
+        Way(By.MUTANT, "udp-blackhole", "conntrack-port-ignored"),
+    ),
     Regression(129982, "conntrack entries take gigabytes", "1.32.0-2"),
     Regression(
         139629,

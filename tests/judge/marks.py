@@ -35,6 +35,7 @@ FOR_GOOD = {
 BOUNDS = {
     "away_under_another_name": {"within_s": "after_s"},
     "changed_workload_follows": {"within_s": "took_s"},
+    "changes_arrive_afterwards": {"within_s": "longest_s"},
     "clocks_agree": {"within_s": "spread_ms"},
     "containers_start": {"within_s": "slowest_s"},
     "crashed_starts_again": {"within_s": "longest_s"},
@@ -44,8 +45,10 @@ BOUNDS = {
     "dns_answers": {"limit_s": "longest_outage_ms"},
     "drained_in_time": {"within_s": "drained_after_s"},
     "each_node_upgraded": {"within_s": "ready_s"},
+    "endpoint_changes_arrive": {"within_s": "longest_s"},
     "endpoints_follow": {"within_s": "slowest_s"},
     "existing_connections": {"limit_s": "longest_outage_ms"},
+    "health_says_so": {"within_s": "said_after_s"},
     "jobs_past_ttl_go": {"within_s": "done_after_s"},
     "kubelets_report_again": {"within_s": "report_s"},
     "namespace_ends": {"within_s": "done_after_s"},

@@ -1,6 +1,6 @@
 """A UDP client that keeps its port, and endpoints that move."""
 
-from chaos.judge.catalogue import Control, Incident, KnownBug, Sign
+from chaos.judge.catalogue import Control, Incident, KnownBug, Proof, ProvenBy, Sign
 
 INCIDENTS = (
     Incident(
@@ -10,7 +10,7 @@ INCIDENTS = (
         claim=(
             "When the endpoints of a UDP Service move, or go to zero and come back, a client that keeps its source "
             "port MUST be answered by an endpoint of the Service within 5 s of there being one, and MUST NOT be "
-            "answered by a pod that has been none for 5 s."
+            "answered by a pod that has been none for 5 s. Flows to its other ports MUST stay with their pods."
         ),
         story=(
             "Connection tracking remembers to which pod a UDP flow goes for as long as datagrams come. When a node "
@@ -67,6 +67,13 @@ INCIDENTS = (
                 because="stale-entry",
                 also_breaks=("udp-reaches-an-endpoint",),
             ),
+            Control(
+                "no-bug",
+                "the shipped kube-proxy under the mutant's name: nothing is found in it",
+                breaks="mutants-killed",
+                because="survived",
+            ),
         ),
+        proofs=(Proof("flows-kept", ProvenBy.MUTANT, "conntrack-port-ignored"),),
     ),
 )

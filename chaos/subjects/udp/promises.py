@@ -3,7 +3,7 @@
 The client's probes have the target "udp", and say which address has answered.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,9 +12,12 @@ from chaos.judge.sight import WHOLE, overlapping
 from chaos.record.history import History, Window
 from chaos.record.records import Probe, probed_from
 from chaos.record.registry import Record
-from chaos.subjects.udp.records import SOURCE, TARGET, ServiceEndpoints, UdpFlows
+from chaos.subjects.udp.records import SOURCE, TARGET, ServiceEndpoints, UdpFlows, of_port
 
-STALE_ENTRY, NO_ANSWER, OTHER_POD = "stale-entry", "no-answer", "other-pod"
+STALE_ENTRY, NO_ANSWER, OTHER_POD, FLOW_CUT = "stale-entry", "no-answer", "other-pod", "flow-cut"
+FORGOTTEN_AFTER_S = (
+    20.0  # a flow that is silent for longer may be forgotten by the kernel, after 30 s (its own timeout)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,63 @@ def only_endpoints_answer(service: str, node: str, *, within_s: float) -> Invari
         )
 
     return Invariant("only-endpoints-answer", judge)
+
+
+@promise
+def flows_kept(service: str, port: str, node: str, targets: Sequence[str]) -> Invariant:
+    """Each flow from the node to a port of the Service went on to the pod that had answered it, as long as that was an
+    endpoint of the port, whatever became of the endpoints of the Service's other ports.
+
+    `targets`: of the probes, each a flow. Reason: "flow-cut". Unknown where the other endpoints never changed while a
+    flow went on, where a flow was not answered at all, was silent for 20 s, or not all was seen.
+    """
+
+    def judge(history: History) -> Judgement:
+        beside, others = list(_times(history, of_port(service, port))), list(_times(history, service))
+        answered = [p for p in history.of(Probe) if p.node == node and p.ok]
+        flows = {target: [p for p in answered if p.target == target] for target in targets}
+        silent = [target for target, answers in flows.items() if len(answers) < 2]
+        if silent:
+            return unknown(f"the flow {silent[0]} from {node} was not answered")
+        cut, doubts = list[tuple[Probe, Probe]](), list[tuple[str, Sequence[Record]]]()
+        for target, answers in flows.items():
+            for before, after in pairwise(answers):
+                blind = overlapping(history, probed_from(node, target), Window(before.at, after.at))
+                if blind or after.at - before.at > FORGOTTEN_AFTER_S:
+                    doubts.append(
+                        (f"the flow {target} was silent from {before.at:.1f} to {after.at:.1f} s", [before, *blind])
+                    )
+                elif after.answered_by != before.answered_by and _stays(beside, before, after):
+                    cut.append((before, after))
+        first_s = max(answers[0].at for answers in flows.values())
+        changes = sum(first_s < time.start < min(answers[-1].at for answers in flows.values()) for time in others[1:])
+        figures: dict[str, Figure] = {"flows": len(flows), "cut": len(cut), "changes": changes}
+        if cut:
+            before, after = min(cut, key=lambda each: each[1].at)
+            return violated(
+                f"{len(cut)} times a flow from {node} to the port {port} of {service} was cut, the first at "
+                f"{after.at:.1f} s: {before.answered_by} was an endpoint, and {after.answered_by} answered",
+                [each for pair in cut for each in pair],
+                reason=FLOW_CUT,
+                **figures,
+            )
+        gaps = overlapping(history, f"{SOURCE}:{service}", WHOLE)
+        if gaps:
+            doubts.append(("not all of the endpoints were seen", gaps))
+        if doubts:
+            return unknown(*doubts[0])
+        if not changes:
+            return unknown(f"the endpoints of {service} never changed while flows went on")
+        return held(f"through {changes} changes of other endpoints each of {len(flows)} flows was kept", **figures)
+
+    return Invariant("flows-kept", judge)
+
+
+def _stays(times: Sequence[_Time], before: Probe, after: Probe) -> bool:
+    """Whether who answered before was an endpoint all the time until the other answer, and a little longer."""
+    span = Window(before.at, after.at + 1.0)
+    inside = [time for time in times if time.start <= span.end and time.end >= span.start]
+    return bool(inside) and all(before.answered_by in time.there for time in inside)
 
 
 def answering(history: History, node: str) -> str | None:

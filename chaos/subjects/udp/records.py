@@ -11,6 +11,11 @@ SOURCE = "endpoints"  # of the gaps: "endpoints:SERVICE"
 GAP_S = 3.0  # longer without a look at the endpoints is a gap: there are four a second
 
 
+def of_port(service: str, port: str) -> str:
+    """What records call a port of a Service that has endpoints of its own."""
+    return f"{service}:{port}"
+
+
 @record
 class ServiceEndpoints(msgspec.Struct, frozen=True, gc=False):
     """The addresses of a Service's endpoints that are ready, from now on, as the API has them. It is recorded where

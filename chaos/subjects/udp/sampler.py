@@ -9,18 +9,19 @@ from chaos.clusters.abilities import NodeExec
 from chaos.clusters.base import Cluster
 from chaos.record.history import History
 from chaos.record.sampler import Gap, Sampler
-from chaos.subjects.udp.records import GAP_S, SOURCE, ServiceEndpoints, UdpFlows
-from chaos.subjects.udp.workload import endpoints
+from chaos.subjects.udp.records import GAP_S, SOURCE, ServiceEndpoints, UdpFlows, of_port
+from chaos.subjects.udp.workload import BESIDE, DNS, PORTS, endpoints
 from chaos.workloads.web import Deployed
 
 EVERY_S, FLOWS_EVERY_S = 0.25, 1.0
 FIRST_WITHIN_S = 30.0
 # "udp 17 119 src=CLIENT dst=SERVICE sport=N dport=53 src=POD dst=CLIENT ..." (conntrack(8))
-_REPLY = re.compile(r"^udp .*?\bsrc=\S+ dst=\S+ .*?\bsrc=(\S+) ", re.MULTILINE)
+_REPLY = re.compile(rf"^udp .*?\bsrc=\S+ dst=\S+ sport=\d+ dport={PORTS[DNS]} .*?\bsrc=(\S+) ", re.MULTILINE)
 
 
 class UdpSamples:
-    """Asks for the endpoints four times a second, and for the node's flows once, for as long as the block lasts.
+    """Asks for the endpoints of both ports four times a second, and for the node's flows to the first one once, for as
+    long as the block lasts.
 
     While the API does not answer there is a Blind record "endpoints:SERVICE". Flows are told where they can be seen.
     """
@@ -29,7 +30,7 @@ class UdpSamples:
         self._history, self._cluster, self._node, self._deployed = history, cluster, node, deployed
         self._address = deployed.url.partition("//")[2].partition(":")[0]
         self._gap = Gap(history, f"{SOURCE}:{deployed.name}", late_after_s=GAP_S)
-        self._endpoints: tuple[str, ...] | None = None
+        self._endpoints: dict[str, tuple[str, ...]] = {}
         self._flows: tuple[str, ...] | None = None
         self._sampling = ExitStack()
 
@@ -47,12 +48,14 @@ class UdpSamples:
         self._sampling.close()
 
     def _ask(self) -> None:
-        found = tuple(sorted(endpoints(self._deployed)))
+        found = {port: tuple(sorted(endpoints(self._deployed, port))) for port in (BESIDE, DNS)}
         at = self._history.now()
         self._gap.seen(at)
-        if found != self._endpoints:
-            self._endpoints = found
-            self._history.add(ServiceEndpoints(at, self._deployed.name, found))
+        for port, addresses in found.items():
+            if addresses != self._endpoints.get(port):
+                service = self._deployed.name if port == DNS else of_port(self._deployed.name, port)
+                self._history.add(ServiceEndpoints(at, service, addresses))
+        self._endpoints = found
 
     def _look(self) -> None:
         assert isinstance(self._cluster, NodeExec)
@@ -64,5 +67,5 @@ class UdpSamples:
 
 
 def flows(listed: str) -> tuple[str, ...]:
-    """The sources of the replies in what conntrack(8) lists."""
+    """The sources of the replies in what conntrack(8) lists, of the flows to the first port."""
     return tuple(sorted(set(_REPLY.findall(listed))))

@@ -18,6 +18,8 @@ SERVES, YES, NO = "kube-ordeal/serves", "yes", "no"  # a label: the Service name
 ASKED_FOR = "who.answers.test"
 DNS_PODS = "k8s-app=kube-dns"
 PORT = 5300
+DNS, BESIDE = "dns", "beside"  # ports of the Service, which have endpoints of their own: each pod has one of them
+PORTS = {DNS: 53, BESIDE: 54}
 # Whatever is asked, the answer is the pod's own address: CoreDNS puts what is in its environment into its file.
 COREFILE = f""".:{PORT} {{
     template IN A {{
@@ -31,18 +33,20 @@ COREFILE = f""".:{PORT} {{
 @dataclass(frozen=True, slots=True)
 class Answerers:
     """So many pods on one node, each a CoreDNS that answers with its own address, and a Service of those that have the
-    label SERVES. Its url is for the prober: flow://ADDRESS:PORT/NAME, from one port that is kept.
+    label SERVES. Its url is for the prober: flow://ADDRESS:PORT/NAME, from one port that is kept. `beside`: so many
+    more are endpoints of another port of the same Service, and of no other.
     """
 
     node: str
     pods: int
     name: str = "udp"
+    beside: int = 0
 
     def deploy(self, cluster: Cluster, run: str, namespace: str) -> Deployed:
         """Create it, in a namespace of its own, and wait until all pods are endpoints. Raises OrdealError."""
         image = coredns_image(cluster)
         selector = {WORKLOAD_LABEL: self.name, SERVES: YES}
-        ports = [{"port": 53, "targetPort": PORT, "protocol": "UDP"}]
+        ports = [{"name": name, "port": port, "targetPort": name, "protocol": "UDP"} for name, port in PORTS.items()]
         service: Any = {"metadata": {"name": self.name}, "spec": {"selector": selector, "ports": ports}}
         corefile: Any = {"metadata": {"name": self.name}, "data": {"Corefile": COREFILE}}
         with cluster.api() as client, creating(self.name, cluster):
@@ -50,13 +54,24 @@ class Answerers:
             create_namespace(core, namespace, {RUN_LABEL: run})
             core.create_namespaced_config_map(namespace, corefile)
             made: Any = core.create_namespaced_service(namespace, service)
-            for number in range(self.pods):
-                core.create_namespaced_pod(namespace, _pod(f"{self.name}-{number}", self.name, self.node, image))
-        url = f"flow://{made.spec.cluster_ip}:53/{ASKED_FOR}"
+            for port, pods in ((DNS, self.pods), (BESIDE, self.beside)):
+                for number in range(pods):
+                    name = f"{self.name}-{number}" if port == DNS else f"{self.name}-{port}-{number}"
+                    core.create_namespaced_pod(namespace, _pod(name, self.name, self.node, image, port))
+        url = f"flow://{made.spec.cluster_ip}:{PORTS[DNS]}/{ASKED_FOR}"
         deployed = Deployed(self.name, namespace, url, self.pods, cluster)
-        what = f"{self.pods} pods of {self.name} to be endpoints"
-        eventually(lambda: len(endpoints(deployed)) == self.pods, within_s=READY_WITHIN_S, what=what)
+        what = f"{self.pods} and {self.beside} pods of {self.name} to be endpoints"
+
+        def there() -> bool:
+            return (len(endpoints(deployed)), len(endpoints(deployed, BESIDE))) == (self.pods, self.beside)
+
+        eventually(there, within_s=READY_WITHIN_S, what=what)
         return deployed
+
+
+def url_beside(deployed: Deployed) -> str:
+    """What the prober is given to ask the Service's other port."""
+    return deployed.url.replace(f":{PORTS[DNS]}/", f":{PORTS[BESIDE]}/")
 
 
 def add_pod(deployed: Deployed, name: str, node: str) -> None:
@@ -83,8 +98,8 @@ def coredns_image(cluster: Cluster) -> str:
     return str(images[0])
 
 
-def endpoints(deployed: Deployed) -> dict[str, str]:
-    """The ready endpoints of the workload's Service as the API has them: by address the pod's name."""
+def endpoints(deployed: Deployed, port: str = DNS) -> dict[str, str]:
+    """The ready endpoints of a port of the workload's Service as the API has them: by address the pod's name."""
     with deployed.cluster.api() as client:
         found: Any = k8s.DiscoveryV1Api(client).list_namespaced_endpoint_slice(
             deployed.namespace, label_selector=f"kubernetes.io/service-name={deployed.name}"
@@ -92,6 +107,7 @@ def endpoints(deployed: Deployed) -> dict[str, str]:
     return {
         address: each.target_ref.name if each.target_ref else ""
         for part in found.items
+        if port in {each.name for each in part.ports or ()}
         for each in part.endpoints or []
         if each.conditions is None or each.conditions.ready is not False
         for address in each.addresses
@@ -119,12 +135,13 @@ def find_pod(cluster: Cluster, namespace: str, pod: str) -> Any:
             raise
 
 
-def _pod(name: str, workload: str, node: str, image: str) -> Any:
+def _pod(name: str, workload: str, node: str, image: str, port: str = DNS) -> Any:
     container = {
         "name": "dns",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "args": ["-conf", "/etc/coredns/Corefile"],
+        "ports": [{"name": port, "containerPort": PORT, "protocol": "UDP"}],
         "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
         "volumeMounts": [{"name": "corefile", "mountPath": "/etc/coredns", "readOnly": True}],
         "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181}, "periodSeconds": 1},

@@ -6,7 +6,7 @@ from chaos.judge.base import Invariant, Verdict, judge
 from chaos.record.history import History
 from chaos.record.records import Blind, Probe
 from chaos.record.registry import Record
-from chaos.subjects.udp.promises import answering, only_endpoints_answer, udp_reaches_an_endpoint
+from chaos.subjects.udp.promises import answering, flows_kept, only_endpoints_answer, udp_reaches_an_endpoint
 from chaos.subjects.udp.records import ServiceEndpoints, UdpFlows
 
 NODE, UDP, A, B = "worker", "udp", "10.0.0.1", "10.0.0.2"
@@ -103,3 +103,37 @@ def test_who_answered_last() -> None:
     assert answering(History.of_records(MOVED), NODE) == B
     assert answering(History.of_records(STUCK), NODE) == A
     assert answering(History.of_records(STUCK), "another") is None
+
+
+FLOW = ("beside-1", "beside-2")
+KEPT = flows_kept(UDP, "beside", NODE, FLOW)
+BESIDE = ServiceEndpoints(0, "udp:beside", (A, B))
+
+
+def flowing(target: str, *answers: tuple[int, str]) -> list[Record]:
+    return [Probe(at, NODE, target, ok=True, took_s=0.01, answered_by=by) for at, by in answers]
+
+
+ON = [*flowing(FLOW[0], *((at, A) for at in range(1, 40))), *flowing(FLOW[1], *((at, B) for at in range(1, 40)))]
+CUT = [*flowing(FLOW[0], *((at, A if at < 21 else B) for at in range(1, 40))), *ON[39:]]
+
+
+def test_a_flow_to_another_port_stays_with_its_pod() -> None:
+    assert verdict(KEPT, BOTH, BESIDE, ONLY_B, *ON) == (Verdict.HELD, "")
+    assert verdict(KEPT, BOTH, BESIDE, ONLY_B, *CUT) == (Verdict.VIOLATED, "flow-cut")
+    # It is no endpoint any more.
+    assert verdict(KEPT, BOTH, BESIDE, ONLY_B, ServiceEndpoints(20, "udp:beside", (B,)), *CUT)[0] is Verdict.HELD
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        (BOTH, BESIDE, *ON),  # the other endpoints did not change
+        (BOTH, BESIDE, ONLY_B, *ON[:39]),  # one of the flows was not answered
+        (BOTH, BESIDE, ONLY_B, *ON[:10], *ON[31:]),  # the kernel may have forgotten it
+        (BOTH, BESIDE, ONLY_B, *CUT, Blind(19.5, f"probe:{NODE}", 21.5, "the prober began anew, from another port")),
+        (BOTH, BESIDE, ONLY_B, *ON, Blind(19.5, "endpoints:udp", 21.5, "the API server was away")),
+    ],
+)
+def test_where_a_flow_was_not_seen_to_go_on_nobody_knows(records: tuple[Record, ...]) -> None:
+    assert verdict(KEPT, *records)[0] is Verdict.UNKNOWN

@@ -1,0 +1,1 @@
+"""Rules of a node that lead to endpoints, and can't be written any more."""
