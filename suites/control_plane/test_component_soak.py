@@ -2,7 +2,8 @@
 
 from contextlib import nullcontext
 
-from chaos.clusters.abilities import ComponentPages, ComponentSwap
+from chaos.clusters.abilities import ComponentSwap
+from chaos.clusters.control_processes import ComponentPages, ControlProcesses
 from chaos.clusters.shape import Shape
 from chaos.harm.component import SwapComponent
 from chaos.hosts import mutants
@@ -13,9 +14,17 @@ from chaos.run.incident import Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, judged, says
 from chaos.subjects.soak.components import at_rest, of_control_plane
+from chaos.subjects.soak.faults import PauseComponent
 from chaos.subjects.soak.promises import goroutines_do_not_grow, heap_does_not_grow, reads_do_not_grow
-from chaos.subjects.soak.quiet import quiet_span
-from chaos.subjects.soak.workload import EndlessWatches, Soaked, churn, make_events, replace_unschedulable
+from chaos.subjects.soak.quiet import first_quiet_span, quiet_span
+from chaos.subjects.soak.workload import (
+    EndlessWatches,
+    Soaked,
+    churn,
+    make_events,
+    make_unschedulable,
+    replace_unschedulable,
+)
 from chaos.workloads.web import Deployed
 
 COMPONENTS = ("kube-scheduler", "kube-controller-manager", "kube-apiserver")
@@ -24,14 +33,14 @@ ITEMS = 300  # Services, each with a pod, in a round
 LEAST, LEAST_REPLACED = 300, 100  # operations that a component has to count in a round
 LIMIT_KB, LIMIT_GOROUTINES = 3000.0, 100.0  # per thousand operations
 WATCHES = 200  # that are left behind in a round
-REPLACED_TIMES = 400
+REPLACED_TIMES = 160
 # What settles has so many rounds: a watch cache keeps what befell in the last 75 s, and doubles a ring that is too
 # small for that (eventFreshDuration, watch_cache.go of k8s.io/apiserver). A race may have to be run several times, too.
 MORE_ROUNDS = 7
 EVENTS = 5000
 # Keys are reckoned anew 60 to 90 s after the last time: sizerRefreshInterval and its jitter, pkg/storage/etcd3/stats.go
 # of k8s.io/apiserver.
-BEFORE_S, QUIET_S = 20.0, 95.0
+BEFORE_S, QUIET_S = 15.0, 95.0
 LIMIT_BYTES_S = 500.0  # per thousand events; a key and what etcd says of it, once in 90 s, are some 1,500
 
 
@@ -52,9 +61,10 @@ def promises_of_reads(_: Conditions) -> tuple[Judged, ...]:
 @incident(
     "component-soak",
     on=("simulated",),
-    needs=(ComponentPages,),
+    needs=(ComponentPages, ControlProcesses),
     controls=(LEAKING, REPLACED),
     load=Load.WORKS,
+    faults={REPLACED: (PauseComponent,)},
     promises=promises,
 )
 def test_a_control_plane_does_not_grow(lab: Lab) -> None:
@@ -72,6 +82,8 @@ def test_a_control_plane_does_not_grow(lab: Lab) -> None:
         for number in range(1 + MORE_ROUNDS):
             lab.phase("story", f"round {number}" if number else "warm-up")
             if lab.control == REPLACED:
+                with lab.configured(PauseComponent(COMPONENTS[0])):
+                    make_unschedulable(soaked)
                 replace_unschedulable(soaked, REPLACED_TIMES)
             else:
                 churn(soaked, ITEMS, begin=number * ITEMS)
@@ -116,12 +128,14 @@ def test_an_api_server_that_nobody_asks_reads_no_more(lab: Lab) -> None:
 def _events(lab: Lab, pages: ComponentPages, soaked: Deployed) -> History:
     """Two quiet spans, and thousands of events in between."""
     with lab.record() as history:
-        lab.phase("hold", f"{BEFORE_S:g} s: nobody asks", lasts_s=BEFORE_S)
-        before = quiet_span(lab.current, pages, history, BEFORE_S)
+        lab.phase("hold", "until nobody asks")
+        before = first_quiet_span(lab.current, pages, history, BEFORE_S)
+        history.add(before)
         lab.phase("story", f"{EVENTS} events are stored")
         make_events(soaked, EVENTS)
         lab.phase("hold", f"{QUIET_S:g} s: nobody asks", lasts_s=QUIET_S)
         after = quiet_span(lab.current, pages, history, QUIET_S)
+        history.add(after)
     for name, span in (("before", before), ("after", after)):
         per_minute = round(60 * span.processor_s / span.lasted_s, 3)
         lab.fact(f"processor seconds of the API server in a quiet minute {name}", per_minute)

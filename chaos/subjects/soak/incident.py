@@ -49,7 +49,7 @@ INCIDENTS = (
             ),
             Control(
                 "as-shipped-replaced",
-                "pods that fit on no node are replaced under the same name while the scheduler tries them",
+                "pods that fit on no node are replaced under their names while a scheduler that was held up tries them",
                 breaks="heap-does-not-grow",
                 because="heap-grows",
                 shipped=KnownBug("kubernetes/kubernetes#138316", since="1.32.0", mended_in=("1.34.8", "1.35.5")),

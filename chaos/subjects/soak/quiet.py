@@ -2,7 +2,7 @@
 
 import time
 
-from chaos.basics.waiting import hold
+from chaos.basics.waiting import eventually, hold
 from chaos.clusters.base import Cluster
 from chaos.clusters.control_processes import ComponentPages
 from chaos.record.history import History
@@ -17,9 +17,31 @@ SENT, STARTED, PROCESSOR = (
     "process_cpu_seconds_total",
 )
 
+QUIET_WITHIN_S = 180.0  # ends when it is seen
+ALIKE = 1.25  # of two spans none reads more than so many times what the other does
+
+
+def first_quiet_span(cluster: Cluster, pages: ComponentPages, history: History, lasts_s: float) -> QuietSpan:
+    """The first span that reads as much as the one before it, with as many events: what came before is over.
+
+    Raises WaitedInVainError where it does not become quiet.
+    """
+    before = quiet_span(cluster, pages, history, lasts_s)
+
+    def alike() -> QuietSpan | None:
+        nonlocal before
+        last, before = before, quiet_span(cluster, pages, history, lasts_s)
+        fits = max(last.read_bytes, before.read_bytes) <= ALIKE * min(last.read_bytes, before.read_bytes)
+        same = (last.stored, last.processes) == (before.stored, before.processes)
+        return before if fits and same else None
+
+    found = eventually(alike, within_s=QUIET_WITHIN_S, what="an API server that nobody asks to be at rest")
+    assert found is not None
+    return found
+
 
 def quiet_span(cluster: Cluster, pages: ComponentPages, history: History, lasts_s: float) -> QuietSpan:
-    """Ask for nothing for so long, and record what came from etcd. `pages` is the cluster's too.
+    """Ask for nothing for so long, and tell what came from etcd. `pages` is the cluster's too; `history` has the time.
 
     Raises OrdealError where a component does not answer, ValueError where it says something else.
     """
@@ -30,7 +52,7 @@ def quiet_span(cluster: Cluster, pages: ComponentPages, history: History, lasts_
     hold(lasts_s)
     etcd_then, apiserver_then = _figures(pages)
     processes = [f"{profiles.figure(each, STARTED):.2f}" for each in (etcd, apiserver, etcd_then, apiserver_then)]
-    span = QuietSpan(
+    return QuietSpan(
         history.now(),
         round(time.monotonic() - began, 3),
         round(profiles.figure(etcd_then, SENT) - profiles.figure(etcd, SENT)),
@@ -38,8 +60,6 @@ def quiet_span(cluster: Cluster, pages: ComponentPages, history: History, lasts_
         round(profiles.figure(apiserver_then, PROCESSOR) - profiles.figure(apiserver, PROCESSOR), 3),
         tuple(dict.fromkeys(processes)),
     )
-    history.add(span)
-    return span
 
 
 def _figures(pages: ComponentPages) -> tuple[str, str]:

@@ -10,7 +10,6 @@ from typing import Any, Self
 import msgspec
 from kubernetes import client as k8s
 from kubernetes.client import ApiClient
-from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
@@ -19,10 +18,11 @@ from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL, create_namespace, cr
 from chaos.workloads.web import Deployed
 
 AT_ONCE = 8
+FEW = 4  # pods of the same names again and again
 BATCH = 40
 SCHEDULED_WITHIN_S = 180.0  # ends when it is seen
-# Labels that no node has. The scheduler looks for each of them on each node, so that an attempt takes milliseconds.
-NOWHERE, TERMS = "kube-ordeal/nowhere", 400
+# Labels that no node has. The scheduler looks for each of them on each node: with so many an attempt takes some 20 ms.
+NOWHERE, TERMS = "kube-ordeal/nowhere", 2500
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +58,42 @@ def churn(soaked: Deployed, count: int, begin: int = 0) -> None:
             _each(lambda name: raw_delete(client, f"{path}/services/{name}"), names)
 
 
+def make_unschedulable(soaked: Deployed) -> None:
+    """Make a few pods that fit on no node, each of which is replaced under its name by one that is tried in no time.
+
+    A scheduler that hears of it all at once tries the first for so long that it has heard of the second meanwhile.
+    Raises ApiException, HTTPError.
+    """
+    path = f"/api/v1/namespaces/{soaked.namespace}/pods"
+    with soaked.cluster.api() as client:
+        for name in _few():
+            raw_create(client, path, _pod(soaked, name, _nowhere(TERMS)))
+            _replace(client, path, soaked, name)
+
+
 def replace_unschedulable(soaked: Deployed, count: int) -> None:
-    """Replace pods that fit on no node under the same name, so many times in all, while the scheduler tries them.
+    """Replace those pods under their names, so many times in all, and then delete them.
 
     Raises ApiException, HTTPError.
     """
     path = f"/api/v1/namespaces/{soaked.namespace}/pods"
 
     def again(name: str) -> None:
-        body = _pod(soaked, name, _nowhere())
-        for _ in range(max(1, count // AT_ONCE)):
-            _unless_gone(lambda: raw_delete(client, f"{path}/{name}?gracePeriodSeconds=0"))
-            raw_create(client, path, body)
-        _unless_gone(lambda: raw_delete(client, f"{path}/{name}?gracePeriodSeconds=0"))
+        for _ in range(max(1, count // FEW)):
+            _replace(client, path, soaked, name)
+        raw_delete(client, f"{path}/{name}?gracePeriodSeconds=0")
 
     with soaked.cluster.api() as client:
-        _each(again, [f"again-{number}" for number in range(AT_ONCE)])
+        _each(again, _few())
+
+
+def _few() -> list[str]:
+    return [f"again-{number}" for number in range(FEW)]
+
+
+def _replace(client: ApiClient, path: str, soaked: Deployed, name: str) -> None:
+    raw_delete(client, f"{path}/{name}?gracePeriodSeconds=0")
+    raw_create(client, path, _pod(soaked, name, _nowhere(1)))
 
 
 def make_events(soaked: Deployed, count: int, begin: int = 0) -> None:
@@ -123,14 +143,6 @@ def _each(do: Callable[[Any], None], items: Iterable[object]) -> None:
         list(pool.map(do, items))
 
 
-def _unless_gone(do: Callable[[], None]) -> None:
-    try:
-        do()
-    except ApiException as error:
-        if error.status != 404:
-            raise
-
-
 def _service(name: str) -> dict[str, object]:
     return {"metadata": {"name": name}, "spec": {"selector": {"soak": name}, "ports": [{"port": 80}]}}
 
@@ -148,6 +160,6 @@ def _pod(soaked: Deployed, name: str, affinity: dict[str, object] | None = None)
     }
 
 
-def _nowhere() -> dict[str, object]:
-    terms = [{"matchExpressions": [{"key": f"{NOWHERE}-{number}", "operator": "Exists"}]} for number in range(TERMS)]
+def _nowhere(count: int) -> dict[str, object]:
+    terms = [{"matchExpressions": [{"key": f"{NOWHERE}-{number}", "operator": "Exists"}]} for number in range(count)]
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
