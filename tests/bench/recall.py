@@ -102,12 +102,7 @@ REGRESSIONS = (
         Way(By.GATE, "aged-objects", "unavailable-counted"),
     ),
     Regression(134652, "a DaemonSet and orphaned pods", "1.33.0-5"),
-    Regression(
-        139850,
-        "the kubelet keeps a context of each sync",
-        "1.36.0-2",
-        Way(By.MUTANT, "component-soak", "sync-contexts-kept"),
-    ),
+    Regression(139850, "the kubelet keeps a context of each sync", "1.36.0-2"),
     Regression(
         133873,
         "the sizes of events are reckoned for ever",

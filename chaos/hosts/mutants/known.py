@@ -45,7 +45,6 @@ class Mutant:
 
 
 _KUBELET_GO = "k8s.io/kubernetes/pkg/kubelet/kubelet.go"
-_POD_WORKERS_GO = "k8s.io/kubernetes/pkg/kubelet/pod_workers.go"
 _PLEG_GO = "k8s.io/kubernetes/pkg/kubelet/pleg/generic.go"
 _NODE_LIFECYCLE_GO = "k8s.io/kubernetes/pkg/controller/nodelifecycle/node_lifecycle_controller.go"
 _EVICTION_GO = "k8s.io/kubernetes/pkg/kubelet/eviction/eviction_manager.go"
@@ -271,28 +270,6 @@ MUTANTS: tuple[Mutant, ...] = (
                 _DISRUPTION_GO,
                 "; found && disruptionTime.Time.Add(DeletionTimeout).After(currentTime) {",
                 "; found && disruptionTime.Time.After(currentTime) {",
-            ),
-        ),
-    ),
-    Mutant(
-        "sync-contexts-kept",
-        KUBELET,
-        139850,
-        "each sync of a pod leaves a context behind that nobody ends, below one that ends with the kubelet",
-        incident="component-soak",
-        killed_by="heap-does-not-grow",
-        substitutions=(
-            Substitution(
-                _POD_WORKERS_GO,
-                "\tif status.ctx == nil || status.ctx.Err() == context.Canceled {\n"
-                "\t\tstatus.ctx, status.cancelFn = context.WithCancel(context.Background())\n\t}\n",
-                "\tstatus.ctx, status.cancelFn = context.WithCancel(workersEndWith)\n",
-            ),
-            Substitution(
-                _POD_WORKERS_GO,
-                "func (p *podWorkers) startPodSync(podUID types.UID) (",
-                "var workersEndWith, _ = context.WithCancel(context.Background())\n\n"
-                "func (p *podWorkers) startPodSync(podUID types.UID) (",
             ),
         ),
     ),

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from chaos.basics.waiting import hold
-from chaos.clusters.base import Cluster
 from chaos.clusters.control_processes import ComponentPages
-from chaos.clusters.way.client import raw_get
 from chaos.record.history import History
 from chaos.subjects.soak import profiles
 from chaos.subjects.soak.records import ComponentProfile
@@ -28,12 +26,11 @@ class Operations:
 
 
 # Sources: pkg/scheduler/metrics, k8s.io/component-base/metrics/prometheus/workqueue,
-# k8s.io/apiserver/pkg/endpoints/metrics, pkg/kubelet/metrics of 1.34.
+# k8s.io/apiserver/pkg/endpoints/metrics of 1.34.
 OPERATIONS = {
     "kube-scheduler": Operations("scheduler_schedule_attempts_total"),
     "kube-controller-manager": Operations("workqueue_work_duration_seconds_count", ('name="endpoint_slice"',)),
     "kube-apiserver": Operations("apiserver_request_total", ('verb="POST"',)),
-    "kubelet": Operations("kubelet_pod_worker_duration_seconds_count", ('operation_type="sync"',)),
 }
 
 
@@ -49,16 +46,6 @@ class Component:
 def of_control_plane(cluster: ComponentPages, name: str) -> Component:
     """A component of the control plane."""
     return Component(name, OPERATIONS[name], lambda path: cluster.component_page(name, path))
-
-
-def kubelet_of(cluster: Cluster, node: str) -> Component:
-    """A node's kubelet, through the API server."""
-
-    def page(path: str) -> bytes:
-        with cluster.api() as client:
-            return raw_get(client, f"/api/v1/nodes/{node}/proxy{path}", timeout_s=60)
-
-    return Component("kubelet", OPERATIONS["kubelet"], page)
 
 
 def look(component: Component, at: float) -> ComponentProfile:
@@ -80,22 +67,15 @@ def look(component: Component, at: float) -> ComponentProfile:
     )
 
 
-def operations(component: Component) -> int:
-    """How many it has done by now. Raises as `look`."""
-    return _done(component, component.page("/metrics").decode(errors="replace"))
-
-
 def _done(component: Component, figures: str) -> int:
     return round(profiles.figure(figures, component.operations.metric, *component.operations.labels))
 
 
-def at_rest(
-    component: Component, history: History, *, idle: bool = True, within_s: float = REST_WITHIN_S
-) -> ComponentProfile:
+def at_rest(component: Component, history: History, *, within_s: float = REST_WITHIN_S) -> ComponentProfile:
     """Look until it does nothing of what is counted, and holds no less than a moment ago; the last look is recorded.
 
     What is in flight, or waits for its time to be over, is held for a while: only what stays is looked for. Where it
-    does not come to rest the record says so. Without `idle` it goes on doing it all the time, as many at once as ever.
+    does not come to rest the record says so.
     """
     end = time.monotonic() + within_s
     before = look(component, history.now())
@@ -103,7 +83,7 @@ def at_rest(
         hold(EVERY_S)
         now = look(component, history.now())
         settled = (
-            (now.operations == before.operations or not idle)
+            now.operations == before.operations
             and now.heap_bytes >= NEAR * before.heap_bytes
             and now.goroutines >= NEAR * before.goroutines
         )
