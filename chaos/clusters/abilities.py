@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from chaos.clusters.base import Cluster
 from chaos.clusters.beside import ServesBeside
-from chaos.clusters.control_processes import ControlProcesses, EtcdWrites
+from chaos.clusters.control_processes import ComponentPages, ControlProcesses, EtcdWrites
 from chaos.clusters.shape import Timers
 from chaos.hosts.command import Output
 
@@ -427,6 +427,7 @@ ABILITIES: tuple[type, ...] = (
     EtcdBehind,
     EtcdWrites,
     ControlProcesses,
+    ComponentPages,
     ServesBeside,
 )
 

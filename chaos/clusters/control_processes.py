@@ -55,3 +55,15 @@ class EtcdWrites(Protocol):
     def etcd_refuses_writes(self) -> bool:
         """What etcd says. Raises OrdealError where it does not answer."""
         ...
+
+
+@runtime_checkable
+class ComponentPages(Protocol):
+    """Each component of the control plane, etcd too, answers at its own port: figures, and profiles of itself."""
+
+    def component_page(self, name: str, path: str) -> bytes:
+        """What the component `name`, such as "kube-scheduler", answers at a path such as "/metrics".
+
+        Raises OrdealError where it does not answer, or with something else than HTTP 200.
+        """
+        ...

@@ -108,7 +108,12 @@ REGRESSIONS = (
     ),
     Regression(134652, "a DaemonSet and orphaned pods", "1.33.0-5"),
     Regression(139850, "the kubelet keeps a context of each sync", "1.36.0-2"),
-    Regression(133873, "the sizes of events are reckoned for ever", "1.34.0"),
+    Regression(
+        133873,
+        "the sizes of events are reckoned for ever",
+        "1.34.0",
+        Way(By.MUTANT, "component-soak", "event-sizes-reckoned"),
+    ),
     Regression(132244, "LISTs in pages go to etcd", "1.33.0-2", Way(By.MUTANT, "stale-watch-cache", "pages-from-etcd")),
     Regression(134401, "SchedulerAsyncAPICalls", "1.34.0-1, 1.35.0"),
     Regression(

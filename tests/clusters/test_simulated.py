@@ -28,7 +28,7 @@ from chaos.clusters.abilities import (
 )
 from chaos.clusters.base import ClusterRef
 from chaos.clusters.beside import ServesBeside
-from chaos.clusters.control_processes import ControlProcesses, EtcdWrites
+from chaos.clusters.control_processes import ComponentPages, ControlProcesses, EtcdWrites
 from chaos.clusters.shape import Shape, Timers, Zone
 from chaos.clusters.simulated.cluster import SimulatedCluster
 from chaos.clusters.simulated.components import with_flags
@@ -65,7 +65,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_its_abilities() -> None:
     has = {ability for ability in ABILITIES if issubclass(SimulatedCluster, ability)}
     swaps = {ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap}
-    assert has == {Heartbeats, EtcdBehind, EtcdWrites, ControlProcesses, ServesBeside, *swaps}
+    assert has == {Heartbeats, EtcdBehind, EtcdWrites, ControlProcesses, ComponentPages, ServesBeside, *swaps}
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a/b", "..", "a" * 63])
@@ -264,6 +264,28 @@ def test_etcd_takes_nobody_without_a_certificate_of_the_clusters(home: Path) -> 
     authority = str(keys_of(directory).authority)
     assert flags["etcd"]["trusted-ca-file"] == flags["etcd"]["peer-trusted-ca-file"] == authority
     assert flags["kube-apiserver"]["etcd-cafile"] == authority
+
+
+def test_the_controllers_take_a_certificate_of_the_clusters_and_show_one(home: Path) -> None:
+    """Or nobody could look into them, and what answers at their ports could be anybody."""
+    directory = home_of("fake")
+    programs = fake_programs(home, FAKE_KWOKCTL)
+    bring_up(directory, claim(directory, Shape(), programs), programs, lambda _: None)
+    keys = keys_of(directory)
+    told = yaml.safe_load((directory / "kwokctl.yaml").read_text())["componentsPatches"]
+    for each in told:
+        if each["name"] in {"kube-controller-manager", "kube-scheduler"}:
+            flags = {arg["key"]: arg["value"] for arg in each["extraArgs"]}
+            assert flags["client-ca-file"] == str(keys.authority)
+            assert (flags["tls-cert-file"], flags["tls-private-key-file"]) == (str(keys.certificate), str(keys.key))
+
+
+def test_each_component_has_its_port_and_no_other_has_one() -> None:
+    ports = Ports(*range(10001, 10011))
+    asked = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
+    assert [ports.of(each) for each in asked] == [10001, 10004, 10005, 10010]
+    with pytest.raises(OrdealError, match="no component 'kubelet'"):
+        ports.of("kubelet")
 
 
 def fake_programs(home: Path, kwokctl: str) -> Programs:

@@ -117,6 +117,7 @@ def test_which_faults_are_done_on_nodes() -> None:
         "lose-webhook",
         "mark-out-of-service",
         "pause",
+        "pause-component",
         "plant-aged",
         "power-off",
         "replace-control-plane",

@@ -202,6 +202,15 @@ def test_who_has_no_certificate_changes_nothing_at_the_other_ports(cluster: Simu
         assert {pool.request(verb, url + path).status for verb, path in asked} <= {401, 403}
 
 
+@pytest.mark.parametrize("part", ["kube-apiserver", "kube-controller-manager", "kube-scheduler"])
+def test_a_component_says_what_it_holds(cluster: SimulatedCluster, part: str) -> None:
+    assert b"# HeapAlloc = " in cluster.component_page(part, "/debug/pprof/heap?debug=1")
+
+
+def test_etcd_tells_what_it_sent(cluster: SimulatedCluster) -> None:
+    assert b"etcd_network_client_grpc_sent_bytes_total " in cluster.component_page("etcd", "/metrics")
+
+
 def test_only_its_owner_reads_a_clusters_files(cluster: SimulatedCluster) -> None:
     home = home_of(cluster.ref.name)
     assert stat.S_IMODE(home.stat().st_mode) == 0o700

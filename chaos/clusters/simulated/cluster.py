@@ -72,7 +72,7 @@ STOPPED_WITHIN_S = 10.0
 
 class SimulatedCluster:
     """A cluster of simulated nodes. Abilities: Heartbeats, ControllerManagerSwitch, ControlPlaneSwap, ComponentSwap,
-    EtcdBehind, EtcdWrites, ControlProcesses, ServesBeside.
+    EtcdBehind, EtcdWrites, ControlProcesses, ComponentPages, ServesBeside.
     """
 
     def __init__(self, name: str, identity: Identity | None = None) -> None:
@@ -309,6 +309,11 @@ class SimulatedCluster:
     def restart_component(self, name: str) -> None:
         self._components.kill(name)
         self._components.start_where_off(name)
+
+    # --- ComponentPages
+
+    def component_page(self, name: str, path: str) -> bytes:
+        return self._components.page(name, self._record.ports.of(name), path)
 
     # --- EtcdWrites
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import urllib3
 import yaml
 
 from chaos.basics.waiting import eventually
-from chaos.clusters.simulated.home import Keys, free_port, keys_of, process_record, workdir
+from chaos.clusters.simulated.home import LOOPBACK, Keys, free_port, keys_of, process_record, workdir
 from chaos.clusters.simulated.nodes import status
 from chaos.clusters.simulated.processes import OwnProcess, kill, read, start
 from chaos.clusters.way.client import api_client
@@ -16,6 +17,7 @@ from chaos.hosts import trusted
 from chaos.hosts.places import state_path
 
 ANSWER_WITHIN_S = 60.0
+PAGE_READ_S = 60.0  # a component collects its garbage before it answers for its heap
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,24 @@ class Components:
             return str(Path(f"/proc/{process.pid}/exe").readlink())
         except FileNotFoundError:  # it ended in between
             return ""
+
+    def page(self, name: str, port: int, path: str) -> bytes:
+        """What a component answers at a path of its own port, asked with the cluster's certificate.
+
+        Raises OrdealError where it does not answer, or with something else than HTTP 200.
+        """
+        keys, url = self.keys, f"https://{LOOPBACK}:{port}{path}"
+        wait = urllib3.Timeout(connect=3, read=PAGE_READ_S)
+        try:
+            with urllib3.PoolManager(
+                ca_certs=str(keys.authority), cert_file=str(keys.certificate), key_file=str(keys.key)
+            ) as pool:
+                answer = pool.request("GET", url, timeout=wait, retries=False)
+        except urllib3.exceptions.HTTPError as error:
+            raise OrdealError(f"{name} does not answer at {url}: {error}") from error
+        if answer.status != 200:
+            raise OrdealError(f"{name} answered HTTP {answer.status} at {url}")
+        return answer.data
 
     def override(self, component: str) -> Path:
         """Names the program that a component is started from instead of its own."""

@@ -57,6 +57,18 @@ class Ports:
     unused: int  # kwokctl picks a port for its own kwok, which we don't run
     etcd_http: int = 0  # 0 in the record of a cluster that an earlier version made
 
+    def of(self, component: str) -> int:
+        """At which a component tells of itself. Raises OrdealError where there is no such component."""
+        known = {
+            APISERVER: self.apiserver,
+            CONTROLLER_MANAGER: self.controller_manager,
+            SCHEDULER: self.scheduler,
+            ETCD: self.etcd_http,
+        }
+        if component not in known:
+            raise OrdealError(f"there is no component {component!r}; there are: {', '.join(known)}")
+        return known[component]
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterRecord:
@@ -319,6 +331,13 @@ def _etcd_flags(directory: Path, ports: Ports) -> dict[str, dict[str, str]]:
 def _kwokctl_configuration(directory: Path, record: ClusterRecord, programs: Programs) -> dict[str, object]:
     shape, ports = record.shape, record.ports
     of_etcd = _etcd_flags(directory, ports)
+    keys = keys_of(directory)
+    # Who has a certificate of this cluster may look into them: kwokctl lets nobody see a profile.
+    seen_by_us = {
+        "client-ca-file": str(keys.authority),
+        "tls-cert-file": str(keys.certificate),
+        "tls-private-key-file": str(keys.key),
+    }
     flags = {
         ETCD: {**SHORTCUTS[ETCD], **of_etcd[ETCD]},
         APISERVER: {
@@ -331,11 +350,12 @@ def _kwokctl_configuration(directory: Path, record: ClusterRecord, programs: Pro
             **dict(shape.apiserver),
         },
         CONTROLLER_MANAGER: {
+            **seen_by_us,
             **SHORTCUTS[CONTROLLER_MANAGER],
             **shape.timers.controller_manager_flags(),
             **dict(shape.controller_manager),
         },
-        SCHEDULER: shape.timers.leader_election_flags(),
+        SCHEDULER: {**seen_by_us, **shape.timers.leader_election_flags()},
     }
     return {
         "apiVersion": "config.kwok.x-k8s.io/v1alpha1",

@@ -227,6 +227,11 @@ def raw_delete(client: ApiClient, path: str) -> None:
     _raw(client, "DELETE", path)
 
 
+def raw_create(client: ApiClient, path: str, body: Mapping[str, object]) -> None:
+    """Create an object at the path of its list. Raises ApiException or a urllib3 error."""
+    _raw(client, "POST", path, body=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
+
+
 def raw_merge(client: ApiClient, path: str, change: Mapping[str, object]) -> None:
     """Merge a change into what is at a path (RFC 7386). Raises ApiException or a urllib3 error."""
     headers = {"Content-Type": "application/merge-patch+json"}

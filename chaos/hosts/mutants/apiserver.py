@@ -82,4 +82,19 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
+    Mutant(
+        "event-sizes-reckoned",
+        APISERVER,
+        133873,
+        "the sizes of what has no watch cache, which is events, are reckoned from all of their keys for ever",
+        incident="component-soak",
+        killed_by="reads-do-not-grow",
+        substitutions=(
+            Substitution(
+                "k8s.io/apiserver/pkg/storage/etcd3/store.go",
+                "stats := newStatsCache(pathPrefix, nil)\n",
+                "stats := newStatsCache(pathPrefix, s.getKeys)\n",
+            ),
+        ),
+    ),
 )
