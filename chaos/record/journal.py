@@ -144,7 +144,7 @@ class Journal:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Leftovers:
     """What runs that are over have left undone, newest first (the order in which to undo it).
 
     `unread`: by the name of its run, why a journal can't be read. `held`: the runs that go on, or whose journal another
@@ -156,7 +156,7 @@ class Left:
     held: tuple[str, ...] = ()
 
 
-def left(directory: Path) -> Left:
+def left(directory: Path) -> Leftovers:
     """What the journals of a folder say. One that can't be read hides nothing of the others."""
     found: list[Pending] = []
     unread: dict[str, str] = {}
@@ -170,7 +170,7 @@ def left(directory: Path) -> Left:
                     held.append(path.stem)
         except OrdealError as error:
             unread[path.stem] = str(error)
-    return Left(tuple(sorted(found, key=lambda p: (p.wall, p.entry), reverse=True)), unread, tuple(held))
+    return Leftovers(tuple(sorted(found, key=lambda p: (p.wall, p.entry), reverse=True)), unread, tuple(held))
 
 
 def pending(directory: Path) -> tuple[Pending, ...]:

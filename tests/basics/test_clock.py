@@ -35,6 +35,7 @@ ASKED = {
     "session/telling.py": "shown beside a line",
     "setup/steps.py": "shown beside a line",
     "subjects/aged/workload.py": "a condition's date, by which nobody goes",
+    "subjects/ghosts/workload.py": "an annotation that is to be another one than before",
     "toolkit/session.py": "the name of a run",
     "workloads/web.py": "an annotation that is to be another one than before",
     "writers/mysql.py": "how far a server's clock is from that of the machine that it runs on",

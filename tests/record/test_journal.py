@@ -13,7 +13,7 @@ import pytest
 
 from chaos.clusters.base import ClusterRef
 from chaos.errors import OrdealError
-from chaos.record.journal import Journal, Left, TakenError, adopt, left, pending
+from chaos.record.journal import Journal, Leftovers, TakenError, adopt, left, pending
 from chaos.record.journal import _pending_in as pending_in
 from tests.moments import Moments
 
@@ -129,7 +129,7 @@ def test_a_live_run_is_left_alone(tmp_path: Path) -> None:
     assert writer.stdout is not None
     writer.stdout.readline()
     try:
-        assert left(tmp_path) == Left((), {}, ("run",))
+        assert left(tmp_path) == Leftovers((), {}, ("run",))
         with adopt(path) as journal:
             assert journal is None
     finally:
