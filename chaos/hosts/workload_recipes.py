@@ -80,6 +80,12 @@ RECIPES: tuple[ImageRecipe, ...] = (
         ),
     ),
     ImageRecipe(
+        "galera",
+        "mariadbd",
+        ("mariadb-server", "galera-4", "rsync"),
+        published="",  # those that are published have no rsync, by which a member is given its data
+    ),
+    ImageRecipe(
         "ceph",
         "ceph-mon",
         ("ceph-mon", "ceph-osd", "ceph-common"),

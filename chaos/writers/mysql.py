@@ -1,6 +1,6 @@
 """A MySQL client as a process of its own: it writes numbered rows, asks members, or watches them.
 
-`python -m chaos.writers.mysql write|ask|clock|watch`, settings as one JSON line on standard input:
+`python -m chaos.writers.mysql write|ask|clock|watch|group`, settings as one JSON line on standard input:
 
 write: {"host", "port", "user", "password", "clients", "body_bytes", "per_s", "timeout_s"}. Each of `clients`
 connections inserts rows (client, number) one by one. With a body, each transaction also overwrites the client's one
@@ -14,6 +14,9 @@ clock: {"hosts", "port", "user", "password"}. Says {name: seconds that its clock
 
 watch: {"hosts", "port", "user", "password", "every_s", "source"}. Says a line a round and member: {"member", "at",
 "error", "running", "why", "offset_s"}: whether it replicates (null for the source), and its clock against this one.
+
+group: as watch, without "source", of a Galera group's members: {"member", "at", "error", "component", "size", "ready",
+"state"}, the last four as the member says it, null where there is an error.
 """
 
 import json
@@ -21,6 +24,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -32,6 +36,12 @@ from chaos.writers.batches import Batches
 LOOKS = 5
 PAUSE_S = 0.2  # after a write that failed
 TIMEOUT_S = 5.0
+GROUP = {
+    "component": "wsrep_cluster_status",
+    "size": "wsrep_cluster_size",
+    "ready": "wsrep_ready",
+    "state": "wsrep_local_state_comment",
+}
 # A body is in pieces that a row holds within its page (InnoDB keeps up to half a page of 16 KiB there). What is kept in
 # pages of its own is not given back by 8.0.15 when it is overwritten: the table grew by every body ever written.
 PIECE_BYTES = 7168
@@ -178,7 +188,17 @@ def _clock_of(cursor: pymysql.cursors.DictCursor) -> tuple[float, float]:
 
 
 def watch(settings: dict[str, Any]) -> None:
-    """Look at each member every so often until standard input ends, each in a thread of its own."""
+    """Look every so often whether each member follows the source, until standard input ends."""
+    _look_at_each(settings, lambda connection, name: _seen(connection, follows=name != settings["source"]))
+
+
+def group(settings: dict[str, Any]) -> None:
+    """Look every so often at what each member of a group says of it, until standard input ends."""
+    _look_at_each(settings, lambda connection, _: _group_seen(connection))
+
+
+def _look_at_each(settings: dict[str, Any], seen: "Callable[[pymysql.Connection[Any], str], dict[str, Any]]") -> None:
+    """Each member in a thread of its own."""
     stop = threading.Event()
     lock = threading.Lock()
 
@@ -188,7 +208,7 @@ def watch(settings: dict[str, Any]) -> None:
             line: dict[str, Any] = {"member": name, "at": time.monotonic(), "error": ""}
             try:
                 connection = connection or connect(settings, host)
-                line |= _seen(connection, follows=name != settings["source"])
+                line |= seen(connection, name)
             except (pymysql.MySQLError, OSError) as error:
                 line["error"] = str(error)[:200] or type(error).__name__
                 if connection is not None:
@@ -221,13 +241,23 @@ def _seen(connection: "pymysql.Connection[Any]", *, follows: bool) -> dict[str, 
     return {"offset_s": round(offset_s, 3), "running": running, "why": "" if running else f"IO {io}, SQL {sql}: {why}"}
 
 
+def _group_seen(connection: "pymysql.Connection[Any]") -> dict[str, Any]:
+    """A member that is out of its group answers this too, while it refuses everything else."""
+    names = ", ".join(f"'{name}'" for name in GROUP.values())
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW GLOBAL STATUS WHERE Variable_name IN ({names})")
+        said = dict(cursor.fetchall())
+    found = {key: said[name] for key, name in GROUP.items()}
+    return found | {"size": int(found["size"]), "ready": found["ready"] == "ON"}
+
+
 def _without_password(statement: str) -> str:
     return statement.split("PASSWORD", maxsplit=1)[0].strip()[:120]
 
 
 def main(argv: list[str]) -> int:
     """The command."""
-    commands = {"write": write, "ask": ask, "clock": clock, "watch": watch}
+    commands = {"write": write, "ask": ask, "clock": clock, "watch": watch, "group": group}
     if len(argv) != 1 or argv[0] not in commands:
         sys.stderr.write(f"usage: python -m chaos.writers.mysql {'|'.join(commands)}\n")
         return 2

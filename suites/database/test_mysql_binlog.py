@@ -3,13 +3,10 @@
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from chaos.clusters.abilities import NodeExec, NodeNetwork, NodeProcesses, OwnFileSystems, RunsContainers
 from chaos.clusters.base import Cluster
-from chaos.clusters.kind.home import NODEFS
 from chaos.clusters.shape import VOLUME, stateful_shape
-from chaos.errors import OrdealError
 from chaos.harm.ballast import FillFileSystem
 from chaos.harm.kubelet import SetKubeletConfig
 from chaos.hosts.extras import DATABASES
@@ -24,16 +21,25 @@ from chaos.judge.data import (
 )
 from chaos.judge.pods import no_container_restarted
 from chaos.record.history import History, Window
-from chaos.record.records import Phase, PodChange, Sample
+from chaos.record.records import PodChange, Sample
 from chaos.run.incident import HARDENED, STATEFUL, Load, incident
 from chaos.run.lab import Lab
 from chaos.run.promised import Conditions, Judged, exactly, judged, says
 from chaos.subjects.mysql.faults import ProvideVolumes
+from chaos.subjects.mysql.pace import (
+    EVICTION,
+    LET_END,
+    LIMIT_BYTES,
+    PACES,
+    SETTLES_WITHIN,
+    VOLUME_BYTES,
+    Pace,
+    small_node,
+    written_in,
+)
 from chaos.subjects.mysql.promises import replication_runs
 from chaos.subjects.mysql.sampler import DiskSamples, MemberWatch, observe_logs, read_back, write_settings
 from chaos.subjects.mysql.workload import (
-    BINLOG_BYTES,
-    FRESH_BYTES,
     MySQL,
     ask_member,
     caught_up,
@@ -46,53 +52,13 @@ from chaos.workloads.web import Deployed
 from chaos.writers.client import Writing
 
 NEEDS = (RunsContainers, NodeExec, NodeProcesses, NodeNetwork, OwnFileSystems)
-MIB = 1024**2
-VOLUME_BYTES = 900 * MIB
-LIMIT_BYTES = 800 * MIB
 MEMBERS = ("mysql-0", "mysql-1", "mysql-2")
 NO_EXPIRY = "no-expiry"
 KEEP_LOGS = ("ephemeral", "full-volume", NO_EXPIRY)  # the controls whose binary logs are kept for ever
-LET_END = "let end"  # the phase in which the writers are ended
 SERVED_WITHIN_S = 10.0
 CAUGHT_UP_WITHIN_S = 180.0  # a replica does on one disk what the source has done; what is behind is unknown
-# Both members of the small node have to go for the pressure to end, as with the post-mortem's minimum reclaim.
-EVICTION = {
-    "evictionHard": {"nodefs.available": "65%"},
-    "evictionMinimumReclaim": {"nodefs.available": "30%"},
-    "evictionPressureTransitionPeriod": "30s",
-}
 HARM_WITHIN_S = 600.0  # ends when it is seen
-SETTLES_WITHIN = 3.0  # times as long as is written at least: what grows still is unknown, or violated
 AFTERWARDS_S = SERVED_WITHIN_S + 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """`per_s` transactions a second of all `clients`, each of which overwrites `body_bytes`, for `for_s` seconds. The
-    binary log takes what was there and what takes its place. Logs older than `expire_s` go at the next rotation.
-    """
-
-    clients: int
-    body_bytes: int
-    per_s: float
-    for_s: float
-    expire_s: int
-
-    @property
-    def bytes_per_s(self) -> float:
-        return 2 * self.body_bytes * self.per_s
-
-    @property
-    def settled_bytes(self) -> float:
-        """What a member's data takes once as much expires as is written, relay logs included."""
-        return FRESH_BYTES + self.bytes_per_s * (self.expire_s + 5) + 4 * BINLOG_BYTES
-
-
-# The remedy's 300 s need a pace that leaves room for 300 s of it; in smoke the time is shortened, and the pace is not.
-PACES = {
-    "smoke": Pace(clients=4, body_bytes=128 * 1024, per_s=32, for_s=45, expire_s=10),
-    "full": Pace(clients=4, body_bytes=128 * 1024, per_s=5, for_s=540, expire_s=300),
-}
 
 
 def promises(_: Conditions) -> tuple[Judged, ...]:
@@ -155,16 +121,12 @@ def _replay(lab: Lab, cluster: Cluster, load: Pace, set_up: ExitStack) -> tuple[
     image = lab.image("mysql")
     workers = tuple(sorted(n.name for n in cluster.nodes() if not n.control_plane))
     if lab.control == "ephemeral":
-        small = _small_node(cluster, workers)
+        small = small_node(cluster, workers)
         set_up.enter_context(lab.configured(SetKubeletConfig(small, EVICTION)))
         other = next(w for w in workers if w != small)
         workload, folder = MySQL(image, nodes=(small, small, other)), ""
     else:
-        if load.settled_bytes > LIMIT_BYTES:
-            raise OrdealError(
-                f"a member would take {load.settled_bytes / MIB:.0f} MiB, and {LIMIT_BYTES / MIB:.0f} MiB are its "
-                "limit: write less a second, or let logs expire sooner"
-            )
+        load.check()
         volumes = set_up.enter_context(lab.configured(ProvideVolumes(workers, VOLUME_BYTES)))
         expire_s = 0 if lab.control in KEEP_LOGS else load.expire_s
         folder = volumes.folder
@@ -227,15 +189,6 @@ def _write(lab: Lab, cluster: Cluster, deployed: Deployed, load: Pace, folder: s
     return history
 
 
-def written_in(history: History) -> Window:
-    """When it was written for a purpose: from the first hold until the writers were to end."""
-    phases = history.of(Phase)
-    return Window(
-        next(phase.at for phase in phases if phase.name == "hold"),
-        next(phase.at for phase in phases if phase.name == LET_END),
-    )
-
-
 def _bounded(deployed: Deployed, written: Window) -> Invariant:
     """While it is written: afterwards nothing grows."""
     names = [f"{deployed.name}-{n}" for n in range(deployed.replicas)]
@@ -265,12 +218,3 @@ def _harm(control: str | None, deployed: Deployed, history: History) -> Callable
         return max(used, default=0.0) > LIMIT_BYTES
 
     return {"ephemeral": evicted, "full-volume": crash_loops, NO_EXPIRY: over_limit}.get(control or "")
-
-
-def _small_node(cluster: Cluster, workers: tuple[str, ...]) -> str:
-    """The worker whose kubelet has a file system of its own."""
-    assert isinstance(cluster, OwnFileSystems)
-    for worker in workers:
-        if NODEFS in {f.path for f in cluster.own_file_systems(worker)}:
-            return worker
-    raise OrdealError(f"no worker of {cluster.ref.name} has {NODEFS} as a file system of its own")

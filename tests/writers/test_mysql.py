@@ -103,6 +103,44 @@ def test_a_commit_that_is_not_answered_is_killed_on_another_connection(monkeypat
     assert server.connections == 2
 
 
+class Member:
+    """A member of a group that is asked for its state."""
+
+    def __init__(self, **said: str) -> None:
+        self._said = said
+        self.asked = ""
+
+    def cursor(self) -> "Member":
+        return self
+
+    def __enter__(self) -> "Member":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def execute(self, statement: str) -> None:
+        self.asked = statement
+
+    def fetchall(self) -> list[tuple[str, str]]:
+        return list(self._said.items())
+
+
+def test_what_a_member_says_of_its_group() -> None:
+    member: Any = Member(
+        wsrep_cluster_status="non-Primary",
+        wsrep_cluster_size="1",
+        wsrep_ready="OFF",
+        wsrep_local_state_comment="Initialized",
+    )
+    said = {"component": "non-Primary", "size": 1, "ready": False, "state": "Initialized"}
+    assert mysql._group_seen(member) == said
+    assert member.asked.startswith("SHOW "), "all else is refused by a member that is out of its group"
+    in_it: Any = Member(
+        wsrep_cluster_status="Primary", wsrep_cluster_size="3", wsrep_ready="ON", wsrep_local_state_comment="Synced"
+    )
+    assert mysql._group_seen(in_it) == {"component": "Primary", "size": 3, "ready": True, "state": "Synced"}
+
+
 def test_a_password_is_not_told() -> None:
     told = mysql._without_password("CHANGE MASTER TO MASTER_HOST='x', MASTER_PASSWORD='hunter2', MASTER_PORT=1")
     assert "hunter2" not in told
@@ -110,4 +148,4 @@ def test_a_password_is_not_told() -> None:
 
 def test_an_unknown_command_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert mysql.main(["drop"]) == 2
-    assert "write|ask|clock|watch" in capsys.readouterr().err
+    assert "write|ask|clock|watch|group" in capsys.readouterr().err

@@ -9,8 +9,8 @@ INCIDENTS = (
         level="MUST",
         claim=(
             "When rows are written to a replicated MySQL for longer than it keeps binary logs, no member MUST be "
-            "evicted or restarted, each one's use of its disk MUST stop growing, writers MUST be served, and every "
-            "acknowledged row MUST be on every member."
+            "evicted or restarted, each one's use of its disk MUST stop growing, writers MUST be served, a group that "
+            "needs a majority MUST keep it, and every acknowledged row MUST be on every member."
         ),
         story=(
             "A replicated MySQL kept its data and its binary logs on the nodes' ephemeral storage, and no log expired. "
@@ -24,8 +24,17 @@ INCIDENTS = (
             "against nobody else's disk, and let binary logs expire: binlog_expire_logs_seconds=300, or what fits the "
             "volume at your rate of writes. Logs go at rotation only, so keep max_binlog_size well below the volume. "
             "A full volume is no way out: the server waits for room, and when a waiting commit is killed, as "
-            "connectors "
-            "do at their query timeout, binlog_error_action=ABORT_SERVER ends it, and again at each start."
+            "connectors do at their query timeout, binlog_error_action=ABORT_SERVER ends it, and again at each start. "
+            "Where the members are a group that needs a majority, start the server with exec, so that an evicted "
+            "member is told to end, takes its leave, and the others count without it. "
+            "The way back of a Galera group whose members all say non-Primary: ask each one that runs for "
+            "wsrep_last_committed (SHOW GLOBAL STATUS), and on the one with the highest number, and on no other, run "
+            "SET GLOBAL wsrep_provider_options='pc.bootstrap=YES' (each second anew, where it is refused, as it is "
+            "while members that lost their data look for the group); then they join it and are given its data, sooner "
+            "where pods in CrashLoopBackOff are deleted. Where no server runs any more, take the one whose data has "
+            "the highest seqno (grastate.dat, or where that says -1 what mariadbd --wsrep-recover says), set "
+            "safe_to_bootstrap: 1 in its grastate.dat, and start it alone with --wsrep-new-cluster. Never begin the "
+            "group with a member that has lost its data: that is a second, empty group."
         ),
         recognise=(
             Sign("kubectl get pods -A | grep Evicted", "members of the database among them"),
@@ -40,6 +49,15 @@ INCIDENTS = (
             Sign(
                 "mysql -e \"SHOW VARIABLES LIKE 'binlog_expire_logs_seconds'\"",
                 "2592000, which is 30 days, or 0, which is for ever",
+            ),
+            Sign(
+                "mysql -e \"SHOW GLOBAL STATUS LIKE 'wsrep_cluster_status'\"",
+                "non-Primary, of a Galera group; anything else is refused: WSREP has not yet prepared node for "
+                "application use",
+            ),
+            Sign(
+                "kubectl logs POD --previous | grep WSREP",
+                "gcs connect failed: Operation timed out, of members that are back and find no primary component",
             ),
         ),
         versions=(
@@ -75,6 +93,15 @@ INCIDENTS = (
                 "a replica whose table's engine is BLACKHOLE: it acknowledges all that it is told, and keeps nothing",
                 breaks="no-acknowledged-write-lost",
                 because="lost",
+            ),
+            Control(
+                "group-lost",
+                "a Galera group of three on ephemeral storage, two members on the node whose disk fills up, each "
+                "behind a shell that does not pass on the signal to end: evicted members take no leave, the third is "
+                "left without a quorum, and the two that come back with nothing find no group that they could join",
+                breaks="group-stays-primary",
+                because="stays-without-quorum",
+                also_breaks=("no-member-evicted", "no-container-restarted", "served-again"),
             ),
         ),
     ),

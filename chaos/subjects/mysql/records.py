@@ -5,11 +5,14 @@ from typing import ClassVar
 
 import msgspec
 
-from chaos.record.records import Observation
+from chaos.record.records import Count, Observation
 from chaos.record.registry import Seconds, record
 
 # Samples by member, once a second: 1 while both replication threads run, and its clock less its node's.
 RUNNING, OFFSET = "replication-running", "server-clock-offset-s"
+
+# What a member of a Galera group says of the part of it that it is in, where that has the majority.
+PRIMARY = "Primary"
 
 
 @record
@@ -32,6 +35,31 @@ class NotFollowing(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def of_observation(cls, old: Observation) -> "NotFollowing":
         return cls(old.at, old.subject, old.seen)
+
+
+@record
+class GroupLook(msgspec.Struct, frozen=True, gc=False):
+    """What a member of a Galera group says of it. `component`: Primary, non-Primary or Disconnected; empty where it
+    does not answer, and then `why` says what the client heard. `ready`: it takes statements; `state`: Synced, Joining,
+    Donor/Desynced and the like.
+    """
+
+    kind: ClassVar[str] = "group-member"
+    version: ClassVar[int] = 1
+    at: Seconds
+    member: str
+    component: str
+    size: Count = 0
+    ready: bool = False
+    state: str = ""
+    why: str = ""
+
+    @property
+    def object(self) -> str:
+        return self.member
+
+    def told(self) -> str:
+        return self.why or f"{self.component}, {self.size} members, {self.state}"
 
 
 @record

@@ -1,6 +1,6 @@
 """The members of a replicated MySQL, sampled: what each one's data takes on its disk, whether it follows, its clock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -14,7 +14,7 @@ from chaos.record.records import Observation, Sample, Writes
 from chaos.record.sampler import Sampler
 from chaos.subjects.mysql.answers import Answers
 from chaos.subjects.mysql.promises import SOURCE
-from chaos.subjects.mysql.records import OFFSET, RUNNING, NotFollowing
+from chaos.subjects.mysql.records import OFFSET, RUNNING, GroupLook, NotFollowing
 from chaos.subjects.mysql.workload import (
     PORT,
     USER,
@@ -71,27 +71,9 @@ class MemberWatch:
     """
 
     def __init__(self, history: History, deployed: Deployed) -> None:
-        cluster = deployed.cluster
-        assert isinstance(cluster, NodeNetwork)
         self._history = history
-        settings: dict[str, object] = {
-            "hosts": {m.name: m.address for m in members(deployed)},
-            "port": PORT,
-            "user": USER,
-            "password": password(cluster, deployed.namespace, deployed.name),
-            "every_s": EVERY_S,
-            "source": f"{deployed.name}-0",
-        }
-        self._process = ClientProcess(
-            cluster,
-            history,
-            node_to_ask_from(cluster),
-            argv_of("mysql", "watch"),
-            settings,
-            take=self._add,
-            source=f"{SOURCE}:{deployed.name}",
-            silent_after_s=10.0,
-        )
+        also = {"source": f"{deployed.name}-0"}
+        self._process = _watching(history, deployed, "watch", also, take=self._add)
 
     def __enter__(self) -> Self:
         self._process.__enter__()
@@ -110,6 +92,57 @@ class MemberWatch:
             self._history.add(Sample(at, RUNNING, member, float(said["running"])))
             if not said["running"]:
                 self._history.add(NotFollowing(at, member, said["why"]))
+
+
+class GroupWatch:
+    """Watches each member of a group once a second: a GroupLook each. A member is asked at the address that it has when
+    this begins; what is not seen at all is a Blind of the source `members:STORE`.
+    """
+
+    def __init__(self, history: History, deployed: Deployed) -> None:
+        self._history = history
+        self._process = _watching(history, deployed, "group", {}, take=self._add)
+
+    def __enter__(self) -> Self:
+        self._process.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._process.__exit__(kind, error, at)
+
+    def _add(self, said: Line) -> None:
+        at, member = said["at"] - self._history.began, said["member"]
+        if said["error"]:
+            self._history.add(GroupLook(at, member, "", why=said["error"]))
+        else:
+            look = GroupLook(at, member, said["component"], said["size"], said["ready"], said["state"])
+            self._history.add(look)
+
+
+def _watching(
+    history: History, deployed: Deployed, command: str, also: Mapping[str, object], *, take: Callable[[Line], None]
+) -> ClientProcess:
+    """The client that looks at each member once a second, where it is now."""
+    cluster = deployed.cluster
+    assert isinstance(cluster, NodeNetwork)
+    settings: dict[str, object] = {
+        "hosts": {m.name: m.address for m in members(deployed)},
+        "port": PORT,
+        "user": USER,
+        "password": password(cluster, deployed.namespace, deployed.name),
+        "every_s": EVERY_S,
+        **also,
+    }
+    return ClientProcess(
+        cluster,
+        history,
+        node_to_ask_from(cluster),
+        argv_of("mysql", command),
+        settings,
+        take=take,
+        source=f"{SOURCE}:{deployed.name}",
+        silent_after_s=10.0,
+    )
 
 
 def write_settings(deployed: Deployed, *, clients: int, body_bytes: int, per_s: float) -> dict[str, object]:
@@ -131,11 +164,17 @@ def read_back(history: History, deployed: Deployed, report: Callable[[str], None
     """Read every member's rows, and record which acknowledged ones it lacks. A member that can't be read is left out:
     what depends on it is unknown. So is what one lacks that is still behind the source.
     """
+    read_members(history, deployed, (behind(deployed),), report)
+
+
+def read_members(
+    history: History, deployed: Deployed, first: Sequence[str], report: Callable[[str], None] = lambda _: None
+) -> None:
+    """As `read_back`. `first`: what each member is told before, of which the last says whether it is behind (1)."""
     acknowledged = acknowledged_numbers([w for w in history.of(Writes) if w.store == deployed.name])
-    there_is_more = behind(deployed)
     for member in members(deployed):
         try:
-            is_behind, rows = ask_member(deployed, member, [there_is_more, "SELECT client, number FROM ordeal.writes"])
+            *_, is_behind, rows = ask_member(deployed, member, [*first, "SELECT client, number FROM ordeal.writes"])
         except OrdealError as error:
             report(f"{member.name} can't be read: {error}")
             history.add(Observation(history.now(), "not-read", member.name, str(error)))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubernetes import client as k8s
-from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 
 from chaos.basics.waiting import WaitedInVainError, eventually
@@ -16,12 +15,11 @@ from chaos.clusters.base import Cluster
 from chaos.clusters.way.client import is_ready
 from chaos.clusters.way.podexec import exec_in_pod
 from chaos.errors import OrdealError
-from chaos.hosts import extras
-from chaos.workloads.base import WORKLOAD_LABEL, create, creating, manifest
+from chaos.subjects.mysql.placing import MEMBERS, apart, check, claims, on, place_the_rest
+from chaos.workloads.base import create, creating, manifest
 from chaos.workloads.web import Deployed
 from chaos.writers.client import ask
 
-MEMBERS = 3
 PORT = 3306
 USER = "ordeal"
 CONTAINER, PASSWORD = "mysql", "PASSWORD"  # the variable of its environment
@@ -79,15 +77,15 @@ class MySQL:
         if not isinstance(cluster, NodeNetwork):
             raise OrdealError(f"{cluster.ref.name} lets nothing into its network, so nobody could ask the servers")
         with cluster.api() as client:
-            self._check(client, cluster)
+            check(client, cluster, self.name, nodes=self.nodes, storage_class=self.storage_class)
             with creating(self.name, cluster):
                 create(client, self.manifest(run, namespace))
                 source: Any = k8s.CoreV1Api(client).read_namespaced_service(f"{self.name}-source", namespace)
             if len(set(self.nodes)) > 1:
-                self._place_the_rest(client, namespace)
+                place_the_rest(client, namespace, self.name, self.nodes)
         url = f"mysql://{source.spec.cluster_ip}:{PORT}/"
         deployed = Deployed(self.name, namespace, url, MEMBERS, cluster)
-        self._await_members(deployed)
+        await_members(deployed)
         set_up_replication(deployed)
         return deployed
 
@@ -113,8 +111,8 @@ class MySQL:
             replicas=self.nodes.count(here) if self.nodes else MEMBERS,
             options=" ".join(self.options()),
             clock_file=CLOCK_FILE if self.own_clock else "",
-            claims=json.dumps([self._claim()] if self.storage_class else []),
-            affinity=json.dumps(_on(here) if here else _apart(self.name)),
+            claims=json.dumps(claims(DATA_VOLUME, self.storage_class, self.volume_bytes)),
+            affinity=json.dumps(on(here) if here else apart(self.name)),
             liveness=json.dumps(liveness),
             volumes=json.dumps(volumes),
         )
@@ -136,56 +134,6 @@ class MySQL:
             "--loose-master-info-repository=TABLE",
             "--loose-relay-log-info-repository=TABLE",
         )
-
-    def _claim(self) -> dict[str, object]:
-        return {
-            "metadata": {"name": DATA_VOLUME},
-            "spec": {
-                "accessModes": ["ReadWriteOnce"],
-                "storageClassName": self.storage_class,
-                "resources": {"requests": {"storage": str(self.volume_bytes)}},
-            },
-        }
-
-    def _check(self, client: ApiClient, cluster: Cluster) -> None:
-        """What would fail anyway, said before anything is made."""
-        extras.need(extras.DATABASES)  # the client, which is a process of its own
-        if self.nodes and len(self.nodes) != MEMBERS:
-            raise OrdealError(f"{self.name} has {MEMBERS} members, and {len(self.nodes)} nodes were named for them")
-        if not self.storage_class:
-            return
-        found: Any = k8s.StorageV1Api(client).list_storage_class()
-        there = [c.metadata.name for c in found.items]
-        if self.storage_class not in there:
-            raise OrdealError(
-                f"cluster {cluster.ref.name} has no StorageClass {self.storage_class}; it has "
-                f"{', '.join(there) or 'none'}"
-            )
-
-    def _place_the_rest(self, client: ApiClient, namespace: str) -> None:
-        """The first node's members are there; what is added now is of another revision, for the last one's node.
-
-        Those that were there keep their own, also when they are made anew (updateStrategy.rollingUpdate.partition).
-        """
-        first = self.nodes.count(self.nodes[0])
-        k8s.AppsV1Api(client).patch_namespaced_stateful_set(
-            self.name,
-            namespace,
-            {
-                "spec": {
-                    "replicas": MEMBERS,
-                    "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": first}},
-                    "template": {"spec": {"affinity": _on(self.nodes[-1])}},
-                }
-            },
-        )
-
-    def _await_members(self, deployed: Deployed) -> None:
-        """Wait until every member is Ready. Raises OrdealError that says why one is not."""
-        try:
-            eventually(lambda: _ready(deployed), within_s=READY_WITHIN_S, what=f"every member of {self.name}")
-        except WaitedInVainError as error:
-            raise OrdealError(f"{self.name} does not start: {_why_not(deployed) or error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,9 +310,17 @@ def logs(deployed: Deployed, lines: int = 100) -> dict[str, str]:
     return said
 
 
-def _ready(deployed: Deployed) -> bool:
-    there = members(deployed)
-    return len(there) == MEMBERS and all(m.ready for m in there)
+def await_members(deployed: Deployed, count: int = MEMBERS) -> None:
+    """Wait until so many members are there and all are Ready. Raises OrdealError that says why one is not."""
+
+    def ready() -> bool:
+        there = members(deployed)
+        return len(there) == count and all(m.ready for m in there)
+
+    try:
+        eventually(ready, within_s=READY_WITHIN_S, what=f"{count} members of {deployed.name}")
+    except WaitedInVainError as error:
+        raise OrdealError(f"{deployed.name} does not start: {_why_not(deployed) or error}") from error
 
 
 def _why_not(deployed: Deployed) -> str:
@@ -391,17 +347,3 @@ def _why_not(deployed: Deployed) -> str:
             said = [c.message for c in pod.status.conditions or [] if c.status == "False" and c.message]
             return f"{pod.metadata.name} is Pending: {said[0] if said else 'no reason is given'}"
     return ""
-
-
-def _on(node: str) -> dict[str, object]:
-    here = {"key": "metadata.name", "operator": "In", "values": [node]}
-    return {
-        "nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchFields": [here]}]}
-        }
-    }
-
-
-def _apart(name: str) -> dict[str, object]:
-    alike = {"labelSelector": {"matchLabels": {WORKLOAD_LABEL: name}}, "topologyKey": "kubernetes.io/hostname"}
-    return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [alike]}}
