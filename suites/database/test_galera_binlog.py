@@ -60,7 +60,7 @@ def promises(_: Conditions) -> tuple[Judged, ...]:
     """What the control does is part of its configuration: it is written, and no harm is done."""
     written = exactly("while it was written", written_in)
     return judged(
-        says(group_stays_primary, "galera", MEMBERS, watched_s=BACK_WITHIN_S, window=written),
+        says(group_stays_primary, "galera", MEMBERS, given_s=BACK_WITHIN_S, window=written),
         says(no_member_evicted, "galera"),
         says(no_container_restarted, "galera"),
         says(disk_use_bounded, MEMBERS, limit_bytes=LIMIT_BYTES, window=written),
@@ -185,7 +185,7 @@ def _way_back(lab: Lab, deployed: Deployed) -> None:
 
 
 def _primary(written: Window) -> Invariant:
-    return group_stays_primary("galera", MEMBERS, watched_s=BACK_WITHIN_S, window=written)
+    return group_stays_primary("galera", MEMBERS, given_s=BACK_WITHIN_S, window=written)
 
 
 def _bounded(written: Window) -> Invariant:

@@ -67,11 +67,11 @@ def replication_runs(members: Sequence[str], *, gap_s: float = GAP_S) -> Invaria
 
 @promise
 def group_stays_primary(
-    workload: str, members: Sequence[str], *, watched_s: float, window: Window | None = None, gap_s: float = GAP_S
+    workload: str, members: Sequence[str], *, given_s: float, window: Window | None = None, gap_s: float = GAP_S
 ) -> Invariant:
     """Each of the members said at every look that it is in the primary component of its group.
 
-    Reasons: "stays-without-quorum" where one that was in it is not, and at no look of the last `watched_s` seconds
+    Reasons: "stays-without-quorum" where one that was in it is not, and at no look of the last `given_s` seconds
     and longer, in which a pod of each member has been running; "no-quorum" for any other that was in it and then was
     not. Unknown where one was not in it at the first look or was not looked at for longer than `gap_s` seconds, and
     where less than half of the pods had gone before: on a machine that is too slow members do not hear each other, and
@@ -96,7 +96,7 @@ def group_stays_primary(
             last = told[first.member][-1]
             back_s = _all_running_s(history, workload, members, last.at)
             since = [look for look in told[first.member] if look.at >= last.at - back_s]
-            stays = back_s >= watched_s and not any(look.component == PRIMARY for look in since)
+            stays = back_s >= given_s and not any(look.component == PRIMARY for look in since)
             gone = names(sorted({c.name for c in lost}))
             said = f"{first.member} was {first.component} at {first.at:.1f} s, after {gone} had lost their pods"
             still = f"; still at {last.at:.1f} s, when a pod of each member had been running for {back_s:.0f} s"

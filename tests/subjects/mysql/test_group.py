@@ -44,7 +44,7 @@ BACK = [pod(9.0, "g-0", "new-g-0"), pod(10.0, "g-1", "new-g-1")]
 
 
 def found(*records: Record | Sequence[Record], window: Window | None = None) -> Finding:
-    invariant = group_stays_primary("g", MEMBERS, watched_s=5.0, window=window)
+    invariant = group_stays_primary("g", MEMBERS, given_s=5.0, window=window)
     return judge(invariant, history(*records, saw_the_end()))
 
 
@@ -103,7 +103,7 @@ def test_what_was_not_seen_is_unknown() -> None:
     gap = Blind(1.0, "members:g", 9.0, "it ended")
     assert found(THERE, *whole, third, gap).verdict is UNKNOWN
     assert found(THERE, *whole, looks("g-2", "nnnnnnnnnnnn")).verdict is UNKNOWN, "it never was in it"
-    invariant = group_stays_primary("g", MEMBERS, watched_s=5.0)
+    invariant = group_stays_primary("g", MEMBERS, given_s=5.0)
     assert judge(invariant, history(THERE, *whole, third)).verdict is UNKNOWN, "pods were not seen to the end"
 
 
