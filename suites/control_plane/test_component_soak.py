@@ -33,7 +33,7 @@ LEAKING, REPLACED, RECKONED = "leaking", "as-shipped-replaced", "event-sizes-rec
 ITEMS = 300  # Services, each with a pod, in a round
 LEAST, LEAST_REPLACED = 300, 100  # operations that a component has to count in a round
 LIMIT_KB, LIMIT_GOROUTINES = 3000.0, 100.0  # per thousand operations
-WATCHES = 200  # that are left behind in a round
+WATCHES = 500  # that are left behind in a round
 REPLACED_TIMES = 160
 # What settles has so many rounds: a watch cache keeps what befell in the last 75 s, and doubles a ring that is too
 # small for that (eventFreshDuration, watch_cache.go of k8s.io/apiserver). A race may have to be run several times, too.

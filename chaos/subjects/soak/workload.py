@@ -13,7 +13,7 @@ from kubernetes.client import ApiClient
 
 from chaos.basics.waiting import eventually
 from chaos.clusters.base import Cluster
-from chaos.clusters.way.client import raw_create, raw_delete, raw_get, raw_list
+from chaos.clusters.way.client import raw_create, raw_delete, raw_get, raw_list, transport_of
 from chaos.workloads.base import RUN_LABEL, WORKLOAD_LABEL, create_namespace, creating
 from chaos.workloads.web import Deployed
 
@@ -123,18 +123,17 @@ class EndlessWatches:
         self._soaked, self._open = soaked, ExitStack()
 
     def __enter__(self) -> Self:
-        self._core = k8s.CoreV1Api(self._open.enter_context(self._soaked.cluster.api()))
+        self._client = self._open.enter_context(self._soaked.cluster.api())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._open.close()
 
     def more(self, count: int) -> None:
-        """Open so many. Raises ApiException, HTTPError."""
+        """Open so many, of ConfigMaps, of which none changes. Raises HTTPError."""
+        url = f"{self._client.configuration.host}/api/v1/namespaces/{self._soaked.namespace}/configmaps?watch=true"
         for _ in range(count):
-            watch: Any = self._core.list_namespaced_config_map(
-                self._soaked.namespace, watch=True, _preload_content=False
-            )
+            watch = transport_of(self._client).request("GET", url, preload_content=False)
             self._open.callback(watch.close)
 
 
