@@ -1,7 +1,6 @@
 """The ground of one edit: a namespace with a workload on a node of its own, and where its objects are."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes import client as k8s
@@ -92,7 +91,7 @@ class EditGround:
         raw_merge(
             client, f"{CORE}/namespaces/{self.namespace}/pods/{JOINS}", {"metadata": {"labels": {SERVED_BY: WEB}}}
         )
-        annotated = {"template": {"metadata": {"annotations": {"kube-ordeal/touched": datetime.now(UTC).isoformat()}}}}
+        annotated = {"template": {"metadata": {"annotations": {"kube-ordeal/touched": "yes"}}}}
         raw_merge(client, f"{inside}/statefulsets/{ORDERED}", {"spec": annotated})
         raw_merge(client, f"{inside}/daemonsets/{PINNED}", {"spec": {"revisionHistoryLimit": 5}})
         body: Any = {
