@@ -68,9 +68,11 @@ def compared(
 
     `still`: the looks since the edit, before anybody touched the workloads; `last`: the very last look.
     """
+    if not still:  # nobody saw what it was before the touch
+        return Came.UNKNOWN, ()
     looks = [_differ(ground, twin, before, world) for world in still]
     flapped = [said for one, other in pairwise(looks) for said in one if _what(said) in {*map(_what, other)}]
-    settled, ended = looks[-1] if looks else (), _differ(ground, twin, before, last)
+    settled, ended = looks[-1], _differ(ground, twin, before, last)
     parts = {"before the touch": settled, "at the end": ended}
     told = [f"{when}, {each}" for when, differs in parts.items() for each in differs]
     stays = [each for each in (*settled, *ended) if not each.startswith(KEPT)]

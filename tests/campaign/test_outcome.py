@@ -77,6 +77,10 @@ def test_what_comes_back_has_mended_itself() -> None:
     assert came([world(1), replaced(2)], world(4)) is Came.MENDED
 
 
+def test_without_a_look_before_the_touch_nobody_knows() -> None:
+    assert came([], world(3)) is Came.UNKNOWN
+
+
 def test_one_look_alone_is_none() -> None:
     assert came([world(1), less(2), world(3)], world(4)) is Came.NOTHING
 

@@ -190,5 +190,5 @@ def _in_slices(slices: Sequence[Any], service: str) -> tuple[str, ...]:
         if (each["metadata"].get("labels") or {}).get(SLICE_OF) == service:
             for endpoint in each.get("endpoints") or ():
                 if (endpoint.get("conditions") or {}).get("ready"):
-                    found.update(endpoint["addresses"])
+                    found.update(endpoint.get("addresses") or ())
     return tuple(sorted(found))
