@@ -27,7 +27,7 @@ NIGHTLY_KUBERNETES ?= 1.34.4 1.36.3
 # Versions that are only passed by, in an upgrade in place.
 UPGRADE_BY ?= 1.35.4
 
-.PHONY: help run run-all test unit fuzz integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice bench-interrupted bench-crash bench-accuracy bench-agent bench-verdicts bench-saboteurs bench-judges bench-recall nightly replay-full conformance-full readme experiments docs lint format lock setup wheel clean
+.PHONY: help run run-all test unit fuzz integration integration-all bench bench-node bench-first bench-tours bench-tests bench-twice bench-interrupted bench-crash bench-accuracy bench-agent bench-verdicts bench-saboteurs bench-judges bench-recall bench-campaign nightly replay-full conformance-full readme experiments docs lint format lock setup wheel clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ bench-judges: $(STAMP) ## mutants of our own judges: how many do unit tests find
 
 bench-recall: setup ## the regressions that Kubernetes named itself: which are found, and by what? (ARGS="--regressions 138736")
 	$(BIN)/python -m tests.bench.recall $(ARGS)
+
+bench-campaign: setup ## edits of what etcd stores: is their harm named? (ARGS="--ordeal-campaign-sample 20 --ordeal-campaign-seed 1")
+	$(BIN)/pytest suites/campaign --ordeal-kubernetes $(KUBERNETES) $(ARGS)
 
 nightly: $(STAMP) ## every integration test, then every incident and conformance spec, over several Kubernetes versions
 	@failed=""; $(MAKE) integration-all ARGS= || failed=" (integration tests)"; \

@@ -64,15 +64,11 @@ class MuseumWatch:
 
     def _look(self, gap: Gap) -> None:
         for component in self._cluster.components():
-            process = self._cluster.control_process(component)
-            runs = process is not None and process.state() != "gone"
-            pid, started = (process.pid, process.started) if process else (0, 0)
-            log = self._cluster.control_log(component)
-            seen = ComponentSeen(self._history.now(), component, pid, started, runs, not runs and lost_lease(log))
+            seen = component_seen(self._cluster, component, self._history.now())
             self._history.add(seen)
-            if not runs and (component not in self._gone or self._gone[component].process != seen.process):
+            if not seen.runs and (component not in self._gone or self._gone[component].process != seen.process):
                 self._gone[component] = seen
-                words = last_words(log)
+                words = last_words(self._cluster.control_log(component))
                 self._history.add(Observation(seen.at, SAID_LAST, component, words))
         gap.seen(self._history.now())
 
@@ -87,26 +83,10 @@ class MuseumWatch:
     def _followed(self, client: ApiClient, at: float) -> list[Followed]:
         where = f"/api/v1/namespaces/{self._namespace}"
         # Pods last: an endpoint that is named before its pod is seen to be Ready would look wrong.
-        selectors = {
-            each["metadata"]["name"]: each["spec"].get("selector") or {}
-            for each in raw_list(client, f"{where}/services")
-        }
-        named = {each["metadata"]["name"]: _addresses(each) for each in raw_list(client, f"{where}/endpoints")}
+        services, named = raw_list(client, f"{where}/services"), raw_list(client, f"{where}/endpoints")
         slices = raw_list(client, f"/apis/discovery.k8s.io/v1/namespaces/{self._namespace}/endpointslices")
         pods = raw_list(client, f"{where}/pods")
-        until = self._history.now()
-        return [
-            Followed(
-                at,
-                until,
-                service,
-                tuple(sorted(_address(pod) for pod in pods if _is_ready(pod) and _matches(pod, selectors[service]))),
-                named.get(service, ()),
-                _in_slices(slices, service),
-            )
-            for service in self._services
-            if service in selectors
-        ]
+        return followed_of(self._services, services, named, slices, pods, at=at, until=self._history.now())
 
     def _selected(self, client: ApiClient, at: float) -> Selected:
         daemon = json_of(raw_get(client, f"/apis/apps/v1/namespaces/{self._namespace}/daemonsets/{self._daemon}"))
@@ -114,9 +94,47 @@ class MuseumWatch:
         labels = daemon["spec"]["selector"]["matchLabels"]
         found = [each["metadata"]["name"] for each in raw_list(client, "/api/v1/nodes") if _matches(each, wanted)]
         pods = raw_list(client, f"/api/v1/namespaces/{self._namespace}/pods")
-        served = {pod["spec"]["nodeName"] for pod in pods if _is_ready(pod) and _matches(pod, labels)}
+        served = {pod["spec"]["nodeName"] for pod in pods if is_ready(pod) and _matches(pod, labels)}
         observed = daemon["status"].get("observedGeneration") == daemon["metadata"]["generation"]
         return Selected(at, self._history.now(), self._daemon, tuple(sorted(found)), tuple(sorted(served)), observed)
+
+
+def followed_of(
+    names: Sequence[str],
+    services: Sequence[Any],
+    endpoints: Sequence[Any],
+    slices: Sequence[Any],
+    pods: Sequence[Any],
+    *,
+    at: float,
+    until: float,
+) -> list[Followed]:
+    """Of each Service that is there what it selects and what is named, by the objects of one namespace as JSON.
+
+    It was asked `at`, and the last answer came at `until`.
+    """
+    selectors = {each["metadata"]["name"]: each["spec"].get("selector") or {} for each in services}
+    named = {each["metadata"]["name"]: _addresses(each) for each in endpoints}
+    return [
+        Followed(
+            at,
+            until,
+            service,
+            tuple(sorted(_address(pod) for pod in pods if is_ready(pod) and _matches(pod, selectors[service]))),
+            named.get(service, ()),
+            _in_slices(slices, service),
+        )
+        for service in names
+        if service in selectors
+    ]
+
+
+def component_seen(cluster: WatchedPlane, component: str, at: float) -> ComponentSeen:
+    """Which process a component's is, and whether it is there."""
+    process = cluster.control_process(component)
+    runs = process is not None and process.state() != "gone"
+    pid, started = (process.pid, process.started) if process else (0, 0)
+    return ComponentSeen(at, component, pid, started, runs, not runs and lost_lease(cluster.control_log(component)))
 
 
 def last_words(log: Path) -> str:
@@ -150,7 +168,8 @@ def _matches(item: Any, wanted: Any) -> bool:
     return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
 
 
-def _is_ready(pod: Any) -> bool:
+def is_ready(pod: Any) -> bool:
+    """Whether a pod, as JSON, is Ready and nobody has deleted it."""
     conditions = pod["status"].get("conditions") or ()
     ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
     return ready and "deletionTimestamp" not in pod["metadata"]
@@ -171,5 +190,5 @@ def _in_slices(slices: Sequence[Any], service: str) -> tuple[str, ...]:
         if (each["metadata"].get("labels") or {}).get(SLICE_OF) == service:
             for endpoint in each.get("endpoints") or ():
                 if (endpoint.get("conditions") or {}).get("ready"):
-                    found.update(endpoint["addresses"])
+                    found.update(endpoint.get("addresses") or ())
     return tuple(sorted(found))

@@ -42,7 +42,7 @@ def aged_service(client: ApiClient, namespace: str, name: str) -> bytes:
     """A Service as one from before dual stack is stored. Raises ApiException, OrdealError."""
     service = json_of(raw_get(client, f"/api/v1/namespaces/{namespace}/services/{name}"))
     service["spec"] = {key: value for key, value in service["spec"].items() if key not in DUAL_STACK}
-    return _written(service)
+    return written(service)
 
 
 def aged_revisions(client: ApiClient, namespace: str, sets: Collection[str]) -> dict[str, bytes]:
@@ -59,11 +59,11 @@ def aged_revisions(client: ApiClient, namespace: str, sets: Collection[str]) -> 
         template = each["data"]["spec"]["template"]
         template["metadata"] = {"creationTimestamp": None, **template["metadata"]}
         whole = {"apiVersion": "apps/v1", "kind": "ControllerRevision", **each}
-        aged[f"{REVISIONS}/{namespace}/{each['metadata']['name']}"] = _written(whole)
+        aged[f"{REVISIONS}/{namespace}/{each['metadata']['name']}"] = written(whole)
     return aged
 
 
-def _written(item: Mapping[str, Any]) -> bytes:
-    """As etcd has it: without the version, which is etcd's own."""
+def written(item: Mapping[str, Any]) -> bytes:
+    """An object, as JSON, as etcd has it: without the version, which is etcd's own."""
     metadata = {key: value for key, value in item["metadata"].items() if key != "resourceVersion"}
     return json.dumps({**item, "metadata": metadata}, separators=(",", ":")).encode()
