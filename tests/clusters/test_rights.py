@@ -23,7 +23,7 @@ from tests.fake_apiserver import FakeApiServer
 CHAOS = Path(rights.__file__).parents[2]
 # What talks to the API of clusters that are made here alone, and upstream's specs, which need every right.
 NOT_THERE = re.compile(
-    r"clusters/(kind|simulated)/|conformance/|subjects/(aged|drains|garbage|upgrade|watch_cache|webhooks)/"
+    r"campaign/|clusters/(kind|simulated)/|conformance/|subjects/(aged|drains|garbage|upgrade|watch_cache|webhooks)/"
     r"|subjects/volumes/(driver|pool)\.py"
     r"|harm/control_plane\.py|record/informer\.py"
 )

@@ -56,7 +56,8 @@ def no_request_failed(service: str, nodes: Sequence[str], *, fault: str) -> Inva
     `fault`: the kind by which a kube-proxy was stopped; while it is, an endpoint has to have been going, or nothing is
     held. Reasons: "terminating-ignored" where all endpoints that served were terminating, "endpoint-gone"
     where one was terminating or had ceased to serve a short time ago, else "no-answer". Unknown where probes are
-    missing, the slices were not seen, and a failure may be that of a slow machine, or of a stop that took too long.
+    missing, the slices were not seen, and a failure may be that of a slow machine, or of a stop that took too long; so
+    is a connection that was not answered in its time when no endpoint was going.
     """
 
     def judge(history: History) -> Judgement:
@@ -78,8 +79,11 @@ def no_request_failed(service: str, nodes: Sequence[str], *, fault: str) -> Inva
                 if probe.ok:
                     continue
                 doubt = _doubt(history, service, probe, deaf) or _slow(history, each.rules_of, probe)
+                why = _why(states, probe, each.scope)
+                if doubt is None and why == NO_ANSWER and probe.timed_out:  # a packet that is lost is sent again later
+                    doubt = f"{probe.node} had {probe.error} of {probe.target}, and no endpoint was going", (probe,)
                 if doubt is None:
-                    failed.append((_why(states, probe, each.scope), probe))
+                    failed.append((why, probe))
                 else:
                     doubts.append(doubt)
         figures = {"probes": judged_probes, "failed_probes": len(failed)}

@@ -77,7 +77,7 @@ def health_says_so(service: str, node: str, *, within_s: float, fault: str) -> I
         window = history.fault_window(fault)
         if window is None:
             return unknown(f"the fault {fault} never landed: nothing kept kube-proxy from writing its rules")
-        changed = [change.at for change in _changes(history, service, node) if change.at in window]
+        changed = [first.at for first in _began(history, service, node) if first.at in window]
         said = [state for state in history.of(ProxyState) if state.node == node]
         before = [state.failures for state in said if state.at <= window.start]
         failed = [state for state in said if state.at in window and before and state.failures > before[-1]]
@@ -161,11 +161,17 @@ def _judged(history: History, service: str, node: str, within_s: float, during: 
     )
 
 
+def _began(history: History, service: str, node: str) -> list[NodeRules]:
+    """The first look at each change of the endpoints that are wanted."""
+    rules = [each for each in history.of(NodeRules) if (each.service, each.node) == (service, node)]
+    return [b for a, b in pairwise(rules) if a.wanted != b.wanted]
+
+
 def _changes(history: History, service: str, node: str) -> Iterator[_Change]:
     """Each time that other endpoints were wanted than before, but for the first."""
     rules = [each for each in history.of(NodeRules) if (each.service, each.node) == (service, node)]
     end = max((record.at for record in history), default=0.0)
-    began = [b for a, b in pairwise(rules) if a.wanted != b.wanted]
+    began = _began(history, service, node)
     for number, first in enumerate(began):
         until = began[number + 1].at if number + 1 < len(began) else end
         same = [each for each in rules if first.at <= each.at < until or each is first]

@@ -111,6 +111,12 @@ def test_what_a_slow_machine_did_is_not_known() -> None:
     assert judged([*STOPPED, *ROLLOUT, *late], refused(14.0, ports_target(SERVICE, "a")))[0] is Verdict.VIOLATED
 
 
+def test_a_packet_that_was_lost_while_no_endpoint_was_going_is_not_known() -> None:
+    calm = END_S - 4.0
+    assert judged([*STOPPED, *ROLLOUT], refused(calm)) == (Verdict.VIOLATED, "no-answer")
+    assert judged([*STOPPED, *ROLLOUT], refused(calm, error="no answer within 0.8 s"))[0] is Verdict.UNKNOWN
+
+
 def test_a_stop_that_took_too_long_is_nobodys_fault() -> None:
     long, later = (*STOPPED[:2], FaultStep(60, FAULT, "undone")), 52.0
     asked = [p for p in probes() if p.at < END_S] + [refused(later), refused(later + 1)]
