@@ -100,6 +100,6 @@ def test_where_health_need_not_have_said_anything_it_is_unknown() -> None:
 
 def test_health_is_counted_from_the_first_change_whatever_came_after_it() -> None:
     other = rules(50, "2 3", "1 2")
-    records = [BEFORE, WELL, LANDED, CHANGED, FAILS, other, proxy(91, 5, 503), UNDONE, END]
+    records: list[Record] = [BEFORE, WELL, LANDED, CHANGED, FAILS, other, proxy(91, 5, 503), UNDONE, END]
     found = HEALTH.judge(History.of_records(records))
     assert (found.verdict, found.reason, found.figures["said_after_s"]) == (Verdict.VIOLATED, "said-healthy", 81.0)
